@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what the tests against a real QEMU need: qemu-system-x86_64 >= 9 and, with --bench, fio.
+# On Debian releases whose own QEMU is older, it comes from the backports suite of the mirror that apt already uses.
+# Needs root and apt. Exits 0 at once when a QEMU that is new enough is on the PATH.
+set -euo pipefail
+
+readonly needed_major=9
+
+qemu_major() {
+  command -v qemu-system-x86_64 >/dev/null 2>&1 || { echo 0; return; }
+  qemu-system-x86_64 --version | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'
+}
+
+# The first Debian mirror of the apt sources that are there, in either of apt's two source formats.
+# Security archives carry no backports suite, so they do not count.
+debian_mirror() {
+  { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
+    sed -nE -e 's/^URIs:[[:space:]]*//p' -e 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' |
+    tr ' ' '\n' | grep -E '/debian/?$' | head -n 1
+}
+
+install_from_backports() {
+  local codename mirror
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:?}")
+  mirror=$(debian_mirror)
+  [ -n "$mirror" ] || { echo "install-qemu: no Debian mirror in the apt sources" >&2; exit 1; }
+  local list=/etc/apt/sources.list.d/mapped-ram-backports.list
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $codename-backports main" >"$list"
+  apt-get update -q
+  # A mirror frozen at a past day serves release files whose date has passed; that is no reason to refuse them.
+  apt-get install -qy -o Acquire::Check-Valid-Until=false --no-install-recommends \
+    -t "$codename-backports" qemu-system-x86
+}
+
+main() {
+  export DEBIAN_FRONTEND=noninteractive
+  if [ "$(qemu_major)" -lt "$needed_major" ]; then
+    apt-get update -q
+    local candidate
+    candidate=$(apt-cache policy qemu-system-x86 | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+)\..*/\2/p')
+    if [ "${candidate:-0}" -ge "$needed_major" ]; then
+      apt-get install -qy --no-install-recommends qemu-system-x86
+    else
+      install_from_backports
+    fi
+  fi
+  if [ "${1:-}" = "--bench" ] && ! command -v fio >/dev/null 2>&1; then
+    apt-get install -qy --no-install-recommends fio
+  fi
+  local major
+  major=$(qemu_major)
+  [ "$major" -ge "$needed_major" ] || { echo "install-qemu: found QEMU $major, need $needed_major or newer" >&2; exit 1; }
+  qemu-system-x86_64 --version | head -n 1
+}
+
+main "$@"

@@ -1,0 +1,45 @@
+import { MappedRamError } from '../errors.ts';
+
+/**
+ * How the stream code sees a file: bytes at offsets. Nothing in `ts/stream` opens, maps or caches a file itself,
+ * so it runs wherever somebody implements this (a browser's Blob too).
+ */
+export interface RandomAccessReader {
+  /** How errors call this source: a path or URI. */
+  readonly name: string;
+  /** Size in bytes, fixed while the reader is in use. */
+  readonly size: number;
+  /**
+   * Exactly `length` bytes at `offset`.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before `offset + length`
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A stretch of a source, in bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A reader over bytes in memory. The bytes are not copied: leave them alone while it is in use. */
+export function bytesReader(bytes: Uint8Array, name = 'bytes'): RandomAccessReader {
+  return {
+    name,
+    size: bytes.length,
+    read: async (offset: number, length: number): Promise<Uint8Array> => {
+      if (offset + length > bytes.length) throw truncated(name, offset, length, bytes.length);
+      return bytes.subarray(offset, offset + length);
+    },
+  };
+}
+
+/** The error for bytes that a source of `size` bytes does not have. */
+export function truncated(name: string, offset: number, length: number, size: number): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_TRUNCATED', 'the file ends too early', {
+    path: name,
+    offset,
+    expected: `${length} bytes`,
+    found: `${Math.max(0, size - offset)} bytes`,
+  });
+}
