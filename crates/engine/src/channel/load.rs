@@ -1,0 +1,133 @@
+//! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::requests::Requests;
+use crate::error::Result;
+use crate::queue::Action;
+use crate::transfer::{Shared, Window};
+
+/// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
+/// read than a request costs to make. What was read for a clear page is not used.
+const MAX_GAP: u64 = 64 << 10;
+
+/// What a slot holds while its requests are under way.
+struct Filling {
+    window: Window,
+    /// Runs of set pages, in bytes from the window's start.
+    runs: Vec<Range<u64>>,
+}
+
+pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
+    let mut filling: HashMap<usize, Filling> = HashMap::new();
+    loop {
+        shared.check_stop()?;
+        let slot = match requests.take_free() {
+            Some(slot) => slot,
+            None => finish_one(shared, requests, &mut filling)?,
+        };
+        let Some(window) = shared.next_window()? else {
+            requests.give_back(slot);
+            break;
+        };
+        let region = &shared.regions[window.region];
+        let page = shared.page_size;
+        let pages = window.start / page..(window.start + window.length) / page;
+        let runs: Vec<Range<u64>> = region
+            .bitmap
+            .runs(pages)
+            .map(|run| run.start * page - window.start..run.end * page - window.start)
+            .collect();
+        if !region.memory_is_zero {
+            clear_gaps(shared, &window, &runs)?;
+        }
+        let reads = merge(&runs);
+        if reads.is_empty() {
+            shared.progress.count(window.length, 0);
+            requests.give_back(slot);
+            continue;
+        }
+        for read in &reads {
+            let offset = region.pages_offset + window.start + read.start;
+            let start = shared.in_memory(read.start)?;
+            let length = shared.in_memory(read.end - read.start)?;
+            requests.add(Action::Read, slot, start, length, offset)?;
+        }
+        requests.flush()?;
+        filling.insert(slot, Filling { window, runs });
+    }
+    while requests.has_open() {
+        shared.check_stop()?;
+        let slot = finish_one(shared, requests, &mut filling)?;
+        requests.give_back(slot);
+    }
+    Ok(())
+}
+
+/// Waits for a slot to be read in full and writes its runs to the guest's memory.
+fn finish_one(
+    shared: &Shared,
+    requests: &mut Requests<'_>,
+    filling: &mut HashMap<usize, Filling>,
+) -> Result<usize> {
+    let slot = requests.wait_slot()?;
+    if let Some(Filling { window, runs }) = filling.remove(&slot) {
+        let region = &shared.regions[window.region];
+        let bytes = requests.bytes(slot, shared.in_memory(window.length)?)?;
+        let mut data = 0;
+        for run in &runs {
+            let range = shared.in_memory(run.start)?..shared.in_memory(run.end)?;
+            region
+                .memory
+                .write(&bytes[range], region.memory_offset + window.start + run.start)?;
+            data += run.end - run.start;
+        }
+        shared.progress.count(window.length, data);
+    }
+    Ok(slot)
+}
+
+/// Zeroes the clear pages of memory that may hold something.
+fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<()> {
+    let region = &shared.regions[window.region];
+    let mut position = 0;
+    for run in runs
+        .iter()
+        .cloned()
+        .chain(std::iter::once(window.length..window.length))
+    {
+        if position < run.start {
+            region.memory.zero(
+                region.memory_offset + window.start + position,
+                run.start - position,
+            )?;
+        }
+        position = run.end;
+    }
+    Ok(())
+}
+
+fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for run in runs {
+        match merged.last_mut() {
+            Some(last) if run.start - last.end <= MAX_GAP => last.end = run.end,
+            _ => merged.push(run.clone()),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_GAP, merge};
+
+    #[test]
+    fn runs_with_a_small_gap_are_read_together() {
+        let far = 8192 + MAX_GAP + 4096;
+        let near = merge(&[0..4096, 4096 + MAX_GAP..8192 + MAX_GAP]);
+        assert_eq!(near, std::slice::from_ref(&(0..8192 + MAX_GAP)));
+        assert_eq!(merge(&[0..4096, far..far + 4096]), [0..4096, far..far + 4096]);
+    }
+}

@@ -1,0 +1,301 @@
+//! The requests of one channel: keeps the queue filled to its depth, finishes what was cut short, says which slot is
+//! free again. Every request ends here, on one path.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::SnapshotFile;
+use crate::queue::{Action, Completion, Queue, Request, Target};
+use crate::transfer::Shared;
+
+/// How often the kernel may ask to try a request again before that counts as an error.
+const MAX_RETRIES: u32 = 100;
+
+pub(super) struct Requests<'a> {
+    queue: Box<dyn Queue>,
+    file: &'a SnapshotFile,
+    depth: usize,
+    next_token: u64,
+    waiting: VecDeque<Request>,
+    in_flight: HashMap<u64, Request>,
+    /// Requests of each slot that have not ended.
+    open: Vec<usize>,
+    free: Vec<usize>,
+    retries: u32,
+}
+
+impl<'a> Requests<'a> {
+    pub(super) fn start(shared: &'a Shared, mut queue: Box<dyn Queue>) -> Result<Self> {
+        queue
+            .start()
+            .map_err(|error| EngineError::io("starting the submission queue", error).on(&shared.file.name))?;
+        let slots = shared.queue_options.slots;
+        Ok(Self {
+            queue,
+            file: &shared.file,
+            depth: shared.queue_options.depth,
+            next_token: 0,
+            waiting: VecDeque::new(),
+            in_flight: HashMap::new(),
+            open: vec![0; slots],
+            free: (0..slots).collect(),
+            retries: 0,
+        })
+    }
+
+    /// A slot that nothing uses, if there is one.
+    pub(super) fn take_free(&mut self) -> Option<usize> {
+        self.free.pop()
+    }
+
+    /// Gives a slot back.
+    pub(super) fn give_back(&mut self, slot: usize) {
+        self.free.push(slot);
+    }
+
+    /// The bytes of a slot that was taken and has no open request.
+    pub(super) fn bytes(&mut self, slot: usize, length: usize) -> Result<&mut [u8]> {
+        let name = &self.file.name;
+        let bytes = self
+            .queue
+            .slot(slot)
+            .map_err(|error| EngineError::io("using a buffer", error).on(name))?;
+        bytes
+            .get_mut(..length)
+            .ok_or_else(|| EngineError::new(ErrorKind::Internal, "window larger than its buffer"))
+    }
+
+    pub(super) fn has_open(&self) -> bool {
+        !self.in_flight.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Moves `length` bytes at `start` of the slot from or to `offset` of the file. What can be aligned goes through
+    /// the direct descriptor, the rest through the buffered one.
+    pub(super) fn add(
+        &mut self,
+        action: Action,
+        slot: usize,
+        start: usize,
+        length: usize,
+        offset: u64,
+    ) -> Result<()> {
+        let mut start = start;
+        let mut offset = offset;
+        for (target, length) in self.split(start, length, offset) {
+            if length > 0 {
+                let request = Request {
+                    token: self.token(),
+                    action,
+                    target,
+                    slot,
+                    start,
+                    length,
+                    offset,
+                };
+                self.waiting.push_back(request);
+                self.open[slot] += 1;
+            }
+            start += length;
+            offset += length as u64;
+        }
+        self.pump()
+    }
+
+    /// As `add`, but never through the direct descriptor.
+    pub(super) fn add_buffered(
+        &mut self,
+        action: Action,
+        slot: usize,
+        length: usize,
+        offset: u64,
+    ) -> Result<()> {
+        let request = Request {
+            token: self.token(),
+            action,
+            target: Target::Buffered,
+            slot,
+            start: 0,
+            length,
+            offset,
+        };
+        self.waiting.push_back(request);
+        self.open[slot] += 1;
+        self.pump()
+    }
+
+    /// Starts what was added.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.queue
+            .flush()
+            .map_err(|error| EngineError::io("submitting requests", error).on(&self.file.name))
+    }
+
+    /// Waits until some slot has no open request left, and says which.
+    pub(super) fn wait_slot(&mut self) -> Result<usize> {
+        loop {
+            let completion = self
+                .queue
+                .wait()
+                .map_err(|error| EngineError::io("waiting for requests", error).on(&self.file.name))?;
+            if let Some(slot) = self.finish(completion)? {
+                return Ok(slot);
+            }
+        }
+    }
+
+    /// Waits for everything in flight and forgets what was not started. Buffers may go afterwards.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        self.waiting.clear();
+        let mut first = Ok(());
+        while !self.in_flight.is_empty() {
+            match self.queue.wait() {
+                Ok(completion) => drop(self.in_flight.remove(&completion.token)),
+                Err(error) => {
+                    first = Err(EngineError::io("waiting for requests", error).on(&self.file.name));
+                    break;
+                }
+            }
+        }
+        first
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Up to three pieces: an unaligned head, an aligned middle, an unaligned tail.
+    fn split(&self, start: usize, length: usize, offset: u64) -> [(Target, usize); 3] {
+        let all_buffered = [
+            (Target::Buffered, length),
+            (Target::Buffered, 0),
+            (Target::Buffered, 0),
+        ];
+        if self.file.direct.is_none() {
+            return all_buffered;
+        }
+        let align = u64::from(self.file.alignment.offset);
+        let end = offset + length as u64;
+        let first = offset.next_multiple_of(align);
+        let last = end - end % align;
+        let Ok(head) = usize::try_from(first - offset) else {
+            return all_buffered;
+        };
+        if first >= last || !self.memory_is_aligned(start + head) {
+            return all_buffered;
+        }
+        let tail = usize::try_from(end - last).unwrap_or(0);
+        [
+            (Target::Buffered, head),
+            (Target::Direct, length - head - tail),
+            (Target::Buffered, tail),
+        ]
+    }
+
+    /// Slots start at page boundaries; more alignment than a page is never promised.
+    fn memory_is_aligned(&self, start: usize) -> bool {
+        let align = usize::try_from(self.file.alignment.memory).unwrap_or(usize::MAX);
+        align <= 4096 && start.is_multiple_of(align)
+    }
+
+    fn pump(&mut self) -> Result<()> {
+        while self.in_flight.len() < self.depth {
+            let Some(request) = self.waiting.pop_front() else {
+                break;
+            };
+            self.queue
+                .submit(request)
+                .map_err(|error| self.failed(&request, error))?;
+            self.in_flight.insert(request.token, request);
+        }
+        Ok(())
+    }
+
+    /// Takes a completion; returns its slot when that was the slot's last open request.
+    fn finish(&mut self, completion: Completion) -> Result<Option<usize>> {
+        let Some(request) = self.in_flight.remove(&completion.token) else {
+            return Err(
+                EngineError::new(ErrorKind::Internal, "completion of an unknown request").on(&self.file.name),
+            );
+        };
+        let finished = match completion.result {
+            Ok(0) => return Err(self.ended(&request)),
+            Ok(count) if count < request.length => {
+                self.waiting.push_front(self.rest_of(&request, count));
+                None
+            }
+            Ok(count) if count > request.length => {
+                return Err(
+                    EngineError::new(ErrorKind::Internal, "more bytes than asked for").on(&self.file.name)
+                );
+            }
+            Ok(_) => {
+                self.retries = 0;
+                self.close(request.slot)
+            }
+            Err(error) if is_transient(&error) && self.retries < MAX_RETRIES => {
+                self.retries += 1;
+                self.waiting.push_front(request);
+                None
+            }
+            Err(error) => return Err(self.failed(&request, error)),
+        };
+        self.pump()?;
+        self.flush()?;
+        Ok(finished)
+    }
+
+    fn close(&mut self, slot: usize) -> Option<usize> {
+        self.open[slot] -= 1;
+        (self.open[slot] == 0).then_some(slot)
+    }
+
+    /// What a short read or write left undone. It may no longer be aligned.
+    fn rest_of(&self, request: &Request, count: usize) -> Request {
+        let offset = request.offset + count as u64;
+        let start = request.start + count;
+        let aligned =
+            offset.is_multiple_of(u64::from(self.file.alignment.offset)) && self.memory_is_aligned(start);
+        let target = if aligned { request.target } else { Target::Buffered };
+        Request {
+            target,
+            start,
+            offset,
+            length: request.length - count,
+            ..*request
+        }
+    }
+
+    fn ended(&self, request: &Request) -> EngineError {
+        let error = match request.action {
+            Action::Read => EngineError::new(
+                ErrorKind::Truncated,
+                format!(
+                    "the snapshot ended: expected {} more bytes of pages, found none",
+                    request.length
+                ),
+            ),
+            Action::Write => EngineError::io("writing pages", io::ErrorKind::WriteZero.into()),
+        };
+        error.at(&self.file.name, request.offset)
+    }
+
+    fn failed(&self, request: &Request, error: io::Error) -> EngineError {
+        let doing = match (request.action, request.target) {
+            (Action::Read, Target::Direct) => "reading with direct I/O",
+            (Action::Read, Target::Buffered) => "reading",
+            (Action::Write, Target::Direct) => "writing with direct I/O",
+            (Action::Write, Target::Buffered) => "writing",
+        };
+        EngineError::io(format!("{doing}, {} bytes", request.length), error)
+            .at(&self.file.name, request.offset)
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+    )
+}

@@ -1,0 +1,82 @@
+//! Makes descriptors of our own out of a path or a caller's descriptor.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a file is reached.
+#[derive(Debug, Clone)]
+pub enum FileSource {
+    Path(PathBuf),
+    /// A descriptor the caller owns. The engine works on a duplicate, or on a re-opened one.
+    #[cfg(unix)]
+    Fd(std::os::fd::RawFd),
+}
+
+impl FileSource {
+    /// How errors call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            #[cfg(unix)]
+            Self::Fd(fd) => format!("descriptor {fd}"),
+        }
+    }
+
+    /// A path that opens the same file anew: for a descriptor the one below /proc/self/fd.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Path(path) => Some(path.clone()),
+            #[cfg(target_os = "linux")]
+            Self::Fd(fd) => Some(PathBuf::from(format!("/proc/self/fd/{fd}"))),
+            #[cfg(all(unix, not(target_os = "linux")))]
+            Self::Fd(_) => None,
+        }
+    }
+
+    /// Opens it for buffered positional I/O, with O_CLOEXEC.
+    pub fn open(&self, write: bool) -> io::Result<File> {
+        match self {
+            Self::Path(path) => options(write).open(path),
+            #[cfg(unix)]
+            Self::Fd(fd) => duplicate(*fd),
+        }
+    }
+}
+
+/// Reading always; writing on demand.
+pub fn options(write: bool) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(write);
+    options
+}
+
+/// Opens a path again with O_DIRECT added.
+#[cfg(target_os = "linux")]
+pub fn open_direct(path: &Path, write: bool) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flag = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+    options(write).custom_flags(flag).open(path)
+}
+
+/// Elsewhere there is no O_DIRECT with Linux's meaning.
+#[cfg(not(target_os = "linux"))]
+pub fn open_direct(_path: &Path, _write: bool) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A duplicate of a caller's descriptor, so that the caller may close its own at any time.
+#[cfg(unix)]
+pub fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
+    use std::os::fd::BorrowedFd;
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(
+            rustix::io::Errno::BADF.raw_os_error(),
+        ));
+    }
+    // SAFETY: needed because callers across the Node boundary have only numbers. The number is not negative, and the
+    // borrow lives only for the next call, which asks the kernel: for a closed descriptor it answers EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let owned = rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?;
+    Ok(File::from(owned))
+}

@@ -1,0 +1,111 @@
+//! Writing to hugetlbfs, which has no write(2): through a shared mapping, but by the kernel's hand.
+//!
+//! A store into a mapping whose huge page cannot be had raises SIGBUS and would kill the process. A pwrite to
+//! /proc/self/mem at the mapping's address fails with EIO instead.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::error::{EngineError, Result};
+use crate::file::position;
+
+/// `HUGETLBFS_MAGIC` of linux/magic.h.
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+
+#[derive(Debug)]
+pub(super) struct HugetlbSink {
+    own_memory: File,
+    name: String,
+    page_size: u64,
+    mapping: OnceLock<Mapping>,
+}
+
+impl HugetlbSink {
+    /// `Some` when the file lies on hugetlbfs and is to be written.
+    pub(super) fn open_if_needed(file: &File, name: &str, write: bool) -> Result<Option<Self>> {
+        let failed = |error: io::Error| EngineError::io("opening guest memory on hugetlbfs", error).on(name);
+        let filesystem = rustix::fs::fstatfs(file).map_err(|error| failed(error.into()))?;
+        if !write || u64::try_from(filesystem.f_type).ok() != Some(HUGETLBFS_MAGIC) {
+            return Ok(None);
+        }
+        let own_memory = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/proc/self/mem")
+            .map_err(failed)?;
+        let page_size = u64::try_from(filesystem.f_bsize).unwrap_or(0).max(4096);
+        Ok(Some(Self {
+            own_memory,
+            name: name.to_owned(),
+            page_size,
+            mapping: OnceLock::new(),
+        }))
+    }
+
+    pub(super) fn page_size(&self) -> u64 {
+        self.page_size
+    }
+
+    /// Maps the whole file, once. mmap reserves the huge pages: too few of them is ENOMEM here, before any byte moves.
+    pub(super) fn map(&self, file: &File, size: u64) -> Result<()> {
+        if self.mapping.get().is_some() {
+            return Ok(());
+        }
+        let mapping = Mapping::new(file, size).map_err(|error| {
+            EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name)
+        })?;
+        let _ = self.mapping.set(mapping);
+        Ok(())
+    }
+
+    pub(super) fn write(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        let mapping = self.mapping.get().ok_or(io::ErrorKind::InvalidInput)?;
+        let end = offset
+            .checked_add(buffer.len() as u64)
+            .filter(|end| *end <= mapping.length as u64);
+        if end.is_none() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        position::write_all_at(
+            &self.own_memory,
+            buffer,
+            mapping.address.as_ptr().addr() as u64 + offset,
+        )
+    }
+}
+
+#[derive(Debug)]
+struct Mapping {
+    address: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: needed to share a sink between channels. The address is never dereferenced here: it is only a number that
+// /proc/self/mem is asked to write to, and the kernel orders those writes.
+unsafe impl Send for Mapping {}
+// SAFETY: as for Send; no method gives out a reference into the mapping.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(file: &File, size: u64) -> io::Result<Self> {
+        let length = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: needed because hugetlbfs can only be written through a mapping. A new mapping at an address of the
+        // kernel's choice overlaps nothing.
+        let address =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, file, 0) }?;
+        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { address, length })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is the one mmap returned, unmapped once, and no reference into it was ever made.
+        let _ = unsafe { rustix::mm::munmap(self.address.as_ptr().cast(), self.length) };
+    }
+}

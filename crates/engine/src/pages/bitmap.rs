@@ -1,0 +1,184 @@
+//! The page bitmap as the file has it: little-endian 64-bit words, bit i of the block is bit i % 64 of word i / 64
+//! (docs/format.md §2.5).
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a bitmap of `pages` bits: whole 64-bit words.
+pub const fn bitmap_bytes(pages: u64) -> u64 {
+    pages.div_ceil(64) * 8
+}
+
+/// A bitmap read from a file, to be walked.
+#[derive(Debug, Default)]
+pub struct Bitmap {
+    words: Vec<u64>,
+    pages: u64,
+}
+
+impl Bitmap {
+    /// Takes the bytes as they are in the file. Bits beyond `pages` are ignored, as QEMU does.
+    pub fn from_bytes(bytes: &[u8], pages: u64) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        Self {
+            words: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+            pages,
+        }
+    }
+
+    /// The first set page at or after `page`.
+    pub fn next_set(&self, page: u64) -> Option<u64> {
+        self.find(page, 0).filter(|found| *found < self.pages)
+    }
+
+    /// The first clear page at or after `page`, or the number of pages.
+    pub fn next_clear(&self, page: u64) -> u64 {
+        self.find(page, u64::MAX)
+            .map_or(self.pages, |found| found.min(self.pages))
+    }
+
+    /// The runs of set pages inside `window`, in order.
+    pub fn runs(&self, window: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        let mut page = window.start;
+        std::iter::from_fn(move || {
+            let start = self.next_set(page).filter(|start| *start < window.end)?;
+            let end = self.next_clear(start).min(window.end);
+            page = end;
+            Some(start..end)
+        })
+    }
+
+    pub fn count(&self) -> u64 {
+        let whole = self
+            .words
+            .iter()
+            .map(|word| u64::from(word.count_ones()))
+            .sum::<u64>();
+        let beyond = match (self.words.last(), self.pages % 64) {
+            (Some(last), used) if used > 0 => u64::from((last >> used).count_ones()),
+            _ => 0,
+        };
+        whole - beyond
+    }
+
+    /// The last set page.
+    pub fn last_set(&self) -> Option<u64> {
+        (0..self.pages.div_ceil(64)).rev().find_map(|index| {
+            let word = self.word(index)? & self.mask(index);
+            (word != 0).then(|| index * 64 + 63 - u64::from(word.leading_zeros()))
+        })
+    }
+
+    /// The first page at or after `page` whose bit differs from `flip`'s bits.
+    fn find(&self, page: u64, flip: u64) -> Option<u64> {
+        let mut index = page / 64;
+        let mut word = (self.word(index)? ^ flip) & (u64::MAX << (page % 64));
+        while word == 0 {
+            index += 1;
+            word = self.word(index)? ^ flip;
+        }
+        Some(index * 64 + u64::from(word.trailing_zeros()))
+    }
+
+    fn word(&self, index: u64) -> Option<u64> {
+        self.words.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn mask(&self, index: u64) -> u64 {
+        match self.pages - index * 64 {
+            used @ 0..64 => !(u64::MAX << used),
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// A bitmap that channels fill in while they save.
+#[derive(Debug)]
+pub struct AtomicBitmap {
+    words: Vec<AtomicU64>,
+}
+
+impl AtomicBitmap {
+    pub fn new(pages: u64) -> Self {
+        let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { words }
+    }
+
+    /// Sets the bits of a run of pages.
+    pub fn set(&self, run: Range<u64>) {
+        let mut page = run.start;
+        while page < run.end {
+            let index = page / 64;
+            let end = run.end.min((index + 1) * 64);
+            let bits = (u64::MAX >> (64 - (end - page))) << (page % 64);
+            if let Some(word) = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.words.get(index))
+            {
+                // The bits are read after the channels' threads have ended or met at a lock, which orders them.
+                word.fetch_or(bits, Ordering::Relaxed);
+            }
+            page = end;
+        }
+    }
+
+    pub fn len_bytes(&self) -> u64 {
+        self.words.len() as u64 * 8
+    }
+
+    /// Copies file bytes `offset..offset + out.len()` of the bitmap; both ends must be multiples of 8.
+    pub fn copy_bytes(&self, offset: u64, out: &mut [u8]) {
+        let first = usize::try_from(offset / 8).unwrap_or(usize::MAX);
+        let (pieces, _) = out.as_chunks_mut::<8>();
+        for (piece, word) in pieces.iter_mut().zip(self.words.iter().skip(first)) {
+            *piece = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtomicBitmap, Bitmap, bitmap_bytes};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_equal_a_bit_at_a_time_loop(bits in proptest::collection::vec(any::<bool>(), 0..400), from in 0u64..400, length in 0u64..400) {
+            let pages = bits.len() as u64;
+            let atomic = AtomicBitmap::new(pages);
+            for (page, bit) in (0..).zip(&bits) {
+                if *bit {
+                    atomic.set(page..page + 1);
+                }
+            }
+            let mut bytes = vec![0; usize::try_from(bitmap_bytes(pages)).unwrap()];
+            atomic.copy_bytes(0, &mut bytes);
+            let bitmap = Bitmap::from_bytes(&bytes, pages);
+            let end = (from + length).min(pages);
+            let walked: Vec<u64> = bitmap.runs(from..end).flatten().collect();
+            let naive: Vec<u64> = (from..end).filter(|page| bits[usize::try_from(*page).unwrap()]).collect();
+            prop_assert_eq!(walked, naive);
+            prop_assert_eq!(bitmap.count(), bits.iter().filter(|bit| **bit).count() as u64);
+            prop_assert_eq!(bitmap.last_set(), bits.iter().rposition(|bit| *bit).map(|page| page as u64));
+        }
+
+        #[test]
+        fn setting_a_run_sets_just_its_pages(start in 0u64..300, length in 0u64..300) {
+            let atomic = AtomicBitmap::new(640);
+            atomic.set(start..start + length);
+            let mut bytes = vec![0; 80];
+            atomic.copy_bytes(0, &mut bytes);
+            let pages: Vec<u64> = Bitmap::from_bytes(&bytes, 640).runs(0..640).flatten().collect();
+            prop_assert_eq!(pages, (start..start + length).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_last_page_are_ignored() {
+        let bitmap = Bitmap::from_bytes(&[0xff; 16], 70);
+        assert_eq!(bitmap.count(), 70);
+        assert_eq!(bitmap.last_set(), Some(69));
+        assert_eq!(bitmap.next_set(70), None);
+        assert_eq!(bitmap.next_clear(0), 70);
+    }
+}

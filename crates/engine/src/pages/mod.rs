@@ -1,0 +1,7 @@
+//! Pages and their bitmap: which are set, which runs they form, which are zero.
+
+mod bitmap;
+mod zero;
+
+pub use bitmap::{AtomicBitmap, Bitmap, bitmap_bytes};
+pub use zero::is_zero;

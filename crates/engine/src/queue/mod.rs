@@ -1,0 +1,146 @@
+//! Submission queues: requests in, completions out, in any order.
+//!
+//! A queue owns the buffers its requests use, as numbered slots. While a request on a slot is in flight the slot
+//! cannot be borrowed, so no request can ever lose its buffer.
+
+mod arena;
+#[cfg(feature = "faulty")]
+pub mod faulty;
+mod threads;
+#[cfg(target_os = "linux")]
+mod uring;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::file::SnapshotFile;
+use crate::plan::EngineChoice;
+
+pub use arena::Arena;
+
+/// Which descriptor of the snapshot a request uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Buffered,
+    Direct,
+}
+
+/// What a request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Read,
+    Write,
+}
+
+/// One positional request on part of a slot.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Comes back with the completion. Unique among the requests in flight.
+    pub token: u64,
+    pub action: Action,
+    pub target: Target,
+    pub slot: usize,
+    /// Where in the slot the bytes are.
+    pub start: usize,
+    pub length: usize,
+    pub offset: u64,
+}
+
+/// The end of one request: how many bytes, possibly fewer than asked for, or the error.
+#[derive(Debug)]
+pub struct Completion {
+    pub token: u64,
+    pub result: io::Result<usize>,
+}
+
+/// One channel's queue. Used from one thread at a time.
+pub trait Queue: Send + fmt::Debug {
+    /// Called once on the thread that will use the queue, before anything else.
+    fn start(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The bytes of a slot.
+    /// # Errors
+    /// while a request on the slot is in flight
+    fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]>;
+
+    /// Takes a request. It may start at once or with the next `flush` or `wait`.
+    fn submit(&mut self, request: Request) -> io::Result<()>;
+
+    /// Starts everything that was submitted.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The next completion. Must not be called when nothing is in flight.
+    fn wait(&mut self) -> io::Result<Completion>;
+}
+
+/// How the queues of one transfer are made.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueOptions {
+    /// Requests in flight.
+    pub depth: usize,
+    pub slots: usize,
+    pub slot_size: usize,
+}
+
+/// The engine that was chosen, and why.
+#[derive(Debug, Clone)]
+pub struct EngineState {
+    pub name: &'static str,
+    pub reason: String,
+    /// The buffers are registered with the kernel, which saves pinning them for each request.
+    pub registered_buffers: bool,
+}
+
+/// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
+pub fn make_queues(
+    choice: EngineChoice,
+    count: usize,
+    file: &Arc<SnapshotFile>,
+    options: QueueOptions,
+) -> Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    #[cfg(target_os = "linux")]
+    {
+        use crate::error::{EngineError, ErrorKind};
+        if choice != EngineChoice::Threads {
+            match uring::make(count, file, options) {
+                Ok(made) => return Ok(made),
+                Err(error) if choice == EngineChoice::IoUring => {
+                    let message = format!(
+                        "io_uring was asked for and cannot be had: {}",
+                        uring::explain(&error)
+                    );
+                    return Err(EngineError::new(ErrorKind::EngineUnavailable, message).caused_by(error));
+                }
+                Err(error) => {
+                    let reason = format!("io_uring cannot be had: {}", uring::explain(&error));
+                    return threads::make(count, file, options, reason);
+                }
+            }
+        }
+    }
+    if choice == EngineChoice::IoUring {
+        use crate::error::{EngineError, ErrorKind};
+        let message = "io_uring was asked for and exists on Linux only";
+        return Err(EngineError::new(ErrorKind::EngineUnavailable, message));
+    }
+    let reason = if choice == EngineChoice::Auto {
+        "io_uring exists on Linux only"
+    } else {
+        "asked for by the caller"
+    };
+    threads::make(count, file, options, reason.to_owned())
+}
+
+/// Whether io_uring works here; the error says in words why not.
+pub fn probe_io_uring() -> std::result::Result<(), String> {
+    #[cfg(target_os = "linux")]
+    return uring::probe().map_err(|error| uring::explain(&error));
+    #[cfg(not(target_os = "linux"))]
+    return Err("io_uring exists on Linux only".to_owned());
+}

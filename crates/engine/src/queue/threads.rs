@@ -1,0 +1,87 @@
+//! The engine for systems without io_uring: a channel's own thread does pread and pwrite.
+//!
+//! Each request runs when it is submitted, so a channel has one in flight; parallel requests come from more channels.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::arena::Arena;
+use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use crate::error::{EngineError, Result};
+use crate::file::{SnapshotFile, position};
+
+#[derive(Debug)]
+struct ThreadQueue {
+    arena: Arena,
+    file: Arc<SnapshotFile>,
+    done: VecDeque<Completion>,
+}
+
+pub(super) fn make(
+    count: usize,
+    file: &Arc<SnapshotFile>,
+    options: QueueOptions,
+    reason: String,
+) -> Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    let queues = (0..count)
+        .map(|_| ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>))
+        .collect::<io::Result<_>>()
+        .map_err(|error| EngineError::io("setting up the channels", error).on(&file.name))?;
+    Ok((
+        queues,
+        EngineState {
+            name: "threads",
+            reason,
+            registered_buffers: false,
+        },
+    ))
+}
+
+impl ThreadQueue {
+    fn new(file: &Arc<SnapshotFile>, options: QueueOptions) -> io::Result<Self> {
+        Ok(Self {
+            arena: Arena::new(options.slots, options.slot_size)?,
+            file: Arc::clone(file),
+            done: VecDeque::new(),
+        })
+    }
+
+    fn run(&mut self, request: Request) -> io::Result<usize> {
+        let file = match request.target {
+            Target::Buffered => &self.file.buffered,
+            Target::Direct => self.file.direct.as_ref().ok_or(io::ErrorKind::InvalidInput)?,
+        };
+        let range = request.start..request.start.saturating_add(request.length);
+        let buffer = self
+            .arena
+            .slot(request.slot)?
+            .get_mut(range)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        match request.action {
+            Action::Read => position::read_at(file, buffer, request.offset),
+            Action::Write => position::write_at(file, buffer, request.offset),
+        }
+    }
+}
+
+impl Queue for ThreadQueue {
+    fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
+        self.arena.slot(slot)
+    }
+
+    fn submit(&mut self, request: Request) -> io::Result<()> {
+        let result = self.run(request);
+        self.done.push_back(Completion {
+            token: request.token,
+            result,
+        });
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<Completion> {
+        self.done
+            .pop_front()
+            .ok_or_else(|| io::Error::other("nothing is in flight"))
+    }
+}

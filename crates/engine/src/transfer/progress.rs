@@ -1,0 +1,53 @@
+//! What a transfer tells about itself while it runs: counters that anybody may read at any time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counters in bytes of guest memory. Monotonic; relaxed, since nothing is ordered by them.
+#[derive(Debug, Default)]
+pub struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+    data: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn set_total(&self, bytes: u64) {
+        self.total.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a piece of guest memory, `data` bytes of which were not zero pages.
+    pub(crate) fn count(&self, bytes: u64, data: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        self.data.fetch_add(data, Ordering::Relaxed);
+    }
+
+    /// Bytes of guest memory the transfer covers.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of guest memory dealt with, zero pages included.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of pages read from or written to the snapshot.
+    pub fn data(&self) -> u64 {
+        self.data.load(Ordering::Relaxed)
+    }
+}
+
+/// Ends a transfer early. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
