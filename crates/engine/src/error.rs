@@ -95,6 +95,11 @@ impl EngineError {
         self.offset
     }
 
+    /// The OS error beneath; the words alone where there is none.
+    pub fn into_io(self) -> io::Error {
+        self.source.unwrap_or_else(|| io::Error::other(self.message))
+    }
+
     /// The OS error beneath, where there is one.
     pub fn io_source(&self) -> Option<&io::Error> {
         self.source.as_ref()

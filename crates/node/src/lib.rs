@@ -1,1 +1,16 @@
+//! Node-API bindings of the engine: options in, promises, errors, progress, cancel out. Nothing else.
+//!
+//! Errors travel as data (`BindingError`), because an `async fn`'s thrown error cannot carry a code of its own.
+//! TypeScript (`ts/native.ts`) turns them into `MappedRamError`.
 
+#![expect(
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "napi-derive exports only what is pub, and nothing here is printed"
+)]
+
+mod error;
+mod options;
+mod probe;
+mod staged;
+mod transfer;

@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
+
+use super::reopen::open_direct;
+use super::staged::{Replace, StagedFile};
 
 /// Powers of two, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,4 +58,12 @@ pub fn direct_alignment(_file: &File) -> io::Result<Alignment> {
         io::ErrorKind::Unsupported,
         "direct I/O is supported on Linux only",
     ))
+}
+
+/// The alignment of direct I/O on new files of a directory, found out with one that is removed again.
+pub fn probe_directory(directory: &Path) -> io::Result<Alignment> {
+    let staged = StagedFile::create(&directory.join("direct-io-probe"), 0, Replace::Allowed)
+        .map_err(|error| error.into_io())?;
+    let file = open_direct(staged.partial(), true)?;
+    direct_alignment(&file)
 }

@@ -7,7 +7,7 @@ mod staged;
 pub mod position;
 pub mod reopen;
 
-pub use alignment::{Alignment, direct_alignment};
+pub use alignment::{Alignment, direct_alignment, probe_directory};
 pub use reopen::FileSource;
 pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
 pub use staged::{Replace, StagedFile};

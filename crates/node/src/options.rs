@@ -1,0 +1,160 @@
+//! A transfer plan as JavaScript hands it over. Defaults live in TypeScript or in the engine, not here.
+
+use std::sync::Arc;
+
+use mapped_ram_engine::error::Result;
+use mapped_ram_engine::file::{FileSource, SnapshotSpec};
+use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
+use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Region};
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
+#[napi(object, object_to_js = false)]
+pub struct BindingPlan {
+    #[napi(ts_type = "'save' | 'load'")]
+    pub direction: String,
+    /// The snapshot: exactly one of `path` and `fd`.
+    pub path: Option<String>,
+    pub fd: Option<i32>,
+    /// A descriptor of the same file that was opened with O_DIRECT.
+    pub direct_fd: Option<i32>,
+    /// How errors call the snapshot.
+    pub name: String,
+    pub regions: Vec<BindingRegion>,
+    pub page_size: Option<u32>,
+    pub channels: Option<u32>,
+    pub queue_depth: Option<u32>,
+    pub request_size: Option<u32>,
+    #[napi(ts_type = "'auto' | 'io_uring' | 'threads'")]
+    pub engine: Option<String>,
+    #[napi(ts_type = "'auto' | 'on' | 'off'")]
+    pub direct_io: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingRegion {
+    pub name: String,
+    /// Where the memory is: exactly one of `path`, `fd`, `buffer` (save) and `bufferLength` (load).
+    pub path: Option<String>,
+    pub fd: Option<i32>,
+    /// Copied when the transfer is made.
+    pub buffer: Option<Uint8Array>,
+    /// The bytes come back with the outcome.
+    pub buffer_length: Option<i64>,
+    pub memory_offset: i64,
+    pub length: i64,
+    pub pages_offset: i64,
+    pub bitmap_offset: i64,
+    pub store_zero_pages: Option<bool>,
+    pub memory_is_zero: Option<bool>,
+}
+
+impl BindingPlan {
+    /// The engine's plan, and the buffers to give back, one place per region.
+    pub(crate) fn into_plan(self) -> Result<(Plan, Vec<Option<Arc<ByteMemory>>>)> {
+        let direction = match self.direction.as_str() {
+            "save" => Direction::Save,
+            "load" => Direction::Load,
+            other => return Err(invalid("direction", "save or load", other)),
+        };
+        let snapshot = SnapshotSpec {
+            file: file_source("snapshot", self.path, self.fd)?,
+            direct: self.direct_fd.map(|fd| descriptor("directFd", fd)).transpose()?,
+            name: self.name,
+        };
+        let mut buffers = Vec::with_capacity(self.regions.len());
+        let mut regions = Vec::with_capacity(self.regions.len());
+        for region in self.regions {
+            let (region, buffer) = region.into_region()?;
+            regions.push(region);
+            buffers.push(buffer);
+        }
+        let mut plan = Plan::new(direction, snapshot, regions);
+        plan.page_size = self.page_size.map_or(plan.page_size, u64::from);
+        plan.channels = self.channels.map(count).transpose()?;
+        plan.queue_depth = self.queue_depth.map_or(Ok(plan.queue_depth), count)?;
+        plan.request_size = self.request_size.map_or(Ok(plan.request_size), count)?;
+        plan.engine = match self.engine.as_deref() {
+            None | Some("auto") => EngineChoice::Auto,
+            Some("io_uring") => EngineChoice::IoUring,
+            Some("threads") => EngineChoice::Threads,
+            Some(other) => return Err(invalid("engine", "auto, io_uring or threads", other)),
+        };
+        plan.direct_io = match self.direct_io.as_deref() {
+            None | Some("auto") => DirectIo::Auto,
+            Some("on") => DirectIo::On,
+            Some("off") => DirectIo::Off,
+            Some(other) => return Err(invalid("directIo", "auto, on or off", other)),
+        };
+        Ok((plan, buffers))
+    }
+}
+
+impl BindingRegion {
+    fn into_region(self) -> Result<(Region, Option<Arc<ByteMemory>>)> {
+        let bytes = match (self.buffer, self.buffer_length) {
+            // JavaScript may change its buffer while another thread reads it, so the engine gets a copy.
+            (Some(buffer), _) => Some(buffer.to_vec()),
+            (None, Some(length)) => Some(vec![0; count(offset("bufferLength", length)?)?]),
+            (None, None) => None,
+        };
+        let buffer = bytes.map(|bytes| Arc::new(ByteMemory::new(bytes)));
+        let memory = match &buffer {
+            Some(bytes) => MemorySpec::Bytes(Arc::clone(bytes)),
+            None => MemorySpec::File(file_source(&self.name, self.path, self.fd)?),
+        };
+        let region = Region {
+            memory,
+            memory_offset: offset("memoryOffset", self.memory_offset)?,
+            length: offset("length", self.length)?,
+            pages_offset: offset("pagesOffset", self.pages_offset)?,
+            bitmap_offset: offset("bitmapOffset", self.bitmap_offset)?,
+            store_zero_pages: self.store_zero_pages.unwrap_or(false),
+            memory_is_zero: self.memory_is_zero.unwrap_or(false),
+            name: self.name,
+        };
+        Ok((region, buffer))
+    }
+}
+
+fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
+    match (path, fd) {
+        (Some(path), None) => Ok(FileSource::Path(path.into())),
+        (None, Some(fd)) => descriptor(what, fd),
+        _ => Err(invalid(
+            what,
+            "exactly one of a path, a descriptor and a buffer",
+            "none or several",
+        )),
+    }
+}
+
+#[cfg(unix)]
+fn descriptor(_what: &str, fd: i32) -> Result<FileSource> {
+    Ok(FileSource::Fd(fd))
+}
+
+#[cfg(not(unix))]
+fn descriptor(what: &str, _fd: i32) -> Result<FileSource> {
+    Err(EngineError::new(
+        ErrorKind::Unsupported,
+        format!("{what}: descriptors can be given on Unix only"),
+    ))
+}
+
+fn offset(what: &str, value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| invalid(what, "0 or more", &value.to_string()))
+}
+
+fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
+    value
+        .try_into()
+        .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "number too large for this machine"))
+}
+
+fn invalid(what: &str, expected: &str, found: &str) -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        format!("{what}: expected {expected}, found {found}"),
+    )
+}

@@ -1,0 +1,52 @@
+//! What this host and a directory can do.
+
+use std::path::Path;
+
+use mapped_ram_engine::file::probe_directory;
+use mapped_ram_engine::queue::probe_io_uring;
+use napi_derive::napi;
+
+#[napi(object, object_from_js = false)]
+pub struct BindingIoUringProbe {
+    pub available: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct BindingDirectIoProbe {
+    pub available: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    pub memory_alignment: Option<u32>,
+    pub offset_alignment: Option<u32>,
+}
+
+/// Makes a ring and lets it go.
+#[napi]
+pub fn probe_ring() -> BindingIoUringProbe {
+    let reason = probe_io_uring().err();
+    BindingIoUringProbe {
+        available: reason.is_none(),
+        reason,
+    }
+}
+
+/// Tries direct I/O with a temporary file in `directory`, which must be writable.
+#[napi]
+pub fn probe_direct_io(directory: String) -> BindingDirectIoProbe {
+    match probe_directory(Path::new(&directory)) {
+        Ok(alignment) => BindingDirectIoProbe {
+            available: true,
+            reason: None,
+            memory_alignment: Some(alignment.memory),
+            offset_alignment: Some(alignment.offset),
+        },
+        Err(error) => BindingDirectIoProbe {
+            available: false,
+            reason: Some(error.to_string()),
+            memory_alignment: None,
+            offset_alignment: None,
+        },
+    }
+}

@@ -1,0 +1,180 @@
+//! One transfer's life: a driver thread of its own does the work; tokio only waits for its word.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use mapped_ram_engine::memory::ByteMemory;
+use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Progress, Report, Transfer};
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use tokio::sync::oneshot;
+
+use crate::error::{BindingError, from_panic};
+use crate::options::BindingPlan;
+
+/// Counters in bytes of guest memory.
+#[napi(object, object_from_js = false)]
+pub struct BindingProgress {
+    pub bytes_total: i64,
+    pub bytes_done: i64,
+    pub data_bytes: i64,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct BindingReport {
+    pub engine: String,
+    pub engine_reason: String,
+    pub registered_buffers: bool,
+    pub direct_io: bool,
+    pub direct_io_reason: String,
+    pub channels: u32,
+    pub queue_depth: u32,
+    pub request_size: u32,
+    pub bytes: i64,
+    pub data_bytes: i64,
+    pub elapsed_ms: f64,
+}
+
+/// Exactly one of `error` and `report`.
+#[napi(object, object_from_js = false)]
+pub struct BindingOutcome {
+    pub error: Option<BindingError>,
+    pub report: Option<BindingReport>,
+    /// For each region that was loaded into a buffer, its bytes; null for the others.
+    #[napi(ts_type = "Array<Uint8Array | null>")]
+    pub buffers: Vec<Option<Uint8Array>>,
+}
+
+type Buffers = Vec<Option<Arc<ByteMemory>>>;
+
+/// A transfer that is yet to run, runs, or has run.
+#[napi]
+pub struct BindingTransfer {
+    ready: Mutex<Option<Result<(Transfer, Buffers), EngineError>>>,
+    cancel: CancelToken,
+    progress: Arc<Progress>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[napi]
+impl BindingTransfer {
+    /// Takes the plan. What is wrong with it comes out of `run`.
+    #[napi(constructor)]
+    pub fn new(plan: BindingPlan) -> Self {
+        let ready = plan
+            .into_plan()
+            .map(|(plan, buffers)| (Transfer::new(plan), buffers));
+        let (cancel, progress) = match &ready {
+            Ok((transfer, _)) => (transfer.cancel_token(), transfer.progress()),
+            Err(_) => Default::default(),
+        };
+        Self {
+            ready: Mutex::new(Some(ready)),
+            cancel,
+            progress,
+            driver: Mutex::new(None),
+        }
+    }
+
+    /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
+    #[napi]
+    pub async fn run(&self) -> BindingOutcome {
+        match self.drive().await {
+            Ok((report, buffers)) => BindingOutcome {
+                error: None,
+                report: Some(report.into()),
+                buffers,
+            },
+            Err(error) => BindingOutcome {
+                error: Some(error.into()),
+                report: None,
+                buffers: Vec::new(),
+            },
+        }
+    }
+
+    /// Ends the transfer early; `run` then settles with the kind CANCELLED.
+    #[napi]
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    #[napi]
+    pub fn progress(&self) -> BindingProgress {
+        BindingProgress {
+            bytes_total: number(self.progress.total()),
+            bytes_done: number(self.progress.done()),
+            data_bytes: number(self.progress.data()),
+        }
+    }
+
+    async fn drive(&self) -> Result<(Report, Vec<Option<Uint8Array>>), EngineError> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let once = || EngineError::new(ErrorKind::InvalidArgument, "a transfer runs only once");
+        let (transfer, buffers) = ready.ok_or_else(once)??;
+        let (tell, told) = oneshot::channel();
+        let driver = std::thread::Builder::new()
+            .name("mapped-ram".to_owned())
+            .spawn(move || {
+                let result = catch_unwind(AssertUnwindSafe(|| transfer.run()));
+                // Nobody listens any more when the environment is being torn down.
+                let _ = tell.send(result.unwrap_or_else(|panic| Err(from_panic(panic.as_ref()))));
+            })
+            .map_err(|error| {
+                EngineError::new(ErrorKind::Io, "starting the driver thread").caused_by(error)
+            })?;
+        *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
+        let gone = |_| {
+            Err(EngineError::new(
+                ErrorKind::Internal,
+                "the driver thread went away",
+            ))
+        };
+        let report = told.await.unwrap_or_else(gone);
+        self.join();
+        let buffers = buffers
+            .into_iter()
+            .map(|buffer| buffer.map(|bytes| bytes.take().into()))
+            .collect();
+        Ok((report?, buffers))
+    }
+
+    fn join(&self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            // Its panics were caught inside.
+            let _ = driver.join();
+        }
+    }
+}
+
+/// A worker that is terminated drops its objects: the transfer must be over before its memory goes.
+impl Drop for BindingTransfer {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.join();
+    }
+}
+
+impl From<Report> for BindingReport {
+    fn from(report: Report) -> Self {
+        Self {
+            engine: report.engine.name.to_owned(),
+            engine_reason: report.engine.reason,
+            registered_buffers: report.engine.registered_buffers,
+            direct_io: report.direct_io.on,
+            direct_io_reason: report.direct_io.reason,
+            channels: u32::try_from(report.channels).unwrap_or(u32::MAX),
+            queue_depth: u32::try_from(report.queue_depth).unwrap_or(u32::MAX),
+            request_size: u32::try_from(report.request_size).unwrap_or(u32::MAX),
+            bytes: number(report.bytes),
+            data_bytes: number(report.data_bytes),
+            elapsed_ms: report.elapsed.as_secs_f64() * 1000.0,
+        }
+    }
+}
+
+fn number(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
