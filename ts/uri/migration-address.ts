@@ -1,0 +1,104 @@
+/**
+ * Where a migration goes to or comes from, in the shape QMP's `channels` argument has (docs/format.md §5).
+ * The types carry QAPI's names; the fields are those of QEMU 9.0 to 10.0.
+ */
+export type MigrationAddress =
+  | FileMigrationAddress
+  | InetMigrationAddress
+  | UnixMigrationAddress
+  | VsockMigrationAddress
+  | FdMigrationAddress
+  | ExecMigrationAddress
+  | RdmaMigrationAddress
+  | DeferMigrationAddress;
+
+/** A MigrationAddress that QAPI knows too: all but `defer`. */
+export type QapiMigrationAddress = Exclude<MigrationAddress, DeferMigrationAddress>;
+
+export interface FileMigrationArgs {
+  /** Opened as it stands; `/dev/fdset/N` names an fd set of that QEMU instead of a file. */
+  readonly filename: string;
+  /** Where the stream starts, in bytes, 0 to 2^64-1. A number up to 2^53-1, a bigint above. */
+  readonly offset: number | bigint;
+}
+
+export interface InetSocketAddress {
+  /** Empty: every address when listening. At most 64 bytes of UTF-8 in a URI. */
+  readonly host: string;
+  /** A number or a service name. At most 32 bytes of UTF-8 in a URI. */
+  readonly port: string;
+  /** Take host and port as numbers only. No URI before QEMU 10.1 can say it. */
+  readonly numeric?: boolean | undefined;
+  /** Last port to try when listening, 0 to 65535. */
+  readonly to?: number | undefined;
+  readonly ipv4?: boolean | undefined;
+  readonly ipv6?: boolean | undefined;
+  readonly 'keep-alive'?: boolean | undefined;
+  readonly mptcp?: boolean | undefined;
+}
+
+export interface UnixSocketAddress {
+  readonly path: string;
+  /** Linux's abstract namespace. No URI can say it. */
+  readonly abstract?: boolean | undefined;
+  /** Leave the padding out of an abstract name. No URI can say it. */
+  readonly tight?: boolean | undefined;
+}
+
+export interface VsockSocketAddress {
+  readonly cid: string;
+  readonly port: string;
+}
+
+export interface FdSocketAddress {
+  /** A name given with `getfd`, or (incoming only) the number of an inherited descriptor. */
+  readonly str: string;
+}
+
+export interface MigrationExecCommand {
+  /** Program and arguments, started without a shell. */
+  readonly args: readonly string[];
+}
+
+export interface FileMigrationAddress extends FileMigrationArgs {
+  readonly transport: 'file';
+}
+
+export interface InetMigrationAddress extends InetSocketAddress {
+  readonly transport: 'socket';
+  readonly type: 'inet';
+}
+
+export interface UnixMigrationAddress extends UnixSocketAddress {
+  readonly transport: 'socket';
+  readonly type: 'unix';
+}
+
+export interface VsockMigrationAddress extends VsockSocketAddress {
+  readonly transport: 'socket';
+  readonly type: 'vsock';
+}
+
+export interface FdMigrationAddress extends FdSocketAddress {
+  readonly transport: 'socket';
+  readonly type: 'fd';
+}
+
+export interface ExecMigrationAddress extends MigrationExecCommand {
+  readonly transport: 'exec';
+}
+
+export interface RdmaMigrationAddress extends InetSocketAddress {
+  readonly transport: 'rdma';
+}
+
+/** Not QAPI's: stands for `-incoming defer`, where the address follows later with `migrate-incoming`. */
+export interface DeferMigrationAddress {
+  readonly transport: 'defer';
+}
+
+/** One entry of the `channels` argument of `migrate` and `migrate-incoming`. */
+export interface MigrationChannel {
+  readonly 'channel-type': 'main' | 'cpr';
+  readonly addr: QapiMigrationAddress;
+}
