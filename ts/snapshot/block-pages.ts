@@ -1,0 +1,78 @@
+import type { MappedRamBlock, RandomAccessReader } from '../stream/index.ts';
+
+/** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
+const PIECE = 1 << 20;
+
+/** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
+export async function countSetPages(reader: RandomAccessReader, block: MappedRamBlock): Promise<number> {
+  let count = 0;
+  for await (const { words } of bitmapPieces(reader, block)) count += popcount(words);
+  return count;
+}
+
+/** Each page of a block in order, and whether it is set. For small blocks: it takes a turn per page. */
+export async function* pagesOf(
+  reader: RandomAccessReader,
+  block: MappedRamBlock,
+): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
+  const pages = block.length / block.targetPageSize;
+  for await (const { words, firstPage } of bitmapPieces(reader, block)) {
+    const end = Math.min(pages, firstPage + words.length * 32);
+    for (let page = firstPage; page < end; page += 1) {
+      const index = page - firstPage;
+      yield { page, isSet: (((words[index >>> 5] ?? 0) >>> (index & 31)) & 1) === 1 };
+    }
+  }
+}
+
+interface BitmapPiece {
+  /** The bits beyond the last page are cleared. */
+  readonly words: Uint32Array;
+  readonly firstPage: number;
+}
+
+async function* bitmapPieces(
+  reader: RandomAccessReader,
+  block: MappedRamBlock,
+): AsyncGenerator<BitmapPiece, void, void> {
+  if (block.skipped) return;
+  const pages = block.length / block.targetPageSize;
+  for (let done = 0; done < block.bitmapSize; done += PIECE) {
+    const bytes = await reader.read(block.bitmapOffset + done, Math.min(PIECE, block.bitmapSize - done));
+    const words = littleEndianWords(bytes);
+    const firstPage = done * 8;
+    clearBeyond(words, pages - firstPage);
+    yield { words, firstPage };
+  }
+}
+
+function littleEndianWords(bytes: Uint8Array): Uint32Array {
+  // A copy, so that its start is aligned whatever the reader gave.
+  const words = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
+  if (new Uint8Array(Uint32Array.of(1).buffer)[0] === 1) return words;
+  const view = new DataView(words.buffer);
+  return words.map((_, index) => view.getUint32(index * 4, true));
+}
+
+function clearBeyond(words: Uint32Array, pages: number): void {
+  const index = Math.floor(pages / 32);
+  const last = words[index];
+  if (last === undefined) return;
+  words[index] = last & (2 ** (pages % 32) - 1);
+  words.fill(0, index + 1);
+}
+
+function popcount(words: Uint32Array): number {
+  let count = 0;
+  for (const word of words) {
+    if (word !== 0) count += bitsIn(word);
+  }
+  return count;
+}
+
+/** The parallel sum of bits: pairs, then nibbles, then bytes. */
+function bitsIn(word: number): number {
+  const pairs = word - ((word >>> 1) & 0x55555555);
+  const nibbles = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((nibbles + (nibbles >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}

@@ -1,0 +1,174 @@
+import { open, stat } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import {
+  assembleMappedRam,
+  CAPABILITY_IGNORE_SHARED,
+  CAPABILITY_MAPPED_RAM,
+  readStreamIndex,
+  readVmdescriptionFor,
+  type Configuration,
+  type MappedBlockLayout,
+  type PlainRamIndex,
+  type StreamIndex,
+} from '../stream/index.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
+import { StagedFile } from '../transfer/staged-file.ts';
+import { FileReader, ioError } from './file-reader.ts';
+import { PageSpool } from './page-spool.ts';
+import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import { snapshotPath } from './snapshot-path.ts';
+import { writePieces } from './write-pieces.ts';
+
+export interface PackOptions extends TransferOptions {
+  /**
+   * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
+   * not in it. Path of the file.
+   */
+  readonly state: string;
+  /**
+   * Where the memory of blocks is, by block id. A block that is not named here must have its pages in the state.
+   * @default {}
+   */
+  readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
+  /** Whether an existing snapshot may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+  /**
+   * Blocks whose zero pages are written too, because a restore does not find their memory empty.
+   * @default 'firmware', which means flash devices (`system.flash…`)
+   */
+  readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
+}
+
+export interface PackResult {
+  /** The snapshot's path. */
+  readonly path: string;
+  /** Where the stream starts in it. */
+  readonly offset: number;
+  /** Apparent size of the file. */
+  readonly size: number;
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  readonly transfer: TransferReport;
+  /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Makes one complete mapped-ram snapshot of a device-state stream and RAM: any QEMU ≥ 9.0 restores it.
+ *
+ * The file appears under its name only when it is complete: written beside it, fsynced, renamed, directory fsynced. With
+ * an offset in the URI, the bytes before the offset are kept, as QEMU keeps them. On error or abort nothing is left.
+ *
+ * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
+ * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM
+ * that is too small, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_IO
+ */
+export async function pack(uri: string | URL, options: PackOptions): Promise<PackResult> {
+  const startedAt = performance.now();
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const { filename: path, offset } = snapshotPath(uri);
+  await using state = await FileReader.open(options.state);
+  const index = await readStreamIndex(state);
+  const ram = plainRam(index, state.name);
+  const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
+  const rest = ram.blocks.filter(({ id }) => !given.has(id));
+  await using staged = await stage(path, offset, options.overwrite ?? false);
+  await using spool = await PageSpool.collect(state, index.base, rest, ram.targetPageSize, path);
+  signal?.throwIfAborted();
+
+  const configuration = mappedConfiguration(index.configuration);
+  const { layout, pieces, endOffset } = assembleMappedRam({
+    state: index,
+    configuration,
+    blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
+    vmdescription: await readVmdescriptionFor(state, index, configuration),
+    base: offset,
+  });
+  await using handle = await open(staged.path, 'r+');
+  // Extending writes would take the inode's lock one after the other; a file of the final size does not need them.
+  await handle.truncate(endOffset).catch((cause: unknown) => {
+    throw ioError(`cannot make the file ${endOffset} bytes long`, path, cause);
+  });
+  const regions = layout.blocks.map((block) => ({
+    ...regionOf(block, given.get(block.id), spool, state.name),
+    storeZeroPages: storesZeroPages(block.id, options.storeZeroPages ?? 'firmware'),
+  }));
+  const file = { path: staged.path, name: path };
+  const { report } = await runTransfer(
+    { direction: 'save', file, regions, pageSize: layout.targetPageSize },
+    options,
+  );
+  await writePieces(handle, path, pieces, state, signal);
+  signal?.throwIfAborted();
+  await staged.commit();
+  const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
+  return {
+    path,
+    offset,
+    size: endOffset,
+    blocks,
+    transfer: report,
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+/** An existing file may stay in the way, or be the container whose first bytes are kept. */
+async function stage(path: string, keep: number, overwrite: boolean): Promise<StagedFile> {
+  const size = await stat(path).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  // Nothing is lost of a file that ends where the stream is to start.
+  const prefixOnly = keep > 0 && size <= keep;
+  return StagedFile.create(path, { keep, overwrite: overwrite || prefixOnly });
+}
+
+function plainRam(index: StreamIndex, path: string): PlainRamIndex {
+  const { ram, problem } = index;
+  if (problem !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INCOMPLETE',
+      `the device state is not complete: ${problem.message}`,
+      {
+        cause: problem,
+      },
+    );
+  }
+  if (ram?.form === 'plain') return ram;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the device state has the wrong form', {
+    path,
+    expected: 'a plain file: migration',
+    found: ram === undefined ? 'a stream without RAM' : 'a mapped-ram file',
+  });
+}
+
+function mappedConfiguration(configuration: Configuration): Configuration {
+  const others = configuration.capabilities.filter((capability) => capability !== CAPABILITY_IGNORE_SHARED);
+  return { ...configuration, capabilities: [...others, CAPABILITY_MAPPED_RAM] };
+}
+
+function regionOf(
+  block: MappedBlockLayout,
+  location: RamLocation | undefined,
+  spool: PageSpool,
+  path: string,
+): TransferRegion {
+  const { id: name, length, pagesOffset, bitmapOffset } = block;
+  const place = { name, length, pagesOffset, bitmapOffset };
+  if (location !== undefined) return { ...place, memory: toMemory(location) };
+  const offset = spool.startOf(name);
+  if (offset !== undefined) return { ...place, memory: { path: spool.path, offset } };
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${name} is missing`, {
+    path,
+    expected: `its pages in the state, or its RAM given as ${name}=PATH`,
+    found: 'neither',
+  });
+}
+
+function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
+  if (which === 'all') return true;
+  return which === 'firmware' ? id.startsWith('system.flash') : which.includes(id);
+}

@@ -1,0 +1,154 @@
+import { MappedRamError } from '../errors.ts';
+import {
+  readStreamIndex,
+  type MappedRamBlock,
+  type MappedRamIndex,
+  type StreamIndex,
+} from '../stream/index.ts';
+import { countSetPages } from './block-pages.ts';
+import { FileReader } from './file-reader.ts';
+import type { BlockInfo, SnapshotInfo } from './info.ts';
+import { snapshotPath } from './snapshot-path.ts';
+
+const MAX_ALIGNMENT = 2 ** 30;
+
+/** A snapshot file that is open for reading. */
+export class Snapshot implements AsyncDisposable {
+  /** The file, as it was named. */
+  readonly path: string;
+  /** Where everything in it is. */
+  readonly index: StreamIndex;
+  /** @internal */
+  readonly reader: FileReader;
+
+  private constructor(reader: FileReader, index: StreamIndex) {
+    this.path = reader.name;
+    this.reader = reader;
+    this.index = index;
+  }
+
+  /**
+   * Opens a snapshot and reads its headers and its tail; never its pages.
+   * A file that is cut off or damaged behind its first headers opens too: see `index.problem`.
+   *
+   * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
+   * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
+   * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_INVALID_URI
+   */
+  static async open(uri: string | URL): Promise<Snapshot> {
+    const { filename, offset } = snapshotPath(uri);
+    const reader = await FileReader.open(filename);
+    try {
+      return new Snapshot(reader, await readStreamIndex(reader, { offset }));
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The RAM of a complete mapped-ram file.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, with the reason as its cause; ERR_MAPPED_RAM_UNSUPPORTED for a
+   * plain stream
+   */
+  completeRam(): MappedRamIndex {
+    const { ram, problem } = this.index;
+    if (problem !== undefined) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_INCOMPLETE',
+        `the snapshot is not complete: ${problem.message}`,
+        {
+          cause: problem,
+        },
+      );
+    }
+    if (ram?.form === 'mapped-ram') return ram;
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'the stream holds no mapped RAM', {
+      path: this.path,
+      expected: 'a mapped-ram file',
+      found: ram === undefined ? 'a stream without RAM' : 'a plain stream',
+    });
+  }
+
+  /** Reads the bitmaps, too, and counts. */
+  async info(): Promise<SnapshotInfo> {
+    const { index, reader } = this;
+    const { ram } = index;
+    const mapped = ram?.form === 'mapped-ram' ? ram.blocks : [];
+    const blocks: BlockInfo[] = [];
+    for (const block of mapped) blocks.push(await this.#blockInfo(block));
+    const sections = index.sections.map(({ idstr, instanceId, versionId, offset, length, early }) => ({
+      name: idstr,
+      instanceId,
+      version: versionId,
+      offset,
+      length,
+      early,
+    }));
+    return {
+      path: this.path,
+      offset: index.base,
+      size: reader.size,
+      allocated: reader.allocated,
+      machine: index.machine,
+      capabilities: index.capabilities,
+      form: ram?.form,
+      pageSize: ram?.targetPageSize ?? 4096,
+      blocks,
+      plainBlocks: ram?.form === 'plain' ? ram.blocks.map(({ id, length }) => ({ id, length })) : [],
+      sections,
+      deviceStateBytes: sections.reduce((sum, { length }) => sum + length, 0),
+      complete: index.complete,
+      problem: index.problem,
+      warnings: warningsOf(index, blocks),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.reader.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {
+    const pages = block.length / block.targetPageSize;
+    const setPages = await countSetPages(this.reader, block);
+    const { id, length, bitmapOffset, pagesOffset, skipped } = block;
+    const zeroPages = skipped ? 0 : pages - setPages;
+    return {
+      id,
+      length,
+      pages,
+      setPages,
+      zeroPages,
+      bitmapOffset,
+      pagesOffset,
+      alignment: alignmentOf(pagesOffset),
+      skipped,
+    };
+  }
+}
+
+function alignmentOf(offset: number): number {
+  let alignment = 1;
+  while (alignment < MAX_ALIGNMENT && offset % (alignment * 2) === 0) alignment *= 2;
+  return alignment;
+}
+
+function warningsOf(index: StreamIndex, blocks: readonly BlockInfo[]): readonly string[] {
+  const warnings: string[] = [];
+  if (blocks.length > 0 && blocks.every(({ setPages, skipped }) => skipped || setPages === 0)) {
+    warnings.push(
+      'no page is set in any block: a save that was cancelled, or made with background-snapshot, looks like this',
+    );
+  }
+  if (index.complete && index.vmdescription === undefined) {
+    warnings.push('there is no vmdescription, so the device state cannot be told apart');
+  }
+  if (index.trailing !== undefined) {
+    warnings.push(`${index.trailing.length} bytes follow the stream at offset ${index.trailing.offset}`);
+  }
+  return warnings;
+}

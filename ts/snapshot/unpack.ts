@@ -1,0 +1,177 @@
+import { open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import { MappedRamError } from '../errors.ts';
+import {
+  assemblePlain,
+  CAPABILITY_IGNORE_SHARED,
+  CAPABILITY_MAPPED_RAM,
+  readVmdescriptionFor,
+  type MappedRamBlock,
+  type MappedRamIndex,
+  type PlainPage,
+} from '../stream/index.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
+import { StagedFile } from '../transfer/staged-file.ts';
+import { pagesOf } from './block-pages.ts';
+import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import { Snapshot } from './snapshot.ts';
+import { writePieces } from './write-pieces.ts';
+
+export interface UnpackOptions extends TransferOptions {
+  /**
+   * Where the memory of blocks goes, by block id. A path becomes a new, sparse file that appears when it is complete. What
+   * exists already (`{ path }`, `{ fd }`, a buffer) is filled in place: afterwards it holds the block's memory, zero
+   * pages included.
+   * @default {}
+   */
+  readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
+  /**
+   * Where the device state goes: a plain stream that any QEMU loads, without capabilities, on top of the RAM that was
+   * unpacked. It also carries the pages of every block that `ram` does not name.
+   */
+  readonly state?: string | undefined;
+  /** Whether existing files may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+export interface UnpackResult {
+  /** The snapshot's path. */
+  readonly path: string;
+  /** The blocks whose memory was unpacked. */
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  /** The blocks whose pages went into the state. */
+  readonly blocksInState: readonly string[];
+  /** Undefined when no RAM was asked for. */
+  readonly transfer: TransferReport | undefined;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Takes a complete snapshot apart: RAM files, and a device-state stream to load on top of them.
+ * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
+ * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
+ */
+export async function unpack(uri: string | URL, options: UnpackOptions): Promise<UnpackResult> {
+  const startedAt = performance.now();
+  const { signal, state } = options;
+  signal?.throwIfAborted();
+  await using snapshot = await Snapshot.open(uri);
+  const ram = snapshot.completeRam();
+  const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
+  if (locations.size === 0 && state === undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'nothing to unpack: neither RAM nor state was asked for',
+    );
+  }
+  await using outputs = new Outputs(options.overwrite ?? false);
+  const regions: TransferRegion[] = [];
+  for (const block of ram.blocks) {
+    const location = locations.get(block.id);
+    if (location !== undefined) regions.push(await outputs.region(block, location, snapshot.path));
+  }
+  const stateFile = state === undefined ? undefined : await outputs.stage(state);
+  const file = { path: snapshot.path, name: snapshot.path };
+  const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
+  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  const rest = ram.blocks.filter(({ id }) => !locations.has(id));
+  if (stateFile !== undefined) await writeState(snapshot, ram, rest, stateFile, options);
+  signal?.throwIfAborted();
+  for (const [index, region] of regions.entries()) {
+    const bytes = moved?.buffers[index];
+    const location = locations.get(region.name);
+    if (bytes && location instanceof Uint8Array) location.set(bytes);
+  }
+  await outputs.commit();
+  return {
+    path: snapshot.path,
+    blocks: regions.map(({ name, length }) => ({ id: name, length })),
+    blocksInState: state === undefined ? [] : rest.filter(({ skipped }) => !skipped).map(({ id }) => id),
+    transfer: moved?.report,
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+/** The files that are being made: none appears before all are complete. */
+class Outputs implements AsyncDisposable {
+  readonly #staged: StagedFile[] = [];
+  readonly #overwrite: boolean;
+
+  constructor(overwrite: boolean) {
+    this.#overwrite = overwrite;
+  }
+
+  async stage(path: string): Promise<StagedFile> {
+    const staged = await StagedFile.create(path, { overwrite: this.#overwrite });
+    this.#staged.push(staged);
+    return staged;
+  }
+
+  async region(block: MappedRamBlock, location: RamLocation, path: string): Promise<TransferRegion> {
+    const { id: name, length, pagesOffset, bitmapOffset } = block;
+    if (block.skipped) {
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${name} was saved without its pages`, {
+        path,
+        offset: block.headerOffset,
+      });
+    }
+    const place = { name, length, pagesOffset, bitmapOffset };
+    if (location instanceof Uint8Array) {
+      if (location.length !== length) {
+        throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `size of the buffer for block ${name}`, {
+          expected: length,
+          found: location.length,
+        });
+      }
+      return { ...place, memory: { bufferLength: length }, memoryIsZero: true };
+    }
+    if (typeof location === 'string' || location instanceof URL) {
+      const staged = await this.stage(typeof location === 'string' ? location : fileURLToPath(location));
+      return { ...place, memory: { path: staged.path }, memoryIsZero: true };
+    }
+    return { ...place, memory: toMemory(location) };
+  }
+
+  async commit(): Promise<void> {
+    for (const staged of this.#staged) await staged.commit();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const staged of this.#staged) staged.discard();
+  }
+}
+
+async function writeState(
+  snapshot: Snapshot,
+  ram: MappedRamIndex,
+  blocks: readonly MappedRamBlock[],
+  output: StagedFile,
+  options: UnpackOptions,
+): Promise<void> {
+  const { index, reader } = snapshot;
+  const capabilities = index.configuration.capabilities.filter(
+    (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
+  );
+  const configuration = { ...index.configuration, capabilities };
+  const pages: PlainPage[] = [];
+  for (const block of blocks.filter(({ skipped }) => !skipped)) {
+    for await (const { page, isSet } of pagesOf(reader, block)) {
+      const offset = page * block.targetPageSize;
+      // A clear page is sent as a zero page: the destination's memory need not be empty.
+      pages.push({ block: block.id, offset, source: isSet ? block.pagesOffset + offset : 'zero' });
+    }
+  }
+  const { pieces } = assemblePlain({
+    state: index,
+    configuration,
+    blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
+    pages,
+    vmdescription: await readVmdescriptionFor(reader, index, configuration),
+  });
+  await using handle = await open(output.path, 'r+');
+  await writePieces(handle, output.path, pieces, reader, options.signal);
+}
