@@ -2,7 +2,8 @@ export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from '
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
-export { Snapshot } from './snapshot/snapshot.ts';
+export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
+export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './snapshot/unpack.ts';
 export type {
   DirectIo,

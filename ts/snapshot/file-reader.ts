@@ -1,8 +1,13 @@
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { close, constants, fstat, open } from 'node:fs';
+import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
 import type { RandomAccessReader } from '../stream/index.ts';
+import { ioError, readAt } from './fd-io.ts';
+
+const openAsync = promisify(open);
+const closeAsync = promisify(close);
+const statAsync = promisify(fstat);
 
 /** A regular file that is open for reading at offsets. */
 export class FileReader implements RandomAccessReader, AsyncDisposable {
@@ -11,12 +16,14 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   readonly size: number;
   /** Bytes that the filesystem has allocated for it. */
   readonly allocated: number;
-  readonly #handle: FileHandle;
+  readonly #fd: number;
+  readonly #owned: boolean;
   #closed = false;
 
-  private constructor(name: string, handle: FileHandle, size: number, allocated: number) {
+  private constructor(name: string, fd: number, owned: boolean, size: number, allocated: number) {
     this.name = name;
-    this.#handle = handle;
+    this.#fd = fd;
+    this.#owned = owned;
     this.size = size;
     this.allocated = allocated;
   }
@@ -24,55 +31,55 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   /** @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file */
   static async open(path: string): Promise<FileReader> {
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
-    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch(
-      (cause: unknown) => {
-        throw ioError('cannot open the file', path, cause);
-      },
-    );
+    const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+    const fd = await openAsync(path, flags).catch((cause: unknown) => {
+      throw ioError('cannot open the file', path, cause);
+    });
     try {
-      const stats = await handle.stat();
-      if (!stats.isFile()) {
-        const found = stats.isDirectory() ? 'a directory' : 'something else';
-        throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
-          path,
-          expected: 'a regular file',
-          found,
-        });
-      }
-      return new FileReader(path, handle, stats.size, stats.blocks * 512);
+      return await FileReader.#over(path, fd, true);
     } catch (error) {
-      await handle.close();
+      await closeAsync(fd);
       throw error;
     }
   }
 
-  /** The descriptor, for the engine. Valid until `close`. */
+  /** Over a descriptor that stays the caller's: `close` leaves it open. */
+  static async over(fd: number): Promise<FileReader> {
+    return FileReader.#over(`descriptor ${fd}`, fd, false);
+  }
+
+  static async #over(name: string, fd: number, owned: boolean): Promise<FileReader> {
+    const stats = await statAsync(fd).catch((cause: unknown) => {
+      throw ioError('cannot read the size', name, cause);
+    });
+    if (stats.isFile()) return new FileReader(name, fd, owned, stats.size, stats.blocks * 512);
+    const found = stats.isDirectory() ? 'a directory' : 'something else';
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
+      path: name,
+      expected: 'a regular file',
+      found,
+    });
+  }
+
+  /** For the engine. Valid until `close`. */
   get fd(): number {
     this.#assertOpen();
-    return this.#handle.fd;
+    return this.#fd;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#assertOpen();
     if (offset + length > this.size) throw this.#truncated(offset, length, Math.max(0, this.size - offset));
     const bytes = Buffer.allocUnsafe(length);
-    let done = 0;
-    while (done < length) {
-      const { bytesRead } = await this.#handle
-        .read(bytes, done, length - done, offset + done)
-        .catch((cause: unknown) => {
-          throw ioError('cannot read the file', this.name, cause, offset + done);
-        });
-      if (bytesRead === 0) throw this.#truncated(offset, length, done);
-      done += bytesRead;
-    }
+    const found = await readAt(this.#fd, this.name, bytes, offset);
+    if (found < length) throw this.#truncated(offset, length, found);
     return bytes;
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#handle.close();
+    if (this.#owned) await closeAsync(this.#fd);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -92,10 +99,4 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
       found: `${found} bytes`,
     });
   }
-}
-
-/** An error of node:fs as this package's error. */
-export function ioError(message: string, path: string, cause: unknown, offset?: number): MappedRamError {
-  const words = cause instanceof Error ? `${message} (${cause.message})` : message;
-  return new MappedRamError('ERR_MAPPED_RAM_IO', words, { path, offset, cause });
 }

@@ -1,5 +1,3 @@
-import { open, stat } from 'node:fs/promises';
-
 import { MappedRamError } from '../errors.ts';
 import {
   assembleMappedRam,
@@ -14,11 +12,10 @@ import {
 } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
-import { StagedFile } from '../transfer/staged-file.ts';
-import { FileReader, ioError } from './file-reader.ts';
+import { FileReader } from './file-reader.ts';
 import { PageSpool } from './page-spool.ts';
 import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
-import { snapshotPath } from './snapshot-path.ts';
+import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
 import { writePieces } from './write-pieces.ts';
 
 export interface PackOptions extends TransferOptions {
@@ -42,7 +39,7 @@ export interface PackOptions extends TransferOptions {
 }
 
 export interface PackResult {
-  /** The snapshot's path. */
+  /** The snapshot's path, or which descriptor it is. */
   readonly path: string;
   /** Where the stream starts in it. */
   readonly offset: number;
@@ -60,23 +57,23 @@ export interface PackResult {
  * The file appears under its name only when it is complete: written beside it, fsynced, renamed, directory fsynced. With
  * an offset in the URI, the bytes before the offset are kept, as QEMU keeps them. On error or abort nothing is left.
  *
- * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
+ * Descriptors are written in place: they are for callers who publish the file themselves.
+ *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
  * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM
  * that is too small, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_IO
  */
-export async function pack(uri: string | URL, options: PackOptions): Promise<PackResult> {
+export async function pack(target: SnapshotTarget, options: PackOptions): Promise<PackResult> {
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  const { filename: path, offset } = snapshotPath(uri);
   await using state = await FileReader.open(options.state);
   const index = await readStreamIndex(state);
   const ram = plainRam(index, state.name);
   const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
   const rest = ram.blocks.filter(({ id }) => !given.has(id));
-  await using staged = await stage(path, offset, options.overwrite ?? false);
-  await using spool = await PageSpool.collect(state, index.base, rest, ram.targetPageSize, path);
+  await using output = await SnapshotOutput.create(target, options.overwrite ?? false);
+  await using spool = await PageSpool.collect(state, index.base, rest, ram.targetPageSize, output.file.path);
   signal?.throwIfAborted();
 
   const configuration = mappedConfiguration(index.configuration);
@@ -85,45 +82,27 @@ export async function pack(uri: string | URL, options: PackOptions): Promise<Pac
     configuration,
     blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
     vmdescription: await readVmdescriptionFor(state, index, configuration),
-    base: offset,
-  });
-  await using handle = await open(staged.path, 'r+');
-  // Extending writes would take the inode's lock one after the other; a file of the final size does not need them.
-  await handle.truncate(endOffset).catch((cause: unknown) => {
-    throw ioError(`cannot make the file ${endOffset} bytes long`, path, cause);
+    base: output.offset,
   });
   const regions = layout.blocks.map((block) => ({
     ...regionOf(block, given.get(block.id), spool, state.name),
     storeZeroPages: storesZeroPages(block.id, options.storeZeroPages ?? 'firmware'),
   }));
-  const file = { path: staged.path, name: path };
-  const { report } = await runTransfer(
-    { direction: 'save', file, regions, pageSize: layout.targetPageSize },
-    options,
-  );
-  await writePieces(handle, path, pieces, state, signal);
+  await output.allocate(endOffset);
+  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
+  const { report } = await runTransfer(plan, options);
+  await writePieces(output.fd, output.name, pieces, state, signal);
   signal?.throwIfAborted();
-  await staged.commit();
+  await output.commit();
   const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
   return {
-    path,
-    offset,
+    path: output.name,
+    offset: output.offset,
     size: endOffset,
     blocks,
     transfer: report,
     elapsedMs: performance.now() - startedAt,
   };
-}
-
-/** An existing file may stay in the way, or be the container whose first bytes are kept. */
-async function stage(path: string, keep: number, overwrite: boolean): Promise<StagedFile> {
-  const size = await stat(path).then(
-    (stats) => stats.size,
-    () => 0,
-  );
-  // Nothing is lost of a file that ends where the stream is to start.
-  const prefixOnly = keep > 0 && size <= keep;
-  return StagedFile.create(path, { keep, overwrite: overwrite || prefixOnly });
 }
 
 function plainRam(index: StreamIndex, path: string): PlainRamIndex {

@@ -1,4 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
 import {
@@ -8,7 +10,7 @@ import {
   type RandomAccessReader,
 } from '../stream/index.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
-import { ioError } from './file-reader.ts';
+import { ioError, writeAt } from './fd-io.ts';
 
 /** Where a block's pages lie in the spool. */
 interface Place {
@@ -36,7 +38,7 @@ export class PageSpool implements AsyncDisposable {
 
   /**
    * Collects the pages of `blocks`.
-   * @param beside the temporary file is made next to this path
+   * @param beside the temporary file is made next to this path; undefined for the system's temporary directory
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when a page belongs to another block (its RAM was given
    * elsewhere), ERR_MAPPED_RAM_UNSUPPORTED for xbzrle records, ERR_MAPPED_RAM_IO
    */
@@ -45,7 +47,7 @@ export class PageSpool implements AsyncDisposable {
     offset: number,
     blocks: readonly PlainRamBlock[],
     pageSize: number,
-    beside: string,
+    beside: string | undefined,
   ): Promise<PageSpool> {
     const places = new Map<string, Place>();
     let start = 0;
@@ -53,7 +55,7 @@ export class PageSpool implements AsyncDisposable {
       places.set(id, { start, length, seen: new Uint8Array(Math.ceil(length / pageSize / 8)), records: 0 });
       start += length;
     }
-    const staged = await StagedFile.create(`${beside}.pages`, { overwrite: true });
+    const staged = await StagedFile.create(beside ?? join(tmpdir(), 'mapped-ram-pages'), { overwrite: true });
     let handle: FileHandle | undefined;
     try {
       handle = await open(staged.path, 'r+');
@@ -66,7 +68,7 @@ export class PageSpool implements AsyncDisposable {
     } catch (error) {
       await handle?.close();
       staged.discard();
-      throw error instanceof MappedRamError ? error : ioError('cannot spool pages', beside, error);
+      throw error instanceof MappedRamError ? error : ioError('cannot spool pages', staged.path, error);
     }
   }
 
@@ -113,7 +115,7 @@ export class PageSpool implements AsyncDisposable {
     const bytes =
       kind === 'zero' ? new Uint8Array(pageSize) : await reader.read(record.dataOffset, record.dataLength);
     setBit(place.seen, page);
-    await this.#handle.write(bytes, 0, bytes.length, place.start + blockOffset);
+    await writeAt(this.#handle.fd, this.path, bytes, place.start + blockOffset);
   }
 }
 

@@ -12,6 +12,12 @@ import { snapshotPath } from './snapshot-path.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
 
+/**
+ * Where a snapshot is: a `file:` migration URI (with `,offset=`), a path or a URL; or a descriptor that is open for
+ * reading and stays the caller's.
+ */
+export type SnapshotSource = string | URL | { readonly fd: number; readonly offset?: number | undefined };
+
 /** A snapshot file that is open for reading. */
 export class Snapshot implements AsyncDisposable {
   /** The file, as it was named. */
@@ -20,8 +26,10 @@ export class Snapshot implements AsyncDisposable {
   readonly index: StreamIndex;
   /** @internal */
   readonly reader: FileReader;
+  readonly #byName: boolean;
 
-  private constructor(reader: FileReader, index: StreamIndex) {
+  private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
+    this.#byName = byName;
     this.path = reader.name;
     this.reader = reader;
     this.index = index;
@@ -31,15 +39,15 @@ export class Snapshot implements AsyncDisposable {
    * Opens a snapshot and reads its headers and its tail; never its pages.
    * A file that is cut off or damaged behind its first headers opens too: see `index.problem`.
    *
-   * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
    * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
    * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_INVALID_URI
    */
-  static async open(uri: string | URL): Promise<Snapshot> {
-    const { filename, offset } = snapshotPath(uri);
-    const reader = await FileReader.open(filename);
+  static async open(source: SnapshotSource): Promise<Snapshot> {
+    const byName = typeof source === 'string' || source instanceof URL;
+    const { filename, offset } = byName ? snapshotPath(source) : { filename: '', offset: source.offset ?? 0 };
+    const reader = byName ? await FileReader.open(filename) : await FileReader.over(source.fd);
     try {
-      return new Snapshot(reader, await readStreamIndex(reader, { offset }));
+      return new Snapshot(reader, await readStreamIndex(reader, { offset }), byName);
     } catch (error) {
       await reader.close();
       throw error;
@@ -68,6 +76,11 @@ export class Snapshot implements AsyncDisposable {
       expected: 'a mapped-ram file',
       found: ram === undefined ? 'a stream without RAM' : 'a plain stream',
     });
+  }
+
+  /** Where the engine finds the file: by its name, so that it can open it anew, or by the caller's descriptor. @internal */
+  get location(): { readonly path: string } | { readonly fd: number } {
+    return this.#byName ? { path: this.path } : { fd: this.reader.fd };
   }
 
   /** Reads the bitmaps, too, and counts. */

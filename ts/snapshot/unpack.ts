@@ -16,7 +16,7 @@ import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
 import { pagesOf } from './block-pages.ts';
 import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
-import { Snapshot } from './snapshot.ts';
+import { Snapshot, type SnapshotSource } from './snapshot.ts';
 import { writePieces } from './write-pieces.ts';
 
 export interface UnpackOptions extends TransferOptions {
@@ -51,15 +51,14 @@ export interface UnpackResult {
 
 /**
  * Takes a complete snapshot apart: RAM files, and a device-state stream to load on top of them.
- * @param uri a `file:` migration URI (with `,offset=`), a path, or a URL
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
  * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
  */
-export async function unpack(uri: string | URL, options: UnpackOptions): Promise<UnpackResult> {
+export async function unpack(source: SnapshotSource, options: UnpackOptions): Promise<UnpackResult> {
   const startedAt = performance.now();
   const { signal, state } = options;
   signal?.throwIfAborted();
-  await using snapshot = await Snapshot.open(uri);
+  await using snapshot = await Snapshot.open(source);
   const ram = snapshot.completeRam();
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
@@ -75,7 +74,7 @@ export async function unpack(uri: string | URL, options: UnpackOptions): Promise
     if (location !== undefined) regions.push(await outputs.region(block, location, snapshot.path));
   }
   const stateFile = state === undefined ? undefined : await outputs.stage(state);
-  const file = { path: snapshot.path, name: snapshot.path };
+  const file = { ...snapshot.location, name: snapshot.path };
   const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
   const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
   const rest = ram.blocks.filter(({ id }) => !locations.has(id));
@@ -173,5 +172,5 @@ async function writeState(
     vmdescription: await readVmdescriptionFor(reader, index, configuration),
   });
   await using handle = await open(output.path, 'r+');
-  await writePieces(handle, output.path, pieces, reader, options.signal);
+  await writePieces(handle.fd, output.path, pieces, reader, options.signal);
 }

@@ -1,7 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
-
 import type { RandomAccessReader, StreamPiece } from '../stream/index.ts';
-import { ioError } from './file-reader.ts';
+import { writeAt } from './fd-io.ts';
 
 const CHUNK = 1 << 20;
 /** Small pieces that follow each other go to the file together. */
@@ -13,7 +11,7 @@ const BATCH = 1 << 18;
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; what the reader throws; the signal's reason
  */
 export async function writePieces(
-  handle: FileHandle,
+  fd: number,
   path: string,
   pieces: Iterable<StreamPiece>,
   source: RandomAccessReader,
@@ -23,7 +21,7 @@ export async function writePieces(
   let batchOffset = 0;
   let batchLength = 0;
   const flush = async (): Promise<void> => {
-    if (batch.length > 0) await writeAll(handle, path, Buffer.concat(batch), batchOffset);
+    if (batch.length > 0) await writeAt(fd, path, Buffer.concat(batch), batchOffset);
     batch = [];
     batchLength = 0;
   };
@@ -45,16 +43,4 @@ export async function writePieces(
     }
   }
   await flush();
-}
-
-async function writeAll(handle: FileHandle, path: string, bytes: Uint8Array, offset: number): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const { bytesWritten } = await handle
-      .write(bytes, done, bytes.length - done, offset + done)
-      .catch((cause: unknown) => {
-        throw ioError('cannot write the file', path, cause, offset + done);
-      });
-    done += bytesWritten;
-  }
 }

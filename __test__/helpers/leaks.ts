@@ -1,0 +1,40 @@
+import { readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { ExecutionContext } from 'ava';
+
+interface Held {
+  readonly descriptors: number;
+  readonly threads: number;
+}
+
+function held(): Held {
+  return { descriptors: readdirSync('/proc/self/fd').length, threads: readdirSync('/proc/self/task').length };
+}
+
+/**
+ * Runs `body` and asserts that it leaves no descriptor and no thread of this process behind. Once before, `warmUp` makes
+ * what is made only once per process: the runtimes' own threads. The kernel takes rings apart in the background, hence
+ * the patience.
+ */
+export async function assertNoLeak(
+  t: ExecutionContext,
+  warmUp: () => Promise<unknown>,
+  body: () => Promise<unknown>,
+): Promise<void> {
+  await warmUp();
+  await delay(100);
+  const before = held();
+  await body();
+  for (let tries = 0; tries < 50; tries += 1) {
+    const now = held();
+    if (now.descriptors <= before.descriptors && now.threads <= before.threads) break;
+    await delay(50);
+  }
+  const after = held();
+  t.true(
+    after.descriptors <= before.descriptors,
+    `descriptors: ${before.descriptors} before, ${after.descriptors} after`,
+  );
+  t.true(after.threads <= before.threads, `threads: ${before.threads} before, ${after.threads} after`);
+}

@@ -1,0 +1,57 @@
+import { fsync, ftruncate, read, write } from 'node:fs';
+import { promisify } from 'node:util';
+
+import { MappedRamError } from '../errors.ts';
+
+const readAsync = promisify(read);
+const writeAsync = promisify(write);
+const truncateAsync = promisify(ftruncate);
+const syncAsync = promisify(fsync);
+
+/** Reads until `bytes` is full or the file ends; says how much there was. */
+export async function readAt(fd: number, path: string, bytes: Uint8Array, offset: number): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesRead } = await readAsync(fd, bytes, done, bytes.length - done, offset + done).catch(
+      (cause: unknown) => {
+        throw ioError('cannot read the file', path, cause, offset + done);
+      },
+    );
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Writes all of `bytes`. */
+export async function writeAt(fd: number, path: string, bytes: Uint8Array, offset: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await writeAsync(fd, bytes, done, bytes.length - done, offset + done).catch(
+      (cause: unknown) => {
+        throw ioError('cannot write the file', path, cause, offset + done);
+      },
+    );
+    done += bytesWritten;
+  }
+}
+
+/** Gives the file this size. */
+export async function resize(fd: number, path: string, size: number): Promise<void> {
+  await truncateAsync(fd, size).catch((cause: unknown) => {
+    throw ioError(`cannot make the file ${size} bytes long`, path, cause);
+  });
+}
+
+/** Makes the file's contents durable. */
+export async function sync(fd: number, path: string): Promise<void> {
+  await syncAsync(fd).catch((cause: unknown) => {
+    throw ioError('fsync of the file', path, cause);
+  });
+}
+
+/** An error of node:fs as this package's error. */
+export function ioError(message: string, path: string, cause: unknown, offset?: number): MappedRamError {
+  const words = cause instanceof Error ? `${message} (${cause.message})` : message;
+  return new MappedRamError('ERR_MAPPED_RAM_IO', words, { path, offset, cause });
+}

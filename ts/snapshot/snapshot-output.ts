@@ -1,0 +1,112 @@
+import { open, stat, type FileHandle } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import type { TransferFile } from '../transfer/run-transfer.ts';
+import { StagedFile } from '../transfer/staged-file.ts';
+import { ioError, resize, sync } from './fd-io.ts';
+import { snapshotPath } from './snapshot-path.ts';
+
+/**
+ * Where a snapshot goes: a `file:` migration URI (with `,offset=`), a path or a URL; or descriptors of one file, both
+ * open for writing, the second with O_DIRECT. Descriptors stay the caller's; `offset` is where the stream starts.
+ */
+export type SnapshotTarget =
+  | string
+  | URL
+  | { readonly fd: number; readonly directFd?: number | undefined; readonly offset?: number | undefined };
+
+/**
+ * The file that a snapshot is written to. By name: written beside it, and given the name by `commit`. By descriptor:
+ * written in place; without `commit` it is cut back to what lies before the snapshot.
+ */
+export class SnapshotOutput implements AsyncDisposable {
+  /** As errors call it. */
+  readonly name: string;
+  /** Where the stream starts. */
+  readonly offset: number;
+  /** For headers and device state. */
+  readonly fd: number;
+  /** For the engine. */
+  readonly file: TransferFile;
+  readonly #staged: StagedFile | undefined;
+  readonly #handle: FileHandle | undefined;
+  #committed = false;
+
+  private constructor(
+    file: TransferFile,
+    offset: number,
+    fd: number,
+    staged?: StagedFile,
+    handle?: FileHandle,
+  ) {
+    this.name = file.name;
+    this.file = file;
+    this.offset = offset;
+    this.fd = fd;
+    this.#staged = staged;
+    this.#handle = handle;
+  }
+
+  /** @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO and as `snapshotPath` */
+  static async create(target: SnapshotTarget, overwrite: boolean): Promise<SnapshotOutput> {
+    if (typeof target !== 'string' && !(target instanceof URL)) {
+      const { fd, directFd, offset = 0 } = target;
+      assertOffset(offset);
+      return new SnapshotOutput({ fd, directFd, name: `descriptor ${fd}` }, offset, fd);
+    }
+    const { filename: path, offset } = snapshotPath(target);
+    const staged = await StagedFile.create(path, {
+      keep: offset,
+      overwrite: overwrite || (await endsBefore(path, offset)),
+    });
+    try {
+      const handle = await open(staged.path, 'r+');
+      return new SnapshotOutput({ path: staged.path, name: path }, offset, handle.fd, staged, handle);
+    } catch (cause) {
+      staged.discard();
+      throw ioError('cannot open the new file', path, cause);
+    }
+  }
+
+  /**
+   * Gives the file its full size before the first page. Extending writes would take the inode's lock one after the
+   * other. What a descriptor's file held behind the offset goes first: clear pages must be holes.
+   */
+  async allocate(size: number): Promise<void> {
+    if (this.#staged === undefined) await resize(this.fd, this.name, this.offset);
+    await resize(this.fd, this.name, size);
+  }
+
+  /** Makes the snapshot durable and, by name, visible. */
+  async commit(): Promise<void> {
+    if (this.#staged === undefined) await sync(this.fd, this.name);
+    else await this.#staged.commit();
+    this.#committed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle?.close();
+    if (this.#committed) return;
+    this.#staged?.discard();
+    // A failure here changes nothing: the header is written last, so what is left is no snapshot.
+    if (this.#staged === undefined) await resize(this.fd, this.name, this.offset).catch(() => undefined);
+  }
+}
+
+/** Nothing is lost of a file that ends where the stream is to start: the container whose first bytes are kept. */
+async function endsBefore(path: string, offset: number): Promise<boolean> {
+  if (offset === 0) return false;
+  const size = await stat(path).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  return size <= offset;
+}
+
+function assertOffset(offset: number): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'offset of the snapshot', {
+    expected: 'a whole number of bytes, 0 or more',
+    found: offset,
+  });
+}
