@@ -16,6 +16,7 @@ export const ERROR_CODES = [
   'ERR_MAPPED_RAM_INVALID_URI',
   'ERR_MAPPED_RAM_IO',
   'ERR_MAPPED_RAM_OUT_OF_RANGE',
+  'ERR_MAPPED_RAM_QEMU',
   'ERR_MAPPED_RAM_TRUNCATED',
   'ERR_MAPPED_RAM_UNSUPPORTED',
   'ERR_MAPPED_RAM_UNSUPPORTED_VERSION',
@@ -40,10 +41,10 @@ const BRAND = Symbol.for('mapped-ram.error');
 /** The one error class of this package. `instanceof` also holds between two copies of the package. */
 export class MappedRamError extends Error {
   readonly code: ErrorCode;
-  readonly path?: string;
-  readonly offset?: number;
-  readonly expected?: string | number;
-  readonly found?: string | number;
+  declare readonly path?: string;
+  declare readonly offset?: number;
+  declare readonly expected?: string | number;
+  declare readonly found?: string | number;
 
   /**
    * @param message says in words what failed; path, offset, expected and found are appended when given

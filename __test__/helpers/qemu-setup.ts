@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+
+import type { GuestOptions } from '../../ts/guest/build-guest.ts';
+
+export const MIB: number = 1024 * 1024;
+
+/** `-no-reboot`: a triple fault must end QEMU; a guest that quietly boots again would look alive. */
+const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
+
+export interface GuestSetup {
+  /** `q35`, `pc`, `microvm,acpi=on`, with their properties. @default 'q35' */
+  readonly machine?: string;
+  /**
+   * TCG runs the guest equally well everywhere; a KVM without hardware virtualization may emulate its 32-bit code a
+   * hundred times slower. @default 'tcg'
+   */
+  readonly accel?: 'kvm' | 'tcg';
+  /** @default 128 */
+  readonly memoryMiB?: number;
+  /** Two NUMA nodes with half of the memory each, in blocks `m0` and `m1`. @default false */
+  readonly numa?: boolean;
+  /** Undefined is plain `-m`, whose block is `pc.ram`; otherwise the blocks are `m0` (and `m1`). */
+  readonly backend?: 'ram' | 'file' | 'memfd';
+  /** Where `backend: 'file'` keeps `m0.ram` and `m1.ram`; they stay there. @default a directory of the guest's own */
+  readonly memPathDir?: string;
+  /** @default false */
+  readonly share?: boolean;
+  /** Replaces all memory arguments; `memoryBlocks` then names the blocks from physical address 0 on. */
+  readonly memoryArgs?: readonly string[];
+  readonly memoryBlocks?: readonly string[];
+  /** Waits for a migration instead of booting. @default false */
+  readonly incoming?: boolean;
+  /** @default 32 MiB at 16 MiB; with `numa` 32 MiB around the border of the blocks */
+  readonly region?: GuestOptions;
+  readonly extraArgs?: readonly string[];
+}
+
+/** The QEMU command line; the guest's disk, serial port and debug console are files in `directory`. */
+export function guestArgs(setup: GuestSetup, directory: string): readonly string[] {
+  const { machine = 'q35', accel = 'tcg', incoming = false, extraArgs = [] } = setup;
+  const device = (name: string): string => `file:${join(directory, name)}`;
+  return BARE.concat(
+    ['-machine', machine, '-accel', accel],
+    setup.memoryArgs ?? memoryArgs(setup, directory),
+    bootArgs(machine, join(directory, 'boot.img')),
+    ['-serial', device('serial'), '-debugcon', device('debugcon')],
+    incoming ? ['-incoming', 'defer'] : [],
+    extraArgs,
+  );
+}
+
+function bootArgs(machine: string, disk: string): readonly string[] {
+  const drive = `format=raw,file=${optionValue(disk)}`;
+  return machine.startsWith('microvm')
+    ? ['-drive', `if=none,id=boot,${drive}`, '-device', 'virtio-blk-device,drive=boot']
+    : ['-drive', `if=ide,${drive}`];
+}
+
+export function guestRegionOf({ region, numa = false, memoryMiB = 128 }: GuestSetup): GuestOptions {
+  return region ?? (numa ? { start: (memoryMiB / 2 - 16) * MIB, length: 32 * MIB } : {});
+}
+
+/** The blocks of the guest's memory, from physical address 0 on. */
+export function guestMemoryBlocks({
+  memoryBlocks: named,
+  numa,
+  backend,
+  machine = 'q35',
+}: GuestSetup): readonly string[] {
+  if (named !== undefined) return named;
+  if (numa === true) return ['m0', 'm1'];
+  if (backend !== undefined) return ['m0'];
+  return [machine.startsWith('microvm') ? 'microvm.ram' : 'pc.ram'];
+}
+
+function memoryArgs(
+  { memoryMiB = 128, numa = false, backend, memPathDir, share = false }: GuestSetup,
+  directory: string,
+): readonly string[] {
+  const size = ['-m', `${memoryMiB}M`];
+  if (backend === undefined && !numa) return size;
+  const ids = numa ? ['m0', 'm1'] : ['m0'];
+  const objects = ids.flatMap((id) => {
+    const path =
+      backend === 'file' ? `,mem-path=${optionValue(join(memPathDir ?? directory, `${id}.ram`))}` : '';
+    const blockSize = `size=${memoryMiB / ids.length}M,share=${share ? 'on' : 'off'}`;
+    return ['-object', `memory-backend-${backend ?? 'ram'},id=${id},${blockSize}${path}`];
+  });
+  const use = numa ? ids.flatMap((id) => ['-numa', `node,memdev=${id}`]) : ['-machine', 'memory-backend=m0'];
+  return [...size, ...objects, ...use];
+}
+
+/** In QEMU's option syntax a comma ends a value unless it is doubled. */
+function optionValue(text: string): string {
+  return text.replaceAll(',', ',,');
+}

@@ -1,0 +1,218 @@
+import { connect as connectSocket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+import { MappedRamError } from '../errors.ts';
+import { deferred, type Deferred } from './deferred.ts';
+import { type QmpEvent, QmpEvents } from './qmp-events.ts';
+import { type QmpArgument, type QmpValue, stringifyQmpJson } from './qmp-json.ts';
+import { QmpLines } from './qmp-lines.ts';
+import { parseQmpMessage, type QmpMessage, type QmpVersion } from './qmp-message.ts';
+import { type WaitOptions, waitWithin } from './wait-within.ts';
+
+export interface QmpClientOptions extends WaitOptions {
+  /** Limit in milliseconds for a command that names none itself. @default 60000 */
+  readonly commandTimeoutMs?: number | undefined;
+  /**
+   * Asked when the connection is lost: why QEMU is gone (exit status, last words on stderr), for the error that
+   * everything pending rejects with. Must settle soon.
+   */
+  readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
+}
+
+interface Pending extends Deferred<QmpValue> {
+  readonly command: string;
+}
+
+/**
+ * A QMP connection that has been through its greeting and `qmp_capabilities`. Commands may overlap; replies are
+ * matched by id. When the peer goes away, everything pending rejects.
+ */
+export class QmpClient implements AsyncDisposable {
+  readonly #stream: Duplex;
+  readonly #options: QmpClientOptions;
+  readonly #lines = new QmpLines();
+  readonly #pending = new Map<number, Pending>();
+  readonly #subscribers = new Set<QmpEvents>();
+  readonly #greeting = deferred<QmpVersion>();
+  #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
+  #lastId = 0;
+  #ended: Promise<MappedRamError> | undefined;
+
+  private constructor(stream: Duplex, options: QmpClientOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#greeting.promise.catch(() => undefined);
+    stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
+    stream.on('error', (error: Error) => this.#lose('the connection to QEMU failed', error));
+    stream.on('end', () => this.#lose('QEMU closed the connection'));
+    stream.on('close', () => this.#lose('QEMU closed the connection'));
+  }
+
+  /**
+   * Connects to a QMP server's unix socket.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there
+   */
+  static async connect(path: string, options: QmpClientOptions = {}): Promise<QmpClient> {
+    const socket = connectSocket({ path });
+    const connected = deferred<void>();
+    socket.once('connect', connected.resolve).once('error', connected.reject);
+    try {
+      await waitWithin(connected.promise, options, () => timeout('connecting to QEMU'));
+    } catch (cause) {
+      socket.destroy();
+      if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
+      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path, cause });
+    }
+    return QmpClient.open(socket, options);
+  }
+
+  /**
+   * Takes over a stream that leads to a QMP server; it is destroyed when the client ends, or when this rejects.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the peer goes away or is too late
+   */
+  static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
+    const client = new QmpClient(stream, options);
+    try {
+      client.#version = await waitWithin(client.#greeting.promise, options, () => timeout('waiting for QMP'));
+      await client.execute('qmp_capabilities', undefined, options);
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** QEMU's version, from its greeting. */
+  get version(): QmpVersion {
+    return this.#version;
+  }
+
+  /**
+   * Runs a command. A command given up by timeout or signal may still be carried out by QEMU.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when QEMU refuses (`cause` is its QmpErrorReply), when the connection
+   *   is lost or the time is over; ERR_MAPPED_RAM_CLOSED after `close()`
+   */
+  async execute(
+    command: string,
+    args?: { readonly [key: string]: QmpArgument | undefined },
+    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal }: WaitOptions = {},
+  ): Promise<QmpValue> {
+    signal?.throwIfAborted();
+    if (this.#ended !== undefined) throw await this.#ended;
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const pending: Pending = { command, ...deferred<QmpValue>() };
+    this.#pending.set(id, pending);
+    this.#stream.write(`${stringifyQmpJson({ execute: command, arguments: args, id })}\n`);
+    try {
+      return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
+    } finally {
+      this.#pending.delete(id);
+    }
+  }
+
+  /** All events from this call on. Subscribe before the command that causes them. */
+  events(): QmpEvents {
+    const events = new QmpEvents((self) => this.#subscribers.delete(self));
+    this.#subscribers.add(events);
+    if (this.#ended !== undefined) void this.#ended.then((error) => this.#endSubscriber(events, error));
+    return events;
+  }
+
+  /**
+   * The first event from this call on that is called so, or that the filter accepts.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the connection is lost or the time is over;
+   *   ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
+   */
+  async waitForEvent(
+    filter: string | ((event: QmpEvent) => boolean),
+    options: WaitOptions = {},
+  ): Promise<QmpEvent> {
+    const events = this.events();
+    const matches = typeof filter === 'string' ? (event: QmpEvent) => event.event === filter : filter;
+    try {
+      return await waitWithin(firstMatch(events, matches), options, () => timeout('waiting for an event'));
+    } finally {
+      await events.return();
+    }
+  }
+
+  /** Ends the connection, not QEMU. May be called again. */
+  async close(): Promise<void> {
+    this.#ended ??= this.#end(Promise.resolve(closed()));
+    await this.#ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#ended !== undefined) return;
+    try {
+      for (const line of this.#lines.push(chunk)) this.#dispatch(line, parseQmpMessage(line));
+    } catch (error) {
+      this.#lose('QEMU does not speak QMP', error);
+    }
+  }
+
+  #dispatch(line: string, message: QmpMessage | undefined): void {
+    if (message === undefined) {
+      this.#lose(`not a QMP message: ${line.slice(0, 200)}`);
+    } else if (message.kind === 'greeting') {
+      this.#greeting.resolve(message.version);
+    } else if (message.kind === 'event') {
+      for (const events of this.#subscribers) events.push(message.event);
+    } else {
+      // An unknown id belongs to a command that was given up.
+      const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
+      if (message.kind === 'return') pending?.resolve(message.value);
+      else if (pending !== undefined) pending.reject(refused(pending.command, message.error));
+      else if (message.id === undefined) this.#lose(`QEMU did not understand: ${message.error.desc}`);
+    }
+  }
+
+  #lose(what: string, cause?: unknown): void {
+    this.#ended ??= this.#end(this.#explain(what, cause));
+  }
+
+  async #explain(what: string, cause: unknown): Promise<MappedRamError> {
+    const why = await this.#options.explainLoss?.().catch(() => undefined);
+    return new MappedRamError('ERR_MAPPED_RAM_IO', why === undefined ? what : `${what}: ${why}`, { cause });
+  }
+
+  async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {
+    this.#stream.destroy();
+    const error = await reason;
+    this.#greeting.reject(error);
+    for (const pending of this.#pending.values()) pending.reject(error);
+    for (const events of this.#subscribers) this.#endSubscriber(events, error);
+    return error;
+  }
+
+  #endSubscriber(events: QmpEvents, error: MappedRamError): void {
+    events.end(error.code === 'ERR_MAPPED_RAM_CLOSED' ? undefined : error);
+    this.#subscribers.delete(events);
+  }
+}
+
+async function firstMatch(events: QmpEvents, matches: (event: QmpEvent) => boolean): Promise<QmpEvent> {
+  for await (const event of events) if (matches(event)) return event;
+  throw closed();
+}
+
+function closed(): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
+}
+
+function timeout(what: string): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: no answer in time`);
+}
+
+function refused(command: string, reply: { readonly class: string; readonly desc: string }): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', `QEMU refused ${command}: ${reply.desc}`, { cause: reply });
+}

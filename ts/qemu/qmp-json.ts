@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+
+/** What QMP sends: JSON, with a bigint in place of an integer that a number cannot hold exactly. */
+export type QmpValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | readonly QmpValue[]
+  | { readonly [key: string]: QmpValue };
+
+export type QmpObject = { readonly [key: string]: QmpValue };
+
+/** As QmpValue, but members may also be undefined: such members are left out. */
+export type QmpArgument =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | readonly QmpArgument[]
+  | { readonly [key: string]: QmpArgument | undefined };
+
+/** A whole string, or a whole number. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const INTEGER = /^-?\d+$/;
+
+/**
+ * Parses JSON without rounding: QMP sends integers up to 2^64-1, and `JSON.parse` alone would silently round what is
+ * above 2^53-1.
+ *
+ * @throws {SyntaxError} when the text is not JSON
+ */
+export function parseQmpJson(text: string): QmpValue {
+  if (!/\d{16}/.test(text)) {
+    const value: QmpValue = JSON.parse(text);
+    return value;
+  }
+  // A mark no peer can guess, so that no string of its can pass for an integer.
+  const mark = `${randomUUID()}:`;
+  const marked = text.replace(STRING_OR_NUMBER, (token) =>
+    INTEGER.test(token) && !Number.isSafeInteger(Number(token)) ? `"${mark}${token}"` : token,
+  );
+  const value: QmpValue = JSON.parse(marked, (_key, member: unknown) =>
+    typeof member === 'string' && member.startsWith(mark) ? BigInt(member.slice(mark.length)) : member,
+  );
+  return value;
+}
+
+/** Writes JSON; a bigint becomes an integer literal. */
+export function stringifyQmpJson(value: QmpArgument): string {
+  const mark = `${randomUUID()}:`;
+  const text = JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === 'bigint' ? `${mark}${member}` : member,
+  );
+  return text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, 'g'), '$1');
+}
+
+export function isQmpObject(value: QmpValue | undefined): value is QmpObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,36 @@
+import { addAbortListener } from 'node:events';
+
+import { deferred } from './deferred.ts';
+
+/** How long one operation may take. */
+export interface WaitOptions {
+  /** Milliseconds; no limit when undefined. */
+  readonly timeoutMs?: number | undefined;
+  /** Aborting it ends the wait: the operation rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Waits for `promise`, but not longer than allowed. Gives up the waiting only: what the promise stands for goes on.
+ *
+ * @param onTimeout makes the error to reject with when the time is over
+ */
+export async function waitWithin<T>(
+  promise: Promise<T>,
+  { timeoutMs, signal }: WaitOptions,
+  onTimeout: () => Error,
+): Promise<T> {
+  const { promise: interrupted, reject } = deferred<never>();
+  // Lost races must not surface as unhandled rejections.
+  promise.catch(() => undefined);
+  interrupted.catch(() => undefined);
+  signal?.throwIfAborted();
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => reject(onTimeout()), timeoutMs);
+  const listener = signal && addAbortListener(signal, () => reject(signal.reason));
+  try {
+    return await Promise.race([promise, interrupted]);
+  } finally {
+    clearTimeout(timer);
+    listener?.[Symbol.dispose]();
+  }
+}
