@@ -2,21 +2,13 @@ import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import { MappedRamError } from '../errors.ts';
-import {
-  assemblePlain,
-  CAPABILITY_IGNORE_SHARED,
-  CAPABILITY_MAPPED_RAM,
-  readVmdescriptionFor,
-  type MappedRamBlock,
-  type MappedRamIndex,
-  type PlainPage,
-} from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
-import { pagesOf } from './block-pages.ts';
 import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
 import { Snapshot, type SnapshotSource } from './snapshot.ts';
+import { stateStream } from './state-stream.ts';
 import { writePieces } from './write-pieces.ts';
 
 export interface UnpackOptions extends TransferOptions {
@@ -78,7 +70,7 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
   const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
   const rest = ram.blocks.filter(({ id }) => !locations.has(id));
-  if (stateFile !== undefined) await writeState(snapshot, ram, rest, stateFile, options);
+  if (stateFile !== undefined) await writeState(snapshot, rest, stateFile, signal);
   signal?.throwIfAborted();
   for (const [index, region] of regions.entries()) {
     const bytes = moved?.buffers[index];
@@ -146,31 +138,12 @@ class Outputs implements AsyncDisposable {
 
 async function writeState(
   snapshot: Snapshot,
-  ram: MappedRamIndex,
   blocks: readonly MappedRamBlock[],
   output: StagedFile,
-  options: UnpackOptions,
+  { signal }: UnpackOptions,
 ): Promise<void> {
-  const { index, reader } = snapshot;
-  const capabilities = index.configuration.capabilities.filter(
-    (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
-  );
-  const configuration = { ...index.configuration, capabilities };
-  const pages: PlainPage[] = [];
-  for (const block of blocks.filter(({ skipped }) => !skipped)) {
-    for await (const { page, isSet } of pagesOf(reader, block)) {
-      const offset = page * block.targetPageSize;
-      // A clear page is sent as a zero page: the destination's memory need not be empty.
-      pages.push({ block: block.id, offset, source: isSet ? block.pagesOffset + offset : 'zero' });
-    }
-  }
-  const { pieces } = assemblePlain({
-    state: index,
-    configuration,
-    blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
-    pages,
-    vmdescription: await readVmdescriptionFor(reader, index, configuration),
-  });
   await using handle = await open(output.path, 'r+');
-  await writePieces(handle.fd, output.path, pieces, reader, options.signal);
+  for await (const pieces of plainState(snapshot, plainPages(snapshot, blocks))) {
+    await writePieces(handle.fd, output.path, pieces, snapshot.reader, signal);
+  }
 }

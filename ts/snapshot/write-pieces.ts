@@ -13,7 +13,7 @@ const BATCH = 1 << 18;
 export async function writePieces(
   fd: number,
   path: string,
-  pieces: Iterable<StreamPiece>,
+  pieces: Iterable<StreamPiece> | AsyncIterable<StreamPiece>,
   source: RandomAccessReader,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -31,7 +31,7 @@ export async function writePieces(
     batch.push(bytes);
     batchLength += bytes.length;
   };
-  for (const piece of pieces) {
+  for await (const piece of pieces) {
     if (piece.bytes !== undefined) {
       await add(piece.offset, piece.bytes);
       continue;

@@ -1,0 +1,106 @@
+import { readFile, writeFile } from 'node:fs/promises';
+
+import type { ExecutionContext } from 'ava';
+
+import { Snapshot, unpack } from '../../ts/index.ts';
+import { saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+import { startGuest, type GuestSetup, type TestGuest } from '../helpers/qemu.ts';
+import { qemuTest } from '../helpers/qemu-required.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { WAYS } from '../helpers/ways.ts';
+
+interface Save {
+  readonly title: string;
+  readonly setup: GuestSetup;
+  readonly options: MigrationOptions;
+  readonly offset?: number;
+  readonly stopped: boolean;
+}
+
+const multifd = { multifd: true, channels: 4 };
+const SAVES: readonly Save[] = [
+  { title: 'i440fx, one channel, stopped', setup: { machine: 'pc' }, options: {}, stopped: true },
+  { title: 'q35, one channel, running', setup: {}, options: {}, stopped: false },
+  { title: 'q35, multifd, stopped', setup: {}, options: multifd, stopped: true },
+  { title: 'i440fx, multifd, running', setup: { machine: 'pc' }, options: multifd, stopped: false },
+  {
+    title: 'q35, multifd and direct-io, stopped',
+    setup: {},
+    options: { ...multifd, directIo: true },
+    stopped: true,
+  },
+  {
+    title: 'q35, multifd and direct-io, running',
+    setup: {},
+    options: { ...multifd, directIo: true },
+    stopped: false,
+  },
+  { title: 'q35, at offset 4096', setup: {}, options: {}, offset: 4096, stopped: true },
+  {
+    title: 'i440fx, multifd at offset 4096',
+    setup: { machine: 'pc' },
+    options: multifd,
+    offset: 4096,
+    stopped: false,
+  },
+  { title: 'q35 with two NUMA blocks, stopped', setup: { numa: true }, options: {}, stopped: true },
+  {
+    title: 'q35 with two NUMA blocks, multifd, running',
+    setup: { numa: true },
+    options: multifd,
+    stopped: false,
+  },
+  {
+    title: 'q35 with a VGA device',
+    setup: { extraArgs: ['-device', 'VGA'] },
+    options: { ...multifd, directIo: true },
+    stopped: true,
+  },
+];
+
+for (const save of SAVES) {
+  qemuTest(`what QEMU saves is read byte for byte: ${save.title}`, async (t) => {
+    await using dir = await temporaryDirectory();
+    await using guest = await startGuest(save.setup);
+    await guest.waitForGenerations(3);
+    if (save.stopped) await guest.stop();
+    const file = dir.file('guest.snapshot');
+    const uri = save.offset === undefined ? `file:${file}` : `file:${file},offset=${save.offset}`;
+    if (save.offset !== undefined) await writeFile(file, Buffer.alloc(save.offset, 'X'));
+    await saveTo(guest.qmp, uri, save.options);
+    await compareBlocks(t, guest, dir, uri);
+    if (save.offset !== undefined) {
+      t.true((await readFile(file)).subarray(0, save.offset).every((byte) => byte === 0x58));
+    }
+  });
+}
+
+/** After the save the guest stays stopped, so QEMU's memory is what the file must hold. */
+async function compareBlocks(
+  t: ExecutionContext,
+  guest: TestGuest,
+  dir: TemporaryDirectory,
+  uri: string,
+): Promise<void> {
+  await using snapshot = await Snapshot.open(uri);
+  const info = await snapshot.info();
+  t.true(info.complete);
+  t.deepEqual(info.warnings, []);
+  t.true(info.blocks.length >= 4);
+  const ids = info.blocks.map(({ id }) => id);
+  for (const [index, way] of WAYS.entries()) {
+    const ram = Object.fromEntries(ids.map((id, number) => [id, dir.file(`${index}-${number}.ram`)]));
+    const result = await unpack(uri, { ram, ...way, channels: 3 });
+    t.is(result.transfer?.engine, way.engine);
+    t.is(result.transfer?.directIo, way.directIo === 'on');
+    for (const [number, { id, length }] of info.blocks.entries()) {
+      const unpacked = await readFile(dir.file(`${index}-${number}.ram`));
+      const expected = await guest.readBlock(id, 0, length);
+      t.is(
+        Buffer.compare(unpacked, expected),
+        0,
+        `block ${id} with ${way.engine}, direct I/O ${way.directIo}`,
+      );
+    }
+  }
+}

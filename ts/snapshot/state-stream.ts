@@ -1,0 +1,49 @@
+import {
+  assemblePlainBatches,
+  CAPABILITY_IGNORE_SHARED,
+  CAPABILITY_MAPPED_RAM,
+  readVmdescriptionFor,
+  type MappedRamBlock,
+  type PlainPage,
+  type StreamPiece,
+} from '../stream/index.ts';
+import { pagesOf } from './block-pages.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/**
+ * A snapshot's device state as a plain stream that any QEMU loads, without capabilities, on top of memory that is in
+ * place (docs/format.md §3). Every block is listed; only `withPages` come with their pages.
+ * Pieces are in order and follow each other; stretches to copy lie in the snapshot's file.
+ */
+export async function* stateStream(
+  snapshot: Snapshot,
+  withPages: readonly MappedRamBlock[],
+): AsyncGenerator<StreamPiece, void, void> {
+  const { index, reader } = snapshot;
+  const capabilities = index.configuration.capabilities.filter(
+    (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
+  );
+  const configuration = { ...index.configuration, capabilities };
+  const batches = assemblePlainBatches({
+    state: index,
+    configuration,
+    blocks: snapshot.completeRam().blocks.map(({ id, length }) => ({ id, length })),
+    pages: pagesFor(snapshot, withPages),
+    vmdescription: await readVmdescriptionFor(reader, index, configuration),
+  });
+  for await (const batch of batches) yield* batch;
+}
+
+async function* pagesFor(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+): AsyncGenerator<PlainPage, void, void> {
+  for (const block of blocks) {
+    if (block.skipped) continue;
+    for await (const { page, isSet } of pagesOf(snapshot.reader, block)) {
+      const offset = page * block.targetPageSize;
+      // A clear page is sent as a zero page: the destination's memory need not be empty.
+      yield { block: block.id, offset, source: isSet ? block.pagesOffset + offset : 'zero' };
+    }
+  }
+}

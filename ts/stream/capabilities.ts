@@ -1,0 +1,34 @@
+/**
+ * Every migration capability that a released QEMU knows, in QEMU's own order. A stream names only those that both
+ * sides must agree on: `x-ignore-shared` and `mapped-ram` (docs/format.md §1.2).
+ */
+const KNOWN: ReadonlySet<string> = new Set([
+  'xbzrle',
+  'rdma-pin-all',
+  'auto-converge',
+  'zero-blocks',
+  'compress',
+  'events',
+  'postcopy-ram',
+  'x-colo',
+  'release-ram',
+  'block',
+  'return-path',
+  'pause-before-switchover',
+  'multifd',
+  'dirty-bitmaps',
+  'postcopy-blocktime',
+  'late-block-activate',
+  'x-ignore-shared',
+  'validate-uuid',
+  'background-snapshot',
+  'zero-copy-send',
+  'postcopy-preempt',
+  'switchover-ack',
+  'dirty-limit',
+  'mapped-ram',
+]);
+
+export function isKnownCapability(name: string): boolean {
+  return KNOWN.has(name);
+}

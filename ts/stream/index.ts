@@ -1,0 +1,107 @@
+/**
+ * The QEMU migration stream, both directions (docs/format.md §1, §2, §3, §9, §10). Pure: reads through
+ * `RandomAccessReader`, writes by returning bytes and offsets. Every offset is absolute in the file, every size in bytes.
+ *
+ * Read
+ *   readStreamIndex(reader, { offset? })   → StreamIndex: blocks, sections, commands, vmdescription, complete, problem
+ *   walkStream(reader, { offset? })        → AsyncGenerator<StreamRecord>: every record, page records too
+ *   walkBatches(reader, { offset? })       → the same, arrays of records at a time
+ *   stateSections(index)                   → StateSections: the stretches of device state to carry verbatim
+ *   readVmdescriptionFor(reader, index, configuration) → JSON bytes for a stream with another CONFIGURATION
+ *   bytesReader(bytes, name?)              → RandomAccessReader over memory
+ *
+ * Write, whole streams around existing device state (pack, unpack, convert)
+ *   assembleMappedRam({ state, configuration, blocks, vmdescription?, base?, alignment? }) → { layout, pieces, endOffset }
+ *   assemblePlain({ state, configuration, blocks, pages?, vmdescription?, base? })         → { pieces, endOffset }
+ *   assemblePlainBatches({ …, pages })  → AsyncGenerator<StreamPiece[]>: the same for any number of pages
+ *     a piece is { offset, bytes } or { offset, source: { offset, length } } (to copy from the state's file)
+ *
+ * Write, by parts
+ *   layoutMappedRam({ base?, headerBytes, blocks, addresses?, targetPageSize?, alignment? }) → MappedRamLayout
+ *   encodeMappedRamStart({ configuration, blocks, sectionId?, records?, base?, alignment? }) → { layout, segments, endOffset }
+ *   encodePlainRamStart, encodePageHeader, encodeZeroPage, encodeEmptyRamSection, encodeRamEos,
+ *   encodeFileHeader, encodeConfiguration, encodeCommand, encodeSectionHeader, encodeSectionContinuation,
+ *   encodeFooter, encodeEof, encodeVmdescription, encodeMappedBlockEntry
+ */
+export {
+  assembleMappedRam,
+  assemblePlain,
+  assemblePlainBatches,
+  type AssembledMapped,
+  type AssembleMappedOptions,
+  type AssembleOptions,
+  type AssemblePlainBatchesOptions,
+  type AssemblePlainOptions,
+  type PlainPage,
+} from './assemble.ts';
+export { encodeCommand, SWITCHOVER_START, type Command } from './command.ts';
+export { encodeConfiguration, encodeFileHeader, type Configuration } from './configuration.ts';
+export {
+  CAPABILITY_IGNORE_SHARED,
+  CAPABILITY_MAPPED_RAM,
+  DEFAULT_TARGET_PAGE_SIZE,
+  PAGES_ALIGNMENT,
+  RAM_SECTION_ID,
+} from './constants.ts';
+export { encodePageHeader, encodeZeroPage, type PageRecordOptions } from './encode-pages.ts';
+export {
+  encodeEmptyRamSection,
+  encodeMappedBlockEntry,
+  encodeMappedRamStart,
+  encodePlainRamStart,
+  encodeRamEos,
+  type MappedRamStart,
+  type MappedRamStartOptions,
+  type RamStartOptions,
+  type Segment,
+} from './encode-ram.ts';
+export {
+  bitmapBytes,
+  layoutMappedRam,
+  type LayoutOptions,
+  type MappedBlockLayout,
+  type MappedRamLayout,
+  type RamBlock,
+} from './layout.ts';
+export type { StreamPiece } from './pieces.ts';
+export { readStreamIndex } from './read-stream-index.ts';
+export { bytesReader, type ByteRange, type RandomAccessReader } from './reader.ts';
+export type {
+  CommandRecord,
+  ConfigurationRecord,
+  EofRecord,
+  HeaderRecord,
+  MappedBlock,
+  OpaqueRecord,
+  RamBlockRecord,
+  RamForm,
+  RamListRecord,
+  RamPageRecord,
+  SectionRecord,
+  StreamRecord,
+  TrailingRecord,
+  VmdescriptionRecord,
+} from './records.ts';
+export { readVmdescriptionFor, rewriteVmdescription } from './rewrite-vmdescription.ts';
+export {
+  encodeEof,
+  encodeFooter,
+  encodeSectionContinuation,
+  encodeSectionHeader,
+  encodeVmdescription,
+  type SectionIdentity,
+  type SectionKind,
+} from './section.ts';
+export { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
+export type {
+  IndexedSection,
+  IndexedVmdescription,
+  MappedRamBlock,
+  MappedRamIndex,
+  PlainRamBlock,
+  PlainRamIndex,
+  RamIndex,
+  StreamIndex,
+} from './stream-index.ts';
+export type { Vmdescription, VmdescriptionDevice } from './vmdescription.ts';
+export { walkBatches, walkStream, type WalkOptions } from './walk.ts';

@@ -1,0 +1,136 @@
+import type { Configuration } from './configuration.ts';
+import type { SectionKind } from './section.ts';
+import type { Vmdescription } from './vmdescription.ts';
+
+/** `mapped-ram`: every page has its place in the file. `plain`: pages follow each other in records. */
+export type RamForm = 'mapped-ram' | 'plain';
+
+interface At {
+  /** Absolute file offset of the record's first byte. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly length: number;
+}
+
+/** Magic and version. */
+export interface HeaderRecord extends At {
+  readonly type: 'header';
+}
+
+export interface ConfigurationRecord extends At {
+  readonly type: 'configuration';
+  readonly configuration: Configuration;
+}
+
+export interface CommandRecord extends At {
+  readonly type: 'command';
+  readonly code: number;
+  readonly name: string;
+  readonly data: Uint8Array;
+}
+
+/**
+ * A whole section, from its type byte to the end of its footer. It comes after the records of its body (`ram-list`,
+ * `ram-block`, `ram-page`): only then its length is known.
+ */
+export interface SectionRecord extends At {
+  readonly type: 'section';
+  readonly kind: SectionKind;
+  readonly sectionId: number;
+  readonly idstr: string;
+  readonly instanceId: number;
+  readonly versionId: number;
+  readonly bodyOffset: number;
+  readonly bodyLength: number;
+  readonly footerOffset: number;
+}
+
+/** The word before RAM's block list. */
+export interface RamListRecord extends At {
+  readonly type: 'ram-list';
+  readonly sectionId: number;
+  /** Where the section that it opens starts. */
+  readonly sectionOffset: number;
+  readonly form: RamForm;
+  /** Sum of the lengths of all blocks that are listed, in bytes. */
+  readonly total: number;
+  readonly targetPageSize: number;
+}
+
+/** One entry of RAM's block list, without bitmap and pages (docs/format.md §2.2). */
+export interface RamBlockRecord extends At {
+  readonly type: 'ram-block';
+  readonly id: string;
+  /** used_length of the block in bytes; `length` is the record's own. */
+  readonly blockLength: number;
+  /** With x-ignore-shared only. */
+  readonly address?: number;
+  /** Plain form with postcopy-ram only: the block's page size when it differs from the host's. */
+  readonly pageSize?: number;
+  /** Mapped-ram form only. */
+  readonly mapped?: MappedBlock;
+}
+
+/** What a MappedRamHeader says, checked against the file (docs/format.md §2.3). Offsets are absolute. */
+export interface MappedBlock {
+  readonly headerOffset: number;
+  readonly headerVersion: number;
+  readonly targetPageSize: number;
+  /** 0 when skipped. */
+  readonly bitmapOffset: number;
+  /** In bytes; 0 when skipped. */
+  readonly bitmapSize: number;
+  /** 0 when skipped. */
+  readonly pagesOffset: number;
+  /** Listed without bitmap and pages (docs/format.md §2.4). */
+  readonly skipped: boolean;
+}
+
+/** One page of the plain form (docs/format.md §3). */
+export interface RamPageRecord extends At {
+  readonly type: 'ram-page';
+  readonly kind: 'zero' | 'page' | 'xbzrle';
+  readonly block: string;
+  /** Of the page in its block, in bytes. */
+  readonly blockOffset: number;
+  /** Where the page's bytes or its xbzrle delta lie. For a zero page: its fill byte. */
+  readonly dataOffset: number;
+  readonly dataLength: number;
+}
+
+/** The byte that ends the section loop. */
+export interface EofRecord extends At {
+  readonly type: 'eof';
+}
+
+export interface VmdescriptionRecord extends At {
+  readonly type: 'vmdescription';
+  readonly jsonOffset: number;
+  readonly jsonLength: number;
+  /** Parsed, when the walk needed it. */
+  readonly description?: Vmdescription;
+}
+
+/** Bytes after the stream. */
+export interface TrailingRecord extends At {
+  readonly type: 'trailing';
+}
+
+/** Everything from a section on whose body cannot be measured, to the end of the file. */
+export interface OpaqueRecord extends At {
+  readonly type: 'opaque';
+  readonly reason: string;
+}
+
+export type StreamRecord =
+  | HeaderRecord
+  | ConfigurationRecord
+  | CommandRecord
+  | SectionRecord
+  | RamListRecord
+  | RamBlockRecord
+  | RamPageRecord
+  | EofRecord
+  | VmdescriptionRecord
+  | TrailingRecord
+  | OpaqueRecord;

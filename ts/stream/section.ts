@@ -1,0 +1,55 @@
+import { ByteWriter } from './byte-writer.ts';
+import { RECORD } from './constants.ts';
+import { encodeName } from './text.ts';
+
+export type SectionKind = 'start' | 'part' | 'end' | 'full';
+
+/** What the type byte of a section says. */
+export function sectionKind(type: number): SectionKind {
+  if (type === RECORD.sectionStart) return 'start';
+  if (type === RECORD.sectionPart) return 'part';
+  return type === RECORD.sectionEnd ? 'end' : 'full';
+}
+
+/** What a START or FULL section says about itself (docs/format.md §1.1). */
+export interface SectionIdentity {
+  readonly sectionId: number;
+  readonly idstr: string;
+  readonly instanceId: number;
+  readonly versionId: number;
+}
+
+/** Type byte and header of a START or FULL section; the body and `encodeFooter` follow. */
+export function encodeSectionHeader(kind: 'start' | 'full', section: SectionIdentity): Uint8Array {
+  const name = encodeName(section.idstr, 'section name');
+  return new ByteWriter()
+    .u8(kind === 'start' ? RECORD.sectionStart : RECORD.sectionFull)
+    .u32(section.sectionId)
+    .u8(name.length)
+    .bytes(name)
+    .u32(section.instanceId)
+    .u32(section.versionId)
+    .finish();
+}
+
+/** Type byte and header of a PART or END section; the body and `encodeFooter` follow. */
+export function encodeSectionContinuation(kind: 'part' | 'end', sectionId: number): Uint8Array {
+  return new ByteWriter()
+    .u8(kind === 'part' ? RECORD.sectionPart : RECORD.sectionEnd)
+    .u32(sectionId)
+    .finish();
+}
+
+export function encodeFooter(sectionId: number): Uint8Array {
+  return new ByteWriter().u8(RECORD.footer).u32(sectionId).finish();
+}
+
+/** The byte that ends the section loop. */
+export function encodeEof(): Uint8Array {
+  return Uint8Array.of(RECORD.eof);
+}
+
+/** The vmdescription record: the last thing in a file (docs/format.md §1.5). */
+export function encodeVmdescription(json: Uint8Array): Uint8Array {
+  return new ByteWriter().u8(RECORD.vmdescription).u32(json.length).bytes(json).finish();
+}
