@@ -1,3 +1,15 @@
+export { demo } from './demo/demo.ts';
+export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
+export {
+  doctor,
+  type Availability,
+  type Choice,
+  type DoctorOptions,
+  type DoctorReport,
+} from './doctor/doctor.ts';
+export type { Filesystem } from './doctor/filesystem.ts';
+export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-qemu.ts';
+export type { HugePages } from './doctor/host-limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';

@@ -1,0 +1,90 @@
+import { spawnSync } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import test from 'ava';
+
+import {
+  assembleMappedRam,
+  bytesReader,
+  CAPABILITY_MAPPED_RAM,
+  readStreamIndex,
+  readVmdescriptionFor,
+} from '../../ts/stream/index.ts';
+import { syntheticState } from '../helpers/synthetic.ts';
+import { temporaryDirectory } from '../helpers/temporary.ts';
+import { runCli } from './run-cli.ts';
+
+const TIB = 2 ** 40;
+const BUDGET_MS = 150;
+/** Test machines are slow and busy: how much, Node's own start shows. */
+const PATIENCE = 3;
+const NODE_START_MS = 60;
+const BUDGET_KIB = 150 * 1024;
+const RUNS = 7;
+
+const BIN = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
+/** Prints the peak of its own resident memory, in KiB, when all is done. */
+const MEASURED = `
+process.argv.splice(1, 0, ${JSON.stringify(BIN)});
+process.once('exit', () => process.stderr.write('maxrss=' + process.resourceUsage().maxRSS));
+await import(${JSON.stringify(BIN)});
+`;
+
+/** A snapshot of a guest with 1 TiB of memory, all of it zero. */
+async function writeSparseSnapshot(path: string): Promise<void> {
+  const bytes = syntheticState({ blocks: [{ id: 'pc.ram', length: TIB }] });
+  const reader = bytesReader(bytes);
+  const state = await readStreamIndex(reader);
+  const configuration = { machine: state.machine, capabilities: [CAPABILITY_MAPPED_RAM] };
+  const { pieces, endOffset } = assembleMappedRam({
+    state,
+    configuration,
+    blocks: [{ id: 'pc.ram', length: TIB }],
+    vmdescription: await readVmdescriptionFor(reader, state, configuration),
+  });
+  const handle = await open(path, 'w');
+  try {
+    await handle.truncate(endOffset);
+    for (const piece of pieces) {
+      const { offset, length } = piece.source ?? { offset: 0, length: 0 };
+      const part = piece.bytes ?? bytes.subarray(offset, offset + length);
+      await handle.write(part, 0, part.length, piece.offset);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Milliseconds, of several runs the fastest. */
+function bestTime(args: readonly string[]): number {
+  const times = Array.from({ length: RUNS }, () => {
+    const startedAt = performance.now();
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+    return performance.now() - startedAt;
+  });
+  return Math.round(Math.min(...times));
+}
+
+test.serial('info on a sparse snapshot of 1 TiB takes little time and memory', async (t) => {
+  await using dir = await temporaryDirectory();
+  const path = dir.file('large.mr');
+  await writeSparseSnapshot(path);
+  const { code, json } = await runCli(['info', '--json', path]);
+  t.is(code, 0);
+  t.like(json(), { complete: true, blocks: [{ length: TIB, setPages: 0, zeroPages: TIB / 4096 }] });
+
+  const start = bestTime(['--eval', '0']);
+  const best = bestTime([BIN, 'info', path]);
+  const allowed = BUDGET_MS * PATIENCE * Math.max(1, start / NODE_START_MS);
+  t.log(`${best} ms, of which Node needs ${start} ms to start; allowed: ${Math.round(allowed)} ms`);
+  t.true(best < allowed);
+
+  const args = ['--input-type=module', '--eval', MEASURED, '--', 'info', path];
+  const { stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  t.is(status, 0, stderr);
+  const peak = Number(/maxrss=(\d+)/.exec(stderr)?.[1]);
+  t.log(`resident at its peak: ${Math.round(peak / 1024)} MiB`);
+  t.true(peak < BUDGET_KIB, stderr);
+});

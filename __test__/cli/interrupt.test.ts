@@ -1,0 +1,103 @@
+import type { ChildProcess } from 'node:child_process';
+import { open, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { PAGE, syntheticState } from '../helpers/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { runCli } from './run-cli.ts';
+
+/** Enough for one page at a time, written with O_DIRECT, to take many seconds. */
+const DENSE_BYTES = 256 * 1024 * 1024;
+/** Zero pages cost too: they are looked at. */
+const SPARSE_BYTES = 2 ** 40;
+const SLOWLY = ['--channels', '1', '--queue-depth', '1', '--request-size', '4K'];
+
+async function writeInputs(
+  dir: TemporaryDirectory,
+  length: number,
+  isDense: boolean,
+): Promise<readonly string[]> {
+  const [state, ram] = [dir.file('state'), dir.file('ram')];
+  await writeFile(state, syntheticState({ blocks: [{ id: 'pc.ram', length }] }));
+  const handle = await open(ram, 'w');
+  const piece = Buffer.alloc(256 * PAGE, 'x');
+  if (isDense)
+    for (let at = 0; at < length; at += piece.length) await handle.write(piece, 0, piece.length, at);
+  await handle.truncate(length);
+  await handle.close();
+  return ['--state', state, '--ram', `pc.ram=${ram}`];
+}
+
+/** Waits until something has been written to what is in the directory, and a little longer. */
+async function untilWriting(directory: string, child: ChildProcess): Promise<void> {
+  while ((await blocksIn(directory)) === 0) {
+    assertRunning(child);
+    await delay(5);
+  }
+  await delay(200);
+  assertRunning(child);
+}
+
+/** What the files in a directory take of the disk. */
+async function blocksIn(directory: string): Promise<number> {
+  const names = await readdir(directory);
+  const sizes = names.map((name) =>
+    stat(join(directory, name)).then(
+      (stats) => stats.blocks,
+      () => 0,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, blocks) => sum + blocks, 0);
+}
+
+function assertRunning(child: ChildProcess): void {
+  if (child.exitCode !== null) throw new Error(`pack has ended already, with ${child.exitCode}`);
+}
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  test.serial(`${signal} in the middle of a pack leaves nothing behind; exit code ${code}`, async (t) => {
+    await using inputs = await temporaryDirectory();
+    await using outputs = await temporaryDirectory();
+    const args = await writeInputs(inputs, DENSE_BYTES, true);
+    const target = outputs.file('guest.mr');
+    const run = await runCli(['pack', target, ...args, ...SLOWLY], {
+      meanwhile: async (child) => {
+        await untilWriting(outputs.path, child);
+        child.kill(signal);
+      },
+    });
+    t.is(run.code, code, run.stderr);
+    t.is(run.stdout, '');
+    t.is(run.stderr, `mapped-ram: interrupted by ${signal}\n`);
+    t.deepEqual(await readdir(outputs.path), []);
+    t.deepEqual((await readdir(inputs.path)).toSorted(), ['ram', 'state']);
+  });
+}
+
+test.serial('SIGINT ends a pack of sparse memory too, and an existing snapshot stays', async (t) => {
+  await using inputs = await temporaryDirectory();
+  await using outputs = await temporaryDirectory();
+  const args = await writeInputs(inputs, SPARSE_BYTES, false);
+  const target = outputs.file('guest.mr');
+  await writeFile(target, 'what was there before');
+  const run = await runCli(['pack', target, ...args, ...SLOWLY, '--force', '--json'], {
+    meanwhile: async (child) => {
+      while ((await readdir(outputs.path)).length < 2) {
+        assertRunning(child);
+        await delay(1);
+      }
+      child.kill('SIGINT');
+    },
+  });
+  t.is(run.code, 130, run.stderr);
+  t.like(run.json(), { schemaVersion: 1, error: { code: 'ABORT_ERR', message: 'interrupted by SIGINT' } });
+  t.deepEqual(await readdir(outputs.path), ['guest.mr']);
+  t.is((await stat(target)).size, 'what was there before'.length);
+});

@@ -1,0 +1,96 @@
+// Compiled, never run: what users of the types may and may not write.
+import {
+  type ERROR_CODES,
+  MappedRamError,
+  pack,
+  parseMigrationUri,
+  probe,
+  Snapshot,
+  unpack,
+  type ErrorCode,
+  type PackOptions,
+  type PackResult,
+  type SnapshotInfo,
+  type TransferOptions,
+  type UnpackResult,
+} from '../../ts/index.ts';
+
+/** Compiles only when the two types are the same, but for optional and read-only members. */
+type Same<A, B> = [A, B] extends [B, A] ? true : never;
+const same = <A, B>(_same: Same<A, B>): void => undefined;
+
+export async function packs(signal: AbortSignal): Promise<void> {
+  const result = await pack('guest.mr', { state: 'guest.state' });
+  same<typeof result, PackResult>(true);
+  await pack(new URL('file:///guest.mr'), { state: 's', ram: { 'pc.ram': new Uint8Array(4096) } });
+  await pack({ fd: 3, directFd: 4, offset: 4096 }, { state: 's', ram: { m0: { path: 'p', offset: 0 } } });
+  // Undefined is as good as left out.
+  await pack('guest.mr', { state: 's', ram: undefined, channels: undefined, signal: undefined });
+  await pack('guest.mr', { state: 's', storeZeroPages: ['system.flash0'], signal });
+  await pack('guest.mr', { state: 's', onProgress: ({ bytesDone, bytesTotal }) => bytesDone / bytesTotal });
+
+  // @ts-expect-error the state is needed
+  await pack('guest.mr', {});
+  // @ts-expect-error options are needed
+  await pack('guest.mr');
+  // @ts-expect-error no such engine
+  await pack('guest.mr', { state: 's', engine: 'libaio' });
+  // @ts-expect-error direct I/O is auto, on or off
+  await pack('guest.mr', { state: 's', directIo: true });
+  // @ts-expect-error no such option
+  await pack('guest.mr', { state: 's', chanels: 4 });
+  // @ts-expect-error a block is at a path or at a descriptor
+  await pack('guest.mr', { state: 's', ram: { m0: {} } });
+  // @ts-expect-error no such choice
+  await pack('guest.mr', { state: 's', storeZeroPages: 'none' });
+  // @ts-expect-error results are read-only
+  result.size = 0;
+  // @ts-expect-error and so are lists in them
+  result.blocks.push({ id: 'x', length: 1 });
+}
+
+export async function unpacks(): Promise<void> {
+  const result = await unpack('guest.mr', { state: 'guest.state' });
+  same<typeof result, UnpackResult>(true);
+  // @ts-expect-error without RAM there is no transfer to report
+  result.transfer.channels.toFixed();
+  result.transfer?.channels.toFixed();
+  await unpack({ fd: 3 }, { ram: { 'pc.ram': 'ram' }, overwrite: true });
+  // @ts-expect-error options are needed
+  await unpack('guest.mr');
+}
+
+export async function inspects(): Promise<void> {
+  await using snapshot = await Snapshot.open('file:guest.mr,offset=4096');
+  const info = await snapshot.info();
+  same<typeof info, SnapshotInfo>(true);
+  same<typeof info.problem, MappedRamError | undefined>(true);
+  // @ts-expect-error snapshots are opened, not made
+  void new Snapshot();
+  // @ts-expect-error no such source
+  await Snapshot.open(42);
+}
+
+export function options(): readonly [PackOptions, TransferOptions] {
+  const transfer: TransferOptions = { channels: 4, queueDepth: 8, requestSize: 65536, engine: 'auto' };
+  // @ts-expect-error options are read-only
+  transfer.channels = 2;
+  return [{ state: 's', ...transfer }, transfer];
+}
+
+export function others(error: unknown): ErrorCode | undefined {
+  same<(typeof ERROR_CODES)[number], ErrorCode>(true);
+  const { engine, usesDirectIo } = probe('.');
+  same<typeof engine, 'io_uring' | 'threads'>(true);
+  same<typeof usesDirectIo, boolean>(true);
+  const address = parseMigrationUri('file:x');
+  // @ts-expect-error only file addresses have a filename
+  void address.filename;
+  if (address.transport === 'file') address.filename.trim();
+  if (!(error instanceof MappedRamError)) return undefined;
+  // @ts-expect-error an error knows its path only sometimes
+  error.path.trim();
+  // @ts-expect-error no such code
+  if (error.code === 'ERR_MAPPED_RAM_NONE') return undefined;
+  return error.code;
+}

@@ -1,0 +1,87 @@
+import type { DoctorReport } from '../doctor/doctor.ts';
+import { keyValues } from './columns.ts';
+import { formatSize, printable } from './format.ts';
+import type { Style } from './style.ts';
+
+/** The report for people. */
+export function doctorLines(report: DoctorReport, style: Style): readonly string[] {
+  const { ioUring, filesystem, kvm, sharedMemory, auto } = report;
+  const verdict = (good: boolean, words: string): string => style(good ? 'green' : 'yellow', words);
+  const because = (good: boolean, reason: string | undefined): string =>
+    good ? verdict(true, 'yes') : `${verdict(false, 'no')} — ${printable(reason ?? 'unknown')}`;
+  return [
+    ...keyValues(
+      [
+        ['system', `${report.system} ${report.kernel} on ${report.architecture}, Node.js ${report.node}`],
+        ['io_uring', because(ioUring.available, ioUring.reason)],
+        ['locked memory', memlock(report)],
+        ['directory', printable(report.directory)],
+        [
+          'filesystem',
+          filesystem === undefined
+            ? 'unknown'
+            : `${filesystem.type ?? 'unknown type'}, ${formatSize(filesystem.freeBytes)} free`,
+        ],
+        ['direct I/O', directIo(report, because)],
+        [
+          '/dev/shm',
+          sharedMemory === undefined
+            ? 'none'
+            : `${formatSize(sharedMemory.sizeBytes)}, ${formatSize(sharedMemory.freeBytes)} free`,
+        ],
+        ['huge pages', hugePages(report)],
+        ['KVM', because(kvm.available, kvm.reason)],
+        ...qemuPairs(report, because),
+      ],
+      style,
+    ),
+    '',
+    style('bold', 'auto takes here'),
+    ...keyValues(
+      [
+        ['engine', `${style('bold', auto.engine.value)} — ${printable(auto.engine.reason)}`],
+        [
+          'direct I/O',
+          `${style('bold', auto.directIo.value ? 'on' : 'off')} — ${printable(auto.directIo.reason)}`,
+        ],
+      ],
+      style,
+    ),
+  ];
+}
+
+type Because = (good: boolean, reason: string | undefined) => string;
+
+function memlock({ memlockBytes }: DoctorReport): string {
+  if (memlockBytes === undefined) return 'not known here';
+  return memlockBytes === 'unlimited' ? 'no limit' : `up to ${formatSize(memlockBytes)} without privileges`;
+}
+
+function directIo({ directIo: { available, reason, ...alignment } }: DoctorReport, because: Because): string {
+  const { memoryAlignment, offsetAlignment } = alignment;
+  if (!available || memoryAlignment === undefined || offsetAlignment === undefined) {
+    return because(available, reason);
+  }
+  return `${because(true, undefined)}, aligned to ${offsetAlignment} bytes in the file, ${memoryAlignment} in memory`;
+}
+
+function hugePages({ hugePages: pools }: DoctorReport): string {
+  const used = pools.filter(({ total }) => total > 0);
+  if (used.length === 0) return 'none reserved';
+  return used
+    .map(({ pageBytes, total, free }) => `${total} of ${formatSize(pageBytes)} (${free} free)`)
+    .join(', ');
+}
+
+function qemuPairs({ qemu }: DoctorReport, because: Because): readonly (readonly [string, string])[] {
+  const { path, version, mappedRam, directIo: direct, reason } = qemu;
+  if (path === undefined || version === undefined) {
+    const where = path === undefined ? '' : `${printable(path)}: `;
+    return [['QEMU', `${where}${because(false, reason)}`]];
+  }
+  return [
+    ['QEMU', `${version}, ${printable(path)}`],
+    ['  mapped-ram', because(mappedRam, reason)],
+    ['  direct-io', because(direct, 'that came with QEMU 9.1')],
+  ];
+}

@@ -1,0 +1,44 @@
+import { constants } from 'node:os';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type StopSignal = (typeof SIGNALS)[number];
+
+/** The reason of a command's AbortSignal when the user or the system stops it. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  /** 128 + the signal's number, as shells have it. */
+  readonly exitCode: number;
+
+  constructor(signal: StopSignal) {
+    super(`interrupted by ${signal}`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/** Turns the first SIGINT, SIGTERM or SIGHUP into an abort; the second ends the process at once. */
+export class Interruption implements Disposable {
+  readonly #controller = new AbortController();
+
+  constructor() {
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+  }
+
+  readonly #onSignal = (name: StopSignal): void => {
+    const interrupted = new Interrupted(name);
+    if (!this.signal.aborted) {
+      this.#controller.abort(interrupted);
+      return;
+    }
+    // Child processes and temporary directories still go: that is what 'exit' listeners are for.
+    this[Symbol.dispose]();
+    process.exit(interrupted.exitCode);
+  };
+}

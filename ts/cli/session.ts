@@ -1,0 +1,65 @@
+import type { CommandLine } from './command-line.ts';
+import { EXIT } from './exit-codes.ts';
+import { Interruption } from './interrupted.ts';
+import { toJson } from './json.ts';
+import { ProgressBar } from './progress-bar.ts';
+import { styleFor, type Style } from './style.ts';
+
+/** One run of a command: its arguments, and its ways to talk. */
+export class Session implements Disposable {
+  readonly line: CommandLine;
+  readonly #json: boolean;
+  readonly #quiet: boolean;
+  #interruption: Interruption | undefined;
+
+  constructor(line: CommandLine) {
+    this.line = line;
+    this.#json = line.flag('json');
+    this.#quiet = line.flag('quiet');
+  }
+
+  /**
+   * Aborted by SIGINT, SIGTERM and SIGHUP. Asking for it is promising to clean up: a command that does not ask is killed
+   * by these signals as any process is.
+   */
+  get signal(): AbortSignal {
+    this.#interruption ??= new Interruption();
+    return this.#interruption.signal;
+  }
+
+  /** Why the command was told to stop, if it was. */
+  get interrupted(): unknown {
+    return this.#interruption?.signal.aborted === true ? this.#interruption.signal.reason : undefined;
+  }
+
+  progressBar(label: string): ProgressBar {
+    return new ProgressBar(label, this.#lively);
+  }
+
+  /** Text on the terminal's current line, in place of what is there; on anything but a terminal, nothing. */
+  transient(text: string): boolean {
+    return this.#lively?.write(`\r${text}\u001B[K`) !== undefined;
+  }
+
+  /** Where a line may be written anew. */
+  get #lively(): NodeJS.WriteStream | undefined {
+    const { stderr } = process;
+    return stderr.isTTY && !this.#quiet && process.env['TERM'] !== 'dumb' ? stderr : undefined;
+  }
+
+  /** A line beside the result, on stderr. */
+  note(render: (style: Style) => string): void {
+    if (!this.#quiet) process.stderr.write(`${render(styleFor(process.stderr))}\n`);
+  }
+
+  /** The result: one object with --json, else lines for people. */
+  print(result: object, render: (style: Style) => readonly string[], exitCode: number = EXIT.done): void {
+    process.exitCode = exitCode;
+    if (this.#json) process.stdout.write(`${toJson(result)}\n`);
+    else if (!this.#quiet) process.stdout.write(`${render(styleFor(process.stdout)).join('\n')}\n`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#interruption?.[Symbol.dispose]();
+  }
+}

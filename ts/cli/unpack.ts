@@ -1,0 +1,71 @@
+import type { UnpackResult } from '../snapshot/unpack.ts';
+import { keyValues } from './columns.ts';
+import { sessionOf, type Command } from './command.ts';
+import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-options.ts';
+import { formatDuration, formatSize, printable } from './format.ts';
+import { ramLocations, ramOption } from './ram-option.ts';
+import type { Style } from './style.ts';
+import { transferLines } from './transfer-lines.ts';
+import { UsageError } from './usage-error.ts';
+
+export const unpack: Command = {
+  meta: {
+    name: 'unpack',
+    description:
+      'Take a snapshot apart. It gives RAM files, and a device-state file that QEMU loads on top of them; they appear when they are complete, not before.',
+  },
+  args: {
+    uri: {
+      type: 'positional',
+      required: true,
+      description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
+    },
+    ram: ramOption("Where a block's memory goes: --ram pc.ram=/dev/shm/guest.ram"),
+    state: {
+      type: 'string',
+      valueHint: 'file',
+      description: 'Where the device state goes, with the memory of the blocks that no --ram names',
+    },
+    force: { type: 'boolean', description: 'Replace existing files' },
+    ...TRANSFER_OPTIONS,
+    ...OUTPUT_OPTIONS,
+  },
+  examples: [
+    'mapped-ram unpack guest.mr --ram pc.ram=/dev/shm/guest.ram --state guest.state',
+    'mapped-ram info guest.mr   # lists the blocks',
+  ],
+  run: async (context) => {
+    const session = sessionOf(context);
+    const { line, signal } = session;
+    const [ram, state] = [ramLocations(line), line.value('state')];
+    if (Object.keys(ram).length === 0 && state === undefined) {
+      throw new UsageError('nothing to unpack: give --ram <block>=<path>, --state <file>, or both');
+    }
+    const options = { ram, state, overwrite: line.flag('force'), ...transferOptions(line), signal };
+    const api = await import('../snapshot/unpack.ts');
+    using bar = session.progressBar('unpacking');
+    const result = await api.unpack(line.required('uri'), { ...options, onProgress: bar.update });
+    bar[Symbol.dispose]();
+    session.print(result, (style) => unpackLines(result, ram, state, style));
+  },
+};
+
+function unpackLines(
+  result: UnpackResult,
+  ram: Readonly<Record<string, string>>,
+  state: string | undefined,
+  style: Style,
+): readonly string[] {
+  const { path, blocks, blocksInState, transfer, elapsedMs } = result;
+  const carried = blocksInState.length > 0 ? `, with the memory of ${blocksInState.join(', ')}` : '';
+  return keyValues(
+    [
+      ['unpacked', printable(path)],
+      ...blocks.map(({ id, length }) => [id, `${printable(ram[id] ?? '')} (${formatSize(length)})`] as const),
+      ...(state === undefined ? [] : [['state', printable(state) + carried] as const]),
+      ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
+      ['total', formatDuration(elapsedMs)],
+    ],
+    style,
+  );
+}

@@ -1,0 +1,67 @@
+import type { TransferReport } from '../transfer/options.ts';
+
+export interface DemoOptions {
+  /** Where the snapshot is written. @default the system's directory for temporary files, or /var/tmp where that is in memory */
+  readonly directory?: string | undefined;
+  /** The guest's memory in bytes: whole MiB, at least 64 MiB. Less is taken when there is no room. @default 1 GiB */
+  readonly size?: number | undefined;
+  /** Whether the snapshot stays. @default false */
+  readonly keep?: boolean | undefined;
+  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
+  readonly qemu?: string | undefined;
+  /** Ends the demo early; nothing is left behind. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called when a step begins, and again with its time when it is done. */
+  readonly onStep?: ((step: DemoStep) => void) | undefined;
+}
+
+export interface DemoStep {
+  /** In words: `boot the guest`. */
+  readonly title: string;
+  /** Undefined while the step runs. */
+  readonly elapsedMs: number | undefined;
+}
+
+/** Something that was compared. */
+export interface DemoCheck {
+  readonly title: string;
+  readonly passed: boolean;
+  /** What was different. */
+  readonly difference: string | undefined;
+}
+
+export interface DemoResult {
+  /** With a real guest, or with synthetic memory where there is no QEMU. */
+  readonly mode: 'qemu' | 'synthetic';
+  /** Why the memory is synthetic. */
+  readonly modeReason: string | undefined;
+  /** The QEMU that ran the guest. */
+  readonly qemu:
+    | { readonly path: string; readonly version: string; readonly accelerator: string }
+    | undefined;
+  /** Bytes of guest memory. */
+  readonly size: number;
+  /** Why that is less than what was asked for. */
+  readonly sizeReason: string | undefined;
+  /** Where the guest's memory was. */
+  readonly memoryDirectory: string;
+  /** Where the snapshot was, or still is: `snapshot`. */
+  readonly directory: string;
+  /** The snapshot, when it was to be kept. */
+  readonly snapshot: string | undefined;
+  readonly pages: number;
+  readonly zeroPages: number;
+  /** The guest's memory into the snapshot. */
+  readonly save: TransferReport;
+  /** A snapshot into memory: the one that QEMU wrote, or, without QEMU, the one that was saved. */
+  readonly load: TransferReport;
+  /** How long QEMU took to load our snapshot, in milliseconds. */
+  readonly qemuLoadMs: number | undefined;
+  /** How often the guest had rewritten its memory: when it was saved, and after it had gone on from the snapshot. */
+  readonly generation: { readonly saved: number; readonly resumed: number } | undefined;
+  readonly checks: readonly DemoCheck[];
+  /** All checks passed. */
+  readonly verified: boolean;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}

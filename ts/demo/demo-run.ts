@@ -1,0 +1,65 @@
+import type { DemoCheck, DemoOptions } from './demo-options.ts';
+import { compareFiles } from './compare-files.ts';
+import type { DemoPlaces } from './demo-places.ts';
+import { Scratch } from './scratch.ts';
+
+/** What both kinds of demo work with: their places, their steps, and what they have found so far. */
+export class DemoRun implements AsyncDisposable {
+  readonly places: DemoPlaces;
+  /** For the guest's memory. */
+  readonly memory: Scratch;
+  /** For the snapshot. */
+  readonly disk: Scratch;
+  readonly signal: AbortSignal | undefined;
+  readonly #onStep: DemoOptions['onStep'];
+  readonly #checks: DemoCheck[] = [];
+
+  private constructor(places: DemoPlaces, memory: Scratch, disk: Scratch, options: DemoOptions) {
+    this.places = places;
+    this.memory = memory;
+    this.disk = disk;
+    this.signal = options.signal;
+    this.#onStep = options.onStep;
+  }
+
+  static async create(places: DemoPlaces, options: DemoOptions): Promise<DemoRun> {
+    const memory = await Scratch.create(places.memoryDirectory);
+    try {
+      return new DemoRun(places, memory, await Scratch.create(places.snapshotDirectory), options);
+    } catch (error) {
+      await memory[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get checks(): readonly DemoCheck[] {
+    return this.#checks;
+  }
+
+  /** Runs a step, and tells of it. */
+  async step<T>(title: string, work: () => Promise<T>): Promise<T> {
+    this.signal?.throwIfAborted();
+    const startedAt = performance.now();
+    this.#onStep?.({ title, elapsedMs: undefined });
+    const result = await work();
+    this.#onStep?.({ title, elapsedMs: performance.now() - startedAt });
+    return result;
+  }
+
+  /** Records whether two memory files are the same, byte for byte. */
+  async checkSame(title: string, left: string, right: string): Promise<void> {
+    const offset = await compareFiles(left, right, this.places.size, this.signal);
+    const difference = offset === undefined ? undefined : `different from byte ${offset} on`;
+    this.check(title, difference);
+  }
+
+  /** Records a check; it passed when there is no difference. */
+  check(title: string, difference: string | undefined): void {
+    this.#checks.push({ title, passed: difference === undefined, difference });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.memory[Symbol.asyncDispose]();
+    await this.disk[Symbol.asyncDispose]();
+  }
+}

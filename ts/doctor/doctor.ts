@@ -1,0 +1,106 @@
+import { access, constants } from 'node:fs/promises';
+import { arch, release, type } from 'node:os';
+import { resolve } from 'node:path';
+
+import { probe, type DirectIoProbe, type IoUringProbe } from '../transfer/probe.ts';
+import { assertDirectory, filesystemOf, type Filesystem } from './filesystem.ts';
+import { findQemu, type QemuFinding } from './find-qemu.ts';
+import { hugePages, memlockLimit, type HugePages } from './host-limits.ts';
+
+const SHARED_MEMORY = '/dev/shm';
+const KVM = '/dev/kvm';
+
+export interface DoctorOptions {
+  /** Where snapshots are to be kept: an existing, writable directory. @default the current one */
+  readonly directory?: string | undefined;
+  /** Name or path of the QEMU to ask. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this architecture */
+  readonly qemu?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Something that is there, or not for a reason. */
+export interface Availability {
+  readonly available: boolean;
+  readonly reason: string | undefined;
+}
+
+/** What `auto` takes, and why. */
+export interface Choice<T> {
+  readonly value: T;
+  readonly reason: string;
+}
+
+/** What this host offers to snapshots. */
+export interface DoctorReport {
+  readonly system: string;
+  readonly kernel: string;
+  readonly architecture: string;
+  readonly node: string;
+  readonly ioUring: IoUringProbe;
+  /** Absolute. */
+  readonly directory: string;
+  readonly filesystem: Filesystem | undefined;
+  readonly directIo: DirectIoProbe;
+  /** Bytes that may be locked without privileges; undefined where that is not known. */
+  readonly memlockBytes: number | 'unlimited' | undefined;
+  /** /dev/shm, the usual place of shared guest memory; undefined when there is none. */
+  readonly sharedMemory: Filesystem | undefined;
+  readonly hugePages: readonly HugePages[];
+  readonly kvm: Availability;
+  readonly qemu: QemuFinding;
+  /** What `engine: 'auto'` and `directIo: 'auto'` take in that directory. */
+  readonly auto: {
+    readonly engine: Choice<'io_uring' | 'threads'>;
+    readonly directIo: Choice<boolean>;
+  };
+}
+
+/**
+ * Finds out what this host, a directory and QEMU offer. Changes nothing: a ring, a file and a QEMU without a machine are
+ * made and let go. A missing QEMU is a finding, not an error.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO when there is no such directory; the signal's reason
+ */
+export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+  const directory = resolve(options.directory ?? '.');
+  await assertDirectory(directory);
+  const qemu = await findQemu({ binary: options.qemu, signal: options.signal });
+  const { ioUring, directIo, engine, usesDirectIo } = probe(directory);
+  return {
+    system: type(),
+    kernel: release(),
+    architecture: arch(),
+    node: process.versions.node,
+    ioUring,
+    directory,
+    filesystem: await filesystemOf(directory),
+    directIo,
+    memlockBytes: await memlockLimit(),
+    sharedMemory: await filesystemOf(SHARED_MEMORY),
+    hugePages: await hugePages(),
+    kvm: await kvmAvailability(),
+    qemu,
+    auto: {
+      engine: {
+        value: engine,
+        reason: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
+      },
+      directIo: { value: usesDirectIo, reason: reasonOf(directIo, 'the directory accepts O_DIRECT') },
+    },
+  };
+}
+
+function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvailable: string): string {
+  return available ? whenAvailable : (reason ?? 'it is not available');
+}
+
+async function kvmAvailability(): Promise<Availability> {
+  const mode = constants.R_OK | constants.W_OK;
+  return access(KVM, mode).then(
+    () => ({ available: true, reason: undefined }),
+    (error: NodeJS.ErrnoException) => ({
+      available: false,
+      reason: error.code === 'ENOENT' ? `there is no ${KVM}` : `${KVM} may not be opened (${error.code})`,
+    }),
+  );
+}

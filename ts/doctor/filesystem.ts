@@ -1,0 +1,52 @@
+import { stat, statfs } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+
+/** Magic numbers of filesystems that people keep snapshots on, or should not. Taken from linux/magic.h. */
+const NAMES: ReadonlyMap<number, string> = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0xf2f52010, 'f2fs'],
+  [0xca451a4e, 'bcachefs'],
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x794c7630, 'overlayfs'],
+  [0x6969, 'nfs'],
+  [0xff534d42, 'cifs'],
+  [0xfe534d42, 'smb2'],
+  [0x65735546, 'fuse'],
+  [0x01021997, '9p'],
+]);
+
+export interface Filesystem {
+  /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined when it is not known by name. */
+  readonly type: string | undefined;
+  readonly sizeBytes: number;
+  /** What an ordinary user may still use. */
+  readonly freeBytes: number;
+}
+
+/** The filesystem that a path is on; undefined when the path does not exist or cannot be looked at. */
+export async function filesystemOf(path: string): Promise<Filesystem | undefined> {
+  try {
+    const { type, bsize, blocks, bavail } = await statfs(path);
+    return {
+      type: process.platform === 'linux' ? NAMES.get(type) : undefined,
+      sizeBytes: blocks * bsize,
+      freeBytes: bavail * bsize,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_IO */
+export async function assertDirectory(path: string): Promise<void> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', 'there is no such directory', { path, cause });
+  });
+  if (stats.isDirectory()) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_IO', 'not a directory', { path });
+}

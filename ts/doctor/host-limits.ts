@@ -1,0 +1,39 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const HUGEPAGES = '/sys/kernel/mm/hugepages';
+
+/** One size of huge pages that the kernel has a pool for. */
+export interface HugePages {
+  readonly pageBytes: number;
+  readonly total: number;
+  readonly free: number;
+}
+
+/** Bytes that a process without privileges may lock; undefined where that is not known. */
+export async function memlockLimit(): Promise<number | 'unlimited' | undefined> {
+  const limits = await read('/proc/self/limits');
+  const soft = /^Max locked memory\s+(\S+)/m.exec(limits ?? '')?.[1];
+  if (soft === undefined) return undefined;
+  return soft === 'unlimited' ? soft : Number(soft);
+}
+
+/** Empty where there are none, or no Linux. */
+export async function hugePages(): Promise<readonly HugePages[]> {
+  const names = await readdir(HUGEPAGES).catch(() => []);
+  const pools: HugePages[] = [];
+  for (const name of names) {
+    const kibibytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
+    const [total, free] = [await count(name, 'nr_hugepages'), await count(name, 'free_hugepages')];
+    if (kibibytes > 0) pools.push({ pageBytes: kibibytes * 1024, total, free });
+  }
+  return pools.toSorted((left, right) => left.pageBytes - right.pageBytes);
+}
+
+async function count(pool: string, file: string): Promise<number> {
+  return Number((await read(join(HUGEPAGES, pool, file))) ?? 0);
+}
+
+async function read(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
