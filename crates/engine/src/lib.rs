@@ -19,6 +19,7 @@ pub mod memory;
 pub mod pages;
 pub mod plan;
 pub mod queue;
+pub mod socket;
 pub mod transfer;
 
 mod channel;

@@ -130,21 +130,21 @@ impl Plan {
                 self.page_size, region.length
             )));
         }
-        let ends = [
-            ("pages", region.pages_offset.checked_add(region.length)),
-            (
-                "bitmap",
-                region
-                    .bitmap_offset
-                    .checked_add(bitmap_bytes(region.length / self.page_size)),
-            ),
-            ("memory", region.memory_offset.checked_add(region.length)),
+        let bitmap = bitmap_bytes(region.length / self.page_size);
+        let ranges = [
+            ("pages", region.pages_offset, region.length),
+            ("bitmap", region.bitmap_offset, bitmap),
+            ("memory", region.memory_offset, region.length),
         ];
-        for (what, end) in ends {
+        for (what, start, length) in ranges {
+            let end = start.checked_add(length);
             if end.is_none_or(|end| i64::try_from(end).is_err()) {
                 return Err(EngineError::new(
                     ErrorKind::OutOfRange,
-                    format!("block {name}: its {what} end beyond the largest file offset"),
+                    format!(
+                        "block {name}: its {what} end beyond the largest file offset: expected at most {}, found {length} bytes at {start}",
+                        i64::MAX
+                    ),
                 ));
             }
         }

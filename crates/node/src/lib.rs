@@ -10,7 +10,10 @@
 )]
 
 mod error;
+mod lock;
 mod options;
 mod probe;
+mod socket;
 mod staged;
+mod stale;
 mod transfer;

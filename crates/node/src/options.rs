@@ -130,19 +130,19 @@ fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<File
 }
 
 #[cfg(unix)]
-fn descriptor(_what: &str, fd: i32) -> Result<FileSource> {
+pub(crate) fn descriptor(_what: &str, fd: i32) -> Result<FileSource> {
     Ok(FileSource::Fd(fd))
 }
 
 #[cfg(not(unix))]
-fn descriptor(what: &str, _fd: i32) -> Result<FileSource> {
+pub(crate) fn descriptor(what: &str, _fd: i32) -> Result<FileSource> {
     Err(EngineError::new(
         ErrorKind::Unsupported,
         format!("{what}: descriptors can be given on Unix only"),
     ))
 }
 
-fn offset(what: &str, value: i64) -> Result<u64> {
+pub(crate) fn offset(what: &str, value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| invalid(what, "0 or more", &value.to_string()))
 }
 

@@ -12,6 +12,10 @@ use crate::transfer::Shared;
 /// How often the kernel may ask to try a request again before that counts as an error.
 const MAX_RETRIES: u32 = 100;
 
+/// What the page cache reads, and writes back, to change a part of it. A direct request keeps out of such a unit when a
+/// buffered one has its other part: the write-back could undo the direct write.
+const CACHE_PAGE: u64 = 4096;
+
 pub(super) struct Requests<'a> {
     queue: Box<dyn Queue>,
     file: &'a SnapshotFile,
@@ -175,7 +179,7 @@ impl<'a> Requests<'a> {
         if self.file.direct.is_none() {
             return all_buffered;
         }
-        let align = u64::from(self.file.alignment.offset);
+        let align = u64::from(self.file.alignment.offset).max(CACHE_PAGE);
         let end = offset + length as u64;
         let first = offset.next_multiple_of(align);
         let last = end - end % align;

@@ -1,13 +1,17 @@
 //! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
 
 mod alignment;
+mod lock;
 mod snapshot;
 mod staged;
+mod stale;
 
 pub mod position;
 pub mod reopen;
 
 pub use alignment::{Alignment, direct_alignment, probe_directory};
+pub use lock::{Lock, Locked, lock};
 pub use reopen::FileSource;
 pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
 pub use staged::{Replace, StagedFile};
+pub use stale::{PageArea, StalePages, stale_pages};

@@ -1,6 +1,6 @@
 //! Makes descriptors of our own out of a path or a caller's descriptor.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,11 +37,23 @@ impl FileSource {
     /// Opens it for buffered positional I/O, with O_CLOEXEC.
     pub fn open(&self, write: bool) -> io::Result<File> {
         match self {
-            Self::Path(path) => options(write).open(path),
+            Self::Path(path) => open(path, write),
             #[cfg(unix)]
             Self::Fd(fd) => duplicate(*fd),
         }
     }
+}
+
+/// Opens a path for reading and, on demand, writing.
+#[cfg(unix)]
+pub fn open(path: &Path, write: bool) -> io::Result<File> {
+    open_with(path, write, rustix::fs::OFlags::empty())
+}
+
+/// Opens a path for reading and, on demand, writing.
+#[cfg(not(unix))]
+pub fn open(path: &Path, write: bool) -> io::Result<File> {
+    options(write).open(path)
 }
 
 /// Reading always; writing on demand.
@@ -54,9 +66,21 @@ pub fn options(write: bool) -> OpenOptions {
 /// Opens a path again with O_DIRECT added.
 #[cfg(target_os = "linux")]
 pub fn open_direct(path: &Path, write: bool) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flag = rustix::fs::OFlags::DIRECT.bits().cast_signed();
-    options(write).custom_flags(flag).open(path)
+    open_with(path, write, rustix::fs::OFlags::DIRECT)
+}
+
+/// Opening a fifo would wait for somebody at its other end; with O_NONBLOCK it comes back, to be refused as no file.
+/// The flag is taken away again, since io_uring heeds it.
+#[cfg(unix)]
+fn open_with(path: &Path, write: bool, flags: rustix::fs::OFlags) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | flags;
+    let file = File::from(rustix::io::retry_on_intr(|| {
+        rustix::fs::open(path, flags, Mode::empty())
+    })?);
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Elsewhere there is no O_DIRECT with Linux's meaning.
@@ -79,4 +103,28 @@ pub fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let owned = rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?;
     Ok(File::from(owned))
+}
+
+/// What a file is, for errors about files that are something else than expected.
+pub fn kind_of(file_type: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if file_type.is_block_device() {
+            return "a block device";
+        }
+        if file_type.is_char_device() {
+            return "a character device";
+        }
+        if file_type.is_fifo() {
+            return "a fifo";
+        }
+        if file_type.is_socket() {
+            return "a socket";
+        }
+    }
+    if file_type.is_dir() {
+        return "a directory";
+    }
+    "no regular file"
 }

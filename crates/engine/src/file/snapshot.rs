@@ -4,9 +4,13 @@ use std::fs::File;
 use std::io;
 
 use super::alignment::{Alignment, direct_alignment};
-use super::reopen::{FileSource, open_direct};
+#[cfg(target_os = "linux")]
+use super::position;
+use super::reopen::{FileSource, kind_of, open_direct};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::plan::DirectIo;
+#[cfg(target_os = "linux")]
+use crate::queue::Arena;
 
 /// How a plan names the snapshot file.
 #[derive(Debug, Clone)]
@@ -56,7 +60,8 @@ impl SnapshotFile {
             .file
             .open(write)
             .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
-        refuse_direct_flag(&buffered, &name)?;
+        check_kind(&buffered, &name)?;
+        refuse_flags(&buffered, write, &name)?;
         let mut this = Self {
             buffered,
             direct: None,
@@ -73,7 +78,10 @@ impl SnapshotFile {
         match this.open_direct(spec, write) {
             Ok((file, found)) => {
                 this.direct = Some(file);
-                this.alignment = forced.map_or(found, Alignment::uniform);
+                this.alignment = Alignment {
+                    offset: forced.unwrap_or(found.offset),
+                    ..found
+                };
                 this.state = DirectState {
                     on: true,
                     reason: format!(
@@ -101,7 +109,7 @@ impl SnapshotFile {
         let file = match (&spec.direct, spec.file.path()) {
             (Some(given), _) => {
                 let file = given.open(write)?;
-                require_direct_flag(&file)?;
+                require_direct_flag(&file, write)?;
                 require_same_file(&file, &self.buffered)?;
                 file
             }
@@ -109,8 +117,47 @@ impl SnapshotFile {
             (None, None) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let alignment = direct_alignment(&file)?;
+        try_direct_read(&file, alignment)?;
         Ok((file, alignment))
     }
+}
+
+/// Some filesystems take the flag and refuse the I/O. A read shows it before any page is at stake; a descriptor that is
+/// open for writing only cannot tell.
+#[cfg(target_os = "linux")]
+fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
+    let length = usize::try_from(alignment.offset).map_err(|_| io::ErrorKind::Unsupported)?;
+    let mut arena = Arena::new(1, length)?;
+    let buffer = arena
+        .slot(0)?
+        .get_mut(..length)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    match position::read_at(file, buffer, 0) {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::BADF.raw_os_error()) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_direct_read(_file: &File, _alignment: Alignment) -> io::Result<()> {
+    Ok(())
+}
+
+/// Positional requests need a file or a disk: a fifo would take them for a stream, and could keep them for ever.
+fn check_kind(file: &File, name: &str) -> Result<()> {
+    let kind = file
+        .metadata()
+        .map_err(|error| EngineError::io("opening the snapshot", error).on(name))?
+        .file_type();
+    #[cfg(unix)]
+    let is_disk = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+    #[cfg(not(unix))]
+    let is_disk = false;
+    if kind.is_file() || is_disk {
+        return Ok(());
+    }
+    let message = format!("the snapshot: expected a regular file, found {}", kind_of(kind));
+    Err(EngineError::new(ErrorKind::Unsupported, message).on(name))
 }
 
 #[cfg(target_os = "linux")]
@@ -123,24 +170,39 @@ fn is_direct(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-fn refuse_direct_flag(file: &File, name: &str) -> Result<()> {
-    let direct =
-        is_direct(file).map_err(|error| EngineError::io("reading the descriptor's flags", error).on(name))?;
-    if !direct {
+/// Positional writes to such a descriptor go to the file's end all the same.
+#[cfg(unix)]
+fn is_appending(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))
+}
+
+#[cfg(not(unix))]
+fn is_appending(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+fn refuse_flags(file: &File, write: bool, name: &str) -> Result<()> {
+    let failed = |error| EngineError::io("reading the descriptor's flags", error).on(name);
+    let flag = if is_direct(file).map_err(failed)? {
+        "O_DIRECT"
+    } else if write && is_appending(file).map_err(failed)? {
+        "O_APPEND"
+    } else {
         return Ok(());
-    }
-    let message = "the buffered descriptor: expected one without O_DIRECT, found O_DIRECT";
+    };
+    let message = format!("the buffered descriptor: expected one without {flag}, found {flag}");
     Err(EngineError::new(ErrorKind::InvalidArgument, message).on(name))
 }
 
-fn require_direct_flag(file: &File) -> io::Result<()> {
-    if is_direct(file)? {
+fn require_direct_flag(file: &File, write: bool) -> io::Result<()> {
+    let message = if !is_direct(file)? {
+        "the direct descriptor was not opened with O_DIRECT"
+    } else if write && is_appending(file)? {
+        "the direct descriptor was opened with O_APPEND"
+    } else {
         return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the direct descriptor was not opened with O_DIRECT",
-    ))
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 #[cfg(unix)]

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::reopen::kind_of;
 use crate::error::{EngineError, ErrorKind, Result};
 
 /// What may happen to a file that already has the final name.
@@ -43,11 +44,13 @@ impl StagedFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
-        if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-            let message = "expected a regular file or a free name, found something else";
+        if let Some(metadata) = existing.as_ref().filter(|metadata| !metadata.is_file()) {
+            let found = kind_of(metadata.file_type());
+            let message = format!("expected a regular file or a free name, found {found}");
             return Err(EngineError::new(ErrorKind::Unsupported, message).on(&name));
         }
-        if existing.is_some() && replace == Replace::Never {
+        // A link to nowhere is no file, but its name is taken: better said now than at the commit.
+        if replace == Replace::Never && fs::symlink_metadata(&target).is_ok() {
             return Err(already_exists(&name));
         }
         let (file, partial) = create_partial(&target).map_err(failed)?;
@@ -128,10 +131,9 @@ fn already_exists(name: &str) -> EngineError {
 }
 
 fn create_partial(target: &Path) -> io::Result<(File, PathBuf)> {
-    let name = target
-        .file_name()
-        .ok_or(io::ErrorKind::InvalidInput)?
-        .to_string_lossy();
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // Names may have 255 bytes, and this one grows: 50 characters are 200 bytes at most.
+    let name: String = name.to_string_lossy().chars().take(50).collect();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]

@@ -25,9 +25,7 @@ impl FileMemory {
         let name = source.name();
         let failed = |error| EngineError::io("opening guest memory", error).on(&name);
         // Re-opening gives a description of our own; a descriptor that cannot be re-opened is duplicated.
-        let reopened = source
-            .path()
-            .and_then(|path| reopen::options(write).open(path).ok());
+        let reopened = source.path().and_then(|path| reopen::open(&path, write).ok());
         let private = reopened.is_some();
         let file = match reopened {
             Some(file) => file,
@@ -37,7 +35,10 @@ impl FileMemory {
         if !metadata.is_file() {
             return Err(EngineError::new(
                 ErrorKind::Unsupported,
-                "guest memory: expected a regular file or memfd",
+                format!(
+                    "guest memory: expected a regular file or memfd, found {}",
+                    reopen::kind_of(metadata.file_type())
+                ),
             )
             .on(&name));
         }
@@ -93,7 +94,8 @@ impl FileMemory {
         if self.private {
             return match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
                 Ok(data) => Some(data),
-                Err(rustix::io::Errno::NXIO) => None,
+                // A hole up to the file's end. Where that end has moved meanwhile, reading there says so.
+                Err(rustix::io::Errno::NXIO) => self.file.metadata().ok().map(|metadata| metadata.len()),
                 // The filesystem cannot tell: all of it may be data.
                 Err(_) => Some(offset),
             };

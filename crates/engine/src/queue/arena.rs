@@ -6,6 +6,7 @@ use std::io;
 use std::ptr::NonNull;
 
 /// x86 and arm64 huge page size: the unit that transparent huge pages come in.
+#[cfg(unix)]
 const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
 

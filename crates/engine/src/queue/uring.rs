@@ -50,10 +50,15 @@ pub(super) fn make(
     options: QueueOptions,
 ) -> io::Result<(Vec<Box<dyn Queue>>, EngineState)> {
     probe()?;
+    let mut made = Vec::with_capacity(count);
+    for _ in 0..count {
+        made.push(UringQueue::new(file, options)?);
+    }
+    // Only now: rings count towards the memlock limit too (before 5.12 and since 6.14), so buffers take what they leave.
     let mut registered_buffers = true;
     let mut queues: Vec<Box<dyn Queue>> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let queue = UringQueue::new(file, options)?;
+    for mut queue in made {
+        queue.registered_buffers = register_arena(&queue.ring, &queue.arena).is_ok();
         registered_buffers &= queue.registered_buffers;
         queues.push(Box::new(queue));
     }
@@ -106,13 +111,12 @@ impl UringQueue {
         let mut files = vec![file.buffered.as_raw_fd()];
         files.extend(file.direct.iter().map(AsRawFd::as_raw_fd));
         ring.submitter().register_files(&files)?;
-        let registered_buffers = register_arena(&ring, &arena).is_ok();
         Ok(Self {
             ring: ManuallyDrop::new(ring),
             arena: ManuallyDrop::new(arena),
             in_flight: HashMap::with_capacity(options.depth),
             done: VecDeque::with_capacity(options.depth),
-            registered_buffers,
+            registered_buffers: false,
             _file: Arc::clone(file),
         })
     }
@@ -224,6 +228,10 @@ impl Drop for UringQueue {
         while !self.in_flight.is_empty() && self.enter(1).is_ok() {
             self.reap();
         }
+        // The kernel takes a ring down some time after its last descriptor is closed. Until then it would hold the file
+        // (its space, its mount) and count the locked memory.
+        let _ = self.ring.submitter().unregister_files();
+        let _ = self.ring.submitter().unregister_buffers();
         // SAFETY: dropped here once, before the arena whose pages it has registered; not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
         if self.arena.is_idle() {
@@ -253,11 +261,15 @@ fn make_ring(entries: u32) -> io::Result<IoUring> {
 
 /// Allows this ring the operations and registrations below and nothing else, whoever gets hold of it.
 fn restrict(ring: &IoUring) -> io::Result<()> {
-    // Values of enum io_uring_register_op: IORING_REGISTER_ENABLE_RINGS. Files and buffers are registered before the
-    // ring is enabled, which restrictions do not govern.
+    // Values of enum io_uring_register_op. Files and buffers are registered before the ring is enabled, which
+    // restrictions do not govern; they are given back at its end.
+    const UNREGISTER_BUFFERS: u8 = 1;
+    const UNREGISTER_FILES: u8 = 3;
     const REGISTER_ENABLE_RINGS: u8 = 12;
     let mut restrictions: Vec<Restriction> = OPCODES.iter().map(|code| Restriction::sqe_op(*code)).collect();
-    restrictions.push(Restriction::register_op(REGISTER_ENABLE_RINGS));
+    for code in [UNREGISTER_BUFFERS, UNREGISTER_FILES, REGISTER_ENABLE_RINGS] {
+        restrictions.push(Restriction::register_op(code));
+    }
     restrictions.push(Restriction::sqe_flags_allowed(FIXED_FILE));
     restrictions.push(Restriction::sqe_flags_required(FIXED_FILE));
     ring.submitter().register_restrictions(&mut restrictions)

@@ -172,7 +172,17 @@ fn read_bitmap(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Bitm
     if end > size {
         return Err(outside("bitmap", end));
     }
-    let mut bytes = vec![0; usize::try_from(length).map_err(|_| outside("bitmap", end))?];
+    let mut bytes = Vec::new();
+    let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+    if bytes.try_reserve_exact(wanted).is_err() {
+        // A sparse file may be as large as it likes to say.
+        let message = format!(
+            "the bitmap of block {} does not fit in memory: found {length} bytes",
+            region.name
+        );
+        return Err(EngineError::new(ErrorKind::OutOfRange, message).at(&file.name, region.bitmap_offset));
+    }
+    bytes.resize(wanted, 0);
     let read = position::read_full_at(&file.buffered, &mut bytes, region.bitmap_offset)
         .map_err(|error| EngineError::io("reading the bitmap", error).at(&file.name, region.bitmap_offset))?;
     if read < bytes.len() {
@@ -214,16 +224,23 @@ fn default_channels(engine: EngineChoice) -> usize {
 fn run_channels(shared: &Shared, queues: Vec<Box<dyn Queue>>) -> Result<()> {
     thread::scope(|scope| {
         let mut gates = Vec::with_capacity(queues.len());
+        let mut threads = Vec::with_capacity(queues.len());
+        let mut result = Ok(());
         for (index, queue) in queues.into_iter().enumerate() {
             let (open, gate) = mpsc::channel();
             let spawned = thread::Builder::new()
                 .name(format!("mapped-ram-{index}"))
                 .spawn_scoped(scope, move || run_channel(shared, queue, &gate));
             match spawned {
-                Ok(_) => gates.push(open),
-                // Dropping the gates ends the threads that wait at them.
+                Ok(thread) => {
+                    gates.push(open);
+                    threads.push(thread);
+                }
                 Err(error) => {
-                    return Err(EngineError::io("starting a channel's thread", error).on(&shared.file.name));
+                    // Without their gates the threads that wait at them end.
+                    gates.clear();
+                    result = Err(EngineError::io("starting a channel's thread", error).on(&shared.file.name));
+                    break;
                 }
             }
         }
@@ -231,7 +248,11 @@ fn run_channels(shared: &Shared, queues: Vec<Box<dyn Queue>>) -> Result<()> {
             // A thread that is gone has said why in `first_error`.
             let _ = gate.send(());
         }
-        Ok(())
+        for thread in threads {
+            // The scope would wait for the closures only; the threads themselves are to be gone. Panics were caught.
+            let _ = thread.join();
+        }
+        result
     })?;
     let error = shared
         .first_error

@@ -1,0 +1,245 @@
+//! Stale pages: their bit is clear, so they are zero, but the file holds something else in their place. A live save leaves
+//! them behind where a page became zero after it was written (docs/format.md §2.6). Whoever maps page areas instead of
+//! reading by the bitmap has to know them.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use super::position;
+use super::reopen::{self, FileSource};
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::pages::{Bitmap, bitmap_bytes, is_zero};
+
+const PIECE: u64 = 1 << 20;
+
+/// A block's place in the snapshot, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct PageArea {
+    pub pages_offset: u64,
+    pub bitmap_offset: u64,
+    pub length: u64,
+    pub page_size: u64,
+}
+
+/// The stale pages of a block, as runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StalePages {
+    pub runs: Vec<Range<u64>>,
+    /// Bytes that had to be read because they are no holes. Large when somebody filled the file's holes with zeros.
+    pub bytes_read: u64,
+}
+
+/// Finds them without reading holes. A file cut off inside the block is an error.
+pub fn stale_pages(source: &FileSource, area: PageArea) -> Result<StalePages> {
+    let name = source.name();
+    // Looking for data moves the position: a description of our own keeps that from others.
+    let file = source
+        .path()
+        .and_then(|path| reopen::options(false).open(path).ok())
+        .map_or_else(|| source.open(false), Ok)
+        .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
+    let bitmap = read_bitmap(&file, area, &name)?;
+    let mut found = StalePages::default();
+    let pages = area.length / area.page_size;
+    let mut start = bitmap.next_clear(0);
+    while start < pages {
+        let end = bitmap.next_set(start).unwrap_or(pages);
+        scan(&file, area, start..end, &mut found).map_err(|error| {
+            EngineError::io("looking for stale pages", error).at(&name, area.pages_offset)
+        })?;
+        start = bitmap.next_clear(end);
+    }
+    Ok(found)
+}
+
+fn read_bitmap(file: &File, area: PageArea, name: &str) -> Result<Bitmap> {
+    let bad = |words: &str| EngineError::new(ErrorKind::InvalidArgument, words).on(name);
+    if !area.page_size.is_power_of_two() || !area.length.is_multiple_of(area.page_size) {
+        return Err(bad("a block is whole pages, and a page a power of two of bytes"));
+    }
+    let pages = area.length / area.page_size;
+    let size = bitmap_bytes(pages);
+    let end = |start: u64, length: u64| {
+        start
+            .checked_add(length)
+            .ok_or_else(|| bad("an offset beyond 2^64"))
+    };
+    let needed = end(area.bitmap_offset, size)?.max(end(area.pages_offset, area.length)?);
+    let failed = |error| EngineError::io("reading the bitmap", error).at(name, area.bitmap_offset);
+    let found = file.metadata().map_err(failed)?.len();
+    if found < needed {
+        let words = format!("the snapshot is too short: expected {needed} bytes, found {found}");
+        return Err(EngineError::new(ErrorKind::Truncated, words).on(name));
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| bad("a block too large for this machine"))?];
+    let read = position::read_full_at(file, &mut bytes, area.bitmap_offset).map_err(failed)?;
+    if read < bytes.len() {
+        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(Bitmap::from_bytes(&bytes, pages))
+}
+
+/// Looks at the clear pages of `run`.
+fn scan(file: &File, area: PageArea, run: Range<u64>, found: &mut StalePages) -> io::Result<()> {
+    let limit = area.pages_offset + run.end * area.page_size;
+    let mut offset = area.pages_offset + run.start * area.page_size;
+    while let Some(data) = next_data(file, offset, limit)? {
+        let page = (data - area.pages_offset) / area.page_size;
+        let from = area.pages_offset + page * area.page_size;
+        let whole = next_hole(file, data, limit)?.saturating_sub(from);
+        let length = whole.min(PIECE).next_multiple_of(area.page_size);
+        scan_piece(file, area, page, length, found)?;
+        offset = from + length;
+    }
+    Ok(())
+}
+
+fn scan_piece(
+    file: &File,
+    area: PageArea,
+    first: u64,
+    length: u64,
+    found: &mut StalePages,
+) -> io::Result<()> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let offset = area.pages_offset + first * area.page_size;
+    if position::read_full_at(file, &mut bytes, offset)? < bytes.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    found.bytes_read += length;
+    let page_size = usize::try_from(area.page_size).unwrap_or(usize::MAX);
+    for (page, bytes) in (first..).zip(bytes.chunks(page_size)) {
+        if is_zero(bytes) {
+            continue;
+        }
+        match found.runs.last_mut() {
+            Some(last) if last.end == page => last.end += 1,
+            _ => found.runs.push(page..page + 1),
+        }
+    }
+    Ok(())
+}
+
+/// The first byte of `offset..limit` that is in no hole.
+#[cfg(unix)]
+fn next_data(file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    if offset >= limit {
+        return Ok(None);
+    }
+    match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => Ok((data < limit).then_some(data.max(offset))),
+        Err(Errno::NXIO) => Ok(None),
+        // The filesystem cannot tell: all of it may be data.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the data at `offset` ends, `limit` at most.
+#[cfg(unix)]
+fn next_hole(file: &File, offset: u64, limit: u64) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    match seek(file, SeekFrom::Hole(offset)) {
+        Ok(hole) => Ok(hole.clamp(offset + 1, limit)),
+        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(limit),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn next_data(_file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
+    Ok((offset < limit).then_some(offset))
+}
+
+#[cfg(not(unix))]
+fn next_hole(_file: &File, _offset: u64, limit: u64) -> io::Result<u64> {
+    Ok(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
+    use super::{PageArea, stale_pages};
+    use crate::file::FileSource;
+    use crate::pages::AtomicBitmap;
+    use proptest::prelude::*;
+
+    const PAGE: u64 = 4096;
+    const AREA: u64 = 1 << 20;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Content {
+        Hole,
+        Zeros,
+        Data,
+    }
+
+    fn content() -> impl Strategy<Value = Content> {
+        prop_oneof![Just(Content::Hole), Just(Content::Zeros), Just(Content::Data)]
+    }
+
+    fn file_of(pages: &[(bool, Content)]) -> (tempfile::NamedTempFile, PageArea) {
+        let count = pages.len() as u64;
+        let bitmap = AtomicBitmap::new(count);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(AREA + count * PAGE).unwrap();
+        for (page, (set, content)) in (0..).zip(pages) {
+            if *set {
+                bitmap.set(page..page + 1);
+            }
+            let mut bytes = [0; PAGE as usize];
+            match content {
+                Content::Hole => continue,
+                Content::Zeros => {}
+                Content::Data => bytes[usize::try_from(page).unwrap() % 4096] = 1,
+            }
+            file.seek(SeekFrom::Start(AREA + page * PAGE)).unwrap();
+            file.write_all(&bytes).unwrap();
+        }
+        let mut bytes = vec![0; usize::try_from(bitmap.len_bytes()).unwrap()];
+        bitmap.copy_bytes(0, &mut bytes);
+        file.seek(SeekFrom::Start(40)).unwrap();
+        file.write_all(&bytes).unwrap();
+        let area = PageArea {
+            pages_offset: AREA,
+            bitmap_offset: 40,
+            length: count * PAGE,
+            page_size: PAGE,
+        };
+        (file, area)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_page_is_stale_when_its_bit_is_clear_and_it_is_not_zero(pages in proptest::collection::vec((any::<bool>(), content()), 1..600)) {
+            let (file, area) = file_of(&pages);
+            let found = stale_pages(&FileSource::Path(file.path().to_owned()), area).unwrap();
+            let naive: Vec<u64> = (0..).zip(&pages).filter(|(_, page)| **page == (false, Content::Data)).map(|(page, _)| page).collect();
+            let walked: Vec<u64> = found.runs.into_iter().flatten().collect();
+            prop_assert_eq!(walked, naive);
+        }
+    }
+
+    #[test]
+    fn holes_are_not_read() {
+        let mut pages = vec![(false, Content::Hole); 5000];
+        pages[4000] = (false, Content::Data);
+        let (file, area) = file_of(&pages);
+        let found = stale_pages(&FileSource::Path(file.path().to_owned()), area).unwrap();
+        assert_eq!(found.runs, [4000..4001]);
+        assert!(found.bytes_read <= 65536, "{} bytes read", found.bytes_read);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_an_error() {
+        let (file, area) = file_of(&[(true, Content::Data); 8]);
+        file.as_file().set_len(AREA + 7 * PAGE).unwrap();
+        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), area).is_err());
+    }
+}

@@ -1,0 +1,331 @@
+//! A file that gets its name when it is complete: what others see of it before, and what stays when it never is.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use mapped_ram_engine::file::{Replace, StagedFile};
+use mapped_ram_engine::{EngineError, ErrorKind};
+
+const OLD: &[u8] = b"what was there before";
+
+fn write(staged: &StagedFile, bytes: &[u8]) {
+    let mut file = staged.file();
+    file.write_all(bytes).expect("the partial file takes it");
+}
+
+fn assert_error(error: &EngineError, kind: ErrorKind, target: &Path, errno: Option<rustix::io::Errno>) {
+    assert_eq!(error.kind(), kind, "{error}");
+    assert_eq!(
+        error.path(),
+        Some(target.display().to_string().as_str()),
+        "{error}"
+    );
+    assert_eq!(
+        error.io_source().and_then(std::io::Error::raw_os_error),
+        errno.map(rustix::io::Errno::raw_os_error),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_name_appears_with_the_commit() {
+    for replace in [Replace::Never, Replace::Allowed] {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("snapshot");
+        let staged = StagedFile::create(&target, 0, replace).unwrap();
+        write(&staged, b"new");
+        let partial = staged.partial().to_path_buf();
+        assert_eq!(partial.parent(), Some(directory.path()));
+        assert_eq!(common::names(directory.path()).len(), 1);
+        assert!(!target.exists());
+        staged.commit().unwrap();
+        assert_eq!(common::names(directory.path()), ["snapshot"]);
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        // As QEMU makes it: guest memory is nobody else's business.
+        assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn dropped_without_commit_it_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+    write(&staged, b"new");
+    drop(staged);
+    assert!(common::names(directory.path()).is_empty());
+
+    fs::write(&target, OLD).unwrap();
+    let staged = StagedFile::create(&target, 4, Replace::Allowed).unwrap();
+    write(&staged, b"new");
+    drop(staged);
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+    assert_eq!(fs::read(&target).unwrap(), OLD);
+}
+
+/// The partial file of a panic goes like any other.
+#[test]
+fn a_panic_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let result = std::panic::catch_unwind(|| {
+        let _staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+        std::panic::resume_unwind(Box::new("no report"));
+    });
+    assert!(result.is_err());
+    assert!(common::names(directory.path()).is_empty());
+}
+
+#[test]
+fn the_first_bytes_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let length = OLD.len() as u64;
+    for keep in [0, 1, length - 1, length, length + 1, u64::MAX] {
+        fs::write(&target, OLD).unwrap();
+        let staged = StagedFile::create(&target, keep, Replace::Allowed).unwrap();
+        let kept = common::size(keep.min(length));
+        assert_eq!(common::contents(staged.file()), &OLD[..kept], "keep {keep}");
+        staged.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), &OLD[..kept], "keep {keep}");
+    }
+    fs::remove_file(&target).unwrap();
+    let staged = StagedFile::create(&target, 1000, Replace::Never).unwrap();
+    assert!(
+        common::contents(staged.file()).is_empty(),
+        "there is nothing to keep"
+    );
+}
+
+#[test]
+fn a_replaced_file_keeps_its_mode_and_its_readers() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, OLD).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    let mut reader = File::open(&target).unwrap();
+    let staged = StagedFile::create(&target, 0, Replace::Allowed).unwrap();
+    write(&staged, b"new");
+    assert_eq!(fs::read(&target).unwrap(), OLD, "not before the commit");
+    staged.commit().unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"new");
+    assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    let mut seen = Vec::new();
+    reader.read_to_end(&mut seen).unwrap();
+    assert_eq!(seen, OLD, "whoever has the old file open goes on reading it");
+}
+
+#[test]
+fn an_existing_file_is_not_replaced_unless_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, OLD).unwrap();
+    let error = StagedFile::create(&target, 0, Replace::Never).unwrap_err();
+    assert_error(&error, ErrorKind::Exists, &target, None);
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+    assert_eq!(fs::read(&target).unwrap(), OLD);
+}
+
+#[test]
+fn a_file_that_appears_meanwhile_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+    write(&staged, b"new");
+    fs::write(&target, OLD).unwrap();
+    let error = staged.commit().unwrap_err();
+    assert_error(&error, ErrorKind::Exists, &target, None);
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+    assert_eq!(fs::read(&target).unwrap(), OLD);
+}
+
+#[test]
+fn a_directory_that_appears_meanwhile_is_not_replaced() {
+    for (replace, kind, errno) in [
+        (Replace::Never, ErrorKind::Exists, None),
+        (Replace::Allowed, ErrorKind::Io, Some(rustix::io::Errno::ISDIR)),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("snapshot");
+        let staged = StagedFile::create(&target, 0, replace).unwrap();
+        fs::create_dir(&target).unwrap();
+        let error = staged.commit().unwrap_err();
+        assert_error(&error, kind, &target, errno);
+        assert_eq!(common::names(directory.path()), ["snapshot"]);
+    }
+}
+
+#[test]
+fn two_at_once_do_not_share_a_partial_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let first = StagedFile::create(&target, 0, Replace::Never).unwrap();
+    let second = StagedFile::create(&target, 0, Replace::Never).unwrap();
+    assert_ne!(first.partial(), second.partial());
+    write(&first, b"first");
+    write(&second, b"second");
+    first.commit().unwrap();
+    assert_eq!(second.commit().unwrap_err().kind(), ErrorKind::Exists);
+    assert_eq!(fs::read(&target).unwrap(), b"first");
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+}
+
+#[test]
+fn a_symbolic_link_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = directory.path().join("link");
+    let real = elsewhere.path().join("real");
+    fs::write(&real, OLD).unwrap();
+    symlink(&real, &link).unwrap();
+
+    let error = StagedFile::create(&link, 0, Replace::Never).unwrap_err();
+    assert_error(&error, ErrorKind::Exists, &link, None);
+
+    let staged = StagedFile::create(&link, 4, Replace::Allowed).unwrap();
+    assert_eq!(
+        common::names(elsewhere.path()).len(),
+        2,
+        "partial beside the real file"
+    );
+    assert_eq!(common::names(directory.path()), ["link"]);
+    staged.commit().unwrap();
+    assert!(
+        link.symlink_metadata().unwrap().is_symlink(),
+        "the link stays a link"
+    );
+    assert_eq!(fs::read(&real).unwrap(), &OLD[..4]);
+    assert_eq!(common::names(elsewhere.path()), ["real"]);
+}
+
+/// A link to nowhere is a name that is taken.
+#[test]
+fn a_dangling_symbolic_link_is_refused_unless_replacing_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("link");
+    symlink(directory.path().join("missing"), &link).unwrap();
+    let error = StagedFile::create(&link, 0, Replace::Never).unwrap_err();
+    assert_error(&error, ErrorKind::Exists, &link, None);
+    assert_eq!(common::names(directory.path()), ["link"]);
+
+    let staged = StagedFile::create(&link, 0, Replace::Allowed).unwrap();
+    write(&staged, b"new");
+    staged.commit().unwrap();
+    assert_eq!(fs::read(&link).unwrap(), b"new");
+    assert!(link.symlink_metadata().unwrap().is_file(), "the link is replaced");
+    assert_eq!(common::names(directory.path()), ["link"]);
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let fifo = directory.path().join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    for replace in [Replace::Never, Replace::Allowed] {
+        for (path, found) in [
+            (inner.as_path(), "a directory"),
+            (Path::new("/"), "a directory"),
+            (Path::new(".."), "a directory"),
+            (fifo.as_path(), "a fifo"),
+            (Path::new("/dev/null"), "a character device"),
+        ] {
+            let error = StagedFile::create(path, 0, replace).unwrap_err();
+            assert_error(&error, ErrorKind::Unsupported, path, None);
+            let text = error.to_string();
+            assert!(text.contains("expected a regular file or a free name"), "{text}");
+            assert!(text.contains(&format!("found {found}")), "{text}");
+        }
+    }
+    assert_eq!(common::names(directory.path()), ["fifo", "inner"]);
+    assert!(fifo.symlink_metadata().unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn a_missing_or_impossible_parent_is_an_error() {
+    use rustix::io::Errno;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, OLD).unwrap();
+    let looped = directory.path().join("looped");
+    symlink("looped", &looped).unwrap();
+    for (target, errno) in [
+        (directory.path().join("missing/snapshot"), Errno::NOENT),
+        (file.join("snapshot"), Errno::NOTDIR),
+        (looped.join("snapshot"), Errno::LOOP),
+        (directory.path().join("n".repeat(256)), Errno::NAMETOOLONG),
+    ] {
+        for replace in [Replace::Never, Replace::Allowed] {
+            let error = StagedFile::create(&target, 0, replace).unwrap_err();
+            assert_error(&error, ErrorKind::Io, &target, Some(errno));
+        }
+    }
+    let error = StagedFile::create(Path::new(""), 0, Replace::Never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert_eq!(common::names(directory.path()), ["file", "looped"]);
+}
+
+#[test]
+fn any_name_that_the_filesystem_takes_will_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let longest = "n".repeat(255);
+    let long = "\u{1f9ed}".repeat(63);
+    let names: [&OsStr; 5] = [
+        OsStr::new(&longest),
+        OsStr::new(&long),
+        OsStr::from_bytes(b"\xff\xfe not UTF-8"),
+        OsStr::new(".hidden"),
+        OsStr::new("with\nnewline"),
+    ];
+    for name in names {
+        let target = directory.path().join(name);
+        let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+        write(&staged, b"new");
+        staged.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new", "{}", name.display());
+    }
+    assert_eq!(common::names(directory.path()).len(), names.len());
+}
+
+/// No other test of this file depends on the working directory.
+#[test]
+fn a_name_without_a_directory_is_beside_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(directory.path()).unwrap();
+    let staged = StagedFile::create(Path::new("snapshot"), 0, Replace::Never).unwrap();
+    write(&staged, b"new");
+    staged.commit().unwrap();
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+    std::env::set_current_dir(std::env::temp_dir()).unwrap();
+}
+
+#[test]
+fn a_large_kept_part_is_a_copy_and_the_original_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let mut bytes = vec![0; 3 << 20];
+    common::Noise::new(3).fill(&mut bytes);
+    fs::write(&target, &bytes).unwrap();
+    let staged = StagedFile::create(&target, 2 << 20, Replace::Allowed).unwrap();
+    let inode = target.metadata().unwrap().ino();
+    common::assert_same("kept", &common::contents(staged.file()), &bytes[..2 << 20]);
+    drop(staged);
+    assert_eq!(target.metadata().unwrap().ino(), inode);
+    common::assert_same("original", &fs::read(&target).unwrap(), &bytes);
+}
