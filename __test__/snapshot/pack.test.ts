@@ -155,6 +155,12 @@ const WRONG: readonly {
     message: /expected one of m0, pc.bios, found m1/,
   },
   {
+    title: 'an unknown block whose zero pages are to be stored',
+    change: (o) => ({ ...o, storeZeroPages: ['m1'] }),
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /expected one of m0, pc.bios, found m1/,
+  },
+  {
     title: 'RAM that the state has, too',
     change: (o) => ({ ...o, ram: { ...o.ram, 'pc.bios': new Uint8Array(3 * PAGE) } }),
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',

@@ -1,12 +1,16 @@
 import type { MappedRamBlock, RandomAccessReader } from '../stream/index.ts';
 
 /** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
-const PIECE = 1 << 20;
+const PIECE = 1 << 18;
+/** Most of a large bitmap is often a hole: comparing tells sooner than counting. */
+const ZEROS = new Uint8Array(PIECE);
 
 /** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
 export async function countSetPages(reader: RandomAccessReader, block: MappedRamBlock): Promise<number> {
   let count = 0;
-  for await (const { words } of bitmapPieces(reader, block)) count += popcount(words);
+  for await (const piece of bitmapPieces(reader, block)) {
+    if (!isZero(piece.bytes)) count += popcount(wordsOf(piece, block));
+  }
   return count;
 }
 
@@ -16,7 +20,9 @@ export async function* pagesOf(
   block: MappedRamBlock,
 ): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
   const pages = block.length / block.targetPageSize;
-  for await (const { words, firstPage } of bitmapPieces(reader, block)) {
+  for await (const piece of bitmapPieces(reader, block)) {
+    const words = wordsOf(piece, block);
+    const { firstPage } = piece;
     const end = Math.min(pages, firstPage + words.length * 32);
     for (let page = firstPage; page < end; page += 1) {
       const index = page - firstPage;
@@ -26,8 +32,7 @@ export async function* pagesOf(
 }
 
 interface BitmapPiece {
-  /** The bits beyond the last page are cleared. */
-  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
   readonly firstPage: number;
 }
 
@@ -36,14 +41,21 @@ async function* bitmapPieces(
   block: MappedRamBlock,
 ): AsyncGenerator<BitmapPiece, void, void> {
   if (block.skipped) return;
-  const pages = block.length / block.targetPageSize;
   for (let done = 0; done < block.bitmapSize; done += PIECE) {
     const bytes = await reader.read(block.bitmapOffset + done, Math.min(PIECE, block.bitmapSize - done));
-    const words = littleEndianWords(bytes);
-    const firstPage = done * 8;
-    clearBeyond(words, pages - firstPage);
-    yield { words, firstPage };
+    yield { bytes, firstPage: done * 8 };
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return Buffer.compare(ZEROS.subarray(0, bytes.length), bytes) === 0;
+}
+
+/** The bits beyond the last page are cleared. */
+function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint32Array {
+  const words = littleEndianWords(bytes);
+  clearBeyond(words, block.length / block.targetPageSize - firstPage);
+  return words;
 }
 
 function littleEndianWords(bytes: Uint8Array): Uint32Array {

@@ -14,7 +14,8 @@ import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { FileReader } from './file-reader.ts';
 import { PageSpool } from './page-spool.ts';
-import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import { assertBlocksExist, locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
 import { writePieces } from './write-pieces.ts';
 
@@ -67,10 +68,14 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
+  // What is wrong with the target is said before anything is read.
+  if (typeof target === 'string' || target instanceof URL) snapshotPath(target);
   await using state = await FileReader.open(options.state);
   const index = await readStreamIndex(state);
   const ram = plainRam(index, state.name);
   const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
+  const { storeZeroPages = 'firmware' } = options;
+  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
   const rest = ram.blocks.filter(({ id }) => !given.has(id));
   await using output = await SnapshotOutput.create(target, options.overwrite ?? false);
   await using spool = await PageSpool.collect(state, index.base, rest, ram.targetPageSize, output.file.path);
@@ -86,7 +91,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   });
   const regions = layout.blocks.map((block) => ({
     ...regionOf(block, given.get(block.id), spool, state.name),
-    storeZeroPages: storesZeroPages(block.id, options.storeZeroPages ?? 'firmware'),
+    storeZeroPages: storesZeroPages(block.id, storeZeroPages),
   }));
   await output.allocate(endOffset);
   const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;

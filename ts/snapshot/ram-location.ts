@@ -38,15 +38,22 @@ export function locationsFor(
   blocks: readonly { readonly id: string }[],
   path: string,
 ): ReadonlyMap<string, RamLocation> {
-  const known = blocks.map(({ id }) => id);
-  for (const id of Object.keys(ram)) {
-    if (!known.includes(id)) {
-      throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
-        path,
-        expected: known.length === 0 ? 'no blocks at all' : `one of ${known.join(', ')}`,
-        found: id,
-      });
-    }
-  }
+  assertBlocksExist(Object.keys(ram), blocks, path);
   return new Map(Object.entries(ram));
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have */
+export function assertBlocksExist(
+  ids: readonly string[],
+  blocks: readonly { readonly id: string }[],
+  path: string,
+): void {
+  const known = blocks.map(({ id }) => id);
+  const unknown = ids.find((id) => !known.includes(id));
+  if (unknown === undefined) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
+    path,
+    expected: known.length === 0 ? 'no blocks at all' : `one of ${known.join(', ')}`,
+    found: unknown,
+  });
 }

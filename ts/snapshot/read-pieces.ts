@@ -14,7 +14,7 @@ export async function* readPieces(
 ): AsyncGenerator<Uint8Array, void, void> {
   let parts: Uint8Array[] = [];
   let length = 0;
-  let read = { start: 0, bytes: new Uint8Array() };
+  let read: { readonly start: number; readonly bytes: Uint8Array } = { start: 0, bytes: new Uint8Array() };
   for (const [index, piece] of pieces.entries()) {
     if (piece.bytes !== undefined) {
       parts.push(piece.bytes);
@@ -22,7 +22,7 @@ export async function* readPieces(
       continue;
     }
     const end = piece.source.offset + piece.source.length;
-    for (let offset = piece.source.offset; offset < end; ) {
+    for (let offset = piece.source.offset; offset < end;) {
       if (offset < read.start || offset >= read.start + read.bytes.length) {
         read = { start: offset, bytes: await source.read(offset, stretch(pieces, index, offset)) };
       }

@@ -4,6 +4,7 @@ import { MappedRamError } from '../errors.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
+import { lockFile } from './file-lock.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
 /**
@@ -47,11 +48,16 @@ export class SnapshotOutput implements AsyncDisposable {
     this.#handle = handle;
   }
 
-  /** @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO and as `snapshotPath` */
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO (also for a descriptor's file that guests run from)
+   *   and as `snapshotPath`
+   */
   static async create(target: SnapshotTarget, overwrite: boolean): Promise<SnapshotOutput> {
     if (typeof target !== 'string' && !(target instanceof URL)) {
       const { fd, directFd, offset = 0 } = target;
       assertOffset(offset);
+      // Guests may be running from it. A file that is replaced by name stays theirs.
+      lockFile(fd, 'exclusive', `descriptor ${fd}`);
       return new SnapshotOutput({ fd, directFd, name: `descriptor ${fd}` }, offset, fd);
     }
     const { filename: path, offset } = snapshotPath(target);
@@ -86,10 +92,21 @@ export class SnapshotOutput implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handle?.close();
-    if (this.#committed) return;
-    this.#staged?.discard();
+    if (this.#staged !== undefined) {
+      if (!this.#committed) this.#staged.discard();
+      return;
+    }
     // A failure here changes nothing: the header is written last, so what is left is no snapshot.
-    if (this.#staged === undefined) await resize(this.fd, this.name, this.offset).catch(() => undefined);
+    if (!this.#committed) await resize(this.fd, this.name, this.offset).catch(() => undefined);
+    unlock(this.fd, this.name);
+  }
+}
+
+function unlock(fd: number, name: string): void {
+  try {
+    lockFile(fd, 'none', name);
+  } catch {
+    // The caller has closed it, and the lock went with it.
   }
 }
 

@@ -19,31 +19,43 @@ export async function* stateStream(
   snapshot: Snapshot,
   withPages: readonly MappedRamBlock[],
 ): AsyncGenerator<StreamPiece, void, void> {
+  for await (const batch of stateBatches(snapshot, plainPages(snapshot, withPages))) yield* batch;
+}
+
+/** The same with any pages, some pieces at a time. */
+export async function* stateBatches(
+  snapshot: Snapshot,
+  pages: AsyncIterable<PlainPage>,
+): AsyncGenerator<readonly StreamPiece[], void, void> {
   const { index, reader } = snapshot;
   const capabilities = index.configuration.capabilities.filter(
     (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
   );
   const configuration = { ...index.configuration, capabilities };
-  const batches = assemblePlainBatches({
+  yield* assemblePlainBatches({
     state: index,
     configuration,
     blocks: snapshot.completeRam().blocks.map(({ id, length }) => ({ id, length })),
-    pages: pagesFor(snapshot, withPages),
+    pages,
     vmdescription: await readVmdescriptionFor(reader, index, configuration),
   });
-  for await (const batch of batches) yield* batch;
 }
 
-async function* pagesFor(
+/**
+ * The pages of blocks.
+ * @param zeroPages whether a clear page is sent as a zero page: the destination's memory need not be empty
+ */
+export async function* plainPages(
   snapshot: Snapshot,
   blocks: readonly MappedRamBlock[],
+  zeroPages = true,
 ): AsyncGenerator<PlainPage, void, void> {
   for (const block of blocks) {
     if (block.skipped) continue;
     for await (const { page, isSet } of pagesOf(snapshot.reader, block)) {
       const offset = page * block.targetPageSize;
-      // A clear page is sent as a zero page: the destination's memory need not be empty.
-      yield { block: block.id, offset, source: isSet ? block.pagesOffset + offset : 'zero' };
+      if (isSet) yield { block: block.id, offset, source: block.pagesOffset + offset };
+      else if (zeroPages) yield { block: block.id, offset, source: 'zero' };
     }
   }
 }

@@ -140,10 +140,8 @@ async function writeState(
   snapshot: Snapshot,
   blocks: readonly MappedRamBlock[],
   output: StagedFile,
-  { signal }: UnpackOptions,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   await using handle = await open(output.path, 'r+');
-  for await (const pieces of plainState(snapshot, plainPages(snapshot, blocks))) {
-    await writePieces(handle.fd, output.path, pieces, snapshot.reader, signal);
-  }
+  await writePieces(handle.fd, output.path, stateStream(snapshot, blocks), snapshot.reader, signal);
 }
