@@ -14,8 +14,8 @@ function held(): Held {
 
 /**
  * Runs `body` and asserts that it leaves no descriptor and no thread of this process behind. Once before, `warmUp` makes
- * what is made only once per process: the runtimes' own threads. The kernel takes rings apart in the background, hence
- * the patience.
+ * what is made only once per process: the runtimes' own threads. The kernel takes rings apart in the background, and
+ * tokio lets an idle thread of its pool go after ten seconds, hence the patience.
  */
 export async function assertNoLeak(
   t: ExecutionContext,
@@ -26,7 +26,7 @@ export async function assertNoLeak(
   await delay(100);
   const before = held();
   await body();
-  for (let tries = 0; tries < 50; tries += 1) {
+  for (let tries = 0; tries < 300; tries += 1) {
     const now = held();
     if (now.descriptors <= before.descriptors && now.threads <= before.threads) break;
     await delay(50);

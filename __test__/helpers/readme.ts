@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+
+export const README: string = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+
+/** The code blocks of a language in the README, in order. */
+export function readmeBlocks(language: string): readonly string[] {
+  const fence = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms');
+  return [...README.matchAll(fence)].map(([, code = '']) => code);
+}
+
+/** An example as somebody writes it in CommonJS: its imports of this package become calls of require. */
+export function toCommonJs(example: string): string {
+  return example.replaceAll(/^import (\{.*\}) from ('.*');$/gm, 'const $1 = require($2);');
+}
