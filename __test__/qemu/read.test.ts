@@ -75,6 +75,22 @@ for (const save of SAVES) {
   });
 }
 
+qemuTest('the RAM of a file without vmdescription is read, its device state is refused', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest({ machine: 'q35,suppress-vmdesc=on' });
+  await guest.waitForGenerations(2);
+  const file = dir.file('guest.snapshot');
+  await saveTo(guest.qmp, `file:${file}`, { multifd: true });
+  await using snapshot = await Snapshot.open(file);
+  const info = await snapshot.info();
+  t.false(info.complete);
+  t.true(info.ramComplete);
+  await unpack(file, { ram: { 'pc.ram': dir.file('pc.ram') } });
+  const { length = 0 } = info.blocks.find(({ id }) => id === 'pc.ram') ?? {};
+  t.is(Buffer.compare(await readFile(dir.file('pc.ram')), await guest.readBlock('pc.ram', 0, length)), 0);
+  await t.throwsAsync(unpack(file, { state: dir.file('state') }), { code: 'ERR_MAPPED_RAM_UNSUPPORTED' });
+});
+
 /** After the save the guest stays stopped, so QEMU's memory is what the file must hold. */
 async function compareBlocks(
   t: ExecutionContext,

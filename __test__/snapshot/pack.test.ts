@@ -236,6 +236,89 @@ test('a state that is cut off is refused wherever it is cut', async (t) => {
   t.false((await readdir(dir.path)).includes('snapshot'));
 });
 
+test("a descriptor's file is untouched when the arguments are wrong", async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await writeFile(target, 'precious');
+  await using handle = await open(target, 'r+');
+  await t.throwsAsync(pack({ fd: handle.fd }, { ...options, ram: {} }), {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+  });
+  t.is(await readFile(target, 'utf8'), 'precious');
+});
+
+test('one file in two roles is refused', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await pack(target, options);
+  const same = { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT', message: /same file/ };
+  const out = dir.file('out');
+  const overwrite = true;
+  await t.throwsAsync(unpack(target, { ram: { m0: out }, state: `${dir.path}/./out`, overwrite }), same);
+  await t.throwsAsync(unpack(target, { ram: { m0: out, 'pc.bios': out }, overwrite }), same);
+  await t.throwsAsync(unpack(target, { ram: { m0: target }, overwrite }), same);
+  await t.throwsAsync(pack(dir.file('m0'), { ...options, overwrite }), same);
+  await t.throwsAsync(pack(dir.file('state'), { ...options, overwrite }), same);
+});
+
+test('when one of two outputs cannot appear, none does', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await pack(target, options);
+  await writeFile(dir.file('taken'), 'precious');
+  const before = await readdir(dir.path);
+  const ram = { m0: dir.file('new'), 'pc.bios': dir.file('taken') };
+  await t.throwsAsync(unpack(target, { ram }), { code: 'ERR_MAPPED_RAM_EXISTS' });
+  t.deepEqual(await readdir(dir.path), before);
+});
+
+test('RAM of another size than its block is refused', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await writeFile(dir.file('other'), Buffer.alloc((PAGES + 1) * PAGE));
+  const wrong = { ...options, ram: { m0: dir.file('other') } };
+  await t.throwsAsync(pack(target, wrong), {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /another size/,
+  });
+  await pack(target, { ...options, ram: { m0: { path: dir.file('other'), offset: 0n } } });
+});
+
+test('an abort while pages of the state are collected, and of an unpack, leaves nothing behind', async (t) => {
+  await using dir = await temporaryDirectory();
+  const pages = Array.from({ length: 8192 }, (_, page) => ({
+    block: 'm0',
+    offset: page * PAGE,
+    bytes: testPage(page),
+  }));
+  const blocks = [{ id: 'm0', length: pages.length * PAGE }];
+  await writeFile(dir.file('state'), syntheticState({ ignoreShared: false, blocks, pages }));
+  const whole = dir.file('whole');
+  await pack(whole, { state: dir.file('state') });
+  const before = await readdir(dir.path);
+  const reason = new Error('enough');
+  let aborted = 0;
+  for (const delayMs of [1, 5, 10, 20, 40]) {
+    for (const run of [
+      (signal: AbortSignal) => pack(dir.file('new'), { state: dir.file('state'), overwrite: true, signal }),
+      (signal: AbortSignal) => unpack(whole, { state: dir.file('new'), overwrite: true, signal }),
+      (signal: AbortSignal) =>
+        unpack(whole, { ram: { m0: dir.file('new') }, overwrite: true, requestSize: PAGE, signal }),
+    ]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), delayMs);
+      const result = await run(controller.signal).catch((error: unknown) => error);
+      if (result !== reason) continue;
+      aborted += 1;
+      t.deepEqual(
+        (await readdir(dir.path)).filter((name) => !before.includes(name) && name !== 'new'),
+        [],
+      );
+    }
+  }
+  t.true(aborted >= 3, `only ${aborted} were aborted in time`);
+});
+
 test('an abort leaves nothing behind and rejects with its reason', async (t) => {
   await using dir = await temporaryDirectory();
   const { target, options } = await material(dir);

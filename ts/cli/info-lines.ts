@@ -40,12 +40,13 @@ function formOf({ form }: SnapshotInfo): string {
   return form === 'plain' ? 'plain migration stream (not mapped-ram)' : 'mapped-ram';
 }
 
-function completeness({ path, complete, problem }: SnapshotInfo, style: Style): string {
+function completeness({ path, complete, ramComplete, problem }: SnapshotInfo, style: Style): string {
   if (complete) return style('green', 'yes');
   const message = problem?.message ?? 'the end of the stream is missing';
   // The file was named above.
   const reason = message.startsWith(`${path}, `) ? message.slice(path.length + 2) : message;
-  return `${style('red', 'no')} — ${printable(reason)}`;
+  const answer = ramComplete ? style('yellow', 'RAM yes, device state unknown') : style('red', 'no');
+  return `${answer} — ${printable(reason)}`;
 }
 
 function pagesOf(blocks: readonly BlockInfo[]): string {

@@ -59,7 +59,7 @@ export class DemoGuest implements AsyncDisposable {
 
   async accelerator(): Promise<string> {
     const reply = await this.qmp.execute('query-kvm');
-    return isQmpObject(reply) && reply['enabled'] === true ? 'kvm' : 'tcg';
+    return isQmpObject(reply) && reply['enabled'] ? 'kvm' : 'tcg';
   }
 
   async stop(): Promise<void> {

@@ -1,12 +1,13 @@
-import type { MappedRamBlock, RandomAccessReader } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { FileReader } from './file-reader.ts';
 
 /** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
-const PIECE = 1 << 18;
+const PIECE = 1 << 20;
 /** Most of a large bitmap is often a hole: comparing tells sooner than counting. */
 const ZEROS = new Uint8Array(PIECE);
 
 /** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
-export async function countSetPages(reader: RandomAccessReader, block: MappedRamBlock): Promise<number> {
+export async function countSetPages(reader: FileReader, block: MappedRamBlock): Promise<number> {
   let count = 0;
   for await (const piece of bitmapPieces(reader, block)) {
     if (!isZero(piece.bytes)) count += popcount(wordsOf(piece, block));
@@ -16,7 +17,7 @@ export async function countSetPages(reader: RandomAccessReader, block: MappedRam
 
 /** Each page of a block in order, and whether it is set. For small blocks: it takes a turn per page. */
 export async function* pagesOf(
-  reader: RandomAccessReader,
+  reader: FileReader,
   block: MappedRamBlock,
 ): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
   const pages = block.length / block.targetPageSize;
@@ -32,17 +33,20 @@ export async function* pagesOf(
 }
 
 interface BitmapPiece {
+  /** Used again for the next piece. */
   readonly bytes: Uint8Array;
   readonly firstPage: number;
 }
 
 async function* bitmapPieces(
-  reader: RandomAccessReader,
+  reader: FileReader,
   block: MappedRamBlock,
 ): AsyncGenerator<BitmapPiece, void, void> {
   if (block.skipped) return;
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE, block.bitmapSize));
   for (let done = 0; done < block.bitmapSize; done += PIECE) {
-    const bytes = await reader.read(block.bitmapOffset + done, Math.min(PIECE, block.bitmapSize - done));
+    const bytes = buffer.subarray(0, Math.min(PIECE, block.bitmapSize - done));
+    await reader.readInto(bytes, block.bitmapOffset + done);
     yield { bytes, firstPage: done * 8 };
   }
 }

@@ -1,4 +1,4 @@
-import { close, constants, fstat, open } from 'node:fs';
+import { close, constants, fstat, open, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
@@ -18,9 +18,18 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   readonly allocated: number;
   readonly #fd: number;
   readonly #owned: boolean;
+  readonly #signal: AbortSignal | undefined;
   #closed = false;
 
-  private constructor(name: string, fd: number, owned: boolean, size: number, allocated: number) {
+  private constructor(
+    name: string,
+    fd: number,
+    owned: boolean,
+    size: number,
+    allocated: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#signal = signal;
     this.name = name;
     this.#fd = fd;
     this.#owned = owned;
@@ -28,15 +37,18 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
     this.allocated = allocated;
   }
 
-  /** @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file */
-  static async open(path: string): Promise<FileReader> {
+  /**
+   * @param signal ends whatever is being read: every later `read` throws its reason
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file
+   */
+  static async open(path: string, signal?: AbortSignal): Promise<FileReader> {
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
     const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
     const fd = await openAsync(path, flags).catch((cause: unknown) => {
       throw ioError('cannot open the file', path, cause);
     });
     try {
-      return await FileReader.#over(path, fd, true);
+      return await FileReader.#over(path, fd, true, signal);
     } catch (error) {
       await closeAsync(fd);
       throw error;
@@ -44,16 +56,21 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   }
 
   /** Over a descriptor that stays the caller's: `close` leaves it open. */
-  static async over(fd: number): Promise<FileReader> {
-    return FileReader.#over(`descriptor ${fd}`, fd, false);
+  static async over(fd: number, signal?: AbortSignal): Promise<FileReader> {
+    return FileReader.#over(`descriptor ${fd}`, fd, false, signal);
   }
 
-  static async #over(name: string, fd: number, owned: boolean): Promise<FileReader> {
+  static async #over(
+    name: string,
+    fd: number,
+    owned: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<FileReader> {
     const stats = await statAsync(fd).catch((cause: unknown) => {
       throw ioError('cannot read the size', name, cause);
     });
-    if (stats.isFile()) return new FileReader(name, fd, owned, stats.size, stats.blocks * 512);
-    const found = stats.isDirectory() ? 'a directory' : 'something else';
+    if (stats.isFile()) return new FileReader(name, fd, owned, stats.size, stats.blocks * 512, signal);
+    const found = kindOf(stats);
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
       path: name,
       expected: 'a regular file',
@@ -69,11 +86,19 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#assertOpen();
+    // Before the allocation: a lying length must not size it.
     if (offset + length > this.size) throw this.#truncated(offset, length, Math.max(0, this.size - offset));
     const bytes = Buffer.allocUnsafe(length);
-    const found = await readAt(this.#fd, this.name, bytes, offset);
-    if (found < length) throw this.#truncated(offset, length, found);
+    await this.readInto(bytes, offset);
     return bytes;
+  }
+
+  /** As `read`, into a buffer of the caller's. */
+  async readInto(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#assertOpen();
+    this.#signal?.throwIfAborted();
+    const found = await readAt(this.#fd, this.name, bytes, offset);
+    if (found < bytes.length) throw this.#truncated(offset, bytes.length, found);
   }
 
   async close(): Promise<void> {
@@ -99,4 +124,11 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
       found: `${found} bytes`,
     });
   }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isFIFO()) return 'a fifo';
+  if (stats.isSocket()) return 'a socket';
+  return stats.isBlockDevice() ? 'a block device' : 'a character device';
 }

@@ -52,6 +52,8 @@ export interface SnapshotInfo {
   readonly deviceStateBytes: number;
   /** The stream was written to its end. */
   readonly complete: boolean;
+  /** Every page and bitmap was written; true of a complete file, and of one whose device state cannot be measured. */
+  readonly ramComplete: boolean;
   /** Why it is not complete. */
   readonly problem: MappedRamError | undefined;
   /** What is legal, but hardly what was meant. In words. */

@@ -12,9 +12,17 @@ import {
 } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
+import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
 import { PageSpool } from './page-spool.ts';
-import { assertBlocksExist, locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import {
+  assertBlocksExist,
+  assertSize,
+  locationsFor,
+  ramFiles,
+  toMemory,
+  type RamLocation,
+} from './ram-location.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
 import { writePieces } from './write-pieces.ts';
@@ -22,9 +30,9 @@ import { writePieces } from './write-pieces.ts';
 export interface PackOptions extends TransferOptions {
   /**
    * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
-   * not in it. Path of the file.
+   * not in it. A path, a `file:` migration URI or a URL.
    */
-  readonly state: string;
+  readonly state: string | URL;
   /**
    * Where the memory of blocks is, by block id. A block that is not named here must have its pages in the state.
    * @default {}
@@ -69,16 +77,33 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const { signal } = options;
   signal?.throwIfAborted();
   // What is wrong with the target is said before anything is read.
-  if (typeof target === 'string' || target instanceof URL) snapshotPath(target);
-  await using state = await FileReader.open(options.state);
-  const index = await readStreamIndex(state);
+  const path =
+    typeof target === 'string' || target instanceof URL ? snapshotPath(target).filename : undefined;
+  const stateTarget = snapshotPath(options.state);
+  await using state = await FileReader.open(stateTarget.filename, signal);
+  const index = await readStreamIndex(state, { offset: stateTarget.offset });
   const ram = plainRam(index, state.name);
   const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
+  for (const block of ram.blocks) {
+    const location = given.get(block.id);
+    if (location !== undefined) await assertSize(location, block);
+  }
+  await assertDistinct([
+    ...(path === undefined ? [] : [{ role: 'the snapshot', path }]),
+    { role: 'the state', path: state.name },
+    ...ramFiles(given),
+  ]);
   const { storeZeroPages = 'firmware' } = options;
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
   const rest = ram.blocks.filter(({ id }) => !given.has(id));
-  await using output = await SnapshotOutput.create(target, options.overwrite ?? false);
-  await using spool = await PageSpool.collect(state, index.base, rest, ram.targetPageSize, output.file.path);
+  await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
+  await using spool = await PageSpool.collect(
+    state,
+    index.base,
+    rest,
+    ram.targetPageSize,
+    path ?? state.name,
+  );
   signal?.throwIfAborted();
 
   const configuration = mappedConfiguration(index.configuration);

@@ -1,7 +1,10 @@
+import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import { MappedRamError } from '../errors.ts';
 import type { TransferMemory } from '../transfer/run-transfer.ts';
+import { byteCount } from './byte-count.ts';
+import type { NamedFile } from './distinct-files.ts';
 
 /**
  * Where a block's memory is while the guest does not run: a file by its path (plain, /dev/shm, hugetlbfs), an open
@@ -10,8 +13,8 @@ import type { TransferMemory } from '../transfer/run-transfer.ts';
 export type RamLocation =
   | string
   | URL
-  | { readonly path: string; readonly offset?: number | undefined }
-  | { readonly fd: number; readonly offset?: number | undefined }
+  | { readonly path: string; readonly offset?: number | bigint | undefined }
+  | { readonly fd: number; readonly offset?: number | bigint | undefined }
   | Uint8Array;
 
 /** A location in the engine's terms. */
@@ -19,14 +22,46 @@ export function toMemory(location: RamLocation): TransferMemory {
   if (typeof location === 'string') return { path: location };
   if (location instanceof URL) return { path: fileURLToPath(location) };
   if (location instanceof Uint8Array) return { buffer: location };
-  const { offset } = location;
-  if (offset !== undefined && (!Number.isSafeInteger(offset) || offset < 0)) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'offset of a block in its memory', {
-      expected: 'a whole number of bytes, 0 or more',
-      found: offset,
-    });
-  }
+  const offset =
+    location.offset === undefined ? undefined : byteCount('offset of a block in its memory', location.offset);
   return 'path' in location ? { path: location.path, offset } : { fd: location.fd, offset };
+}
+
+/** The path of a location that names a whole file. */
+export function wholeFile(location: RamLocation): string | undefined {
+  if (typeof location === 'string') return location;
+  return location instanceof URL ? fileURLToPath(location) : undefined;
+}
+
+/** The locations that name whole files, for `assertDistinct`. */
+export function ramFiles(locations: ReadonlyMap<string, RamLocation>): readonly NamedFile[] {
+  return [...locations].flatMap(([id, location]) => {
+    const path = wholeFile(location);
+    return path === undefined ? [] : [{ role: `the RAM of block ${id}`, path }];
+  });
+}
+
+/**
+ * Refuses a RAM file that is not as long as its block: the likeliest mistake is that of another guest. Huge pages round
+ * sizes up.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_TRUNCATED
+ */
+export async function assertSize(
+  location: RamLocation,
+  block: { readonly id: string; readonly length: number },
+): Promise<void> {
+  const path = wholeFile(location);
+  // What cannot be looked at fails with its reason when the engine opens it.
+  const stats = path === undefined ? undefined : await stat(path).catch(() => undefined);
+  if (path === undefined || stats === undefined || !stats.isFile()) return;
+  const rounded = Math.ceil(block.length / stats.blksize) * stats.blksize;
+  if (stats.size === block.length || stats.size === rounded) return;
+  const code = stats.size < block.length ? 'ERR_MAPPED_RAM_TRUNCATED' : 'ERR_MAPPED_RAM_INVALID_ARGUMENT';
+  throw new MappedRamError(code, `the RAM of block ${block.id} has another size than the block`, {
+    path,
+    expected: `${block.length} bytes`,
+    found: `${stats.size} bytes`,
+  });
 }
 
 /**

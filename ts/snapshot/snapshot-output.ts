@@ -1,9 +1,9 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
-import { MappedRamError } from '../errors.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
+import { byteCount } from './byte-count.ts';
 import { lockFile } from './file-lock.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
@@ -14,7 +14,11 @@ import { snapshotPath } from './snapshot-path.ts';
 export type SnapshotTarget =
   | string
   | URL
-  | { readonly fd: number; readonly directFd?: number | undefined; readonly offset?: number | undefined };
+  | {
+      readonly fd: number;
+      readonly directFd?: number | undefined;
+      readonly offset?: number | bigint | undefined;
+    };
 
 /**
  * The file that a snapshot is written to. By name: written beside it, and given the name by `commit`. By descriptor:
@@ -31,6 +35,7 @@ export class SnapshotOutput implements AsyncDisposable {
   readonly file: TransferFile;
   readonly #staged: StagedFile | undefined;
   readonly #handle: FileHandle | undefined;
+  #touched = false;
   #committed = false;
 
   private constructor(
@@ -52,10 +57,14 @@ export class SnapshotOutput implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO (also for a descriptor's file that guests run from)
    *   and as `snapshotPath`
    */
-  static async create(target: SnapshotTarget, overwrite: boolean): Promise<SnapshotOutput> {
+  static async create(
+    target: SnapshotTarget,
+    overwrite: boolean,
+    signal?: AbortSignal,
+  ): Promise<SnapshotOutput> {
     if (typeof target !== 'string' && !(target instanceof URL)) {
-      const { fd, directFd, offset = 0 } = target;
-      assertOffset(offset);
+      const { fd, directFd } = target;
+      const offset = byteCount('offset of the snapshot', target.offset ?? 0);
       // Guests may be running from it. A file that is replaced by name stays theirs.
       lockFile(fd, 'exclusive', `descriptor ${fd}`);
       return new SnapshotOutput({ fd, directFd, name: `descriptor ${fd}` }, offset, fd);
@@ -64,6 +73,7 @@ export class SnapshotOutput implements AsyncDisposable {
     const staged = await StagedFile.create(path, {
       keep: offset,
       overwrite: overwrite || (await endsBefore(path, offset)),
+      signal,
     });
     try {
       const handle = await open(staged.path, 'r+');
@@ -79,14 +89,19 @@ export class SnapshotOutput implements AsyncDisposable {
    * other. What a descriptor's file held behind the offset goes first: clear pages must be holes.
    */
   async allocate(size: number): Promise<void> {
+    this.#touched = true;
     if (this.#staged === undefined) await resize(this.fd, this.name, this.offset);
     await resize(this.fd, this.name, size);
   }
 
   /** Makes the snapshot durable and, by name, visible. */
   async commit(): Promise<void> {
-    if (this.#staged === undefined) await sync(this.fd, this.name);
-    else await this.#staged.commit();
+    if (this.#staged === undefined) {
+      await sync(this.fd, this.name);
+    } else {
+      await this.#staged.sync();
+      await this.#staged.publish();
+    }
     this.#committed = true;
   }
 
@@ -96,8 +111,9 @@ export class SnapshotOutput implements AsyncDisposable {
       if (!this.#committed) this.#staged.discard();
       return;
     }
-    // A failure here changes nothing: the header is written last, so what is left is no snapshot.
-    if (!this.#committed) await resize(this.fd, this.name, this.offset).catch(() => undefined);
+    // Before `allocate` the file is as it was. A failure here changes nothing: pages alone are no snapshot.
+    if (this.#touched && !this.#committed)
+      await resize(this.fd, this.name, this.offset).catch(() => undefined);
     unlock(this.fd, this.name);
   }
 }
@@ -118,12 +134,4 @@ async function endsBefore(path: string, offset: number): Promise<boolean> {
     () => 0,
   );
   return size <= offset;
-}
-
-function assertOffset(offset: number): void {
-  if (Number.isSafeInteger(offset) && offset >= 0) return;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'offset of the snapshot', {
-    expected: 'a whole number of bytes, 0 or more',
-    found: offset,
-  });
 }

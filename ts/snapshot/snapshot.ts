@@ -6,6 +6,7 @@ import {
   type StreamIndex,
 } from '../stream/index.ts';
 import { countSetPages } from './block-pages.ts';
+import { byteCount } from './byte-count.ts';
 import { FileReader } from './file-reader.ts';
 import type { BlockInfo, SnapshotInfo } from './info.ts';
 import { snapshotPath } from './snapshot-path.ts';
@@ -16,7 +17,10 @@ const MAX_ALIGNMENT = 2 ** 30;
  * Where a snapshot is: a `file:` migration URI (with `,offset=`), a path or a URL; or a descriptor that is open for
  * reading and stays the caller's.
  */
-export type SnapshotSource = string | URL | { readonly fd: number; readonly offset?: number | undefined };
+export type SnapshotSource =
+  | string
+  | URL
+  | { readonly fd: number; readonly offset?: number | bigint | undefined };
 
 /** A snapshot file that is open for reading. */
 export class Snapshot implements AsyncDisposable {
@@ -39,13 +43,18 @@ export class Snapshot implements AsyncDisposable {
    * Opens a snapshot and reads its headers and its tail; never its pages.
    * A file that is cut off or damaged behind its first headers opens too: see `index.problem`.
    *
+   * @param signal ends whatever is being read from the snapshot, later too
    * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
    * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_INVALID_URI
    */
-  static async open(source: SnapshotSource): Promise<Snapshot> {
+  static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
     const byName = typeof source === 'string' || source instanceof URL;
-    const { filename, offset } = byName ? snapshotPath(source) : { filename: '', offset: source.offset ?? 0 };
-    const reader = byName ? await FileReader.open(filename) : await FileReader.over(source.fd);
+    const { filename, offset } = byName
+      ? snapshotPath(source)
+      : { filename: '', offset: byteCount('offset of the snapshot', source.offset ?? 0) };
+    const reader = byName
+      ? await FileReader.open(filename, signal)
+      : await FileReader.over(source.fd, signal);
     try {
       return new Snapshot(reader, await readStreamIndex(reader, { offset }), byName);
     } catch (error) {
@@ -55,13 +64,14 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /**
-   * The RAM of a complete mapped-ram file.
+   * The RAM of a mapped-ram file whose RAM is whole. What comes behind it need not be: device state without a
+   * vmdescription cannot be measured, but QEMU had written every page and bitmap by then (docs/format.md §2.5).
    * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, with the reason as its cause; ERR_MAPPED_RAM_UNSUPPORTED for a
    * plain stream
    */
   completeRam(): MappedRamIndex {
     const { ram, problem } = this.index;
-    if (problem !== undefined) {
+    if (problem !== undefined && !isRamComplete(this.index)) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_INCOMPLETE',
         `the snapshot is not complete: ${problem.message}`,
@@ -76,6 +86,24 @@ export class Snapshot implements AsyncDisposable {
       expected: 'a mapped-ram file',
       found: ram === undefined ? 'a stream without RAM' : 'a plain stream',
     });
+  }
+
+  /**
+   * As `completeRam`, of a file whose device state can be carried elsewhere, too.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the device state cannot be measured
+   */
+  completeState(): MappedRamIndex {
+    const ram = this.completeRam();
+    const { opaque } = this.index;
+    if (opaque === undefined) return ram;
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `the device state cannot be carried over: ${opaque.reason}`,
+      {
+        path: this.path,
+        offset: opaque.offset,
+      },
+    );
   }
 
   /** Where the engine finds the file: by its name, so that it can open it anew, or by the caller's descriptor. @internal */
@@ -112,6 +140,7 @@ export class Snapshot implements AsyncDisposable {
       sections,
       deviceStateBytes: sections.reduce((sum, { length }) => sum + length, 0),
       complete: index.complete,
+      ramComplete: isRamComplete(index),
       problem: index.problem,
       warnings: warningsOf(index, blocks),
     };
@@ -142,6 +171,12 @@ export class Snapshot implements AsyncDisposable {
       skipped,
     };
   }
+}
+
+/** QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so what is behind does not matter for the pages. */
+function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
+  if (complete) return ram !== undefined;
+  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;
 }
 
 function alignmentOf(offset: number): number {

@@ -12,17 +12,10 @@ import type { Snapshot } from './snapshot.ts';
 
 /**
  * A snapshot's device state as a plain stream that any QEMU loads, without capabilities, on top of memory that is in
- * place (docs/format.md §3). Every block is listed; only `withPages` come with their pages.
- * Pieces are in order and follow each other; stretches to copy lie in the snapshot's file.
+ * place (docs/format.md §3). Every block is listed; only `pages` come along. Pieces follow each other; stretches to
+ * copy lie in the snapshot's file.
+ * @throws {MappedRamError} as `Snapshot.completeState`
  */
-export async function* stateStream(
-  snapshot: Snapshot,
-  withPages: readonly MappedRamBlock[],
-): AsyncGenerator<StreamPiece, void, void> {
-  for await (const batch of stateBatches(snapshot, plainPages(snapshot, withPages))) yield* batch;
-}
-
-/** The same with any pages, some pieces at a time. */
 export async function* stateBatches(
   snapshot: Snapshot,
   pages: AsyncIterable<PlainPage>,
@@ -35,7 +28,7 @@ export async function* stateBatches(
   yield* assemblePlainBatches({
     state: index,
     configuration,
-    blocks: snapshot.completeRam().blocks.map(({ id, length }) => ({ id, length })),
+    blocks: snapshot.completeState().blocks.map(({ id, length }) => ({ id, length })),
     pages,
     vmdescription: await readVmdescriptionFor(reader, index, configuration),
   });

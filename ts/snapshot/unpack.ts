@@ -1,15 +1,17 @@
 import { open } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 
 import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
-import { StagedFile } from '../transfer/staged-file.ts';
-import { locationsFor, toMemory, type RamLocation } from './ram-location.ts';
+import type { StagedFile } from '../transfer/staged-file.ts';
+import { assertDistinct } from './distinct-files.ts';
+import { writeAt } from './fd-io.ts';
+import { locationsFor, ramFiles, type RamLocation } from './ram-location.ts';
+import { readPieces } from './read-pieces.ts';
 import { Snapshot, type SnapshotSource } from './snapshot.ts';
-import { stateStream } from './state-stream.ts';
-import { writePieces } from './write-pieces.ts';
+import { plainPages, stateBatches } from './state-stream.ts';
+import { UnpackOutputs } from './unpack-outputs.ts';
 
 export interface UnpackOptions extends TransferOptions {
   /**
@@ -50,8 +52,8 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   const startedAt = performance.now();
   const { signal, state } = options;
   signal?.throwIfAborted();
-  await using snapshot = await Snapshot.open(source);
-  const ram = snapshot.completeRam();
+  await using snapshot = await Snapshot.open(source, signal);
+  const ram = state === undefined ? snapshot.completeRam() : snapshot.completeState();
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
     throw new MappedRamError(
@@ -59,7 +61,8 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
       'nothing to unpack: neither RAM nor state was asked for',
     );
   }
-  await using outputs = new Outputs(options.overwrite ?? false);
+  await assertOutputs(snapshot, locations, state);
+  await using outputs = new UnpackOutputs(options.overwrite ?? false, signal);
   const regions: TransferRegion[] = [];
   for (const block of ram.blocks) {
     const location = locations.get(block.id);
@@ -70,7 +73,7 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
   const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
   const rest = ram.blocks.filter(({ id }) => !locations.has(id));
-  if (stateFile !== undefined) await writeState(snapshot, rest, stateFile, signal);
+  if (stateFile !== undefined) await writeState(snapshot, rest, stateFile);
   signal?.throwIfAborted();
   for (const [index, region] of regions.entries()) {
     const bytes = moved?.buffers[index];
@@ -87,61 +90,30 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   };
 }
 
-/** The files that are being made: none appears before all are complete. */
-class Outputs implements AsyncDisposable {
-  readonly #staged: StagedFile[] = [];
-  readonly #overwrite: boolean;
-
-  constructor(overwrite: boolean) {
-    this.#overwrite = overwrite;
-  }
-
-  async stage(path: string): Promise<StagedFile> {
-    const staged = await StagedFile.create(path, { overwrite: this.#overwrite });
-    this.#staged.push(staged);
-    return staged;
-  }
-
-  async region(block: MappedRamBlock, location: RamLocation, path: string): Promise<TransferRegion> {
-    const { id: name, length, pagesOffset, bitmapOffset } = block;
-    if (block.skipped) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${name} was saved without its pages`, {
-        path,
-        offset: block.headerOffset,
-      });
+async function writeState(
+  snapshot: Snapshot,
+  withPages: readonly MappedRamBlock[],
+  output: StagedFile,
+): Promise<void> {
+  await using handle = await open(output.path, 'r+');
+  let position = 0;
+  for await (const pieces of stateBatches(snapshot, plainPages(snapshot, withPages))) {
+    for await (const bytes of readPieces(pieces, snapshot.reader)) {
+      await writeAt(handle.fd, output.path, bytes, position);
+      position += bytes.length;
     }
-    const place = { name, length, pagesOffset, bitmapOffset };
-    if (location instanceof Uint8Array) {
-      if (location.length !== length) {
-        throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `size of the buffer for block ${name}`, {
-          expected: length,
-          found: location.length,
-        });
-      }
-      return { ...place, memory: { bufferLength: length }, memoryIsZero: true };
-    }
-    if (typeof location === 'string' || location instanceof URL) {
-      const staged = await this.stage(typeof location === 'string' ? location : fileURLToPath(location));
-      return { ...place, memory: { path: staged.path }, memoryIsZero: true };
-    }
-    return { ...place, memory: toMemory(location) };
-  }
-
-  async commit(): Promise<void> {
-    for (const staged of this.#staged) await staged.commit();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const staged of this.#staged) staged.discard();
   }
 }
 
-async function writeState(
+/** Outputs differ from each other, and from the snapshot. */
+async function assertOutputs(
   snapshot: Snapshot,
-  blocks: readonly MappedRamBlock[],
-  output: StagedFile,
-  signal: AbortSignal | undefined,
+  locations: ReadonlyMap<string, RamLocation>,
+  state: string | undefined,
 ): Promise<void> {
-  await using handle = await open(output.path, 'r+');
-  await writePieces(handle.fd, output.path, stateStream(snapshot, blocks), snapshot.reader, signal);
+  await assertDistinct([
+    ...('path' in snapshot.location ? [{ role: 'the snapshot', path: snapshot.path }] : []),
+    ...ramFiles(locations),
+    ...(state === undefined ? [] : [{ role: 'the state', path: state }]),
+  ]);
 }

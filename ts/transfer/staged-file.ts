@@ -1,3 +1,5 @@
+import { addAbortListener } from 'node:events';
+
 import { binding, toMappedRamError } from '../native.ts';
 
 export interface StagedFileOptions {
@@ -5,10 +7,12 @@ export interface StagedFileOptions {
   readonly keep?: number | undefined;
   /** Whether an existing file may be replaced. Default false. */
   readonly overwrite?: boolean | undefined;
+  /** Ends the copying of the kept bytes. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * A file that appears under its name only when it is complete: written beside it, then fsynced and renamed by `commit`.
+ * A file that appears under its name only when it is complete: written beside it, then fsynced by `sync` and renamed by `publish`.
  * Whatever else ends its life (`discard`, disposal, a terminated worker) removes what was written.
  */
 export class StagedFile implements AsyncDisposable {
@@ -26,22 +30,42 @@ export class StagedFile implements AsyncDisposable {
    * ERR_MAPPED_RAM_UNSUPPORTED when the name belongs to something else than a regular file, ERR_MAPPED_RAM_IO
    */
   static async create(target: string, options: StagedFileOptions = {}): Promise<StagedFile> {
-    const native = new binding.BindingStagedFile(target, options.keep ?? 0, options.overwrite ?? false);
-    const error = await native.open();
-    if (error) throw toMappedRamError(error);
-    return new StagedFile(native, native.partial() ?? '');
+    const { keep = 0, overwrite = false, signal } = options;
+    signal?.throwIfAborted();
+    const native = new binding.BindingStagedFile(target, keep, overwrite);
+    const listener = signal === undefined ? undefined : addAbortListener(signal, () => native.cancel());
+    try {
+      const error = await native.open();
+      signal?.throwIfAborted();
+      if (error) throw toMappedRamError(error);
+      return new StagedFile(native, native.partial() ?? '');
+    } catch (error) {
+      native.discard();
+      throw error;
+    } finally {
+      listener?.[Symbol.dispose]();
+    }
   }
 
   /**
-   * Makes the file durable and gives it its name.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO; the partial file is gone then
+   * Makes the contents durable: what can fail for want of space fails here.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO
    */
-  async commit(): Promise<void> {
-    const error = await this.#native.commit();
+  async sync(): Promise<void> {
+    const error = await this.#native.sync();
     if (error) throw toMappedRamError(error);
   }
 
-  /** Removes what was written. Does nothing after `commit`. */
+  /**
+   * Gives the file its name, and makes that durable.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO; the partial file is gone then
+   */
+  async publish(): Promise<void> {
+    const error = await this.#native.publish();
+    if (error) throw toMappedRamError(error);
+  }
+
+  /** Removes what was written. Does nothing after `publish`. */
   discard(): void {
     this.#native.discard();
   }

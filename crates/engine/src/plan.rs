@@ -81,6 +81,8 @@ pub const DEFAULT_MAX_RINGS: usize = 4;
 pub const MAX_CHANNELS: usize = 64;
 pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
+/// The most that the buffers of all channels may have together: what every number of channels can do with by default.
+pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
 
 impl Plan {
     pub fn new(direction: Direction, snapshot: SnapshotSpec, regions: Vec<Region>) -> Self {
@@ -116,10 +118,39 @@ impl Plan {
                 self.request_size
             )));
         }
+        self.check_buffers()?;
         for region in &self.regions {
             self.check_region(region)?;
         }
         self.check_overlaps()
+    }
+
+    /// Buffers of each channel, unless the engine can do with fewer. One more than requests in flight: memory is copied
+    /// to or from it while the others are with the disk.
+    pub(crate) fn slots(&self) -> usize {
+        if self.engine == EngineChoice::Threads {
+            // One request at a time is in flight there.
+            return 1;
+        }
+        self.queue_depth + 1
+    }
+
+    /// Each number alone may be in range and all of them together be more than the machine has.
+    fn check_buffers(&self) -> Result<()> {
+        let channels = self.channels.unwrap_or(DEFAULT_THREAD_CHANNELS);
+        let total = channels
+            .saturating_mul(self.slots())
+            .saturating_mul(self.request_size);
+        if total <= MAX_BUFFERS {
+            return Ok(());
+        }
+        Err(EngineError::new(
+            ErrorKind::OutOfRange,
+            format!(
+                "buffers: expected at most {MAX_BUFFERS} bytes in all, found {total}: channels ({channels}), queue depth ({}) and request size ({}) are too large together",
+                self.queue_depth, self.request_size
+            ),
+        ))
     }
 
     fn check_region(&self, region: &Region) -> Result<()> {

@@ -248,7 +248,8 @@ fn provoke(guest: &Guest, setup: Setup, script: &Script, outcome: Outcome, publi
                     result.unwrap_or_else(|error| unexpected(&what, &error));
                     guest.assert_saved(staged.file(), &what);
                     if publish {
-                        staged.commit().expect("the file gets its name");
+                        staged.sync().expect("it is durable");
+                        staged.publish().expect("the file gets its name");
                         guest.assert_saved(&File::open(&target).expect("the final file"), &what);
                         assert_eq!(common::names(&directory), ["snapshot"], "{what}");
                     }

@@ -8,17 +8,26 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use mapped_ram_engine::file::{Replace, StagedFile};
-use mapped_ram_engine::{EngineError, ErrorKind};
+use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 
 const OLD: &[u8] = b"what was there before";
 
 fn write(staged: &StagedFile, bytes: &[u8]) {
     let mut file = staged.file();
     file.write_all(bytes).expect("the partial file takes it");
+}
+
+fn commit(staged: StagedFile) -> Result<(), EngineError> {
+    staged.sync()?;
+    staged.publish()
+}
+
+fn mode(metadata: &fs::Metadata) -> u32 {
+    metadata.permissions().mode() & 0o777
 }
 
 fn assert_error(error: &EngineError, kind: ErrorKind, target: &Path, errno: Option<rustix::io::Errno>) {
@@ -36,7 +45,7 @@ fn assert_error(error: &EngineError, kind: ErrorKind, target: &Path, errno: Opti
 }
 
 #[test]
-fn the_name_appears_with_the_commit() {
+fn the_name_appears_when_published() {
     for replace in [Replace::Never, Replace::Allowed] {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("snapshot");
@@ -46,7 +55,7 @@ fn the_name_appears_with_the_commit() {
         assert_eq!(partial.parent(), Some(directory.path()));
         assert_eq!(common::names(directory.path()).len(), 1);
         assert!(!target.exists());
-        staged.commit().unwrap();
+        commit(staged).unwrap();
         assert_eq!(common::names(directory.path()), ["snapshot"]);
         assert_eq!(fs::read(&target).unwrap(), b"new");
         // As QEMU makes it: guest memory is nobody else's business.
@@ -55,7 +64,7 @@ fn the_name_appears_with_the_commit() {
 }
 
 #[test]
-fn dropped_without_commit_it_leaves_nothing() {
+fn dropped_without_publish_it_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("snapshot");
     let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
@@ -94,7 +103,7 @@ fn the_first_bytes_are_kept() {
         let staged = StagedFile::create(&target, keep, Replace::Allowed).unwrap();
         let kept = common::size(keep.min(length));
         assert_eq!(common::contents(staged.file()), &OLD[..kept], "keep {keep}");
-        staged.commit().unwrap();
+        commit(staged).unwrap();
         assert_eq!(fs::read(&target).unwrap(), &OLD[..kept], "keep {keep}");
     }
     fs::remove_file(&target).unwrap();
@@ -114,8 +123,8 @@ fn a_replaced_file_keeps_its_mode_and_its_readers() {
     let mut reader = File::open(&target).unwrap();
     let staged = StagedFile::create(&target, 0, Replace::Allowed).unwrap();
     write(&staged, b"new");
-    assert_eq!(fs::read(&target).unwrap(), OLD, "not before the commit");
-    staged.commit().unwrap();
+    assert_eq!(fs::read(&target).unwrap(), OLD, "not before it is published");
+    commit(staged).unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"new");
     assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     let mut seen = Vec::new();
@@ -141,7 +150,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
     write(&staged, b"new");
     fs::write(&target, OLD).unwrap();
-    let error = staged.commit().unwrap_err();
+    let error = commit(staged).unwrap_err();
     assert_error(&error, ErrorKind::Exists, &target, None);
     assert_eq!(common::names(directory.path()), ["snapshot"]);
     assert_eq!(fs::read(&target).unwrap(), OLD);
@@ -157,7 +166,7 @@ fn a_directory_that_appears_meanwhile_is_not_replaced() {
         let target = directory.path().join("snapshot");
         let staged = StagedFile::create(&target, 0, replace).unwrap();
         fs::create_dir(&target).unwrap();
-        let error = staged.commit().unwrap_err();
+        let error = commit(staged).unwrap_err();
         assert_error(&error, kind, &target, errno);
         assert_eq!(common::names(directory.path()), ["snapshot"]);
     }
@@ -172,8 +181,8 @@ fn two_at_once_do_not_share_a_partial_file() {
     assert_ne!(first.partial(), second.partial());
     write(&first, b"first");
     write(&second, b"second");
-    first.commit().unwrap();
-    assert_eq!(second.commit().unwrap_err().kind(), ErrorKind::Exists);
+    commit(first).unwrap();
+    assert_eq!(commit(second).unwrap_err().kind(), ErrorKind::Exists);
     assert_eq!(fs::read(&target).unwrap(), b"first");
     assert_eq!(common::names(directory.path()), ["snapshot"]);
 }
@@ -197,7 +206,7 @@ fn a_symbolic_link_is_followed() {
         "partial beside the real file"
     );
     assert_eq!(common::names(directory.path()), ["link"]);
-    staged.commit().unwrap();
+    commit(staged).unwrap();
     assert!(
         link.symlink_metadata().unwrap().is_symlink(),
         "the link stays a link"
@@ -218,10 +227,97 @@ fn a_dangling_symbolic_link_is_refused_unless_replacing_is_allowed() {
 
     let staged = StagedFile::create(&link, 0, Replace::Allowed).unwrap();
     write(&staged, b"new");
-    staged.commit().unwrap();
-    assert_eq!(fs::read(&link).unwrap(), b"new");
-    assert!(link.symlink_metadata().unwrap().is_file(), "the link is replaced");
-    assert_eq!(common::names(directory.path()), ["link"]);
+    commit(staged).unwrap();
+    assert_eq!(fs::read(directory.path().join("missing")).unwrap(), b"new");
+    assert!(
+        link.symlink_metadata().unwrap().is_symlink(),
+        "the link stays a link"
+    );
+    assert_eq!(common::names(directory.path()), ["link", "missing"]);
+}
+
+#[test]
+fn a_chain_of_links_is_followed_to_a_free_name_or_a_missing_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let first = directory.path().join("first");
+    symlink("inner/second", &first).unwrap();
+    symlink("real", inner.join("second")).unwrap();
+    commit(StagedFile::create(&first, 0, Replace::Allowed).unwrap()).unwrap();
+    assert_eq!(common::names(&inner), ["real", "second"]);
+
+    let astray = directory.path().join("astray");
+    symlink("nowhere/file", &astray).unwrap();
+    let error = StagedFile::create(&astray, 0, Replace::Allowed).unwrap_err();
+    assert_error(&error, ErrorKind::Io, &astray, Some(rustix::io::Errno::NOENT));
+    let nowhere = directory.path().join("nowhere");
+    assert!(
+        error
+            .message()
+            .ends_with(&format!("there is no directory {}", nowhere.display())),
+        "{error}"
+    );
+}
+
+#[test]
+fn until_it_is_published_only_its_maker_may_open_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, OLD).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o444)).unwrap();
+    let staged = StagedFile::create(&target, 4, Replace::Allowed).unwrap();
+    assert_eq!(mode(&staged.file().metadata().unwrap()), 0o600);
+    commit(staged).unwrap();
+    assert_eq!(mode(&target.metadata().unwrap()), 0o444);
+}
+
+#[test]
+fn a_replaced_file_keeps_its_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, OLD).unwrap();
+    if let Err(error) = std::os::unix::fs::chown(&target, Some(65534), Some(65533)) {
+        common::skipped("keeping the owner", &error.to_string());
+        return;
+    }
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o660)).unwrap();
+    commit(StagedFile::create(&target, 0, Replace::Allowed).unwrap()).unwrap();
+    let found = target.metadata().unwrap();
+    assert_eq!((found.uid(), found.gid(), mode(&found)), (65534, 65533, 0o660));
+}
+
+#[test]
+fn holes_of_the_kept_part_stay_holes() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let original = File::create_new(&target).unwrap();
+    for at in [3 << 20, 9 << 20] {
+        original.write_all_at(&[7; 4096], at).unwrap();
+    }
+    original.set_len(12 << 20).unwrap();
+    for keep in [2 << 20, 4 << 20, (9 << 20) + 100, 11 << 20, 20 << 20] {
+        let staged = StagedFile::create(&target, keep, Replace::Allowed).unwrap();
+        let length = keep.min(12 << 20);
+        let mut expected = fs::read(&target).unwrap();
+        expected.truncate(common::size(length));
+        common::assert_same("kept", &common::contents(staged.file()), &expected);
+        let units = common::data_units(&File::open(&target).unwrap(), 0..length);
+        assert_eq!(common::data_units(staged.file(), 0..length), units, "keep {keep}");
+    }
+}
+
+#[test]
+fn a_cancelled_copy_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, OLD).unwrap();
+    let cancel = CancelToken::default();
+    cancel.cancel();
+    let error = StagedFile::create_cancellable(&target, 4, Replace::Allowed, &cancel).unwrap_err();
+    assert_error(&error, ErrorKind::Cancelled, &target, None);
+    assert_eq!(common::names(directory.path()), ["snapshot"]);
+    assert_eq!(fs::read(&target).unwrap(), OLD);
 }
 
 #[test]
@@ -297,7 +393,7 @@ fn any_name_that_the_filesystem_takes_will_do() {
         let target = directory.path().join(name);
         let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
         write(&staged, b"new");
-        staged.commit().unwrap();
+        commit(staged).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new", "{}", name.display());
     }
     assert_eq!(common::names(directory.path()).len(), names.len());
@@ -310,7 +406,7 @@ fn a_name_without_a_directory_is_beside_the_process() {
     std::env::set_current_dir(directory.path()).unwrap();
     let staged = StagedFile::create(Path::new("snapshot"), 0, Replace::Never).unwrap();
     write(&staged, b"new");
-    staged.commit().unwrap();
+    commit(staged).unwrap();
     assert_eq!(common::names(directory.path()), ["snapshot"]);
     std::env::set_current_dir(std::env::temp_dir()).unwrap();
 }

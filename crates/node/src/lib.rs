@@ -8,6 +8,13 @@
     missing_debug_implementations,
     reason = "napi-derive exports only what is pub, and nothing here is printed"
 )]
+#![cfg_attr(
+    test,
+    allow(
+        dead_code,
+        reason = "napi-derive exports nothing from a test build, which leaves some of it unused"
+    )
+)]
 
 mod error;
 mod lock;

@@ -1,21 +1,23 @@
 //! A file that appears under its name only when it is complete.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mapped_ram_engine::file::{Replace, StagedFile};
-use mapped_ram_engine::{EngineError, ErrorKind};
+use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi_derive::napi;
 
 use crate::error::BindingError;
 
-/// Dropped without `commit` (also when a worker is terminated), it removes its partial file.
+/// Dropped without `publish` (also when a worker is terminated), it removes its partial file.
 #[napi]
 pub struct BindingStagedFile {
     target: PathBuf,
     keep: u64,
     replace: Replace,
-    staged: Mutex<Option<StagedFile>>,
+    cancel: CancelToken,
+    /// Shared with a `sync` that is under way.
+    staged: Mutex<Option<Arc<StagedFile>>>,
 }
 
 #[napi]
@@ -26,6 +28,7 @@ impl BindingStagedFile {
             target: target.into(),
             keep: u64::try_from(keep).unwrap_or(0),
             replace: if replace { Replace::Allowed } else { Replace::Never },
+            cancel: CancelToken::default(),
             staged: Mutex::new(None),
         }
     }
@@ -34,16 +37,31 @@ impl BindingStagedFile {
     #[napi]
     pub async fn open(&self) -> Option<BindingError> {
         let (target, keep, replace) = (self.target.clone(), self.keep, self.replace);
-        match blocking(move || StagedFile::create(&target, keep, replace)).await {
+        let cancel = self.cancel.clone();
+        let create = move || StagedFile::create_cancellable(&target, keep, replace, &cancel);
+        match blocking(create).await {
             Ok(staged) => {
-                *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(staged);
+                let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+                // `cancel` takes that lock too, so it comes either before this look or after the file is in its place.
+                if self.cancel.is_cancelled() {
+                    let message = "creating the file was cancelled";
+                    return Some(EngineError::new(ErrorKind::Cancelled, message).into());
+                }
+                *place = Some(Arc::new(staged));
                 None
             }
             Err(error) => Some(error.into()),
         }
     }
 
-    /// The path to write to, until `commit` or `discard`.
+    /// Ends `open` early, which then settles with the kind CANCELLED and leaves nothing. Afterwards it does what
+    /// `discard` does.
+    #[napi]
+    pub fn cancel(&self) {
+        self.discard();
+    }
+
+    /// The path to write to, until `publish` or `discard`.
     #[napi]
     pub fn partial(&self) -> Option<String> {
         let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,25 +70,52 @@ impl BindingStagedFile {
             .map(|staged| staged.partial().to_string_lossy().into_owned())
     }
 
-    /// fsync, rename, fsync of the directory.
+    /// fsync of the file.
     #[napi]
-    pub async fn commit(&self) -> Option<BindingError> {
-        let staged = self.take();
-        let closed = || EngineError::new(ErrorKind::InvalidArgument, "the staged file is not open");
-        blocking(move || staged.ok_or_else(closed)?.commit())
+    pub async fn sync(&self) -> Option<BindingError> {
+        let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        blocking(move || staged.ok_or_else(closed)?.sync())
             .await
             .err()
             .map(Into::into)
     }
 
+    /// Rename and fsync of the directory. Whatever comes of it, the partial file is gone.
     #[napi]
-    pub fn discard(&self) {
-        drop(self.take());
+    pub async fn publish(&self) -> Option<BindingError> {
+        // Nobody else has it unless a `sync` is still under way.
+        let staged = self.take().and_then(Arc::into_inner);
+        blocking(move || staged.ok_or_else(closed)?.publish())
+            .await
+            .err()
+            .map(Into::into)
     }
 
-    fn take(&self) -> Option<StagedFile> {
+    /// Removes the partial file; when a `sync` is under way, as soon as that ends.
+    #[napi]
+    pub fn discard(&self) {
+        let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cancel.cancel();
+        drop(place.take());
+    }
+
+    fn take(&self) -> Option<Arc<StagedFile>> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// The copy of a kept prefix ends when nobody waits for it any more.
+impl Drop for BindingStagedFile {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+fn closed() -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        "the staged file is not open, or is still being synced",
+    )
 }
 
 async fn blocking<T: Send + 'static>(
@@ -79,7 +124,7 @@ async fn blocking<T: Send + 'static>(
     let gone = |_| {
         Err(EngineError::new(
             ErrorKind::Internal,
-            "a panic while publishing the file",
+            "a panic while making or publishing the file",
         ))
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(gone)

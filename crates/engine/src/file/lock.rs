@@ -73,7 +73,7 @@ mod tests {
     use super::{FileSource, Lock, Locked, lock};
 
     fn take(file: &File, wanted: Lock) -> Locked {
-        lock(&FileSource::Fd(file.as_raw_fd()), wanted).unwrap()
+        lock(&FileSource::Fd(file.as_raw_fd()), wanted).expect("flock works here")
     }
 
     #[test]

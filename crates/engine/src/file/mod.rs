@@ -1,6 +1,7 @@
 //! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
 
 mod alignment;
+pub(crate) mod extents;
 mod lock;
 mod snapshot;
 mod staged;

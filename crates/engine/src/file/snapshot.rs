@@ -98,11 +98,30 @@ impl SnapshotFile {
                     .on(&this.name)
                     .caused_by(error))
             }
+            // What this process lacks says nothing about the file.
+            Err(error) if is_shortage(&error) => {
+                Err(EngineError::io("opening the snapshot for direct I/O", error).on(&this.name))
+            }
             Err(error) => {
                 this.state.reason = format!("the file does not accept O_DIRECT ({error})");
                 Ok(this)
             }
         }
+    }
+
+    /// Device and inode.
+    #[cfg(unix)]
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        self.buffered
+            .metadata()
+            .ok()
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        None
     }
 
     fn open_direct(&self, spec: &SnapshotSpec, write: bool) -> io::Result<(File, Alignment)> {
@@ -120,6 +139,22 @@ impl SnapshotFile {
         try_direct_read(&file, alignment)?;
         Ok((file, alignment))
     }
+}
+
+/// Too many open files, or no memory.
+#[cfg(unix)]
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+        )
+}
+
+#[cfg(not(unix))]
+fn is_shortage(_error: &io::Error) -> bool {
+    false
 }
 
 /// Some filesystems take the flag and refuse the I/O. A read shows it before any page is at stake; a descriptor that is

@@ -1,17 +1,26 @@
 //! A file that appears under its name only when it is complete.
 //!
 //! ```text
-//! create ──> .NAME.RANDOM.partial ──(caller writes)──> commit: fsync, rename, fsync of the directory
-//!                  └── dropped without commit: unlinked
+//! create ──> .NAME.RANDOM.partial ──(caller writes)──> sync: fsync ──> publish: rename, fsync of the directory
+//!                  └── dropped without publish: unlinked
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::extents::next_extent;
+use super::position::{read_full_at, write_all_at};
 use super::reopen::kind_of;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::transfer::CancelToken;
+
+/// A kept prefix is copied in pieces of this size, with a look at the cancel token between them.
+const COPY_PIECE: u64 = 1 << 20;
+
+/// As many links in a row as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// What may happen to a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +37,35 @@ pub struct StagedFile {
     partial: PathBuf,
     target: PathBuf,
     replace: Replace,
-    committed: bool,
+    /// Of the file that has the name: whom the new one is to belong to and who may open it.
+    existing: Option<Metadata>,
+    published: bool,
 }
 
 impl StagedFile {
     /// Makes the partial file beside `target` (beside what it points to, when it is a symbolic link).
-    /// The first `keep` bytes are copied from the file that has the name now, if there is one.
-    /// A new file has mode 0600, as QEMU makes it; a replaced one keeps its mode.
+    /// The first `keep` bytes are copied, holes as holes, from the file that has the name now, if there is one.
+    /// The file has mode 0600, as QEMU makes it; one that replaces another gets its mode and owner when published.
     pub fn create(target: &Path, keep: u64, replace: Replace) -> Result<Self> {
+        Self::create_cancellable(target, keep, replace, &CancelToken::default())
+    }
+
+    /// As `create`, which takes its time where much is kept.
+    /// # Errors
+    /// with the kind `Cancelled` after `cancel`; nothing is left behind then
+    pub fn create_cancellable(
+        target: &Path,
+        keep: u64,
+        replace: Replace,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
         let name = target.display().to_string();
         let failed = |error: io::Error| EngineError::io("creating the file", error).on(&name);
-        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
+        // A link to nowhere is no file, but its name is taken: better said now than at the end.
+        if replace == Replace::Never && fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
+            return Err(already_exists(&name));
+        }
+        let target = fs::canonicalize(target).unwrap_or_else(|_| follow_links(target));
         let existing = match fs::metadata(&target) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -49,27 +76,30 @@ impl StagedFile {
             let message = format!("expected a regular file or a free name, found {found}");
             return Err(EngineError::new(ErrorKind::Unsupported, message).on(&name));
         }
-        // A link to nowhere is no file, but its name is taken: better said now than at the commit.
-        if replace == Replace::Never && fs::symlink_metadata(&target).is_ok() {
+        if replace == Replace::Never && existing.is_some() {
             return Err(already_exists(&name));
         }
-        let (file, partial) = create_partial(&target).map_err(failed)?;
+        let (file, partial) = create_partial(&target).map_err(|error| match missing_directory(&target) {
+            Some(directory) => {
+                let doing = format!("creating the file: there is no directory {}", directory.display());
+                EngineError::io(doing, error).on(&name)
+            }
+            None => failed(error),
+        })?;
         // From here on an early return drops `staged`, which removes the partial file.
         let staged = Self {
             file,
             partial,
             target,
             replace,
-            committed: false,
+            existing,
+            published: false,
         };
-        if let Some(metadata) = existing {
-            staged
-                .file
-                .set_permissions(metadata.permissions())
-                .map_err(failed)?;
-            if keep > 0 {
-                let original = File::open(&staged.target).map_err(failed)?;
-                io::copy(&mut original.take(keep), &mut &staged.file).map_err(failed)?;
+        if keep > 0 && staged.existing.is_some() {
+            let original = File::open(&staged.target).map_err(failed)?;
+            if !copy_prefix(&original, &staged.file, keep, cancel).map_err(failed)? {
+                let message = "creating the file was cancelled";
+                return Err(EngineError::new(ErrorKind::Cancelled, message).on(&name));
             }
         }
         Ok(staged)
@@ -84,19 +114,31 @@ impl StagedFile {
         &self.partial
     }
 
-    /// Makes the contents durable and gives the file its name.
-    pub fn commit(mut self) -> Result<()> {
-        let name = self.target.display().to_string();
-        let failed = |doing: &str, error| EngineError::io(doing, error).on(&name);
+    /// Makes the contents durable. Comes before `publish`: a name must never survive a power cut that the contents
+    /// did not.
+    pub fn sync(&self) -> Result<()> {
         self.file
             .sync_all()
-            .map_err(|error| failed("fsync of the file", error))?;
+            .map_err(|error| self.failed("fsync of the file", error))
+    }
+
+    /// Gives the file its name, durably. What was written since `sync` may not be durable.
+    pub fn publish(mut self) -> Result<()> {
+        if let Some(existing) = &self.existing {
+            inherit_access(&self.file, existing)
+                .and_then(|()| self.file.sync_all())
+                .map_err(|error| self.failed("giving the file the owner and mode of the old one", error))?;
+        }
         self.rename().map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => already_exists(&name),
-            _ => failed("renaming the finished file", error),
+            io::ErrorKind::AlreadyExists => already_exists(&self.target.display().to_string()),
+            _ => self.failed("renaming the finished file", error),
         })?;
-        self.committed = true;
-        sync_directory(&self.target).map_err(|error| failed("fsync of the directory", error))
+        self.published = true;
+        sync_directory(&self.target).map_err(|error| self.failed("fsync of the directory", error))
+    }
+
+    fn failed(&self, doing: &str, error: io::Error) -> EngineError {
+        EngineError::io(doing, error).on(self.target.display().to_string())
     }
 
     fn rename(&self) -> io::Result<()> {
@@ -119,7 +161,7 @@ impl StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        if !self.committed {
+        if !self.published {
             // Nothing can be done about a failure here, and the error that led here matters more.
             let _ = fs::remove_file(&self.partial);
         }
@@ -128,6 +170,96 @@ impl Drop for StagedFile {
 
 fn already_exists(name: &str) -> EngineError {
     EngineError::new(ErrorKind::Exists, "the file exists already").on(name)
+}
+
+/// Where a chain of symbolic links ends, also when nothing is there.
+fn follow_links(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        let Ok(link) = fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or_else(|| Path::new("")).join(link);
+    }
+    path
+}
+
+/// The directory of `target`; `.` where the name has none.
+fn directory_of(target: &Path) -> &Path {
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or_else(|| Path::new("."))
+}
+
+fn missing_directory(target: &Path) -> Option<&Path> {
+    let directory = directory_of(target);
+    let found = fs::metadata(directory);
+    found
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        .then_some(directory)
+}
+
+/// Copies the data of the first `keep` bytes; what is a hole stays one. False when it was cancelled.
+fn copy_prefix(from: &File, to: &File, keep: u64, cancel: &CancelToken) -> io::Result<bool> {
+    let length = from.metadata()?.len().min(keep);
+    to.set_len(length)?;
+    let mut buffer = vec![0; usize::try_from(length.min(COPY_PIECE)).unwrap_or(0)];
+    let mut position = 0;
+    while let Some(extent) = next_extent(from, position).filter(|extent| extent.start < length) {
+        position = extent.start;
+        let end = extent.end.min(length);
+        while position < end {
+            if cancel.is_cancelled() {
+                return Ok(false);
+            }
+            let count = usize::try_from((end - position).min(COPY_PIECE)).unwrap_or(0);
+            let piece = buffer.get_mut(..count).ok_or(io::ErrorKind::InvalidInput)?;
+            if read_full_at(from, piece, position)? < count {
+                // Somebody has cut it short meanwhile.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            write_all_at(to, piece, position)?;
+            position += count as u64;
+        }
+    }
+    Ok(!cancel.is_cancelled())
+}
+
+/// The new file belongs to whom the old one belonged to, as far as we may give files away, and has its mode.
+#[cfg(unix)]
+fn inherit_access(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let new = file.metadata()?;
+    let chown = |uid: u32, gid: u32| match fchown(
+        file,
+        Some(uid).filter(|uid| *uid != new.uid()),
+        Some(gid).filter(|gid| *gid != new.gid()),
+    ) {
+        // EINVAL: an owner who does not exist in this user namespace.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(false)
+        }
+        result => result.map(|()| true),
+    };
+    // The owner may be out of reach and the group not: it may be one of our own.
+    let group_kept = chown(old.uid(), old.gid())? || chown(new.uid(), old.gid())?;
+    let mode = old.permissions().mode();
+    // What the old group was allowed is nothing to another group, unless everybody was.
+    let mode = if group_kept {
+        mode
+    } else {
+        mode & !0o070 | mode & (mode << 3) & 0o070
+    };
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn inherit_access(file: &File, old: &Metadata) -> io::Result<()> {
+    file.set_permissions(old.permissions())
 }
 
 fn create_partial(target: &Path) -> io::Result<(File, PathBuf)> {
@@ -156,8 +288,7 @@ fn unique() -> String {
 
 #[cfg(unix)]
 fn sync_directory(target: &Path) -> io::Result<()> {
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    File::open(directory_of(target))?.sync_all()
 }
 
 /// A directory cannot be opened for fsync there.

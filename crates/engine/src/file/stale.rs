@@ -192,7 +192,7 @@ mod tests {
             if *set {
                 bitmap.set(page..page + 1);
             }
-            let mut bytes = [0; PAGE as usize];
+            let mut bytes = [0; 4096];
             match content {
                 Content::Hole => continue,
                 Content::Zeros => {}
@@ -232,7 +232,7 @@ mod tests {
         pages[4000] = (false, Content::Data);
         let (file, area) = file_of(&pages);
         let found = stale_pages(&FileSource::Path(file.path().to_owned()), area).unwrap();
-        assert_eq!(found.runs, [4000..4001]);
+        assert_eq!(found.runs, std::slice::from_ref(&(4000..4001)));
         assert!(found.bytes_read <= 65536, "{} bytes read", found.bytes_read);
     }
 

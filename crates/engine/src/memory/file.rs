@@ -5,10 +5,15 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
+#[cfg(target_os = "linux")]
+use super::hugetlb::HugetlbSink;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::extents::next_extent;
 use crate::file::position;
 use crate::file::{FileSource, reopen};
+use crate::pages::is_zero;
 
 #[derive(Debug)]
 pub struct FileMemory {
@@ -17,7 +22,7 @@ pub struct FileMemory {
     /// The descriptor is ours alone, so moving its position (SEEK_DATA does) disturbs nobody.
     private: bool,
     #[cfg(target_os = "linux")]
-    hugetlb: Option<super::hugetlb::HugetlbSink>,
+    hugetlb: Option<HugetlbSink>,
 }
 
 impl FileMemory {
@@ -44,7 +49,7 @@ impl FileMemory {
         }
         Ok(Self {
             #[cfg(target_os = "linux")]
-            hugetlb: super::hugetlb::HugetlbSink::open_if_needed(&file, &name, write)?,
+            hugetlb: HugetlbSink::open_if_needed(&file, &name, write)?,
             file,
             name,
             private,
@@ -89,19 +94,15 @@ impl FileMemory {
             .map_err(|error| self.failed("growing guest memory", needed, error))
     }
 
-    pub(super) fn next_data(&self, offset: u64) -> Option<u64> {
-        #[cfg(target_os = "linux")]
-        if self.private {
-            return match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
-                Ok(data) => Some(data),
-                // A hole up to the file's end. Where that end has moved meanwhile, reading there says so.
-                Err(rustix::io::Errno::NXIO) => self.file.metadata().ok().map(|metadata| metadata.len()),
-                // The filesystem cannot tell: all of it may be data.
-                Err(_) => Some(offset),
-            };
+    pub(super) fn next_data(&self, offset: u64) -> Range<u64> {
+        if !self.private {
+            return offset..u64::MAX;
         }
-        let _ = self.private;
-        Some(offset)
+        next_extent(&self.file, offset).unwrap_or_else(|| {
+            // A hole up to the file's end. Where that end has moved meanwhile, reading there says so.
+            let end = self.file.metadata().map_or(offset, |metadata| metadata.len());
+            end.max(offset)..u64::MAX
+        })
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
@@ -134,22 +135,57 @@ impl FileMemory {
     pub(super) fn zero(&self, offset: u64, length: u64) -> Result<()> {
         #[cfg(target_os = "linux")]
         {
-            use rustix::fs::FallocateFlags;
-            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            if rustix::fs::fallocate(&self.file, punch, offset, length).is_ok() {
-                return Ok(());
+            let end = offset.saturating_add(length);
+            // Of huge pages only whole ones: for a part of one, older kernels report success and clear nothing.
+            let unit = self.hugetlb.as_ref().map_or(1, HugetlbSink::page_size);
+            let (first, last) = (offset.next_multiple_of(unit).min(end), end - end % unit);
+            if first < last && self.punch(first, last - first) {
+                self.zero_by_hand(offset, first - offset)?;
+                return self.zero_by_hand(last, end - last);
             }
         }
+        self.zero_by_hand(offset, length)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn punch(&self, offset: u64, length: u64) -> bool {
+        use rustix::fs::FallocateFlags;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, flags, offset, length).is_ok()
+    }
+
+    /// Writes zeros where there is something else: a hole costs a read and stays one.
+    fn zero_by_hand(&self, offset: u64, length: u64) -> Result<()> {
         let zeros = [0; 65536];
+        let mut found = [0; 65536];
         let mut done = 0;
         while done < length {
             let piece = usize::try_from(length - done)
                 .unwrap_or(usize::MAX)
                 .min(zeros.len());
-            self.write(&zeros[..piece], offset + done)?;
+            // A descriptor for writing only cannot tell.
+            let known = self.read(&mut found[..piece], offset + done).is_ok();
+            if !known || !is_zero(&found[..piece]) {
+                self.write(&zeros[..piece], offset + done)?;
+            }
             done += piece as u64;
         }
         Ok(())
+    }
+
+    /// What tells files apart, whichever way they are reached.
+    #[cfg(unix)]
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        self.file
+            .metadata()
+            .ok()
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        None
     }
 
     fn failed(&self, doing: &str, offset: u64, error: io::Error) -> EngineError {

@@ -5,6 +5,7 @@ mod file;
 #[cfg(target_os = "linux")]
 mod hugetlb;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -43,11 +44,20 @@ impl Memory {
         }
     }
 
-    /// The first byte at or after `offset` that may hold data: holes before it read as zeros.
-    pub(crate) fn next_data(&self, offset: u64) -> Option<u64> {
+    /// The next stretch at or after `offset` that may hold data: holes before it read as zeros, and what follows it is
+    /// to be asked for again. It may be shorter than said, or empty, where the file changes meanwhile.
+    pub(crate) fn next_data(&self, offset: u64) -> Range<u64> {
         match self {
             Self::File(file) => file.next_data(offset),
-            Self::Bytes(_) => Some(offset),
+            Self::Bytes(_) => offset..u64::MAX,
+        }
+    }
+
+    /// Device and inode of a file.
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::File(file) => file.identity(),
+            Self::Bytes(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The page bitmap as the file has it: little-endian 64-bit words, bit i of the block is bit i % 64 of word i / 64
 //! (docs/format.md §2.5).
 
+use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,17 @@ impl Bitmap {
             words: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
             pages,
         }
+    }
+
+    /// As `from_bytes`, for bitmaps of a size that a file decides.
+    /// # Errors
+    /// when there is no memory for it
+    pub fn try_from_bytes(bytes: &[u8], pages: u64) -> Result<Self, TryReserveError> {
+        let (chunks, _) = bytes.as_chunks::<8>();
+        let mut words = Vec::new();
+        words.try_reserve_exact(chunks.len())?;
+        words.extend(chunks.iter().map(|word| u64::from_le_bytes(*word)));
+        Ok(Self { words, pages })
     }
 
     /// The first set page at or after `page`.
@@ -102,6 +114,17 @@ impl AtomicBitmap {
     pub fn new(pages: u64) -> Self {
         let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { words }
+    }
+
+    /// As `new`, for bitmaps of a size that a file decides.
+    /// # Errors
+    /// when there is no memory for it
+    pub fn try_new(pages: u64) -> Result<Self, TryReserveError> {
+        let count = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
+        let mut words = Vec::new();
+        words.try_reserve_exact(count)?;
+        words.resize_with(count, AtomicU64::default);
+        Ok(Self { words })
     }
 
     /// Sets the bits of a run of pages.

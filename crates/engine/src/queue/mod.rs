@@ -95,6 +95,8 @@ pub struct EngineState {
     pub reason: String,
     /// The buffers are registered with the kernel, which saves pinning them for each request.
     pub registered_buffers: bool,
+    /// Buffers of each channel: as many as asked for, or fewer where more would lie idle.
+    pub slots: usize,
 }
 
 /// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
@@ -116,6 +118,11 @@ pub fn make_queues(
                         uring::explain(&error)
                     );
                     return Err(EngineError::new(ErrorKind::EngineUnavailable, message).caused_by(error));
+                }
+                // What this process lacks says nothing about the kernel. Memory is another matter: a memlock limit that is
+                // too low for rings shows as ENOMEM.
+                Err(error) if uring::lacks_descriptors(&error) => {
+                    return Err(EngineError::io("setting up the channels", error).on(&file.name));
                 }
                 Err(error) => {
                     let reason = format!("io_uring cannot be had: {}", uring::explain(&error));

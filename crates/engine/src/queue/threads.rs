@@ -1,6 +1,7 @@
 //! The engine for systems without io_uring: a channel's own thread does pread and pwrite.
 //!
-//! Each request runs when it is submitted, so a channel has one in flight; parallel requests come from more channels.
+//! Each request runs when it is submitted, so a channel has one in flight and needs one buffer; parallel requests come
+//! from more channels.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,6 +25,7 @@ pub(super) fn make(
     options: QueueOptions,
     reason: String,
 ) -> Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    let options = QueueOptions { slots: 1, ..options };
     let queues = (0..count)
         .map(|_| ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>))
         .collect::<io::Result<_>>()
@@ -34,6 +36,7 @@ pub(super) fn make(
             name: "threads",
             reason,
             registered_buffers: false,
+            slots: options.slots,
         },
     ))
 }

@@ -69,22 +69,30 @@ pub(super) fn make(
             name: "io_uring",
             reason,
             registered_buffers,
+            slots: options.slots,
         },
     ))
 }
 
-/// Makes a ring, asks for the opcodes, and lets it go.
+/// Makes a ring as a channel's is made, asks for the opcodes, and lets it go.
 pub(super) fn probe() -> io::Result<()> {
-    let ring = IoUring::new(1)?;
+    let ring = make_disabled_ring(1)?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
-    if OPCODES.iter().all(|code| probe.is_supported(*code)) {
-        return Ok(());
+    if !OPCODES.iter().all(|code| probe.is_supported(*code)) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the kernel's io_uring lacks read or write operations",
+        ));
     }
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the kernel's io_uring lacks read or write operations",
-    ))
+    restrict(&ring)?;
+    ring.submitter().register_enable_rings()
+}
+
+/// The process, or the system, has too many open.
+pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Why io_uring is not to be had, in words.
@@ -243,20 +251,24 @@ impl Drop for UringQueue {
 }
 
 fn make_ring(entries: u32) -> io::Result<IoUring> {
+    let ring = make_disabled_ring(entries)?;
+    restrict(&ring)?;
+    Ok(ring)
+}
+
+fn make_disabled_ring(entries: u32) -> io::Result<IoUring> {
     // DEFER_TASKRUN (6.1) and SINGLE_ISSUER (6.0) spare interrupts of the channel's thread; older kernels say EINVAL.
     let modern = IoUring::builder()
         .setup_r_disabled()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .build(entries);
-    let ring = match modern {
+    match modern {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            IoUring::builder().setup_r_disabled().build(entries)?
+            IoUring::builder().setup_r_disabled().build(entries)
         }
-        made => made?,
-    };
-    restrict(&ring)?;
-    Ok(ring)
+        made => made,
+    }
 }
 
 /// Allows this ring the operations and registrations below and nothing else, whoever gets hold of it.

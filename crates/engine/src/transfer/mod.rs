@@ -84,22 +84,33 @@ impl Transfer {
             plan.direct_io,
             plan.alignment,
         )?);
+        // All of them are told apart before the first is grown.
+        let memories: Vec<Memory> = plan
+            .regions
+            .iter()
+            .map(|region| Memory::open(&region.memory, !save))
+            .collect::<Result<_>>()?;
+        check_files(plan, &memories, &file)?;
         let regions: Vec<OpenRegion> = plan
             .regions
             .iter()
-            .map(|region| open_region(plan, region, &file))
+            .zip(memories)
+            .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
         let total = plan.regions.iter().map(|region| region.length).sum();
         self.progress.set_total(total);
 
         let channels = channel_count(plan);
-        // One slot more than requests in flight: memory is copied to or from it while the others are with the disk.
         let queue_options = QueueOptions {
             depth: plan.queue_depth,
-            slots: plan.queue_depth + 1,
+            slots: plan.slots(),
             slot_size: plan.request_size,
         };
         let (queues, engine) = make_queues(channels, &file, queue_options)?;
+        let queue_options = QueueOptions {
+            slots: engine.slots,
+            ..queue_options
+        };
         let direct_io = file.state.clone();
         let shared = Shared {
             direction: plan.direction,
@@ -113,7 +124,7 @@ impl Transfer {
             stop: AtomicBool::new(false),
             first_error: Mutex::new(None),
             unfinished: AtomicUsize::new(queues.len()),
-            cursor: Mutex::new((0, 0)),
+            cursor: Mutex::default(),
         };
         run_channels(&shared, queues)?;
         Ok(Report {
@@ -129,16 +140,55 @@ impl Transfer {
     }
 }
 
-/// Opens a region's memory and reads or makes its bitmap.
-fn open_region(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<OpenRegion> {
+/// Refuses memory that is the snapshot itself, and a load that would write to the same memory twice. Only open files
+/// show it: names may differ.
+fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<()> {
+    let snapshot = file.identity();
+    let mut ranges = Vec::new();
+    for (region, memory) in plan.regions.iter().zip(memories) {
+        let Some(identity) = memory.identity() else {
+            continue;
+        };
+        if snapshot == Some(identity) {
+            let message = format!("the memory of block {} is the snapshot file itself", region.name);
+            return Err(EngineError::new(ErrorKind::InvalidArgument, message).on(&file.name));
+        }
+        if region.length > 0 {
+            let end = region.memory_offset.saturating_add(region.length);
+            ranges.push((identity, region.memory_offset, end, &region.name));
+        }
+    }
+    if plan.direction == Direction::Save {
+        // Memory may be read as often as one likes.
+        return Ok(());
+    }
+    ranges.sort_unstable();
+    for pair in ranges.windows(2) {
+        if let [left, right] = pair
+            && left.0 == right.0
+            && right.1 < left.2
+        {
+            let message = format!(
+                "the memory of block {} ({}..{}) overlaps the memory of block {} ({}..{}) in the same file",
+                left.3, left.1, left.2, right.3, right.1, right.2
+            );
+            return Err(EngineError::new(ErrorKind::InvalidArgument, message));
+        }
+    }
+    Ok(())
+}
+
+/// Reads or makes a region's bitmap and has its memory ready.
+fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
     let load = plan.direction == Direction::Load;
     let bitmap = if load {
         read_bitmap(plan, region, file)?
     } else {
         Bitmap::default()
     };
-    let memory = Memory::open(&region.memory, load)?;
     memory.require(region.memory_offset, region.length, load)?;
+    let written = AtomicBitmap::try_new(if load { 0 } else { region.length / plan.page_size })
+        .map_err(|_| bitmap_too_large(plan, region).on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
@@ -147,7 +197,7 @@ fn open_region(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Open
         bitmap_offset: region.bitmap_offset,
         store_zero_pages: region.store_zero_pages,
         memory_is_zero: region.memory_is_zero,
-        written: AtomicBitmap::new(if load { 0 } else { region.length / plan.page_size }),
+        written,
         bitmap,
     })
 }
@@ -176,11 +226,7 @@ fn read_bitmap(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Bitm
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     if bytes.try_reserve_exact(wanted).is_err() {
         // A sparse file may be as large as it likes to say.
-        let message = format!(
-            "the bitmap of block {} does not fit in memory: found {length} bytes",
-            region.name
-        );
-        return Err(EngineError::new(ErrorKind::OutOfRange, message).at(&file.name, region.bitmap_offset));
+        return Err(bitmap_too_large(plan, region).at(&file.name, region.bitmap_offset));
     }
     bytes.resize(wanted, 0);
     let read = position::read_full_at(&file.buffered, &mut bytes, region.bitmap_offset)
@@ -188,7 +234,8 @@ fn read_bitmap(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Bitm
     if read < bytes.len() {
         return Err(outside("bitmap", end));
     }
-    let bitmap = Bitmap::from_bytes(&bytes, pages);
+    let bitmap = Bitmap::try_from_bytes(&bytes, pages)
+        .map_err(|_| bitmap_too_large(plan, region).at(&file.name, region.bitmap_offset))?;
     if let Some(last) = bitmap.last_set() {
         let end = region.pages_offset + (last + 1) * plan.page_size;
         if end > size {
@@ -196,6 +243,15 @@ fn read_bitmap(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Bitm
         }
     }
     Ok(bitmap)
+}
+
+fn bitmap_too_large(plan: &Plan, region: &Region) -> EngineError {
+    let length = bitmap_bytes(region.length / plan.page_size);
+    let message = format!(
+        "the bitmap of block {} does not fit in memory: found {length} bytes",
+        region.name
+    );
+    EngineError::new(ErrorKind::OutOfRange, message)
 }
 
 /// No channel that would find nothing to do; by default as many as were fastest (docs/performance.md).

@@ -1,5 +1,6 @@
 //! What the channels of one transfer share.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -57,8 +58,17 @@ pub(crate) struct Shared {
     pub(super) first_error: Mutex<Option<EngineError>>,
     /// Channels that have not finished their pages.
     pub(super) unfinished: AtomicUsize,
-    /// Where the next window starts: region and offset in it.
-    pub(super) cursor: Mutex<(usize, u64)>,
+    /// Where the next window starts.
+    pub(super) cursor: Mutex<Cursor>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    region: usize,
+    /// Offset in the region.
+    position: u64,
+    /// Save: up to here the region is data, so that a long stretch is looked up once and not for each window.
+    data_end: u64,
 }
 
 impl Shared {
@@ -90,23 +100,32 @@ impl Shared {
     /// The next piece of work. What is known to be zero without looking is stepped over.
     pub(crate) fn next_window(&self) -> Result<Option<Window>> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(region) = self.regions.get(cursor.0) {
-            let index = cursor.0;
-            let position = cursor.1;
-            let start = self.next_work(region, position);
-            self.progress.count(start - position, 0);
-            if start >= region.length {
-                *cursor = (index + 1, 0);
+        while let Some(region) = self.regions.get(cursor.region) {
+            let position = cursor.position;
+            let work = if position < cursor.data_end {
+                position..cursor.data_end
+            } else {
+                self.next_work(region, position)
+            };
+            self.progress.count(work.start - position, 0);
+            if work.start >= region.length {
+                *cursor = Cursor {
+                    region: cursor.region + 1,
+                    ..Cursor::default()
+                };
                 continue;
             }
             let window = self.queue_options.slot_size as u64;
-            // Windows end at multiples of their size, so that requests of a dense block are all alike.
-            let end = region.length.min((start / window + 1) * window);
-            cursor.1 = end;
+            // Windows of a dense block end at multiples of their size, so that its requests are all alike.
+            let end = work.end.min((work.start / window + 1) * window);
+            cursor.position = end;
+            if self.direction == Direction::Save {
+                cursor.data_end = work.end;
+            }
             return Ok(Some(Window {
-                region: index,
-                start,
-                length: end - start,
+                region: cursor.region,
+                start: work.start,
+                length: end - work.start,
             }));
         }
         Ok(None)
@@ -118,23 +137,29 @@ impl Shared {
             .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
     }
 
-    fn next_work(&self, region: &OpenRegion, position: u64) -> u64 {
+    /// The next stretch that is to be looked at, in whole pages; at the region's end an empty one.
+    fn next_work(&self, region: &OpenRegion, position: u64) -> Range<u64> {
         if position >= region.length {
-            return region.length;
+            return region.length..region.length;
         }
-        let next = match self.direction {
-            Direction::Save if region.store_zero_pages => Some(position),
-            Direction::Save => region
-                .memory
-                .next_data(region.memory_offset + position)
-                .map(|data| data.saturating_sub(region.memory_offset)),
-            Direction::Load if region.memory_is_zero => region
-                .bitmap
-                .next_set(position / self.page_size)
-                .map(|page| page * self.page_size),
-            Direction::Load => Some(position),
+        let found = match self.direction {
+            Direction::Save if !region.store_zero_pages => {
+                let data = region.memory.next_data(region.memory_offset + position);
+                data.start.saturating_sub(region.memory_offset)..data.end.saturating_sub(region.memory_offset)
+            }
+            Direction::Load if region.memory_is_zero => {
+                let set = region.bitmap.next_set(position / self.page_size);
+                set.map_or(region.length, |page| page * self.page_size)..region.length
+            }
+            Direction::Save | Direction::Load => position..region.length,
         };
-        let next = next.unwrap_or(region.length).clamp(position, region.length);
-        next - next % self.page_size
+        let start = found.start.clamp(position, region.length);
+        let start = start - start % self.page_size;
+        if start == region.length {
+            return start..start;
+        }
+        // A page at the least: data that has become a hole meanwhile reads as zeros.
+        let end = found.end.clamp(start + 1, region.length);
+        start..end.next_multiple_of(self.page_size)
     }
 }

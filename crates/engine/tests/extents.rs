@@ -1,0 +1,251 @@
+//! What a save reads of sparse memory, and which files a transfer takes for one and the same.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use common::process::{in_child, is_child};
+use common::{Block, KIB, MIB, Page, Place, TestFile};
+use mapped_ram_engine::file::FileSource;
+use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue::{self, QueueOptions};
+use mapped_ram_engine::{Direction, EngineChoice, EngineError, ErrorKind, Plan, Region, Transfer};
+
+fn block(pages: usize, every: usize) -> Block {
+    let mut block = Block {
+        name: "ram".to_owned(),
+        page_size: 4096,
+        pages: vec![Page::Hole; pages],
+        seed: 5,
+        memory_offset: 0,
+        pages_offset: MIB,
+        bitmap_offset: 4096,
+        store_zero_pages: false,
+        memory_is_zero: true,
+    };
+    for page in block.pages.iter_mut().step_by(every) {
+        *page = Page::Data;
+    }
+    block
+}
+
+fn memory(directory: &Path, block: &Block) -> TestFile {
+    let memory = TestFile::new(directory, "memory", Place::Memfd);
+    memory
+        .file
+        .set_len(block.memory_offset + block.length())
+        .expect("a size");
+    block.fill_memory(&memory.file);
+    memory
+}
+
+fn plan(direction: Direction, snapshot: &TestFile, regions: Vec<Region>) -> Plan {
+    Plan {
+        channels: Some(2),
+        queue_depth: 4,
+        ..Plan::new(direction, snapshot.snapshot(), regions)
+    }
+}
+
+/// Bytes that this process has read so far.
+fn bytes_read() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/io").expect("the process's numbers");
+    let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.and_then(|count| count.parse().ok()).expect("a number")
+}
+
+#[test]
+fn holes_are_not_read() {
+    if !is_child("holes_are_not_read") {
+        in_child("holes_are_not_read", None).unwrap();
+        return;
+    }
+    for engine in common::engines() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut block = block(64 * 256, 256);
+        // Blocks need not begin at a page of their file.
+        block.memory_offset = 8192;
+        let memory = memory(directory.path(), &block);
+        let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+        let region = block.region(MemorySpec::File(memory.source()));
+        let mut save = plan(Direction::Save, &snapshot, vec![region]);
+        save.engine = engine;
+        let before = bytes_read();
+        let report = Transfer::new(save).run().unwrap();
+        let read = bytes_read() - before;
+        assert_eq!((report.bytes, report.data_bytes), (block.length(), 64 * 4096));
+        assert!(read < MIB, "{read} bytes were read for 256 KiB of data");
+        let expected = TestFile::new(directory.path(), "expected", Place::Disk);
+        common::naive::save(&memory.file, &expected.file, &block);
+        common::assert_same("saved", &snapshot.contents(), &expected.contents());
+    }
+}
+
+/// The channels make do with one buffer where one request is all that is in flight.
+#[test]
+fn threads_have_one_buffer_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let block = block(512, 3);
+    let memory = memory(directory.path(), &block);
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    let sink = TestFile::new(directory.path(), "sink", Place::Memfd);
+    for (direction, file) in [(Direction::Save, &memory), (Direction::Load, &sink)] {
+        let region = block.region(MemorySpec::File(file.source()));
+        let mut plan = plan(direction, &snapshot, vec![region]);
+        plan.request_size = common::size(64 * KIB);
+        let slots = Mutex::new(Vec::new());
+        let factory = |count, file: &_, options: QueueOptions| {
+            let (queues, state) = queue::make_queues(EngineChoice::Threads, count, file, options)?;
+            slots.lock().expect("no panic held it").push(state.slots);
+            Ok((queues, state))
+        };
+        Transfer::new(plan).run_with(&factory).unwrap();
+        assert_eq!(*slots.lock().unwrap(), [1]);
+    }
+    common::assert_same("loaded", &sink.contents(), &memory.contents());
+}
+
+fn refused(plan: Plan) -> EngineError {
+    let error = Transfer::new(plan).run().expect_err("it is to be refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    error
+}
+
+#[test]
+fn memory_that_is_the_snapshot_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let block = block(16, 2);
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    block.fill_snapshot(&snapshot.file, false);
+    let link = directory.path().join("link");
+    std::fs::hard_link(directory.path().join("snapshot"), &link).unwrap();
+    let before = snapshot.contents();
+    for direction in [Direction::Save, Direction::Load] {
+        for source in [
+            FileSource::Path(link.clone()),
+            FileSource::Fd(snapshot.file.as_raw_fd()),
+        ] {
+            let region = block.region(MemorySpec::File(source));
+            let error = refused(plan(direction, &snapshot, vec![region]));
+            assert!(
+                error.message().contains("block ram is the snapshot file itself"),
+                "{error}"
+            );
+        }
+    }
+    common::assert_same("untouched", &snapshot.contents(), &before);
+}
+
+#[test]
+fn a_load_does_not_write_twice_to_the_same_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = block(16, 2);
+    let second = Block {
+        name: "vga".to_owned(),
+        memory_offset: 15 * 4096,
+        pages_offset: 2 * MIB,
+        bitmap_offset: 8192,
+        ..first.clone()
+    };
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    first.fill_snapshot(&snapshot.file, false);
+    second.fill_snapshot(&snapshot.file, false);
+    let path = directory.path().join("sink");
+    let sink = File::create_new(&path).unwrap();
+    let other = directory.path().join("other");
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    let regions = |second: &Block| {
+        vec![
+            first.region(MemorySpec::File(FileSource::Path(path.clone()))),
+            second.region(MemorySpec::File(FileSource::Path(other.clone()))),
+        ]
+    };
+    let error = refused(plan(Direction::Load, &snapshot, regions(&second)));
+    assert!(
+        error
+            .message()
+            .contains("block ram (0..65536) overlaps the memory of block vga (61440..126976)"),
+        "{error}"
+    );
+    assert_eq!(sink.metadata().unwrap().len(), 0, "it was not even grown");
+
+    let beside = Block {
+        memory_offset: 16 * 4096,
+        ..second.clone()
+    };
+    Transfer::new(plan(Direction::Load, &snapshot, regions(&beside)))
+        .run()
+        .unwrap();
+    // To read a memory twice does no harm.
+    sink.write_all_at(&[1], 0).unwrap();
+    let twice = TestFile::new(directory.path(), "twice", Place::Disk);
+    Transfer::new(plan(Direction::Save, &twice, regions(&second)))
+        .run()
+        .unwrap();
+}
+
+#[test]
+fn buffers_that_are_too_large_together_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let block = block(16, 2);
+    let memory = memory(directory.path(), &block);
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    let with = |channels, queue_depth, request_size: u64, engine| Plan {
+        channels,
+        queue_depth,
+        request_size: common::size(request_size),
+        engine,
+        ..Plan::new(
+            Direction::Save,
+            snapshot.snapshot(),
+            vec![block.region(MemorySpec::File(memory.source()))],
+        )
+    };
+    let auto = EngineChoice::Auto;
+    for (channels, depth, request) in [(Some(64), 17, MIB), (Some(5), 255, MIB), (None, 256, 16 * MIB)] {
+        let error = with(channels, depth, request, auto).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
+        for words in [
+            format!("channels ({})", channels.unwrap_or(8)),
+            format!("queue depth ({depth})"),
+            format!("request size ({request})"),
+        ] {
+            assert!(error.message().contains(&words), "{error}");
+        }
+    }
+    with(Some(64), 16, MIB, auto).check().unwrap();
+    with(Some(1), 63, 16 * MIB, auto).check().unwrap();
+    with(Some(64), 256, 16 * MIB, EngineChoice::Threads)
+        .check()
+        .unwrap();
+}
+
+/// The size of a sparse memory file decides about the bitmap's.
+#[test]
+fn a_bitmap_for_a_save_that_does_not_fit_into_memory_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = TestFile::new(directory.path(), "memory", Place::Memfd);
+    let length = 1 << 62;
+    memory.file.set_len(length).unwrap();
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    let region = Region {
+        length,
+        bitmap_offset: (1 << 62) + (2 << 30),
+        ..block(16, 2).region(MemorySpec::File(memory.source()))
+    };
+    let mut save = plan(Direction::Save, &snapshot, vec![region]);
+    save.page_size = 512;
+    let error = Transfer::new(save).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
+    assert!(
+        error.message().contains("block ram does not fit in memory"),
+        "{error}"
+    );
+    assert!(snapshot.contents().is_empty());
+}
