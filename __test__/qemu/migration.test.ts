@@ -5,7 +5,7 @@ import { startGuest } from '../helpers/qemu.ts';
 import { qemuTest } from '../helpers/qemu-required.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 
-const refusal = { code: 'ERR_MAPPED_RAM_IO' };
+const refusal = { code: 'ERR_MAPPED_RAM_QEMU' };
 /** Slow enough to do something about it meanwhile. */
 const SLOW = { maxBandwidth: 1024 * 1024 };
 
@@ -18,9 +18,12 @@ qemuTest(
     for (const [uri, words] of [
       [`file:${directory.file('missing/snapshot')}`, /No such file or directory/],
       ['file:/dev/full', /Invalid argument/],
-      ['nonsense:', /unknown migration protocol/],
     ] as const) {
       await t.throwsAsync(saveTo(guest.qmp, uri), { ...refusal, message: words }, uri);
+    }
+    // What is no URI never reaches QEMU, which some such texts would kill.
+    for (const text of ['nonsense:', 'rdma:nonsense', 'rdma:']) {
+      await t.throwsAsync(saveTo(guest.qmp, text), { code: 'ERR_MAPPED_RAM_INVALID_URI' }, text);
     }
     await guest.assertAlive();
     const info = await saveTo(guest.qmp, `file:${directory.file('snapshot')}`);
@@ -76,7 +79,7 @@ qemuTest('a save that takes too long is cancelled', async (t) => {
   await using guest = await startGuest();
   await guest.waitForGenerations(1);
   const saving = saveTo(guest.qmp, `file:${directory.file('snapshot')}`, { ...SLOW, timeoutMs: 200 });
-  await t.throwsAsync(saving, { ...refusal, message: /not done in time/ });
+  await t.throwsAsync(saving, { code: 'ERR_MAPPED_RAM_IO', message: /not done in time/ });
   t.like(await guest.qmp.execute('query-migrate'), { status: 'cancelled' });
   await guest.assertAlive();
 });
@@ -99,14 +102,13 @@ qemuTest('a load of what is no snapshot rejects with the words of QEMU', async (
   const path = directory.file('snapshot');
   await writeFile(path, Buffer.alloc(1024 * 1024, 0x5a));
   for (const [uri, words] of [
-    [`file:${path}`, /load of migration failed/],
+    // What exactly is wrong with the contents QEMU tells on stderr only.
+    [`file:${path}`, /load of migration failed.*Not a migration stream/s],
     [`file:${directory.file('missing')}`, /No such file or directory/],
   ] as const) {
     await using guest = await startGuest({ incoming: true });
     await t.throwsAsync(loadFrom(guest.qmp, uri), { ...refusal, message: words });
     t.is(await guest.runState(), 'inmigrate');
-    // What exactly is wrong with the contents QEMU tells on stderr only.
-    if (uri.endsWith('snapshot')) t.regex(guest.qemu.stderr, /Not a migration stream/);
   }
 });
 

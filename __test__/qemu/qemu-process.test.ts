@@ -18,7 +18,7 @@ test('a binary that is not there is reported with its name', async (t) => {
 
 test('a program that is no QEMU does not hold us up', async (t) => {
   await t.throwsAsync(QemuProcess.start({ binary: 'false', args: [] }), {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_QEMU',
     message: 'QEMU closed the connection: QEMU exited with status 1',
   });
 });
@@ -40,7 +40,7 @@ qemuTest("a large integer goes to QEMU's parser and back unharmed", async (t) =>
 
 qemuTest('a QEMU that refuses its arguments is reported with its last words', async (t) => {
   await t.throwsAsync(QemuProcess.start({ binary: QEMU_BINARY, args: ['-machine', 'no-such-machine'] }), {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_QEMU',
     message: /QEMU exited with status 1: .*unsupported machine type/,
   });
 });
@@ -51,7 +51,7 @@ qemuTest('the death of QEMU rejects what is pending and names the signal', async
   const pending = qemu.qmp.execute('query-status');
   const event = qemu.qmp.waitForEvent('STOP');
   process.kill(qemu.pid, 'SIGKILL');
-  const lost = { code: 'ERR_MAPPED_RAM_IO', message: /QEMU was killed by SIGKILL/ };
+  const lost = { code: 'ERR_MAPPED_RAM_QEMU', message: /QEMU was killed by SIGKILL/ };
   await Promise.all([t.throwsAsync(pending, lost), t.throwsAsync(event, lost)]);
   t.deepEqual(await qemu.exited, { code: null, signal: 'SIGKILL' });
 });

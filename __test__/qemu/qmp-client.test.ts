@@ -76,7 +76,7 @@ test('a refused command rejects with what QEMU said', async (t) => {
   const { id } = await peer.command(0);
   peer.say(`{"error":{"class":"CommandNotFound","desc":"No such thing"},"id":${id}}\n`);
   const error = await t.throwsAsync(refused, {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_QEMU',
     message: /refused nonsense: No such thing/,
   });
   t.deepEqual(error.cause, { class: 'CommandNotFound', desc: 'No such thing' });
@@ -100,6 +100,29 @@ test('events reach everyone who subscribed before, in order', async (t) => {
   }
   t.deepEqual(names, ['A', 'B', 'STOP']);
   await client.close();
+});
+
+test('events can be filtered by a name, several or a function', async (t) => {
+  const { peer, client } = await connected();
+  const one = client.events('B');
+  const several = client.events(['A', 'C']);
+  const some = client.events(({ data }) => data['n'] === 2);
+  const failing = client.events(() => {
+    throw new Error('my own fault');
+  });
+  const all = client.events();
+  peer.say('{"event":"A"}\n{"event":"B"}\n{"event":"C","data":{"n":2}}\n{"event":"D"}\n');
+  t.like((await one.next()).value, { event: 'B' });
+  t.like((await several.next()).value, { event: 'A' });
+  t.like((await several.next()).value, { event: 'C' });
+  t.like((await some.next()).value, { event: 'C' });
+  // A filter that throws ends its own iteration, nothing else.
+  await t.throwsAsync(failing.next(), { message: 'my own fault' });
+  const names: (string | undefined)[] = [];
+  for (let count = 0; count < 4; count += 1) names.push((await all.next()).value?.event);
+  t.deepEqual(names, ['A', 'B', 'C', 'D']);
+  await client.close();
+  t.deepEqual(await one.next(), { done: true, value: undefined });
 });
 
 test('a command is given up after its time, and its late reply disturbs nobody', async (t) => {
@@ -130,7 +153,7 @@ test('a command is given up when its signal aborts, before or after it is sent',
 
 test('when the peer goes away everything pending rejects, with the explanation', async (t) => {
   const { peer, client } = await connected({ explainLoss: () => Promise.resolve('status 1: no memory') });
-  const lost = { code: 'ERR_MAPPED_RAM_IO', message: 'QEMU closed the connection: status 1: no memory' };
+  const lost = { code: 'ERR_MAPPED_RAM_QEMU', message: 'QEMU closed the connection: status 1: no memory' };
   const events = client.events();
   const pending = [client.execute('a'), client.execute('b'), client.waitForEvent('STOP'), events.next()];
   await peer.command(1);
@@ -147,7 +170,7 @@ test('an error of the stream is the cause', async (t) => {
   const pending = client.execute('a');
   const cause = new Error('wire cut');
   peer.stream.destroy(cause);
-  const error = await t.throwsAsync(pending, { code: 'ERR_MAPPED_RAM_IO' });
+  const error = await t.throwsAsync(pending, { code: 'ERR_MAPPED_RAM_QEMU' });
   t.is(error.cause, cause);
 });
 
@@ -178,7 +201,7 @@ test('whoever does not speak QMP is hung up on', async (t) => {
     const { peer, client } = await connected();
     const pending = client.execute('a');
     peer.say(nonsense);
-    await t.throwsAsync(pending, { code: 'ERR_MAPPED_RAM_IO' }, nonsense);
+    await t.throwsAsync(pending, { code: 'ERR_MAPPED_RAM_QEMU' }, nonsense);
     t.true(peer.stream.destroyed);
   }
 });

@@ -1,18 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
+import type { MigrationAddress } from '../uri/index.ts';
+import { migrateArguments } from './migrate-arguments.ts';
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
 import type { QmpClient } from './qmp-client.ts';
-import { isQmpObject } from './qmp-json.ts';
 import type { QmpEvent, QmpEvents } from './qmp-events.ts';
+import { isQmpRefusal } from './qmp-refusal.ts';
+import { untilFinalized } from './until-finalized.ts';
 import { type WaitOptions, waitWithin } from './wait-within.ts';
 
 /** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
 const POLL_MS = 250;
-const FINALIZE_POLL_MS = 2;
 const CANCEL_MS = 10_000;
+/** What QEMU writes to stderr about a failure may arrive a little later than the news on QMP. */
+const STDERR_MS = 50;
 
-export interface MigrationOptions extends WaitOptions {
+export interface MigrationRunOptions extends WaitOptions {
+  /** Called with every answer of query-migrate on the way. */
+  readonly onStatus?: ((info: MigrationInfo) => void) | undefined;
+}
+
+export interface MigrationOptions extends MigrationRunOptions {
   /** The mapped-ram format. @default true */
   readonly mappedRam?: boolean | undefined;
   /** @default false */
@@ -25,40 +34,84 @@ export interface MigrationOptions extends WaitOptions {
   readonly xIgnoreShared?: boolean | undefined;
   /** Bytes per second, 0 for no limit (QEMU's own default is 128 MiB/s, for files too). @default 0 */
   readonly maxBandwidth?: number | undefined;
-  /** Called with every answer of query-migrate on the way. */
-  readonly onStatus?: ((info: MigrationInfo) => void) | undefined;
 }
 
 /**
- * Lets QEMU save the guest to a migration URI. Stop the guest first for a save of bounded length. Given up by
- * timeout or signal, the migration is cancelled; the guest goes on and the file is incomplete.
+ * Sets what the options say, for good, and lets QEMU save the guest: `negotiate`, `applyPlan` and {@link migrateOut}
+ * without the planning.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO when QEMU refuses, the save fails (with QEMU's own words) or takes too
- *   long, or the connection is lost: QEMU's end is never taken for success
+ * @throws {MappedRamError} as {@link migrateOut}
  */
-export function saveTo(qmp: QmpClient, uri: string, options: MigrationOptions = {}): Promise<MigrationInfo> {
-  return migrate(qmp, `saving to ${uri}`, options, {
-    begin: () => qmp.execute('migrate', { uri }),
+export async function saveTo(
+  qmp: QmpClient,
+  target: string | MigrationAddress,
+  options: MigrationOptions = {},
+): Promise<MigrationInfo> {
+  migrateArguments(target);
+  await configure(qmp, options);
+  return migrateOut(qmp, target, options);
+}
+
+/**
+ * Sets what the options say, for good, and lets a QEMU started with `-incoming defer` load the guest.
+ *
+ * @throws {MappedRamError} as {@link migrateIn}
+ */
+export async function loadFrom(
+  qmp: QmpClient,
+  source: string | MigrationAddress,
+  options: MigrationOptions = {},
+): Promise<MigrationInfo> {
+  migrateArguments(source);
+  await configure(qmp, options);
+  return migrateIn(qmp, source, options);
+}
+
+/**
+ * Lets QEMU save the guest to a migration URI or address, with the capabilities and parameters it has. Stop the guest
+ * first for a save of bounded length. Given up by timeout or signal, the migration is cancelled; the guest goes on and
+ * the file is incomplete.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses, the save fails (with QEMU's own words, also those on
+ *   stderr where we can see it) or the connection is lost: QEMU's end is never taken for success;
+ *   ERR_MAPPED_RAM_IO when it takes too long; ERR_MAPPED_RAM_INVALID_URI
+ */
+export async function migrateOut(
+  qmp: QmpClient,
+  target: string | MigrationAddress,
+  options: MigrationRunOptions = {},
+): Promise<MigrationInfo> {
+  const address = migrateArguments(target);
+  return migrate(qmp, `saving to ${nameOf(target)}`, options, {
+    begin: () => qmp.execute('migrate', address),
     settle: () => untilFinalized(qmp),
     cancel: () => qmp.execute('migrate_cancel', undefined, { timeoutMs: CANCEL_MS }),
   });
 }
 
 /**
- * Lets a QEMU started with `-incoming defer` load the guest from a migration URI. QEMU cannot try twice: after a
- * failure, as after giving up by timeout or signal, all that is left to do is to end it.
+ * Lets a QEMU started with `-incoming defer` load the guest from a migration URI or address, with the capabilities and
+ * parameters it has. QEMU cannot try twice: after a failure, as after giving up by timeout or signal, all that is left
+ * to do is to end it.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO as {@link saveTo}
+ * @throws {MappedRamError} as {@link migrateOut}
  */
-export function loadFrom(
+export async function migrateIn(
   qmp: QmpClient,
-  uri: string,
-  options: MigrationOptions = {},
+  source: string | MigrationAddress,
+  options: MigrationRunOptions = {},
 ): Promise<MigrationInfo> {
-  const { major, minor } = qmp.version;
-  const stays = major > 9 || (major === 9 && minor >= 1) ? { 'exit-on-error': false } : {};
-  return migrate(qmp, `loading from ${uri}`, options, {
-    begin: () => qmp.execute('migrate-incoming', { uri, ...stays }),
+  const address = migrateArguments(source);
+  return migrate(qmp, `loading from ${nameOf(source)}`, options, {
+    begin: async () => {
+      try {
+        await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });
+      } catch (error) {
+        // Before 9.1 there was no such argument, and QEMU always exited.
+        if (!isQmpRefusal(error) || !error.cause.desc.includes('exit-on-error')) throw error;
+        await qmp.execute('migrate-incoming', address);
+      }
+    },
   });
 }
 
@@ -73,38 +126,41 @@ interface Direction {
 async function migrate(
   qmp: QmpClient,
   what: string,
-  options: MigrationOptions,
-  direction: Direction,
+  options: MigrationRunOptions,
+  { begin, settle, cancel }: Direction,
 ): Promise<MigrationInfo> {
-  const { cancel } = direction;
-  await configure(qmp, options);
-  const events = qmp.events();
+  options.signal?.throwIfAborted();
+  const events = qmp.events('MIGRATION');
   const late = new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: not done in time`);
-  try {
-    const end = run(direction, () => untilEnd(qmp, events, what, options.onStatus));
-    try {
-      return await waitWithin(end, options, () => late);
-    } catch (error) {
-      if (cancel !== undefined && (error === late || options.signal?.aborted === true)) {
-        await cancel().catch(() => undefined);
-        await waitWithin(end, { timeoutMs: CANCEL_MS }, () => late).catch(() => undefined);
-      }
+  const stderrBefore = qmp.stderr;
+  // Whether QEMU may be at it: from the moment it is told until it says that it has ended.
+  let running = false;
+  const run = async (): Promise<MigrationInfo> => {
+    running = true;
+    await begin().catch((error: unknown) => {
+      running = false;
       throw error;
+    });
+    try {
+      const info = await untilEnd(qmp, events, what, options.onStatus);
+      running = false;
+      if (info.status !== 'completed') throw await failure(qmp, what, info, stderrBefore);
+      return info;
+    } finally {
+      await settle?.();
     }
+  };
+  const end = run();
+  try {
+    return await waitWithin(end, options, () => late);
+  } catch (error) {
+    if (running && cancel !== undefined) {
+      await cancel().catch(() => undefined);
+      await waitWithin(end, { timeoutMs: CANCEL_MS }, () => late).catch(() => undefined);
+    }
+    throw error;
   } finally {
     await events.return();
-  }
-}
-
-async function run(
-  { begin, settle }: Direction,
-  untilEnded: () => Promise<MigrationInfo>,
-): Promise<MigrationInfo> {
-  await begin();
-  try {
-    return await untilEnded();
-  } finally {
-    await settle?.();
   }
 }
 
@@ -129,22 +185,18 @@ async function configure(
   await qmp.execute('migrate-set-parameters', parameters, wait);
 }
 
+/** The answer of query-migrate that says `completed`, `failed` or `cancelled`. */
 async function untilEnd(
   qmp: QmpClient,
   events: QmpEvents,
   what: string,
-  onStatus: MigrationOptions['onStatus'],
+  onStatus: MigrationRunOptions['onStatus'],
 ): Promise<MigrationInfo> {
   let change: Promise<IteratorResult<QmpEvent, undefined>> | undefined;
   for (;;) {
     const info = await queryMigration(qmp);
-    onStatus?.(info);
-    if (info.status === 'completed') return info;
-    if (info.status === 'failed' || info.status === 'cancelled') {
-      throw new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: ${info.errorDesc ?? info.status}`, {
-        cause: info,
-      });
-    }
+    tell(onStatus, info);
+    if (['completed', 'failed', 'cancelled'].includes(info.status)) return info;
     change ??= events.next();
     change.catch(() => undefined);
     const changed = await Promise.race([change, delay(POLL_MS, undefined, { ref: false })]);
@@ -153,11 +205,29 @@ async function untilEnd(
   }
 }
 
-/** QEMU calls a save completed a moment before the machine's own state follows; until then it refuses `cont`. */
-async function untilFinalized(qmp: QmpClient): Promise<void> {
-  for (;;) {
-    const reply = await qmp.execute('query-status');
-    if (!isQmpObject(reply) || reply['status'] !== 'finish-migrate') return;
-    await delay(FINALIZE_POLL_MS);
+/** What a listener throws must not decide about the migration. */
+function tell(onStatus: MigrationRunOptions['onStatus'], info: MigrationInfo): void {
+  try {
+    onStatus?.(info);
+  } catch {
+    // It is for show.
   }
+}
+
+async function failure(
+  qmp: QmpClient,
+  what: string,
+  info: MigrationInfo,
+  stderrBefore: string,
+): Promise<MappedRamError> {
+  await delay(STDERR_MS);
+  const { stderr } = qmp;
+  const words = stderr.startsWith(stderrBefore) ? stderr.slice(stderrBefore.length) : stderr;
+  const why = [info.errorDesc ?? info.status, words.trim()].filter((part) => part !== '').join('; ');
+  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `${what}: ${why}`, { cause: info });
+}
+
+function nameOf(address: string | MigrationAddress): string {
+  if (typeof address === 'string') return address;
+  return address.transport === 'file' ? address.filename : JSON.stringify(address);
 }

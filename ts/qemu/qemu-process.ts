@@ -20,6 +20,12 @@ export interface QemuProcessOptions extends WaitOptions {
   readonly args: readonly string[];
   /** Limit in milliseconds until QEMU answers on QMP. @default 60000 */
   readonly timeoutMs?: number | undefined;
+  /**
+   * QEMU's stdin, stdout and stderr: nothing, or descriptors of this process. `stderr` is then empty, and errors lack
+   * QEMU's last words: they were seen already.
+   * @default nothing, with stderr kept for errors
+   */
+  readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
 }
 
 export interface QemuExit {
@@ -57,19 +63,21 @@ export class QemuProcess implements AsyncDisposable {
   /**
    * Starts QEMU and waits until it answers on QMP. When this rejects, no process is left.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the binary cannot be run, QEMU ends instead of answering (with
-   *   its exit status and last words), or it is too late
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU ends instead of answering (with its exit status and last
+   *   words); ERR_MAPPED_RAM_IO when the binary cannot be run, or it is too late
    */
   static async start({
     binary = 'qemu-system-x86_64',
     args,
     timeoutMs = 60_000,
     signal,
+    stdio,
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
     const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
     const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
-    const child = spawn(binary, [...args, ...monitor], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+    const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
+    const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe'] });
     if (child.pid !== undefined) killAtExit(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
@@ -85,7 +93,13 @@ export class QemuProcess implements AsyncDisposable {
         const exit = await Promise.race([exited, delay(LAST_WORDS_MS, undefined, { ref: false })]);
         return exit === undefined ? undefined : describeExit(exit, stderr.text);
       };
-      const qmp = await QmpClient.open(stream, { timeoutMs, signal, explainLoss });
+      const qmp = await QmpClient.open(stream, {
+        timeoutMs,
+        signal,
+        explainLoss,
+        pid: child.pid,
+        stderr: () => stderr.text,
+      });
       return new QemuProcess(child.pid, child, qmp, exited, stderr);
     } catch (error) {
       child.kill('SIGKILL');

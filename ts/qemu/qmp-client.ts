@@ -1,12 +1,15 @@
 import { connect as connectSocket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 
 import { MappedRamError } from '../errors.ts';
 import { deferred, type Deferred } from './deferred.ts';
-import { type QmpEvent, QmpEvents } from './qmp-events.ts';
-import { type QmpArgument, type QmpValue, stringifyQmpJson } from './qmp-json.ts';
+import { parseQmpAddress } from './qmp-address.ts';
+import type { QmpArguments, QmpResult } from './qmp-commands.ts';
+import { type QmpEvent, type QmpEventFilter, QmpEvents } from './qmp-events.ts';
+import { type QmpValue, stringifyQmpJson } from './qmp-json.ts';
 import { QmpLines } from './qmp-lines.ts';
 import { parseQmpMessage, type QmpMessage, type QmpVersion } from './qmp-message.ts';
+import { QmpWriter } from './qmp-writer.ts';
 import { type WaitOptions, waitWithin } from './wait-within.ts';
 
 export interface QmpClientOptions extends WaitOptions {
@@ -17,6 +20,18 @@ export interface QmpClientOptions extends WaitOptions {
    * everything pending rejects with. Must settle soon.
    */
   readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
+  /** QEMU's process, when it is known for certain. */
+  readonly pid?: number | undefined;
+  /** The end of what QEMU has written to stderr so far, when that can be seen. */
+  readonly stderr?: (() => string) | undefined;
+}
+
+export interface ExecuteOptions extends WaitOptions {
+  /**
+   * A descriptor of this process that QEMU gets a duplicate of, together with the command (`add-fd`, `getfd`). It must
+   * stay open until the command has settled. Only over a unix socket, on Linux.
+   */
+  readonly fd?: number | undefined;
 }
 
 interface Pending extends Deferred<QmpValue> {
@@ -29,6 +44,7 @@ interface Pending extends Deferred<QmpValue> {
  */
 export class QmpClient implements AsyncDisposable {
   readonly #stream: Duplex;
+  readonly #writer: QmpWriter;
   readonly #options: QmpClientOptions;
   readonly #lines = new QmpLines();
   readonly #pending = new Map<number, Pending>();
@@ -40,6 +56,7 @@ export class QmpClient implements AsyncDisposable {
 
   private constructor(stream: Duplex, options: QmpClientOptions) {
     this.#stream = stream;
+    this.#writer = new QmpWriter(stream);
     this.#options = options;
     this.#greeting.promise.catch(() => undefined);
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
@@ -49,12 +66,16 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * Connects to a QMP server's unix socket.
+   * Connects to a QMP server.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there
+   * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
+   *   connected already, see {@link QmpClient.open}
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there, ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no
+   *   address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
    */
-  static async connect(path: string, options: QmpClientOptions = {}): Promise<QmpClient> {
-    const socket = connectSocket({ path });
+  static async connect(server: string | Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
+    if (server instanceof Duplex) return QmpClient.open(server, options);
+    const socket = connectSocket(parseQmpAddress(server));
     const connected = deferred<void>();
     socket.once('connect', connected.resolve).once('error', connected.reject);
     try {
@@ -62,7 +83,7 @@ export class QmpClient implements AsyncDisposable {
     } catch (cause) {
       socket.destroy();
       if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
-      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path, cause });
+      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path: server, cause });
     }
     return QmpClient.open(socket, options);
   }
@@ -70,7 +91,8 @@ export class QmpClient implements AsyncDisposable {
   /**
    * Takes over a stream that leads to a QMP server; it is destroyed when the client ends, or when this rejects.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the peer goes away or is too late
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_IO when it
+   *   is too late
    */
   static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(stream, options);
@@ -89,16 +111,38 @@ export class QmpClient implements AsyncDisposable {
     return this.#version;
   }
 
+  /** QEMU's process, when we started it or were told. */
+  get pid(): number | undefined {
+    return this.#options.pid;
+  }
+
+  /** The end of what QEMU has written to stderr so far; empty when that cannot be seen. */
+  get stderr(): string {
+    return this.#options.stderr?.() ?? '';
+  }
+
+  /** Whether descriptors can be handed over: the connection is a unix socket, on Linux. QEMU is on this host then. */
+  get passesDescriptors(): boolean {
+    return this.#ended === undefined && this.#writer.passesDescriptors;
+  }
+
   /**
-   * Runs a command. A command given up by timeout or signal may still be carried out by QEMU.
+   * Runs a command. A command given up by timeout or signal may still be carried out by QEMU, if it was sent.
+   * Arguments and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when QEMU refuses (`cause` is its QmpErrorReply), when the connection
-   *   is lost or the time is over; ERR_MAPPED_RAM_CLOSED after `close()`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`cause` is its QmpErrorReply) or the connection is
+   *   lost; ERR_MAPPED_RAM_IO when the time is over, or a descriptor cannot be sent; ERR_MAPPED_RAM_UNSUPPORTED when
+   *   this connection cannot carry descriptors; ERR_MAPPED_RAM_CLOSED after `close()`
    */
+  execute<Command extends string>(
+    command: Command,
+    args?: QmpArguments<Command>,
+    options?: ExecuteOptions,
+  ): Promise<QmpResult<Command>>;
   async execute(
     command: string,
-    args?: { readonly [key: string]: QmpArgument | undefined },
-    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal }: WaitOptions = {},
+    args?: QmpArguments<string>,
+    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal, fd }: ExecuteOptions = {},
   ): Promise<QmpValue> {
     signal?.throwIfAborted();
     if (this.#ended !== undefined) throw await this.#ended;
@@ -106,7 +150,8 @@ export class QmpClient implements AsyncDisposable {
     const id = this.#lastId;
     const pending: Pending = { command, ...deferred<QmpValue>() };
     this.#pending.set(id, pending);
-    this.#stream.write(`${stringifyQmpJson({ execute: command, arguments: args, id })}\n`);
+    const text = `${stringifyQmpJson({ execute: command, arguments: args, id })}\n`;
+    this.#writer.send({ text, fd, wanted: () => this.#pending.has(id) }).catch(pending.reject);
     try {
       return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
     } finally {
@@ -114,28 +159,29 @@ export class QmpClient implements AsyncDisposable {
     }
   }
 
-  /** All events from this call on. Subscribe before the command that causes them. */
-  events(): QmpEvents {
-    const events = new QmpEvents((self) => this.#subscribers.delete(self));
+  /**
+   * All events from this call on, or those the filter lets through. Subscribe before the command that causes them.
+   * @param filter a name, several, or a function that is true for what is wanted
+   */
+  events(filter?: QmpEventFilter): QmpEvents {
+    const events = new QmpEvents((self) => this.#subscribers.delete(self), filter);
     this.#subscribers.add(events);
     if (this.#ended !== undefined) void this.#ended.then((error) => this.#endSubscriber(events, error));
     return events;
   }
 
   /**
-   * The first event from this call on that is called so, or that the filter accepts.
+   * The first event from this call on that the filter lets through.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the connection is lost or the time is over;
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_IO when the time is over;
    *   ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
    */
-  async waitForEvent(
-    filter: string | ((event: QmpEvent) => boolean),
-    options: WaitOptions = {},
-  ): Promise<QmpEvent> {
-    const events = this.events();
-    const matches = typeof filter === 'string' ? (event: QmpEvent) => event.event === filter : filter;
+  async waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
+    const events = this.events(filter);
     try {
-      return await waitWithin(firstMatch(events, matches), options, () => timeout('waiting for an event'));
+      const { value } = await waitWithin(events.next(), options, () => timeout('waiting for an event'));
+      if (value === undefined) throw closed();
+      return value;
     } finally {
       await events.return();
     }
@@ -182,7 +228,7 @@ export class QmpClient implements AsyncDisposable {
 
   async #explain(what: string, cause: unknown): Promise<MappedRamError> {
     const why = await this.#options.explainLoss?.().catch(() => undefined);
-    return new MappedRamError('ERR_MAPPED_RAM_IO', why === undefined ? what : `${what}: ${why}`, { cause });
+    return new MappedRamError('ERR_MAPPED_RAM_QEMU', why === undefined ? what : `${what}: ${why}`, { cause });
   }
 
   async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {
@@ -200,11 +246,6 @@ export class QmpClient implements AsyncDisposable {
   }
 }
 
-async function firstMatch(events: QmpEvents, matches: (event: QmpEvent) => boolean): Promise<QmpEvent> {
-  for await (const event of events) if (matches(event)) return event;
-  throw closed();
-}
-
 function closed(): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
 }
@@ -214,5 +255,7 @@ function timeout(what: string): MappedRamError {
 }
 
 function refused(command: string, reply: { readonly class: string; readonly desc: string }): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_IO', `QEMU refused ${command}: ${reply.desc}`, { cause: reply });
+  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${reply.desc}`, {
+    cause: reply,
+  });
 }

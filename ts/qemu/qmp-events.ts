@@ -10,6 +10,9 @@ export interface QmpEvent {
   readonly timestampMs: number;
 }
 
+/** Which events are wanted: those of a name, of several, or those for which the function is true. */
+export type QmpEventFilter = string | readonly string[] | ((event: QmpEvent) => boolean);
+
 /**
  * The events from one moment on, in order; none is lost while the reader is busy. Iterating throws when the
  * connection dies and ends when it is closed. Whoever stops reading before that calls `return()` (as leaving a
@@ -18,16 +21,18 @@ export interface QmpEvent {
 export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
   readonly #queue: QmpEvent[] = [];
   readonly #onReturn: (self: QmpEvents) => void;
+  readonly #wants: (event: QmpEvent) => boolean;
   #waiting: Deferred<IteratorResult<QmpEvent, undefined>>[] = [];
   #ended = false;
   #error: Error | undefined;
 
-  constructor(onReturn: (self: QmpEvents) => void) {
+  constructor(onReturn: (self: QmpEvents) => void, filter?: QmpEventFilter) {
     this.#onReturn = onReturn;
+    this.#wants = toPredicate(filter);
   }
 
   push(event: QmpEvent): void {
-    if (this.#ended) return;
+    if (this.#ended || !this.#accepts(event)) return;
     const reader = this.#waiting.shift();
     if (reader === undefined) this.#queue.push(event);
     else reader.resolve({ done: false, value: event });
@@ -66,4 +71,22 @@ export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
   [Symbol.asyncIterator](): this {
     return this;
   }
+
+  /** What the caller's filter throws is the caller's: it must not take the connection down. */
+  #accepts(event: QmpEvent): boolean {
+    try {
+      return this.#wants(event);
+    } catch (error) {
+      this.end(error instanceof Error ? error : new Error(String(error)));
+      this.#onReturn(this);
+      return false;
+    }
+  }
+}
+
+function toPredicate(filter: QmpEventFilter | undefined): (event: QmpEvent) => boolean {
+  if (filter === undefined) return () => true;
+  if (typeof filter === 'function') return filter;
+  const names: readonly string[] = typeof filter === 'string' ? [filter] : filter;
+  return ({ event }) => names.includes(event);
 }

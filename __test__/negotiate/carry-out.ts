@@ -1,0 +1,48 @@
+import { applyPlan } from '../../ts/qemu/apply-plan.ts';
+import { FdSet } from '../../ts/qemu/fd-set.ts';
+import type { MigrationInfo } from '../../ts/qemu/migration-info.ts';
+import { migrateIn, migrateOut, type MigrationRunOptions } from '../../ts/qemu/migration.ts';
+import { negotiate } from '../../ts/qemu/negotiate.ts';
+import type { Plan, RestoreRequest, SaveRequest } from '../../ts/qemu/plan.ts';
+import type { QmpClient } from '../../ts/qemu/qmp-client.ts';
+
+/** Saves or restores as a plan says, by QEMU, and takes back what the plan changed. */
+export async function carryOut(
+  qmp: QmpClient,
+  plan: Plan,
+  options: MigrationRunOptions = {},
+): Promise<MigrationInfo> {
+  const { address, path, offset } = plan.target;
+  const migrate = plan.direction === 'save' ? migrateOut : migrateIn;
+  const applied = await applyPlan(qmp, plan);
+  try {
+    if (!plan.fdset.value || path === undefined) return await migrate(qmp, address, options);
+    const access = plan.direction === 'save' ? 'write' : 'read';
+    await using set = await FdSet.open(qmp, { path, access, direct: plan.directIo.value });
+    // `return await`: without its descriptors QEMU would not survive the beginning of a save.
+    return await migrate(qmp, { transport: 'file', filename: set.filename, offset }, options);
+  } finally {
+    await applied.putBack();
+  }
+}
+
+/** Negotiates, and carries out. */
+export async function run(qmp: QmpClient, request: SaveRequest | RestoreRequest): Promise<Plan> {
+  const plan = await negotiate(qmp, request);
+  await carryOut(qmp, plan);
+  return plan;
+}
+
+/** All capabilities and parameters of a QEMU. */
+export async function settings(qmp: QmpClient): Promise<unknown> {
+  return {
+    capabilities: await qmp.execute('query-migrate-capabilities'),
+    parameters: await qmp.execute('query-migrate-parameters'),
+  };
+}
+
+/** As somebody else would. */
+export async function setCapabilities(qmp: QmpClient, ...names: readonly string[]): Promise<void> {
+  const capabilities = names.map((capability) => ({ capability, state: true }));
+  await qmp.execute('migrate-set-capabilities', { capabilities });
+}

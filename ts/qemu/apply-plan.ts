@@ -1,0 +1,130 @@
+import type { Plan } from './plan.ts';
+import type { QmpClient } from './qmp-client.ts';
+import type { QmpArgument } from './qmp-json.ts';
+import { isQmpRefusal } from './qmp-refusal.ts';
+import { untilFinalized } from './until-finalized.ts';
+import type { WaitOptions } from './wait-within.ts';
+
+const PUT_BACK_MS = 10_000;
+
+/** Capabilities and parameters of a QEMU, some of them. */
+interface Settings {
+  readonly capabilities: ReadonlyMap<string, boolean>;
+  readonly parameters: ReadonlyMap<string, QmpArgument>;
+}
+
+/** Settings that are in force until this is disposed of: then QEMU has exactly what it had before. */
+export class AppliedPlan implements AsyncDisposable {
+  readonly #qmp: QmpClient;
+  #before: Settings | undefined;
+
+  /** @param before what was there instead of what was changed */
+  constructor(qmp: QmpClient, before: Settings) {
+    this.#qmp = qmp;
+    this.#before = before;
+  }
+
+  /**
+   * Puts back what was changed, when QEMU has cleared up behind a migration that may still be ending. Does nothing when
+   * QEMU is gone, or the second time.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses
+   */
+  async putBack(): Promise<void> {
+    const before = this.#before;
+    this.#before = undefined;
+    if (before === undefined) return;
+    try {
+      await untilFinalized(this.#qmp, { timeoutMs: PUT_BACK_MS });
+      const wait = { timeoutMs: PUT_BACK_MS };
+      await change(this.#qmp, await querySettings(this.#qmp, wait), before, wait);
+    } catch (error) {
+      if (isQmpRefusal(error)) throw error;
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.putBack();
+  }
+}
+
+/**
+ * Gives QEMU the capabilities and parameters of a plan. When this rejects, QEMU has what it had.
+ * `await using applied = await applyPlan(qmp, plan)`.
+ *
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function applyPlan(
+  qmp: QmpClient,
+  plan: Plan,
+  { timeoutMs, signal }: WaitOptions = {},
+): Promise<AppliedPlan> {
+  const wait = { timeoutMs, signal };
+  const now = await querySettings(qmp, wait);
+  const wanted: Settings = {
+    capabilities: new Map(Object.entries(plan.capabilities)),
+    parameters: new Map(Object.entries(plan.parameters)),
+  };
+  // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
+  const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
+  const applied = new AppliedPlan(qmp, {
+    capabilities: replaced(now.capabilities, touched),
+    parameters: replaced(now.parameters, wanted.parameters),
+  });
+  try {
+    await change(qmp, now, wanted, wait);
+    return applied;
+  } catch (error) {
+    // What it says about this matters less.
+    await applied.putBack().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Those of `now` that `wanted` changes. */
+function replaced<T>(now: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+  return new Map([...now].filter(([name, value]) => wanted.has(name) && wanted.get(name) !== value));
+}
+
+/**
+ * Brings QEMU from what it has to what is wanted. With mapped-ram on it checks every change of a parameter against the
+ * ones it has: one that does not go with mapped-ram locks them all, itself included (docs/format.md §6.2). So parameters
+ * change while mapped-ram is off.
+ */
+async function change(qmp: QmpClient, now: Settings, wanted: Settings, wait: WaitOptions): Promise<void> {
+  const capabilities = new Map(changes(now.capabilities, wanted.capabilities));
+  const parameters = changes(now.parameters, wanted.parameters);
+  if (parameters.length > 0) {
+    if (now.capabilities.get('mapped-ram') === true) {
+      await setCapabilities(qmp, [['mapped-ram', false]], wait);
+      if (capabilities.get('mapped-ram') !== false) capabilities.set('mapped-ram', true);
+      else capabilities.delete('mapped-ram');
+    }
+    await qmp.execute('migrate-set-parameters', Object.fromEntries(parameters), wait);
+  }
+  if (capabilities.size > 0) await setCapabilities(qmp, [...capabilities], wait);
+}
+
+function changes<T>(now: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, T>): (readonly [string, T])[] {
+  return [...wanted].filter(([name, value]) => now.get(name) !== value);
+}
+
+async function setCapabilities(
+  qmp: QmpClient,
+  states: readonly (readonly [string, boolean])[],
+  wait: WaitOptions,
+): Promise<void> {
+  const capabilities = states.map(([capability, state]) => ({ capability, state }));
+  await qmp.execute('migrate-set-capabilities', { capabilities }, wait);
+}
+
+async function querySettings(qmp: QmpClient, wait: WaitOptions): Promise<Settings> {
+  const [states, parameters] = await Promise.all([
+    qmp.execute('query-migrate-capabilities', undefined, wait),
+    qmp.execute('query-migrate-parameters', undefined, wait),
+  ]);
+  return {
+    capabilities: new Map(states.map(({ capability, state }): [string, boolean] => [capability, state])),
+    parameters: new Map(Object.entries(parameters)),
+  };
+}

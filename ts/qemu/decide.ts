@@ -1,0 +1,72 @@
+import { MappedRamError } from '../errors.ts';
+import type { Decision, Switch } from './plan.ts';
+import type { Rule, RuleId, Situation, Subject } from './rule.ts';
+import { RULES } from './rules.ts';
+
+/** Which rule refused a request: the `cause` of the error. */
+export interface RuleRefusal {
+  readonly rule: RuleId;
+  /** Where docs/format.md tells about it. */
+  readonly section: string;
+}
+
+export const ASKED = 'it was asked for';
+
+/**
+ * Sees to it that nothing about the subject forbids the request as a whole.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, or the rule's own code, with the rule in words
+ */
+export function refuseIfForbidden(situation: Situation, about: Subject): void {
+  const rule = RULES.find((candidate) => candidate.effect === 'refuse' && isHit(candidate, about, situation));
+  if (rule !== undefined) throw refusal(rule, wordsOf(rule, situation), situation);
+}
+
+/**
+ * Decides about one feature.
+ * @param wanted by the caller
+ * @param auto what is best, if no rule forbids it
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it was asked for and a rule forbids it
+ */
+export function decide(
+  situation: Situation,
+  about: Subject,
+  wanted: Switch,
+  auto: Decision<boolean>,
+): Decision<boolean> {
+  if (wanted === 'off') return { value: false, why: ASKED };
+  if (wanted === 'auto' && !auto.value) return auto;
+  const rule = RULES.find(
+    (candidate) => candidate.effect === 'degrade' && isHit(candidate, about, situation),
+  );
+  if (rule === undefined) return wanted === 'on' ? { value: true, why: ASKED } : auto;
+  const why = wordsOf(rule, situation);
+  if (wanted === 'on') throw refusal(rule, `${NAMES[about]} cannot be had: ${why}`, situation);
+  return { value: false, why, rule: rule.id };
+}
+
+export function wordsOf({ words }: Rule, situation: Situation): string {
+  return typeof words === 'string' ? words : words(situation);
+}
+
+/** How errors call a feature. */
+const NAMES: Readonly<Record<Subject, string>> = {
+  qemu: 'this',
+  target: 'this target',
+  writer: 'writer engine',
+  mappedRam: 'mapped-ram',
+  multifd: 'multifd',
+  directIo: 'direct I/O',
+  xIgnoreShared: 'x-ignore-shared',
+  fdset: 'an fd set',
+  zeroPageDetection: 'zero-page-detection',
+};
+
+function isHit(rule: Rule, about: Subject, situation: Situation): boolean {
+  return rule.about === about && rule.applies(situation);
+}
+
+function refusal(rule: Rule, words: string, { target }: Situation): MappedRamError {
+  const code = rule.effect === 'refuse' ? rule.code : undefined;
+  const cause: RuleRefusal = { rule: rule.id, section: rule.section };
+  return new MappedRamError(code ?? 'ERR_MAPPED_RAM_UNSUPPORTED', words, { path: target.path, cause });
+}

@@ -1,0 +1,58 @@
+import { locateMemory } from './memory-file.ts';
+import type { MemoryBackend, MemoryBlock } from './plan.ts';
+import type { QmpClient } from './qmp-client.ts';
+import { queryRamBlocks } from './ram-blocks.ts';
+import type { WaitOptions } from './wait-within.ts';
+
+/**
+ * Every RAM block of the machine with the memory backend it is made of, and the file that is in, if we can reach it.
+ * Empty when this QEMU does not list its blocks.
+ *
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function queryGuestMemory(
+  qmp: QmpClient,
+  options: WaitOptions = {},
+): Promise<readonly MemoryBlock[]> {
+  const rows = await queryRamBlocks(qmp, options);
+  if (rows === undefined) return [];
+  const backends = await queryBackends(qmp, options);
+  return Promise.all(
+    rows.map(async ({ id, usedLength: length, maxLength, hostPageSize }) => {
+      const backend = backends.find((candidate) => isNamedAfter(id, candidate.id));
+      const { file, why } = await locateMemory(backend, length, qmp.pid);
+      return { id, length, maxLength, hostPageSize, backend, file, why };
+    }),
+  );
+}
+
+async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<readonly MemoryBackend[]> {
+  const infos = await qmp.execute('query-memdev', undefined, options);
+  const backends = infos.map(async ({ id, size, share }) => {
+    if (id === undefined) return [];
+    const property = async (name: string): Promise<unknown> =>
+      // Which properties there are depends on the backend's type.
+      qmp.execute('qom-get', { path: `/objects/${id}`, property: name }, options).catch(() => undefined);
+    const [type, path, offset] = await Promise.all([
+      property('type'),
+      property('mem-path'),
+      property('offset'),
+    ]);
+    return [
+      {
+        id,
+        type: typeof type === 'string' ? type : 'a backend of unknown type',
+        size: Number(size),
+        share,
+        path: typeof path === 'string' ? path : undefined,
+        offset: typeof offset === 'number' ? offset : 0,
+      },
+    ];
+  });
+  return (await Promise.all(backends)).flat();
+}
+
+/** A block is called like its backend, or like the backend's place in QEMU's tree, below a device or `/objects`. */
+function isNamedAfter(block: string, backend: string): boolean {
+  return block === backend || block.endsWith(`/${backend}`);
+}

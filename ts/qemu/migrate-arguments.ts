@@ -1,0 +1,36 @@
+import { MappedRamError } from '../errors.ts';
+import {
+  formatMigrationUri,
+  parseMigrationUri,
+  toMigrationChannels,
+  type MigrationAddress,
+  type MigrationChannel,
+} from '../uri/index.ts';
+
+/** What QMP's migrate and migrate-incoming take as their address. */
+export type MigrateArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };
+
+/**
+ * Says an address to QEMU: as a URI where one means it, which every QEMU understands the same way, else through
+ * `channels` (QEMU 8.2 and later). A text is passed on only when it is a migration URI: some that are none, such as
+ * `rdma:` without a host, kill QEMU.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for a text that is no migration URI;
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT and ERR_MAPPED_RAM_OUT_OF_RANGE as `toMigrationChannels`
+ */
+export function migrateArguments(address: string | MigrationAddress): MigrateArguments {
+  if (typeof address !== 'string') return hasUri(address);
+  parseMigrationUri(address);
+  return { uri: address };
+}
+
+function hasUri(address: MigrationAddress): MigrateArguments {
+  try {
+    return { uri: formatMigrationUri(address) };
+  } catch (error) {
+    if (error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_INVALID_URI') {
+      return { channels: toMigrationChannels(address) };
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,35 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { QmpClient } from './qmp-client.ts';
+import { isQmpRefusal } from './qmp-refusal.ts';
+import type { WaitOptions } from './wait-within.ts';
+
+const POLL_MS = 2;
+
+/**
+ * Waits until QEMU has cleared up behind a save, whichever way it ended. QEMU reports `completed` a moment before: until
+ * then `cont` is refused, descriptors are in use, and what it clears up depends on the capabilities that it then has.
+ *
+ * @param options give up when the time is over; returns then, too
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function untilFinalized(qmp: QmpClient, { timeoutMs }: WaitOptions = {}): Promise<void> {
+  const endsAt = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
+  while (Date.now() < endsAt) {
+    const { status } = await qmp.execute('query-status', undefined, { timeoutMs });
+    if (status !== 'finish-migrate' && !(await isAtWork(qmp, timeoutMs))) return;
+    await delay(POLL_MS);
+  }
+}
+
+/** An outgoing migration can be yanked from its beginning until QEMU has cleared up behind it. */
+async function isAtWork(qmp: QmpClient, timeoutMs: number | undefined): Promise<boolean> {
+  try {
+    const instances = await qmp.execute('query-yank', undefined, { timeoutMs });
+    return instances.some(({ type }) => type === 'migration');
+  } catch (error) {
+    // A QEMU may be built without it.
+    if (isQmpRefusal(error)) return false;
+    throw error;
+  }
+}
