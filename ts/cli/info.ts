@@ -27,10 +27,6 @@ export const info: Command = {
     const { Snapshot } = await import('../snapshot/snapshot.ts');
     await using snapshot = await Snapshot.open(session.line.required('uri'));
     const result = await snapshot.info();
-    session.print(
-      result,
-      (style) => infoLines(result, style),
-      result.complete || result.ramComplete ? EXIT.done : EXIT.corrupt,
-    );
+    session.print(result, (style) => infoLines(result, style), result.complete ? EXIT.done : EXIT.corrupt);
   },
 };

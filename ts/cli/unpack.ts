@@ -26,6 +26,10 @@ export const unpack: Command = {
       valueHint: 'file',
       description: 'Where the device state goes, with the memory of the blocks that no --ram names',
     },
+    'ignore-device-state': {
+      type: 'boolean',
+      description: 'Without --state: take RAM that is whole, though the end of the file cannot be checked',
+    },
     force: { type: 'boolean', description: 'Replace existing files' },
     ...TRANSFER_OPTIONS,
     ...OUTPUT_OPTIONS,
@@ -41,7 +45,12 @@ export const unpack: Command = {
     if (Object.keys(ram).length === 0 && state === undefined) {
       throw new UsageError('nothing to unpack: give --ram <block>=<path>, --state <file>, or both');
     }
-    const options = { ram, state, overwrite: line.flag('force'), ...transferOptions(line), signal };
+    const ignoreDeviceState = line.flag('ignore-device-state');
+    if (ignoreDeviceState && state !== undefined) {
+      throw new UsageError('--state asks for what --ignore-device-state leaves out: give only one of them');
+    }
+    const overwrite = line.flag('force');
+    const options = { ram, state, ignoreDeviceState, overwrite, ...transferOptions(line), signal };
     const api = await import('../snapshot/unpack.ts');
     using bar = session.progressBar('unpacking');
     const result = await api.unpack(line.required('uri'), { ...options, onProgress: bar.update });

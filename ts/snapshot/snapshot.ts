@@ -64,14 +64,15 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /**
-   * The RAM of a mapped-ram file whose RAM is whole. What comes behind it need not be: device state without a
-   * vmdescription cannot be measured, but QEMU had written every page and bitmap by then (docs/format.md §2.5).
+   * The RAM of a complete mapped-ram file.
+   * @param ignoreDeviceState whether it is enough that the RAM is whole: device state without a vmdescription cannot be
+   * measured, but QEMU had written every page and bitmap before it (docs/format.md §4.1)
    * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, with the reason as its cause; ERR_MAPPED_RAM_UNSUPPORTED for a
    * plain stream
    */
-  completeRam(): MappedRamIndex {
+  completeRam(ignoreDeviceState = false): MappedRamIndex {
     const { ram, problem } = this.index;
-    if (problem !== undefined && !isRamComplete(this.index)) {
+    if (problem !== undefined && !(ignoreDeviceState && isRamComplete(this.index))) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_INCOMPLETE',
         `the snapshot is not complete: ${problem.message}`,
@@ -86,24 +87,6 @@ export class Snapshot implements AsyncDisposable {
       expected: 'a mapped-ram file',
       found: ram === undefined ? 'a stream without RAM' : 'a plain stream',
     });
-  }
-
-  /**
-   * As `completeRam`, of a file whose device state can be carried elsewhere, too.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the device state cannot be measured
-   */
-  completeState(): MappedRamIndex {
-    const ram = this.completeRam();
-    const { opaque } = this.index;
-    if (opaque === undefined) return ram;
-    throw new MappedRamError(
-      'ERR_MAPPED_RAM_UNSUPPORTED',
-      `the device state cannot be carried over: ${opaque.reason}`,
-      {
-        path: this.path,
-        offset: opaque.offset,
-      },
-    );
   }
 
   /** Where the engine finds the file: by its name, so that it can open it anew, or by the caller's descriptor. @internal */

@@ -14,7 +14,7 @@ import type { Snapshot } from './snapshot.ts';
  * A snapshot's device state as a plain stream that any QEMU loads, without capabilities, on top of memory that is in
  * place (docs/format.md §3). Every block is listed; only `pages` come along. Pieces follow each other; stretches to
  * copy lie in the snapshot's file.
- * @throws {MappedRamError} as `Snapshot.completeState`
+ * @throws {MappedRamError} as `Snapshot.completeRam`
  */
 export async function* stateBatches(
   snapshot: Snapshot,
@@ -28,7 +28,7 @@ export async function* stateBatches(
   yield* assemblePlainBatches({
     state: index,
     configuration,
-    blocks: snapshot.completeState().blocks.map(({ id, length }) => ({ id, length })),
+    blocks: snapshot.completeRam().blocks.map(({ id, length }) => ({ id, length })),
     pages,
     vmdescription: await readVmdescriptionFor(reader, index, configuration),
   });

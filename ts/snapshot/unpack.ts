@@ -26,6 +26,12 @@ export interface UnpackOptions extends TransferOptions {
    * unpacked. It also carries the pages of every block that `ram` does not name.
    */
   readonly state?: string | undefined;
+  /**
+   * Without `state`: unpack RAM that is whole although the end of the file cannot be checked, as of a file that QEMU
+   * wrote without a vmdescription (`suppress-vmdesc=on`), or that was cut off in its device state.
+   * @default false
+   */
+  readonly ignoreDeviceState?: boolean | undefined;
   /** Whether existing files may be replaced. @default false */
   readonly overwrite?: boolean | undefined;
 }
@@ -53,7 +59,7 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   const { signal, state } = options;
   signal?.throwIfAborted();
   await using snapshot = await Snapshot.open(source, signal);
-  const ram = state === undefined ? snapshot.completeRam() : snapshot.completeState();
+  const ram = snapshot.completeRam(options.ignoreDeviceState === true && state === undefined);
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
     throw new MappedRamError(
