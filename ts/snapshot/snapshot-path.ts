@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import { parseFdset, parseFileTarget, type FileTarget } from '../uri/index.ts';
+import { parseFdset } from '../uri/parse-fdset.ts';
+import { parseFileTarget, type FileTarget } from '../uri/parse-file-target.ts';
 
 /**
  * Where a snapshot lies, out of a migration URI, a path or a URL.

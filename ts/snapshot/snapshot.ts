@@ -1,10 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import {
-  readStreamIndex,
-  type MappedRamBlock,
-  type MappedRamIndex,
-  type StreamIndex,
-} from '../stream/index.ts';
+import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/index.ts';
+// Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
+import { readStreamIndex } from '../stream/read-stream-index.ts';
 import { countSetPages } from './block-pages.ts';
 import { byteCount } from './byte-count.ts';
 import { FileReader } from './file-reader.ts';
