@@ -52,9 +52,10 @@ export function parseCommandLine(args: readonly string[], defs: OptionDefs): Com
   const places = Object.entries(defs).filter(([, def]) => def.type === 'positional');
   for (const token of tokens) {
     if (token.kind === 'positional') {
-      const place = places.find(([name]) => !values.has(name));
+      const place = places.find(([name, { repeatable }]) => repeatable === true || !values.has(name));
       if (place === undefined) throw new UsageError(`unexpected argument '${token.value}'`);
-      if (token.value === '') throw new UsageError(`<${place[0]}> must not be empty`);
+      if (token.value === '' && place[1].repeatable !== true)
+        throw new UsageError(`<${place[0]}> must not be empty`);
       add(place[0], token.value);
     } else if (token.kind === 'option') {
       const def = definitionOf(token.name, token.rawName, defs);

@@ -62,6 +62,7 @@ function summaryOf(description = ''): string {
 
 function usageOf({ meta, args }: Command): string {
   const parts = Object.entries(args).flatMap(([name, def]) => {
+    if (def.type === 'positional' && def.repeatable === true) return [`[-- <${name}> …]`];
     if (def.type === 'positional') return [def.required === true ? `<${name}>` : `[${name}]`];
     return def.required === true ? [`--${name} ${hintOf(def)}`] : [];
   });

@@ -1,0 +1,104 @@
+import { rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
+import { runCli, type CliOptions, type CliRun } from '../cli/run-cli.ts';
+import { startGuest } from '../helpers/qemu.ts';
+import { QEMU_BINARY } from '../helpers/qemu-binary.ts';
+import { QEMU_MISSING, qemuTest } from '../helpers/qemu-required.ts';
+import { guestArgs } from '../helpers/qemu-setup.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { saveGuest } from '../restore/restored-guest.ts';
+
+let dir: TemporaryDirectory;
+let snapshot = '';
+
+test.before(async () => {
+  dir = await temporaryDirectory();
+  snapshot = dir.file('guest.snapshot');
+  if (QEMU_MISSING !== undefined) return;
+  await saveGuest({}, snapshot);
+  await writeGuestDisk(dir.file('boot.img'));
+});
+
+test.after.always(() => dir[Symbol.asyncDispose]());
+
+function restore(flags: readonly string[], extra: readonly string[], options?: CliOptions): Promise<CliRun> {
+  const command = [QEMU_BINARY, ...guestArgs({}, dir.path), ...extra];
+  rmSync(dir.file('serial'), { force: true });
+  return runCli(['restore', snapshot, ...flags, '--', ...command], options);
+}
+
+/** Waits until the restored guest writes to its serial port. */
+async function untilItLives(): Promise<void> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const text = await readFile(dir.file('serial'), 'latin1').catch(() => '');
+    if (text.length > 1) return;
+    await delay(50);
+  }
+  throw new Error('the guest does not live');
+}
+
+qemuTest('the command line restores a guest, and exits as QEMU does', async (t) => {
+  for (const mode of ['instant', 'preload', 'eager']) {
+    const { code, stdout, stderr } = await restore(['--mode', mode], [], {
+      meanwhile: async (child) => {
+        await untilItLives();
+        child.kill('SIGTERM');
+      },
+    });
+    t.is(code, 143, stderr);
+    t.is(stdout, '');
+    t.regex(stderr, /guest +running/);
+  }
+  const killed = await restore([], ['-pidfile', dir.file('pid')], {
+    meanwhile: async () => {
+      await untilItLives();
+      process.kill(Number(await readFile(dir.file('pid'), 'latin1')), 'SIGKILL');
+    },
+  });
+  t.is(killed.code, 137);
+  const failed = await restore([], ['-device', 'no-such-device']);
+  t.is(failed.code, 1);
+  t.regex(failed.stderr, /no-such-device/);
+});
+
+qemuTest('QEMU has stdout; with --json one object has it', async (t) => {
+  const quit = ['-S', '-monitor', 'none', '-qmp', 'stdio'];
+  const plain = await restore([], quit, { meanwhile: soonTerminated });
+  t.regex(plain.stdout, /^\{"QMP":/);
+  const { json, stderr } = await restore(['--json'], quit, { meanwhile: soonTerminated });
+  t.like(json(), { schemaVersion: 1, mode: 'instant', runState: 'paused', blocks: ['pc.ram'], locked: true });
+  t.regex(stderr, /\{"QMP":/);
+});
+
+qemuTest('what does not go together is refused', async (t) => {
+  const usage = await runCli(['restore', snapshot]);
+  t.is(usage.code, 2);
+  t.regex(usage.stderr, /say which QEMU/);
+  const size = await restore([], ['-m', '256M']);
+  t.is(size.code, 1);
+  t.regex(size.stderr, /-m is 256 MiB, but the snapshot's memory \(pc\.ram\) is 128 MiB/);
+});
+
+qemuTest('a QEMU that waits takes the guest over', async (t) => {
+  const socket = dir.file('qmp');
+  await using guest = await startGuest({
+    incoming: true,
+    extraArgs: ['-qmp', `unix:${socket},server=on,wait=off`],
+  });
+  const preload = await runCli(['restore', snapshot, '--qmp', socket, '--mode', 'preload']);
+  t.is(preload.code, 2);
+  const { code, json } = await runCli(['restore', snapshot, '--qmp', socket, '--json', '--then', 'pause']);
+  t.is(code, 0);
+  t.like(json(), { mode: 'eager', form: 'mapped-ram', runState: 'paused' });
+  await guest.assertAlive();
+});
+
+async function soonTerminated(child: { readonly kill: (signal: NodeJS.Signals) => boolean }): Promise<void> {
+  await delay(2500);
+  child.kill('SIGTERM');
+}

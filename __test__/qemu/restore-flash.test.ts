@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+
+import type { RestoreMode } from '../../ts/qemu/plan.ts';
+import { saveTo } from '../../ts/qemu/migration.ts';
+import { type GuestSetup, startGuest } from '../helpers/qemu.ts';
+import { qemuTest } from '../helpers/qemu-required.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { restoreGuest } from '../restore/restored-guest.ts';
+
+const SECTOR = 65_536;
+const FLASH = 'system.flash1';
+const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
+
+/** The firmware of a guest that boots from ROM, as the image that another can boot from flash. */
+async function firmware(): Promise<Uint8Array> {
+  await using guest = await startGuest({});
+  await guest.waitForGenerations(1);
+  return await guest.readBlock('pc.bios', 0, 4 * SECTOR);
+}
+
+async function flashSetup(
+  dir: TemporaryDirectory,
+  name: string,
+  bios: Uint8Array,
+  data: Uint8Array,
+): Promise<GuestSetup> {
+  const images = [dir.file(`${name}-0`), dir.file(`${name}-1`)];
+  await writeFile(images[0] ?? '', bios);
+  await writeFile(images[1] ?? '', data);
+  return { extraArgs: images.flatMap((file) => ['-drive', `if=pflash,format=raw,file=${file}`]) };
+}
+
+/** Pages of data and zero pages in turn. */
+function savedData(): Uint8Array {
+  const data = randomBytes(2 * SECTOR);
+  for (let at = 0; at < data.length; at += 8192) data.fill(0, at, at + 4096);
+  return data;
+}
+
+qemuTest('flash comes up as it was saved, whatever the image of the destination holds', async (t) => {
+  await using dir = await temporaryDirectory();
+  const bios = await firmware();
+  const data = savedData();
+  const snapshot = dir.file('guest.snapshot');
+  {
+    await using guest = await startGuest(await flashSetup(dir, 'source', bios, data));
+    await guest.waitForGenerations(2);
+    await guest.stop();
+    t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data));
+    await saveTo(guest.qmp, `file:${snapshot}`);
+  }
+  for (const mode of MODES) {
+    const other = await flashSetup(dir, mode, bios, randomBytes(data.length));
+    await using guest = await restoreGuest(snapshot, other, { mode, then: 'pause' });
+    t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);
+    t.is(guest.restored.form, 'stream', 'its zero pages have to be sent');
+    await guest.assertAlive();
+    t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);
+  }
+});

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { MappedRamError } from '../errors.ts';
+
+/** Mode 0600: what is in it is a guest's memory. */
+const MODE = 0o600;
+
+/**
+ * A file without a name: it is gone when the last process that has it open or mapped is, whichever way that ends. It
+ * works on tmpfs, hugetlbfs and disks alike. Other processes of the same user open it as `procPath`.
+ */
+export class AnonymousFile implements AsyncDisposable {
+  readonly #handle: FileHandle;
+
+  private constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  /** @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED where there is no /proc */
+  static async create(directory: string): Promise<AnonymousFile> {
+    if (process.platform !== 'linux') {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        'memory and state are handed to QEMU through /proc',
+        {
+          expected: 'Linux, or mode eager',
+          found: process.platform,
+        },
+      );
+    }
+    const path = join(directory, `.mapped-ram-${randomUUID()}`);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, 'wx+', MODE);
+      await unlink(path);
+      return new AnonymousFile(handle);
+    } catch (cause) {
+      await handle?.close();
+      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot make a temporary file', {
+        path: directory,
+        cause,
+      });
+    }
+  }
+
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  /** Valid until `close`. */
+  get procPath(): string {
+    return procPath(this.fd);
+  }
+
+  /** Ours; who has it open keeps it. May be called again. */
+  async close(): Promise<void> {
+    if (this.#handle.fd !== -1) await this.#handle.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Where other processes of the same user find what a descriptor of this process stands for. Linux only. */
+export function procPath(fd: number): string {
+  return `/proc/${process.pid}/fd/${fd}`;
+}

@@ -1,0 +1,46 @@
+/** One option of a QEMU command line, or a word that belongs to none (a disk image). */
+export interface CommandLineOption {
+  /** Without its dashes; `M` is `machine`. Undefined for a word that is no option. */
+  readonly name: string | undefined;
+  /** The word behind it, when that may be its value. */
+  readonly value: string | undefined;
+  /** As it was given. */
+  readonly words: readonly string[];
+}
+
+/**
+ * Takes the words behind the binary apart. QEMU takes one dash or two, and a value is always the next word. Which
+ * options have none differs between its versions, so a word behind an option counts as its value unless it begins with
+ * a dash: that may tie a disk image to a flag, which are then carried along together.
+ */
+export function parseCommandLine(args: readonly string[]): readonly CommandLineOption[] {
+  const options: CommandLineOption[] = [];
+  for (let index = 0; index < args.length; index += 1) {
+    const word = args[index] ?? '';
+    const name = optionName(word);
+    const next = args[index + 1];
+    if (name === undefined || next === undefined || !isValue(name, next)) {
+      options.push({ name, value: undefined, words: [word] });
+    } else {
+      options.push({ name, value: next, words: [word, next] });
+      index += 1;
+    }
+  }
+  return options;
+}
+
+/** The values of all options of one name, in order. */
+export function valuesOf(options: readonly CommandLineOption[], name: string): readonly string[] {
+  return options.flatMap((option) => (option.name === name ? [option.value ?? ''] : []));
+}
+
+function optionName(word: string): string | undefined {
+  if (!word.startsWith('-') || word === '-') return undefined;
+  const name = word.slice(word.startsWith('--') ? 2 : 1);
+  return name === 'M' ? 'machine' : name;
+}
+
+/** A kernel's command line may begin with a dash. */
+function isValue(name: string, next: string): boolean {
+  return name === 'append' || !next.startsWith('-') || next === '-';
+}

@@ -1,0 +1,115 @@
+import { access, constants, statfs } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { runTransfer } from '../transfer/run-transfer.ts';
+import { AnonymousFile } from './anonymous-file.ts';
+
+export interface PreloadOptions extends TransferOptions {
+  /** The blocks to load, by id. */
+  readonly blocks: readonly string[];
+  /** Where to: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  readonly directory?: string | undefined;
+}
+
+/**
+ * Memory of blocks in files without names: nothing of it is left when this and the QEMUs that map it are gone, whichever
+ * way they end. Close it when QEMU answers on QMP: then it has the files mapped.
+ */
+export class PreloadedRam implements AsyncDisposable {
+  /** Where QEMU finds the memory of each block: for `launchArguments`. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly report: TransferReport;
+  readonly #files: readonly AnonymousFile[];
+
+  /** @internal */
+  constructor(files: ReadonlyMap<string, AnonymousFile>, report: TransferReport) {
+    this.files = Object.fromEntries([...files].map(([id, file]) => [id, file.procPath]));
+    this.report = report;
+    this.#files = [...files.values()];
+  }
+
+  /** May be called again. */
+  async close(): Promise<void> {
+    for (const file of this.#files) await file.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Loads the memory of blocks out of a snapshot with our engine.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the directory has too little room for what is in the snapshot
+ *   (`cause.code` is `ENOSPC`); ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the snapshot does not have,
+ *   ERR_MAPPED_RAM_UNSUPPORTED for one without pages; and as `unpack`
+ */
+export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
+  const { directory = '/dev/shm' } = options;
+  const ram = snapshot.completeRam(true);
+  const blocks = options.blocks.map((id) => blockOf(ram.blocks, id, snapshot.path));
+  await assertDirectory(directory);
+  const files = new Map<string, AnonymousFile>();
+  try {
+    for (const { id } of blocks) files.set(id, await AnonymousFile.create(directory));
+    const regions = blocks.map(({ id: name, length, pagesOffset, bitmapOffset }) => ({
+      name,
+      length,
+      pagesOffset,
+      bitmapOffset,
+      memory: { fd: files.get(name)?.fd },
+      memoryIsZero: true,
+    }));
+    const file = { ...snapshot.location, name: snapshot.path };
+    const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
+    const { report } = await runTransfer(plan, options);
+    return new PreloadedRam(files, report);
+  } catch (error) {
+    for (const file of files.values()) await file.close();
+    throw error;
+  }
+}
+
+/**
+ * Whether the directory has room for all of the memory, or the guest might be killed when it comes to write its zero
+ * pages. In words when it has not.
+ */
+export async function roomProblem(
+  directory: string,
+  blocks: readonly MappedRamBlock[],
+): Promise<string | undefined> {
+  const wanted = blocks.reduce((sum, { length }) => sum + length, 0);
+  const found = await statfs(directory).catch(() => undefined);
+  // Filesystems in memory have no blocks at all when they have no limit; QEMU reserves hugepages when it maps them.
+  const room = found === undefined || found.blocks === 0 ? Infinity : found.bavail * found.bsize;
+  return room >= wanted
+    ? undefined
+    : `${directory} has ${room} bytes left and the guest's memory is ${wanted}: it may be killed when it uses them`;
+}
+
+async function assertDirectory(directory: string): Promise<void> {
+  await access(directory, constants.W_OK).catch((cause: unknown) => {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot keep memory there', { path: directory, cause });
+  });
+}
+
+function blockOf(blocks: readonly MappedRamBlock[], id: string, path: string): MappedRamBlock {
+  const block = blocks.find((candidate) => candidate.id === id);
+  if (block === undefined) {
+    const expected = `one of ${blocks.map((candidate) => candidate.id).join(', ')}`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
+      path,
+      expected,
+      found: id,
+    });
+  }
+  if (!block.skipped) return block;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
+    path,
+    offset: block.headerOffset,
+  });
+}

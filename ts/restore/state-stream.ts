@@ -1,0 +1,142 @@
+import { access, constants, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+
+import { ioError, writeAt } from '../snapshot/fd-io.ts';
+import { readPieces } from '../snapshot/read-pieces.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { plainPages, stateBatches } from '../snapshot/state-stream.ts';
+import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
+import { AnonymousFile, procPath } from './anonymous-file.ts';
+import { findStalePages, type StalePages, zeroPagesOf } from './stale-pages.ts';
+
+/** Up to this size it goes to memory, beyond that to the system's directory for temporary files. */
+const SMALL = 64 * 2 ** 20;
+const SHARED_MEMORY = '/dev/shm';
+/** A live save leaves less behind. */
+const MANY = 256 * 2 ** 20;
+
+export interface StateStreamOptions {
+  /**
+   * The blocks whose memory is in place when QEMU loads the stream, by id: the stream brings no pages of them, except
+   * for `mapped`.
+   */
+  readonly inPlace: readonly string[];
+  /**
+   * Whether the blocks in place are mappings of the snapshot file itself. Then the stream has a zero page for each page
+   * that the file says is zero and holds otherwise. @default false
+   */
+  readonly mapped?: boolean | undefined;
+  /**
+   * Other blocks whose memory reads as zeros before, by id: no zero pages are sent for them. @default []
+   */
+  readonly fresh?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A guest's state as a plain migration stream, in a file without a name: any number of QEMUs can load it, one after the
+ * other or at once, in any QEMU version and without capabilities.
+ */
+export class StateStream implements AsyncDisposable {
+  /** What it was made for. */
+  readonly options: StateStreamOptions;
+  /** In bytes. */
+  readonly size: number;
+  /** Open for reading only, which is what QEMU wants of descriptors in an fdset. */
+  readonly fd: number;
+  /** Pages of mapped blocks that the file says are zero, and that hold something else. */
+  readonly stalePages: number;
+  /** What may be wrong with the snapshot, in words. */
+  readonly warnings: readonly string[];
+  readonly #close: () => Promise<void>;
+
+  /** @internal */
+  constructor(
+    options: StateStreamOptions,
+    fd: number,
+    size: number,
+    stale: readonly StalePages[],
+    close: () => Promise<void>,
+  ) {
+    this.options = options;
+    this.fd = fd;
+    this.size = size;
+    this.stalePages = stale.reduce((sum, { runs }) => sum + pagesIn(runs), 0);
+    const read = stale.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+    this.warnings = read < MANY ? [] : [holesFilled(read)];
+    this.#close = close;
+  }
+
+  /** Under which QEMUs of the same user on this host can open it (`file:` and this), until it is closed. */
+  get path(): string {
+    return procPath(this.fd);
+  }
+
+  /** What is being loaded goes on. May be called again. */
+  close(): Promise<void> {
+    return this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Makes the stream that QEMU loads when the memory of some blocks is in place already: their names, the pages of all
+ * other blocks, and the device state.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`,
+ *   ERR_MAPPED_RAM_IO
+ */
+export async function openStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
+  const { inPlace, mapped = false, fresh = [], signal } = options;
+  const { blocks } = snapshot.completeRam();
+  const others = blocks.filter(({ id }) => !inPlace.includes(id));
+  const stale: StalePages[] = [];
+  for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
+    stale.push(await findStalePages(snapshot, block));
+  }
+  signal?.throwIfAborted();
+  await using file = await AnonymousFile.create(await directoryFor(others));
+  let size = 0;
+  for await (const batch of stateBatches(snapshot, pagesFor(snapshot, others, fresh, stale))) {
+    for await (const bytes of readPieces(batch, snapshot.reader)) {
+      signal?.throwIfAborted();
+      await writeAt(file.fd, 'the state stream', bytes, size);
+      size += bytes.length;
+    }
+  }
+  const reader = await open(file.procPath, 'r').catch((cause: unknown) => {
+    throw ioError('cannot open the state stream again', file.procPath, cause);
+  });
+  let closing: Promise<void> | undefined;
+  return new StateStream(options, reader.fd, size, stale, () => (closing ??= reader.close()));
+}
+
+async function* pagesFor(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+  fresh: readonly string[],
+  stale: readonly StalePages[],
+): AsyncGenerator<PlainPage, void, void> {
+  for (const pages of stale) yield* zeroPagesOf(pages);
+  for (const block of blocks) yield* plainPages(snapshot, [block], !fresh.includes(block.id));
+}
+
+async function directoryFor(blocks: readonly MappedRamBlock[]): Promise<string> {
+  const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
+  if (bytes > SMALL) return tmpdir();
+  return access(SHARED_MEMORY, constants.W_OK).then(
+    () => SHARED_MEMORY,
+    () => tmpdir(),
+  );
+}
+
+function holesFilled(bytes: number): string {
+  return `${bytes} bytes of zero pages are no holes in the file and had to be read: it was copied without its holes (fallocate --dig-holes brings them back)`;
+}
+
+function pagesIn(runs: readonly number[]): number {
+  return runs.reduce((sum, value, index) => (index % 2 === 1 ? sum + value : sum), 0);
+}
