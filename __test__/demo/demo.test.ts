@@ -202,8 +202,13 @@ qemuTest('a QEMU that dies makes the demo fail, with nothing left', async (t) =>
     const { code, stdout, stderr } = await runCli(['demo', '--size', '512M', '--dir', directory], {
       ...QEMU,
       meanwhile: async (child) => {
-        while (processesWith(directory).length < 2 && child.exitCode === null) await delay(5);
-        const victim = processesWith(directory).find(({ line }) => line.includes('memory-backend-file'));
+        // A child that has not become QEMU yet still has its parent's command line.
+        const isQemu = ({ line }: { readonly line: string }): boolean => line.includes('memory-backend-file');
+        let victim = processesWith(directory).find(isQemu);
+        while (victim === undefined && child.exitCode === null) {
+          await delay(5);
+          victim = processesWith(directory).find(isQemu);
+        }
         if (victim !== undefined) process.kill(victim.pid, 'SIGKILL');
       },
     });
