@@ -202,8 +202,6 @@ qemuTest('a QEMU that dies makes the demo fail, with nothing left', async (t) =>
     const { code, stdout, stderr } = await runCli(['demo', '--size', '512M', '--dir', directory], {
       ...QEMU,
       meanwhile: async (child) => {
-        // A child that has not become QEMU yet still has its parent's command line.
-        const isQemu = ({ line }: { readonly line: string }): boolean => line.includes('memory-backend-file');
         let victim = processesWith(directory).find(isQemu);
         while (victim === undefined && child.exitCode === null) {
           await delay(5);
@@ -217,6 +215,11 @@ qemuTest('a QEMU that dies makes the demo fail, with nothing left', async (t) =>
     t.regex(stderr, /mapped-ram demo: .*QEMU was killed by SIGKILL.*\[ERR_MAPPED_RAM_QEMU\]/);
   });
 });
+
+/** A child that has not become QEMU yet still has its parent's command line. */
+function isQemu({ line }: { readonly line: string }): boolean {
+  return line.includes('memory-backend-file');
+}
 
 /** Lines that a terminal of 80 columns would break. */
 function tooLong(text: string): readonly string[] {
