@@ -43,7 +43,11 @@ test('--version prints the version', async (t) => {
 /** Arguments, and what the message has to name. */
 const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]])[] = [
   [['inof', 'x'], /unknown command 'inof'/, /did you mean info/],
-  [['frobnicate'], /unknown command 'frobnicate'/, /expected one of info, pack, unpack, restore, doctor, demo/],
+  [
+    ['frobnicate'],
+    /unknown command 'frobnicate'/,
+    /expected one of info, pack, unpack, restore, doctor, demo/,
+  ],
   [['constructor'], /unknown command 'constructor'/],
   [['--json', 'info', 'x'], /expected a command first/, /--json/],
   [['info'], /<uri> is missing/],
