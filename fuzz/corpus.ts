@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import { decodeInput, encodeInput, type SparseInput } from './sparse-input.ts';
+
+const FOLDER = new URL('corpus/', import.meta.url);
+
+/** The inputs in the tree for a target, by name of file, in its order. */
+export async function loadCorpus(target: string): Promise<ReadonlyMap<string, SparseInput>> {
+  const folder = new URL(`${target}/`, FOLDER);
+  const names = (await readdir(folder)).toSorted();
+  const inputs = new Map<string, SparseInput>();
+  for (const name of names) inputs.set(name, decodeInput(await readFile(new URL(name, folder))));
+  return inputs;
+}
+
+/** Makes these the corpus of a target. */
+export async function storeCorpus(target: string, inputs: readonly SparseInput[]): Promise<void> {
+  const folder = new URL(`${target}/`, FOLDER);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  for (const input of inputs) {
+    const encoded = encodeInput(input);
+    await writeFile(new URL(nameOf(encoded), folder), encoded);
+  }
+}
+
+/** Keeps an input that found something; returns where. */
+export async function storeFinding(target: string, encoded: Uint8Array): Promise<string> {
+  const folder = new URL('findings/', import.meta.url);
+  await mkdir(folder, { recursive: true });
+  const path = fileURLToPath(new URL(`${target}-${nameOf(encoded)}`, folder));
+  await writeFile(path, encoded);
+  return path;
+}
+
+function nameOf(encoded: Uint8Array): string {
+  return createHash('sha256').update(encoded).digest('hex').slice(0, 16);
+}
