@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -6,12 +7,12 @@ import { decodeInput, encodeInput, type SparseInput } from './sparse-input.ts';
 
 const FOLDER = new URL('corpus/', import.meta.url);
 
-/** The inputs in the tree for a target, by name of file, in its order. */
+/** The inputs in the tree for a target, by name of file, in its order. None for a target without a corpus. */
 export async function loadCorpus(target: string): Promise<ReadonlyMap<string, SparseInput>> {
   const folder = new URL(`${target}/`, FOLDER);
-  const names = (await readdir(folder)).toSorted();
+  const names = existsSync(folder) ? await readdir(folder) : [];
   const inputs = new Map<string, SparseInput>();
-  for (const name of names) inputs.set(name, decodeInput(await readFile(new URL(name, folder))));
+  for (const name of names.toSorted()) inputs.set(name, decodeInput(await readFile(new URL(name, folder))));
   return inputs;
 }
 
@@ -26,12 +27,14 @@ export async function storeCorpus(target: string, inputs: readonly SparseInput[]
   }
 }
 
-/** Keeps an input that found something; returns where. */
+/** Keeps an input that found something, as its reader's file had it; returns where. */
 export async function storeFinding(target: string, encoded: Uint8Array): Promise<string> {
   const folder = new URL('findings/', import.meta.url);
   await mkdir(folder, { recursive: true });
-  const path = fileURLToPath(new URL(`${target}-${nameOf(encoded)}`, folder));
-  await writeFile(path, encoded);
+  // What a longer input left behind it goes.
+  const input = encodeInput(decodeInput(encoded));
+  const path = fileURLToPath(new URL(`${target}-${nameOf(input)}`, folder));
+  await writeFile(path, input);
   return path;
 }
 

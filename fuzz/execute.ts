@@ -3,6 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import { MappedRamError } from '../ts/errors.ts';
 import type { SparseInput } from './sparse-input.ts';
 import { DEFAULT_LIMITS, INPUT_CODES, type FuzzTarget } from './target.ts';
+import { takeLargestAllocation, watchAllocations } from './watch-allocations.ts';
 import { WatchedReader } from './watched-reader.ts';
 
 /** How an execution ended: what it reached, or what is wrong with the code under test. */
@@ -16,25 +17,29 @@ export interface MeasuredOutcome extends Outcome {
   readonly cost: number;
 }
 
-/** Executions of which the fastest counts before one is called slow: the machine may have been busy. */
+/** Executions of which the fastest counts before one is called slow: the first ones are not yet compiled. */
 const ATTEMPTS = 3;
+
+watchAllocations();
 
 /** Tries a target with one input and judges how it ended. */
 export async function execute(target: FuzzTarget, input: SparseInput): Promise<MeasuredOutcome> {
   const limits = { ...DEFAULT_LIMITS, ...target.limits };
   for (let attempt = 1; ; attempt += 1) {
     const reader = new WatchedReader(input, limits);
-    const before = memoryInUse();
-    const start = performance.now();
+    takeLargestAllocation();
+    const before = heapInUse();
+    const start = process.cpuUsage();
     const outcome = { ...(await judge(target, reader)), cost: reader.cost };
-    const elapsed = performance.now() - start;
-    const growth = memoryInUse() - before;
+    const { user, system } = process.cpuUsage(start);
+    const growth = Math.max(heapInUse() - before, takeLargestAllocation());
     const { violation } = reader;
     if (violation !== undefined) return { ...outcome, fault: violation };
     if (outcome.fault !== undefined) return outcome;
     if (growth > limits.bytesOfMemory)
-      return { ...outcome, fault: new Error(`memory grew by ${growth} bytes`) };
-    if (elapsed <= limits.milliseconds) return outcome;
+      return { ...outcome, fault: new Error(`took ${growth} bytes of memory`) };
+    // Not by the clock: the machine may be busy with other things.
+    if ((user + system) / 1000 <= limits.milliseconds) return outcome;
     if (attempt === ATTEMPTS)
       return { ...outcome, fault: new Error(`took longer than ${limits.milliseconds} ms`) };
   }
@@ -52,7 +57,6 @@ async function judge({ run, codes = INPUT_CODES }: FuzzTarget, reader: WatchedRe
   }
 }
 
-function memoryInUse(): number {
-  const { used_heap_size: heap, external_memory: buffers, malloced_memory: malloced } = getHeapStatistics();
-  return heap + buffers + malloced;
+function heapInUse(): number {
+  return getHeapStatistics().used_heap_size;
 }

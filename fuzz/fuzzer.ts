@@ -15,6 +15,8 @@ const MIN_BYTES = 4096;
 /** What a search of a whole file costs; of such inputs only a few are tried. */
 const DEAR = 8 * 2 ** 20;
 
+const PACKAGE = new URL('../ts/', import.meta.url).href;
+
 export interface Finding {
   readonly input: SparseInput;
   readonly fault: Error;
@@ -25,6 +27,8 @@ export interface FuzzerOptions {
   readonly corpus: readonly SparseInput[];
   /** 0 to 2^32-1. */
   readonly seed: number;
+  /** URL that the code lies under whose blocks count. Default `ts/`. */
+  readonly code?: string;
   /** Told of every input before it is tried, so that one that never ends can be told. */
   readonly onInput?: (input: SparseInput) => void;
 }
@@ -42,15 +46,16 @@ export class Fuzzer implements Disposable {
   readonly #random: Random;
   readonly #onInput: (input: SparseInput) => void;
   readonly #dictionary: readonly Uint8Array[];
-  readonly #coverage: BlockCoverage = new BlockCoverage(new URL('../ts/', import.meta.url).href);
+  readonly #coverage: BlockCoverage;
   readonly #reached: Set<string> = new Set();
   readonly #kept: Kept[] = [];
   readonly #given: readonly SparseInput[];
   readonly #maxBytes: number;
   #executions = 0;
 
-  constructor({ target, corpus, seed, onInput = () => undefined }: FuzzerOptions) {
+  constructor({ target, corpus, seed, code = PACKAGE, onInput = () => undefined }: FuzzerOptions) {
     this.#target = target;
+    this.#coverage = new BlockCoverage(code);
     this.#given = corpus;
     this.#random = new Random(seed);
     this.#onInput = onInput;

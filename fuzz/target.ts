@@ -22,8 +22,9 @@ export interface FuzzTarget {
 }
 
 export interface TimeAndMemory {
+  /** Of processor time. */
   readonly milliseconds: number;
-  /** Growth of the heap and of buffers in one execution. */
+  /** Growth of the heap in one execution, as far as it can be seen, and size of the largest buffer. */
   readonly bytesOfMemory: number;
 }
 
@@ -45,7 +46,7 @@ export const DEFAULT_LIMITS: Limits & TimeAndMemory = {
   bytesInAll: 256 * MIB,
   reads: 65_536,
   milliseconds: 1000,
-  bytesOfMemory: 64 * MIB,
+  bytesOfMemory: 32 * MIB,
 };
 
 const FOLDER = new URL('targets/', import.meta.url);
@@ -56,9 +57,12 @@ export async function targetNames(): Promise<readonly string[]> {
   return files.map((file) => file.replace(/\.ts$/, '')).toSorted();
 }
 
-/** @param name one of `targetNames` */
-export async function loadTarget(name: string): Promise<FuzzTarget> {
-  const module: { readonly target: FuzzTarget } = await import(new URL(`${name}.ts`, FOLDER).href);
+/**
+ * @param name one of `targetNames`, or of a file in `folder`
+ * @param folder a URL. Default `fuzz/targets/`
+ */
+export async function loadTarget(name: string, folder: string = FOLDER.href): Promise<FuzzTarget> {
+  const module: { readonly target: FuzzTarget } = await import(new URL(`${name}.ts`, folder).href);
   return module.target;
 }
 
