@@ -1,14 +1,30 @@
 import { Session, type Profiler } from 'node:inspector';
 
-/** Blocks of code that ran in some stretch of time. */
-export type Ran = readonly Profiler.FunctionCoverage[];
+/** Blocks of code that ran in some stretch of time, by script. */
+export type Ran = readonly Profiler.ScriptCoverage[];
 
 /**
- * Which blocks of this package's code have run, as V8 itself counts them: nothing is instrumented. Only one can be on
- * at a time in a process.
+ * Counting starts when this module is loaded and goes on for as long as the process lives: V8 counts blocks only in
+ * functions that it compiles meanwhile, and it compiles a function once.
  */
-export class BlockCoverage implements Disposable {
-  readonly #session: Session = new Session();
+const session = new Session();
+session.connect();
+session.post('Profiler.enable');
+session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+
+/** What ran since the last call, in all of the process. */
+export function takeCoverage(): Ran {
+  let ran: Ran = [];
+  // In the same thread the answer is there when `post` returns.
+  session.post('Profiler.takePreciseCoverage', (error, taken) => {
+    if (error !== null) throw error;
+    ran = taken.result;
+  });
+  return ran;
+}
+
+/** Which blocks have run, as V8 itself counts them: nothing is instrumented. */
+export class BlockCoverage {
   /** For every function, which of its characters belong to a block that ran. */
   readonly #seen: Map<string, Uint8Array> = new Map();
   readonly #folder: string;
@@ -16,9 +32,6 @@ export class BlockCoverage implements Disposable {
   /** @param folder URL that the code to watch lies under */
   constructor(folder: string) {
     this.#folder = folder;
-    this.#session.connect();
-    this.#session.post('Profiler.enable');
-    this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   }
 
   /** Characters of code in blocks that ran. */
@@ -28,23 +41,11 @@ export class BlockCoverage implements Disposable {
     return size;
   }
 
-  /** What ran since the last call. */
-  take(): readonly (readonly [string, Ran])[] {
-    let result: readonly Profiler.ScriptCoverage[] = [];
-    // In the same thread the answer is there when `post` returns.
-    this.#session.post('Profiler.takePreciseCoverage', (error, taken) => {
-      if (error !== null) throw error;
-      result = taken.result;
-    });
-    return result
-      .filter(({ url }) => url.startsWith(this.#folder))
-      .map(({ url, functions }) => [url, functions]);
-  }
-
-  /** Whether something of it has not run before. @param add also remember it */
-  isNew(taken: readonly (readonly [string, Ran])[], options: { readonly add: boolean }): boolean {
+  /** Whether something of it has not run before. @param options.add also remember it */
+  isNew(ran: Ran, options: { readonly add: boolean }): boolean {
     let isNew = false;
-    for (const [url, functions] of taken) {
+    for (const { url, functions } of ran) {
+      if (!url.startsWith(this.#folder)) continue;
       for (const { ranges } of functions) {
         if (this.#look(url, ranges, options.add)) isNew = true;
         if (isNew && !options.add) return true;
@@ -76,10 +77,5 @@ export class BlockCoverage implements Disposable {
       isNew = true;
     }
     return isNew;
-  }
-
-  [Symbol.dispose](): void {
-    this.#session.post('Profiler.stopPreciseCoverage');
-    this.#session.disconnect();
   }
 }

@@ -1,5 +1,5 @@
 import { DICTIONARY } from './dictionary.ts';
-import { BlockCoverage } from './block-coverage.ts';
+import { BlockCoverage, takeCoverage } from './block-coverage.ts';
 import { execute } from './execute.ts';
 import { mutate } from './mutate.ts';
 import { Random } from './random.ts';
@@ -41,7 +41,7 @@ interface Kept {
 const NOTHING: Kept = { input: { size: 0, extents: [] }, cost: 0 };
 
 /** Tries a target with mutations of a corpus, and keeps those that run code or reach something that none did before. */
-export class Fuzzer implements Disposable {
+export class Fuzzer {
   readonly #target: FuzzTarget;
   readonly #random: Random;
   readonly #onInput: (input: SparseInput) => void;
@@ -80,7 +80,7 @@ export class Fuzzer implements Disposable {
 
   /** Tries the corpus as it is, the small before the large, which thereby are kept only for what they add. */
   async replay(): Promise<Finding | undefined> {
-    this.#coverage.take();
+    takeCoverage();
     for (const input of this.#given.toSorted((left, right) => storedBytes(left) - storedBytes(right))) {
       const finding = await this.#try(input);
       if (finding !== undefined) return finding;
@@ -102,24 +102,24 @@ export class Fuzzer implements Disposable {
   async #explore(batch: readonly SparseInput[]): Promise<Finding | undefined> {
     const [only] = batch;
     if (only !== undefined && batch.length === 1) return this.#try(only);
-    this.#coverage.take();
+    takeCoverage();
     for (const input of batch) {
       const { fault, reached, cost } = await this.#execute(input);
       if (fault !== undefined) return { input, fault };
       if (!this.#reached.has(reached)) this.#kept.push({ input, cost });
       this.#reached.add(reached);
     }
-    if (!this.#coverage.isNew(this.#coverage.take(), { add: false })) return undefined;
+    if (!this.#coverage.isNew(takeCoverage(), { add: false })) return undefined;
     const middle = Math.ceil(batch.length / 2);
     return (await this.#explore(batch.slice(0, middle))) ?? this.#explore(batch.slice(middle));
   }
 
   /** Executes an input alone and keeps it if it is worth it. */
   async #try(input: SparseInput): Promise<Finding | undefined> {
-    this.#coverage.take();
+    takeCoverage();
     const { fault, reached, cost } = await this.#execute(input);
     if (fault !== undefined) return { input, fault };
-    const ranNew = this.#coverage.isNew(this.#coverage.take(), { add: true });
+    const ranNew = this.#coverage.isNew(takeCoverage(), { add: true });
     const isKept = this.#kept.some((kept) => kept.input === input);
     if ((ranNew || !this.#reached.has(reached)) && !isKept) this.#kept.push({ input, cost });
     this.#reached.add(reached);
@@ -142,9 +142,5 @@ export class Fuzzer implements Disposable {
     const { input } = random.once(late.cost > DEAR ? 64 : 2) ? late : cheapest;
     const { input: other } = any();
     return mutate(input, { random, other, dictionary: this.#dictionary, maxBytes: this.#maxBytes });
-  }
-
-  [Symbol.dispose](): void {
-    this.#coverage[Symbol.dispose]();
   }
 }

@@ -2,15 +2,15 @@ import * as fc from 'fast-check';
 
 import { streamModel } from '../__test__/stream/arbitraries.ts';
 import { buildStream } from '../__test__/stream/stream-builder.ts';
-import { storeCorpus } from './corpus.ts';
+import { loadCorpus, storeCorpus } from './corpus.ts';
 import { Fuzzer } from './fuzzer.ts';
 import { qemuSeeds } from './seeds.ts';
 import { denseInput, withHoles, type SparseInput } from './sparse-input.ts';
 import { takeApart } from './take-apart.ts';
 import { loadTarget } from './target.ts';
 
-// Makes the corpus anew: streams of QEMU's and of the property tests' models, whole and in parts, and of each only
-// those that add something. Needs qemu-system-x86_64 and qemu-system-aarch64.
+// Adds to the corpus: streams of QEMU's and of the property tests' models, whole and in parts. Of these and of what is
+// there already stays only what adds something. Needs qemu-system-x86_64 and qemu-system-aarch64.
 const models = fc.sample(streamModel(), { numRuns: 200, seed: 1 }).filter(({ base }) => base === 0);
 const files = [
   ...(await qemuSeeds()).map((file) => withHoles(file)),
@@ -38,7 +38,8 @@ await distil(
 );
 
 async function distil(name: string, inputs: readonly SparseInput[]): Promise<void> {
-  using fuzzer = new Fuzzer({ target: await loadTarget(name), corpus: inputs, seed: 0 });
+  const corpus = [...(await loadCorpus(name)).values(), ...inputs];
+  const fuzzer = new Fuzzer({ target: await loadTarget(name), corpus, seed: 0 });
   const finding = await fuzzer.replay();
   if (finding !== undefined) throw finding.fault;
   await storeCorpus(name, fuzzer.kept);

@@ -24,7 +24,7 @@ const seed = Number(values.seed);
 const started = performance.now();
 const end = started + Number(values.minutes) * 60_000;
 const current = openSync(values.current, 'w');
-using fuzzer = new Fuzzer({
+const fuzzer = new Fuzzer({
   target: await loadTarget(name, values.targets),
   corpus: [...(await loadCorpus(name)).values()],
   seed,
