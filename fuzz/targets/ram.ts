@@ -27,7 +27,7 @@ export const target: FuzzTarget = {
       listed += blockLength;
     }
     assert.equal(listed, total);
-    const kinds = { zero: 0, page: 0, xbzrle: 0 };
+    const kinds = new Map<string, number>();
     let sections = 0;
     while (cursor.remaining > 0) {
       let position = cursor.position;
@@ -40,13 +40,13 @@ export const target: FuzzTarget = {
           assert.equal(blockOffset % pageSize, 0);
           assert.ok(blockOffset + pageSize <= (ram.lengths.get(block) ?? 0));
           assert.ok(dataLength <= pageSize);
-          kinds[kind] += 1;
+          kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
         }
       }
       assert.equal(cursor.position, position + 8);
       sections += 1;
     }
-    const counts = [ram.lengths.size, sections, kinds.zero, kinds.page, kinds.xbzrle];
-    return [options & 15, ...counts.map((count) => roughly(count))].join(' ');
+    const counts = [...kinds].map(([kind, count]) => `${kind} ${roughly(count)}`).toSorted();
+    return [options & 15, roughly(ram.lengths.size), roughly(sections), ...counts].join(' ');
   },
 };
