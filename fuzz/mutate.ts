@@ -13,10 +13,27 @@ export interface MutateOptions {
 /** Changes to apply to one input: mostly few, so that what is good about it stays. */
 const STACK = [1, 1, 1, 2, 2, 3, 4, 8] as const;
 
+/** Where integers of 1, 2, 4 and 8 bytes, what counts as exact in JavaScript, and sizes of pages have their edges. */
 const INTEGERS = [
-  0n, 1n, 2n, 4n, 8n, 0x10n, 0x7fn, 0x80n, 0xffn, 0x100n, 0x7fffn, 0xffffn, 0x1000n, 0x100000n,
-  2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 52n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n,
-] as const; // oxfmt-ignore
+  ...([
+    0n,
+    1n,
+    2n,
+    4n,
+    8n,
+    0x10n,
+    0x7fn,
+    0x80n,
+    0xffn,
+    0x100n,
+    0x1000n,
+    0x7fffn,
+    0xffffn,
+    0x10_0000n,
+  ] as const),
+  ...([2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 52n] as const),
+  ...([2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n] as const),
+] as const;
 
 /** Another input, made of this one by some random changes. */
 export function mutate(input: SparseInput, options: MutateOptions): SparseInput {
@@ -60,7 +77,7 @@ function reshape(input: SparseInput, { random, other }: MutateOptions): SparseIn
     case 1:
       // Large files take their readers long: not too often.
       return {
-        size: Math.min(Number.MAX_SAFE_INTEGER, size + 2 ** random.below(random.once(4) ? 53 : 20)),
+        size: Math.min(Number.MAX_SAFE_INTEGER, size + 2 ** random.below(random.once(32) ? 53 : 20)),
         extents,
       };
     case 2:
