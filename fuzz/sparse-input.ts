@@ -86,7 +86,9 @@ export function decodeInput(encoded: Uint8Array): SparseInput {
   for (let count = view.getUint32(8); count > 0; count -= 1) {
     const offset = Number(view.getBigUint64(at));
     const length = view.getUint32(at + 8);
-    extents.push({ offset, bytes: encoded.slice(at + EXTENT_BYTES, at + EXTENT_BYTES + length) });
+    const start = at + EXTENT_BYTES;
+    // A copy that is no Buffer: its `slice` would be a view, through which a mutation changes what it was made of.
+    extents.push({ offset, bytes: new Uint8Array(encoded.subarray(start, start + length)) });
     at += EXTENT_BYTES + length;
   }
   return { size: Number(view.getBigUint64(0)), extents };
