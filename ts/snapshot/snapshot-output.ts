@@ -69,7 +69,17 @@ export class SnapshotOutput implements AsyncDisposable {
       lockFile(fd, 'exclusive', `descriptor ${fd}`);
       return new SnapshotOutput({ fd, directFd, name: `descriptor ${fd}` }, offset, fd);
     }
-    const { filename: path, offset } = snapshotPath(target);
+    const { filename, offset } = snapshotPath(target);
+    return SnapshotOutput.named(filename, offset, overwrite, signal);
+  }
+
+  /** By name. @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO */
+  static async named(
+    path: string,
+    offset: number,
+    overwrite: boolean,
+    signal?: AbortSignal,
+  ): Promise<SnapshotOutput> {
     const staged = await StagedFile.create(path, {
       keep: offset,
       overwrite: overwrite || (await endsBefore(path, offset)),
