@@ -19,6 +19,11 @@ export { launchArguments, type LaunchArguments, type LaunchOptions } from './res
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';
+export { negotiate } from './qemu/negotiate.ts';
+export type { RuleRefusal } from './qemu/decide.ts';
+export type * from './qemu/plan.ts';
+export { save } from './save/save.ts';
+export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
