@@ -22,7 +22,7 @@ export { openStateStream } from './restore/state-stream.ts';
 export { negotiate } from './qemu/negotiate.ts';
 export type { RuleRefusal } from './qemu/decide.ts';
 export type * from './qemu/plan.ts';
-export { save } from './save/save.ts';
+export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';

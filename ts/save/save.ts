@@ -4,7 +4,7 @@ import { newFdSetTag } from '../qemu/fd-set.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
-import { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { finish } from './finish.ts';
 import { protect } from './protection.ts';
 import type { SaveOptions, SaveResult } from './save-options.ts';
@@ -43,7 +43,7 @@ export async function save(
   }
   busy.add(qmp);
   try {
-    const plan = await negotiate(qmp, saveRequest(target, options), { signal });
+    const plan = await planSave(qmp, target, options);
     const saved = await carryOut(qmp, plan, options);
     return { ...saved, elapsedMs: performance.now() - startedAt };
   } finally {
@@ -51,8 +51,30 @@ export async function save(
   }
 }
 
-/** What `save` asks `negotiate` for. */
-export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
+/**
+ * What `save` would do with the same arguments, and why. Changes nothing.
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
+ */
+export async function planSave(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SavePlan> {
+  const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
+  const { path, offset } = plan.target;
+  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  const { engine, queueDepth, requestSize } = options;
+  const idle = Object.entries({ engine: engine === 'auto' ? undefined : engine, queueDepth, requestSize });
+  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
+  if (plan.writer.value === 'engine' || name === undefined) return plan;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    { path },
+  );
+}
+
+function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
   const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
   const { writer, zeroPageDetection, maxBandwidth } = options;
   return {
