@@ -35,6 +35,7 @@ export type {
   TransferProgress,
   TransferReport,
 } from './transfer/options.ts';
+export { withProgress, type WorkWithProgress } from './transfer/with-progress.ts';
 export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './transfer/probe.ts';
 export {
   formatMigrationUri,
