@@ -173,6 +173,29 @@ test('a description of another version is said', async (t) => {
   t.like(problems[0], { code: 'ERR_MAPPED_RAM_CORRUPT', offset: bodies[0] ?? 0, expected: 1, found: 7 });
 });
 
+test('a damaged stream is read without a throw, and what is shown of it lies in the file', async (t) => {
+  const { bytes, bodies, descriptionOffset } = deviceStream([...three, section('last')]);
+  const [start = 0] = bodies;
+  const places = fc.oneof(
+    fc.integer({ min: start - 20, max: descriptionOffset }),
+    fc.integer({ min: descriptionOffset, max: bytes.length - 1 }),
+  );
+  const damage = fc.record({
+    place: places,
+    byte: fc.oneof(fc.integer({ min: 0x30, max: 0x39 }), fc.nat({ max: 255 })),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), fc.boolean(), async (flips, cut) => {
+      const damaged = Uint8Array.from(bytes);
+      for (const { place, byte } of flips) damaged[place] = byte;
+      const size = cut ? (flips[0]?.place ?? 0) : damaged.length;
+      const { devices, undescribed } = await devicesOf(new StrictReader(damaged.subarray(0, size)));
+      for (const found of [...devices, ...undescribed]) t.true(found.offset + (found.size ?? 0) <= size);
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('device state of gigabytes is not loaded', async (t) => {
   const size = 2 ** 31;
   const description = { vmsd_name: 'x', version: 1, fields: [{ name: 'x', type: 'buffer', size }] };
