@@ -25,6 +25,16 @@ export type * from './qemu/plan.ts';
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
+export type {
+  DeviceField,
+  DeviceState,
+  DeviceStates,
+  DeviceStruct,
+  DeviceValue,
+  UndescribedSection,
+} from './stream/devices/device-state.ts';
+export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
+export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './snapshot/unpack.ts';
