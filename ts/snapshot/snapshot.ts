@@ -6,6 +6,8 @@ import { countSetPages } from './block-pages.ts';
 import { byteCount } from './byte-count.ts';
 import { FileReader } from './file-reader.ts';
 import type { BlockInfo, SnapshotInfo } from './info.ts';
+import type { PageRun } from '../memory/page-runs.ts';
+import type { SnapshotMemory } from '../memory/snapshot-memory.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
@@ -28,6 +30,7 @@ export class Snapshot implements AsyncDisposable {
   /** @internal */
   readonly reader: FileReader;
   readonly #byName: boolean;
+  #memory: Promise<SnapshotMemory> | undefined;
 
   private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
     this.#byName = byName;
@@ -126,12 +129,44 @@ export class Snapshot implements AsyncDisposable {
     };
   }
 
+  /**
+   * Bytes of a block, wherever its pages are: a page that is not in the file reads as zeros.
+   * @param offset in the block, in bytes
+   * @param length in bytes, up to 1 GiB
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that there is not,
+   * ERR_MAPPED_RAM_OUT_OF_RANGE for a range that is not in it, ERR_MAPPED_RAM_INCOMPLETE when RAM is not whole,
+   * ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a block without pages; and as reading the file
+   */
+  async read(block: string, offset: number | bigint, length: number | bigint): Promise<Uint8Array> {
+    return (await this.memory()).read(block, offset, length);
+  }
+
+  /**
+   * The pages of a block in order, as runs: adjacent pages that are in the file, or adjacent pages that are not.
+   * @throws {MappedRamError} as `read`
+   */
+  async *pages(block: string): AsyncGenerator<PageRun, void, void> {
+    yield* (await this.memory()).pages(block);
+  }
+
+  /** @internal */
+  memory(): Promise<SnapshotMemory> {
+    this.#memory ??= this.#openMemory();
+    return this.#memory;
+  }
+
   async close(): Promise<void> {
     await this.reader.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #openMemory(): Promise<SnapshotMemory> {
+    const ram = this.completeRam(true);
+    const { SnapshotMemory } = await import('../memory/snapshot-memory.ts');
+    return new SnapshotMemory(this.reader, ram);
   }
 
   async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {
