@@ -9,6 +9,8 @@ import { byteCount } from './byte-count.ts';
 import { FileReader } from './file-reader.ts';
 import type { BlockInfo, SnapshotInfo } from './info.ts';
 import type { PageRun } from '../memory/page-runs.ts';
+import type { PhysicalMap } from '../memory/physical-map.ts';
+import type { PhysicalOptions } from '../memory/ram-layout.ts';
 import type { SnapshotMemory } from '../memory/snapshot-memory.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
@@ -33,6 +35,7 @@ export class Snapshot implements AsyncDisposable {
   readonly reader: FileReader;
   readonly #byName: boolean;
   #memory: Promise<SnapshotMemory> | undefined;
+  #map: Promise<PhysicalMap> | undefined;
 
   private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
     this.#byName = byName;
@@ -149,6 +152,32 @@ export class Snapshot implements AsyncDisposable {
    */
   async *pages(block: string): AsyncGenerator<PageRun, void, void> {
     yield* (await this.memory()).pages(block);
+  }
+
+  /**
+   * Where the blocks are in the guest's physical address space: RAM, firmware, a graphics card's memory. For machines
+   * i440fx (`pc`), q35, microvm, and virt of ARM.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for other machines, and where the file does not tell which blocks
+   * are RAM; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options; and as `read`
+   */
+  async physicalMap(options?: PhysicalOptions): Promise<PhysicalMap> {
+    const { physicalMap } = await import('../memory/physical-map.ts');
+    return physicalMap(this, options);
+  }
+
+  /**
+   * Bytes at a guest-physical address.
+   * @param length in bytes, up to 1 GiB
+   * @param map of `physicalMap`, for callers who know more than the file. Default its map without options
+   * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE where the guest has no memory; and as `physicalMap`, `read`
+   */
+  async readPhysical(
+    address: number | bigint,
+    length: number | bigint,
+    map?: PhysicalMap,
+  ): Promise<Uint8Array> {
+    const { readPhysical } = await import('../memory/physical-map.ts');
+    return readPhysical(this, map ?? (await (this.#map ??= this.physicalMap())), address, length);
   }
 
   /** @internal */
