@@ -7,14 +7,14 @@ const NT_PRSTATUS = 1;
 const NT_PRFPREG = 2;
 /** struct elf_prstatus of Linux for arm64, and its struct user_fpsimd_state. */
 const PRSTATUS = { length: 392, pid: 32, registers: 112 };
+const FP_VALID = 1;
 const FP_STATE_LENGTH = 528;
 const GENERAL_REGISTERS = 32;
 const VECTOR_REGISTERS = 32;
 /** Of FPSCR, as FPSR and FPCR have them. */
 const FPSR_BITS = 0xf800_009f;
 const FPCR_BITS = 0x07ff_9f00;
-/** Of the old FPSCR's place among the VFP's registers. */
-const FPSCR = 'cpu/vfp:fpscr';
+const FP_STATUS = 'cpu/vfp:cpu/vfp/fpcr_fpsr:';
 
 /**
  * The notes that QEMU's `dump-guest-memory` writes of an aarch64 guest: for every CPU NT_PRSTATUS and NT_PRFPREG of
@@ -42,7 +42,10 @@ function prstatus(registers: Registers, index: number): Uint8Array {
   for (let number = 0; number < GENERAL_REGISTERS; number += 1) {
     note.u64(registers.u64(`env.xregs[${number}]`));
   }
-  return note.u64(registers.u64('env.pc'), BigInt(registers.u32('cpsr'))).finish('CORE', NT_PRSTATUS);
+  return note
+    .u64(registers.u64('env.pc'), BigInt(registers.u32('cpsr')))
+    .u32(FP_VALID)
+    .finish('CORE', NT_PRSTATUS);
 }
 
 function fpState(registers: Registers): Uint8Array {
@@ -51,8 +54,20 @@ function fpState(registers: Registers): Uint8Array {
     const register = `cpu/vfp:env.vfp.zregs[${number}].d`;
     note.u64(registers.u64(`${register}[0]`), registers.u64(`${register}[1]`));
   }
-  const status = registers.u32(FPSCR);
-  return note.u32((status & FPSR_BITS) >>> 0, status & FPCR_BITS).finish('CORE', NT_PRFPREG);
+  return note.u32(...floatingPointStatus(registers)).finish('CORE', NT_PRFPREG);
+}
+
+/** FPSR and FPCR. QEMU keeps them as AArch32's FPSCR where that has all of their bits, else each by itself. */
+function floatingPointStatus(registers: Registers): readonly [fpsr: number, fpcr: number] {
+  const [fpsr, fpcr] = [registers.bytes(`${FP_STATUS}fpsr`), registers.bytes(`${FP_STATUS}fpcr`)];
+  if (fpsr !== undefined && fpcr !== undefined) return [lowWord(fpsr), lowWord(fpcr)];
+  const fpscr = registers.u32('cpu/vfp:fpscr');
+  return [(fpscr & FPSR_BITS) >>> 0, fpscr & FPCR_BITS];
+}
+
+/** Of a big-endian number. */
+function lowWord(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(bytes.length - 4);
 }
 
 class Registers {
@@ -74,6 +89,12 @@ class Registers {
     const value = this.#values.get(name);
     if (typeof value === 'number') return value >>> 0;
     throw this.#missing(name, value);
+  }
+
+  /** Undefined when there is none. */
+  bytes(name: string): Uint8Array | undefined {
+    const value = this.#values.get(name);
+    return value instanceof Uint8Array && value.length >= 4 ? value : undefined;
   }
 
   #missing(name: string, value: FlatValue | undefined): MappedRamError {
