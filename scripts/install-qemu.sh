@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests against a real QEMU need: qemu-system-x86_64 >= 9 and, with --bench, fio.
+# Installs what the tests against a real QEMU need: qemu-system-x86_64 >= 9, gdb and, with --bench, fio.
 # On Debian releases whose own QEMU is older, it comes from the backports suite of the mirror that apt already uses.
-# Needs root and apt. Exits 0 at once when a QEMU that is new enough is on the PATH.
+# Needs root and apt, unless all of it is on the PATH and new enough.
 set -euo pipefail
 
 readonly needed_major=9
@@ -44,6 +44,7 @@ main() {
       install_from_backports
     fi
   fi
+  command -v gdb >/dev/null 2>&1 || { apt-get update -q; apt-get install -qy --no-install-recommends gdb; }
   if [ "${1:-}" = "--bench" ] && ! command -v fio >/dev/null 2>&1; then
     apt-get install -qy --no-install-recommends fio
   fi

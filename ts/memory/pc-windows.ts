@@ -82,11 +82,13 @@ function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
 
 /** The end of the firmware, or a copy of it that has a block of its own. */
 function lowFirmware(blocks: Blocks): readonly PhysicalRange[] {
-  const bios = blocks.find(({ id }) => id === 'isa-bios') ?? blocks.find(({ id }) => id === 'pc.bios');
-  if (bios === undefined) return [];
-  const length = Math.min(bios.length, ISA_BIOS_MAX);
-  const place = { address: ISA_BIOS_END - length, offset: bios.length - length };
-  return [{ ...place, length, block: bios.id, kind: 'rom' }];
+  const found = ['isa-bios', 'pc.bios', 'system.flash0'].map((name) => blocks.find(({ id }) => id === name));
+  const firmware = found.find((block) => block !== undefined);
+  if (firmware === undefined) return [];
+  const length = Math.min(firmware.length, ISA_BIOS_MAX);
+  const place = { address: ISA_BIOS_END - length, offset: firmware.length - length };
+  const kind = firmware.id === 'system.flash0' ? 'flash' : 'rom';
+  return [{ ...place, length, block: firmware.id, kind }];
 }
 
 function within(range: PhysicalRange, address: number, length: number): PhysicalRange {
