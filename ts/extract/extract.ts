@@ -35,7 +35,7 @@ export interface ExtractResult {
   readonly size: number;
   /** Where what is in the output. */
   readonly ranges: readonly ExtractedRange[];
-  /** What the file does not say about addresses, and was taken to be as usual. In words. */
+  /** What the file does not say and was taken to be as usual. In words. */
   readonly assumptions: readonly string[];
   /** CPUs whose registers are in the output. */
   readonly cpus: number;
@@ -86,7 +86,14 @@ export async function extract(
   await staged.sync();
   signal?.throwIfAborted();
   await staged.publish();
-  const { assumptions, cpus } = contents;
+  const { cpus } = contents;
+  const { problem } = snapshot.index;
+  const assumptions = [
+    ...(problem === undefined
+      ? []
+      : [`RAM is whole, though the end of the file cannot be checked: ${problem.message}`]),
+    ...contents.assumptions,
+  ];
   const elapsedMs = performance.now() - startedAt;
   return { path: snapshot.path, output, format, size, ranges, assumptions, cpus, transfer, elapsedMs };
 }
