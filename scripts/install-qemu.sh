@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests against a real QEMU need: qemu-system-x86_64 and qemu-system-aarch64 >= 9, swtpm and, with
+# Installs what the tests against a real QEMU need: qemu-system-x86_64 and qemu-system-aarch64 >= 9, swtpm, gdb and, with
 # --bench, fio.
 # On Debian releases whose own QEMU is older, it comes from the backports suite of the mirror that apt already uses.
 # Needs root and apt. Exits 0 at once when all of it is on the PATH, and new enough.
@@ -38,6 +38,13 @@ install_from_backports() {
     -t "$codename-backports" "${packages[@]}"
 }
 
+# A package that has the name of its program.
+install_missing() {
+  if command -v "$1" >/dev/null 2>&1; then return; fi
+  apt-get update -q
+  apt-get install -qy --no-install-recommends "$1"
+}
+
 main() {
   export DEBIAN_FRONTEND=noninteractive
   if [ "$(qemu_major)" -lt "$needed_major" ]; then
@@ -50,13 +57,9 @@ main() {
       install_from_backports
     fi
   fi
-  if ! command -v swtpm >/dev/null 2>&1; then
-    apt-get update -q
-    apt-get install -qy --no-install-recommends swtpm
-  fi
-  if [ "${1:-}" = "--bench" ] && ! command -v fio >/dev/null 2>&1; then
-    apt-get install -qy --no-install-recommends fio
-  fi
+  install_missing swtpm
+  install_missing gdb
+  if [ "${1:-}" = "--bench" ]; then install_missing fio; fi
   local major
   major=$(qemu_major)
   [ "$major" -ge "$needed_major" ] || { echo "install-qemu: found QEMU $major, need $needed_major or newer" >&2; exit 1; }

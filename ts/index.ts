@@ -11,6 +11,18 @@ export type { Filesystem } from './doctor/filesystem.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-qemu.ts';
 export type { HugePages } from './doctor/host-limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+export {
+  extract,
+  type ExtractedRange,
+  type ExtractFormat,
+  type ExtractOptions,
+  type ExtractResult,
+} from './extract/extract.ts';
+export type { PhysicalRange } from './memory/address-space.ts';
+export type { MachineFamily } from './memory/machine-family.ts';
+export type { PageRun } from './memory/page-runs.ts';
+export type { PhysicalMap } from './memory/physical-map.ts';
+export type { PhysicalOptions } from './memory/ram-layout.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
 export { QmpClient } from './qemu/qmp-client.ts';
