@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 import { qemuTest } from '../helpers/qemu-required.ts';
-import { describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
+import { areAtWork, describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
 import { SaveRig } from '../save/save-rig.ts';
 
 const SEED = 3;
@@ -23,7 +23,7 @@ async function begin(worker: ChildProcess, { guest, server, target, options }: S
   await once(worker, 'message');
   const steps = new StepsSeen();
   steps.follow(guest.qmp);
-  worker.on('message', (step) => steps.add(String(step)));
+  worker.on('message', (step) => steps.add(typeof step === 'string' ? step : 'nonsense'));
   return steps;
 }
 
@@ -52,6 +52,6 @@ for (const writer of ['engine', 'qemu'] as const) {
       await rig.assertAsBefore(t, `${runs ? 'running' : 'stopped'}, killed ${describePoint(point)}`);
     }
     t.log('killed after', hit.join(', '));
-    t.true(hit.filter((step) => step === 'memory').length >= 2, 'hardly one was killed at work');
+    t.true(areAtWork(hit), 'hardly one was killed at work');
   });
 }

@@ -26,7 +26,8 @@ export class StepsSeen {
   }
 
   add(step: string): void {
-    if (!this.#seen.some((seen) => seen.step === step)) this.#seen.push({ step, atMs: performance.now() - this.#startedAt });
+    if (!this.#seen.some((seen) => seen.step === step))
+      this.#seen.push({ step, atMs: performance.now() - this.#startedAt });
   }
 
   /** Takes what QEMU says for steps, too: it stops the guest, and lets it run. */
@@ -50,12 +51,10 @@ export class StepsSeen {
 
   /** Waits for that moment, or for the end of the save. */
   async reach({ step, afterMs }: KillPoint, ended: Promise<unknown>): Promise<void> {
-    let over = false;
-    const end = ended.then(
-      () => (over = true),
-      () => (over = true),
-    );
-    while (!over && !this.#seen.some((seen) => seen.step === step)) await Promise.race([delay(1), end]);
+    const end = ended.then(over, over);
+    const isThere = (): boolean => this.#seen.some((seen) => seen.step === step);
+    let waited: unknown;
+    while (waited !== 'over' && !isThere()) waited = await Promise.race([delay(1), end]);
     await Promise.race([delay(afterMs), end]);
   }
 }
@@ -73,6 +72,13 @@ export function killPoints(
     const { step, durationMs } = phases[index % phases.length] ?? { step: 'begin', durationMs: 0 };
     return { step, afterMs: random() * durationMs };
   });
+}
+
+const over = (): 'over' => 'over';
+
+/** Whether enough of them came when the guest stood still, to be worth the name. @param hit the last steps before each */
+export function areAtWork(hit: readonly string[]): boolean {
+  return hit.filter((step) => ['STOP', 'state', 'memory'].includes(step)).length >= hit.length / 4;
 }
 
 export function describePoint({ step, afterMs }: KillPoint): string {
