@@ -28,6 +28,9 @@ export interface QmpClientOptions extends WaitOptions {
   readonly server?: string | undefined;
 }
 
+/** Makes QEMU forget what it was sent of a command that is not complete. It answers that it did not understand. */
+const FORGET = Uint8Array.of(0xff);
+
 /** What takes a connection over counts from here, so that no late reply to its predecessor passes for one to it. */
 const SUCCESSOR_IDS = 2 ** 40;
 
@@ -59,6 +62,7 @@ export class QmpClient implements AsyncDisposable {
   #lastId = 0;
   /** What the predecessor on this connection had not read yet may begin in the middle of a line. */
   #skipsRest = false;
+  #isSuccessor = false;
   #ended: Promise<MappedRamError> | undefined;
 
   private constructor(stream: Duplex, options: QmpClientOptions) {
@@ -114,13 +118,16 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * Goes on with a connection that another process has brought through its greeting, and that it does not use any more.
-   * The stream is destroyed when the client ends. There is no `version`.
+   * Goes on with a connection that another process has brought through its greeting, and that it does not use any more:
+   * it may have ended in the middle of sending a command. The stream is destroyed when the client ends. There is no
+   * `version`.
    */
   static succeed(stream: Duplex, options: QmpClientOptions = {}): QmpClient {
     const client = new QmpClient(stream, options);
     client.#lastId = SUCCESSOR_IDS;
     client.#skipsRest = true;
+    client.#isSuccessor = true;
+    stream.write(FORGET);
     return client;
   }
 
@@ -255,7 +262,8 @@ export class QmpClient implements AsyncDisposable {
       const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
       if (message.kind === 'return') pending?.resolve(message.value);
       else if (pending !== undefined) pending.reject(refused(pending.command, message.error));
-      else if (message.id === undefined) this.#lose(`QEMU did not understand: ${message.error.desc}`);
+      else if (message.id === undefined && !this.#isSuccessor)
+        this.#lose(`QEMU did not understand: ${message.error.desc}`);
     }
   }
 

@@ -1,8 +1,7 @@
-import { putBackSettings, type Settings } from '../qemu/apply-plan.ts';
+import type { Settings } from '../qemu/apply-plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import { waitWithin } from '../qemu/wait-within.ts';
 import type { Protection } from './protection.ts';
-import { letRun } from './recovery.ts';
 import type { AfterSave } from './save-options.ts';
 
 /** QEMU answers `quit`, and then has its disks to close. */
@@ -23,21 +22,28 @@ export async function finish(
   protection: Protection,
 ): Promise<Finished> {
   const warnings: string[] = [];
-  const attempt = async <T>(what: string, step: () => Promise<T>): Promise<T | undefined> =>
-    step().catch((error: unknown) => {
-      warnings.push(`the snapshot is complete, but ${what}: ${messageOf(error)}`);
-      return undefined;
-    });
+  const warn = (what: string, problem: unknown): void => {
+    const why = problem instanceof Error ? problem.message : String(problem);
+    warnings.push(`the snapshot is complete, but ${what}: ${why}`);
+  };
   if (then === 'quit') {
-    await protection.release();
-    await attempt('QEMU did not quit', () => quit(qmp));
+    try {
+      await quit(qmp);
+      await protection.release();
+      return { runState: undefined, warnings };
+    } catch (error) {
+      warn('QEMU did not quit', error);
+    }
+  }
+  const problem = await protection.finish({ runs: then === 'cont', before });
+  if (problem !== undefined) warn('QEMU is not as it was to be', problem);
+  try {
+    const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });
+    return { runState: status, warnings };
+  } catch (error) {
+    warn('QEMU does not say what it does', error);
     return { runState: undefined, warnings };
   }
-  await attempt('QEMU did not take its settings back', () => putBackSettings(qmp, before));
-  if (then === 'cont') await attempt('the guest does not go on', () => letRun(qmp));
-  const status = await attempt('QEMU does not answer', () => qmp.execute('query-status'));
-  await protection.release();
-  return { runState: status?.status, warnings };
 }
 
 async function quit(qmp: QmpClient): Promise<void> {
@@ -54,8 +60,4 @@ async function quit(qmp: QmpClient): Promise<void> {
   } finally {
     await events.return();
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

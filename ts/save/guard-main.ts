@@ -1,13 +1,13 @@
 /**
  * What `Guard` starts: a process that waits for the one that saves a guest. As long as that is there nothing happens; if
- * it goes without a word, this brings QEMU back to where it was, over the connection that it has inherited. Standard input
- * has the recovery in its first line, and `done` in its second if all went well.
+ * it goes without a word, this brings QEMU where it is to be, over the connection that it has inherited. Each line of
+ * standard input is a recovery in the place of the one before, or `done`: there is nothing to be brought back.
  */
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 import { QmpClient } from '../qemu/qmp-client.ts';
-import { parseRecovery, recover } from './recovery.ts';
+import { parseRecovery, recoverAtLast, type Recovery } from './recovery.ts';
 
 /** The descriptor of the QMP connection. */
 const QMP_FD = 3;
@@ -16,15 +16,15 @@ const QMP_FD = 3;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 async function main(): Promise<void> {
-  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-  const first = await lines.next();
-  if (first.done === true) return;
-  const recovery = parseRecovery(first.value);
   process.stdout.write('ready\n');
-  const second = await lines.next();
-  if (second.done !== true && second.value === 'done') return;
+  let recovery: Recovery | undefined;
+  for await (const line of createInterface({ input: process.stdin })) {
+    recovery = line === 'done' ? undefined : parseRecovery(line);
+  }
+  if (recovery === undefined) return;
   await using qmp = QmpClient.succeed(new Socket({ fd: QMP_FD, readable: true, writable: true }));
-  await recover(qmp, recovery);
+  // However long QEMU does not answer: when it does again, its guest is to go on. It ends with QEMU.
+  await recoverAtLast(qmp, recovery);
 }
 
 main().catch(() => {

@@ -1,13 +1,16 @@
 import { MappedRamError } from '../errors.ts';
-import { applyPlan, querySettingsBefore } from '../qemu/apply-plan.ts';
+import { applyPlan, querySettingsBefore, type Settings } from '../qemu/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
+import { queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { claimGuest } from './claim.ts';
 import { finish } from './finish.ts';
-import { protect } from './protection.ts';
-import type { SaveOptions, SaveResult } from './save-options.ts';
+import { isBeingBroughtBack, Protection } from './protection.ts';
+import { isUnderWay } from './recovery.ts';
+import type { AfterSave, SaveOptions, SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
@@ -40,6 +43,9 @@ export async function save(
   signal?.throwIfAborted();
   if (busy.has(qmp)) {
     throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'a save is under way already on this connection');
+  }
+  if (isBeingBroughtBack(qmp)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has not answered since the last save was given up');
   }
   busy.add(qmp);
   try {
@@ -105,20 +111,19 @@ async function carryOut(
     path === undefined
       ? undefined
       : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
-  const { running: ran } = await qmp.execute('query-status', undefined, { signal });
-  const tag = newFdSetTag();
-  const before = await querySettingsBefore(qmp, plan, { signal });
-  const protection = await protect(qmp, { ran, before, tag }, options.guard ?? 'auto');
-  const then = options.then ?? (ran ? 'cont' : 'stop');
+  const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
+  let prepared: Prepared;
   let written: Written;
   let pauseMs: number | undefined;
   try {
+    prepared = await prepare(qmp, plan, options, protection);
+    const { ran, tag } = prepared;
     await applyPlan(qmp, plan, { signal });
     await using guest = await StoppedGuest.stop(qmp, ran, { signal });
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
       // One that did not run before does so only when everything else has worked.
-      if (then === 'cont' && ran) await guest.letRun();
+      if (prepared.then === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output }, goOn);
@@ -128,11 +133,13 @@ async function carryOut(
   } catch (error) {
     throw await protection.recover(error);
   }
+  const { then, before } = prepared;
+  const unprotected = protection.warnings;
   const finished = await finish(qmp, then, before, protection);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
-    ...protection.warnings,
+    ...unprotected,
     ...finished.warnings,
   ];
   return {
@@ -151,4 +158,36 @@ async function carryOut(
     warnings,
     pauseMs,
   };
+}
+
+interface Prepared {
+  /** For every descriptor that QEMU is given, and for the claim. */
+  readonly tag: string;
+  /** Whether the guest runs now. */
+  readonly ran: boolean;
+  readonly then: AfterSave;
+  /** What the plan changes, as it is now. */
+  readonly before: Settings;
+}
+
+/** Claims the guest, and sees to it that QEMU is brought back to where it is now. Changes nothing else. */
+async function prepare(
+  qmp: QmpClient,
+  plan: SavePlan,
+  { then, signal }: SaveOptions,
+  protection: Protection,
+): Promise<Prepared> {
+  const tag = newFdSetTag();
+  await protection.aim({ tag, claim: 'claimed', goal: undefined });
+  const claim = await claimGuest(qmp, tag, { signal });
+  await protection.aim({ tag, claim, goal: undefined });
+  // The plan was made a while ago, when nobody was kept out.
+  const { status: migration } = await queryMigration(qmp, { signal });
+  if (isUnderWay(migration)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `a migration is under way already (${migration})`);
+  }
+  const { running: ran } = await qmp.execute('query-status', undefined, { signal });
+  const before = await querySettingsBefore(qmp, plan, { signal });
+  await protection.aim({ tag, claim, goal: { runs: ran, before } });
+  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), before };
 }

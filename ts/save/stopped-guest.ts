@@ -9,14 +9,19 @@ export class StoppedGuest implements AsyncDisposable {
   readonly #qmp: QmpClient;
   readonly #events: QmpEvents;
   readonly #stoppedAt: number | undefined;
+  #stands: boolean;
   #resumed = false;
   #pauseMs: number | undefined;
 
-  private constructor(qmp: QmpClient, events: QmpEvents, stoppedAt: number | undefined) {
+  private constructor(qmp: QmpClient, ran: boolean) {
     this.#qmp = qmp;
-    this.#events = events;
-    this.#stoppedAt = stoppedAt;
-    void this.#watch();
+    this.#stands = !ran;
+    this.#stoppedAt = ran ? performance.now() : undefined;
+    // Seen as they come in: an answer that comes after them must not be read before them.
+    this.#events = qmp.events(({ event }) => {
+      this.#see(event);
+      return false;
+    });
   }
 
   /**
@@ -24,9 +29,16 @@ export class StoppedGuest implements AsyncDisposable {
    * @throws {MappedRamError} as {@link QmpClient.execute}
    */
   static async stop(qmp: QmpClient, ran: boolean, wait: WaitOptions): Promise<StoppedGuest> {
-    const stoppedAt = ran ? performance.now() : undefined;
-    if (ran) await qmp.execute('stop', undefined, wait);
-    return new StoppedGuest(qmp, qmp.events('RESUME'), stoppedAt);
+    const guest = new StoppedGuest(qmp, ran);
+    try {
+      if (ran) await qmp.execute('stop', undefined, wait);
+      // Without an event, if somebody else had stopped it just before.
+      guest.#stands = true;
+      return guest;
+    } catch (error) {
+      await guest[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Whether it has stood still until now, as far as this side knows. */
@@ -43,9 +55,9 @@ export class StoppedGuest implements AsyncDisposable {
    * Sees to it that nobody else has let the guest run while its memory was read.
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU
    */
-  async assertStoodStill(): Promise<void> {
+  async assertStoodStill(wait: WaitOptions): Promise<void> {
     // An answer comes after all events before it.
-    const { running } = await this.#qmp.execute('query-status');
+    const { running } = await this.#qmp.execute('query-status', undefined, wait);
     if (!running && !this.#resumed) return;
     throw new MappedRamError(
       'ERR_MAPPED_RAM_QEMU',
@@ -64,11 +76,8 @@ export class StoppedGuest implements AsyncDisposable {
     await this.#events.return();
   }
 
-  async #watch(): Promise<void> {
-    try {
-      for await (const _ of this.#events) this.#resumed = true;
-    } catch {
-      // The connection is lost, which shows elsewhere.
-    }
+  #see(event: string): void {
+    if (event === 'STOP') this.#stands = true;
+    if (event === 'RESUME' && this.#stands) this.#resumed = true;
   }
 }

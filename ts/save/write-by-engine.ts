@@ -34,7 +34,7 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   await using packing = await Packing.open(packOptions, plan.target.path);
   progress.step('memory');
   const onMemoryRead = async (): Promise<void> => {
-    await guest.assertStoodStill();
+    await guest.assertStoodStill({ signal });
     await whenWritten();
     progress.step('publish');
   };

@@ -2,7 +2,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
-import { StagedFile } from '../transfer/staged-file.ts';
+import { removeAbandonedFiles, StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
 import { byteCount } from './byte-count.ts';
 import { lockFile } from './file-lock.ts';
@@ -74,13 +74,17 @@ export class SnapshotOutput implements AsyncDisposable {
     return SnapshotOutput.named(filename, offset, overwrite, signal);
   }
 
-  /** By name. @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO */
+  /**
+   * By name. What killed predecessors have left beside it goes: there is to be room.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
+   */
   static async named(
     path: string,
     offset: number,
     overwrite: boolean,
     signal?: AbortSignal,
   ): Promise<SnapshotOutput> {
+    await removeAbandonedFiles(path);
     const staged = await StagedFile.create(path, {
       keep: offset,
       overwrite: overwrite || (await endsBefore(path, offset)),
