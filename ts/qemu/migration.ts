@@ -155,8 +155,12 @@ async function migrate(
     return await waitWithin(end, options, () => late);
   } catch (error) {
     if (running && cancel !== undefined) {
-      await cancel().catch(() => undefined);
-      await waitWithin(end, { timeoutMs: CANCEL_MS }, () => late).catch(() => undefined);
+      const cancelled = await cancel().then(
+        () => true,
+        () => false,
+      );
+      // One that does not even answer will not end either.
+      if (cancelled) await waitWithin(end, { timeoutMs: CANCEL_MS }, () => late).catch(() => undefined);
     }
     throw error;
   } finally {

@@ -28,9 +28,14 @@ export class QmpWriter {
     this.#stream = stream;
   }
 
+  /** The descriptor beneath the stream, where there is one and it carries QMP as it is. */
+  get descriptor(): number | undefined {
+    return descriptorOf(this.#stream);
+  }
+
   /** Whether descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
   get passesDescriptors(): boolean {
-    const socket = descriptorOf(this.#stream);
+    const socket = this.descriptor;
     return socket !== undefined && binding.passesDescriptors(socket);
   }
 
@@ -56,7 +61,8 @@ export class QmpWriter {
   /** Sends the beginning of the message with the descriptor. 0: given up. */
   async #sendFirst(bytes: Uint8Array, fd: number, wanted: () => boolean): Promise<number> {
     for (;;) {
-      if (!wanted()) return 0;
+      // What is lost with its connection is no fault of the descriptor.
+      if (!wanted() || this.#stream.destroyed) return 0;
       const socket = descriptorOf(this.#stream);
       if (socket === undefined) throw unsupported();
       const { sent, error } = binding.sendWithDescriptors(socket, bytes, [fd]);

@@ -1,31 +1,8 @@
-import { MappedRamError } from '../errors.ts';
-import {
-  assembleMappedRam,
-  CAPABILITY_IGNORE_SHARED,
-  CAPABILITY_MAPPED_RAM,
-  readStreamIndex,
-  readVmdescriptionFor,
-  type Configuration,
-  type MappedBlockLayout,
-  type PlainRamIndex,
-  type StreamIndex,
-} from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
-import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
-import { assertDistinct } from './distinct-files.ts';
-import { FileReader } from './file-reader.ts';
-import { PageSpool } from './page-spool.ts';
-import {
-  assertBlocksExist,
-  assertSize,
-  locationsFor,
-  ramFiles,
-  toMemory,
-  type RamLocation,
-} from './ram-location.ts';
+import { Packing } from './packing.ts';
+import type { RamLocation } from './ram-location.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
-import { writePieces } from './write-pieces.ts';
 
 export interface PackOptions extends TransferOptions {
   /**
@@ -79,105 +56,9 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   // What is wrong with the target is said before anything is read.
   const path =
     typeof target === 'string' || target instanceof URL ? snapshotPath(target).filename : undefined;
-  const stateTarget = snapshotPath(options.state);
-  await using state = await FileReader.open(stateTarget.filename, signal);
-  const index = await readStreamIndex(state, { offset: stateTarget.offset });
-  const ram = plainRam(index, state.name);
-  const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
-  for (const block of ram.blocks) {
-    const location = given.get(block.id);
-    if (location !== undefined) await assertSize(location, block);
-  }
-  await assertDistinct([
-    ...(path === undefined ? [] : [{ role: 'the snapshot', path }]),
-    { role: 'the state', path: state.name },
-    ...ramFiles(given),
-  ]);
-  const { storeZeroPages = 'firmware' } = options;
-  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
-  const rest = ram.blocks.filter(({ id }) => !given.has(id));
+  await using packing = await Packing.open(options, path);
   await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
-  await using spool = await PageSpool.collect(
-    state,
-    index.base,
-    rest,
-    ram.targetPageSize,
-    path ?? state.name,
-  );
-  signal?.throwIfAborted();
-
-  const configuration = mappedConfiguration(index.configuration);
-  const { layout, pieces, endOffset } = assembleMappedRam({
-    state: index,
-    configuration,
-    blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
-    vmdescription: await readVmdescriptionFor(state, index, configuration),
-    base: output.offset,
-  });
-  const regions = layout.blocks.map((block) => ({
-    ...regionOf(block, given.get(block.id), spool, state.name),
-    storeZeroPages: storesZeroPages(block.id, storeZeroPages),
-  }));
-  await output.allocate(endOffset);
-  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
-  const { report } = await runTransfer(plan, options);
-  await writePieces(output.fd, output.name, pieces, state, signal);
-  signal?.throwIfAborted();
+  const packed = await packing.write(output, options);
   await output.commit();
-  const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
-  return {
-    path: output.name,
-    offset: output.offset,
-    size: endOffset,
-    blocks,
-    transfer: report,
-    elapsedMs: performance.now() - startedAt,
-  };
-}
-
-function plainRam(index: StreamIndex, path: string): PlainRamIndex {
-  const { ram, problem } = index;
-  if (problem !== undefined) {
-    throw new MappedRamError(
-      'ERR_MAPPED_RAM_INCOMPLETE',
-      `the device state is not complete: ${problem.message}`,
-      {
-        cause: problem,
-      },
-    );
-  }
-  if (ram?.form === 'plain') return ram;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the device state has the wrong form', {
-    path,
-    expected: 'a plain file: migration',
-    found: ram === undefined ? 'a stream without RAM' : 'a mapped-ram file',
-  });
-}
-
-function mappedConfiguration(configuration: Configuration): Configuration {
-  const others = configuration.capabilities.filter((capability) => capability !== CAPABILITY_IGNORE_SHARED);
-  return { ...configuration, capabilities: [...others, CAPABILITY_MAPPED_RAM] };
-}
-
-function regionOf(
-  block: MappedBlockLayout,
-  location: RamLocation | undefined,
-  spool: PageSpool,
-  path: string,
-): TransferRegion {
-  const { id: name, length, pagesOffset, bitmapOffset } = block;
-  const place = { name, length, pagesOffset, bitmapOffset };
-  if (location !== undefined) return { ...place, memory: toMemory(location) };
-  const offset = spool.startOf(name);
-  if (offset !== undefined) return { ...place, memory: { path: spool.path, offset } };
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${name} is missing`, {
-    path,
-    expected: `its pages in the state, or its RAM given as ${name}=PATH`,
-    found: 'neither',
-  });
-}
-
-function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
-  if (which === 'all') return true;
-  return which === 'firmware' ? id.startsWith('system.flash') : which.includes(id);
+  return { ...packed, elapsedMs: performance.now() - startedAt };
 }

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
 import type { TransferRegion } from '../transfer/run-transfer.ts';
-import { StagedFile } from '../transfer/staged-file.ts';
+import { removeAbandonedFiles, StagedFile } from '../transfer/staged-file.ts';
 import { toMemory, wholeFile, type RamLocation } from './ram-location.ts';
 
 /** The files that an unpack makes: none appears before all are complete and durable. */
@@ -18,6 +18,7 @@ export class UnpackOutputs implements AsyncDisposable {
   }
 
   async stage(path: string): Promise<StagedFile> {
+    await removeAbandonedFiles(path);
     const file = await StagedFile.create(path, { overwrite: this.#overwrite, signal: this.#signal });
     this.#staged.push({ path, file });
     return file;

@@ -12,6 +12,14 @@ export interface StagedFileOptions {
 }
 
 /**
+ * Removes the partial files beside `target` that were left by processes that were killed. Those of living processes stay,
+ * in whichever container or on whichever host they run, and so does what cannot be removed.
+ */
+export async function removeAbandonedFiles(target: string): Promise<void> {
+  await binding.removeAbandonedFiles(target);
+}
+
+/**
  * A file that appears under its name only when it is complete: written beside it, then fsynced by `sync` and renamed by `publish`.
  * Whatever else ends its life (`discard`, disposal, a terminated worker) removes what was written.
  */

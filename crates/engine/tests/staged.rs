@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use mapped_ram_engine::file::{Replace, StagedFile};
+use mapped_ram_engine::file::{FileSource, Lock, Locked, Replace, StagedFile, lock, remove_abandoned};
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 
 const OLD: &[u8] = b"what was there before";
@@ -185,6 +185,102 @@ fn two_at_once_do_not_share_a_partial_file() {
     assert_eq!(commit(second).unwrap_err().kind(), ErrorKind::Exists);
     assert_eq!(fs::read(&target).unwrap(), b"first");
     assert_eq!(common::names(directory.path()), ["snapshot"]);
+}
+
+/// What a killed maker leaves: the file, and no lock on it.
+fn abandon(target: &Path) -> std::path::PathBuf {
+    let staged = StagedFile::create(target, 0, Replace::Never).expect("a partial file");
+    let partial = staged.partial().to_path_buf();
+    drop(staged);
+    fs::write(&partial, OLD).expect("the directory takes it");
+    partial
+}
+
+#[test]
+fn what_a_killed_maker_left_goes_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let alive = StagedFile::create(&at("alive"), 0, Replace::Never).unwrap();
+    abandon(&at("one"));
+    abandon(&at("two"));
+    fs::write(at(".mine.1f-0.partial"), OLD).unwrap();
+    // Names with the mark that are no files.
+    fs::create_dir(at(".directory.1-1.mapped-ram-partial")).unwrap();
+    symlink(at(".mine.1f-0.partial"), at(".link.1-1.mapped-ram-partial")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at(".fifo.1-1.mapped-ram-partial"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    remove_abandoned(&at("three"));
+    let left = common::names(directory.path());
+    let alive_name = alive.partial().file_name().unwrap().to_str().unwrap();
+    let mut expected = vec![
+        alive_name,
+        ".directory.1-1.mapped-ram-partial",
+        ".fifo.1-1.mapped-ram-partial",
+        ".link.1-1.mapped-ram-partial",
+        ".mine.1f-0.partial",
+    ];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+    commit(alive).unwrap();
+    assert!(at("alive").exists());
+}
+
+#[test]
+fn it_is_looked_for_beside_the_real_file_and_a_missing_directory_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = directory.path().join("link");
+    symlink(elsewhere.path().join("real"), &link).unwrap();
+    abandon(&elsewhere.path().join("real"));
+    remove_abandoned(&link);
+    assert!(common::names(elsewhere.path()).is_empty());
+    remove_abandoned(&directory.path().join("missing/snapshot"));
+    remove_abandoned(Path::new(""));
+}
+
+#[test]
+fn a_finished_file_is_locked_against_nobody() {
+    use std::os::fd::AsRawFd;
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+    let other = File::open(staged.partial()).unwrap();
+    let wanted = |wanted| lock(&FileSource::Fd(other.as_raw_fd()), wanted).unwrap();
+    assert_eq!(wanted(Lock::Exclusive), Locked::Busy);
+    assert_eq!(wanted(Lock::Shared), Locked::Yes, "as by one who maps it");
+    commit(staged).unwrap();
+    assert_eq!(wanted(Lock::Exclusive), Locked::Yes);
+}
+
+/// Makers and removers at once: no living maker loses its file.
+#[test]
+fn a_file_is_never_taken_from_a_living_maker() {
+    let directory = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..2)
+            .map(|maker| {
+                let directory = directory.path();
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let target = directory.join(format!("{maker}-{round}"));
+                        let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
+                        write(&staged, b"new");
+                        staged.publish().unwrap();
+                    }
+                })
+            })
+            .collect();
+        while !makers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            remove_abandoned(&directory.path().join("x"));
+        }
+    });
+    assert_eq!(common::names(directory.path()).len(), 400);
 }
 
 #[test]

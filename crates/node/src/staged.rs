@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mapped_ram_engine::file::{Replace, StagedFile};
+use mapped_ram_engine::file::{Replace, StagedFile, remove_abandoned};
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi_derive::napi;
 
@@ -109,6 +109,16 @@ impl Drop for BindingStagedFile {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+/// Removes partial files beside `target` whose makers are no more. Never fails: what cannot be removed stays.
+#[napi]
+pub async fn remove_abandoned_files(target: String) {
+    let work = move || {
+        remove_abandoned(target.as_ref());
+        Ok(())
+    };
+    let _ = blocking(work).await;
 }
 
 fn closed() -> EngineError {

@@ -3,6 +3,7 @@
 //! Such a lock belongs to the open file description: it lasts until the last duplicate of the descriptor is closed, in
 //! whichever process that is. So a process that was handed the descriptor holds the lock for as long as it lives.
 
+use std::fs::File;
 use std::io;
 
 use super::reopen::FileSource;
@@ -32,22 +33,23 @@ pub enum Locked {
 /// Takes, converts or gives up the lock of the description behind `source`. Only a descriptor keeps it: of a path the
 /// lock is gone when this returns.
 pub fn lock(source: &FileSource, lock: Lock) -> Result<Locked> {
-    try_lock(source, lock).map_err(|error| EngineError::io("locking the file", error).on(source.name()))
+    // A duplicate has the same description, and closing one of several does not unlock.
+    let locked = source.open(false).and_then(|file| lock_file(&file, lock));
+    locked.map_err(|error| EngineError::io("locking the file", error).on(source.name()))
 }
 
+/// The same for an open file.
 #[cfg(unix)]
-fn try_lock(source: &FileSource, lock: Lock) -> io::Result<Locked> {
+pub(super) fn lock_file(file: &File, lock: Lock) -> io::Result<Locked> {
     use rustix::fs::{FlockOperation, flock};
     use rustix::io::Errno;
-    // A duplicate has the same description, and closing one of several does not unlock.
-    let file = source.open(false)?;
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,
         Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
         Lock::None => FlockOperation::NonBlockingUnlock,
     };
     loop {
-        match flock(&file, operation) {
+        match flock(file, operation) {
             Ok(()) => return Ok(Locked::Yes),
             Err(Errno::INTR) => {}
             Err(Errno::WOULDBLOCK) => return Ok(Locked::Busy),
@@ -61,7 +63,7 @@ fn try_lock(source: &FileSource, lock: Lock) -> io::Result<Locked> {
 }
 
 #[cfg(not(unix))]
-fn try_lock(_source: &FileSource, _lock: Lock) -> io::Result<Locked> {
+pub(super) fn lock_file(_file: &File, _lock: Lock) -> io::Result<Locked> {
     Ok(Locked::Unavailable)
 }
 

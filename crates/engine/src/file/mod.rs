@@ -1,5 +1,6 @@
 //! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
 
+mod abandoned;
 mod alignment;
 pub(crate) mod extents;
 mod lock;
@@ -10,6 +11,7 @@ mod stale;
 pub mod position;
 pub mod reopen;
 
+pub use abandoned::remove_abandoned;
 pub use alignment::{Alignment, direct_alignment, probe_directory};
 pub use lock::{Lock, Locked, lock};
 pub use reopen::FileSource;

@@ -1,8 +1,9 @@
 //! A file that appears under its name only when it is complete.
 //!
 //! ```text
-//! create ──> .NAME.RANDOM.partial ──(caller writes)──> sync: fsync ──> publish: rename, fsync of the directory
-//!                  └── dropped without publish: unlinked
+//! create ──> .NAME.UNIQUE.mapped-ram-partial ──(caller writes)──> sync: fsync ──> publish: rename, fsync of the directory
+//!                  ├── dropped without publish: unlinked
+//!                  └── its maker killed: `remove_abandoned`
 //! ```
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -10,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::abandoned::{partial_name, possess};
 use super::extents::next_extent;
 use super::position::{read_full_at, write_all_at};
 use super::reopen::kind_of;
@@ -65,7 +67,7 @@ impl StagedFile {
         if replace == Replace::Never && fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
             return Err(already_exists(&name));
         }
-        let target = fs::canonicalize(target).unwrap_or_else(|_| follow_links(target));
+        let target = resolved(target);
         let existing = match fs::metadata(&target) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -172,6 +174,11 @@ fn already_exists(name: &str) -> EngineError {
     EngineError::new(ErrorKind::Exists, "the file exists already").on(name)
 }
 
+/// What `target` is, whatever links lead there.
+pub(super) fn resolved(target: &Path) -> PathBuf {
+    fs::canonicalize(target).unwrap_or_else(|_| follow_links(target))
+}
+
 /// Where a chain of symbolic links ends, also when nothing is there.
 fn follow_links(path: &Path) -> PathBuf {
     let mut path = path.to_path_buf();
@@ -185,7 +192,7 @@ fn follow_links(path: &Path) -> PathBuf {
 }
 
 /// The directory of `target`; `.` where the name has none.
-fn directory_of(target: &Path) -> &Path {
+pub(super) fn directory_of(target: &Path) -> &Path {
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
     directory.unwrap_or_else(|| Path::new("."))
 }
@@ -271,10 +278,20 @@ fn create_partial(target: &Path) -> io::Result<(File, PathBuf)> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     loop {
-        let partial = target.with_file_name(format!(".{name}.{}.partial", unique()));
+        let partial = target.with_file_name(partial_name(&name, &unique()));
         match options.open(&partial) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return Ok((result?, partial)),
+            result => {
+                let file = result?;
+                match possess(&file) {
+                    Ok(true) => return Ok((file, partial)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        let _ = fs::remove_file(&partial);
+                        return Err(error);
+                    }
+                }
+            }
         }
     }
 }

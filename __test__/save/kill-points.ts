@@ -1,0 +1,97 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { QmpClient } from '../../ts/qemu/qmp-client.ts';
+import type { QmpEvents } from '../../ts/qemu/qmp-events.ts';
+
+/** Part of a save: from one of its steps to the next. */
+export interface Phase {
+  readonly step: string;
+  readonly durationMs: number;
+}
+
+/** A moment in a save: so long after it has come to a step. */
+export interface KillPoint {
+  readonly step: string;
+  readonly afterMs: number;
+}
+
+/** What a save that is under way has come to so far; `begin` before anything else. */
+export class StepsSeen {
+  readonly #startedAt = performance.now();
+  #events: QmpEvents | undefined;
+  #seen: { readonly step: string; readonly atMs: number }[] = [{ step: 'begin', atMs: 0 }];
+
+  get last(): string {
+    return this.#seen.at(-1)?.step ?? '';
+  }
+
+  add(step: string): void {
+    if (!this.#seen.some((seen) => seen.step === step))
+      this.#seen.push({ step, atMs: performance.now() - this.#startedAt });
+  }
+
+  /** Takes what QEMU says for steps, too: it stops the guest, and lets it run. */
+  follow(qmp: QmpClient): void {
+    const events = qmp.events(['STOP', 'RESUME']);
+    this.#events = events;
+    void (async () => {
+      for await (const { event } of events) this.add(event);
+    })();
+  }
+
+  /** All is over. @returns how long each step took */
+  stop(): readonly Phase[] {
+    void this.#events?.return();
+    const endMs = performance.now() - this.#startedAt;
+    return this.#seen.map(({ step, atMs }, index) => ({
+      step,
+      durationMs: (this.#seen[index + 1]?.atMs ?? endMs) - atMs,
+    }));
+  }
+
+  /** Waits for that moment, or for the end of the save. */
+  async reach({ step, afterMs }: KillPoint, ended: Promise<unknown>): Promise<void> {
+    const end = ended.then(over, over);
+    const isThere = (): boolean => this.#seen.some((seen) => seen.step === step);
+    let waited: unknown;
+    while (waited !== 'over' && !isThere()) waited = await Promise.race([delay(1), end]);
+    await Promise.race([delay(afterMs), end]);
+  }
+}
+
+/**
+ * Moments spread over a whole save, the same number in each of its phases: the shortest are those in which most changes.
+ * Each is told from the last step before it, so that it is met on a machine that has become slower, too.
+ */
+export function killPoints(
+  count: number,
+  phases: readonly Phase[],
+  random: () => number,
+): readonly KillPoint[] {
+  return Array.from({ length: count }, (_, index) => {
+    const { step, durationMs } = phases[index % phases.length] ?? { step: 'begin', durationMs: 0 };
+    return { step, afterMs: random() * durationMs };
+  });
+}
+
+const over = (): 'over' => 'over';
+
+/** Whether enough of them came when the guest stood still, to be worth the name. @param hit the last steps before each */
+export function areAtWork(hit: readonly string[]): boolean {
+  return hit.filter((step) => ['STOP', 'state', 'memory'].includes(step)).length >= hit.length / 4;
+}
+
+export function describePoint({ step, afterMs }: KillPoint): string {
+  return `${afterMs.toFixed(1)} ms after ${step}`;
+}
+
+/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
+export function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = Math.trunc(state + 0x6d2b79f5);
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

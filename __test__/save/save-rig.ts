@@ -1,0 +1,124 @@
+import { readdir, rm } from 'node:fs/promises';
+
+import type { ExecutionContext } from 'ava';
+
+import { save, type SaveOptions } from '../../ts/index.ts';
+import type { Writer } from '../../ts/qemu/plan.ts';
+import { MIB, startGuest, type GuestSetup, type TestGuest } from '../helpers/qemu.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { settings } from '../negotiate/carry-out.ts';
+import { checkSnapshot } from './check-snapshot.ts';
+import { untilNoGuard } from './running-guards.ts';
+
+/** So slow that most of a save's moments are in the middle of its work. */
+const SLOWLY: Readonly<Record<Writer, SaveOptions>> = {
+  engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, engine: 'threads' },
+  qemu: { writer: 'qemu', maxBandwidth: 64 * MIB },
+};
+
+const SETUPS: Readonly<Record<Writer, GuestSetup>> = {
+  engine: { backend: 'file', share: true, region: { start: 16 * MIB, length: 64 * MIB } },
+  qemu: {},
+};
+
+/** A guest that is saved again and again, each time with something going wrong. */
+export class SaveRig implements AsyncDisposable {
+  readonly guest: TestGuest;
+  /** The address of a second QMP monitor. */
+  readonly server: string;
+  readonly writer: Writer;
+  readonly #dir: TemporaryDirectory;
+  readonly #sockets: TemporaryDirectory;
+  readonly #before: unknown;
+  #ran = true;
+
+  private constructor(
+    guest: TestGuest,
+    dir: TemporaryDirectory,
+    sockets: TemporaryDirectory,
+    server: string,
+    writer: Writer,
+    before: unknown,
+  ) {
+    this.guest = guest;
+    this.#dir = dir;
+    this.#sockets = sockets;
+    this.server = server;
+    this.writer = writer;
+    this.#before = before;
+  }
+
+  static async start(writer: Writer): Promise<SaveRig> {
+    // In memory: how busy the disk is must not decide how long this takes.
+    const dir = await temporaryDirectory('/dev/shm');
+    const sockets = await temporaryDirectory();
+    const server = sockets.file('qmp.sock');
+    const guest = await startGuest({
+      ...SETUPS[writer],
+      extraArgs: ['-qmp', `unix:${server},server=on,wait=off`],
+    });
+    // Not among the defaults, so that putting settings back differs from putting defaults there.
+    await guest.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 7 * MIB, 'multifd-channels': 3 });
+    await guest.waitForGenerations(2);
+    return new SaveRig(guest, dir, sockets, server, writer, await settings(guest.qmp));
+  }
+
+  get target(): string {
+    return this.#dir.file('snapshot');
+  }
+
+  get options(): SaveOptions {
+    return SLOWLY[this.writer];
+  }
+
+  /** Lets the guest run or stand still, as it is to do before a save. */
+  async prepare(runs: boolean): Promise<void> {
+    this.#ran = runs;
+    await this.guest.cont();
+    await this.guest.waitForGenerations(1);
+    if (!runs) await this.guest.stop();
+  }
+
+  /** Asserts that everything is as it was before the last save, and that the next one works. @param when says which */
+  async assertAsBefore(t: ExecutionContext, when: string): Promise<void> {
+    const { guest } = this;
+    t.deepEqual(await untilNoGuard(), [], `${when}: a guard is left`);
+    t.deepEqual(await settings(guest.qmp), this.#before, when);
+    t.deepEqual(await guest.qmp.execute('query-fdsets'), [], when);
+    const state = await guest.runState();
+    if (this.#ran) t.is(state, 'running', when);
+    else t.true(['paused', 'postmigrate'].includes(state), `${when}: ${state}`);
+    if (this.#ran) await guest.waitForGenerations(1);
+    await this.assertNextWorks(t, when);
+  }
+
+  /** Asserts that there is no incomplete file, that the next save works, and that then nothing temporary is left. */
+  async assertNextWorks(t: ExecutionContext, when: string, guest: TestGuest = this.guest): Promise<void> {
+    await this.assertNoneIncomplete(t, when);
+    const existing = (await readdir(this.#dir.path)).filter((name) => name === 'snapshot');
+    if ((await guest.runState()) === 'postmigrate') await guest.cont();
+    await save(guest.qmp, this.#dir.file('next'), { guard: 'off' });
+    await this.#check('next');
+    t.deepEqual((await readdir(this.#dir.path)).toSorted(), ['next', ...existing], when);
+    await rm(this.#dir.file('next'));
+    await rm(this.target, { force: true });
+  }
+
+  /** @returns whether there is a file under the final name */
+  async assertNoneIncomplete(t: ExecutionContext, when: string): Promise<boolean> {
+    const isThere = (await readdir(this.#dir.path)).includes('snapshot');
+    if (isThere) await t.notThrowsAsync(this.#check('snapshot'), when);
+    return isThere;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.guest.close();
+    await this.#dir[Symbol.asyncDispose]();
+    await this.#sockets[Symbol.asyncDispose]();
+  }
+
+  async #check(name: string): Promise<void> {
+    const [block = ''] = this.guest.memoryBlocks;
+    await checkSnapshot(this.#dir.file(name), block, this.guest.region);
+  }
+}

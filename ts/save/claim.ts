@@ -1,0 +1,104 @@
+import { readFile, readlink } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import { isQmpRefusal } from '../qemu/qmp-refusal.ts';
+import type { WaitOptions } from '../qemu/wait-within.ts';
+
+/**
+ * What says in QEMU that somebody is saving the guest: an object that holds nothing but who that is. QEMU makes only one
+ * with a name, whichever of its monitors asks.
+ */
+const OBJECT = 'mapped-ram-save';
+const PATH = `/objects/${OBJECT}`;
+
+/** `no-objects`: this QEMU makes no such object, so that nobody is kept out. */
+export type Claim = 'claimed' | 'no-objects';
+
+/**
+ * Claims a guest for one save. Two at once would take each other's settings for the guest's own, and the one that fails
+ * would cancel the other's migration.
+ *
+ * @param tag says whose it is
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when somebody else has it, and as {@link QmpClient.execute}
+ */
+export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<Claim> {
+  const self = await identity();
+  if (await add(qmp, `${tag} ${self}`, wait)) return 'claimed';
+  const data = await claimant(qmp, wait);
+  if (data === undefined) return 'no-objects';
+  if (isGone(data, self)) {
+    await removeObject(qmp, wait);
+    if (await add(qmp, `${tag} ${self}`, wait)) return 'claimed';
+  }
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_QEMU',
+    `a save of this guest is under way already: ${words(data)}. Should that be gone, remove its claim: object_del ${OBJECT}`,
+  );
+}
+
+/** Whether a save has the guest. @throws {MappedRamError} as {@link QmpClient.execute} */
+export async function hasClaim(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<boolean> {
+  return (await claimant(qmp, wait))?.startsWith(`${tag} `) === true;
+}
+
+/** Takes a claim back, if it is the save's. @throws {MappedRamError} as {@link QmpClient.execute} */
+export async function removeClaim(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<void> {
+  if (await hasClaim(qmp, tag, wait)) await removeObject(qmp, wait);
+}
+
+async function add(qmp: QmpClient, data: string, wait: WaitOptions): Promise<boolean> {
+  // Of all kinds of objects that hold a text, the one that every QEMU has.
+  return isDone(qmp.execute('object-add', { 'qom-type': 'secret', id: OBJECT, data }, wait));
+}
+
+async function removeObject(qmp: QmpClient, wait: WaitOptions): Promise<void> {
+  await isDone(qmp.execute('object-del', { id: OBJECT }, wait));
+}
+
+async function claimant(qmp: QmpClient, wait: WaitOptions): Promise<string | undefined> {
+  try {
+    const data = await qmp.execute('qom-get', { path: PATH, property: 'data' }, wait);
+    return typeof data === 'string' ? data : undefined;
+  } catch (error) {
+    if (isQmpRefusal(error)) return undefined;
+    throw error;
+  }
+}
+
+async function isDone(command: Promise<unknown>): Promise<boolean> {
+  try {
+    await command;
+    return true;
+  } catch (error) {
+    if (isQmpRefusal(error)) return false;
+    throw error;
+  }
+}
+
+/** This process, as others on any host can tell it: its number means something only where it was given out. */
+async function identity(): Promise<string> {
+  const [boot, namespace] = await Promise.all([
+    readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => ''),
+    readlink('/proc/self/ns/pid').catch(() => ''),
+  ]);
+  return `${process.pid} ${boot.trim() || 'unknown'} ${namespace || 'unknown'}`;
+}
+
+/** Only one that was started here can be known to be gone. */
+function isGone(data: string, self: string): boolean {
+  const [, pid, ...where] = data.split(' ');
+  const here = self.split(' ').slice(1).join(' ');
+  if (where.join(' ') !== here || here.includes('unknown')) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
+  }
+}
+
+function words(data: string): string {
+  const [, pid] = data.split(' ');
+  return `by process ${pid}`;
+}

@@ -1,0 +1,63 @@
+import type { Settings } from '../qemu/apply-plan.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import { waitWithin } from '../qemu/wait-within.ts';
+import type { Protection } from './protection.ts';
+import type { AfterSave } from './save-options.ts';
+
+/** QEMU answers `quit`, and then has its disks to close. */
+const QUIT_MS = 60_000;
+
+export interface Finished {
+  /** What QEMU says of the guest; undefined when QEMU has quit, or does not say. */
+  readonly runState: string | undefined;
+  /** What did not work, in words. */
+  readonly warnings: readonly string[];
+}
+
+/** Leaves QEMU as it is to be after a save that has worked: whatever goes wrong now, the snapshot is there. */
+export async function finish(
+  qmp: QmpClient,
+  then: AfterSave,
+  before: Settings,
+  protection: Protection,
+): Promise<Finished> {
+  const warnings: string[] = [];
+  const warn = (what: string, problem: unknown): void => {
+    const why = problem instanceof Error ? problem.message : String(problem);
+    warnings.push(`the snapshot is complete, but ${what}: ${why}`);
+  };
+  if (then === 'quit') {
+    try {
+      await quit(qmp);
+      await protection.release();
+      return { runState: undefined, warnings };
+    } catch (error) {
+      warn('QEMU did not quit', error);
+    }
+  }
+  const problem = await protection.finish({ runs: then === 'cont', before });
+  if (problem !== undefined) warn('QEMU is not as it was to be', problem);
+  try {
+    const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });
+    return { runState: status, warnings };
+  } catch (error) {
+    warn('QEMU does not say what it does', error);
+    return { runState: undefined, warnings };
+  }
+}
+
+async function quit(qmp: QmpClient): Promise<void> {
+  // No event passes; they end when the connection does.
+  const events = qmp.events(() => false);
+  const end = events.next().catch(() => undefined);
+  try {
+    // QEMU may be gone before its answer is here. That it goes is what counts.
+    await qmp.execute('quit', undefined, { timeoutMs: QUIT_MS }).catch((error: unknown) => {
+      if (qmp.isOpen) throw error;
+    });
+    const late = (): Error => new Error(`it still runs after ${QUIT_MS / 1000} s`);
+    await waitWithin(end, { timeoutMs: QUIT_MS }, late);
+  } finally {
+    await events.return();
+  }
+}

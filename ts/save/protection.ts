@@ -1,0 +1,178 @@
+import { MappedRamError } from '../errors.ts';
+import type { Switch } from '../qemu/plan.ts';
+import { QmpClient } from '../qemu/qmp-client.ts';
+import { waitWithin, type WaitOptions } from '../qemu/wait-within.ts';
+import { Guard } from './guard.ts';
+import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts';
+
+/** How long a save waits for a QEMU that does not answer, before it leaves bringing it back to the background. */
+const PATIENCE_MS = 20_000;
+/** How long a QEMU that has lost a connection may take to accept the next. */
+const RECONNECT_MS = 10_000;
+
+/** Clients whose QEMU is being brought back in the background. */
+const inBackground = new WeakSet<QmpClient>();
+
+/** Whether an earlier save is still bringing this QEMU back, which does not answer. */
+export function isBeingBroughtBack(qmp: QmpClient): boolean {
+  return inBackground.has(qmp);
+}
+
+/** Sees to it that QEMU gets where it is to be after a save, whatever has become of the connection or of this process. */
+export class Protection {
+  readonly #qmp: QmpClient;
+  readonly #guard: Guard | undefined;
+  readonly #why: string | undefined;
+  #recovery: Recovery | undefined;
+
+  private constructor(qmp: QmpClient, guard: Guard | string | undefined) {
+    this.#qmp = qmp;
+    this.#guard = guard instanceof Guard ? guard : undefined;
+    this.#why = typeof guard === 'string' ? guard : undefined;
+  }
+
+  /**
+   * Call it before anything is changed in QEMU.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a guard was asked for and cannot be had; the signal's reason
+   */
+  static async start(qmp: QmpClient, wanted: Switch, wait: WaitOptions): Promise<Protection> {
+    const started = wanted === 'off' ? undefined : await startGuard(qmp, wait);
+    if (typeof started === 'string' && wanted === 'on') {
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `a guard cannot be had: ${started}`);
+    }
+    return new Protection(qmp, started);
+  }
+
+  /** What is not protected, in words, as long as it has not been released. */
+  get warnings(): readonly string[] {
+    const why = this.#guard?.isAlive === false ? 'it was killed' : this.#why;
+    return why === undefined
+      ? []
+      : [`no guard (${why}): if this process had been killed, the guest would have stood still`];
+  }
+
+  /** From now on QEMU is brought there, by the guard too. */
+  async aim(recovery: Recovery): Promise<void> {
+    this.#recovery = recovery;
+    await this.#guard?.tell(recovery);
+  }
+
+  /** The save has failed: brings QEMU back. @returns the error of the save, with what else went wrong */
+  async recover(reason: unknown): Promise<unknown> {
+    const problem = await this.#bringBack();
+    if (problem === undefined) return reason;
+    const [words, why] = [reason, problem].map((one) => (one instanceof Error ? one.message : String(one)));
+    return new MappedRamError(
+      reason instanceof MappedRamError ? reason.code : 'ERR_MAPPED_RAM_QEMU',
+      `${words}; and QEMU could not be brought back to where it was (${why}): the guest may stand still`,
+      { cause: reason },
+    );
+  }
+
+  /** The save has worked: brings QEMU where it is to be now. @returns what kept it from getting there */
+  async finish(goal: Goal): Promise<unknown> {
+    if (this.#recovery !== undefined) await this.aim({ ...this.#recovery, goal });
+    return this.#bringBack();
+  }
+
+  /** There is nothing to bring back any more. */
+  async release(): Promise<void> {
+    await this.#guard?.release();
+  }
+
+  /** @returns what kept QEMU from being brought back; nothing when it is, or is gone */
+  async #bringBack(): Promise<unknown> {
+    const recovery = this.#recovery;
+    if (recovery === undefined) {
+      await this.release();
+      return undefined;
+    }
+    try {
+      if (this.#qmp.isOpen && (await this.#overOwnConnection(recovery))) return undefined;
+      await this.#overAnother(recovery);
+      return undefined;
+    } catch (error) {
+      return isQemuGone(this.#qmp, error) ? undefined : error;
+    }
+  }
+
+  /** @returns false when the connection was lost meanwhile */
+  async #overOwnConnection(recovery: Recovery): Promise<boolean> {
+    const qmp = this.#qmp;
+    let isLate = false;
+    const recovering = recoverAtLast(qmp, recovery);
+    try {
+      await waitWithin(recovering, { timeoutMs: PATIENCE_MS }, () => {
+        isLate = true;
+        return new Error('it does not answer; as soon as it does, it is brought back');
+      });
+    } catch (error) {
+      if (isLate) {
+        void this.#inBackground(recovering);
+        throw error;
+      }
+      if (!qmp.isOpen) return false;
+      await this.release();
+      throw error;
+    }
+    await this.release();
+    return true;
+  }
+
+  async #inBackground(recovering: Promise<void>): Promise<void> {
+    inBackground.add(this.#qmp);
+    try {
+      await recovering;
+      await this.release();
+    } catch {
+      // Whoever has closed the connection leaves it to the guard.
+      await this.#guard?.recover(0);
+    } finally {
+      inBackground.delete(this.#qmp);
+    }
+  }
+
+  /** @throws what kept QEMU from being brought back */
+  async #overAnother(recovery: Recovery): Promise<void> {
+    // The guard has the connection, too: it may be lost only for this side. While the guard lives, QEMU takes no other.
+    const recovered = await this.#guard?.recover(PATIENCE_MS);
+    if (recovered === true) return;
+    if (recovered === 'late')
+      throw new Error('it does not answer; as soon as it does, the guard brings it back');
+    const { server, pid } = this.#qmp;
+    // Without an address all that is left is to say what has become of the connection.
+    if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
+    await using again = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS, pid });
+    await recover(again, recovery);
+  }
+}
+
+async function startGuard(qmp: QmpClient, wait: WaitOptions): Promise<Guard | string> {
+  if (!Guard.isPossible(qmp)) return 'the connection to QEMU is no socket of this process';
+  try {
+    return await Guard.start(qmp, wait);
+  } catch (error) {
+    wait.signal?.throwIfAborted();
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Whether there is nothing left to be brought back. */
+function isQemuGone({ pid }: QmpClient, problem: unknown): boolean {
+  if (pid !== undefined) return !isAlive(pid);
+  const cause = problem instanceof MappedRamError ? problem.cause : undefined;
+  return isNobodyThere(cause);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function isNobodyThere(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
+}

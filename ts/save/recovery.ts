@@ -1,0 +1,143 @@
+import { MappedRamError } from '../errors.ts';
+import { putBackSettings, type Settings } from '../qemu/apply-plan.ts';
+import { removeFdSet } from '../qemu/fd-set.ts';
+import { queryMigration } from '../qemu/migration-info.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import {
+  parseQmpJson,
+  stringifyQmpJson,
+  isQmpObject,
+  type QmpArgument,
+  type QmpValue,
+} from '../qemu/qmp-json.ts';
+import { untilFinalized } from '../qemu/until-finalized.ts';
+import { type Claim, hasClaim, removeClaim } from './claim.ts';
+
+/** What it takes to bring a QEMU where it is to be after a save, whoever does it. */
+export interface Recovery {
+  /** What the save's fdset and its claim are found by. */
+  readonly tag: string;
+  /** Whether the guest is claimed. Nothing is changed in a QEMU whose guest somebody else has claimed. */
+  readonly claim: Claim;
+  /** Undefined before the save has changed anything but that. */
+  readonly goal: Goal | undefined;
+}
+
+/** Where a QEMU is to be after a save. */
+export interface Goal {
+  /** Whether the guest is to run. */
+  readonly runs: boolean;
+  /** What the save changes, as it was. */
+  readonly before: Settings;
+}
+
+const WAIT = { timeoutMs: 10_000 };
+/** A migration that was ended, whichever way, or never begun. */
+const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
+/** A guest in one of these was stopped for the save. In any other it has stopped by itself, and stays so. */
+const STOPPED = new Set(['paused', 'postmigrate']);
+
+/**
+ * Brings a QEMU where it is to be: cancels a migration that is under way, lets the guest run, puts settings back, takes
+ * the fdset and the claim away. Each of these is tried whatever comes of the others. What is right already is left alone.
+ *
+ * @throws {MappedRamError} what went wrong first: as {@link QmpClient.execute}
+ */
+export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): Promise<void> {
+  if (claim === 'claimed' && !(await hasClaim(qmp, tag, WAIT))) return;
+  const changed =
+    goal === undefined
+      ? []
+      : [
+          () => endMigration(qmp),
+          // The guest has waited long enough.
+          async () => (goal.runs ? letRun(qmp) : undefined),
+          () => putBackSettings(qmp, goal.before),
+          () => removeFdSet(qmp, tag),
+        ];
+  const steps = [...changed, async () => (claim === 'claimed' ? removeClaim(qmp, tag, WAIT) : undefined)];
+  const errors: unknown[] = [];
+  for (const step of steps) {
+    await step().catch((error: unknown) => errors.push(error));
+    // A QEMU that does not answer one question does not answer the next.
+    if (errors.some(isLate)) break;
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
+/**
+ * The same for a QEMU that may not answer for a long time: it is asked again until it does.
+ * @throws {MappedRamError} as {@link recover}, but for that
+ */
+export async function recoverAtLast(qmp: QmpClient, recovery: Recovery): Promise<void> {
+  for (;;) {
+    try {
+      return await recover(qmp, recovery);
+    } catch (error) {
+      if (!isLate(error) || !qmp.isOpen) throw error;
+    }
+  }
+}
+
+/** Lets a guest run that was stopped for a save. */
+export async function letRun(qmp: QmpClient): Promise<void> {
+  await untilFinalized(qmp, WAIT);
+  const { status } = await qmp.execute('query-status', undefined, WAIT);
+  if (STOPPED.has(status)) await qmp.execute('cont', undefined, WAIT);
+}
+
+/** Whether a migration is: query-migrate's status. */
+export function isUnderWay(status: string): boolean {
+  return !ENDED.has(status);
+}
+
+async function endMigration(qmp: QmpClient): Promise<void> {
+  const { status } = await queryMigration(qmp, WAIT);
+  if (!isUnderWay(status)) return;
+  await qmp.execute('migrate_cancel', undefined, WAIT);
+  await untilFinalized(qmp, WAIT);
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_IO';
+}
+
+/** As a line of text, for another process. */
+export function formatRecovery({ tag, claim, goal }: Recovery): string {
+  if (goal === undefined) return stringifyQmpJson({ tag, claim });
+  const { runs, before } = goal;
+  return stringifyQmpJson({
+    tag,
+    claim,
+    goal: {
+      runs,
+      capabilities: Object.fromEntries(before.capabilities),
+      parameters: Object.fromEntries(before.parameters),
+    },
+  });
+}
+
+/** @throws {Error} for what `formatRecovery` has not made */
+export function parseRecovery(line: string): Recovery {
+  const value = parseQmpJson(line);
+  if (!isQmpObject(value) || typeof value['tag'] !== 'string') throw new Error('not a recovery');
+  const { tag, claim, goal } = value;
+  return {
+    tag,
+    claim: claim === 'claimed' ? claim : 'no-objects',
+    goal: goal === undefined ? undefined : parseGoal(goal),
+  };
+}
+
+function parseGoal(value: QmpValue): Goal {
+  if (!isQmpObject(value)) throw new Error('not a goal');
+  const { runs, capabilities, parameters } = value;
+  if (!isQmpObject(capabilities) || !isQmpObject(parameters)) throw new Error('not a goal');
+  return {
+    runs: runs === true,
+    before: {
+      capabilities: new Map(Object.entries(capabilities).map(([name, state]) => [name, state === true])),
+      parameters: new Map<string, QmpArgument>(Object.entries(parameters)),
+    },
+  };
+}

@@ -1,0 +1,193 @@
+import { MappedRamError } from '../errors.ts';
+import { applyPlan, querySettingsBefore, type Settings } from '../qemu/apply-plan.ts';
+import { newFdSetTag } from '../qemu/fd-set.ts';
+import { queryMigration } from '../qemu/migration-info.ts';
+import { negotiate } from '../qemu/negotiate.ts';
+import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { claimGuest } from './claim.ts';
+import { finish } from './finish.ts';
+import { isBeingBroughtBack, Protection } from './protection.ts';
+import { isUnderWay } from './recovery.ts';
+import type { AfterSave, SaveOptions, SaveResult } from './save-options.ts';
+import { ProgressTeller } from './save-progress.ts';
+import type { SaveRun, Written } from './save-run.ts';
+import { StoppedGuest } from './stopped-guest.ts';
+import { writeByEngine } from './write-by-engine.ts';
+import { writeByQemu, writeElsewhere } from './write-by-qemu.ts';
+
+/** Connections over which a save is under way. */
+const busy = new WeakSet<QmpClient>();
+
+/**
+ * Saves a guest: works out how (see `negotiate`), stops it, lets QEMU or the engine write, sees to it that what was written
+ * is complete, and publishes the file: fsynced, then renamed. As soon as its memory has been read the guest goes on, if
+ * it is to.
+ *
+ * On an error or an abort nothing is left: no file, no descriptor, no setting in QEMU, and the guest goes on as before;
+ * with `guard` also when this process is killed. A lost connection is opened again for that, where its address is known.
+ *
+ * @param target a path, a `file:` migration URI or URL; with `mappedRam: 'off'` any migration URI or address
+ * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
+ *   ERR_MAPPED_RAM_QEMU when QEMU fails, dies or is busy; ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file
+ *   is not complete; ERR_MAPPED_RAM_IO; what the engine throws, as `pack`
+ */
+export async function save(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SaveResult> {
+  const startedAt = performance.now();
+  const { signal } = options;
+  signal?.throwIfAborted();
+  if (busy.has(qmp)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'a save is under way already on this connection');
+  }
+  if (isBeingBroughtBack(qmp)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has not answered since the last save was given up');
+  }
+  busy.add(qmp);
+  try {
+    const plan = await planSave(qmp, target, options);
+    const saved = await carryOut(qmp, plan, options);
+    return { ...saved, elapsedMs: performance.now() - startedAt };
+  } finally {
+    busy.delete(qmp);
+  }
+}
+
+/**
+ * What `save` would do with the same arguments, and why. Changes nothing.
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
+ */
+export async function planSave(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SavePlan> {
+  const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
+  const { path, offset } = plan.target;
+  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  const { engine, queueDepth, requestSize } = options;
+  const idle = Object.entries({ engine: engine === 'auto' ? undefined : engine, queueDepth, requestSize });
+  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
+  if (plan.writer.value === 'engine' || name === undefined) return plan;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    { path },
+  );
+}
+
+function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
+  const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
+  const { writer, zeroPageDetection, maxBandwidth } = options;
+  return {
+    direction: 'save',
+    target,
+    mappedRam,
+    multifd,
+    channels,
+    directIo,
+    xIgnoreShared,
+    fdset,
+    writer,
+    zeroPageDetection,
+    maxBandwidth,
+  };
+}
+
+async function carryOut(
+  qmp: QmpClient,
+  plan: SavePlan,
+  options: SaveOptions,
+): Promise<Omit<SaveResult, 'elapsedMs'>> {
+  const { signal } = options;
+  const { path, offset } = plan.target;
+  const progress = new ProgressTeller(options.onProgress);
+  // All that can fail without QEMU does so while the guest runs.
+  await using output =
+    path === undefined
+      ? undefined
+      : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
+  const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
+  let prepared: Prepared;
+  let written: Written;
+  let pauseMs: number | undefined;
+  try {
+    prepared = await prepare(qmp, plan, options, protection);
+    const { ran, tag } = prepared;
+    await applyPlan(qmp, plan, { signal });
+    await using guest = await StoppedGuest.stop(qmp, ran, { signal });
+    const run: SaveRun = { qmp, plan, options, tag, guest, progress };
+    const goOn = async (): Promise<void> => {
+      // One that did not run before does so only when everything else has worked.
+      if (prepared.then === 'cont' && ran) await guest.letRun();
+    };
+    if (output === undefined) written = await writeElsewhere(run, goOn);
+    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output }, goOn);
+    else written = await writeByQemu({ ...run, output }, goOn);
+    await output?.commit();
+    pauseMs = guest.pauseMs;
+  } catch (error) {
+    throw await protection.recover(error);
+  }
+  const { then, before } = prepared;
+  const unprotected = protection.warnings;
+  const finished = await finish(qmp, then, before, protection);
+  const warnings = [
+    ...written.warnings,
+    ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
+    ...unprotected,
+    ...finished.warnings,
+  ];
+  return {
+    path,
+    offset,
+    size: written.size,
+    verified: output !== undefined,
+    writer: plan.writer.value,
+    writerWhy: plan.writer.why,
+    format: plan.format,
+    plan,
+    blocks: written.blocks,
+    transfer: written.transfer,
+    migration: written.migration,
+    runState: finished.runState,
+    warnings,
+    pauseMs,
+  };
+}
+
+interface Prepared {
+  /** For every descriptor that QEMU is given, and for the claim. */
+  readonly tag: string;
+  /** Whether the guest runs now. */
+  readonly ran: boolean;
+  readonly then: AfterSave;
+  /** What the plan changes, as it is now. */
+  readonly before: Settings;
+}
+
+/** Claims the guest, and sees to it that QEMU is brought back to where it is now. Changes nothing else. */
+async function prepare(
+  qmp: QmpClient,
+  plan: SavePlan,
+  { then, signal }: SaveOptions,
+  protection: Protection,
+): Promise<Prepared> {
+  const tag = newFdSetTag();
+  await protection.aim({ tag, claim: 'claimed', goal: undefined });
+  const claim = await claimGuest(qmp, tag, { signal });
+  await protection.aim({ tag, claim, goal: undefined });
+  // The plan was made a while ago, when nobody was kept out.
+  const { status: migration } = await queryMigration(qmp, { signal });
+  if (isUnderWay(migration)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `a migration is under way already (${migration})`);
+  }
+  const { running: ran } = await qmp.execute('query-status', undefined, { signal });
+  const before = await querySettingsBefore(qmp, plan, { signal });
+  await protection.aim({ tag, claim, goal: { runs: ran, before } });
+  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), before };
+}
