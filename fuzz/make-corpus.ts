@@ -4,7 +4,7 @@ import { streamModel } from '../__test__/stream/arbitraries.ts';
 import { buildStream } from '../__test__/stream/stream-builder.ts';
 import { loadCorpus, storeCorpus } from './corpus.ts';
 import { Fuzzer } from './fuzzer.ts';
-import { qemuSeeds } from './seeds.ts';
+import { cpuSeed, qemuSeeds } from './seeds.ts';
 import { denseInput, withHoles, type SparseInput } from './sparse-input.ts';
 import { takeApart } from './take-apart.ts';
 import { loadTarget } from './target.ts';
@@ -20,6 +20,7 @@ const parts = await Promise.all(files.map(async (file) => takeApart(file)));
 
 await distil('stream-index', files);
 await distil('carry', files);
+await distil('devices', [...files, await cpuSeed()]);
 await distil(
   'configuration',
   parts.map(({ configuration }) => configuration),

@@ -13,6 +13,9 @@ import {
 } from '../ts/stream/index.ts';
 import type { Extent, SparseInput } from './sparse-input.ts';
 
+/** Whether a device stays, by its name. */
+export type KeepDevice = (name: string) => boolean;
+
 /** Body and description of a device, in bytes, that a reduced stream may have. */
 const MAX_DEVICE = 1200;
 const MAX_DEVICES = 5;
@@ -21,13 +24,14 @@ const MAX_PAGES_OF_A_KIND = 2;
 /**
  * The stream without most of what its readers do not look at or have seen already: the data of pages, all but a few
  * page records, all but a few devices. What stays is QEMU's own.
+ * @param keep the devices that stay, whatever their size. Default some small ones
  */
-export async function reduceStream(reader: RandomAccessReader): Promise<SparseInput> {
+export async function reduceStream(reader: RandomAccessReader, keep?: KeepDevice): Promise<SparseInput> {
   const index = await readStreamIndex(reader);
   const { ram, vmdescription, configuration } = index;
   if (!index.complete || ram === undefined || vmdescription?.json === undefined)
     throw new Error('not a whole stream', { cause: index.problem });
-  const { sections, devices } = fewDevices(index, vmdescription.json.devices);
+  const { sections, devices } = fewDevices(index, vmdescription.json.devices, keep);
   const json = new TextEncoder().encode(JSON.stringify({ ...vmdescription.json, devices }));
   const state = { ...index, sections };
   const extents: Extent[] = [];
@@ -67,6 +71,7 @@ async function bitmapOf(reader: RandomAccessReader, ram: MappedRamIndex, place: 
 function fewDevices(
   index: StreamIndex,
   devices: readonly VmdescriptionDevice[],
+  keep: KeepDevice | undefined,
 ): { readonly sections: readonly IndexedSection[]; readonly devices: readonly VmdescriptionDevice[] } {
   const sections: IndexedSection[] = [];
   const described: VmdescriptionDevice[] = [];
@@ -79,9 +84,9 @@ function fewDevices(
     const device = remaining.shift();
     if (device === undefined) throw new Error('fewer devices than sections');
     const size = section.length + JSON.stringify(device).length;
+    const stays = keep?.(device.name) ?? (size <= MAX_DEVICE && described.length < MAX_DEVICES);
     // The last device tells whether the guest runs.
-    if (remaining.length > 0 && (size > MAX_DEVICE || described.length >= MAX_DEVICES) && !section.early)
-      continue;
+    if (remaining.length > 0 && !stays && !section.early) continue;
     sections.push(section);
     described.push(device);
   }

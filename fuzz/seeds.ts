@@ -6,7 +6,7 @@ import { saveTo } from '../ts/qemu/migration.ts';
 import { QemuProcess } from '../ts/qemu/qemu-process.ts';
 import { OpenFile } from '../__test__/stream/open-reader.ts';
 import type { SparseInput } from './sparse-input.ts';
-import { reduceStream } from './reduce-stream.ts';
+import { reduceStream, type KeepDevice } from './reduce-stream.ts';
 
 interface Machine {
   readonly binary?: string;
@@ -42,7 +42,12 @@ export async function qemuSeeds(): Promise<readonly SparseInput[]> {
   return seeds;
 }
 
-async function save(machine: Machine, form: 'mapped-ram' | 'plain'): Promise<SparseInput> {
+/** One with the registers of a CPU, whose description is the longest of all. */
+export async function cpuSeed(): Promise<SparseInput> {
+  return save({ args: '-machine microvm' }, 'mapped-ram', (name) => name === 'cpu' || name === 'cpu_common');
+}
+
+async function save(machine: Machine, form: 'mapped-ram' | 'plain', keep?: KeepDevice): Promise<SparseInput> {
   const { binary = X86, args, capabilities = [] } = machine;
   const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-seeds-'));
   try {
@@ -64,7 +69,7 @@ async function save(machine: Machine, form: 'mapped-ram' | 'plain'): Promise<Spa
     });
     await qemu.quit();
     await using file = await OpenFile.open(path);
-    return await reduceStream(file);
+    return await reduceStream(file, keep);
   } finally {
     await rm(directory, { recursive: true });
   }
