@@ -106,8 +106,7 @@ export class Fuzzer {
     for (const input of batch) {
       const { fault, reached, cost } = await this.#execute(input);
       if (fault !== undefined) return { input, fault };
-      if (!this.#reached.has(reached)) this.#kept.push({ input, cost });
-      this.#reached.add(reached);
+      if (this.#isNewlyReached(reached)) this.#kept.push({ input, cost });
     }
     if (!this.#coverage.isNew(takeCoverage(), { add: false })) return undefined;
     const middle = Math.ceil(batch.length / 2);
@@ -121,9 +120,15 @@ export class Fuzzer {
     if (fault !== undefined) return { input, fault };
     const ranNew = this.#coverage.isNew(takeCoverage(), { add: true });
     const isKept = this.#kept.some((kept) => kept.input === input);
-    if ((ranNew || !this.#reached.has(reached)) && !isKept) this.#kept.push({ input, cost });
-    this.#reached.add(reached);
+    if ((this.#isNewlyReached(reached) || ranNew) && !isKept) this.#kept.push({ input, cost });
     return undefined;
+  }
+
+  /** Every word in its place counts for itself: their combinations are too many. */
+  #isNewlyReached(reached: string): boolean {
+    const known = this.#reached.size;
+    for (const [place, word] of reached.split(' ').entries()) this.#reached.add(`${place} ${word}`);
+    return this.#reached.size > known;
   }
 
   async #execute(input: SparseInput): ReturnType<typeof execute> {

@@ -11,7 +11,7 @@ export interface FuzzTarget {
   /**
    * Reads one input. May end well or throw a MappedRamError with one of `codes`; everything else is a finding, so what
    * must hold of a result is asserted here.
-   * @returns what was reached, in few words and rough numbers: an input that reaches something new is kept
+   * @returns what was reached, in few words and rough numbers: an input with a new word in some place is kept
    */
   readonly run: (reader: WatchedReader) => Promise<string>;
   /** Error codes that bad input may give. Default `INPUT_CODES`. */
