@@ -13,6 +13,7 @@ import { StrictReader } from '../strict-reader.ts';
 import { structModel } from './arbitraries.ts';
 import { describeStruct, encodeStruct, expectedStruct, withoutPlaces } from './device-model.ts';
 import { deviceStream, type DeviceSection } from './device-stream.ts';
+import { SparseReader } from './sparse-reader.ts';
 
 const u32 = { name: 'word', type: 'uint32', size: 4 };
 
@@ -217,7 +218,7 @@ test('device state of gigabytes is not loaded', async (t) => {
   const description = { vmsd_name: 'x', version: 1, fields: [{ name: 'x', type: 'buffer', size }] };
   const { bytes, bodies } = deviceStream([{ ...section('huge'), description }]);
   const [body = 0] = bodies;
-  const reader = new Sparse(bytes, body, size);
+  const reader = new SparseReader(bytes, body, size);
   const { devices, problems } = await devicesOf(reader);
   t.like(devices[0], { name: 'huge', size, fields: [] });
   t.like(problems[0], { code: 'ERR_MAPPED_RAM_UNSUPPORTED', offset: body, found: size });
@@ -243,30 +244,3 @@ test('a file full of footers does not hang the search', async (t) => {
   );
   t.is(undescribed.length, 1);
 });
-
-/** A stream whose one body of four bytes is as long as it pretends to be. */
-class Sparse implements RandomAccessReader {
-  readonly name = 'sparse';
-  readonly size: number;
-  largest = 0;
-  readonly #bytes: Uint8Array;
-  readonly #hole: number;
-  readonly #more: number;
-
-  constructor(bytes: Uint8Array, hole: number, length: number) {
-    this.#bytes = bytes;
-    this.#hole = hole;
-    this.#more = length - 4;
-    this.size = bytes.length + this.#more;
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    this.largest = Math.max(this.largest, length);
-    const behind = this.#hole + 4 + this.#more;
-    return Uint8Array.from({ length }, (_, index) => {
-      const at = offset + index;
-      if (at < this.#hole) return this.#bytes[at] ?? 0;
-      return at < behind ? 0 : (this.#bytes[at - this.#more] ?? 0);
-    });
-  }
-}
