@@ -85,7 +85,7 @@ export function ramLayout(facts: MachineFacts, options: PhysicalOptions): RamLay
     assumptions.push('RAM goes on at 4 GiB: with a CPU of AMD, QEMU lets so much RAM go on at 1 TiB');
   }
   const gaps = [
-    { address: 0, length: Math.min(low, total) },
+    { address: 0, length: Math.min(low, HIGH_MEMORY) },
     { address: high, length: Infinity },
   ];
   return { ranges: place(chosen.blocks, gaps), assumptions };
@@ -109,7 +109,8 @@ function knownLow(
 ): number | undefined {
   if (nodes.length > 0) return nodes.some(({ address }) => address >= HIGH_MEMORY) ? lowEnd(nodes) : total;
   if (cmos?.isTotal(total) !== true) return undefined;
-  return cmos.high === 0 ? total : cmos.low;
+  // With terabytes above 4 GiB the count begins at 0 again.
+  return cmos.high === 0 && total <= HIGH_MEMORY ? total : cmos.low;
 }
 
 function assumedLow(
