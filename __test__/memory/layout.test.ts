@@ -16,7 +16,16 @@ const OUTSIDE = { code: 'ERR_MAPPED_RAM_OUT_OF_RANGE' };
 
 function facts(given: Partial<MachineFacts>): MachineFacts {
   const blocks = [{ id: 'pc.ram', length: 5 * GIB }];
-  return { path: 'guest.mr', family: 'q35', blocks, cmos: undefined, pci: new Map(), nodes: [], ...given };
+  return {
+    path: 'guest.mr',
+    family: 'q35',
+    blocks,
+    cmos: undefined,
+    pci: new Map(),
+    vga: new Map(),
+    nodes: [],
+    ...given,
+  };
 }
 
 /** As QEMU tells the firmware of RAM below and above 4 GiB. */
