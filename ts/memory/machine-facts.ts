@@ -25,6 +25,8 @@ const CLOCK = 'mc146818rtc';
 const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
 const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
 const TABLES = '/rom@etc/acpi/tables';
+const CONFIG_BYTES = 256;
+const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
 /** QEMU's largest have 2 MiB. */
 const MAX_TABLES = 4 * 1024 * 1024;
 
@@ -75,11 +77,19 @@ function vgaDevice(device: DeviceState): readonly (readonly [string, VgaRegister
 function configSpace(struct: DeviceStruct): Uint8Array | undefined {
   for (const { type, value } of struct.fields) {
     const [only] = Array.isArray(value) && value.length === 1 ? value : [value];
-    if (type === 'pci config' && only instanceof Uint8Array && only.length >= 256) return only;
+    if (type === 'pci config' && only instanceof Uint8Array && only.length >= CONFIG_BYTES) return only;
+    if (type === 'virtio' && only instanceof Uint8Array) return virtioConfigSpace(only);
     const found = isStruct(only) ? configSpace(only) : undefined;
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Of a virtio device, whose state QEMU does not describe: on PCI it begins with that of the PCI device. */
+function virtioConfigSpace(state: Uint8Array): Uint8Array | undefined {
+  const version = state.subarray(0, 4);
+  const isPci = Buffer.compare(version, PCI_DEVICE_VERSION) === 0 && state.length >= 4 + CONFIG_BYTES;
+  return isPci ? state.subarray(4, 4 + CONFIG_BYTES) : undefined;
 }
 
 function isStruct(value: DeviceValue | undefined): value is DeviceStruct {

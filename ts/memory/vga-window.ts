@@ -3,7 +3,10 @@ import type { MachineFacts } from './machine-facts.ts';
 
 const KIB = 1024;
 const WINDOW = { address: 0xa0000, length: 128 * KIB };
-const VGA_MEMORY = /^(?:(0000:00:[0-9a-f]{2}\.[0-7])\/vga|.*\/vga|vga|.*\/qxl)\.(?:vram|vgavram)$/;
+const VGA_MEMORY = /^(?:(.+)\/)?(?:vga\.vram|qxl\.vgavram)$/;
+/** In a PCI device's configuration space: what it is. */
+const CLASS = 0x0a;
+const CLASS_VGA = 0x0300;
 
 /** The registers of a VGA that say what is at 0xa0000. */
 export interface VgaRegisters {
@@ -31,11 +34,11 @@ const MAPS = [
  * With a VGA there is no RAM from 0xa0000 to 0xbffff, but a device. In the graphics modes that address its memory byte
  * by byte ("chain 4"), that memory is there.
  */
-export function placeVgaWindow(space: AddressSpace, { blocks, vga }: MachineFacts): void {
+export function placeVgaWindow(space: AddressSpace, { blocks, pci, vga }: MachineFacts): void {
   const memory = blocks.find(({ id }) => VGA_MEMORY.test(id));
-  if (memory === undefined) return;
+  const [, device = ''] = VGA_MEMORY.exec(memory?.id ?? '') ?? [];
+  if (memory === undefined || !isVga(pci.get(device))) return;
   space.clear(WINDOW.address, WINDOW.length);
-  const [, device = ''] = VGA_MEMORY.exec(memory.id) ?? [];
   const registers = vga.get(device);
   if (registers === undefined) return;
   const { sequencer, graphics, bankOffset } = registers;
@@ -47,4 +50,10 @@ export function placeVgaWindow(space: AddressSpace, { blocks, vga }: MachineFact
   const offset = banked ? bankOffset : 0;
   if (offset < 0 || offset + length > memory.length) return;
   space.place({ address, length, block: memory.id, offset, kind: 'vram' });
+}
+
+/** A second card has the same memory, but it is no VGA. */
+function isVga(config: Uint8Array | undefined): boolean {
+  if (config === undefined) return true;
+  return new DataView(config.buffer, config.byteOffset).getUint16(CLASS, true) === CLASS_VGA;
 }
