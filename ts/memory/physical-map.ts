@@ -87,7 +87,7 @@ function nothingThere(path: string, address: number, ranges: readonly PhysicalRa
   const message = `the snapshot has no memory at guest-physical address ${hex(address)}`;
   return new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', message, {
     path,
-    expected: ranges.map((range) => `${hex(range.address)}..${hex(range.address + range.length)}`).join(', '),
+    expected: 'addresses that are all in ranges of the physical map',
     found: next === undefined ? 'nothing from there on' : `nothing before ${hex(next.address)}`,
   });
 }
