@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { QEMU_AARCH64_BINARY, QEMU_BINARY } from './qemu-binary.ts';
+import { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY } from './qemu-binary.ts';
 
 /** mapped-ram exists since QEMU 9.0. */
 const OLDEST_MAJOR = 9;
 
-export { QEMU_AARCH64_BINARY, QEMU_BINARY };
+export { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY };
 
 export type QemuVersion = readonly [major: number, minor: number, micro: number];
 
@@ -38,6 +38,11 @@ export function qemuTest(title: string, implementation: Implementation): void {
 /** As `qemuTest`, for a test that runs an aarch64 guest. */
 export function aarch64Test(title: string, implementation: Implementation): void {
   testUnless(probe(QEMU_AARCH64_BINARY).missing, title, implementation);
+}
+
+/** As `qemuTest`, for a test that runs a guest of qemu-system-i386, which comes with qemu-system-x86_64. */
+export function i386Test(title: string, implementation: Implementation): void {
+  testUnless(probe(QEMU_I386_BINARY).missing, title, implementation);
 }
 
 /** As `qemuTest`, for a test whose guest has a TPM. */

@@ -9,7 +9,14 @@ import type { QmpClient } from '../../ts/qemu/qmp-client.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { LONG_MODE_MSRS, LONG_MODE_REGISTERS, longModeDisk } from '../helpers/long-mode-guest.ts';
 import { startGuest } from '../helpers/qemu.ts';
-import { aarch64Test, QEMU_AARCH64_BINARY, QEMU_BINARY, qemuTest } from '../helpers/qemu-required.ts';
+import {
+  aarch64Test,
+  i386Test,
+  QEMU_AARCH64_BINARY,
+  QEMU_BINARY,
+  QEMU_I386_BINARY,
+  qemuTest,
+} from '../helpers/qemu-required.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 import { asInfoRegisters, parseInfoRegisters, type Registers } from './info-registers.ts';
 
@@ -107,6 +114,14 @@ qemuTest('the registers of a guest in long mode are all where they belong', asyn
   // Long mode is active, and the code segment is 64-bit.
   t.is((cpu?.hflags ?? 0) & 0xc003, 0xc000);
   t.true(second?.halted);
+});
+
+i386Test('a CPU without a 64-bit mode has the registers that it has', async (t) => {
+  await using dir = await temporaryDirectory();
+  const args = [...BARE, '-S', '-machine', 'pc', '-smp', '2'];
+  await using qemu = await QemuProcess.start({ binary: QEMU_I386_BINARY, args });
+  const [cpu] = await assertCpus(t, qemu.qmp, dir.file('saved'), true);
+  t.like(cpu, { rip: 0xfff0n, r8: 0n, r15: 0n, efer: 0n, kernelGsBase: 0n, pat: 0x0007_0406_0007_0406n });
 });
 
 aarch64Test('the registers of CPUs that are not x86 are refused', async (t) => {

@@ -45,8 +45,10 @@ export function asInfoRegisters(cpu: X86Cpu, shown: Registers): Registers {
     assert(width !== undefined, `info registers shows no ${name}`);
     ours.set(name.toUpperCase(), hex(cpu[name], width));
   }
+  const width = shown.get('DR0')?.length ?? 0;
+  // dr4 and dr5 are other names of dr6 and dr7.
   for (const [index, value] of cpu.dr.entries())
-    if (index < 4 || index > 5) ours.set(`DR${index}`, hex(value, 16));
+    if (index < 4 || index > 5) ours.set(`DR${index}`, hex(value, width));
   ours.set('HLT', cpu.halted ? '1' : '0');
   ours.set('CPL', String(cpu.hflags & 3));
   return ours;
