@@ -26,4 +26,4 @@ mod channel;
 
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
-pub use transfer::{CancelToken, Progress, Report, Transfer};
+pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};
