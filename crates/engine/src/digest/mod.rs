@@ -10,3 +10,8 @@ pub use ranges::digest_ranges;
 pub const DIGEST_BYTES: usize = blake3::OUT_LEN;
 
 pub type Digest = [u8; DIGEST_BYTES];
+
+/// The digest of bytes at hand.
+pub fn digest_bytes(bytes: &[u8]) -> Digest {
+    *blake3::hash(bytes).as_bytes()
+}
