@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Digest;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, position};
+use crate::file::{FileSource, position, reopen};
 use crate::transfer::CancelToken;
 
 const PIECE: usize = 1 << 20;
@@ -18,8 +18,11 @@ pub fn digest_ranges(
     ranges: &[Range<u64>],
     cancel: &CancelToken,
 ) -> Result<Digest> {
+    // The caller's descriptor may be open for writing only.
     let file = source
-        .open(false)
+        .path()
+        .and_then(|path| reopen::open(&path, false).ok())
+        .map_or_else(|| source.open(false), Ok)
         .map_err(|error| EngineError::io("opening the file", error).on(name))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; PIECE];
