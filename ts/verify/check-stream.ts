@@ -1,5 +1,5 @@
 import { MappedRamError, type ErrorCode } from '../errors.ts';
-import { walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
+import { SWITCHOVER_START, walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
 const CODES: Partial<Record<ErrorCode, FindingCode>> = {
@@ -29,6 +29,11 @@ export async function checkStream(
   if (complete && ram === undefined) error('ram-missing', 'the stream has no RAM section', index.base);
   if (complete && ram !== undefined && !ram.ended) {
     error('ram-unended', 'the RAM section has no END, before which the bitmaps are written', ram.offset);
+  }
+  for (const { code, name, offset } of index.commands) {
+    // Those of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2).
+    if (code !== SWITCHOVER_START)
+      error('command-unexpected', `command ${name} in a mapped-ram file`, offset);
   }
   const late = await findSectionAfterItsEnd(reader, index.base);
   if (late !== undefined) error('section-order', 'a section goes on behind its END', late);

@@ -11,6 +11,7 @@ export const FINDING_CODES = [
   'ram-missing',
   'ram-unended',
   'section-order',
+  'command-unexpected',
   'trailing-bytes',
   // Headers of blocks.
   'header-version',

@@ -136,7 +136,9 @@ async function readIndex(
     return await readStreamIndex(reader, { offset: base });
   } catch (error) {
     if (!(error instanceof MappedRamError) || (error.offset ?? base) < base + FILE_HEADER_BYTES) throw error;
-    findings.push(unreadableFinding(error) ?? problemFinding(error));
+    const finding = error.code === 'ERR_MAPPED_RAM_IO' ? unreadableFinding(error) : problemFinding(error);
+    if (finding === undefined) throw error;
+    findings.push(finding);
     return undefined;
   }
 }
