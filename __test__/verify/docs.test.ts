@@ -1,7 +1,11 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+
 import test from 'ava';
 
 import { FINDING_CODES } from '../../ts/index.ts';
-import { filesBelow, readText } from '../helpers/tree.ts';
+import { fixture } from '../cli/cli-fixtures.ts';
+import { filesBelow, readText, ROOT } from '../helpers/tree.ts';
 
 test('docs/verify.md has one row for each code of a finding, with the severity that it has', (t) => {
   const rows = readText('docs/verify.md')
@@ -26,4 +30,17 @@ test('each code is given somewhere', (t) => {
     FINDING_CODES.filter((code) => !source.includes(`'${code}'`)),
     [],
   );
+});
+
+test('the example of docs/verify.md runs against the built package', async (t) => {
+  await using given = await fixture();
+  const [, example = ''] = /^```js\n(.*?)^```$/ms.exec(readText('docs/verify.md')) ?? [];
+  await mkdir(given.dir.file('node_modules'));
+  await symlink(ROOT, given.dir.file('node_modules/mapped-ram'), 'junction');
+  await writeFile(given.dir.file('example.mjs'), example);
+  const run = (): string =>
+    spawnSync(process.execPath, ['example.mjs'], { cwd: given.dir.path, encoding: 'utf8' }).stdout;
+  t.is(run(), 'guest.mr: passed\n');
+  await writeFile(given.snapshot, 'garbage', { flag: 'a' });
+  t.regex(run(), /^guest\.mr: FAILED\nerror: trailing-bytes at \d+: 7 bytes follow the stream\n$/);
 });
