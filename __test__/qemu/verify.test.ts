@@ -1,8 +1,8 @@
-import { truncate, writeFile } from 'node:fs/promises';
+import { readdir, truncate, writeFile } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { pack, unpack, verify } from '../../ts/index.ts';
+import { pack, save, unpack, verify } from '../../ts/index.ts';
 import { saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
 import { startGuest, type GuestSetup } from '../helpers/qemu.ts';
 import { qemuTest } from '../helpers/qemu-required.ts';
@@ -76,6 +76,28 @@ qemuTest('nothing is found in what pack makes of what QEMU saves, firmware in fl
   const target = dir.file('guest.mr');
   await pack(target, { state: dir.file('state'), ram: { m0: dir.file('m0.ram') }, seal: true });
   t.deepEqual((await verify(target)).findings, []);
+});
+
+qemuTest('a save by the engine is sealed on the way; where QEMU writes, that is refused', async (t) => {
+  await using dir = await temporaryDirectory();
+  const path = dir.file('guest.mr');
+  {
+    await using guest = await startGuest({ backend: 'file', share: true });
+    await guest.waitForGenerations(2);
+    const saved = await save(guest.qmp, path, { writer: 'engine', seal: true });
+    t.is(saved.seal, `${path}.seal`);
+    const { findings, seal } = await verify(path);
+    t.deepEqual([findings, seal?.state], [[], 'checked']);
+    await t.throwsAsync(save(guest.qmp, dir.file('other.mr'), { writer: 'qemu', seal: true }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /seal is for the engine/,
+    });
+    await save(guest.qmp, path, { writer: 'qemu', overwrite: true });
+  }
+  // What QEMU wrote in its place has no seal any more.
+  const { findings, seal } = await verify(path);
+  t.deepEqual([findings, seal], [[], undefined]);
+  t.deepEqual(await readdir(dir.path), ['guest.mr']);
 });
 
 qemuTest('a snapshot that was taken apart and packed anew has the pages that were sealed', async (t) => {

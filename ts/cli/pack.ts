@@ -7,6 +7,7 @@ import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-opti
 import { formatDuration, formatOffset, formatSize, printable } from './format.ts';
 import { parseSize } from './parse-size.ts';
 import { ramLocations, ramOption } from './ram-option.ts';
+import { SEAL_OPTIONS, sealOptions } from './seal-options.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer-lines.ts';
 import { UsageError } from './usage-error.ts';
@@ -43,12 +44,7 @@ export const pack: Command = {
       description:
         'Blocks whose zero pages are written too, because a restore does not find their memory empty; ids with commas between them (default: firmware)',
     },
-    seal: { type: 'boolean', description: 'Write a seal, too, which mapped-ram verify checks against' },
-    'seal-file': {
-      type: 'string',
-      valueHint: 'file',
-      description: 'With --seal: where it goes (default: the path of the snapshot and .seal)',
-    },
+    ...SEAL_OPTIONS,
     ...TRANSFER_OPTIONS,
     ...OUTPUT_OPTIONS,
   },
@@ -76,13 +72,6 @@ export const pack: Command = {
     session.print(result, (style) => packLines(result, style));
   },
 };
-
-/** @throws {UsageError} when there is a place for a seal and no seal */
-function sealOptions(line: CommandLine): Pick<PackOptions, 'seal' | 'sealPath'> {
-  const [seal, sealPath] = [line.flag('seal'), line.value('seal-file')];
-  if (sealPath !== undefined && !seal) throw new UsageError('--seal-file says where --seal puts the seal');
-  return { seal, sealPath };
-}
 
 /** @throws {UsageError} when both the URI and --offset say where to start */
 function targetOf(line: CommandLine): string {

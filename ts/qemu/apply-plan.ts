@@ -8,7 +8,7 @@ import type { WaitOptions } from './wait-within.ts';
 const PUT_BACK_MS = 10_000;
 
 /** Capabilities and parameters of a QEMU, some of them. */
-interface Settings {
+export interface Settings {
   readonly capabilities: ReadonlyMap<string, boolean>;
   readonly parameters: ReadonlyMap<string, QmpArgument>;
 }
@@ -35,9 +35,7 @@ export class AppliedPlan implements AsyncDisposable {
     this.#before = undefined;
     if (before === undefined) return;
     try {
-      await untilFinalized(this.#qmp, { timeoutMs: PUT_BACK_MS });
-      const wait = { timeoutMs: PUT_BACK_MS };
-      await change(this.#qmp, await querySettings(this.#qmp, wait), before, wait);
+      await putBackSettings(this.#qmp, before);
     } catch (error) {
       if (isQmpRefusal(error)) throw error;
     }
@@ -61,24 +59,50 @@ export async function applyPlan(
 ): Promise<AppliedPlan> {
   const wait = { timeoutMs, signal };
   const now = await querySettings(qmp, wait);
-  const wanted: Settings = {
-    capabilities: new Map(Object.entries(plan.capabilities)),
-    parameters: new Map(Object.entries(plan.parameters)),
-  };
-  // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
-  const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
-  const applied = new AppliedPlan(qmp, {
-    capabilities: replaced(now.capabilities, touched),
-    parameters: replaced(now.parameters, wanted.parameters),
-  });
+  const applied = new AppliedPlan(qmp, settingsBefore(now, plan));
   try {
-    await change(qmp, now, wanted, wait);
+    await change(qmp, now, settingsOf(plan), wait);
     return applied;
   } catch (error) {
     // What it says about this matters less.
     await applied.putBack().catch(() => undefined);
     throw error;
   }
+}
+
+/**
+ * What a plan will change, as it is now.
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function querySettingsBefore(qmp: QmpClient, plan: Plan, wait: WaitOptions): Promise<Settings> {
+  return settingsBefore(await querySettings(qmp, wait), plan);
+}
+
+/**
+ * Gives QEMU settings that it had, when it has cleared up behind a migration that may still be ending.
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function putBackSettings(qmp: QmpClient, before: Settings): Promise<void> {
+  const wait = { timeoutMs: PUT_BACK_MS };
+  await untilFinalized(qmp, wait);
+  await change(qmp, await querySettings(qmp, wait), before, wait);
+}
+
+function settingsOf({ capabilities, parameters }: Plan): Settings {
+  return {
+    capabilities: new Map(Object.entries(capabilities)),
+    parameters: new Map(Object.entries(parameters)),
+  };
+}
+
+function settingsBefore(now: Settings, plan: Plan): Settings {
+  const wanted = settingsOf(plan);
+  // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
+  const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
+  return {
+    capabilities: replaced(now.capabilities, touched),
+    parameters: replaced(now.parameters, wanted.parameters),
+  };
 }
 
 /** Those of `now` that `wanted` changes. */

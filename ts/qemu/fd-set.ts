@@ -20,6 +20,8 @@ export interface FdSetOptions extends WaitOptions {
   readonly access: 'read' | 'write';
   /** Add a descriptor with O_DIRECT, which QEMU needs beside the other when its parameter direct-io is on. */
   readonly direct: boolean;
+  /** As {@link FdSet.of}. */
+  readonly tag?: string | undefined;
 }
 
 /**
@@ -46,7 +48,7 @@ export class FdSet implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the file cannot be opened, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE when
    *   it cannot with O_DIRECT, and as {@link FdSet.of}
    */
-  static async open(qmp: QmpClient, { path, access, direct, ...wait }: FdSetOptions): Promise<FdSet> {
+  static async open(qmp: QmpClient, { path, access, direct, tag, ...wait }: FdSetOptions): Promise<FdSet> {
     const handles: FileHandle[] = [];
     try {
       const flags = access === 'read' ? constants.O_RDONLY : constants.O_WRONLY;
@@ -56,6 +58,7 @@ export class FdSet implements AsyncDisposable {
         qmp,
         handles.map(({ fd }) => fd),
         wait,
+        tag,
       );
     } finally {
       await Promise.all(handles.map((handle) => handle.close()));
@@ -66,12 +69,17 @@ export class FdSet implements AsyncDisposable {
    * Makes a set of descriptors that the caller has open; they stay the caller's. When this rejects, QEMU has none of
    * them left.
    *
+   * @param tag what the set is found by again, whoever looks for it (see {@link removeFdSet})
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the connection cannot carry descriptors, and as
    *   {@link QmpClient.execute}
    */
-  static async of(qmp: QmpClient, fds: readonly number[], wait: WaitOptions = {}): Promise<FdSet> {
+  static async of(
+    qmp: QmpClient,
+    fds: readonly number[],
+    wait: WaitOptions = {},
     // By this the set is found again when add-fd is given up before its answer says the number.
-    const tag = `mapped-ram-${randomUUID()}`;
+    tag: string = newFdSetTag(),
+  ): Promise<FdSet> {
     let fdset: number | undefined;
     try {
       for (const fd of fds) {
@@ -80,7 +88,7 @@ export class FdSet implements AsyncDisposable {
         ({ fdsetId: fdset } = await addFd(qmp, fd, { ...wait, fdset, opaque }));
       }
     } catch (error) {
-      await removeTagged(qmp, tag);
+      await removeFdSet(qmp, tag);
       throw error;
     }
     if (fdset !== undefined) return new FdSet(qmp, fdset, tag);
@@ -97,7 +105,7 @@ export class FdSet implements AsyncDisposable {
    * called again.
    */
   async close(): Promise<void> {
-    await removeTagged(this.#qmp, this.#tag);
+    await removeFdSet(this.#qmp, this.#tag);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -105,7 +113,12 @@ export class FdSet implements AsyncDisposable {
   }
 }
 
-async function removeTagged(qmp: QmpClient, tag: string): Promise<void> {
+export function newFdSetTag(): string {
+  return `mapped-ram-${randomUUID()}`;
+}
+
+/** Takes the set with a tag away from QEMU, if it has one. What keeps QEMU from answering is no error here. */
+export async function removeFdSet(qmp: QmpClient, tag: string): Promise<void> {
   const endsAt = Date.now() + CLEANUP_MS;
   try {
     const id = await findSet(qmp, ({ fds }) => fds.some(({ opaque }) => opaque?.endsWith(tag) === true));

@@ -20,6 +20,8 @@ export interface MigrationRamInfo {
   readonly transferredBytes: number;
   readonly normalPages: number;
   readonly zeroPages: number;
+  /** In bytes. */
+  readonly pageSize: number;
 }
 
 /** @throws {MappedRamError} as {@link QmpClient.execute} */
@@ -39,6 +41,7 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
             transferredBytes: count(ram['transferred']),
             normalPages: count(ram['normal']),
             zeroPages: count(ram['duplicate']),
+            pageSize: count(ram['page-size']),
           },
         }
       : {}),

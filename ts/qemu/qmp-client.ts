@@ -24,7 +24,12 @@ export interface QmpClientOptions extends WaitOptions {
   readonly pid?: number | undefined;
   /** The end of what QEMU has written to stderr so far, when that can be seen. */
   readonly stderr?: (() => string) | undefined;
+  /** The address that the stream leads to, when it has one. */
+  readonly server?: string | undefined;
 }
+
+/** What takes a connection over counts from here, so that no late reply to its predecessor passes for one to it. */
+const SUCCESSOR_IDS = 2 ** 40;
 
 export interface ExecuteOptions extends WaitOptions {
   /**
@@ -52,6 +57,8 @@ export class QmpClient implements AsyncDisposable {
   readonly #greeting = deferred<QmpVersion>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   #lastId = 0;
+  /** What the predecessor on this connection had not read yet may begin in the middle of a line. */
+  #skipsRest = false;
   #ended: Promise<MappedRamError> | undefined;
 
   private constructor(stream: Duplex, options: QmpClientOptions) {
@@ -85,7 +92,7 @@ export class QmpClient implements AsyncDisposable {
       if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
       throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path: server, cause });
     }
-    return QmpClient.open(socket, options);
+    return QmpClient.open(socket, { ...options, server });
   }
 
   /**
@@ -106,6 +113,17 @@ export class QmpClient implements AsyncDisposable {
     }
   }
 
+  /**
+   * Goes on with a connection that another process has brought through its greeting, and that it does not use any more.
+   * The stream is destroyed when the client ends. There is no `version`.
+   */
+  static succeed(stream: Duplex, options: QmpClientOptions = {}): QmpClient {
+    const client = new QmpClient(stream, options);
+    client.#lastId = SUCCESSOR_IDS;
+    client.#skipsRest = true;
+    return client;
+  }
+
   /** QEMU's version, from its greeting. */
   get version(): QmpVersion {
     return this.#version;
@@ -119,6 +137,21 @@ export class QmpClient implements AsyncDisposable {
   /** The end of what QEMU has written to stderr so far; empty when that cannot be seen. */
   get stderr(): string {
     return this.#options.stderr?.() ?? '';
+  }
+
+  /** Whether commands can be sent: neither side has ended the connection. */
+  get isOpen(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Where this connects to, when it was named: {@link QmpClient.connect} with a text. */
+  get server(): string | undefined {
+    return this.#options.server;
+  }
+
+  /** The descriptor of the connection, where it has one. @internal */
+  get descriptor(): number | undefined {
+    return this.#ended === undefined ? this.#writer.descriptor : undefined;
   }
 
   /** Whether descriptors can be handed over: the connection is a unix socket, on Linux. QEMU is on this host then. */
@@ -200,7 +233,11 @@ export class QmpClient implements AsyncDisposable {
   #receive(chunk: Uint8Array): void {
     if (this.#ended !== undefined) return;
     try {
-      for (const line of this.#lines.push(chunk)) this.#dispatch(line, parseQmpMessage(line));
+      for (const line of this.#lines.push(chunk)) {
+        const message = this.#skipsRest ? tryParse(line) : parseQmpMessage(line);
+        if (message !== undefined || !this.#skipsRest) this.#dispatch(line, message);
+        this.#skipsRest = false;
+      }
     } catch (error) {
       this.#lose('QEMU does not speak QMP', error);
     }
@@ -243,6 +280,14 @@ export class QmpClient implements AsyncDisposable {
   #endSubscriber(events: QmpEvents, error: MappedRamError): void {
     events.end(error.code === 'ERR_MAPPED_RAM_CLOSED' ? undefined : error);
     this.#subscribers.delete(events);
+  }
+}
+
+function tryParse(line: string): QmpMessage | undefined {
+  try {
+    return parseQmpMessage(line);
+  } catch {
+    return undefined;
   }
 }
 

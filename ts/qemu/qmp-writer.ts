@@ -28,9 +28,14 @@ export class QmpWriter {
     this.#stream = stream;
   }
 
+  /** The descriptor beneath the stream, where there is one and it carries QMP as it is. */
+  get descriptor(): number | undefined {
+    return descriptorOf(this.#stream);
+  }
+
   /** Whether descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
   get passesDescriptors(): boolean {
-    const socket = descriptorOf(this.#stream);
+    const socket = this.descriptor;
     return socket !== undefined && binding.passesDescriptors(socket);
   }
 

@@ -1,5 +1,4 @@
-import { access, constants, open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open } from 'node:fs/promises';
 
 import { ioError, writeAt } from '../snapshot/fd-io.ts';
 import { readPieces } from '../snapshot/read-pieces.ts';
@@ -7,11 +6,9 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { plainPages, stateBatches } from '../snapshot/state-stream.ts';
 import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
 import { AnonymousFile, procPath } from './anonymous-file.ts';
+import { stateDirectory } from './state-directory.ts';
 import { findStalePages, type StalePages, zeroPagesOf } from './stale-pages.ts';
 
-/** Up to this size it goes to memory, beyond that to the system's directory for temporary files. */
-const SMALL = 64 * 2 ** 20;
-const SHARED_MEMORY = '/dev/shm';
 /** A live save leaves less behind. */
 const MANY = 256 * 2 ** 20;
 
@@ -98,7 +95,7 @@ export async function openStateStream(snapshot: Snapshot, options: StateStreamOp
     stale.push(await findStalePages(snapshot, block));
   }
   signal?.throwIfAborted();
-  await using file = await AnonymousFile.create(await directoryFor(others));
+  await using file = await AnonymousFile.create(await stateDirectory(others));
   let size = 0;
   for await (const batch of stateBatches(snapshot, pagesFor(snapshot, others, fresh, stale))) {
     for await (const bytes of readPieces(batch, snapshot.reader)) {
@@ -122,15 +119,6 @@ async function* pagesFor(
 ): AsyncGenerator<PlainPage, void, void> {
   for (const pages of stale) yield* zeroPagesOf(pages);
   for (const block of blocks) yield* plainPages(snapshot, [block], !fresh.includes(block.id));
-}
-
-async function directoryFor(blocks: readonly MappedRamBlock[]): Promise<string> {
-  const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
-  if (bytes > SMALL) return tmpdir();
-  return access(SHARED_MEMORY, constants.W_OK).then(
-    () => SHARED_MEMORY,
-    () => tmpdir(),
-  );
 }
 
 function holesFilled(bytes: number): string {

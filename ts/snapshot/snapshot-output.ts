@@ -1,5 +1,6 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
+import { MappedRamError } from '../errors.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
@@ -69,7 +70,17 @@ export class SnapshotOutput implements AsyncDisposable {
       lockFile(fd, 'exclusive', `descriptor ${fd}`);
       return new SnapshotOutput({ fd, directFd, name: `descriptor ${fd}` }, offset, fd);
     }
-    const { filename: path, offset } = snapshotPath(target);
+    const { filename, offset } = snapshotPath(target);
+    return SnapshotOutput.named(filename, offset, overwrite, signal);
+  }
+
+  /** By name. @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO */
+  static async named(
+    path: string,
+    offset: number,
+    overwrite: boolean,
+    signal?: AbortSignal,
+  ): Promise<SnapshotOutput> {
     const staged = await StagedFile.create(path, {
       keep: offset,
       overwrite: overwrite || (await endsBefore(path, offset)),
@@ -129,6 +140,16 @@ function unlock(fd: number, name: string): void {
   } catch {
     // The caller has closed it, and the lock went with it.
   }
+}
+
+/**
+ * Sees to it that a snapshot may get this name, as `SnapshotOutput.named` does; makes nothing.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS
+ */
+export async function assertFree(path: string, offset: number): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || (await endsBefore(path, offset))) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_EXISTS', 'the file exists already', { path });
 }
 
 /** Nothing is lost of a file that ends where the stream is to start: the container whose first bytes are kept. */

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod queue;
 pub mod socket;
 pub mod transfer;
+pub mod userfaultfd;
 
 mod channel;
 

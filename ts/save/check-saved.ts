@@ -1,0 +1,87 @@
+import { MappedRamError } from '../errors.ts';
+import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { SavePlan } from '../qemu/plan.ts';
+import type { RamBlockRow } from '../qemu/ram-blocks.ts';
+import { countSetPages } from '../snapshot/block-pages.ts';
+import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+
+export interface SavedFile {
+  /** Apparent size in bytes. */
+  readonly size: number;
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  readonly warnings: readonly string[];
+}
+
+/** What is known about a save besides its file. */
+export interface SavedContext {
+  readonly plan: SavePlan;
+  readonly migration: MigrationInfo;
+  /** The machine's RAM blocks while it stood still, if QEMU tells them. */
+  readonly rows: readonly RamBlockRow[] | undefined;
+  /** Whether the guest stood still all the time, so that each page was written once. */
+  readonly stoodStill: boolean;
+}
+
+/**
+ * Looks into a file that QEMU says it has written completely. QEMU does not see everything: a bitmap that was never
+ * written, a disk that took less than it was given (docs/format.md §2.5, §7.1).
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE with every flaw in words
+ */
+export async function checkSaved(source: SnapshotSource, context: SavedContext): Promise<SavedFile> {
+  const { plan, rows } = context;
+  await using snapshot = await Snapshot.open(source);
+  const { index, reader, path } = snapshot;
+  const mapped = plan.format === 'mapped-ram';
+  const blocks = mapped ? snapshot.completeRam(true).blocks : (index.ram?.blocks ?? []);
+  const problems = [
+    ...(mapped || index.complete ? [] : [index.problem?.message ?? 'it is cut off']),
+    ...blockProblems(blocks, plan, rows),
+    ...(mapped ? await pageProblems(snapshot, context) : []),
+  ];
+  if (problems.length > 0) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INCOMPLETE',
+      `QEMU has reported success, but what it wrote is not complete: ${problems.join('; ')}`,
+      { path },
+    );
+  }
+  const unmeasured = index.complete ? [] : [`its device state cannot be checked: ${index.problem?.message}`];
+  return {
+    size: reader.size,
+    blocks: blocks.map(({ id, length }) => ({ id, length })),
+    warnings: unmeasured,
+  };
+}
+
+type Block = { readonly id: string; readonly length: number };
+
+function blockProblems(
+  blocks: readonly Block[],
+  { qemu }: SavePlan,
+  rows: readonly RamBlockRow[] | undefined,
+): readonly string[] {
+  if (rows === undefined) return [];
+  const wrong = blocks.flatMap(({ id, length }) => {
+    const row = rows.find((candidate) => candidate.id === id);
+    if (row?.usedLength === length) return [];
+    return [`block ${id} has ${length} bytes in the file and ${row?.usedLength ?? 'none'} in QEMU`];
+  });
+  // Others (mappings of devices) need not be in any file.
+  const missing = qemu.memory.filter(
+    ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
+  );
+  return [...wrong, ...missing.map(({ id }) => `block ${id} is not in the file`)];
+}
+
+/** QEMU counts the pages that it writes; each has a bit. */
+async function pageProblems(
+  snapshot: Snapshot,
+  { migration: { ram }, stoodStill }: SavedContext,
+): Promise<readonly string[]> {
+  let set = 0;
+  for (const block of snapshot.completeRam(true).blocks) set += await countSetPages(snapshot.reader, block);
+  const written = ram?.normalPages ?? 0;
+  const enough = stoodStill ? set >= written : set > 0 || written === 0;
+  return enough ? [] : [`${written} pages were written, of which the bitmaps have only ${set}`];
+}

@@ -1,0 +1,75 @@
+import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { TransferProgress } from '../transfer/options.ts';
+import type { SaveProgress } from './save-options.ts';
+
+const PAGE = 4096;
+
+type Counts = Pick<SaveProgress, 'bytesTotal' | 'bytesDone' | 'dataBytes' | 'zeroPages' | 'pages'>;
+
+/** Tells how far a save is, from whoever writes the memory. */
+export class ProgressTeller {
+  readonly #listener: ((progress: SaveProgress) => void) | undefined;
+  readonly #startedAt = performance.now();
+  #memoryFrom: number | undefined;
+  #last: Counts = {
+    bytesTotal: 0,
+    bytesDone: 0,
+    dataBytes: 0,
+    pages: 0,
+    zeroPages: 0,
+  };
+
+  constructor(listener: ((progress: SaveProgress) => void) | undefined) {
+    this.#listener = listener;
+  }
+
+  /** A step begins. */
+  step(step: SaveProgress['step']): void {
+    if (step === 'memory') this.#memoryFrom = performance.now();
+    this.#tell(step);
+  }
+
+  /** QEMU writes the memory. */
+  fromQemu({ ram }: MigrationInfo): void {
+    if (ram === undefined || ram.totalBytes === 0) return;
+    const { totalBytes, remainingBytes, normalPages, zeroPages } = ram;
+    const pageSize = ram.pageSize === 0 ? PAGE : ram.pageSize;
+    this.#advance({
+      bytesTotal: totalBytes,
+      bytesDone: Math.max(0, totalBytes - remainingBytes),
+      dataBytes: normalPages * pageSize,
+      pages: normalPages + zeroPages,
+      zeroPages,
+    });
+  }
+
+  /** The engine writes the memory. */
+  fromEngine({ bytesTotal, bytesDone, dataBytes }: TransferProgress): void {
+    const zeroPages = Math.floor((bytesDone - dataBytes) / PAGE);
+    this.#advance({ bytesTotal, bytesDone, dataBytes, pages: Math.floor(bytesDone / PAGE), zeroPages });
+  }
+
+  #advance(now: Counts): void {
+    this.#last = now;
+    this.#tell('memory');
+  }
+
+  #tell(step: SaveProgress['step']): void {
+    const { bytesTotal, bytesDone } = this.#last;
+    const now = performance.now();
+    const seconds = this.#memoryFrom === undefined ? 0 : (now - this.#memoryFrom) / 1000;
+    const bytesPerSecond = seconds > 0 ? Math.round(bytesDone / seconds) : 0;
+    try {
+      this.#listener?.({
+        step,
+        ...this.#last,
+        bytesPerSecond,
+        remainingMs:
+          bytesPerSecond > 0 ? Math.round(((bytesTotal - bytesDone) / bytesPerSecond) * 1000) : undefined,
+        elapsedMs: now - this.#startedAt,
+      });
+    } catch {
+      // Progress is for show: what its listener throws must not decide about the save.
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import type { SavePlan } from '../qemu/plan.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { TransferReport } from '../transfer/options.ts';
+import type { SaveOptions } from './save-options.ts';
+import type { ProgressTeller } from './save-progress.ts';
+import type { StoppedGuest } from './stopped-guest.ts';
+import type { Sealing } from '../seal/sealing.ts';
+import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+
+/** One save under way: QEMU has the plan's settings, and the guest stands still. */
+export interface SaveRun {
+  readonly qmp: QmpClient;
+  readonly plan: SavePlan;
+  readonly options: SaveOptions;
+  /** For every descriptor that QEMU is given (`FdSet.of`). */
+  readonly tag: string;
+  readonly guest: StoppedGuest;
+  readonly progress: ProgressTeller;
+}
+
+/** The same, into a file that this process publishes. */
+export interface FileSaveRun extends SaveRun {
+  readonly output: SnapshotOutput;
+  readonly sealing: Sealing;
+}
+
+export interface Written {
+  readonly migration: MigrationInfo;
+  readonly transfer: TransferReport | undefined;
+  readonly size: number | undefined;
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,164 @@
+import { MappedRamError } from '../errors.ts';
+import { applyPlan, querySettingsBefore } from '../qemu/apply-plan.ts';
+import { newFdSetTag } from '../qemu/fd-set.ts';
+import { negotiate } from '../qemu/negotiate.ts';
+import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import { Sealing } from '../seal/sealing.ts';
+import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { finish } from './finish.ts';
+import { protect } from './protection.ts';
+import type { SaveOptions, SaveResult } from './save-options.ts';
+import { ProgressTeller } from './save-progress.ts';
+import type { SaveRun, Written } from './save-run.ts';
+import { StoppedGuest } from './stopped-guest.ts';
+import { writeByEngine } from './write-by-engine.ts';
+import { writeByQemu, writeElsewhere } from './write-by-qemu.ts';
+
+/** Connections over which a save is under way. */
+const busy = new WeakSet<QmpClient>();
+
+/**
+ * Saves a guest: works out how (see `negotiate`), stops it, lets QEMU or the engine write, sees to it that what was written
+ * is complete, and publishes the file: fsynced, then renamed. As soon as its memory has been read the guest goes on, if
+ * it is to.
+ *
+ * On an error or an abort nothing is left: no file, no descriptor, no setting in QEMU, and the guest goes on as before;
+ * with `guard` also when this process is killed. A lost connection is opened again for that, where its address is known.
+ *
+ * @param target a path, a `file:` migration URI or URL; with `mappedRam: 'off'` any migration URI or address
+ * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
+ *   ERR_MAPPED_RAM_QEMU when QEMU fails, dies or is busy; ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file
+ *   is not complete; ERR_MAPPED_RAM_IO; what the engine throws, as `pack`
+ */
+export async function save(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SaveResult> {
+  const startedAt = performance.now();
+  const { signal } = options;
+  signal?.throwIfAborted();
+  if (busy.has(qmp)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'a save is under way already on this connection');
+  }
+  busy.add(qmp);
+  try {
+    const plan = await planSave(qmp, target, options);
+    const saved = await carryOut(qmp, plan, options);
+    return { ...saved, elapsedMs: performance.now() - startedAt };
+  } finally {
+    busy.delete(qmp);
+  }
+}
+
+/**
+ * What `save` would do with the same arguments, and why. Changes nothing.
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
+ */
+export async function planSave(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SavePlan> {
+  const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
+  const { path, offset } = plan.target;
+  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  const { engine, queueDepth, requestSize } = options;
+  const seal = options.seal === true || undefined;
+  const idle = Object.entries({
+    engine: engine === 'auto' ? undefined : engine,
+    queueDepth,
+    requestSize,
+    seal,
+  });
+  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
+  if (plan.writer.value === 'engine' || name === undefined) return plan;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    { path },
+  );
+}
+
+function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
+  const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
+  const { writer, zeroPageDetection, maxBandwidth } = options;
+  return {
+    direction: 'save',
+    target,
+    mappedRam,
+    multifd,
+    channels,
+    directIo,
+    xIgnoreShared,
+    fdset,
+    writer,
+    zeroPageDetection,
+    maxBandwidth,
+  };
+}
+
+async function carryOut(
+  qmp: QmpClient,
+  plan: SavePlan,
+  options: SaveOptions,
+): Promise<Omit<SaveResult, 'elapsedMs'>> {
+  const { signal } = options;
+  const { path, offset } = plan.target;
+  const progress = new ProgressTeller(options.onProgress);
+  // All that can fail without QEMU does so while the guest runs.
+  await using output =
+    path === undefined
+      ? undefined
+      : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
+  await using sealing = await Sealing.begin(path, options);
+  const { running: ran } = await qmp.execute('query-status', undefined, { signal });
+  const tag = newFdSetTag();
+  const before = await querySettingsBefore(qmp, plan, { signal });
+  const protection = await protect(qmp, { ran, before, tag }, options.guard ?? 'auto');
+  const then = options.then ?? (ran ? 'cont' : 'stop');
+  let written: Written;
+  let pauseMs: number | undefined;
+  try {
+    await applyPlan(qmp, plan, { signal });
+    await using guest = await StoppedGuest.stop(qmp, ran, { signal });
+    const run: SaveRun = { qmp, plan, options, tag, guest, progress };
+    const goOn = async (): Promise<void> => {
+      // One that did not run before does so only when everything else has worked.
+      if (then === 'cont' && ran) await guest.letRun();
+    };
+    if (output === undefined) written = await writeElsewhere(run, goOn);
+    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
+    else written = await writeByQemu({ ...run, output, sealing }, goOn);
+    await output?.commit(() => sealing.removeOld());
+    await sealing.publish();
+    pauseMs = guest.pauseMs;
+  } catch (error) {
+    throw await protection.recover(error);
+  }
+  const finished = await finish(qmp, then, before, protection);
+  const warnings = [
+    ...written.warnings,
+    ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
+    ...protection.warnings,
+    ...finished.warnings,
+  ];
+  return {
+    path,
+    offset,
+    size: written.size,
+    verified: output !== undefined,
+    writer: plan.writer.value,
+    writerWhy: plan.writer.why,
+    format: plan.format,
+    plan,
+    blocks: written.blocks,
+    transfer: written.transfer,
+    seal: sealing.path,
+    migration: written.migration,
+    runState: finished.runState,
+    warnings,
+    pauseMs,
+  };
+}

@@ -1,0 +1,78 @@
+import { MappedRamError } from '../errors.ts';
+import { migrateOut } from '../qemu/migration.ts';
+import type { SavePlan } from '../qemu/plan.ts';
+import { AnonymousFile } from '../restore/anonymous-file.ts';
+import { stateDirectory } from '../restore/state-directory.ts';
+import { Packing } from '../snapshot/packing.ts';
+import type { PackOptions } from '../snapshot/pack.ts';
+import type { RamLocation } from '../snapshot/ram-location.ts';
+import type { SaveOptions } from './save-options.ts';
+import type { FileSaveRun, Written } from './save-run.ts';
+import { withFdSet } from './write-by-qemu.ts';
+
+/**
+ * QEMU writes its device state, which takes milliseconds; our channels write the memory, out of the files that QEMU shares.
+ * @param whenWritten called when the memory has been read
+ * @throws {MappedRamError} as `migrateOut` and `pack`; ERR_MAPPED_RAM_QEMU when somebody let the guest run meanwhile
+ */
+export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
+  const { qmp, plan, output, sealing, options, guest, progress } = run;
+  const { timeoutMs, signal } = options;
+  progress.step('state');
+  const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
+  await using state = await AnonymousFile.create(await stateDirectory(small));
+  const place = { path: state.procPath, access: 'write', direct: false } as const;
+  const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
+    migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),
+  );
+  const packOptions: PackOptions = {
+    ...transferOptions(plan, options),
+    state: state.procPath,
+    ram: ramOf(plan),
+    seal: options.seal,
+    sealPath: options.sealPath,
+    onProgress: (moved) => progress.fromEngine(moved),
+  };
+  await using packing = await Packing.open(packOptions, plan.target.path);
+  progress.step('memory');
+  const onMemoryRead = async (): Promise<void> => {
+    await guest.assertStoodStill();
+    await whenWritten();
+    progress.step('publish');
+  };
+  const { size, blocks, transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
+  assertAllWritten(plan, blocks, output.name);
+  return { migration, transfer, size, blocks, warnings: [] };
+}
+
+function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions): Omit<PackOptions, 'state'> {
+  const { queueDepth, requestSize, engine, signal } = options;
+  return {
+    channels: channels.value,
+    directIo: directIo.value ? (options.directIo ?? 'auto') : 'off',
+    queueDepth,
+    requestSize,
+    engine,
+    signal,
+  };
+}
+
+function ramOf({ engineBlocks }: SavePlan): Readonly<Record<string, RamLocation>> {
+  return Object.fromEntries(engineBlocks.map(({ id, file: { path, offset } }) => [id, { path, offset }]));
+}
+
+function assertAllWritten(
+  { qemu }: SavePlan,
+  blocks: readonly { readonly id: string }[],
+  path: string,
+): void {
+  const missing = qemu.memory.filter(
+    ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
+  );
+  if (missing.length === 0) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INCOMPLETE',
+    `QEMU has left memory out of its list: ${missing.map(({ id }) => id).join(', ')}`,
+    { path },
+  );
+}

@@ -1,0 +1,67 @@
+import { FdSet } from '../qemu/fd-set.ts';
+import { migrateOut } from '../qemu/migration.ts';
+import { queryRamBlocks } from '../qemu/ram-blocks.ts';
+import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { MigrationAddress } from '../uri/index.ts';
+import { checkSaved } from './check-saved.ts';
+import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
+
+/**
+ * QEMU writes everything, into a file of ours: through descriptors that are opened here, or by its name.
+ * @param whenWritten called when QEMU needs the guest to stand still no more
+ * @throws {MappedRamError} as `migrateOut` and `checkSaved`
+ */
+export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
+  const { qmp, plan, output, guest, progress, options } = run;
+  const { signal } = options;
+  const rows = await queryRamBlocks(qmp, { signal });
+  const { path } = output.file;
+  const place = { path: path ?? output.name, access: 'write', direct: plan.directIo.value } as const;
+  progress.step('memory');
+  const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
+    migrateTo(run, { transport: 'file', filename, offset: output.offset }),
+  );
+  const { stoodStill } = guest;
+  await whenWritten();
+  progress.step('publish');
+  const { fd, offset } = output;
+  const saved = await checkSaved({ fd, offset }, { plan, migration, rows, stoodStill });
+  signal?.throwIfAborted();
+  return { ...saved, migration, transfer: undefined };
+}
+
+/** QEMU writes to a place that only it can see. */
+export async function writeElsewhere(run: SaveRun, whenWritten: () => Promise<void>): Promise<Written> {
+  run.progress.step('memory');
+  const migration = await migrateTo(run, run.plan.target.address);
+  await whenWritten();
+  const blocks = run.plan.qemu.memory.map(({ id, length }) => ({ id, length }));
+  return { migration, transfer: undefined, size: undefined, blocks, warnings: [] };
+}
+
+interface Place {
+  readonly path: string;
+  readonly access: 'write';
+  readonly direct: boolean;
+}
+
+/** Opens a file for QEMU, and takes it away when `use` is over. @param use gets the file's name for QEMU */
+export async function withFdSet<T>(
+  wanted: boolean,
+  { qmp, tag, options: { signal } }: SaveRun,
+  place: Place,
+  use: (filename: string) => Promise<T>,
+): Promise<T> {
+  if (!wanted) return use(place.path);
+  await using set = await FdSet.open(qmp, { ...place, tag, signal });
+  return await use(set.filename);
+}
+
+function migrateTo({ qmp, options, progress }: SaveRun, address: MigrationAddress): Promise<MigrationInfo> {
+  const { timeoutMs, signal } = options;
+  return migrateOut(qmp, address, {
+    timeoutMs,
+    signal,
+    onStatus: (info) => progress.fromQemu(info),
+  });
+}
