@@ -135,6 +135,97 @@ const MACHINES: readonly Machine[] = [
   },
 ];
 
+interface VgaMode {
+  readonly planes: number;
+  readonly mode: number;
+  readonly map: number;
+  readonly bank?: number;
+  /** Where the card's memory is then. */
+  readonly address?: number;
+}
+
+const VGA_MODES: readonly VgaMode[] = [
+  { planes: 0xf, mode: 0xe, map: 0, address: 0xa0000 },
+  { planes: 0xf, mode: 0xe, map: 1, address: 0xa0000 },
+  { planes: 0xf, mode: 0xe, map: 1, bank: 5, address: 0xa0000 },
+  { planes: 0xf, mode: 0xe, map: 2, address: 0xb0000 },
+  { planes: 0xf, mode: 0xe, map: 3, address: 0xb8000 },
+  { planes: 0x7, mode: 0xe, map: 1 },
+  { planes: 0xf, mode: 0x6, map: 1 },
+];
+
+for (const { planes, mode, map, bank = 0, address } of VGA_MODES) {
+  const title = `planes ${planes}, mode ${mode}, map ${map}, bank ${bank}`;
+  qemuTest(`a snapshot's map is what QEMU has mapped: a VGA with ${title}`, async (t) => {
+    await using dir = await temporaryDirectory();
+    await using qemu = await startPaused(words('-machine q35 -m 64M -device VGA'));
+    for (const write of [
+      `/b 0x3c4 2`,
+      `/b 0x3c5 ${planes}`,
+      `/b 0x3c4 4`,
+      `/b 0x3c5 ${mode}`,
+      `/b 0x3ce 6`,
+      `/b 0x3cf ${map * 4 + 1}`,
+      `/h 0x1ce 5`,
+      `/h 0x1cf ${bank}`,
+    ]) {
+      await qemu.qmp.execute('human-monitor-command', { 'command-line': `o ${write}` });
+    }
+    const expected = await mappedByQemu(qemu.qmp);
+    await saveTo(qemu.qmp, `file:${dir.file('guest.mr')}`);
+    await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+    const found = (await snapshot.physicalMap()).ranges.map((range) => asMapped(range));
+    t.deepEqual(found, expected);
+    const memory = expected.find(({ name }) => name === 'vga.vram');
+    t.deepEqual(
+      [memory?.address, memory?.offset],
+      [address, address === undefined ? undefined : bank * 65536],
+    );
+  });
+}
+
+/** The firmware has opened the first MiB, and found the card. */
+function isReady(ranges: readonly Mapped[], card: string): boolean {
+  const found = (part: string): boolean => ranges.some(({ name }) => name.includes(part));
+  return !found('pc.rom') && (found('vram') || card === 'virtio-gpu-pci');
+}
+
+const CARDS = ['VGA', 'secondary-vga', 'virtio-vga', 'cirrus-vga', 'bochs-display', 'virtio-gpu-pci'];
+
+for (const card of CARDS) {
+  qemuTest(`a snapshot's map is what QEMU has mapped: ${card} after the firmware found it`, async (t) => {
+    await using dir = await temporaryDirectory();
+    await using qemu = await startPaused(words(`-machine q35 -m 64M -device ${card}`));
+    await qemu.qmp.execute('cont');
+    for (let tries = 0; !isReady(await mappedByQemu(qemu.qmp), card); tries += 1) {
+      if (tries > 600) t.fail('the firmware does not come to its end');
+      await setTimeout(50);
+    }
+    await qemu.qmp.execute('stop');
+    const expected = await mappedByQemu(qemu.qmp);
+    await saveTo(qemu.qmp, `file:${dir.file('guest.mr')}`);
+    await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+    const { ranges, assumptions } = await snapshot.physicalMap();
+    const found = ranges.map((range) => asMapped(range));
+    t.deepEqual(found, expected);
+    t.deepEqual(assumptions, []);
+  });
+}
+
+qemuTest('blocks of which the file does not say where they are are named', async (t) => {
+  await using dir = await temporaryDirectory();
+  const dimm = '-object memory-backend-ram,id=d,size=64M -device pc-dimm,memdev=d';
+  await using qemu = await startPaused(words(`-machine q35 -m 64M,slots=2,maxmem=1G ${dimm}`));
+  await saveTo(qemu.qmp, `file:${dir.file('guest.mr')}`);
+  await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+  const { ranges, assumptions } = await snapshot.physicalMap();
+  t.deepEqual(assumptions, ['block d is left out: the file does not say where it is']);
+  t.deepEqual(
+    [...new Set(ranges.filter(({ kind }) => kind === 'ram').map(({ block }) => block))],
+    ['pc.ram'],
+  );
+});
+
 async function withFlash(dir: TemporaryDirectory, args: readonly string[]): Promise<readonly string[]> {
   for (const [name, size] of [
     ['FLASH', 512 * 1024],

@@ -12,7 +12,8 @@ export function saveReport(result: SaveResult): object {
 
 /** How a save went. */
 export function saveLines(result: SaveResult, style: Style): readonly string[] {
-  const { writer, writerWhy, blocks, transfer, runState, pauseMs, elapsedMs, warnings, verified } = result;
+  const { writer, writerWhy, blocks, transfer, seal, runState, pauseMs, elapsedMs, warnings, verified } =
+    result;
   return [
     ...keyValues(
       [
@@ -21,6 +22,7 @@ export function saveLines(result: SaveResult, style: Style): readonly string[] {
         ['writer', printable(`${writer} — ${writerWhy}`)],
         ...(transfer === undefined ? qemuLines(result) : transferLines(transfer, 'written')),
         ['checked', verified ? 'complete, and on the disk' : "no: QEMU's word is all there is"],
+        ...(seal === undefined ? [] : [['seal', printable(seal)] as const]),
         [
           'guest',
           `${runState ?? 'gone with QEMU'}${pauseMs === undefined ? '' : `, stood still for ${pauseMs < 1000 ? `${pauseMs.toFixed(0)} ms` : formatDuration(pauseMs)}`}`,

@@ -5,6 +5,7 @@ import type { CommandLine } from './command-line.ts';
 import { sessionOf, type Command } from './command.ts';
 import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-options.ts';
 import { parseSize } from './parse-size.ts';
+import { SEAL_OPTIONS, sealOptions } from './seal-options.ts';
 import { planLines, planReport } from './plan-lines.ts';
 import type { ProgressBar } from './progress-bar.ts';
 import { saveLines, saveReport } from './save-lines.ts';
@@ -46,6 +47,7 @@ export const save: Command = {
     },
     'dry-run': { type: 'boolean', description: 'Show what would be done, and why; change nothing' },
     force: { type: 'boolean', description: 'Replace an existing file' },
+    ...SEAL_OPTIONS,
     guard: {
       type: 'enum',
       options: [...SWITCHES],
@@ -111,6 +113,7 @@ function saveOptions(line: CommandLine): SaveOptions {
     writer: WRITERS.find((writer) => writer === line.value('writer')),
     then: THEN.find((then) => then === line.value('then')),
     overwrite: line.flag('force'),
+    ...sealOptions(line),
     guard: choice('guard'),
     mappedRam: choice('mapped-ram'),
     multifd: choice('multifd'),

@@ -1,13 +1,12 @@
 import type { AddressSpace, PhysicalRange } from './address-space.ts';
 import type { MachineFacts } from './machine-facts.ts';
+import { placeVgaWindow } from './vga-window.ts';
 
 const KIB = 1024;
 const FOUR_GIB = 2 ** 32;
 /** Firmware appears at the end of the first MiB, too: so much of it. */
 const ISA_BIOS_END = 0x100000;
 const ISA_BIOS_MAX = 128 * KIB;
-const VGA_WINDOW = { address: 0xa0000, length: 0x20000 };
-const VGA_MEMORY = /(?:^|\/)(?:vga\.vram|qxl\.vgavram)$/;
 const PC_ROM = 0xc0000;
 
 /** The host bridge, and where its seven PAM registers are in its configuration space. */
@@ -31,7 +30,7 @@ export function placePcWindows(space: AddressSpace, facts: MachineFacts): readon
     return [];
   }
   if (family === 'virt') return [];
-  if (blocks.some(({ id }) => VGA_MEMORY.test(id))) space.clear(VGA_WINDOW.address, VGA_WINDOW.length);
+  placeVgaWindow(space, facts);
   const pam = facts.pci.get(HOST_BRIDGE)?.subarray(PAM_REGISTERS[family], PAM_REGISTERS[family] + 7);
   if (pam === undefined) {
     return [

@@ -5,6 +5,7 @@ import type { MachineFacts } from './machine-facts.ts';
 const COMMAND = 0x04;
 const COMMAND_MEMORY = 2;
 const BAR0 = 0x10;
+const IO_SPACE = 1;
 const ROM_BAR = 0x30;
 const ROM_ENABLED = 1;
 
@@ -12,24 +13,36 @@ const ROM_ENABLED = 1;
 const VIDEO = /^(0000:00:[0-9a-f]{2}\.[0-7])\/(?:vga\.vram|bochs-display-vram)$/;
 const ROM = /^(0000:00:[0-9a-f]{2}\.[0-7])\/[^/]+\.rom$/;
 
-/** Memory of PCI devices, where the guest has put it: under the RAM, if it has put it there. */
-export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFacts): void {
+/**
+ * Memory of PCI devices, where the guest has put it: under the RAM, if it has put it there.
+ * @returns the blocks of which it is known where they are, or that they are nowhere
+ */
+export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFacts): ReadonlySet<string> {
   /** A block for each BAR, whatever the file lists. */
-  const placed = new Set<string>();
+  const bars = new Set<string>();
+  const known = new Set<string>();
   for (const { id, length } of blocks) {
     const [, video] = VIDEO.exec(id) ?? [];
     const [, rom] = ROM.exec(id) ?? [];
     const config = pci.get(video ?? rom ?? '');
-    if (config === undefined) continue;
     const bar = video === undefined ? `ROM of ${rom}` : `memory of ${video}`;
+    if (config === undefined || bars.has(bar)) continue;
+    bars.add(bar);
+    if (video !== undefined && hasNoMemoryBar(config)) continue;
+    known.add(id);
     const address = video === undefined ? romAddress(config) : memoryAddress(config);
     // A BAR is aligned to its size; at 0 and at the end of all addresses the guest has put it nowhere.
     const size = 2 ** Math.ceil(Math.log2(length));
-    if (placed.has(bar) || address === undefined || address === 0 || address % size !== 0) continue;
+    if (address === undefined || address === 0 || address % size !== 0) continue;
     if (!Number.isSafeInteger(address + size)) continue;
-    placed.add(bar);
     space.place({ address, length, block: id, offset: 0, kind: video === undefined ? 'rom' : 'vram' });
   }
+  return known;
+}
+
+/** Of some cards the first BAR is for I/O. */
+function hasNoMemoryBar(config: Uint8Array): boolean {
+  return ((config[BAR0] ?? 0) & 1) === IO_SPACE;
 }
 
 function memoryAddress(config: Uint8Array): number | undefined {

@@ -23,18 +23,28 @@ export interface PhysicalMap {
 export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions = {}): Promise<PhysicalMap> {
   const facts = await machineFacts(snapshot);
   const space = new AddressSpace();
-  const { ranges, assumptions } = ramLayout(facts, options);
-  placePciMemory(space, facts);
-  for (const range of ranges) space.place(range);
+  const ram = ramLayout(facts, options);
+  const known = placePciMemory(space, facts);
+  for (const range of ram.ranges) space.place(range);
   const more = facts.family === 'virt' ? placeVirtFlash(space, facts) : placePcWindows(space, facts);
+  const ranges = space.ranges();
+  const leftOut = facts.blocks.filter(
+    ({ id }) => !known.has(id) && !WITHOUT_ADDRESS.test(id) && !ranges.some(({ block }) => block === id),
+  );
   return {
     machine: snapshot.index.machine,
     family: facts.family,
-    ranges: space.ranges(),
-    assumptions: [...assumptions, ...more],
+    ranges,
+    assumptions: [
+      ...ram.assumptions,
+      ...more,
+      ...leftOut.map(({ id }) => `block ${id} is left out: the file does not say where it is`),
+    ],
   };
 }
 
+/** Blocks that the guest sees at no address, or not at all times. */
+const WITHOUT_ADDRESS = /^\/rom@|\.rom$|^(?:pc\.bios|isa-bios)$/;
 const VIRT_FLASH = { 'virt.flash0': 0, 'virt.flash1': 0x400_0000 } as const;
 
 function placeVirtFlash(space: AddressSpace, { blocks }: MachineFacts): readonly string[] {
@@ -77,7 +87,7 @@ function nothingThere(path: string, address: number, ranges: readonly PhysicalRa
   const message = `the snapshot has no memory at guest-physical address ${hex(address)}`;
   return new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', message, {
     path,
-    expected: ranges.map((range) => `${hex(range.address)}..${hex(range.address + range.length)}`).join(', '),
+    expected: 'addresses that are all in ranges of the physical map',
     found: next === undefined ? 'nothing from there on' : `nothing before ${hex(next.address)}`,
   });
 }

@@ -17,7 +17,8 @@ export interface RamBlocks {
 /** What QEMU calls the block of RAM that `-m` alone makes. */
 const DEFAULT_NAMES = new Set(['pc.ram', 'microvm.ram', 'mach-virt.ram']);
 /** Blocks that QEMU names itself and that are no RAM; those of devices have a `/` or `:` in their names. */
-const NO_RAM = /^(?:pc\.bios|pc\.rom|isa-bios|system\.flash\d+|virt\.flash\d+|tpm-ppi|vga\.vram|fw_cfg.*)$/;
+const NO_RAM =
+  /^(?:pc\.bios|pc\.rom|isa-bios|system\.flash\d+|virt\.flash\d+|tpm-ppi|vga\.vram|vmsvga\.fifo)$/;
 /** As many as QEMU has NUMA nodes. */
 const MAX_BLOCKS = 128;
 /** Names of memory backends of machine types up to 4.0: the object's path. */

@@ -62,14 +62,16 @@ export function ramLayout(facts: MachineFacts, options: PhysicalOptions): RamLay
     const { blocks, assumptions } = ramBlocks(facts, options.ramBlocks, sizes, () => true);
     return { ranges: place(blocks, [{ address: VIRT_RAM, length: Infinity }]), assumptions };
   }
-  const high = highMemory(facts, options);
   const cmos = cmosMemory(facts.cmos);
-  const listedLow = lowEnd(nodes);
+  const [listedLow, listedHigh] = [lowEnd(nodes), highStart(nodes)];
   const sizes = nodeSizes(nodes, (address) =>
-    address < HIGH_MEMORY ? address : address - highStart(nodes) + listedLow,
+    address < HIGH_MEMORY ? address : address - listedHigh + listedLow,
   );
   const chosen = ramBlocks(facts, options.ramBlocks, sizes, (bytes) => cmos?.isTotal(bytes) ?? true);
   const total = chosen.blocks.reduce((sum, { length }) => sum + length, 0);
+  // Tables that speak of other RAM are not of this guest.
+  const listed = sizes.reduce((sum, length) => sum + length, 0) === total ? nodes : [];
+  const high = highMemory(listed, options);
   if (!Number.isSafeInteger(high + total)) {
     throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', 'RAM ends beyond the largest address', {
       path: facts.path,
@@ -79,13 +81,13 @@ export function ramLayout(facts: MachineFacts, options: PhysicalOptions): RamLay
   }
   const assumptions = [...chosen.assumptions];
   const low =
-    givenLow(options) ?? knownLow(total, nodes, cmos) ?? assumedLow(family, total, cmos, assumptions);
-  const assumedHigh = options.highMemory === undefined && nodes.length === 0;
+    givenLow(options) ?? knownLow(total, listed, cmos) ?? assumedLow(family, total, cmos, assumptions);
+  const assumedHigh = options.highMemory === undefined && listed.length === 0;
   if (assumedHigh && high + total - low > AMD_HOLE) {
     assumptions.push('RAM goes on at 4 GiB: with a CPU of AMD, QEMU lets so much RAM go on at 1 TiB');
   }
   const gaps = [
-    { address: 0, length: Math.min(low, total) },
+    { address: 0, length: Math.min(low, HIGH_MEMORY) },
     { address: high, length: Infinity },
   ];
   return { ranges: place(chosen.blocks, gaps), assumptions };
@@ -109,7 +111,8 @@ function knownLow(
 ): number | undefined {
   if (nodes.length > 0) return nodes.some(({ address }) => address >= HIGH_MEMORY) ? lowEnd(nodes) : total;
   if (cmos?.isTotal(total) !== true) return undefined;
-  return cmos.high === 0 ? total : cmos.low;
+  // With terabytes above 4 GiB the count begins at 0 again.
+  return cmos.high === 0 && total <= HIGH_MEMORY ? total : cmos.low;
 }
 
 function assumedLow(
@@ -148,16 +151,16 @@ function cmosMemory(cmos: Uint8Array | undefined): CmosMemory | undefined {
 /** Where RAM below 4 GiB ends. */
 function lowEnd(nodes: readonly NodeRange[]): number {
   const ends = nodes.map(({ address, length }) => address + length).filter((end) => end <= HIGH_MEMORY);
-  return Math.max(0, ...ends);
+  return ends.reduce((last, end) => Math.max(last, end), 0);
 }
 
 /** Where the other RAM goes on. */
 function highStart(nodes: readonly NodeRange[]): number {
   const above = nodes.map(({ address }) => address).filter((address) => address >= HIGH_MEMORY);
-  return above.length === 0 ? HIGH_MEMORY : Math.min(...above);
+  return above.length === 0 ? HIGH_MEMORY : above.reduce((first, address) => Math.min(first, address));
 }
 
-function highMemory({ nodes }: MachineFacts, options: PhysicalOptions): number {
+function highMemory(nodes: readonly NodeRange[], options: PhysicalOptions): number {
   if (options.highMemory !== undefined) {
     const given = byteCount('highMemory', options.highMemory);
     if (given >= HIGH_MEMORY && given % (4 * KIB) === 0) return given;

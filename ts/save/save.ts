@@ -5,6 +5,7 @@ import { queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
+import { Sealing } from '../seal/sealing.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { claimGuest } from './claim.ts';
 import { finish } from './finish.ts';
@@ -70,7 +71,13 @@ export async function planSave(
   const { path, offset } = plan.target;
   if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
   const { engine, queueDepth, requestSize } = options;
-  const idle = Object.entries({ engine: engine === 'auto' ? undefined : engine, queueDepth, requestSize });
+  const seal = options.seal === true || undefined;
+  const idle = Object.entries({
+    engine: engine === 'auto' ? undefined : engine,
+    queueDepth,
+    requestSize,
+    seal,
+  });
   const [name] = idle.find(([, value]) => value !== undefined) ?? [];
   if (plan.writer.value === 'engine' || name === undefined) return plan;
   throw new MappedRamError(
@@ -111,6 +118,7 @@ async function carryOut(
     path === undefined
       ? undefined
       : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
+  await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;
   let written: Written;
@@ -126,9 +134,10 @@ async function carryOut(
       if (prepared.then === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
-    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output }, goOn);
-    else written = await writeByQemu({ ...run, output }, goOn);
-    await output?.commit();
+    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
+    else written = await writeByQemu({ ...run, output, sealing }, goOn);
+    await output?.commit(() => sealing.removeOld());
+    await sealing.publish();
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);
@@ -153,6 +162,7 @@ async function carryOut(
     plan,
     blocks: written.blocks,
     transfer: written.transfer,
+    seal: sealing.path,
     migration: written.migration,
     runState: finished.runState,
     warnings,

@@ -3,11 +3,17 @@ import * as fc from 'fast-check';
 
 import type { DeviceStates } from '../../../ts/stream/devices/device-state.ts';
 import { deviceNamed, readDevices } from '../../../ts/stream/devices/read-devices.ts';
-import { readStreamIndex, type RandomAccessReader } from '../../../ts/stream/index.ts';
+import {
+  encodeEof,
+  encodeVmdescription,
+  readStreamIndex,
+  type RandomAccessReader,
+} from '../../../ts/stream/index.ts';
 import { StrictReader } from '../strict-reader.ts';
 import { structModel } from './arbitraries.ts';
 import { describeStruct, encodeStruct, expectedStruct, withoutPlaces } from './device-model.ts';
 import { deviceStream, type DeviceSection } from './device-stream.ts';
+import { SparseReader } from './sparse-reader.ts';
 
 const u32 = { name: 'word', type: 'uint32', size: 4 };
 
@@ -173,6 +179,17 @@ test('a description of another version is said', async (t) => {
   t.like(problems[0], { code: 'ERR_MAPPED_RAM_CORRUPT', offset: bodies[0] ?? 0, expected: 1, found: 7 });
 });
 
+test('the vmdescription that measured the sections describes them, though another stands in front of it', async (t) => {
+  const { bytes, descriptionOffset } = deviceStream(three);
+  const other = encodeVmdescription(Buffer.from('{"devices": 7}'));
+  const [state, description] = [bytes.subarray(0, descriptionOffset), bytes.subarray(descriptionOffset)];
+  // A vmdescription is looked for behind the byte that ends the section loop.
+  const both = Buffer.concat([state, other, encodeEof(), description]);
+  const { devices, undescribed, problems } = await devicesOf(new StrictReader(both));
+  t.deepEqual([undescribed, problems], [[], []]);
+  t.is(devices.length, three.length);
+});
+
 test('a damaged stream is read without a throw, and what is shown of it lies in the file', async (t) => {
   const { bytes, bodies, descriptionOffset } = deviceStream([...three, section('last')]);
   const [start = 0] = bodies;
@@ -201,7 +218,7 @@ test('device state of gigabytes is not loaded', async (t) => {
   const description = { vmsd_name: 'x', version: 1, fields: [{ name: 'x', type: 'buffer', size }] };
   const { bytes, bodies } = deviceStream([{ ...section('huge'), description }]);
   const [body = 0] = bodies;
-  const reader = new Sparse(bytes, body, size);
+  const reader = new SparseReader(bytes, body, size);
   const { devices, problems } = await devicesOf(reader);
   t.like(devices[0], { name: 'huge', size, fields: [] });
   t.like(problems[0], { code: 'ERR_MAPPED_RAM_UNSUPPORTED', offset: body, found: size });
@@ -227,30 +244,3 @@ test('a file full of footers does not hang the search', async (t) => {
   );
   t.is(undescribed.length, 1);
 });
-
-/** A stream whose one body of four bytes is as long as it pretends to be. */
-class Sparse implements RandomAccessReader {
-  readonly name = 'sparse';
-  readonly size: number;
-  largest = 0;
-  readonly #bytes: Uint8Array;
-  readonly #hole: number;
-  readonly #more: number;
-
-  constructor(bytes: Uint8Array, hole: number, length: number) {
-    this.#bytes = bytes;
-    this.#hole = hole;
-    this.#more = length - 4;
-    this.size = bytes.length + this.#more;
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    this.largest = Math.max(this.largest, length);
-    const behind = this.#hole + 4 + this.#more;
-    return Uint8Array.from({ length }, (_, index) => {
-      const at = offset + index;
-      if (at < this.#hole) return this.#bytes[at] ?? 0;
-      return at < behind ? 0 : (this.#bytes[at - this.#more] ?? 0);
-    });
-  }
-}

@@ -13,6 +13,7 @@
 //!
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
+pub mod digest;
 pub mod error;
 pub mod file;
 pub mod memory;
@@ -27,4 +28,4 @@ mod channel;
 
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
-pub use transfer::{CancelToken, Progress, Report, Transfer};
+pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};
