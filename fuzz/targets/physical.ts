@@ -25,7 +25,7 @@ const PAGE = 4096;
 
 /**
  * What a snapshot says of where its blocks are. The input is, in this order: which blocks there are, the machine, a be32
- * of pages for each block, 128 bytes of CMOS memory, 256 bytes for each of three PCI devices, and ACPI tables.
+ * of pages for each block, 128 bytes of CMOS memory, 256 bytes for each of three PCI devices, 28 bytes of a VGA's registers, and ACPI tables.
  */
 export const target: FuzzTarget = {
   codes: [...INPUT_CODES, 'ERR_MAPPED_RAM_OUT_OF_RANGE'],
@@ -66,6 +66,8 @@ async function factsOf(reader: WatchedReader): Promise<MachineFacts> {
   const cmos = await take(128);
   const pci = new Map<string, Uint8Array>();
   for (const device of DEVICES) pci.set(device, await take(256));
+  const [sequencer, graphics] = [await take(8), await take(16)];
+  const bankOffset = new DataView((await take(4)).slice().buffer).getInt32(0);
   const tables = await take(Math.min(reader.size - position, 2 ** 16));
   return {
     path: reader.name,
@@ -73,6 +75,7 @@ async function factsOf(reader: WatchedReader): Promise<MachineFacts> {
     blocks: blocks.filter(({ length }, index) => length > 0 && (present & (1 << index)) !== 0),
     cmos: (machine & 0x80) === 0 ? cmos : undefined,
     pci: (machine & 0x40) === 0 ? pci : new Map(),
+    vga: new Map([[DEVICES[1], { sequencer, graphics, bankOffset }]]),
     nodes: nodeRanges(tables),
   };
 }
