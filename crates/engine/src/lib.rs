@@ -13,6 +13,7 @@
 //!
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
+pub mod compare;
 pub mod error;
 pub mod file;
 pub mod memory;
@@ -23,7 +24,9 @@ pub mod socket;
 pub mod transfer;
 
 mod channel;
+mod numbers;
 
+pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
 pub use transfer::{CancelToken, Progress, Report, Transfer};

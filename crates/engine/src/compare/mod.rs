@@ -1,0 +1,306 @@
+//! What became of each page from one snapshot to another, or to a guest's memory. Reads the pages whose bits are set and
+//! nothing else; writes nothing.
+
+mod shared;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::channel;
+use crate::channel::compare::Sides;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::{DirectState, SnapshotFile, SnapshotSpec};
+use crate::memory::{Memory, MemorySpec};
+use crate::numbers::Numbers;
+use crate::pages::{Differences, bitmap_bytes};
+use crate::plan::{
+    DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, DirectIo, EngineChoice, check_length, check_range,
+};
+use crate::queue::{self, EngineState, QueueOptions};
+use crate::transfer::{
+    BlockPages, CancelToken, Ending, Progress, QueueFactory, Report, read_bitmap, run_channels,
+};
+
+use shared::OpenBlock;
+pub(crate) use shared::{OpenPages, OpenRight, Shared, Window};
+
+/// Where a block lies in a snapshot: absolute file offsets.
+#[derive(Debug, Clone, Copy)]
+pub struct PagesAt {
+    pub pages_offset: u64,
+    pub bitmap_offset: u64,
+}
+
+/// What a block of the left snapshot is compared with.
+#[derive(Debug)]
+pub enum Right {
+    /// A block of the right snapshot.
+    Pages(PagesAt),
+    /// Memory, from this offset on.
+    Memory { memory: MemorySpec, offset: u64 },
+}
+
+/// A block that both sides have.
+#[derive(Debug)]
+pub struct Compared {
+    /// The block's id, for errors.
+    pub name: String,
+    /// How many bytes to compare: a multiple of the page size.
+    pub length: u64,
+    pub left: PagesAt,
+    pub right: Right,
+}
+
+/// Everything a comparison needs to know. The numbers have the ranges and defaults of a `Plan`'s.
+#[derive(Debug)]
+pub struct ComparePlan {
+    pub left: SnapshotSpec,
+    /// Where `Right::Pages` are.
+    pub right: Option<SnapshotSpec>,
+    pub blocks: Vec<Compared>,
+    pub page_size: u64,
+    pub channels: Option<usize>,
+    /// Requests in flight on each channel and each file.
+    pub queue_depth: usize,
+    pub request_size: usize,
+    pub engine: EngineChoice,
+    pub direct_io: DirectIo,
+    /// Overrides what the filesystem says of direct I/O alignment. For tests.
+    pub alignment: Option<u32>,
+}
+
+impl ComparePlan {
+    pub fn new(left: SnapshotSpec, right: Option<SnapshotSpec>, blocks: Vec<Compared>) -> Self {
+        Self {
+            left,
+            right,
+            blocks,
+            page_size: 4096,
+            channels: None,
+            queue_depth: DEFAULT_QUEUE_DEPTH,
+            request_size: DEFAULT_REQUEST_SIZE,
+            engine: EngineChoice::Auto,
+            direct_io: DirectIo::Auto,
+            alignment: None,
+        }
+    }
+
+    /// Checks every number that does not need a file to be open.
+    pub fn check(&self) -> Result<()> {
+        self.numbers().check()?;
+        for block in &self.blocks {
+            let name = &block.name;
+            check_length(name, block.length, self.page_size)?;
+            self.check_pages(block, block.left)?;
+            match &block.right {
+                Right::Pages(pages) if self.right.is_some() => self.check_pages(block, *pages)?,
+                Right::Pages(_) => {
+                    let message = format!("block {name}: expected a right snapshot, found none");
+                    return Err(EngineError::new(ErrorKind::InvalidArgument, message));
+                }
+                Right::Memory { offset, .. } => check_range(name, "memory", *offset, block.length)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check_pages(&self, block: &Compared, pages: PagesAt) -> Result<()> {
+        let bitmap = bitmap_bytes(block.length / self.page_size);
+        check_range(&block.name, "pages", pages.pages_offset, block.length)?;
+        check_range(&block.name, "bitmap", pages.bitmap_offset, bitmap)
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers {
+            page_size: self.page_size,
+            channels: self.channels,
+            queue_depth: self.queue_depth,
+            request_size: self.request_size,
+            engine: self.engine,
+        }
+    }
+}
+
+/// What a finished comparison says.
+#[derive(Debug)]
+pub struct CompareReport {
+    /// Its `data_bytes` are the set pages that were read, of both sides.
+    pub report: Report,
+    /// One for each block.
+    pub differences: Vec<Differences>,
+}
+
+/// A comparison that is ready to run.
+#[derive(Debug)]
+pub struct Comparison {
+    plan: ComparePlan,
+    cancel: CancelToken,
+    progress: Arc<Progress>,
+}
+
+impl Comparison {
+    pub fn new(plan: ComparePlan) -> Self {
+        Self {
+            plan,
+            cancel: CancelToken::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Runs to the end on this thread and the channels' own.
+    /// # Errors
+    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    pub fn run(self) -> Result<CompareReport> {
+        let engine = self.plan.engine;
+        self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
+    }
+
+    /// As `run`, with queues from elsewhere: first those of the left file, then those of the right one.
+    pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<CompareReport> {
+        let started = Instant::now();
+        let plan = &self.plan;
+        plan.check()?;
+        let open = |spec: &SnapshotSpec| {
+            SnapshotFile::open(spec, false, plan.direct_io, plan.alignment).map(Arc::new)
+        };
+        let left = open(&plan.left)?;
+        let right = plan.right.as_ref().map(open).transpose()?;
+        let blocks: Vec<OpenBlock> = plan
+            .blocks
+            .iter()
+            .map(|block| open_block(plan, block, &left, right.as_deref()))
+            .collect::<Result<_>>()?;
+        let total = plan.blocks.iter().map(|block| block.length).sum();
+        self.progress.set_total(total);
+
+        let channels = plan
+            .numbers()
+            .channels(plan.blocks.iter().map(|block| block.length));
+        let options = QueueOptions {
+            depth: plan.queue_depth,
+            slots: plan.numbers().slots(),
+            slot_size: plan.request_size,
+        };
+        let (left_queues, mut engine) = make_queues(channels, &left, options)?;
+        let mut right_queues = Vec::new();
+        if let Some(right) = &right {
+            let (queues, right_engine) = make_queues(channels, right, options)?;
+            right_queues = queues;
+            engine = both_engines(engine, right_engine);
+        }
+        let mut right_queues = right_queues.into_iter();
+        let sides: Vec<Sides> = left_queues
+            .into_iter()
+            .map(|left| Sides::new(left, right_queues.next(), plan))
+            .collect::<Result<_>>()?;
+        let options = QueueOptions {
+            slots: engine.slots,
+            ..options
+        };
+        let direct_io = both_direct(&left, right.as_deref());
+        let shared = Shared {
+            left,
+            right,
+            blocks,
+            page_size: plan.page_size,
+            options,
+            progress: Arc::clone(&self.progress),
+            ending: Ending::new(self.cancel.clone()),
+            cursor: std::sync::Mutex::default(),
+        };
+        run_channels(&shared.ending, &shared.left.name, sides, |sides| {
+            channel::compare::run(&shared, sides)
+        })?;
+        let report = Report {
+            engine,
+            direct_io,
+            channels,
+            queue_depth: plan.queue_depth,
+            request_size: plan.request_size,
+            bytes: total,
+            data_bytes: self.progress.data(),
+            elapsed: started.elapsed(),
+        };
+        let differences = shared.blocks.into_iter().map(|block| block.differences);
+        Ok(CompareReport {
+            report,
+            differences: differences.collect(),
+        })
+    }
+}
+
+fn open_block(
+    plan: &ComparePlan,
+    block: &Compared,
+    left: &SnapshotFile,
+    right: Option<&SnapshotFile>,
+) -> Result<OpenBlock> {
+    let place = |pages: PagesAt| BlockPages {
+        name: &block.name,
+        length: block.length,
+        page_size: plan.page_size,
+        pages_offset: pages.pages_offset,
+        bitmap_offset: pages.bitmap_offset,
+    };
+    let open_pages = |pages: PagesAt, file: &SnapshotFile| {
+        Ok(OpenPages {
+            pages_offset: pages.pages_offset,
+            bitmap: read_bitmap(&place(pages), file)?,
+        })
+    };
+    let open_right = match (&block.right, right) {
+        (Right::Pages(pages), Some(file)) => OpenRight::Pages(open_pages(*pages, file)?),
+        (Right::Pages(_), None) => {
+            return Err(EngineError::new(ErrorKind::Internal, "no right snapshot"));
+        }
+        (Right::Memory { memory, offset }, _) => {
+            let memory = Memory::open(memory, false)?;
+            memory.require(*offset, block.length, false)?;
+            OpenRight::Memory {
+                memory,
+                offset: *offset,
+            }
+        }
+    };
+    let differences = Differences::try_new(block.length / plan.page_size)
+        .map_err(|_| place(block.left).too_large().on(&left.name))?;
+    Ok(OpenBlock {
+        length: block.length,
+        left: open_pages(block.left, left)?,
+        right: open_right,
+        differences,
+    })
+}
+
+/// What both files have: where memory is too scarce for a second set of rings, `Auto` may take threads for the right one.
+fn both_engines(left: EngineState, right: EngineState) -> EngineState {
+    let slots = left.slots.min(right.slots);
+    let registered_buffers = left.registered_buffers && right.registered_buffers;
+    let slower = if left.name == right.name { left } else { right };
+    EngineState {
+        registered_buffers,
+        slots,
+        ..slower
+    }
+}
+
+fn both_direct(left: &SnapshotFile, right: Option<&SnapshotFile>) -> DirectState {
+    let Some(right) = right.filter(|right| right.state.reason != left.state.reason) else {
+        return left.state.clone();
+    };
+    DirectState {
+        on: left.state.on && right.state.on,
+        reason: format!(
+            "{}: {}; {}: {}",
+            left.name, left.state.reason, right.name, right.state.reason
+        ),
+    }
+}
