@@ -29,4 +29,4 @@ mod numbers;
 pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
-pub use transfer::{CancelToken, Progress, Report, Transfer};
+pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};

@@ -17,7 +17,7 @@ pub(crate) fn run(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
     let mut requests = Requests::start(&shared.file, shared.queue_options, queue)?;
     let result = match shared.direction {
         Direction::Save => save::run(shared, &mut requests),
-        Direction::Load => load::run(shared, &mut requests),
+        Direction::Load | Direction::Scan => load::run(shared, &mut requests),
     };
     // Buffers may only go when the kernel is done with them.
     let drained = requests.drain();
