@@ -16,6 +16,8 @@
     )
 )]
 
+mod compare;
+mod driver;
 mod error;
 mod lock;
 mod options;
