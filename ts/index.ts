@@ -20,6 +20,16 @@ export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
+export type {
+  DeviceField,
+  DeviceState,
+  DeviceStates,
+  DeviceStruct,
+  DeviceValue,
+  UndescribedSection,
+} from './stream/devices/device-state.ts';
+export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
+export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './snapshot/unpack.ts';

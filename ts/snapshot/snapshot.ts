@@ -1,6 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/index.ts';
 // Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
+import type { DeviceStates } from '../stream/devices/device-state.ts';
+import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
 import { readStreamIndex } from '../stream/read-stream-index.ts';
 import { countSetPages } from './block-pages.ts';
 import { byteCount } from './byte-count.ts';
@@ -124,6 +126,29 @@ export class Snapshot implements AsyncDisposable {
       problem: index.problem,
       warnings: warningsOf(index, blocks),
     };
+  }
+
+  /**
+   * The state of the guest's devices, decoded by the vmdescription. What is missing or does not fit is said in
+   * `problems`, and the rest is given all the same.
+   *
+   * @param name only these: a section's name (`cpu`, `0000:00:02.0/virtio-net`) or its last part (`virtio-net`), of
+   * every instance, or of one with the instance behind it (`cpu/0`). Default all
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
+   */
+  async devices(name?: string): Promise<DeviceStates> {
+    const { deviceNamed, readDevices } = await import('../stream/devices/read-devices.ts');
+    return readDevices(this.reader, this.index, name === undefined ? undefined : deviceNamed(name));
+  }
+
+  /**
+   * The registers of an x86 guest's CPUs.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for CPUs of another architecture; ERR_MAPPED_RAM_INCOMPLETE when
+   * the stream describes no CPU; ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
+   */
+  async cpus(): Promise<readonly X86Cpu[]> {
+    const { readX86Cpus } = await import('../stream/devices/decode-x86-cpus.ts');
+    return readX86Cpus(this.reader, this.index);
   }
 
   async close(): Promise<void> {
