@@ -12,6 +12,10 @@ export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-
 export type { HugePages } from './doctor/host-limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
+export { BlockDiff, type DiffPiece, type DiffRun } from './snapshot/block-diff.ts';
+export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './snapshot/diff.ts';
+export type { FieldDiff, SectionDiff } from './snapshot/diff-sections.ts';
+export type { PageCounts, PageDifference } from './snapshot/page-differences.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
 export { QmpClient } from './qemu/qmp-client.ts';
 export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
