@@ -2,15 +2,13 @@ import { MappedRamError } from '../../errors.ts';
 import { DeviceLengths } from '../device-lengths.ts';
 import { findVmdescription } from '../find-vmdescription.ts';
 import type { RandomAccessReader } from '../reader.ts';
-import type { IndexedSection, StreamIndex } from '../stream-index.ts';
+import type { StreamIndex } from '../stream-index.ts';
 import type { VmdescriptionDevice } from '../vmdescription.ts';
-import { decodeDevice, type DecodeBudget } from './decode-device.ts';
+import { decodeDevice, type DecodeBudget, type DecodedBody } from './decode-device.ts';
 import type { DeviceState, DeviceStates, UndescribedSection } from './device-state.ts';
+import { endOfWalk, findSections } from './find-sections.ts';
 
-/** Of one device's body. QEMU's large ones are a graphics card's resources. */
-const MAX_BODY_BYTES = 128 * 1024 * 1024;
-
-/** Of all bodies that are decoded together. */
+/** Of all bodies that are decoded together. QEMU's large ones are the resources of a graphics card. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /** Of all that is decoded together; a large guest has some ten thousand. */
@@ -52,20 +50,36 @@ export async function readDevices(
   const devices: DeviceState[] = [];
   const undescribed: UndescribedSection[] = [];
   const problems: MappedRamError[] = [];
-  for (const section of index.sections) {
-    const { idstr: name, instanceId, versionId: version } = section;
-    const description = section.kind === 'full' ? descriptions?.takeDevice(name, instanceId) : undefined;
-    if (!wanted({ name, instanceId })) continue;
-    if (description === undefined) {
-      undescribed.push({ name, instanceId, version, offset: section.bodyOffset, size: section.bodyLength });
-    } else {
-      const device = await readDevice(reader, section, description, budget);
-      devices.push(device);
-      if (device.problem !== undefined) problems.push(device.problem);
+  const add = async (section: Section): Promise<void> => {
+    const { name, instanceId, version, bodyOffset: offset, bodyLength: size, full } = section;
+    const description = full ? descriptions?.takeDevice(name, instanceId) : undefined;
+    if (!wanted(section)) return;
+    if (description === undefined || size === undefined) {
+      undescribed.push({ name, instanceId, version, offset, size });
+      return;
     }
+    const device = await readDevice(reader, { ...section, bodyLength: size }, description, budget);
+    devices.push(device);
+    if (device.problem !== undefined) problems.push(device.problem);
+  };
+  for (const section of index.sections) {
+    const { idstr: name, versionId: version, kind } = section;
+    await add({ ...section, name, version, full: kind === 'full' });
   }
   if (index.problem !== undefined) problems.push(index.problem);
+  const early = index.ram?.ended === false;
+  for (const section of await findSections(reader, index)) await add({ ...section, early, full: true });
   return { devices, undescribed, problems };
+}
+
+interface Section {
+  readonly name: string;
+  readonly instanceId: number;
+  readonly version: number;
+  readonly bodyOffset: number;
+  readonly bodyLength: number | undefined;
+  readonly early: boolean;
+  readonly full: boolean;
 }
 
 interface ReadBudget extends DecodeBudget {
@@ -74,38 +88,41 @@ interface ReadBudget extends DecodeBudget {
 
 async function readDevice(
   reader: RandomAccessReader,
-  section: IndexedSection,
+  section: Section & { readonly bodyLength: number },
   description: VmdescriptionDevice,
   budget: ReadBudget,
 ): Promise<DeviceState> {
-  const { idstr: name, instanceId, versionId, bodyOffset: offset, bodyLength: size, early } = section;
-  const where = { name, instanceId, offset, size, early };
-  budget.bytes -= size;
-  if (size > MAX_BODY_BYTES || budget.bytes < 0) {
-    const problem = new MappedRamError(
-      'ERR_MAPPED_RAM_UNSUPPORTED',
-      `device ${name}/${instanceId} is too large`,
-      {
-        path: reader.name,
-        offset,
-        expected: `at most ${MAX_BODY_BYTES} bytes, and ${MAX_BYTES} for all devices`,
-        found: size,
-      },
-    );
-    return {
-      ...where,
-      vmsdName: '',
-      version: versionId,
-      fields: [],
-      subsections: [],
-      rest: undefined,
-      problem,
-    };
+  const { name, instanceId, version, bodyOffset: offset, bodyLength: size, early } = section;
+  const where = { name, instanceId, version, offset, size, early };
+  if (size > budget.bytes) {
+    const message = `device ${name}/${instanceId}: too many bytes of device state`;
+    const expected = `at most ${MAX_BYTES} bytes of all devices`;
+    const context = { path: reader.name, offset, expected, found: size };
+    const problem = new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', message, context);
+    return { ...where, vmsdName: '', fields: [], subsections: [], rest: undefined, problem };
   }
+  budget.bytes -= size;
   // A copy: values are views of it, and a reader's buffer may hold more than was asked for.
   const bytes = new Uint8Array(await reader.read(offset, size));
   const decoded = decodeDevice({ path: reader.name, offset, bytes }, description, budget);
-  return { ...decoded, ...where, version: versionId };
+  const problem = decoded.problem ?? versionProblem(reader.name, where, decoded);
+  return { ...decoded, ...where, problem };
+}
+
+/** Handlers of the old style have no description of their own, and no version in it. */
+function versionProblem(
+  path: string,
+  {
+    name,
+    instanceId,
+    offset,
+    version: found,
+  }: Pick<DeviceState, 'name' | 'instanceId' | 'offset' | 'version'>,
+  { vmsdName, version: expected }: DecodedBody,
+): MappedRamError | undefined {
+  if (vmsdName === '' || expected === found) return undefined;
+  const message = `the vmdescription describes another version of device ${name}/${instanceId}`;
+  return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, { path, offset, expected, found });
 }
 
 /** In a stream that could be walked to its end, the one of the index; else the one at the end of the file. */
@@ -116,10 +133,9 @@ async function descriptionsOf(
   const { vmdescription, ram } = index;
   if (vmdescription?.json !== undefined)
     return new DeviceLengths(vmdescription.json.devices, vmdescription.offset);
-  const last = index.sections.findLast(({ kind }) => kind === 'full');
-  if (last === undefined) return undefined;
   // Guest memory that could hold anything is not searched.
+  if (index.problem === undefined || (ram !== undefined && ram.startEnd === undefined)) return undefined;
   const forward = ram === undefined || ram.ended || ram.form === 'mapped-ram';
-  const found = await findVmdescription(reader, last.offset + last.length, { forward });
+  const found = await findVmdescription(reader, endOfWalk(index), { forward });
   return found === undefined ? undefined : new DeviceLengths(found.json.devices, found.offset);
 }
