@@ -77,10 +77,11 @@ export async function diff(
 type Differences = Omit<SnapshotDiff, 'equal' | 'elapsedMs'>;
 
 function finish(startedAt: number, differences: Differences): SnapshotDiff {
-  const { machines, blocks, sections = [] } = differences;
+  const { left, right, ...rest } = differences;
+  const { machines, blocks, sections = [] } = rest;
   const isEqual =
     machines?.left === machines?.right && blocks.every(({ equal }) => equal) && sections.length === 0;
-  return { ...differences, equal: isEqual, elapsedMs: performance.now() - startedAt };
+  return { left, right, equal: isEqual, ...rest, elapsedMs: performance.now() - startedAt };
 }
 
 async function diffSnapshots(left: Snapshot, right: Snapshot, options: DiffOptions): Promise<Differences> {
