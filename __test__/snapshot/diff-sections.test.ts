@@ -23,6 +23,7 @@ interface Field {
   readonly name: string;
   readonly type: string;
   readonly size: number;
+  readonly array_len?: number;
   readonly struct?: {
     readonly vmsd_name: string;
     readonly version: number;
@@ -143,6 +144,16 @@ test('a device of one side, and a field of one side, are said to be only there',
     [version?.versions, version?.firstDifference, version?.fields],
     [{ left: 1, right: 2 }, undefined, []],
   );
+});
+
+test('a name that occurs twice is compared by its places', async (t) => {
+  const fields = [
+    { name: 'list[0]', type: 'uint32', size: 4 },
+    { name: 'list', type: 'uint32', size: 4, array_len: 1 },
+  ];
+  const device = (body: string): Device => ({ name: 'pit', fields, body });
+  const [section] = (await sectionsOf([device('0000000100000002')], [device('0000000100000003')])) ?? [];
+  t.deepEqual(section?.fields, [{ path: 'list[0]', left: 2, right: 3 }]);
 });
 
 test('bytes and large numbers are compared whole', async (t) => {

@@ -75,8 +75,9 @@ function pairSections(
 ): readonly SectionPair[] {
   const rest = new Map<string, IndexedSection[]>();
   for (const section of right) {
-    const key = keyOf(section);
-    rest.set(key, [...(rest.get(key) ?? []), section]);
+    const same = rest.get(keyOf(section));
+    if (same === undefined) rest.set(keyOf(section), [section]);
+    else same.push(section);
   }
   const pairs: SectionPair[] = left.map((section) => ({
     left: section,
@@ -112,14 +113,21 @@ function diffFields(
 ): readonly FieldDiff[] | undefined {
   if (left === undefined || right === undefined) return undefined;
   if (left.problem !== undefined || right.problem !== undefined) return undefined;
-  const rest = new Map(flattenDevice(right));
+  // A path may occur twice: i8254 has a field called `channels[0].next_transition_time` beside the array `channels`.
+  const rest = new Map<string, FlatValue[]>();
+  for (const [path, value] of flattenDevice(right)) {
+    const values = rest.get(path);
+    if (values === undefined) rest.set(path, [value]);
+    else values.push(value);
+  }
   const fields: FieldDiff[] = [];
   for (const [path, value] of flattenDevice(left)) {
-    const other = rest.get(path);
-    rest.delete(path);
+    const other = rest.get(path)?.shift();
     if (!isSame(value, other)) fields.push({ path, left: value, right: other });
   }
-  for (const [path, value] of rest) fields.push({ path, left: undefined, right: value });
+  for (const [path, values] of rest) {
+    for (const value of values) fields.push({ path, left: undefined, right: value });
+  }
   return fields;
 }
 
