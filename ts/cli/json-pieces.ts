@@ -5,8 +5,8 @@ const INDENT = '  ';
 const BATCH = 1 << 16;
 
 /**
- * What `toJson` gives, in pieces, so that no string gets too long. What can be iterated over becomes an array, and is asked
- * for its elements when it is their turn.
+ * What `toJson` gives, in pieces, so that no string gets too long. An iterable that is no array becomes one, and is asked
+ * for its elements when it is their turn; these must be without iterables.
  */
 export function* jsonPieces(value: object): Generator<string, void, void> {
   let batch = '';
@@ -21,30 +21,42 @@ export function* jsonPieces(value: object): Generator<string, void, void> {
 
 function* pieces(value: unknown, indent: string): Generator<string, void, void> {
   const member = jsonMember('', value);
-  if (typeof member !== 'object' || member === null) yield JSON.stringify(member);
-  else if (isIterable(member)) yield* list('[', elements(member), ']', indent);
-  else yield* list('{', Object.entries(member), '}', indent);
+  const inner = indent + INDENT;
+  if (typeof member !== 'object' || member === null) {
+    yield JSON.stringify(member);
+  } else if (!isIterable(member)) {
+    const members = Object.entries(member).map(([key, item]): Member => [`${JSON.stringify(key)}: `, item]);
+    yield* list('{', members, '}', indent);
+  } else if (Array.isArray(member)) {
+    const members = member.map((element): Member => ['', element]);
+    yield* list('[', members, ']', indent);
+  } else {
+    let before = '[';
+    for (const element of member) {
+      // Text in JSON has no line breaks of its own.
+      const text = JSON.stringify(element, jsonMember, 2).replaceAll('\n', `\n${inner}`);
+      yield `${before}\n${inner}${text}`;
+      before = ',';
+    }
+    yield before === '[' ? '[]' : `\n${indent}]`;
+  }
 }
 
-function* elements(values: Iterable<unknown>): Generator<readonly [undefined, unknown]> {
-  for (const value of values) yield [undefined, value];
-}
+type Member = readonly [before: string, value: unknown];
 
 function* list(
   open: string,
-  members: Iterable<readonly [string | undefined, unknown]>,
+  members: readonly Member[],
   close: string,
   indent: string,
 ): Generator<string, void, void> {
   const inner = indent + INDENT;
-  let before = `${open}\n${inner}`;
-  for (const [key, member] of members) {
-    yield key === undefined ? before : `${before}${JSON.stringify(key)}: `;
-    yield* pieces(member, inner);
-    before = `,\n${inner}`;
+  for (const [index, [before, value]] of members.entries()) {
+    yield `${index === 0 ? open : ','}\n${inner}${before}`;
+    yield* pieces(value, inner);
   }
   // An empty one has no line of its own.
-  yield before.startsWith(open) ? open + close : `\n${indent}${close}`;
+  yield members.length === 0 ? open + close : `\n${indent}${close}`;
 }
 
 function isIterable(value: object): value is Iterable<unknown> {

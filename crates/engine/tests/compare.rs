@@ -12,6 +12,8 @@ use common::process::{Holdings, alone};
 use common::{KIB, MIB, Noise, Place, TestFile, TestMemory};
 use mapped_ram_engine::compare::{PagesAt, Right};
 use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue;
+use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
     ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
 };
@@ -551,9 +553,8 @@ fn what_a_file_lacks_is_an_error_that_names_it() {
 
 #[cfg(feature = "faulty")]
 mod faults {
+    use mapped_ram_engine::queue::Queue;
     use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
-    use mapped_ram_engine::queue::{self, Queue};
-    use mapped_ram_engine::transfer::QueueFactory;
     use rustix::io::Errno;
 
     use super::*;
@@ -652,6 +653,63 @@ mod faults {
             let short = Script::new(Some(Fault::Short(4096)), []);
             assert_eq!(run(&pair, engine, direct_io, &short).unwrap(), expected);
         }
+    }
+}
+
+#[test]
+fn nothing_to_compare_is_no_error() {
+    let _turn = alone();
+    let pair = Pair::new(8);
+    for engine in common::engines() {
+        let mut plan = pair.plan(&pair.right);
+        plan.engine = engine;
+        plan.blocks[0].length = 0;
+        let outcome = Comparison::new(plan).run().unwrap();
+        assert_eq!((outcome.report.bytes, outcome.report.channels), (0, 0));
+        assert_eq!(outcome.differences.len(), 1);
+        let mut plan = pair.plan(&pair.right);
+        plan.engine = engine;
+        plan.blocks.clear();
+        assert!(Comparison::new(plan).run().unwrap().differences.is_empty());
+    }
+}
+
+#[test]
+fn without_queues_for_the_right_file_those_of_the_left_are_given_back() {
+    let _turn = alone();
+    let pair = Pair::new(400);
+    for engine in common::engines() {
+        let before = Holdings::idle();
+        let factory: &QueueFactory<'_> = &|count, file, options| {
+            if file.name.ends_with("right") {
+                return Err(EngineError::new(ErrorKind::EngineUnavailable, "none left"));
+            }
+            queue::make_queues(engine, count, file, options)
+        };
+        let comparison = Comparison::new(pair.plan(&pair.right));
+        let error = comparison.run_with(factory).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::EngineUnavailable, "{error}");
+        before.assert_again("a comparison that did not start");
+    }
+}
+
+#[test]
+fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
+    let _turn = alone();
+    for engine in common::engines() {
+        let pair = Pair::new(400);
+        let before = Holdings::idle();
+        let factory: &QueueFactory<'_> = &|count, file, options| {
+            // Everything has been checked by now.
+            pair.right.file.set_len(64 * KIB + 4096).unwrap();
+            queue::make_queues(engine, count, file, options)
+        };
+        let error = Comparison::new(pair.plan(&pair.right))
+            .run_with(factory)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+        assert_eq!(error.path(), pair.path().join("right").to_str());
+        before.assert_again("a comparison with a file that was cut off");
     }
 }
 
