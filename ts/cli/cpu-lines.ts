@@ -11,12 +11,20 @@ const GENERAL = [
 const CONTROL = [
   ['cr0', 'cr2', 'cr3', 'cr4'],
   ['efer', 'star', 'lstar', 'cstar'],
-  ['fmask', 'kernelGsBase', 'sysenterEsp', 'sysenterEip'],
+  ['fmask', 'pat', 'xcr0', 'tsc'],
+] as const;
+const LONG_NAMES = [
+  ['kernelGsBase', 'sysenterCs'],
+  ['sysenterEsp', 'sysenterEip'],
+] as const;
+const DEBUG = [
+  [0, 1, 2, 3],
+  [4, 5, 6, 7],
 ] as const;
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldt', 'tr'] as const;
 const TABLES = ['gdt', 'idt'] as const;
-/** What `flags` says of the segment; the rest are leftovers of its base and limit. */
-const FLAGS = 0xf0ff00;
+/** What `info registers` shows of the flags. */
+const FLAGS = 0xffff00;
 
 /** The registers of each CPU, much as QEMU's `info registers` prints them. */
 export function cpuLines(cpus: readonly X86Cpu[], style: Style): readonly string[] {
@@ -24,16 +32,24 @@ export function cpuLines(cpus: readonly X86Cpu[], style: Style): readonly string
 }
 
 function linesOf(cpu: X86Cpu, style: Style): readonly string[] {
-  const registers = (rows: readonly (readonly (keyof X86Cpu)[])[]): readonly string[] =>
-    rows.map((names) => names.map((name) => `${label(name, style)} ${hex(cpu[name], 16)}`).join('  '));
+  const registers = (names: readonly (keyof X86Cpu)[]): string =>
+    joined(names.map((name) => `${label(name, style)} ${hex(cpu[name], 16)}`));
   return [
     `${style('bold', `CPU ${cpu.index}`)}${cpu.halted ? ', halted' : ''}`,
-    ...registers(GENERAL),
+    ...GENERAL.map(registers),
     ...SEGMENTS.map((name) => `${label(name, style)} ${segmentText(cpu[name])}`),
     ...TABLES.map((name) => `${label(name, style)} ${tableText(cpu[name])}`),
-    ...registers(CONTROL),
-    cpu.dr.map((value, index) => `${label(`dr${index}`, style)} ${hex(value, 16)}`).join('  '),
+    ...CONTROL.map(registers),
+    ...LONG_NAMES.map(registers),
+    ...DEBUG.map((row) =>
+      joined(row.map((index) => `${label(`dr${index}`, style)} ${hex(cpu.dr[index], 16)}`)),
+    ),
+    `${label('mxcsr', style)} ${hex(cpu.mxcsr, 8)}`,
   ];
+}
+
+function joined(cells: readonly string[]): string {
+  return cells.join('  ');
 }
 
 function segmentText({ selector, base, limit, flags }: X86Segment): string {

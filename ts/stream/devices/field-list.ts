@@ -73,11 +73,12 @@ function continues(
   several: boolean,
 ): boolean {
   if (field.name !== first.name) return false;
-  if (index !== undefined) return byIndex && elements?.length === index;
+  if (index !== undefined) return index > 0 && index === (elements ?? elementsOf(first.value)).length;
   if (byIndex && !several) return true;
   return (lastType === 'nullptr') !== (field.type === 'nullptr');
 }
 
+/** A value that is no array may be the first of one, alone in its entry. */
 function elementsOf(value: DeviceValue): DeviceValue[] {
   return Array.isArray(value) ? [...value] : [value];
 }

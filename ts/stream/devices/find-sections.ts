@@ -1,4 +1,4 @@
-import { FOOTER_BYTES, MAX_RECORDS, RECORD } from '../constants.ts';
+import { FOOTER_BYTES, MAX_RECORDS, RAM_FLAG, RECORD } from '../constants.ts';
 import type { RandomAccessReader } from '../reader.ts';
 import type { StreamIndex } from '../stream-index.ts';
 import { decodeName } from '../text.ts';
@@ -11,6 +11,8 @@ export interface FoundSection {
   readonly bodyOffset: number;
   /** Undefined when its end was not found. */
   readonly bodyLength: number | undefined;
+  /** Before the end of RAM. */
+  readonly early: boolean;
 }
 
 /** How far a search goes. */
@@ -20,6 +22,10 @@ const FIRST_WINDOW = 4 * 1024;
 const MAX_WINDOW = 1024 * 1024;
 /** A hostile file can hold any number of things that look like a footer. */
 const MAX_CANDIDATES = 4096;
+
+/** A PART or END section of RAM that brings no page: type, section id, the word EOS, footer. */
+const EMPTY_RAM_BYTES = 5 + 8 + FOOTER_BYTES;
+const MAX_EMPTY_RAM = 1024;
 
 /** Type, section id, length of the name; name; instance and version. */
 const MAX_HEADER = 6 + 255 + 8;
@@ -38,13 +44,18 @@ export async function findSections(
   const scan = new Scan(reader);
   const found: FoundSection[] = [];
   const start = endOfWalk(index);
+  let early = index.ram?.ended === false;
   let header = await scan.header(start);
   while (header !== undefined && found.length < MAX_RECORDS) {
     const footer = await scan.footer(header, start + MAX_SCAN);
     const { name, instanceId, version, bodyOffset } = header;
     const bodyLength = footer === undefined ? undefined : footer - bodyOffset;
-    found.push({ name, instanceId, version, bodyOffset, bodyLength });
-    header = footer === undefined ? undefined : await scan.header(footer + FOOTER_BYTES);
+    found.push({ name, instanceId, version, bodyOffset, bodyLength, early });
+    if (footer === undefined) break;
+    const end = footer + FOOTER_BYTES;
+    const next = await scan.pastRam(end);
+    early &&= next === end;
+    header = await scan.header(next);
   }
   return found;
 }
@@ -90,6 +101,20 @@ class Scan {
     return { sectionId: view.getUint32(1), name, instanceId, version, bodyOffset: offset + size };
   }
 
+  /** Behind what comes between early devices and the others (docs/format.md §1.4), if it brings no page. */
+  async pastRam(offset: number): Promise<number> {
+    let at = offset;
+    for (let count = 0; count < MAX_EMPTY_RAM; count += 1) {
+      const bytes = await this.#read(at, EMPTY_RAM_BYTES);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const [type] = bytes;
+      if (type === RECORD.command && bytes.length >= 5) at += 5 + view.getUint16(3);
+      else if (isEmptyRam(view)) at += EMPTY_RAM_BYTES;
+      else break;
+    }
+    return at;
+  }
+
   /** Where the footer is that ends the section. */
   async footer({ sectionId, bodyOffset }: Header, limit: number): Promise<number | undefined> {
     const end = Math.min(this.#reader.size, limit);
@@ -131,4 +156,15 @@ class Scan {
     const room = Math.max(0, this.#reader.size - offset);
     return this.#reader.read(offset, Math.min(length, room));
   }
+}
+
+function isEmptyRam(view: DataView): boolean {
+  if (view.byteLength < EMPTY_RAM_BYTES) return false;
+  const type = view.getUint8(0);
+  return (
+    (type === RECORD.sectionPart || type === RECORD.sectionEnd) &&
+    view.getBigUint64(5) === BigInt(RAM_FLAG.eos) &&
+    view.getUint8(13) === RECORD.footer &&
+    view.getUint32(14) === view.getUint32(1)
+  );
 }

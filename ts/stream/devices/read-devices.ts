@@ -67,8 +67,7 @@ export async function readDevices(
     await add({ ...section, name, version, full: kind === 'full' });
   }
   if (index.problem !== undefined) problems.push(index.problem);
-  const early = index.ram?.ended === false;
-  for (const section of await findSections(reader, index)) await add({ ...section, early, full: true });
+  for (const section of await findSections(reader, index)) await add({ ...section, full: true });
   return { devices, undescribed, problems };
 }
 

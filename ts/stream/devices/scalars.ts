@@ -46,7 +46,8 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['uint32', u32],
   ['uint32 equal', u32],
   ['uint64', u64],
-  ['int64 equal', i64],
+  // What QEMU calls its unsigned one.
+  ['int64 equal', u64],
   ['uint64 equal', u64],
   ['bool', bool],
   ['nullptr', nullptr],

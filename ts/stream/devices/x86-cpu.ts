@@ -11,9 +11,9 @@ export interface X86Segment {
 }
 
 /**
- * The registers of one x86 CPU, as `info registers` of QEMU's monitor shows them. Registers that are 64 bits wide in
- * long mode are bigints, also where the guest is in another mode. Guests of qemu-system-i386 have no `r8` to `r15`, no
- * `efer` and none of the model-specific registers here but those of sysenter: all of these are 0.
+ * The registers of one x86 CPU, as `info registers` of QEMU's monitor shows them (docs/format.md §1.7). Registers that
+ * are 64 bits wide in long mode are bigints, also where the guest is in another mode. Guests of qemu-system-i386 have no
+ * `r8` to `r15`, `efer`, `star`, `lstar`, `cstar`, `fmask` and `kernelGsBase`: these are 0.
  */
 export interface X86Cpu {
   /** QEMU's number of the CPU, from 0. */
