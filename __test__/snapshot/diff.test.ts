@@ -3,6 +3,13 @@ import { copyFile, open, readFile, truncate, writeFile } from 'node:fs/promises'
 import test, { type ExecutionContext } from 'ava';
 
 import { diff, pack, Snapshot, unpack, type SnapshotDiff } from '../../ts/index.ts';
+import {
+  encodeEof,
+  encodeMappedRamStart,
+  encodeRamEos,
+  encodeSectionContinuation,
+  RAM_SECTION_ID,
+} from '../../ts/stream/index.ts';
 import { assertNoLeak } from '../helpers/leaks.ts';
 import { blockContent, kindsOf, naiveDiff, ramContent, type BlockContent } from '../helpers/naive-diff.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
@@ -194,6 +201,65 @@ test('what cannot be compared is refused with the reason', async (t) => {
   await copyFile(right, cut);
   await truncate(cut, (await readFile(cut)).length - 400);
   await t.throwsAsync(diff(left, cut), { code: 'ERR_MAPPED_RAM_INCOMPLETE' });
+});
+
+/** A snapshot without pages and devices. */
+async function writeBare(
+  path: string,
+  configuration: { readonly capabilities: readonly string[]; readonly targetPageBits?: number },
+  blocks: readonly { readonly id: string; readonly length: number; readonly skipped?: boolean }[],
+): Promise<string> {
+  const { segments, endOffset } = encodeMappedRamStart({
+    configuration: { machine: 'pc-q35-10.0', ...configuration },
+    blocks: blocks.map((block) => ({ ...block, address: 0 })),
+  });
+  const end = [encodeSectionContinuation('end', RAM_SECTION_ID), encodeRamEos(), encodeEof()];
+  await using handle = await open(path, 'w');
+  for (const { offset, bytes } of [...segments, { offset: endOffset, bytes: Buffer.concat(end) }])
+    await handle.write(bytes, 0, bytes.length, offset);
+  return path;
+}
+
+test('blocks that were saved without their pages are named as not compared', async (t) => {
+  await using dir = await temporaryDirectory();
+  const shared = { capabilities: ['mapped-ram', 'x-ignore-shared'] };
+  const m0 = { id: 'm0', length: 4 * PAGE };
+  const m1 = { id: 'm1', length: 4 * PAGE, skipped: true };
+  const left = await writeBare(dir.file('left'), shared, [m0, m1]);
+  const others = [{ ...m0, skipped: true }, m1, { ...m1, id: 'm2' }];
+  const right = await writeBare(dir.file('right'), shared, others);
+  const { equal, blocks, notCompared } = await diff(left, right);
+  t.true(equal);
+  t.deepEqual(blocks, []);
+  t.deepEqual(notCompared, ['m0', 'm1', 'm2']);
+  const ram = new Uint8Array(4 * PAGE);
+  t.deepEqual((await diff(left, { ram: { m0: ram } })).notCompared, ['m1']);
+  await t.throwsAsync(diff(left, { ram: { m1: ram } }), {
+    code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+    message: /m1/,
+  });
+});
+
+test('pages of other sizes than 4 KiB are compared, but not with each other', async (t) => {
+  await using dir = await temporaryDirectory();
+  const blocks = [{ id: 'm0', length: 32 * PAGE }];
+  const small = await writeBare(dir.file('small'), { capabilities: ['mapped-ram'] }, blocks);
+  const large = await writeBare(
+    dir.file('large'),
+    { capabilities: ['mapped-ram'], targetPageBits: 16 },
+    blocks,
+  );
+  await t.throwsAsync(diff(small, large), {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /4096.*65536/,
+  });
+  const memory = new Uint8Array(32 * PAGE);
+  memory[20 * PAGE] = 1;
+  const there = await diff(large, { ram: { m0: memory } });
+  t.is(there.pageSize, 65536);
+  t.deepEqual(Array.from(there.blocks[0]?.runs() ?? []), [
+    { kind: 'became-data', offset: 65536, length: 65536 },
+  ]);
 });
 
 test.serial(
