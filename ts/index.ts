@@ -53,3 +53,5 @@ export {
   type MigrationAddress,
   type MigrationChannel,
 } from './uri/index.ts';
+export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from './verify/finding.ts';
+export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';

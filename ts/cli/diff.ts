@@ -49,7 +49,7 @@ export const diff: Command = {
     const options = { ignoreDeviceState, ...transferOptions(line), signal, onProgress: bar.update };
     const result = await api.diff(line.required('left'), uri ?? { ram }, options);
     bar[Symbol.dispose]();
-    const exitCode = result.equal ? EXIT.done : EXIT.findings;
+    const exitCode = result.equal ? EXIT.done : EXIT.differences;
     await session.printLarge(jsonOf(result), (style) => diffLines(result, style), exitCode);
   },
 };

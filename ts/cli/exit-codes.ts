@@ -7,13 +7,13 @@ export const EXIT: {
   readonly done: 0;
   readonly failed: 1;
   readonly usage: 2;
-  readonly findings: 3;
+  readonly differences: 3;
   readonly corrupt: 4;
 } = {
   done: 0,
   failed: 1,
   usage: 2,
-  findings: 3,
+  differences: 3,
   corrupt: 4,
 };
 

@@ -43,6 +43,12 @@ export const pack: Command = {
       description:
         'Blocks whose zero pages are written too, because a restore does not find their memory empty; ids with commas between them (default: firmware)',
     },
+    seal: { type: 'boolean', description: 'Write a seal, too, which mapped-ram verify checks against' },
+    'seal-file': {
+      type: 'string',
+      valueHint: 'file',
+      description: 'With --seal: where it goes (default: the path of the snapshot and .seal)',
+    },
     ...TRANSFER_OPTIONS,
     ...OUTPUT_OPTIONS,
   },
@@ -59,6 +65,7 @@ export const pack: Command = {
       ram: ramLocations(line),
       overwrite: line.flag('force'),
       storeZeroPages: storeZeroPages(line),
+      ...sealOptions(line),
       ...transferOptions(line),
       signal,
     };
@@ -69,6 +76,13 @@ export const pack: Command = {
     session.print(result, (style) => packLines(result, style));
   },
 };
+
+/** @throws {UsageError} when there is a place for a seal and no seal */
+function sealOptions(line: CommandLine): Pick<PackOptions, 'seal' | 'sealPath'> {
+  const [seal, sealPath] = [line.flag('seal'), line.value('seal-file')];
+  if (sealPath !== undefined && !seal) throw new UsageError('--seal-file says where --seal puts the seal');
+  return { seal, sealPath };
+}
 
 /** @throws {UsageError} when both the URI and --offset say where to start */
 function targetOf(line: CommandLine): string {
@@ -89,13 +103,14 @@ function storeZeroPages(line: CommandLine): PackOptions['storeZeroPages'] {
 }
 
 function packLines(result: PackResult, style: Style): readonly string[] {
-  const { path, offset, size, blocks, transfer, elapsedMs } = result;
+  const { path, offset, size, blocks, transfer, seal, elapsedMs } = result;
   const at = offset > 0 ? ` at ${formatOffset(offset)}` : '';
   return keyValues(
     [
       ['packed', `${printable(path)}${at}, apparent size ${formatSize(size)}`],
       ['blocks', blocks.map(({ id, length }) => `${id} (${formatSize(length)})`).join(', ')],
       ...transferLines(transfer, 'written'),
+      ...(seal === undefined ? [] : [['seal', printable(seal)] as const]),
       ['total', `${formatDuration(elapsedMs)}, with device state and fsync`],
     ],
     style,

@@ -10,6 +10,9 @@ import {
   type PlainRamIndex,
   type StreamIndex,
 } from '../stream/index.ts';
+import { makeSeal } from '../seal/make-seal.ts';
+import { isSeal, removeSeal, SealOutput, sealPathFor, sealPathOf } from '../seal/seal-file.ts';
+import { PIECE_SIZE } from '../seal/seal.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { assertDistinct } from './distinct-files.ts';
@@ -45,6 +48,15 @@ export interface PackOptions extends TransferOptions {
    * @default 'firmware', which means flash devices (`system.flash…`)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
+  /**
+   * Seals the snapshot while it is written: digests of its pages and of everything else go to a small file beside it,
+   * which `verify` checks against. @default false
+   */
+  readonly seal?: boolean | undefined;
+  /**
+   * Where the seal goes. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none
+   */
+  readonly sealPath?: string | undefined;
 }
 
 export interface PackResult {
@@ -56,6 +68,8 @@ export interface PackResult {
   readonly size: number;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   readonly transfer: TransferReport;
+  /** The seal's path; undefined without one. */
+  readonly seal: string | undefined;
   /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
   readonly elapsedMs: number;
 }
@@ -67,6 +81,8 @@ export interface PackResult {
  * an offset in the URI, the bytes before the offset are kept, as QEMU keeps them. On error or abort nothing is left.
  *
  * Descriptors are written in place: they are for callers who publish the file themselves.
+ *
+ * The old seal of a snapshot that is replaced by name goes with it.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
  * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM
@@ -88,8 +104,10 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
     const location = given.get(block.id);
     if (location !== undefined) await assertSize(location, block);
   }
+  const sealPath = options.seal === true ? sealPathFor(path, options.sealPath) : undefined;
   await assertDistinct([
     ...(path === undefined ? [] : [{ role: 'the snapshot', path }]),
+    ...(sealPath === undefined ? [] : [{ role: 'the seal', path: sealPath }]),
     { role: 'the state', path: state.name },
     ...ramFiles(given),
   ]);
@@ -97,6 +115,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
   const rest = ram.blocks.filter(({ id }) => !given.has(id));
   await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
+  await using seal = sealPath === undefined ? undefined : await createSeal(sealPath, options);
   await using spool = await PageSpool.collect(
     state,
     index.base,
@@ -119,20 +138,37 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
     storeZeroPages: storesZeroPages(block.id, storeZeroPages),
   }));
   await output.allocate(endOffset);
-  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
-  const { report } = await runTransfer(plan, options);
+  const [file, pageSize] = [output.file, layout.targetPageSize];
+  const pieceSize = seal === undefined ? undefined : PIECE_SIZE;
+  const plan = { direction: 'save', file, regions, pageSize, pieceSize } as const;
+  const transferred = await runTransfer(plan, options);
   await writePieces(output.fd, output.name, pieces, state, signal);
+  if (seal !== undefined) {
+    const part = { file, base: output.offset, size: endOffset, pageSize, blocks: layout.blocks };
+    await seal.write(await makeSeal({ ...part, pieces: transferred.pieces }, signal));
+  }
   signal?.throwIfAborted();
-  await output.commit();
+  await output.commit(async () => {
+    if (path !== undefined) await removeSeal(sealPathOf(path));
+  });
+  await seal?.publish();
   const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
   return {
     path: output.name,
     offset: output.offset,
     size: endOffset,
     blocks,
-    transfer: report,
+    transfer: transferred.report,
+    seal: seal?.path,
     elapsedMs: performance.now() - startedAt,
   };
+}
+
+/** A seal of what is replaced by name may be replaced, too. */
+async function createSeal(path: string, options: PackOptions): Promise<SealOutput> {
+  const { overwrite = false, sealPath, signal } = options;
+  const isStale = sealPath === undefined && (await isSeal(path));
+  return SealOutput.create(path, overwrite || isStale, signal);
 }
 
 function plainRam(index: StreamIndex, path: string): PlainRamIndex {

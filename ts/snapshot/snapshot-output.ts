@@ -94,12 +94,17 @@ export class SnapshotOutput implements AsyncDisposable {
     await resize(this.fd, this.name, size);
   }
 
-  /** Makes the snapshot durable and, by name, visible. */
-  async commit(): Promise<void> {
+  /**
+   * Makes the snapshot durable and, by name, visible.
+   * @param beforePublish called when it is durable and not yet visible
+   */
+  async commit(beforePublish?: () => Promise<void>): Promise<void> {
     if (this.#staged === undefined) {
       await sync(this.fd, this.name);
+      await beforePublish?.();
     } else {
       await this.#staged.sync();
+      await beforePublish?.();
       await this.#staged.publish();
     }
     this.#committed = true;

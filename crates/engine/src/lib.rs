@@ -14,6 +14,7 @@
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
 pub mod compare;
+pub mod digest;
 pub mod error;
 pub mod file;
 pub mod memory;

@@ -17,6 +17,7 @@
 )]
 
 mod compare;
+mod digest;
 mod driver;
 mod error;
 mod lock;
