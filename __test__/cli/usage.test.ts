@@ -46,7 +46,7 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [
     ['frobnicate'],
     /unknown command 'frobnicate'/,
-    /expected one of info, pack, unpack, diff, restore, doctor, demo/,
+    /expected one of info, pack, unpack, diff, restore, verify, doctor, demo/,
   ],
   [['constructor'], /unknown command 'constructor'/],
   [['--json', 'info', 'x'], /expected a command first/, /--json/],

@@ -11,6 +11,8 @@
 //!                     └── memory (files, descriptors, buffers), pages (bitmap, zero scan)
 //! ```
 //!
+//! A comparison has a queue for each of two snapshot files in every channel.
+//!
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
 pub mod compare;

@@ -7,15 +7,17 @@ mod common;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::process::{Holdings, alone};
 use common::{KIB, MIB, Noise, Place, TestFile, TestMemory};
 use mapped_ram_engine::compare::{PagesAt, Right};
 use mapped_ram_engine::memory::MemorySpec;
-use mapped_ram_engine::queue;
+use mapped_ram_engine::queue::{self, Completion, Queue, Request};
 use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
-    ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
+    CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
 };
 use proptest::prelude::*;
 
@@ -553,7 +555,6 @@ fn what_a_file_lacks_is_an_error_that_names_it() {
 
 #[cfg(feature = "faulty")]
 mod faults {
-    use mapped_ram_engine::queue::Queue;
     use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
     use rustix::io::Errno;
 
@@ -710,6 +711,71 @@ fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
         assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
         assert_eq!(error.path(), pair.path().join("right").to_str());
         before.assert_again("a comparison with a file that was cut off");
+    }
+}
+
+/// Cancels when it has submitted so many requests.
+#[derive(Debug)]
+struct Cancelling {
+    inner: Box<dyn Queue>,
+    token: CancelToken,
+    left: Arc<AtomicU64>,
+}
+
+impl Queue for Cancelling {
+    fn start(&mut self) -> std::io::Result<()> {
+        self.inner.start()
+    }
+
+    fn slot(&mut self, slot: usize) -> std::io::Result<&mut [u8]> {
+        self.inner.slot(slot)
+    }
+
+    fn submit(&mut self, request: Request) -> std::io::Result<()> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.token.cancel();
+        }
+        self.inner.submit(request)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+
+    fn wait(&mut self) -> std::io::Result<Completion> {
+        self.inner.wait()
+    }
+}
+
+#[test]
+fn a_comparison_cancelled_on_its_way_leaves_nothing_behind() {
+    let _turn = alone();
+    let pair = Pair::new(400);
+    for engine in common::engines() {
+        for requests in [1, 2, 5, 20, 60] {
+            let before = Holdings::idle();
+            let comparison = Comparison::new(pair.plan(&pair.right));
+            let (token, progress) = (comparison.cancel_token(), comparison.progress());
+            let left = Arc::new(AtomicU64::new(requests));
+            let factory: &QueueFactory<'_> = &|count, file, options| {
+                let (queues, state) = queue::make_queues(engine, count, file, options)?;
+                let cancelling = queues
+                    .into_iter()
+                    .map(|inner| {
+                        Box::new(Cancelling {
+                            inner,
+                            token: token.clone(),
+                            left: Arc::clone(&left),
+                        }) as Box<dyn Queue>
+                    })
+                    .collect();
+                Ok((cancelling, state))
+            };
+            let error = comparison.run_with(factory).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+            assert!(progress.done() < progress.total());
+            before.assert_again("a comparison that was cancelled");
+        }
     }
 }
 

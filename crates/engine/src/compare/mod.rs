@@ -51,7 +51,8 @@ pub struct Compared {
     pub right: Right,
 }
 
-/// Everything a comparison needs to know. The numbers have the ranges and defaults of a `Plan`'s.
+/// Everything a comparison needs to know. The numbers have the ranges and defaults of a `Plan`'s; there are as many buffers
+/// for each file as a transfer has.
 #[derive(Debug)]
 pub struct ComparePlan {
     pub left: SnapshotSpec,
@@ -280,11 +281,11 @@ fn open_block(
     })
 }
 
-/// What both files have: where memory is too scarce for a second set of rings, `Auto` may take threads for the right one.
+/// What both files have: where memory is too scarce for a second set of rings, `Auto` takes threads for the right one.
 fn both_engines(left: EngineState, right: EngineState) -> EngineState {
     let slots = left.slots.min(right.slots);
     let registered_buffers = left.registered_buffers && right.registered_buffers;
-    let slower = if left.name == right.name { left } else { right };
+    let slower = if right.name == "threads" { right } else { left };
     EngineState {
         registered_buffers,
         slots,
