@@ -151,10 +151,13 @@ test('info --cpus shows the registers of every CPU', async (t) => {
 
 test('a name that no device has is an error', async (t) => {
   await withStream(SECTIONS, async (path) => {
-    const { code, stdout, stderr } = await runCli(['info', '--device', 'virtio-blk', path]);
+    const { code, stdout, stderr } = await runCli(['info', '--device', 'virtio-ent', path]);
     t.is(code, 1);
     t.is(stdout, '');
-    t.regex(stderr, /there is no device 'virtio-blk'/);
+    t.regex(stderr, /there is no device 'virtio-ent'; did you mean virtio-net\?/);
+    const far = await runCli(['info', '--device', 'something else', path]);
+    t.is(far.code, 1);
+    t.regex(far.stderr, /there is no device 'something else' \[/);
   });
 });
 

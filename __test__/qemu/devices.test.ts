@@ -33,6 +33,15 @@ for (const form of FORMS) {
   }
 }
 
+aarch64Test('an aarch64 guest says how large its pages are', async (t) => {
+  await using dir = await temporaryDirectory();
+  const setup = { title: '', args: ['-machine', 'virt'], devices: [] };
+  await save(dir, QEMU_AARCH64_BINARY, setup, true, 'saved');
+  await using snapshot = await Snapshot.open(dir.file('saved'));
+  t.is(snapshot.index.configuration.targetPageBits, 12);
+  t.is(snapshot.index.ram?.targetPageSize, 4096);
+});
+
 tpmTest('a TPM is decoded to its last byte', async (t) => {
   await using dir = await temporaryDirectory();
   await mkdir(dir.file('tpm'));

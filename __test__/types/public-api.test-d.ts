@@ -1,7 +1,10 @@
 // Compiled, never run: what users of the types may and may not write.
 import {
   diff,
+  type DeviceState,
   type ERROR_CODES,
+  flattenDevice,
+  type FlatValue,
   MappedRamError,
   pack,
   parseMigrationUri,
@@ -15,6 +18,7 @@ import {
   type SnapshotInfo,
   type TransferOptions,
   type UnpackResult,
+  type X86Cpu,
 } from '../../ts/index.ts';
 
 /** Compiles only when the two types are the same, but for optional and read-only members. */
@@ -67,6 +71,17 @@ export async function inspects(): Promise<void> {
   const info = await snapshot.info();
   same<typeof info, SnapshotInfo>(true);
   same<typeof info.problem, MappedRamError | undefined>(true);
+  const { devices, problems } = await snapshot.devices('cpu/0');
+  same<typeof problems, readonly MappedRamError[]>(true);
+  for (const device of devices) same<typeof device, DeviceState>(true);
+  for (const [path, value] of devices.flatMap((device) => flattenDevice(device))) {
+    same<typeof path, string>(true);
+    same<typeof value, FlatValue>(true);
+  }
+  const [cpu] = await snapshot.cpus();
+  same<typeof cpu, X86Cpu | undefined>(true);
+  // @ts-expect-error registers are bigints
+  same<X86Cpu['rip'], number>(true);
   // @ts-expect-error snapshots are opened, not made
   void new Snapshot();
   // @ts-expect-error no such source

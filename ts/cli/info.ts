@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { DeviceStates } from '../stream/devices/device-state.ts';
+import { closest } from './closest.ts';
 import { sessionOf, type Command } from './command.ts';
 import type { CommandLine } from './command-line.ts';
 import { OUTPUT_OPTIONS } from './common-options.ts';
@@ -74,7 +75,10 @@ async function showDevice(session: Session, snapshot: Snapshot): Promise<void> {
   const name = session.line.required('device');
   const states = await snapshot.devices(name);
   if (states.devices.length + states.undescribed.length + states.problems.length === 0) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `there is no device '${name}'`, {
+    const known = snapshot.index.sections.map(({ idstr }) => idstr.slice(idstr.lastIndexOf('/') + 1));
+    const guess = closest(name, known);
+    const hint = guess === undefined ? '' : `; did you mean ${guess}?`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `there is no device '${name}'${hint}`, {
       path: snapshot.path,
     });
   }

@@ -3,7 +3,12 @@ import * as fc from 'fast-check';
 
 import type { DeviceStates } from '../../../ts/stream/devices/device-state.ts';
 import { deviceNamed, readDevices } from '../../../ts/stream/devices/read-devices.ts';
-import { readStreamIndex, type RandomAccessReader } from '../../../ts/stream/index.ts';
+import {
+  encodeEof,
+  encodeVmdescription,
+  readStreamIndex,
+  type RandomAccessReader,
+} from '../../../ts/stream/index.ts';
 import { StrictReader } from '../strict-reader.ts';
 import { structModel } from './arbitraries.ts';
 import { describeStruct, encodeStruct, expectedStruct, withoutPlaces } from './device-model.ts';
@@ -171,6 +176,40 @@ test('a description of another version is said', async (t) => {
   const { devices, problems } = await devicesOf(new StrictReader(bytes));
   t.is(devices[0]?.fields[0]?.value, 1);
   t.like(problems[0], { code: 'ERR_MAPPED_RAM_CORRUPT', offset: bodies[0] ?? 0, expected: 1, found: 7 });
+});
+
+test('the vmdescription that measured the sections describes them, though another stands in front of it', async (t) => {
+  const { bytes, descriptionOffset } = deviceStream(three);
+  const other = encodeVmdescription(Buffer.from('{"devices": 7}'));
+  const [state, description] = [bytes.subarray(0, descriptionOffset), bytes.subarray(descriptionOffset)];
+  // A vmdescription is looked for behind the byte that ends the section loop.
+  const both = Buffer.concat([state, other, encodeEof(), description]);
+  const { devices, undescribed, problems } = await devicesOf(new StrictReader(both));
+  t.deepEqual([undescribed, problems], [[], []]);
+  t.is(devices.length, three.length);
+});
+
+test('a damaged stream is read without a throw, and what is shown of it lies in the file', async (t) => {
+  const { bytes, bodies, descriptionOffset } = deviceStream([...three, section('last')]);
+  const [start = 0] = bodies;
+  const places = fc.oneof(
+    fc.integer({ min: start - 20, max: descriptionOffset }),
+    fc.integer({ min: descriptionOffset, max: bytes.length - 1 }),
+  );
+  const damage = fc.record({
+    place: places,
+    byte: fc.oneof(fc.integer({ min: 0x30, max: 0x39 }), fc.nat({ max: 255 })),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), fc.boolean(), async (flips, cut) => {
+      const damaged = Uint8Array.from(bytes);
+      for (const { place, byte } of flips) damaged[place] = byte;
+      const size = cut ? (flips[0]?.place ?? 0) : damaged.length;
+      const { devices, undescribed } = await devicesOf(new StrictReader(damaged.subarray(0, size)));
+      for (const found of [...devices, ...undescribed]) t.true(found.offset + (found.size ?? 0) <= size);
+    }),
+    { numRuns: 500 },
+  );
 });
 
 test('device state of gigabytes is not loaded', async (t) => {

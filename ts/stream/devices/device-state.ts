@@ -7,7 +7,7 @@ import type { MappedRamError } from '../../errors.ts';
  * - `bool` is a boolean, `nullptr` (an element that QEMU had none for) is null
  * - structs are structs, arrays are arrays; an array of `uint8` is bytes
  * - everything else (`buffer`, `unused_buffer`, `pci config`, `virtio`, types that are unknown) is bytes, as the stream
- *   has them. So is a field whose description does not fit its bytes.
+ *   has them. So is a field whose description does not fit its bytes, and a bool that is neither 0 nor 1.
  */
 export type DeviceValue =
   | number

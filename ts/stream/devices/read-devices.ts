@@ -124,7 +124,7 @@ function versionProblem(
   return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, { path, offset, expected, found });
 }
 
-/** In a stream that could be walked to its end, the one of the index; else the one at the end of the file. */
+/** In a stream that could be walked to its end, the one behind it; else the one at the end of the file. */
 async function descriptionsOf(
   reader: RandomAccessReader,
   index: StreamIndex,
@@ -133,7 +133,7 @@ async function descriptionsOf(
   if (vmdescription?.json !== undefined)
     return new DeviceLengths(vmdescription.json.devices, vmdescription.offset);
   // Guest memory that could hold anything is not searched.
-  if (index.problem === undefined || (ram !== undefined && ram.startEnd === undefined)) return undefined;
+  if (ram !== undefined && ram.startEnd === undefined) return undefined;
   const forward = ram === undefined || ram.ended || ram.form === 'mapped-ram';
   const found = await findVmdescription(reader, endOfWalk(index), { forward });
   return found === undefined ? undefined : new DeviceLengths(found.json.devices, found.offset);
