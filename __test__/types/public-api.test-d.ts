@@ -11,6 +11,7 @@ import {
   probe,
   Snapshot,
   unpack,
+  verify,
   type ErrorCode,
   type PackOptions,
   type PackResult,
@@ -18,6 +19,7 @@ import {
   type SnapshotInfo,
   type TransferOptions,
   type UnpackResult,
+  type VerifyResult,
   type X86Cpu,
 } from '../../ts/index.ts';
 
@@ -125,4 +127,18 @@ export function others(error: unknown): ErrorCode | undefined {
   // @ts-expect-error no such code
   if (error.code === 'ERR_MAPPED_RAM_NONE') return undefined;
   return error.code;
+}
+
+export async function verifies(signal: AbortSignal): Promise<void> {
+  const result = await verify('guest.mr');
+  same<typeof result, VerifyResult>(true);
+  await verify({ fd: 3, offset: 4096n }, { sealPath: 'seal', channels: undefined, signal });
+  await verify(new URL('file:///guest.mr'), { seal: true, overwrite: true });
+  const [finding] = result.findings;
+  if (finding?.code === 'pages-differ') finding.pages?.first.toFixed();
+
+  // @ts-expect-error no such code
+  if (finding?.code === 'pages-wrong') return;
+  // @ts-expect-error a seal is made or not; where is another question
+  await verify('guest.mr', { seal: 'guest.seal' });
 }

@@ -10,7 +10,7 @@ import type { Seal } from '../seal/seal.ts';
 import { unreadableFinding } from './unreadable.ts';
 
 /**
- * A file against its seal. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
+ * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
  * told which pages are intact.
  */
 export async function checkSeal(
@@ -18,11 +18,7 @@ export async function checkSeal(
   opened: OpenedFile,
   options: TransferOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly report: TransferReport | undefined }> {
-  const { reader, file, base } = opened;
-  if (seal.base !== base) {
-    const message = `the seal is of a snapshot at offset ${seal.base}, not at ${base}`;
-    return { findings: [{ severity: 'error', code: 'seal-unusable', message }], report: undefined };
-  }
+  const { reader, file } = opened;
   const findings: Finding[] = [];
   if (seal.size !== reader.size) {
     findings.push({

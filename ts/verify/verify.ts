@@ -75,7 +75,7 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
   const ram = mappedRam(index, reader.name);
   if (index !== undefined) findings.push(...(await checkMetadata(reader, index, ram)));
 
-  const seal = output === undefined ? await findSeal(sealPath, options.sealPath, findings) : undefined;
+  const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
   let transfer: TransferReport | undefined;
   let state: 'checked' | 'written' | undefined;
   if (seal !== undefined) {
@@ -176,17 +176,24 @@ async function checkMetadata(
 /** The seal to check against. One that is not what it should be is a finding. */
 async function findSeal(
   path: string | undefined,
-  asked: string | undefined,
+  { sealPath: asked }: VerifyOptions,
+  base: number,
   findings: Finding[],
 ): Promise<Seal | undefined> {
   if (path === undefined) return undefined;
+  const unusable = (message: string): undefined => {
+    findings.push({ severity: 'error', code: 'seal-unusable', message });
+  };
+  let seal: Seal | undefined;
   try {
-    const seal = await readSeal(path);
-    if (seal !== undefined || asked === undefined) return seal;
+    seal = await readSeal(path);
   } catch (error) {
     if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
-    findings.push({ severity: 'error', code: 'seal-unusable', message: error.message });
-    return undefined;
+    return unusable(error.message);
   }
-  throw new MappedRamError('ERR_MAPPED_RAM_IO', 'there is no seal', { path });
+  if (seal === undefined && asked !== undefined) {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', 'there is no seal', { path });
+  }
+  if (seal === undefined || seal.base === base) return seal;
+  return unusable(`${path}: the seal is of a snapshot at offset ${seal.base}, not at ${base}`);
 }
