@@ -5,6 +5,8 @@ import { ERROR_CODES, MappedRamError, type ErrorCode } from './errors.ts';
 
 import type * as Binding from '../native/binding.cjs';
 
+export type { BindingError } from '../native/binding.cjs';
+
 /** The Rust core. This file is its only importer. */
 export const binding: typeof Binding = loadBinding();
 

@@ -2,7 +2,19 @@ import test, { type ExecutionContext } from 'ava';
 
 import { runCli } from './run-cli.ts';
 
-const COMMANDS = ['info', 'pack', 'unpack', 'extract', 'doctor', 'demo'];
+const COMMANDS = [
+  'info',
+  'pack',
+  'unpack',
+  'save',
+  'restore',
+  'verify',
+  'diff',
+  'extract',
+  'convert',
+  'doctor',
+  'demo',
+];
 
 test('without arguments, help goes to stderr and the exit code is 2', async (t) => {
   const { code, stdout, stderr } = await runCli([]);
@@ -86,6 +98,10 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [['pack', 'file:a,offset=4096', '--state', 's', '--offset', '4096'], /--offset and ,offset=/, /only one/],
   [['pack', 'file:a,offset=0', '--state', 's', '--offset', '0'], /--offset and ,offset=/],
   [['unpack', 'a'], /nothing to unpack/, /--ram/, /--state/],
+  [['diff'], /<left> is missing/],
+  [['diff', 'a'], /a second snapshot/, /--ram <block>=<path>/],
+  [['diff', 'a', 'b', '--ram', 'pc.ram=x'], /one thing to compare with/],
+  [['diff', 'a', 'b', 'c'], /unexpected argument 'c'/],
   [['doctor', 'x'], /unexpected argument 'x'/],
   [['demo', '--size', '1M'], /--size must be whole MiB, at least 64MiB/],
   [['demo', '--size', '1GB'], /--size/, /ambiguous/],

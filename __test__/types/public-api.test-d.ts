@@ -1,5 +1,6 @@
 // Compiled, never run: what users of the types may and may not write.
 import {
+  diff,
   type DeviceState,
   type ERROR_CODES,
   flattenDevice,
@@ -14,6 +15,7 @@ import {
   type ErrorCode,
   type PackOptions,
   type PackResult,
+  type SnapshotDiff,
   type SnapshotInfo,
   type TransferOptions,
   type UnpackResult,
@@ -86,6 +88,21 @@ export async function inspects(): Promise<void> {
   void new Snapshot();
   // @ts-expect-error no such source
   await Snapshot.open(42);
+}
+
+export async function compares(signal: AbortSignal): Promise<void> {
+  const result = await diff('left.mr', new URL('file:///right.mr'), { directIo: 'on', signal });
+  same<typeof result, SnapshotDiff>(true);
+  await diff({ fd: 3, offset: 4096 }, { ram: { 'pc.ram': 'ram', m0: { fd: 4 } } });
+  for (const block of result.blocks) for (const { offset } of block.runs()) offset.toFixed();
+  // @ts-expect-error with RAM there is no device state to compare
+  result.sections.length.toFixed();
+  // @ts-expect-error there is a second side
+  await diff('left.mr');
+  // @ts-expect-error no such side
+  await diff('left.mr', { rom: {} });
+  // @ts-expect-error results are read-only
+  result.equal = true;
 }
 
 export function options(): readonly [PackOptions, TransferOptions] {

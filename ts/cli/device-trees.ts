@@ -114,7 +114,8 @@ function listText(list: readonly DeviceValue[]): string {
   return shown.join(' ');
 }
 
-function scalarText(value: DeviceValue): string {
+/** A value that holds no others, on a line. */
+export function scalarText(value: DeviceValue): string {
   if (value instanceof Uint8Array) return bytesText(value);
   if (isStruct(value) || isList(value)) throw new TypeError('a value that holds others has lines of its own');
   // Registers and flags are read in hexadecimal; what can be negative is a number.

@@ -48,7 +48,7 @@ export function renderOverview(commands: readonly Command[], style: Style): stri
     ...entry('--version', 'Show the version', style, 13),
     '',
     ...wrap(
-      'Exit status: 0 done, 1 failed, 2 wrong usage, 4 corrupt or incomplete input, 128 + N stopped by signal N.',
+      'Exit status: 0 done, 1 failed, 2 wrong usage, 3 differences or findings, 4 corrupt or incomplete input, 128 + N stopped by signal N.',
       0,
     ),
   ];

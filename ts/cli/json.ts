@@ -21,10 +21,11 @@ export interface ErrorFields {
  * JSON would lose their last digits), bytes hexadecimal text.
  */
 export function toJson(value: object): string {
-  return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, toJsonMember, 2);
+  return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, jsonMember, 2);
 }
 
-function toJsonMember(_key: string, member: unknown): unknown {
+/** A member as JSON can say it. */
+export function jsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
   if (typeof member === 'bigint') return String(member);
   if (member instanceof Uint8Array) return Buffer.from(member).toString('hex');

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import type { CommandLine } from './command-line.ts';
 import { EXIT } from './exit-codes.ts';
 import { Interruption } from './interrupted.ts';
@@ -57,6 +59,27 @@ export class Session implements Disposable {
     process.exitCode = exitCode;
     if (this.#json) process.stdout.write(`${toJson(result)}\n`);
     else if (!this.#quiet) process.stdout.write(`${render(styleFor(process.stdout)).join('\n')}\n`);
+  }
+
+  /** As `print`, for what may be too large for one string: what can be iterated over in it is an array in JSON. */
+  async printLarge(
+    result: object,
+    render: (style: Style) => readonly string[],
+    exitCode: number,
+  ): Promise<void> {
+    if (!this.#json) {
+      this.print(result, render, exitCode);
+      return;
+    }
+    process.exitCode = exitCode;
+    const { jsonPieces } = await import('./json-pieces.ts');
+    const { stdout } = process;
+    for (const piece of jsonPieces(result)) {
+      // Whoever read it may be gone; `main` hears of that, too.
+      if (stdout.destroyed) return;
+      if (!stdout.write(piece)) await once(stdout, 'drain').catch(() => undefined);
+    }
+    stdout.write('\n');
   }
 
   [Symbol.dispose](): void {

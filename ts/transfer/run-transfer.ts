@@ -1,9 +1,8 @@
-import { addAbortListener } from 'node:events';
-
-import { MappedRamError } from '../errors.ts';
-import { binding, toMappedRamError } from '../native.ts';
-
+import { binding } from '../native.ts';
+import { defined } from './defined.ts';
+import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './options.ts';
+import { runJob } from './run-job.ts';
 
 /** Where guest memory is: exactly one of the first four. */
 export interface TransferMemory {
@@ -70,41 +69,16 @@ export interface TransferOutcome {
   readonly pieces: readonly BlockPieces[];
 }
 
-const PROGRESS_INTERVAL_MS = 250;
-
 /**
  * Moves the pages of a plan. When the promise settles, all of the engine's threads have ended.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} what the engine met first
  */
 export async function runTransfer(plan: TransferPlan, options: TransferOptions): Promise<TransferOutcome> {
-  const { signal, onProgress } = options;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   const transfer = new binding.BindingTransfer(bindingPlan(plan, options));
-  const startedAt = performance.now();
-  const report = (): void => {
-    try {
-      onProgress?.({ ...transfer.progress(), elapsedMs: performance.now() - startedAt });
-    } catch {
-      // Progress is for show: what its listener throws must not decide about the transfer.
-    }
-  };
-  const ticks = onProgress === undefined ? undefined : setInterval(report, PROGRESS_INTERVAL_MS);
-  const listener = signal === undefined ? undefined : addAbortListener(signal, () => transfer.cancel());
-  try {
-    const outcome = await transfer.run();
-    signal?.throwIfAborted();
-    if (outcome.error !== undefined) throw toMappedRamError(outcome.error);
-    if (outcome.report === undefined) {
-      throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'the engine gave neither report nor error');
-    }
-    report();
-    const engine = outcome.report.engine === 'io_uring' ? 'io_uring' : 'threads';
-    return { report: { ...outcome.report, engine }, buffers: outcome.buffers, pieces: outcome.pieces };
-  } finally {
-    clearInterval(ticks);
-    listener?.[Symbol.dispose]();
-  }
+  const { outcome, report } = await runJob(transfer, options);
+  return { report, buffers: outcome.buffers, pieces: outcome.pieces };
 }
 
 type BindingPlan = ConstructorParameters<typeof binding.BindingTransfer>[0];
@@ -133,26 +107,6 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
     ),
     pageSize: plan.pageSize,
     pieceSize: plan.pieceSize,
-    channels: count('channels', options.channels),
-    queueDepth: count('queueDepth', options.queueDepth),
-    requestSize: count('requestSize', options.requestSize),
-    engine: options.engine,
-    directIo: options.directIo,
-  });
-}
-
-/** The binding's types tell a missing property from one that is there and undefined; callers need not. */
-function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only undefined properties were taken out
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
-}
-
-/** The engine knows the ranges; here only what Node-API would bend into a number is refused. */
-function count(name: string, value: number | undefined): number | undefined {
-  if (value === undefined || (Number.isInteger(value) && value >= 0 && value < 2 ** 32)) return value;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', name, {
-    expected: 'a positive integer',
-    found: value,
+    ...engineOptions(options),
   });
 }

@@ -11,8 +11,11 @@
 //!                     └── memory (files, descriptors, buffers), pages (bitmap, zero scan)
 //! ```
 //!
+//! A comparison has a queue for each of two snapshot files in every channel.
+//!
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
+pub mod compare;
 pub mod digest;
 pub mod error;
 pub mod file;
@@ -25,7 +28,9 @@ pub mod transfer;
 pub mod userfaultfd;
 
 mod channel;
+mod numbers;
 
+pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
 pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};

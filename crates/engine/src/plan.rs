@@ -3,7 +3,9 @@
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotSpec;
 use crate::memory::MemorySpec;
+use crate::numbers::Numbers;
 use crate::pages::bitmap_bytes;
+use crate::transfer::BlockPages;
 
 /// Which way the pages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,18 @@ pub struct Region {
     pub store_zero_pages: bool,
     /// Load: the memory is known to read as zeros, so clear pages need no work.
     pub memory_is_zero: bool,
+}
+
+impl Region {
+    pub(crate) fn pages(&self, page_size: u64) -> BlockPages<'_> {
+        BlockPages {
+            name: &self.name,
+            length: self.length,
+            page_size,
+            pages_offset: self.pages_offset,
+            bitmap_offset: self.bitmap_offset,
+        }
+    }
 }
 
 /// Everything a transfer needs to know.
@@ -104,84 +118,30 @@ impl Plan {
 
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
-        if !self.page_size.is_power_of_two() || !(512..=65536).contains(&self.page_size) {
-            return Err(invalid(format!(
-                "page size: expected a power of two from 512 to 65536, found {}",
-                self.page_size
-            )));
-        }
-        within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
-        within("queue depth", self.queue_depth, 1, MAX_QUEUE_DEPTH)?;
-        let page = usize::try_from(self.page_size).map_err(|_| invalid("page size out of range"))?;
-        within("request size", self.request_size, page, MAX_REQUEST_SIZE)?;
-        if !self.request_size.is_multiple_of(page) {
-            return Err(invalid(format!(
-                "request size: expected a multiple of the page size {page}, found {}",
-                self.request_size
-            )));
-        }
-        self.check_buffers()?;
+        self.numbers().check()?;
         for region in &self.regions {
             self.check_region(region)?;
         }
         self.check_overlaps()
     }
 
-    /// Buffers of each channel, unless the engine can do with fewer. One more than requests in flight: memory is copied
-    /// to or from it while the others are with the disk.
-    pub(crate) fn slots(&self) -> usize {
-        if self.engine == EngineChoice::Threads {
-            // One request at a time is in flight there.
-            return 1;
+    pub(crate) fn numbers(&self) -> Numbers {
+        Numbers {
+            page_size: self.page_size,
+            channels: self.channels,
+            queue_depth: self.queue_depth,
+            request_size: self.request_size,
+            engine: self.engine,
         }
-        self.queue_depth + 1
-    }
-
-    /// Each number alone may be in range and all of them together be more than the machine has.
-    fn check_buffers(&self) -> Result<()> {
-        let channels = self.channels.unwrap_or(DEFAULT_THREAD_CHANNELS);
-        let total = channels
-            .saturating_mul(self.slots())
-            .saturating_mul(self.request_size);
-        if total <= MAX_BUFFERS {
-            return Ok(());
-        }
-        Err(EngineError::new(
-            ErrorKind::OutOfRange,
-            format!(
-                "buffers: expected at most {MAX_BUFFERS} bytes in all, found {total}: channels ({channels}), queue depth ({}) and request size ({}) are too large together",
-                self.queue_depth, self.request_size
-            ),
-        ))
     }
 
     fn check_region(&self, region: &Region) -> Result<()> {
         let name = &region.name;
-        if !region.length.is_multiple_of(self.page_size) {
-            return Err(invalid(format!(
-                "block {name}: expected a length that is a multiple of the page size {}, found {}",
-                self.page_size, region.length
-            )));
-        }
+        check_length(name, region.length, self.page_size)?;
         let bitmap = bitmap_bytes(region.length / self.page_size);
-        let ranges = [
-            ("pages", region.pages_offset, region.length),
-            ("bitmap", region.bitmap_offset, bitmap),
-            ("memory", region.memory_offset, region.length),
-        ];
-        for (what, start, length) in ranges {
-            let end = start.checked_add(length);
-            if end.is_none_or(|end| i64::try_from(end).is_err()) {
-                return Err(EngineError::new(
-                    ErrorKind::OutOfRange,
-                    format!(
-                        "block {name}: its {what} end beyond the largest file offset: expected at most {}, found {length} bytes at {start}",
-                        i64::MAX
-                    ),
-                ));
-            }
-        }
-        Ok(())
+        check_range(name, "pages", region.pages_offset, region.length)?;
+        check_range(name, "bitmap", region.bitmap_offset, bitmap)?;
+        check_range(name, "memory", region.memory_offset, region.length)
     }
 
     fn check_overlaps(&self) -> Result<()> {
@@ -220,13 +180,28 @@ impl Plan {
     }
 }
 
-fn within(what: &str, value: usize, min: usize, max: usize) -> Result<()> {
-    if (min..=max).contains(&value) {
+/// A block has whole pages.
+pub(crate) fn check_length(name: &str, length: u64, page_size: u64) -> Result<()> {
+    if length.is_multiple_of(page_size) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "block {name}: expected a length that is a multiple of the page size {page_size}, found {length}"
+    )))
+}
+
+/// What a block has in a file ends where offsets end, at the latest.
+pub(crate) fn check_range(name: &str, what: &str, start: u64, length: u64) -> Result<()> {
+    let end = start.checked_add(length);
+    if end.is_some_and(|end| i64::try_from(end).is_ok()) {
         return Ok(());
     }
     Err(EngineError::new(
         ErrorKind::OutOfRange,
-        format!("{what}: expected {min} to {max}, found {value}"),
+        format!(
+            "block {name}: its {what} end beyond the largest file offset: expected at most {}, found {length} bytes at {start}",
+            i64::MAX
+        ),
     ))
 }
 

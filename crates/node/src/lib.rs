@@ -16,7 +16,9 @@
     )
 )]
 
+mod compare;
 mod digest;
+mod driver;
 mod error;
 mod lock;
 mod options;

@@ -77,18 +77,8 @@ impl BindingPlan {
         plan.channels = self.channels.map(count).transpose()?;
         plan.queue_depth = self.queue_depth.map_or(Ok(plan.queue_depth), count)?;
         plan.request_size = self.request_size.map_or(Ok(plan.request_size), count)?;
-        plan.engine = match self.engine.as_deref() {
-            None | Some("auto") => EngineChoice::Auto,
-            Some("io_uring") => EngineChoice::IoUring,
-            Some("threads") => EngineChoice::Threads,
-            Some(other) => return Err(invalid("engine", "auto, io_uring or threads", other)),
-        };
-        plan.direct_io = match self.direct_io.as_deref() {
-            None | Some("auto") => DirectIo::Auto,
-            Some("on") => DirectIo::On,
-            Some("off") => DirectIo::Off,
-            Some(other) => return Err(invalid("directIo", "auto, on or off", other)),
-        };
+        plan.engine = engine_choice(self.engine.as_deref())?;
+        plan.direct_io = direct_io(self.direct_io.as_deref())?;
         Ok((plan, buffers))
     }
 }
@@ -121,6 +111,24 @@ impl BindingRegion {
     }
 }
 
+pub(crate) fn engine_choice(name: Option<&str>) -> Result<EngineChoice> {
+    match name {
+        None | Some("auto") => Ok(EngineChoice::Auto),
+        Some("io_uring") => Ok(EngineChoice::IoUring),
+        Some("threads") => Ok(EngineChoice::Threads),
+        Some(other) => Err(invalid("engine", "auto, io_uring or threads", other)),
+    }
+}
+
+pub(crate) fn direct_io(name: Option<&str>) -> Result<DirectIo> {
+    match name {
+        None | Some("auto") => Ok(DirectIo::Auto),
+        Some("on") => Ok(DirectIo::On),
+        Some("off") => Ok(DirectIo::Off),
+        Some(other) => Err(invalid("directIo", "auto, on or off", other)),
+    }
+}
+
 pub(crate) fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
     match (path, fd) {
         (Some(path), None) => Ok(FileSource::Path(path.into())),
@@ -150,7 +158,7 @@ pub(crate) fn offset(what: &str, value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| invalid(what, "0 or more", &value.to_string()))
 }
 
-fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
+pub(crate) fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
     value
         .try_into()
         .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "number too large for this machine"))

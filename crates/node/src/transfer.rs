@@ -1,17 +1,15 @@
 //! One transfer's life: a driver thread of its own does the work; tokio only waits for its word.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use mapped_ram_engine::digest::{PieceDigest, PieceDigests};
 use mapped_ram_engine::memory::ByteMemory;
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Plan, Progress, Report, Transfer};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use tokio::sync::oneshot;
 
-use crate::error::{BindingError, from_panic};
+use crate::driver::Driver;
+use crate::error::BindingError;
 use crate::options::BindingPlan;
 
 /// Counters in bytes of guest memory.
@@ -72,7 +70,7 @@ pub struct BindingTransfer {
     ready: Mutex<Option<Result<(Transfer, Outputs), EngineError>>>,
     cancel: CancelToken,
     progress: Arc<Progress>,
-    driver: Mutex<Option<JoinHandle<()>>>,
+    driver: Driver,
 }
 
 #[napi]
@@ -92,7 +90,7 @@ impl BindingTransfer {
             ready: Mutex::new(Some(ready)),
             cancel,
             progress,
-            driver: Mutex::new(None),
+            driver: Driver::default(),
         }
     }
 
@@ -118,37 +116,14 @@ impl BindingTransfer {
 
     #[napi]
     pub fn progress(&self) -> BindingProgress {
-        BindingProgress {
-            bytes_total: number(self.progress.total()),
-            bytes_done: number(self.progress.done()),
-            data_bytes: number(self.progress.data()),
-        }
+        self.progress.as_ref().into()
     }
 
     async fn drive(&self) -> Result<BindingOutcome, EngineError> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         let once = || EngineError::new(ErrorKind::InvalidArgument, "a transfer runs only once");
         let (transfer, outputs) = ready.ok_or_else(once)??;
-        let (tell, told) = oneshot::channel();
-        let driver = std::thread::Builder::new()
-            .name("mapped-ram".to_owned())
-            .spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| transfer.run()));
-                // Nobody listens any more when the environment is being torn down.
-                let _ = tell.send(result.unwrap_or_else(|panic| Err(from_panic(panic.as_ref()))));
-            })
-            .map_err(|error| {
-                EngineError::new(ErrorKind::Io, "starting the driver thread").caused_by(error)
-            })?;
-        *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
-        let gone = |_| {
-            Err(EngineError::new(
-                ErrorKind::Internal,
-                "the driver thread went away",
-            ))
-        };
-        let report = told.await.unwrap_or_else(gone);
-        self.join();
+        let report = self.driver.run(move || transfer.run()).await;
         let Outputs { buffers, digests } = outputs;
         let regions = buffers.len();
         Ok(BindingOutcome {
@@ -161,21 +136,23 @@ impl BindingTransfer {
             pieces: digests.map_or_else(Vec::new, |digests| pieces(&digests.take(), regions)),
         })
     }
-
-    fn join(&self) {
-        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(driver) = driver {
-            // Its panics were caught inside.
-            let _ = driver.join();
-        }
-    }
 }
 
 /// A worker that is terminated drops its objects: the transfer must be over before its memory goes.
 impl Drop for BindingTransfer {
     fn drop(&mut self) {
         self.cancel.cancel();
-        self.join();
+        self.driver.join();
+    }
+}
+
+impl From<&Progress> for BindingProgress {
+    fn from(progress: &Progress) -> Self {
+        Self {
+            bytes_total: number(progress.total()),
+            bytes_done: number(progress.done()),
+            data_bytes: number(progress.data()),
+        }
     }
 }
 

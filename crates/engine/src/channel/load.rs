@@ -115,7 +115,8 @@ fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<(
     Ok(())
 }
 
-fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
+/// The ranges to read for these runs.
+pub(super) fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut merged: Vec<Range<u64>> = Vec::new();
     for run in runs {
         match merged.last_mut() {

@@ -1,5 +1,6 @@
 //! One worker: its queue, its buffers; nothing shared but the cursor, the bitmaps and the counters.
 
+pub(crate) mod compare;
 mod load;
 mod requests;
 mod save;
@@ -13,7 +14,7 @@ use requests::Requests;
 
 /// Runs one channel to its end. On return nothing is in flight, whatever happened.
 pub(crate) fn run(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
-    let mut requests = Requests::start(shared, queue)?;
+    let mut requests = Requests::start(&shared.file, shared.queue_options, queue)?;
     let result = match shared.direction {
         Direction::Save => save::run(shared, &mut requests),
         Direction::Load | Direction::Scan => load::run(shared, &mut requests),

@@ -6,8 +6,7 @@ use std::io;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
-use crate::queue::{Action, Completion, Queue, Request, Target};
-use crate::transfer::Shared;
+use crate::queue::{Action, Completion, Queue, QueueOptions, Request, Target};
 
 /// How often the kernel may ask to try a request again before that counts as an error.
 const MAX_RETRIES: u32 = 100;
@@ -30,15 +29,20 @@ pub(super) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    pub(super) fn start(shared: &'a Shared, mut queue: Box<dyn Queue>) -> Result<Self> {
+    /// Requests on `file`, which `queue` was made for with these options.
+    pub(super) fn start(
+        file: &'a SnapshotFile,
+        options: QueueOptions,
+        mut queue: Box<dyn Queue>,
+    ) -> Result<Self> {
         queue
             .start()
-            .map_err(|error| EngineError::io("starting the submission queue", error).on(&shared.file.name))?;
-        let slots = shared.queue_options.slots;
+            .map_err(|error| EngineError::io("starting the submission queue", error).on(&file.name))?;
+        let slots = options.slots;
         Ok(Self {
             queue,
-            file: &shared.file,
-            depth: shared.queue_options.depth,
+            file,
+            depth: options.depth,
             next_token: 0,
             waiting: VecDeque::new(),
             in_flight: HashMap::new(),

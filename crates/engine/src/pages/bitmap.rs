@@ -38,6 +38,13 @@ impl Bitmap {
         Ok(Self { words, pages })
     }
 
+    pub fn is_set(&self, page: u64) -> bool {
+        page < self.pages
+            && self
+                .word(page / 64)
+                .is_some_and(|word| word >> (page % 64) & 1 == 1)
+    }
+
     /// The first set page at or after `page`.
     pub fn next_set(&self, page: u64) -> Option<u64> {
         self.find(page, 0).filter(|found| *found < self.pages)
@@ -180,7 +187,9 @@ mod tests {
             let end = (from + length).min(pages);
             let walked: Vec<u64> = bitmap.runs(from..end).flatten().collect();
             let naive: Vec<u64> = (from..end).filter(|page| bits[usize::try_from(*page).unwrap()]).collect();
-            prop_assert_eq!(walked, naive);
+            prop_assert_eq!(&walked, &naive);
+            let asked: Vec<u64> = (from..end).filter(|page| bitmap.is_set(*page)).collect();
+            prop_assert_eq!(asked, naive);
             prop_assert_eq!(bitmap.count(), bits.iter().filter(|bit| **bit).count() as u64);
             prop_assert_eq!(bitmap.last_set(), bits.iter().rposition(|bit| *bit).map(|page| page as u64));
         }
@@ -201,6 +210,7 @@ mod tests {
         let bitmap = Bitmap::from_bytes(&[0xff; 16], 70);
         assert_eq!(bitmap.count(), 70);
         assert_eq!(bitmap.last_set(), Some(69));
+        assert!(!bitmap.is_set(70));
         assert_eq!(bitmap.next_set(70), None);
         assert_eq!(bitmap.next_clear(0), 70);
     }

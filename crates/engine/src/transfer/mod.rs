@@ -1,24 +1,28 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
+mod bitmap;
+mod ending;
 mod progress;
+mod run_channels;
 mod shared;
 mod visitor;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::channel;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, position};
+use crate::file::{DirectState, SnapshotFile};
 use crate::memory::Memory;
-use crate::pages::{AtomicBitmap, Bitmap, bitmap_bytes};
-use crate::plan::{DEFAULT_MAX_RINGS, DEFAULT_THREAD_CHANNELS, Direction, EngineChoice, Plan, Region};
+use crate::pages::{AtomicBitmap, Bitmap};
+use crate::plan::{Direction, Plan, Region};
 use crate::queue::{self, EngineState, Queue, QueueOptions};
 
+pub(crate) use bitmap::{BlockPages, read_bitmap};
+pub(crate) use ending::Ending;
 pub use progress::{CancelToken, Progress};
+pub(crate) use run_channels::run_channels;
 pub(crate) use shared::{OpenRegion, Shared, Window};
 pub use visitor::{Pages, Visitor};
 
@@ -115,10 +119,12 @@ impl Transfer {
         let total = plan.regions.iter().map(|region| region.length).sum();
         self.progress.set_total(total);
 
-        let channels = channel_count(plan);
+        let channels = plan
+            .numbers()
+            .channels(plan.regions.iter().map(|region| region.length));
         let queue_options = QueueOptions {
             depth: plan.queue_depth,
-            slots: plan.slots(),
+            slots: plan.numbers().slots(),
             slot_size: plan.request_size,
         };
         let (queues, engine) = make_queues(channels, &file, queue_options)?;
@@ -137,13 +143,13 @@ impl Transfer {
             page_bytes: usize::try_from(plan.page_size).unwrap_or(usize::MAX),
             queue_options,
             progress: Arc::clone(&self.progress),
-            cancel: self.cancel.clone(),
-            stop: AtomicBool::new(false),
-            first_error: Mutex::new(None),
+            ending: Ending::new(self.cancel.clone()),
             unfinished: AtomicUsize::new(queues.len()),
             cursor: Mutex::default(),
         };
-        run_channels(&shared, queues)?;
+        run_channels(&shared.ending, &shared.file.name, queues, |queue| {
+            channel::run(&shared, queue)
+        })?;
         Ok(Report {
             engine,
             direct_io,
@@ -201,12 +207,12 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
     let bitmap = if save {
         Bitmap::default()
     } else {
-        read_bitmap(plan, region, file)?
+        read_bitmap(&region.pages(plan.page_size), file)?
     };
     let grow = plan.direction == Direction::Load;
     memory.require(region.memory_offset, region.length, grow)?;
     let written = AtomicBitmap::try_new(if save { region.length / plan.page_size } else { 0 })
-        .map_err(|_| bitmap_too_large(plan, region).on(&file.name))?;
+        .map_err(|_| region.pages(plan.page_size).too_large().on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
@@ -218,141 +224,4 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
         written,
         bitmap,
     })
-}
-
-fn read_bitmap(plan: &Plan, region: &Region, file: &SnapshotFile) -> Result<Bitmap> {
-    let pages = region.length / plan.page_size;
-    let length = bitmap_bytes(pages);
-    let size = file
-        .buffered
-        .metadata()
-        .map_err(|error| EngineError::io("reading the size", error).on(&file.name))?
-        .len();
-    let outside = |what: &str, end: u64| {
-        EngineError::new(
-            ErrorKind::Truncated,
-            format!("the {what} of block {} end outside the file: expected a size of at least {end}, found {size}", region.name),
-        )
-        .at(&file.name, size)
-    };
-    // The file's size bounds the allocation, whatever a header said.
-    let end = region.bitmap_offset.saturating_add(length);
-    if end > size {
-        return Err(outside("bitmap", end));
-    }
-    let mut bytes = Vec::new();
-    let wanted = usize::try_from(length).unwrap_or(usize::MAX);
-    if bytes.try_reserve_exact(wanted).is_err() {
-        // A sparse file may be as large as it likes to say.
-        return Err(bitmap_too_large(plan, region).at(&file.name, region.bitmap_offset));
-    }
-    bytes.resize(wanted, 0);
-    let read = position::read_full_at(&file.buffered, &mut bytes, region.bitmap_offset)
-        .map_err(|error| EngineError::io("reading the bitmap", error).at(&file.name, region.bitmap_offset))?;
-    if read < bytes.len() {
-        return Err(outside("bitmap", end));
-    }
-    let bitmap = Bitmap::try_from_bytes(&bytes, pages)
-        .map_err(|_| bitmap_too_large(plan, region).at(&file.name, region.bitmap_offset))?;
-    if let Some(last) = bitmap.last_set() {
-        let end = region.pages_offset + (last + 1) * plan.page_size;
-        if end > size {
-            return Err(outside("pages", end));
-        }
-    }
-    Ok(bitmap)
-}
-
-fn bitmap_too_large(plan: &Plan, region: &Region) -> EngineError {
-    let length = bitmap_bytes(region.length / plan.page_size);
-    let message = format!(
-        "the bitmap of block {} does not fit in memory: found {length} bytes",
-        region.name
-    );
-    EngineError::new(ErrorKind::OutOfRange, message)
-}
-
-/// No channel that would find nothing to do; by default as many as were fastest (docs/performance.md).
-fn channel_count(plan: &Plan) -> usize {
-    let windows: u64 = plan
-        .regions
-        .iter()
-        .map(|region| region.length.div_ceil(plan.request_size as u64))
-        .sum();
-    let useful = usize::try_from(windows).unwrap_or(usize::MAX);
-    plan.channels
-        .unwrap_or_else(|| default_channels(plan.engine))
-        .min(useful)
-}
-
-fn default_channels(engine: EngineChoice) -> usize {
-    if engine == EngineChoice::Threads || queue::probe_io_uring().is_err() {
-        // One request in flight each: it takes several to keep a drive busy.
-        return DEFAULT_THREAD_CHANNELS;
-    }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, DEFAULT_MAX_RINGS)
-}
-
-/// Spawns a thread for each queue and lets them go together, once all exist.
-fn run_channels(shared: &Shared, queues: Vec<Box<dyn Queue>>) -> Result<()> {
-    thread::scope(|scope| {
-        let mut gates = Vec::with_capacity(queues.len());
-        let mut threads = Vec::with_capacity(queues.len());
-        let mut result = Ok(());
-        for (index, queue) in queues.into_iter().enumerate() {
-            let (open, gate) = mpsc::channel();
-            let spawned = thread::Builder::new()
-                .name(format!("mapped-ram-{index}"))
-                .spawn_scoped(scope, move || run_channel(shared, queue, &gate));
-            match spawned {
-                Ok(thread) => {
-                    gates.push(open);
-                    threads.push(thread);
-                }
-                Err(error) => {
-                    // Without their gates the threads that wait at them end.
-                    gates.clear();
-                    result = Err(EngineError::io("starting a channel's thread", error).on(&shared.file.name));
-                    break;
-                }
-            }
-        }
-        for gate in gates {
-            // A thread that is gone has said why in `first_error`.
-            let _ = gate.send(());
-        }
-        for thread in threads {
-            // The scope would wait for the closures only; the threads themselves are to be gone. Panics were caught.
-            let _ = thread.join();
-        }
-        result
-    })?;
-    let error = shared
-        .first_error
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    error.map_or(Ok(()), Err)
-}
-
-fn run_channel(shared: &Shared, queue: Box<dyn Queue>, gate: &mpsc::Receiver<()>) {
-    if gate.recv().is_err() {
-        return;
-    }
-    let result = catch_unwind(AssertUnwindSafe(|| channel::run(shared, queue)));
-    match result {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => shared.fail(error),
-        Err(panic) => {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            shared.fail(EngineError::new(
-                ErrorKind::Internal,
-                format!("a channel panicked: {words}"),
-            ));
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! What the channels of one transfer share.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::progress::{CancelToken, Progress};
+use super::ending::Ending;
+use super::progress::Progress;
 use super::visitor::{Pages, Visitor};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
@@ -56,10 +57,7 @@ pub(crate) struct Shared {
     pub(crate) page_bytes: usize,
     pub(crate) queue_options: QueueOptions,
     pub(crate) progress: Arc<Progress>,
-    pub(super) cancel: CancelToken,
-    /// An error occurred: every channel winds up.
-    pub(super) stop: AtomicBool,
-    pub(super) first_error: Mutex<Option<EngineError>>,
+    pub(super) ending: Ending,
     /// Channels that have not finished their pages.
     pub(super) unfinished: AtomicUsize,
     /// Where the next window starts.
@@ -78,21 +76,7 @@ pub(crate) struct Cursor {
 impl Shared {
     /// An error when the transfer is to end: cancelled, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        if self.cancel.is_cancelled() || self.stop.load(Ordering::Relaxed) {
-            return Err(
-                EngineError::new(ErrorKind::Cancelled, "the transfer was cancelled").on(&self.file.name),
-            );
-        }
-        Ok(())
-    }
-
-    /// Keeps the first error and stops the others.
-    pub(crate) fn fail(&self, error: EngineError) {
-        self.first_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
-        self.stop.store(true, Ordering::Relaxed);
+        self.ending.check(&self.file.name)
     }
 
     /// True for the last channel that calls it.

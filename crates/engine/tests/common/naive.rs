@@ -63,3 +63,25 @@ fn bitmap_byte(snapshot: &File, block: &Block, page: u64) -> u8 {
         .expect("a byte of the bitmap");
     byte[0]
 }
+
+/// What became of each page, as one would explain it: 0 equal, 1 changed, 2 became zero, 3 became data.
+pub(crate) fn compare(
+    page_size: u64,
+    pages: u64,
+    left: impl Fn(u64) -> Option<Vec<u8>>,
+    right: impl Fn(u64) -> Option<Vec<u8>>,
+) -> Vec<u8> {
+    let zero = vec![0; size(page_size)];
+    (0..pages)
+        .map(|page| {
+            let left = left(page).unwrap_or_else(|| zero.clone());
+            let right = right(page).unwrap_or_else(|| zero.clone());
+            match (left == zero, right == zero) {
+                _ if left == right => 0,
+                (true, _) => 3,
+                (_, true) => 2,
+                _ => 1,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+
+import { Snapshot, type PageDifference } from '../../ts/index.ts';
+import { PAGE } from './synthetic.ts';
+
+/** The pages of a block, undefined where the file has none. */
+export type BlockContent = readonly (Uint8Array | undefined)[];
+
+/** Reads a whole block the slow way: its bit, its page, the next page (docs/format.md §2.5). */
+export async function blockContent(path: string, id: string): Promise<BlockContent> {
+  await using snapshot = await Snapshot.open(path);
+  const block = snapshot.completeRam().blocks.find((candidate) => candidate.id === id);
+  if (block === undefined) throw new Error(`${path} has no block ${id}`);
+  const file = await readFile(snapshot.path);
+  return Array.from({ length: block.length / PAGE }, (_, page) => {
+    const bit = file.readUInt8(block.bitmapOffset + Math.floor(page / 8)) & (1 << (page % 8));
+    const offset = block.pagesOffset + page * PAGE;
+    return bit === 0 ? undefined : file.subarray(offset, offset + PAGE);
+  });
+}
+
+/** A RAM file as a block. */
+export async function ramContent(path: string): Promise<BlockContent> {
+  const file = await readFile(path);
+  return Array.from({ length: file.length / PAGE }, (_, page) =>
+    file.subarray(page * PAGE, (page + 1) * PAGE),
+  );
+}
+
+/** What became of each page, a page at a time. */
+export function naiveDiff(left: BlockContent, right: BlockContent): readonly (PageDifference | undefined)[] {
+  const zero = Buffer.alloc(PAGE);
+  return left.map((page, index) => {
+    const [a, b] = [page ?? zero, right[index] ?? zero];
+    if (Buffer.compare(a, b) === 0) return undefined;
+    if (Buffer.compare(a, zero) === 0) return 'became-data';
+    return Buffer.compare(b, zero) === 0 ? 'became-zero' : 'changed';
+  });
+}
+
+/** Runs as the kinds of their pages. */
+export function kindsOf(
+  runs: Iterable<{ readonly kind: string; readonly offset: number; readonly length: number }>,
+  pages: number,
+): readonly (string | undefined)[] {
+  const kinds: (string | undefined)[] = Array.from({ length: pages }, () => undefined);
+  for (const { kind, offset, length } of runs) kinds.fill(kind, offset / PAGE, (offset + length) / PAGE);
+  return kinds;
+}

@@ -1,0 +1,207 @@
+//! What became of each page from one snapshot to another, or to a guest's memory. Reads the pages whose bits are set and
+//! nothing else; writes nothing.
+
+mod plan;
+mod shared;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::channel;
+use crate::channel::compare::Sides;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::{DirectState, SnapshotFile, SnapshotSpec};
+use crate::memory::Memory;
+use crate::pages::Differences;
+use crate::queue::{self, EngineState, QueueOptions};
+use crate::transfer::{
+    BlockPages, CancelToken, Ending, Progress, QueueFactory, Report, read_bitmap, run_channels,
+};
+
+pub use plan::{ComparePlan, Compared, PagesAt, Right};
+use shared::OpenBlock;
+pub(crate) use shared::{OpenPages, OpenRight, Shared, Window};
+
+/// What a finished comparison says.
+#[derive(Debug)]
+pub struct CompareReport {
+    /// Its `data_bytes` are the set pages that were read, of both sides.
+    pub report: Report,
+    /// One for each block.
+    pub differences: Vec<Differences>,
+}
+
+/// A comparison that is ready to run.
+#[derive(Debug)]
+pub struct Comparison {
+    plan: ComparePlan,
+    cancel: CancelToken,
+    progress: Arc<Progress>,
+}
+
+impl Comparison {
+    pub fn new(plan: ComparePlan) -> Self {
+        Self {
+            plan,
+            cancel: CancelToken::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Runs to the end on this thread and the channels' own.
+    /// # Errors
+    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    pub fn run(self) -> Result<CompareReport> {
+        let engine = self.plan.engine;
+        self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
+    }
+
+    /// As `run`, with queues from elsewhere: first those of the left file, then those of the right one.
+    pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<CompareReport> {
+        let started = Instant::now();
+        let plan = &self.plan;
+        plan.check()?;
+        let open = |spec: &SnapshotSpec| {
+            SnapshotFile::open(spec, false, plan.direct_io, plan.alignment).map(Arc::new)
+        };
+        let left = open(&plan.left)?;
+        let right = plan.right.as_ref().map(open).transpose()?;
+        let blocks: Vec<OpenBlock> = plan
+            .blocks
+            .iter()
+            .map(|block| open_block(plan, block, &left, right.as_deref()))
+            .collect::<Result<_>>()?;
+        let total = plan.blocks.iter().map(|block| block.length).sum();
+        self.progress.set_total(total);
+
+        let channels = plan
+            .numbers()
+            .channels(plan.blocks.iter().map(|block| block.length));
+        let options = QueueOptions {
+            depth: plan.queue_depth,
+            slots: plan.numbers().slots(),
+            slot_size: plan.request_size,
+        };
+        let (left_queues, mut engine) = make_queues(channels, &left, options)?;
+        let mut right_queues = Vec::new();
+        if let Some(right) = &right {
+            let (queues, right_engine) = make_queues(channels, right, options)?;
+            right_queues = queues;
+            engine = both_engines(engine, right_engine);
+        }
+        let mut right_queues = right_queues.into_iter();
+        let sides: Vec<Sides> = left_queues
+            .into_iter()
+            .map(|left| Sides::new(left, right_queues.next(), plan))
+            .collect::<Result<_>>()?;
+        let options = QueueOptions {
+            slots: engine.slots,
+            ..options
+        };
+        let direct_io = both_direct(&left, right.as_deref());
+        let shared = Shared {
+            left,
+            right,
+            blocks,
+            page_size: plan.page_size,
+            options,
+            progress: Arc::clone(&self.progress),
+            ending: Ending::new(self.cancel.clone()),
+            cursor: std::sync::Mutex::default(),
+        };
+        run_channels(&shared.ending, &shared.left.name, sides, |sides| {
+            channel::compare::run(&shared, sides)
+        })?;
+        let report = Report {
+            engine,
+            direct_io,
+            channels,
+            queue_depth: plan.queue_depth,
+            request_size: plan.request_size,
+            bytes: total,
+            data_bytes: self.progress.data(),
+            elapsed: started.elapsed(),
+        };
+        let differences = shared.blocks.into_iter().map(|block| block.differences);
+        Ok(CompareReport {
+            report,
+            differences: differences.collect(),
+        })
+    }
+}
+
+fn open_block(
+    plan: &ComparePlan,
+    block: &Compared,
+    left: &SnapshotFile,
+    right: Option<&SnapshotFile>,
+) -> Result<OpenBlock> {
+    let place = |pages: PagesAt| BlockPages {
+        name: &block.name,
+        length: block.length,
+        page_size: plan.page_size,
+        pages_offset: pages.pages_offset,
+        bitmap_offset: pages.bitmap_offset,
+    };
+    let open_pages = |pages: PagesAt, file: &SnapshotFile| {
+        Ok(OpenPages {
+            pages_offset: pages.pages_offset,
+            bitmap: read_bitmap(&place(pages), file)?,
+        })
+    };
+    let open_right = match (&block.right, right) {
+        (Right::Pages(pages), Some(file)) => OpenRight::Pages(open_pages(*pages, file)?),
+        (Right::Pages(_), None) => {
+            return Err(EngineError::new(ErrorKind::Internal, "no right snapshot"));
+        }
+        (Right::Memory { memory, offset }, _) => {
+            let memory = Memory::open(memory, false)?;
+            memory.require(*offset, block.length, false)?;
+            OpenRight::Memory {
+                memory,
+                offset: *offset,
+            }
+        }
+    };
+    let differences = Differences::try_new(block.length / plan.page_size)
+        .map_err(|_| place(block.left).too_large().on(&left.name))?;
+    Ok(OpenBlock {
+        length: block.length,
+        left: open_pages(block.left, left)?,
+        right: open_right,
+        differences,
+    })
+}
+
+/// What both files have: where memory is too scarce for a second set of rings, `Auto` takes threads for the right one.
+fn both_engines(left: EngineState, right: EngineState) -> EngineState {
+    let slots = left.slots.min(right.slots);
+    let registered_buffers = left.registered_buffers && right.registered_buffers;
+    let slower = if right.name == "threads" { right } else { left };
+    EngineState {
+        registered_buffers,
+        slots,
+        ..slower
+    }
+}
+
+fn both_direct(left: &SnapshotFile, right: Option<&SnapshotFile>) -> DirectState {
+    let Some(right) = right.filter(|right| right.state.reason != left.state.reason) else {
+        return left.state.clone();
+    };
+    DirectState {
+        on: left.state.on && right.state.on,
+        reason: format!(
+            "{}: {}; {}: {}",
+            left.name, left.state.reason, right.name, right.state.reason
+        ),
+    }
+}

@@ -1,0 +1,136 @@
+//! What the channels of one comparison share.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::SnapshotFile;
+use crate::memory::Memory;
+use crate::pages::{Bitmap, Differences};
+use crate::queue::QueueOptions;
+use crate::transfer::{Ending, Progress};
+
+/// A block in an open snapshot.
+#[derive(Debug)]
+pub(crate) struct OpenPages {
+    pub(crate) pages_offset: u64,
+    pub(crate) bitmap: Bitmap,
+}
+
+#[derive(Debug)]
+pub(crate) enum OpenRight {
+    Pages(OpenPages),
+    Memory { memory: Memory, offset: u64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    pub(crate) length: u64,
+    pub(crate) left: OpenPages,
+    pub(crate) right: OpenRight,
+    pub(crate) differences: Differences,
+}
+
+/// A piece of a block: at most one request long, both ends at page boundaries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) block: usize,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    /// The right side is memory, and a hole: it reads as zeros without being read.
+    pub(crate) is_hole: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) left: Arc<SnapshotFile>,
+    pub(crate) right: Option<Arc<SnapshotFile>>,
+    pub(crate) blocks: Vec<OpenBlock>,
+    pub(crate) page_size: u64,
+    pub(crate) options: QueueOptions,
+    pub(crate) progress: Arc<Progress>,
+    pub(super) ending: Ending,
+    /// Where the next window starts.
+    pub(super) cursor: Mutex<Cursor>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    block: usize,
+    /// Offset in the block.
+    position: u64,
+    /// A stretch of the right memory that may hold data, and the offset from which on it was looked for; so that a long
+    /// one is looked up once and not for each window.
+    data: Option<(u64, Range<u64>)>,
+}
+
+impl Shared {
+    /// An error when the comparison is to end: cancelled, or another channel failed.
+    pub(crate) fn check_stop(&self) -> Result<()> {
+        self.ending.check(&self.left.name)
+    }
+
+    /// The next piece in which a page has to be read. Where both sides are known to be zero nothing is to be done.
+    pub(crate) fn next_window(&self) -> Option<Window> {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(block) = self.blocks.get(cursor.block) {
+            let position = cursor.position;
+            let data = self.next_data(block, &mut cursor);
+            let start = self.next_set(&block.left, position).min(data.start);
+            if start >= block.length {
+                self.progress.count(block.length - position, 0);
+                *cursor = Cursor {
+                    block: cursor.block + 1,
+                    ..Cursor::default()
+                };
+                continue;
+            }
+            self.progress.count(start - position, 0);
+            let window = self.options.slot_size as u64;
+            // Windows of a dense block end at multiples of their size, so that its requests are all alike.
+            let end = block.length.min((start / window + 1) * window);
+            cursor.position = end;
+            return Some(Window {
+                block: cursor.block,
+                start,
+                length: end - start,
+                is_hole: matches!(block.right, OpenRight::Memory { .. }) && data.start >= end,
+            });
+        }
+        None
+    }
+
+    /// A length in bytes as a buffer's length.
+    pub(crate) fn in_memory(&self, bytes: u64) -> Result<usize> {
+        usize::try_from(bytes)
+            .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
+    }
+
+    /// Where the first set page at or after `position` starts; the largest offset where there is none.
+    fn next_set(&self, pages: &OpenPages, position: u64) -> u64 {
+        let page = pages.bitmap.next_set(position / self.page_size);
+        page.map_or(u64::MAX, |page| page * self.page_size)
+    }
+
+    /// The next stretch of the block, in whole pages, that may not be zero on the right. Of pages only its start counts.
+    fn next_data(&self, block: &OpenBlock, cursor: &mut Cursor) -> Range<u64> {
+        let position = cursor.position;
+        match &block.right {
+            OpenRight::Pages(pages) => self.next_set(pages, position)..u64::MAX,
+            OpenRight::Memory { .. } if position >= block.length => u64::MAX..u64::MAX,
+            OpenRight::Memory { memory, offset } => {
+                if let Some((asked, data)) = &cursor.data
+                    && (*asked..data.end).contains(&position)
+                {
+                    return data.start.max(position)..data.end;
+                }
+                let found = memory.next_data(offset + position);
+                let start = found.start.saturating_sub(*offset).max(position);
+                let end = found.end.saturating_sub(*offset).max(start + 1);
+                let data = start - start % self.page_size..end;
+                cursor.data = Some((position, data.clone()));
+                data
+            }
+        }
+    }
+}

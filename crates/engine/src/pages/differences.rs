@@ -1,0 +1,113 @@
+//! What became of each page from one snapshot to another: two bits a page, so that the answer is as small as a bitmap.
+
+use std::collections::TryReserveError;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const PAGES_IN_BYTE: u64 = 4;
+
+/// How a page differs. A page that reads as zeros is a zero page, whether its bit is set or clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// Other data.
+    Changed = 1,
+    /// Data on the left, zero on the right.
+    BecameZero = 2,
+    /// Zero on the left, data on the right.
+    BecameData = 3,
+}
+
+impl Difference {
+    /// In both bits of all four pages of a byte.
+    const fn everywhere(self) -> u8 {
+        match self {
+            Self::Changed => 0b0101_0101,
+            Self::BecameZero => 0b1010_1010,
+            Self::BecameData => 0b1111_1111,
+        }
+    }
+}
+
+/// A block's differences, which channels fill in: page i has bits 2 × (i % 4) and the next of byte i / 4; 0 where the
+/// pages are equal.
+#[derive(Debug, Default)]
+pub struct Differences {
+    bytes: Vec<AtomicU8>,
+}
+
+impl Differences {
+    /// All equal.
+    /// # Errors
+    /// when there is no memory for it
+    pub fn try_new(pages: u64) -> Result<Self, TryReserveError> {
+        let count = usize::try_from(pages.div_ceil(PAGES_IN_BYTE)).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(count)?;
+        bytes.resize_with(count, AtomicU8::default);
+        Ok(Self { bytes })
+    }
+
+    /// Says it of a run of pages, of each page once.
+    pub fn set(&self, run: Range<u64>, difference: Difference) {
+        let mut page = run.start;
+        while page < run.end {
+            let index = page / PAGES_IN_BYTE;
+            let end = run.end.min((index + 1) * PAGES_IN_BYTE);
+            let mask = (u8::MAX >> (8 - 2 * (end - page))) << (2 * (page % PAGES_IN_BYTE));
+            if let Some(byte) = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.bytes.get(index))
+            {
+                // The bits are read when the channels' threads have been joined, which orders them.
+                byte.fetch_or(mask & difference.everywhere(), Ordering::Relaxed);
+            }
+            page = end;
+        }
+    }
+
+    /// The bytes, where they are.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_iter().map(AtomicU8::into_inner).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Difference, Differences};
+    use proptest::prelude::*;
+
+    fn difference() -> impl Strategy<Value = Option<Difference>> {
+        proptest::sample::select(vec![
+            None,
+            Some(Difference::Changed),
+            Some(Difference::BecameZero),
+            Some(Difference::BecameData),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn runs_set_the_two_bits_of_their_pages(runs in proptest::collection::vec((difference(), 1_u64..80), 0..12)) {
+            let expected: Vec<u8> = runs
+                .iter()
+                .flat_map(|(difference, length)| (0..*length).map(|_| difference.map_or(0, |found| found as u8)))
+                .collect();
+            let pages = expected.len() as u64;
+            let differences = Differences::try_new(pages).unwrap();
+            let mut page = 0;
+            for (difference, length) in runs {
+                if let Some(difference) = difference {
+                    differences.set(page..page + length, difference);
+                }
+                page += length;
+            }
+            let bytes = differences.into_bytes();
+            prop_assert_eq!(bytes.len() as u64, pages.div_ceil(4));
+            let found: Vec<u8> = (0..expected.len()).map(|page| bytes[page / 4] >> (2 * (page % 4)) & 3).collect();
+            prop_assert_eq!(found, expected);
+            // What is beyond the last page says nothing.
+            let used = 2 * (pages % 4);
+            prop_assert!(used == 0 || bytes.last().is_some_and(|last| last >> used == 0));
+        }
+    }
+}

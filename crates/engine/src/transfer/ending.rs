@@ -1,0 +1,49 @@
+//! How the channels of a transfer learn that it is to end early, and what its first error was.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::progress::CancelToken;
+use crate::error::{EngineError, ErrorKind, Result};
+
+#[derive(Debug)]
+pub(crate) struct Ending {
+    cancel: CancelToken,
+    /// An error occurred: every channel winds up.
+    stop: AtomicBool,
+    first_error: Mutex<Option<EngineError>>,
+}
+
+impl Ending {
+    pub(crate) fn new(cancel: CancelToken) -> Self {
+        Self {
+            cancel,
+            stop: AtomicBool::new(false),
+            first_error: Mutex::new(None),
+        }
+    }
+
+    /// An error when the transfer is to end: cancelled, or another channel failed.
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        if self.cancel.is_cancelled() || self.stop.load(Ordering::Relaxed) {
+            return Err(EngineError::new(ErrorKind::Cancelled, "the transfer was cancelled").on(name));
+        }
+        Ok(())
+    }
+
+    /// Keeps the first error and stops the others.
+    pub(crate) fn fail(&self, error: EngineError) {
+        self.first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_error(&self) -> Option<EngineError> {
+        self.first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}

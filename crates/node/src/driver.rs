@@ -1,0 +1,53 @@
+//! A thread that does the engine's work; tokio only waits for its word.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use mapped_ram_engine::error::Result;
+use mapped_ram_engine::{EngineError, ErrorKind};
+use tokio::sync::oneshot;
+
+use crate::error::from_panic;
+
+#[derive(Default)]
+pub(crate) struct Driver(Mutex<Option<JoinHandle<()>>>);
+
+impl Driver {
+    /// Runs `work` on the thread. When this returns, the thread has ended.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let driver = std::thread::Builder::new()
+            .name("mapped-ram".to_owned())
+            .spawn(move || {
+                let result = catch_unwind(AssertUnwindSafe(work));
+                // Nobody listens any more when the environment is being torn down.
+                let _ = tell.send(result.unwrap_or_else(|panic| Err(from_panic(panic.as_ref()))));
+            })
+            .map_err(|error| {
+                EngineError::new(ErrorKind::Io, "starting the driver thread").caused_by(error)
+            })?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
+        let gone = |_| {
+            Err(EngineError::new(
+                ErrorKind::Internal,
+                "the driver thread went away",
+            ))
+        };
+        let result = told.await.unwrap_or_else(gone);
+        self.join();
+        result
+    }
+
+    /// Waits for the thread, if there is one.
+    pub(crate) fn join(&self) {
+        let driver = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            // Its panics were caught inside.
+            let _ = driver.join();
+        }
+    }
+}
