@@ -34,8 +34,8 @@ export interface RunReport {
 
 /** What a run said when it ended. */
 export interface Supervised {
-  /** 0 nothing found, 3 something found; anything else, or null, a crash or a hang. */
-  readonly status: number | null;
+  /** 0 nothing found, 3 something found, anything else a crash; a signal a crash, too, or a hang: then SIGKILL. */
+  readonly status: number | NodeJS.Signals;
   /** The input that was tried last, encoded; empty when none was. */
   readonly last: Uint8Array;
 }
@@ -58,7 +58,9 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
       timer.refresh();
       onReport(report);
     });
-    const status = await new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const status = await new Promise<number | NodeJS.Signals>((resolve) =>
+      child.once('exit', (code, signal) => resolve(code ?? signal ?? 'SIGKILL')),
+    );
     clearTimeout(timer);
     return { status, last: await readFile(current) };
   } finally {
