@@ -11,6 +11,14 @@ export type { Filesystem } from './doctor/filesystem.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-qemu.ts';
 export type { HugePages } from './doctor/host-limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+export { convert } from './snapshot/convert.ts';
+export type {
+  ConvertOptions,
+  ConvertResult,
+  ConvertSource,
+  ConvertTarget,
+  StreamForm,
+} from './snapshot/convert-options.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
 export { QmpClient } from './qemu/qmp-client.ts';

@@ -5,6 +5,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   info: async () => (await import('./info.ts')).info,
   pack: async () => (await import('./pack.ts')).pack,
   unpack: async () => (await import('./unpack.ts')).unpack,
+  convert: async () => (await import('./convert.ts')).convert,
   restore: async () => (await import('./restore.ts')).restore,
   doctor: async () => (await import('./doctor.ts')).doctor,
   demo: async () => (await import('./demo.ts')).demo,

@@ -1,11 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import {
   assembleMappedRam,
-  CAPABILITY_IGNORE_SHARED,
-  CAPABILITY_MAPPED_RAM,
   readStreamIndex,
   readVmdescriptionFor,
-  type Configuration,
   type MappedBlockLayout,
   type PlainRamIndex,
   type StreamIndex,
@@ -14,6 +11,7 @@ import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
+import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
 import { PageSpool } from './page-spool.ts';
 import {
   assertBlocksExist,
@@ -25,6 +23,7 @@ import {
 } from './ram-location.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
+import { streamBase } from './stream-base.ts';
 import { writePieces } from './write-pieces.ts';
 
 export interface PackOptions extends TransferOptions {
@@ -81,7 +80,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
     typeof target === 'string' || target instanceof URL ? snapshotPath(target).filename : undefined;
   const stateTarget = snapshotPath(options.state);
   await using state = await FileReader.open(stateTarget.filename, signal);
-  const index = await readStreamIndex(state, { offset: stateTarget.offset });
+  const index = await readStreamIndex(state, { offset: await streamBase(state, stateTarget.offset) });
   const ram = plainRam(index, state.name);
   const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
   for (const block of ram.blocks) {
@@ -154,11 +153,6 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   });
 }
 
-function mappedConfiguration(configuration: Configuration): Configuration {
-  const others = configuration.capabilities.filter((capability) => capability !== CAPABILITY_IGNORE_SHARED);
-  return { ...configuration, capabilities: [...others, CAPABILITY_MAPPED_RAM] };
-}
-
 function regionOf(
   block: MappedBlockLayout,
   location: RamLocation | undefined,
@@ -175,9 +169,4 @@ function regionOf(
     expected: `its pages in the state, or its RAM given as ${name}=PATH`,
     found: 'neither',
   });
-}
-
-function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
-  if (which === 'all') return true;
-  return which === 'firmware' ? id.startsWith('system.flash') : which.includes(id);
 }

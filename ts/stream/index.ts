@@ -27,6 +27,7 @@ export {
   assembleMappedRam,
   assemblePlain,
   assemblePlainBatches,
+  assemblePlainFrame,
   type AssembledMapped,
   type AssembleMappedOptions,
   type AssembleOptions,

@@ -24,3 +24,4 @@ mod socket;
 mod staged;
 mod stale;
 mod transfer;
+mod zero;

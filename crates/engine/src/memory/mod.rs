@@ -1,24 +1,29 @@
-//! Where guest RAM lives while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs) or a buffer.
+//! Where guest RAM lives while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, or a block of
+//! another snapshot.
 
 mod bytes;
 mod file;
 #[cfg(target_os = "linux")]
 mod hugetlb;
+mod snapshot;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::FileSource;
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
+pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
 /// How a plan names memory.
 #[derive(Debug, Clone)]
 pub enum MemorySpec {
     File(FileSource),
     Bytes(Arc<ByteMemory>),
+    /// To be saved only.
+    Snapshot(SnapshotBlock),
 }
 
 /// Memory that is open for a transfer. Offsets are absolute in the file or buffer.
@@ -26,6 +31,7 @@ pub enum MemorySpec {
 pub(crate) enum Memory {
     File(FileMemory),
     Bytes(Arc<ByteMemory>),
+    Snapshot(SnapshotMemory),
 }
 
 impl Memory {
@@ -33,6 +39,8 @@ impl Memory {
         Ok(match spec {
             MemorySpec::File(source) => Self::File(FileMemory::open(source, write)?),
             MemorySpec::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
+            MemorySpec::Snapshot(block) if write => return Err(read_only(&block.file.name())),
+            MemorySpec::Snapshot(block) => Self::Snapshot(SnapshotMemory::open(block)?),
         })
     }
 
@@ -41,6 +49,7 @@ impl Memory {
         match self {
             Self::File(file) => file.require(offset, length, grow),
             Self::Bytes(bytes) => bytes.require(offset, length),
+            Self::Snapshot(block) => block.require(offset, length),
         }
     }
 
@@ -50,6 +59,7 @@ impl Memory {
         match self {
             Self::File(file) => file.next_data(offset),
             Self::Bytes(_) => offset..u64::MAX,
+            Self::Snapshot(block) => block.next_data(offset),
         }
     }
 
@@ -58,6 +68,7 @@ impl Memory {
         match self {
             Self::File(file) => file.identity(),
             Self::Bytes(_) => None,
+            Self::Snapshot(block) => block.identity(),
         }
     }
 
@@ -65,6 +76,7 @@ impl Memory {
         match self {
             Self::File(file) => file.read(buffer, offset),
             Self::Bytes(bytes) => bytes.read(buffer, offset),
+            Self::Snapshot(block) => block.read(buffer, offset),
         }
     }
 
@@ -72,6 +84,7 @@ impl Memory {
         match self {
             Self::File(file) => file.write(buffer, offset),
             Self::Bytes(bytes) => bytes.write(buffer, offset),
+            Self::Snapshot(_) => Err(read_only("the other snapshot")),
         }
     }
 
@@ -80,6 +93,43 @@ impl Memory {
         match self {
             Self::File(file) => file.zero(offset, length),
             Self::Bytes(bytes) => bytes.zero(offset, length),
+            Self::Snapshot(_) => Err(read_only("the other snapshot")),
+        }
+    }
+}
+
+/// Makes ranges of a file read as zeros, as holes where the file can have them.
+/// # Errors
+/// when the file cannot be opened for writing, or written
+pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
+    let file = FileMemory::open(source, true)?;
+    for range in ranges {
+        file.zero(range.start, range.end.saturating_sub(range.start))?;
+    }
+    Ok(())
+}
+
+fn read_only(name: &str) -> EngineError {
+    let message = "a block of another snapshot can be read only";
+    EngineError::new(ErrorKind::InvalidArgument, message).on(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{FileSource, zero_ranges};
+
+    #[test]
+    fn ranges_are_zeroed_and_nothing_else() {
+        let mut named = tempfile::NamedTempFile::new().unwrap();
+        named.write_all(&[7; 20_000]).unwrap();
+        let source = FileSource::Path(named.path().to_owned());
+        zero_ranges(&source, &[4096..12_288, 15_000..15_010]).unwrap();
+        let found = std::fs::read(named.path()).unwrap();
+        for (offset, byte) in found.iter().enumerate() {
+            let zeroed = (4096..12_288).contains(&offset) || (15_000..15_010).contains(&offset);
+            assert_eq!(*byte, if zeroed { 0 } else { 7 }, "at {offset}");
         }
     }
 }

@@ -1,0 +1,141 @@
+import { MappedRamError } from '../errors.ts';
+import {
+  assembleMappedRam,
+  bytesReader,
+  encodeMappedRamStart,
+  readStreamIndex,
+  readVmdescriptionFor,
+  type MappedRamLayout,
+  type StreamIndex,
+} from '../stream/index.ts';
+import { PlainStream, type PlainStreamHead } from '../stream/plain-stream.ts';
+import type { SequentialReader } from '../stream/sequential-reader.ts';
+import type { ConvertOptions } from './convert-options.ts';
+import type { Converted } from './convert-mapped.ts';
+import { resize, writeAt } from './fd-io.ts';
+import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
+import { MemoryProgress } from './memory-progress.ts';
+import { PlainPages } from './plain-pages.ts';
+import type { SnapshotOutput } from './snapshot-output.ts';
+import { writePieces } from './write-pieces.ts';
+
+/**
+ * A plain stream as a mapped-ram file, in one pass: pages go to their places as they come, everything else is kept in
+ * memory until its end, where the vmdescription is.
+ * @throws {MappedRamError} as `PlainStream` and `PlainPages`; ERR_MAPPED_RAM_INCOMPLETE for a stream that is cut off,
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT for one that does not bring the memory of all blocks
+ */
+export async function convertFromStream(
+  reader: SequentialReader,
+  base: number,
+  output: SnapshotOutput,
+  options: ConvertOptions,
+): Promise<Converted> {
+  const { signal } = options;
+  const stream = new PlainStream(reader, base);
+  const head = await stream.readHead();
+  const layout = layoutOf(head, output.offset);
+  await output.allocate(layout.endOffset);
+  const pages = placesIn(layout, output, options);
+  const progress = new MemoryProgress(layout.total, options.onProgress);
+  for await (const batch of stream.pages()) {
+    signal?.throwIfAborted();
+    const before = pages.dataBytes;
+    await pages.apply(reader, batch);
+    progress.add(batch.length * head.targetPageSize, pages.dataBytes - before);
+  }
+  await pages.finish();
+  const rest = await stream.rest();
+  const dataBytes = await writeBitmaps(layout, pages, output, reader.name);
+  const endOffset = await writeState(rest, head, layout, output, reader.name, signal);
+  progress.end(dataBytes);
+  return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined };
+}
+
+function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
+  const { blocks, sectionId, records } = head;
+  const configuration = mappedConfiguration(head.configuration);
+  return encodeMappedRamStart({ configuration, blocks, base, sectionId, records }).layout;
+}
+
+function placesIn(layout: MappedRamLayout, output: SnapshotOutput, options: ConvertOptions): PlainPages {
+  const { storeZeroPages = 'firmware' } = options;
+  const places = layout.blocks.map(
+    ({ id, pagesOffset: start }) =>
+      [id, { start, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
+  );
+  return new PlainPages(output.fd, output.name, layout.targetPageSize, new Map(places));
+}
+
+/** Gives the bytes of the pages that the bitmaps vouch for. */
+async function writeBitmaps(
+  layout: MappedRamLayout,
+  pages: PlainPages,
+  output: SnapshotOutput,
+  path: string,
+): Promise<number> {
+  let set = 0;
+  for (const { id, bitmapOffset, bitmapSize } of layout.blocks) {
+    const block = pages.block(id);
+    if (block === undefined || block.records === 0) throw missing(id, path);
+    for (const { offset, bytes } of block.pages.pieces()) {
+      await writeAt(output.fd, output.name, bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
+    }
+    set += block.pages.count();
+  }
+  return set * layout.targetPageSize;
+}
+
+function missing(id: string, path: string): MappedRamError {
+  const message = `the memory of block ${id} is not in the stream`;
+  return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', message, {
+    path,
+    expected: 'a stream with all memory; pack makes a snapshot of a device state and RAM files',
+  });
+}
+
+/** Writes all but pages and bitmaps; returns where the file ends. */
+async function writeState(
+  rest: Uint8Array,
+  head: PlainStreamHead,
+  layout: MappedRamLayout,
+  output: SnapshotOutput,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  // A stream of its own: with the offsets in it, errors count from its start.
+  const source = bytesReader(rest, `${path} (without its page records)`);
+  const state = await readStreamIndex(source);
+  assertComplete(state, head);
+  const configuration = mappedConfiguration(state.configuration);
+  const {
+    pieces,
+    endOffset,
+    layout: final,
+  } = assembleMappedRam({
+    state,
+    configuration,
+    blocks: head.blocks,
+    vmdescription: await readVmdescriptionFor(source, state, configuration),
+    base: output.offset,
+  });
+  if (final.endOffset !== layout.endOffset) {
+    throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'the pages lie elsewhere than the block list says');
+  }
+  await resize(output.fd, output.name, endOffset);
+  await writePieces(output.fd, output.name, pieces, source, signal);
+  return endOffset;
+}
+
+function assertComplete({ problem, ram }: StreamIndex, head: PlainStreamHead): void {
+  if (problem !== undefined) {
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', `the stream is not complete: ${problem.message}`, {
+      cause: problem,
+    });
+  }
+  if (ram?.targetPageSize === head.targetPageSize) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'page size of the guest', {
+    expected: head.targetPageSize,
+    found: ram?.targetPageSize,
+  });
+}
