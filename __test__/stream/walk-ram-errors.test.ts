@@ -195,7 +195,11 @@ const cases: readonly RefusedStream[] = [
   {
     what: 'a compressed page longer than zlib makes one',
     bytes: () =>
-      withPlainStart(encodeSectionContinuation('end', 1), word(0x100), Uint8Array.of(1, 0x61, 0, 0, 0x10, 0x0f)),
+      withPlainStart(
+        encodeSectionContinuation('end', 1),
+        word(0x100),
+        Uint8Array.of(1, 0x61, 0, 0, 0x10, 0x0f),
+      ),
     message: /length of a compressed page/,
     found: 4111,
   },

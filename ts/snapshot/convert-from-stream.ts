@@ -6,6 +6,7 @@ import {
   readStreamIndex,
   readVmdescriptionFor,
   type MappedRamLayout,
+  type RandomAccessReader,
   type StreamIndex,
 } from '../stream/index.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/plain-stream.ts';
@@ -16,8 +17,11 @@ import { resize, writeAt } from './fd-io.ts';
 import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
 import { MemoryProgress } from './memory-progress.ts';
 import { PlainPages } from './plain-pages.ts';
+import { assertBlocksExist } from './ram-location.ts';
 import type { SnapshotOutput } from './snapshot-output.ts';
 import { writePieces } from './write-pieces.ts';
+
+const VIRTIO_MEM = '/virtio-mem';
 
 /**
  * A plain stream as a mapped-ram file, in one pass: pages go to their places as they come, everything else is kept in
@@ -31,9 +35,10 @@ export async function convertFromStream(
   output: SnapshotOutput,
   options: ConvertOptions,
 ): Promise<Converted> {
-  const { signal } = options;
+  const { signal, storeZeroPages } = options;
   const stream = new PlainStream(reader, base);
   const head = await stream.readHead();
+  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, head.blocks, reader.name);
   const layout = layoutOf(head, output.offset);
   await output.allocate(layout.endOffset);
   const pages = placesIn(layout, output, options);
@@ -46,8 +51,15 @@ export async function convertFromStream(
   }
   await pages.finish();
   const rest = await stream.rest();
-  const dataBytes = await writeBitmaps(layout, pages, output, reader.name);
-  const endOffset = await writeState(rest, head, layout, output, reader.name, signal);
+  const dataBytes = await writeBitmaps(layout, pages, output);
+  // A stream of its own: what is said of offsets in it counts from its start.
+  const source = bytesReader(rest, `${reader.name} (without its page records)`);
+  const state = await readStreamIndex(source);
+  assertComplete(state, head);
+  for (const { id } of head.blocks) {
+    if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
+  }
+  const endOffset = await writeState(state, source, layout, output, signal);
   progress.end(dataBytes);
   return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined };
 }
@@ -72,18 +84,24 @@ async function writeBitmaps(
   layout: MappedRamLayout,
   pages: PlainPages,
   output: SnapshotOutput,
-  path: string,
 ): Promise<number> {
   let set = 0;
   for (const { id, bitmapOffset, bitmapSize } of layout.blocks) {
     const block = pages.block(id);
-    if (block === undefined || block.records === 0) throw missing(id, path);
+    if (block === undefined) continue;
     for (const { offset, bytes } of block.pages.pieces()) {
       await writeAt(output.fd, output.name, bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
     }
     set += block.pages.count();
   }
   return set * layout.targetPageSize;
+}
+
+/** Of a virtio-mem device QEMU sends only what is plugged, which may be nothing; its block is called after it. */
+function isVirtioMem(id: string, { sections }: StreamIndex): boolean {
+  return sections.some(
+    ({ idstr }) => idstr.endsWith(VIRTIO_MEM) && id.startsWith(idstr.slice(0, -VIRTIO_MEM.length) + '/'),
+  );
 }
 
 function missing(id: string, path: string): MappedRamError {
@@ -96,17 +114,12 @@ function missing(id: string, path: string): MappedRamError {
 
 /** Writes all but pages and bitmaps; returns where the file ends. */
 async function writeState(
-  rest: Uint8Array,
-  head: PlainStreamHead,
+  state: StreamIndex,
+  source: RandomAccessReader,
   layout: MappedRamLayout,
   output: SnapshotOutput,
-  path: string,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  // A stream of its own: with the offsets in it, errors count from its start.
-  const source = bytesReader(rest, `${path} (without its page records)`);
-  const state = await readStreamIndex(source);
-  assertComplete(state, head);
   const configuration = mappedConfiguration(state.configuration);
   const {
     pieces,
@@ -115,7 +128,7 @@ async function writeState(
   } = assembleMappedRam({
     state,
     configuration,
-    blocks: head.blocks,
+    blocks: layout.blocks.map(({ id, length }) => ({ id, length })),
     vmdescription: await readVmdescriptionFor(source, state, configuration),
     base: output.offset,
   });

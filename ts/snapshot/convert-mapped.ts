@@ -4,6 +4,7 @@ import type { TransferReport } from '../transfer/options.ts';
 import { runTransfer } from '../transfer/run-transfer.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
+import { assertBlocksExist } from './ram-location.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { SnapshotOutput } from './snapshot-output.ts';
 import { writePieces } from './write-pieces.ts';
@@ -32,6 +33,7 @@ export async function convertMapped(
   const { signal, storeZeroPages = 'firmware' } = options;
   const ram = snapshot.completeRam();
   assertPages(ram.blocks, path);
+  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);

@@ -9,7 +9,7 @@ import { ioError } from './fd-io.ts';
 import type { FileReader } from './file-reader.ts';
 
 /** Bytes that are read from a file at once. */
-const CHUNK = 4 << 20;
+const CHUNK = 1 << 22;
 
 /** A file, read front to back from `offset` on. The next piece is read while one is worked on. */
 export function sequentialFile(reader: FileReader, offset: number): SequentialReader {

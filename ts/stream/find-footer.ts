@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { FOOTER_BYTES, RECORD } from './constants.ts';
-import type { RandomAccessReader } from './reader.ts';
+import { truncated, type RandomAccessReader } from './reader.ts';
 import type { SectionIdentity } from './section.ts';
 
 /** The longest body that is looked through; that of virtio-mem has some bytes. */
@@ -14,7 +14,8 @@ const MAX_COMMAND = 11;
  * Where the body of a device section ends that starts at `offset`, by its footer and the record that follows. A guess,
  * though hardly ever a wrong one: where the vmdescription is yet to come there is nothing else to go by. Check it later.
  * @param started ids of the sections that can go on
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when there is no such place in 16 MiB, and what the reader throws
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when there is no such place in 16 MiB, ERR_MAPPED_RAM_TRUNCATED
+ * when the source ends before, and what the reader throws
  */
 export async function findFooter(
   reader: RandomAccessReader,
@@ -32,7 +33,8 @@ export async function findFooter(
       if (isFooter && isRecord(view, found + FOOTER_BYTES, started)) return offset + found;
       found = bytes.indexOf(RECORD.footer, found + 1);
     }
-    if (bytes.length < size) break;
+    if (offset + bytes.length >= reader.size) throw truncated(reader.name, offset, size, reader.size);
+    if (size >= MAX_BODY) break;
   }
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `the body of section ${idstr} cannot be measured`, {
     path: reader.name,

@@ -210,12 +210,10 @@ export class PlainStream {
   async *#records(): AsyncGenerator<readonly RamPageRecord[], void, void> {
     if (this.#ram === undefined) return;
     for await (const batch of walkRamPages(this.#cursor, this.#ram)) {
-      const [first] = batch;
-      if (first === undefined) continue;
-      this.#reader.release(first.offset);
       yield batch;
+      const last = batch.at(-1);
+      if (last !== undefined) this.#reader.release(last.offset + last.length);
     }
-    this.#reader.release(this.#cursor.position);
   }
 
   /** What is neither RAM nor iterable, between RAM's sections: devices that are marked early. */
