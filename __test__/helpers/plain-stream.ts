@@ -94,15 +94,15 @@ function recordOf(
 }
 
 function description(devices: boolean): object {
-  const device = (name: string): object => ({
+  return { page_size: PAGE, devices: devices ? [describe(EARLY.idstr), describe(DEVICE.idstr)] : [] };
+}
+
+function describe(name: string): object {
+  return {
     name,
     instance_id: 0,
     vmsd_name: name,
     version: 1,
     fields: [{ name: 'value', type: 'uint64', size: 8 }],
-  });
-  return {
-    page_size: PAGE,
-    devices: devices ? [device(EARLY.idstr), device(DEVICE.idstr)] : [],
   };
 }

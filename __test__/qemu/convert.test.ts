@@ -91,8 +91,8 @@ for (const [title, setup] of MACHINES) {
 
       const memory = await memoryOf(stream);
       t.true((memory.get(setup.numa === true ? 'm0' : 'pc.ram')?.length ?? 0) >= 64 * MIB);
-      t.deepEqual(await memoryOf(mapped), memory);
-      t.deepEqual(await memoryOf(back), memory);
+      assertSame(t, await memoryOf(mapped), memory);
+      assertSame(t, await memoryOf(back), memory);
       const devices = await devicesOf(stream);
       t.true(devices.length >= 14);
       t.deepEqual(await devicesOf(mapped), devices);

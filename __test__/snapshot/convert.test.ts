@@ -42,8 +42,9 @@ const rounds = fc.array(fc.array(step, { maxLength: 30 }), { minLength: 1, maxLe
   for (const { block, page, bytes, kind } of FIRST) {
     memory.set(`${block} ${page}`, kind === 'zero' ? new Uint8Array(PAGE) : bytes);
   }
-  const later = lists.map((list) =>
-    list.map(({ block, page: number, kind, fill, at }): PageWrite => {
+  const all: (readonly PageWrite[])[] = [FIRST];
+  for (const list of lists) {
+    const writes = list.map(({ block, page: number, kind, fill, at }): PageWrite => {
       const { id = '', length = 0 } = BLOCKS[block] ?? {};
       const page = number % (length / PAGE);
       const before = memory.get(`${id} ${page}`) ?? new Uint8Array(PAGE);
@@ -51,9 +52,10 @@ const rounds = fc.array(fc.array(step, { maxLength: 30 }), { minLength: 1, maxLe
         kind === 'xbzrle' ? before.slice().fill(fill, at, at + 9) : new Uint8Array(PAGE).fill(fill);
       memory.set(`${id} ${page}`, kind === 'zero' ? new Uint8Array(PAGE) : bytes);
       return { block: id, page, bytes, kind };
-    }),
-  );
-  return [FIRST, ...later];
+    });
+    all.push(writes);
+  }
+  return all;
 });
 
 /** The bits are those of pages that are not zero, and under clear ones the file reads as zeros. */
@@ -105,7 +107,7 @@ test('every kind of record is applied, later ones win, and what becomes zero is 
       await assertTight(t, to, memory);
       t.deepEqual(await sections(to), SECTIONS);
       await using snapshot = await Snapshot.open(to);
-      const set = (await snapshot.info()).blocks.reduce((sum, { setPages }) => sum + setPages, 0);
+      const set = (await snapshot.info()).blocks.reduce((sum, block) => sum + block.setPages, 0);
       t.is(dataBytes, set * PAGE);
     }),
     { numRuns: 25 },
@@ -254,6 +256,11 @@ test('descriptors are read and written in place, and stay open', async (t) => {
   t.true((await source.stat()).isFile());
 });
 
+async function setPages(path: string): Promise<readonly number[]> {
+  await using snapshot = await Snapshot.open(path);
+  return (await snapshot.info()).blocks.map((block) => block.setPages);
+}
+
 test('firmware keeps its zero pages, others on demand', async (t) => {
   await using dir = await temporaryDirectory();
   const blocks = [
@@ -277,10 +284,6 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
   const { bytes, memory } = plainStream({ blocks, rounds: [writes, second] });
   const [stream, mapped, again] = [dir.file('stream'), dir.file('mapped'), dir.file('again')];
   await writeFile(stream, bytes);
-  const setPages = async (path: string): Promise<readonly number[]> => {
-    await using snapshot = await Snapshot.open(path);
-    return (await snapshot.info()).blocks.map((block) => block.setPages);
-  };
   for (const [storeZeroPages, expected] of [
     [undefined, [9, 4]],
     ['all', [9, 9]],

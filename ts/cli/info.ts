@@ -19,7 +19,7 @@ export const info: Command = {
   },
   examples: [
     'mapped-ram info guest.mr',
-    'mapped-ram info file:/var/lib/libvirt/save.img,offset=64K',
+    'mapped-ram info file:container,offset=64K',
     'mapped-ram info guest.mr --json',
   ],
   run: async (context) => {
