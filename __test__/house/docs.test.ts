@@ -7,7 +7,7 @@ import * as api from '../../ts/index.ts';
 import { filesBelow, readText, ROOT } from '../helpers/tree.ts';
 
 const documents = [...filesBelow('', '.md')];
-const sources = ['ts', 'crates', '__test__', 'scripts', 'bench'].flatMap((folder) =>
+const sources = ['ts', 'crates', '__test__', 'scripts', 'bench', 'fuzz'].flatMap((folder) =>
   filesBelow(folder, '.ts', '.rs', '.mjs'),
 );
 

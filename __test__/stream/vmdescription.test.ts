@@ -196,6 +196,28 @@ test('only what follows an EOF byte is a vmdescription', async (t) => {
   t.true(index.complete);
 });
 
+test('sections that only a vmdescription elsewhere can measure are listed, but the stream is not whole', async (t) => {
+  const { bytes } = buildStream(bare);
+  const record = encodeVmdescription(utf8(JSON.stringify({ devices: [describe(timer)] })));
+  // Behind another EOF, and behind one that is no JSON: what looks like one must follow a zero.
+  for (const between of [Uint8Array.of(0), concat(encodeVmdescription(utf8('{{}')), Uint8Array.of(0))]) {
+    const index = await readStreamIndex(new StrictReader(concat(bytes, between, record)));
+    t.deepEqual(
+      index.sections.map(({ idstr }) => idstr),
+      ['timer'],
+    );
+    t.is(index.eofOffset, bytes.length - 1);
+    t.false(index.complete);
+    t.like(index.problem, {
+      code: 'ERR_MAPPED_RAM_CORRUPT',
+      path: 'strict',
+      offset: bytes.length,
+      expected: bytes.length,
+      found: bytes.length + between.length,
+    });
+  }
+});
+
 test('of two vmdescriptions the last one counts, and only one that can be one', async (t) => {
   const wrong = encodeVmdescription(utf8(JSON.stringify({ devices: [] })));
   const lookalike = concat(Uint8Array.of(0), encodeVmdescription(utf8('{}')));

@@ -73,6 +73,8 @@ function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
   let end = FOUR_GIB;
   for (const id of ['pc.bios', 'system.flash0', 'system.flash1']) {
     const length = blocks.find((block) => block.id === id)?.length ?? 0;
+    // A file may claim any length: what does not fit below 4 GiB is nowhere.
+    if (length > end) break;
     end -= length;
     ranges.push({ address: end, length, block: id, offset: 0, kind: id === 'pc.bios' ? 'rom' : 'flash' });
   }

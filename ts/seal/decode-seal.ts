@@ -52,7 +52,9 @@ function decodeBlock(
   taken: RangeSet,
 ): SealedBlock {
   const { pageSize, base, size } = seal;
-  const id = decodeName(fields.bytes(fields.u8()), 'id of a RAM block', fields.path, fields.position);
+  const idLength = fields.u8();
+  if (idLength === 0) throw fields.corrupt('a block without id');
+  const id = decodeName(fields.bytes(idLength), 'id of a RAM block', fields.path, fields.position);
   const length = fields.u64('length of a block');
   const bitmapOffset = fields.u64('bitmap_offset of a block');
   const pagesOffset = fields.u64('pages_offset of a block');

@@ -1,3 +1,4 @@
+import { MappedRamError } from '../errors.ts';
 import { DEFAULT_TARGET_PAGE_SIZE } from './constants.ts';
 import { DeviceLengths } from './device-lengths.ts';
 import { findVmdescription, type FoundVmdescription } from './find-vmdescription.ts';
@@ -20,6 +21,19 @@ export class StreamDescription {
     const found = await this.#find(from, options.forward);
     if (found !== undefined) this.#devices = new DeviceLengths(found.json.devices, found.offset);
     return this.#devices;
+  }
+
+  /**
+   * Who carries device sections carries the description behind EOF along. If it is another one that measured them,
+   * nobody can read them any more.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT when lengths were taken from a vmdescription not at `offset`
+   */
+  assertServedFrom(offset: number): void {
+    const found = this.#devices?.end;
+    if (found === undefined || found === offset) return;
+    const message = 'the vmdescription that fits the sections is not the one behind the end of the stream';
+    const context = { path: this.#reader.name, offset, expected: offset, found };
+    throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, context);
   }
 
   /**

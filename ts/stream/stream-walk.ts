@@ -43,7 +43,7 @@ export class StreamWalk {
       switch (type) {
         case RECORD.eof:
           yield [{ type: 'eof', offset, length: 1 }];
-          yield await this.#tail();
+          yield* this.#tail();
           return;
         case RECORD.command: {
           const command = await decodeCommand(cursor);
@@ -200,9 +200,10 @@ export class StreamWalk {
   }
 
   /** What follows EOF. */
-  async #tail(): Promise<readonly StreamRecord[]> {
+  async *#tail(): AsyncGenerator<readonly StreamRecord[], void, void> {
     const cursor = this.#cursor;
     const records: StreamRecord[] = [];
+    const { position: end } = cursor;
     if (cursor.remaining > 0) {
       await cursor.need(1);
       if (cursor.peek() === RECORD.vmdescription) {
@@ -226,7 +227,8 @@ export class StreamWalk {
     }
     const { position: offset, remaining: length } = cursor;
     if (length > 0) records.push({ type: 'trailing', offset, length });
-    return records;
+    yield records;
+    this.#description.assertServedFrom(end);
   }
 
   #opaque(offset: number, reason: string): StreamRecord {

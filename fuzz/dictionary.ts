@@ -1,0 +1,58 @@
+/** Words of the stream (docs/format.md §1, §2, §3): mutations write them anywhere. */
+const TEXTS = [
+  'QEVM',
+  'ram',
+  'pc.ram',
+  'dirty-bitmap',
+  'globalstate',
+  'mapped-ram',
+  'x-ignore-shared',
+  'configuration/capabilities',
+  'configuration/target-page-bits',
+  'configuration/uuid',
+  '{"devices": []}',
+  '"page_size": 4096',
+  '"configuration": {}',
+  '"devices": [',
+  '"name": "ram"',
+  '"instance_id": 0',
+  '"fields": [',
+  '"subsections": [',
+  '"vmsd_name": "x"',
+  '"size": 4',
+  '"array_len": 3',
+  '"index": 1',
+  '"struct": {',
+  '[[[[[[[[[[[[[[[[',
+  '{"":{"":{"":{"":',
+  '"\\ud800"',
+  '"\\u0000"',
+];
+
+/** In hex. */
+const RECORDS = [
+  '00',
+  '0100000001037261 6d0000000000000004',
+  '0200000001 0000000000000010 7e00000001',
+  '0300000001 0000000000000010 7e00000001',
+  '7e00000001',
+  '08000b0000',
+  '0800020004 00000000',
+  '0000000000000010',
+  '0000000000001004',
+  '0000000000001002 0161 00',
+  '0000000000000022 00',
+  '0000000000001008',
+  '0000000000000042 01 0004',
+  '00000001 0000000000001000',
+  '0600000002 7b7d',
+  'ffffffffffffffff',
+  '7fffffffffffffff',
+  '001fffffffffffff',
+  '0020000000000000',
+];
+
+export const DICTIONARY: readonly Uint8Array[] = [
+  ...TEXTS.map((text) => Uint8Array.from(Buffer.from(text))),
+  ...RECORDS.map((hex) => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'))),
+];

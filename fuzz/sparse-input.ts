@@ -1,0 +1,95 @@
+/**
+ * What a target is tried with: a file that may be large but has few bytes. Between the extents it is zero, as a hole is.
+ * Where extents overlap, the later one counts; what lies beyond `size` does not.
+ */
+export interface SparseInput {
+  /** In bytes, 0 to 2^53-1. */
+  readonly size: number;
+  readonly extents: readonly Extent[];
+}
+
+export interface Extent {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+export function denseInput(bytes: Uint8Array): SparseInput {
+  return { size: bytes.length, extents: [{ offset: 0, bytes }] };
+}
+
+/** Bytes that say no more than that they are there: as many of the same as no field has. */
+const MIN_HOLE = 64;
+
+/** The same input with holes for long runs of any one byte: the data of a page, the fill of a test's device. */
+export function withHoles(input: SparseInput): SparseInput {
+  return { size: input.size, extents: input.extents.flatMap((extent) => cut(extent)) };
+}
+
+function cut({ offset, bytes }: Extent): readonly Extent[] {
+  const extents: Extent[] = [];
+  let start = 0;
+  let run = 0;
+  for (let index = 1; index <= bytes.length; index += 1) {
+    if (index < bytes.length && bytes[index] === bytes[run]) continue;
+    if (index - run >= MIN_HOLE) {
+      if (run > start) extents.push({ offset: offset + start, bytes: bytes.slice(start, run) });
+      start = index;
+    }
+    run = index;
+  }
+  if (start < bytes.length) extents.push({ offset: offset + start, bytes: bytes.slice(start) });
+  return extents;
+}
+
+/** Bytes that are stored, in all extents. */
+export function storedBytes({ extents }: SparseInput): number {
+  return extents.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+/** `length` bytes at `offset`, which must lie in the input. */
+export function readInput({ extents }: SparseInput, offset: number, length: number): Uint8Array {
+  const end = offset + length;
+  const result = new Uint8Array(length);
+  for (const extent of extents) {
+    const from = Math.max(offset, extent.offset);
+    const to = Math.min(end, extent.offset + extent.bytes.length);
+    if (from < to) result.set(extent.bytes.subarray(from - extent.offset, to - extent.offset), from - offset);
+  }
+  return result;
+}
+
+const HEAD_BYTES = 12;
+const EXTENT_BYTES = 12;
+
+/** The form in the corpus: be64 size, be32 number of extents; each be64 offset, be32 length, bytes. */
+export function encodeInput(input: SparseInput): Uint8Array {
+  const { size, extents } = input;
+  const encoded = new Uint8Array(HEAD_BYTES + extents.length * EXTENT_BYTES + storedBytes(input));
+  const view = new DataView(encoded.buffer);
+  view.setBigUint64(0, BigInt(size));
+  view.setUint32(8, extents.length);
+  let at = HEAD_BYTES;
+  for (const { offset, bytes } of extents) {
+    view.setBigUint64(at, BigInt(offset));
+    view.setUint32(at + 8, bytes.length);
+    encoded.set(bytes, at + EXTENT_BYTES);
+    at += EXTENT_BYTES + bytes.length;
+  }
+  return encoded;
+}
+
+/** Bytes behind the last extent are not looked at. */
+export function decodeInput(encoded: Uint8Array): SparseInput {
+  const view = new DataView(encoded.buffer, encoded.byteOffset, encoded.length);
+  const extents: Extent[] = [];
+  let at = HEAD_BYTES;
+  for (let count = view.getUint32(8); count > 0; count -= 1) {
+    const offset = Number(view.getBigUint64(at));
+    const length = view.getUint32(at + 8);
+    const start = at + EXTENT_BYTES;
+    // A copy that is no Buffer: its `slice` would be a view, through which a mutation changes what it was made of.
+    extents.push({ offset, bytes: new Uint8Array(encoded.subarray(start, start + length)) });
+    at += EXTENT_BYTES + length;
+  }
+  return { size: Number(view.getBigUint64(0)), extents };
+}
