@@ -63,7 +63,7 @@ for (const writer of ['engine', 'qemu'] as const) {
         const errors = results.filter((result) => result instanceof MappedRamError);
         t.log(step, ...errors.map(({ message }) => message));
         t.true(errors.length <= 1, `${step}: neither worked`);
-        for (const { message } of errors) t.regex(message, /under way already|stands still/, step);
+        for (const { message } of errors) t.regex(message, /under way already/, step);
         t.true(
           (await rig.assertNoneIncomplete(t, step)) || (await rig.assertNoneIncomplete(t, step, 'snapshot2')),
         );
@@ -97,7 +97,7 @@ qemuTest('a guest that was claimed by a process that is gone can be saved', asyn
     await claim(data);
     await t.throwsAsync(save(qmp, rig.target), {
       code: 'ERR_MAPPED_RAM_QEMU',
-      message: /under way already: by process .* object_del mapped-ram-save/,
+      message: /under way already, by process .* object_del mapped-ram-save/,
     });
     await qmp.execute('object-del', { id: 'mapped-ram-save' });
   }

@@ -89,6 +89,8 @@ export class SaveRig implements AsyncDisposable {
     t.deepEqual(await untilNoGuard(), [], `${when}: a guard is left`);
     t.deepEqual(await settings(guest.qmp), this.#before, when);
     t.deepEqual(await guest.qmp.execute('query-fdsets'), [], when);
+    const objects = await guest.qmp.execute('qom-list', { path: '/objects' });
+    t.false(JSON.stringify(objects).includes('mapped-ram-save'), `${when}: the claim is left`);
     const state = await guest.runState();
     if (this.#ran) t.is(state, 'running', when);
     else t.true(['paused', 'postmigrate'].includes(state), `${when}: ${state}`);

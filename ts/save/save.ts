@@ -6,7 +6,7 @@ import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import { SnapshotOutput } from '../snapshot/snapshot-output.ts';
-import { claimGuest } from './claim.ts';
+import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { isUnderWay } from './recovery.ts';
@@ -49,6 +49,7 @@ export async function save(
   }
   busy.add(qmp);
   try {
+    await refuseIfClaimed(qmp, { signal });
     const plan = await negotiate(qmp, saveRequest(target, options), { signal });
     const saved = await carryOut(qmp, plan, options);
     return { ...saved, elapsedMs: performance.now() - startedAt };
