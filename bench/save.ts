@@ -5,8 +5,7 @@
  * node --import=@oxc-node/core/register bench/save.ts [--dir DIR] [--rounds N] [--mib N]
  */
 import { execFile } from 'node:child_process';
-import { randomFillSync } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
@@ -14,6 +13,7 @@ import { parseArgs, promisify } from 'node:util';
 import { startGuest } from '../__test__/helpers/qemu.ts';
 import { pack } from '../ts/index.ts';
 import { saveTo } from '../ts/qemu/migration.ts';
+import { fillRandom } from './fill-random.ts';
 import { alternate, printTable } from './measure.ts';
 
 const run = promisify(execFile);
@@ -29,7 +29,7 @@ const bytes = mib * 2 ** 20;
 const disk = await mkdtemp(join(values.dir, 'mapped-ram-bench-'));
 const memory = await mkdtemp('/dev/shm/mapped-ram-bench-');
 try {
-  await fillRandom(join(memory, 'm0.ram'));
+  await fillRandom(join(memory, 'm0.ram'), bytes);
   await using guest = await startGuest({ memoryMiB: mib, backend: 'file', share: true, memPathDir: memory });
   await guest.waitForGenerations(3);
   await guest.stop();
@@ -94,13 +94,4 @@ async function fio(): Promise<number> {
   const report: { readonly jobs: readonly { readonly write: { readonly runtime: number } }[] } =
     JSON.parse(stdout);
   return report.jobs[0]?.write.runtime ?? NaN;
-}
-
-async function fillRandom(path: string): Promise<void> {
-  await using handle = await open(path, 'w');
-  const piece = Buffer.allocUnsafe(16 * 2 ** 20);
-  for (let done = 0; done < bytes; done += piece.length) {
-    randomFillSync(piece);
-    await handle.write(piece, 0, piece.length, done);
-  }
 }

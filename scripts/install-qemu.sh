@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# Installs what the tests against a real QEMU need: qemu-system-x86_64 >= 9 and, with --bench, fio.
+# Installs what the tests against a real QEMU need: qemu-system-x86_64 and qemu-system-aarch64 >= 9, swtpm, gdb and, with
+# --bench, fio.
 # On Debian releases whose own QEMU is older, it comes from the backports suite of the mirror that apt already uses.
-# Needs root and apt. Exits 0 at once when a QEMU that is new enough is on the PATH.
+# Needs root and apt. Exits 0 at once when all of it is on the PATH, and new enough.
 set -euo pipefail
 
 readonly needed_major=9
+readonly packages=(qemu-system-x86 qemu-system-arm)
 
+# Of the older one of the two.
 qemu_major() {
-  command -v qemu-system-x86_64 >/dev/null 2>&1 || { echo 0; return; }
-  qemu-system-x86_64 --version | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'
+  local binary
+  for binary in qemu-system-x86_64 qemu-system-aarch64; do
+    command -v "$binary" >/dev/null 2>&1 || { echo 0; return; }
+    "$binary" --version | sed -nE '1s/.*version ([0-9]+)\..*/\1/p'
+  done | sort -n | head -n 1
 }
 
 # The first Debian mirror of the apt sources that are there, in either of apt's two source formats.
@@ -29,7 +35,14 @@ install_from_backports() {
   apt-get update -q
   # A mirror frozen at a past day serves release files whose date has passed; that is no reason to refuse them.
   apt-get install -qy -o Acquire::Check-Valid-Until=false --no-install-recommends \
-    -t "$codename-backports" qemu-system-x86
+    -t "$codename-backports" "${packages[@]}"
+}
+
+# A package that has the name of its program.
+install_missing() {
+  if command -v "$1" >/dev/null 2>&1; then return; fi
+  apt-get update -q
+  apt-get install -qy --no-install-recommends "$1"
 }
 
 main() {
@@ -39,14 +52,14 @@ main() {
     local candidate
     candidate=$(apt-cache policy qemu-system-x86 | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+)\..*/\2/p')
     if [ "${candidate:-0}" -ge "$needed_major" ]; then
-      apt-get install -qy --no-install-recommends qemu-system-x86
+      apt-get install -qy --no-install-recommends "${packages[@]}"
     else
       install_from_backports
     fi
   fi
-  if [ "${1:-}" = "--bench" ] && ! command -v fio >/dev/null 2>&1; then
-    apt-get install -qy --no-install-recommends fio
-  fi
+  install_missing swtpm
+  install_missing gdb
+  if [ "${1:-}" = "--bench" ]; then install_missing fio; fi
   local major
   major=$(qemu_major)
   [ "$major" -ge "$needed_major" ] || { echo "install-qemu: found QEMU $major, need $needed_major or newer" >&2; exit 1; }

@@ -11,6 +11,18 @@ export type { Filesystem } from './doctor/filesystem.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-qemu.ts';
 export type { HugePages } from './doctor/host-limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+export {
+  extract,
+  type ExtractedRange,
+  type ExtractFormat,
+  type ExtractOptions,
+  type ExtractResult,
+} from './extract/extract.ts';
+export type { PhysicalRange } from './memory/address-space.ts';
+export type { MachineFamily } from './memory/machine-family.ts';
+export type { PageRun } from './memory/page-runs.ts';
+export type { PhysicalMap } from './memory/physical-map.ts';
+export type { PhysicalOptions } from './memory/ram-layout.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
 export { QmpClient } from './qemu/qmp-client.ts';
@@ -22,9 +34,19 @@ export { openStateStream } from './restore/state-stream.ts';
 export { negotiate } from './qemu/negotiate.ts';
 export type { RuleRefusal } from './qemu/decide.ts';
 export type * from './qemu/plan.ts';
-export { save } from './save/save.ts';
+export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
+export type {
+  DeviceField,
+  DeviceState,
+  DeviceStates,
+  DeviceStruct,
+  DeviceValue,
+  UndescribedSection,
+} from './stream/devices/device-state.ts';
+export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
+export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './snapshot/unpack.ts';
@@ -35,6 +57,7 @@ export type {
   TransferProgress,
   TransferReport,
 } from './transfer/options.ts';
+export { withProgress, type WorkWithProgress } from './transfer/with-progress.ts';
 export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './transfer/probe.ts';
 export {
   formatMigrationUri,
@@ -44,3 +67,5 @@ export {
   type MigrationAddress,
   type MigrationChannel,
 } from './uri/index.ts';
+export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from './verify/finding.ts';
+export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';

@@ -88,6 +88,9 @@ test('a QEMU from before mapped-ram is found, and said to be too old', async (t)
     version: '8.2.1',
     mappedRam: false,
     directIo: false,
+    multifd: true,
+    xIgnoreShared: false,
+    fdsets: false,
     reason: 'QEMU 8.2.1 is too old: mapped-ram came with 9.0',
   });
   const env = { MAPPED_RAM_QEMU: path };

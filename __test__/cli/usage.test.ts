@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { runCli } from './run-cli.ts';
 
-const COMMANDS = ['info', 'pack', 'unpack', 'doctor', 'demo'];
+const COMMANDS = ['info', 'pack', 'unpack', 'extract', 'doctor', 'demo'];
 
 test('without arguments, help goes to stderr and the exit code is 2', async (t) => {
   const { code, stdout, stderr } = await runCli([]);
@@ -46,7 +46,7 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [
     ['frobnicate'],
     /unknown command 'frobnicate'/,
-    /expected one of info, pack, unpack, restore, doctor, demo/,
+    /expected one of info, pack, unpack, save, restore, verify, diff, extract, convert, doctor, demo/,
   ],
   [['constructor'], /unknown command 'constructor'/],
   [['--json', 'info', 'x'], /expected a command first/, /--json/],

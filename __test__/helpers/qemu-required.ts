@@ -5,16 +5,16 @@ import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { QEMU_BINARY } from './qemu-binary.ts';
+import { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY } from './qemu-binary.ts';
 
 /** mapped-ram exists since QEMU 9.0. */
 const OLDEST_MAJOR = 9;
 
-export { QEMU_BINARY };
+export { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY };
 
 export type QemuVersion = readonly [major: number, minor: number, micro: number];
 
-const probed = probe();
+const probed = probe(QEMU_BINARY);
 
 /** `[0, 0, 0]` when there is no QEMU. */
 export const QEMU_VERSION: QemuVersion = probed.version;
@@ -23,41 +23,62 @@ export const QEMU_VERSION: QemuVersion = probed.version;
 export const QEMU_MISSING: string | undefined = probed.missing;
 
 const required = process.env['MAPPED_RAM_REQUIRE_QEMU'] === '1';
-let skipped = 0;
+const skipped = new Map<string, number>();
+
+type Implementation = (t: ExecutionContext) => Promise<void> | void;
 
 /**
  * A serial ava test against the real QEMU. Without a usable QEMU it is skipped, and the file says so on stderr;
  * with `MAPPED_RAM_REQUIRE_QEMU=1` it fails instead.
  */
-export function qemuTest(title: string, implementation: (t: ExecutionContext) => Promise<void> | void): void {
-  if (QEMU_MISSING === undefined) {
+export function qemuTest(title: string, implementation: Implementation): void {
+  testUnless(QEMU_MISSING, title, implementation);
+}
+
+/** As `qemuTest`, for a test that runs an aarch64 guest. */
+export function aarch64Test(title: string, implementation: Implementation): void {
+  testUnless(probe(QEMU_AARCH64_BINARY).missing, title, implementation);
+}
+
+/** As `qemuTest`, for a test that runs a guest of qemu-system-i386, which comes with qemu-system-x86_64. */
+export function i386Test(title: string, implementation: Implementation): void {
+  testUnless(probe(QEMU_I386_BINARY).missing, title, implementation);
+}
+
+/** As `qemuTest`, for a test whose guest has a TPM. */
+export function tpmTest(title: string, implementation: Implementation): void {
+  const { error } = spawnSync('swtpm', ['--version']);
+  testUnless(QEMU_MISSING ?? (error && `cannot run swtpm: ${error.message}`), title, implementation);
+}
+
+function testUnless(missing: string | undefined, title: string, implementation: Implementation): void {
+  if (missing === undefined) {
     test.serial(title, implementation);
   } else if (required) {
-    test.serial(title, (t) => t.fail(`MAPPED_RAM_REQUIRE_QEMU=1, but ${QEMU_MISSING}`));
+    test.serial(title, (t) => t.fail(`MAPPED_RAM_REQUIRE_QEMU=1, but ${missing}`));
   } else {
-    skipped += 1;
+    skipped.set(missing, (skipped.get(missing) ?? 0) + 1);
     test.serial.skip(title, implementation);
   }
 }
 
-if (QEMU_MISSING !== undefined && !required) {
-  const file = relative(process.cwd(), fileURLToPath(test.meta.file));
-  process.once('exit', () => {
-    if (skipped > 0) writeSync(2, `\n*** ${file}: ${skipped} QEMU TESTS SKIPPED: ${QEMU_MISSING} ***\n`);
-  });
-}
+const file = relative(process.cwd(), fileURLToPath(test.meta.file));
+process.once('exit', () => {
+  for (const [missing, count] of skipped)
+    writeSync(2, `\n*** ${file}: ${count} QEMU TESTS SKIPPED: ${missing} ***\n`);
+});
 
-function probe(): { readonly version: QemuVersion; readonly missing: string | undefined } {
+function probe(binary: string): { readonly version: QemuVersion; readonly missing: string | undefined } {
   const none: QemuVersion = [0, 0, 0];
-  const run = spawnSync(QEMU_BINARY, ['--version'], { encoding: 'utf8' });
+  const run = spawnSync(binary, ['--version'], { encoding: 'utf8' });
   if (run.error !== undefined)
-    return { version: none, missing: `cannot run ${QEMU_BINARY}: ${run.error.message}` };
+    return { version: none, missing: `cannot run ${binary}: ${run.error.message}` };
   const match = /version (\d+)\.(\d+)(?:\.(\d+))?/.exec(run.stdout);
-  if (match === null) return { version: none, missing: `${QEMU_BINARY} --version names no version` };
+  if (match === null) return { version: none, missing: `${binary} --version names no version` };
   const version: QemuVersion = [Number(match[1]), Number(match[2]), Number(match[3] ?? 0)];
   const missing =
     version[0] < OLDEST_MAJOR
-      ? `${QEMU_BINARY} is ${version.join('.')}, at least ${OLDEST_MAJOR}.0 is needed`
+      ? `${binary} is ${version.join('.')}, at least ${OLDEST_MAJOR}.0 is needed`
       : undefined;
   return { version, missing };
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { README, readmeBlocks, toCommonJs } from '../helpers/readme.ts';
+import { NEEDS_QEMU, README, readmeBlocks, toCommonJs } from '../helpers/readme.ts';
 import { PAGE, syntheticState, writeRam } from '../helpers/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
 
@@ -40,7 +40,9 @@ async function runExample(dir: TemporaryDirectory, name: string, code: string, a
   return node(dir, [name, ...args]);
 }
 
-const [firstExample = '', ...otherExamples] = readmeBlocks('js');
+const [firstExample = '', ...moreExamples] = readmeBlocks('js');
+/** Those that take a running QEMU are run in __test__/qemu/readme.test.ts. */
+const otherExamples = moreExamples.filter((code) => !NEEDS_QEMU.test(code));
 
 test('the first example runs as ESM and as CommonJS against the built package, and says the same', async (t) => {
   await using dir = await project();
@@ -78,7 +80,7 @@ test('the commands run in their order, and what they unpack is what they packed'
   await using dir = await project();
   const commands = readmeBlocks('sh')
     .flatMap((block) => here(block).split('\n'))
-    .filter((line) => line.startsWith('npx mapped-ram '))
+    .filter((line) => line.startsWith('npx mapped-ram ') && !NEEDS_QEMU.test(line))
     .map((line) => line.trim().split(/ +/).slice(2));
   t.deepEqual(
     commands.map(([name]) => name),

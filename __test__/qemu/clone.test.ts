@@ -13,6 +13,8 @@ const CLONES = 20;
 const MEMORY = 512;
 /** What the guest works on, and what of its memory it never touches. */
 const [REGION, DATA] = [32 * MIB, 256 * MIB];
+/** Where the mark of each clone is: in the random data, like all that the guests share. */
+const MARK = 160 * MIB;
 /** QEMU's own memory, without a guest: translated code most of all. */
 const QEMU_SELF = 64 * MIB;
 
@@ -32,6 +34,7 @@ qemuTest(
       Array.from(started, () => started[0]),
     );
     const [few, many] = [clones.all.slice(0, CLONES / 2), clones.all.slice(CLONES / 2)];
+    await Promise.all(clones.all.map(writeMark));
     await Promise.all(clones.all.map((clone) => clone.cont()));
     for (const clone of clones.all) t.is(await clone.runState(), 'running');
     await Promise.all(few.map((clone) => clone.waitForGenerations(2, 60_000)));
@@ -42,6 +45,8 @@ qemuTest(
     t.true(Math.min(...stopped) >= 2 + (started[0] ?? 0));
     t.true(Math.min(...gone) >= 4 + (started[0] ?? 0));
     t.true(new Set([...stopped, ...gone]).size > 1, `all came to generation ${gone.join()}`);
+    const marks = await Promise.all(clones.all.map(readMark));
+    t.deepEqual(marks, [...clones.all.keys()], 'each has what was written into it, and no other');
     for (const clone of clones.all) {
       const { mapping, total } = await privateMemory(clone, snapshot);
       t.true(mapping > REGION / 2, `${mapping} bytes of the mapping are the clone's own`);
@@ -68,6 +73,17 @@ class Clones implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.all.splice(0).map((clone) => clone.close()));
   }
+}
+
+/** Something that no other clone has, in a page that the guests do not touch. */
+async function writeMark(clone: RestoredTestGuest, index: number): Promise<void> {
+  const block = (await clone.ramBlocks()).find(({ id }) => id === 'm0');
+  await using memory = await open(`/proc/${clone.qemu.pid}/mem`, 'r+');
+  await memory.write(Uint8Array.of(index), 0, 1, (block?.hva ?? NaN) + MARK);
+}
+
+async function readMark(clone: RestoredTestGuest): Promise<number | undefined> {
+  return (await clone.readBlock('m0', MARK, 1))[0];
 }
 
 /** A guest most of whose memory is full of what it never looks at. */

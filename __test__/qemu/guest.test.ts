@@ -1,24 +1,20 @@
 import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 
-import test from 'ava';
-
 import { guestPattern } from '../../ts/guest/guest-pattern.ts';
 import { readGuestStatus } from '../../ts/guest/guest-status.ts';
 import { loadFrom, type MigrationOptions, saveTo } from '../../ts/qemu/migration.ts';
-import { type GuestSetup, KVM_AVAILABLE, MIB, startGuest } from '../helpers/qemu.ts';
+import { KVM_REGION, kvmTest } from '../helpers/kvm-test.ts';
+import { type GuestSetup, MIB, startGuest } from '../helpers/qemu.ts';
 import { qemuTest } from '../helpers/qemu-required.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
-
-/** Small, for a KVM that emulates: one generation must not take seconds. */
-const SMALL = { length: 512 * 1024 };
 
 for (const machine of ['q35', 'pc', 'microvm,acpi=on']) {
   qemuTest(`the guest boots on ${machine} under TCG`, (t) => boots(t.deepEqual, { machine }));
 }
 for (const machine of ['q35', 'pc']) {
   kvmTest(`the guest boots on ${machine} under KVM`, (t) =>
-    boots(t.deepEqual, { machine, accel: 'kvm', region: SMALL }),
+    boots(t.deepEqual, { machine, accel: 'kvm', region: KVM_REGION }),
   );
 }
 
@@ -156,7 +152,7 @@ for (const [way, options] of WAYS) {
 kvmTest('a guest saved under KVM goes on where it stopped', async (t) => {
   await using directory = await temporaryDirectory();
   const uri = `file:${directory.file('snapshot')}`;
-  const setup: GuestSetup = { accel: 'kvm', region: SMALL };
+  const setup: GuestSetup = { accel: 'kvm', region: KVM_REGION };
   await using source = await startGuest(setup);
   await source.waitForGenerations(2);
   const saved = await source.checkMemory();
@@ -221,11 +217,6 @@ qemuTest('nothing is left of a guest', async (t) => {
   t.false(existsSync(`/proc/${guest.qemu.pid}`));
   await t.throwsAsync(startGuest({ extraArgs: ['-no-such-option'] }), { message: /no-such-option/ });
 });
-
-function kvmTest(title: string, implementation: Parameters<typeof qemuTest>[1]): void {
-  if (KVM_AVAILABLE) qemuTest(title, implementation);
-  else test.serial.skip(title, implementation);
-}
 
 /** ava's own comparison is not made for megabytes. */
 function firstDifference(a: Uint8Array, b: Uint8Array): number | undefined {

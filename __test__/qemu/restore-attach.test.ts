@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { open } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
@@ -11,6 +10,7 @@ import { preloadRam } from '../../ts/restore/preload.ts';
 import { openStateStream } from '../../ts/restore/state-stream.ts';
 import { lockFile } from '../../ts/snapshot/file-lock.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
+import { freePort } from '../helpers/free-port.ts';
 import { startGuest, type TestGuest } from '../helpers/qemu.ts';
 import { QEMU_BINARY } from '../helpers/qemu-binary.ts';
 import { qemuTest } from '../helpers/qemu-required.ts';
@@ -163,11 +163,3 @@ qemuTest('a QEMU that runs a guest, or has failed to load one, is refused', asyn
   await t.throwsAsync(late, { message: /block pc\.bios has no memory backend/ });
   t.like(await attach(waiting.qmp, path), { mode: 'eager', runState: 'running' });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => void server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}

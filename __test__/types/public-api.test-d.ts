@@ -1,18 +1,24 @@
 // Compiled, never run: what users of the types may and may not write.
 import {
+  type DeviceState,
   type ERROR_CODES,
+  flattenDevice,
+  type FlatValue,
   MappedRamError,
   pack,
   parseMigrationUri,
   probe,
   Snapshot,
   unpack,
+  verify,
   type ErrorCode,
   type PackOptions,
   type PackResult,
   type SnapshotInfo,
   type TransferOptions,
   type UnpackResult,
+  type VerifyResult,
+  type X86Cpu,
 } from '../../ts/index.ts';
 
 /** Compiles only when the two types are the same, but for optional and read-only members. */
@@ -65,6 +71,17 @@ export async function inspects(): Promise<void> {
   const info = await snapshot.info();
   same<typeof info, SnapshotInfo>(true);
   same<typeof info.problem, MappedRamError | undefined>(true);
+  const { devices, problems } = await snapshot.devices('cpu/0');
+  same<typeof problems, readonly MappedRamError[]>(true);
+  for (const device of devices) same<typeof device, DeviceState>(true);
+  for (const [path, value] of devices.flatMap((device) => flattenDevice(device))) {
+    same<typeof path, string>(true);
+    same<typeof value, FlatValue>(true);
+  }
+  const [cpu] = await snapshot.cpus();
+  same<typeof cpu, X86Cpu | undefined>(true);
+  // @ts-expect-error registers are bigints
+  same<X86Cpu['rip'], number>(true);
   // @ts-expect-error snapshots are opened, not made
   void new Snapshot();
   // @ts-expect-error no such source
@@ -93,4 +110,18 @@ export function others(error: unknown): ErrorCode | undefined {
   // @ts-expect-error no such code
   if (error.code === 'ERR_MAPPED_RAM_NONE') return undefined;
   return error.code;
+}
+
+export async function verifies(signal: AbortSignal): Promise<void> {
+  const result = await verify('guest.mr');
+  same<typeof result, VerifyResult>(true);
+  await verify({ fd: 3, offset: 4096n }, { sealPath: 'seal', channels: undefined, signal });
+  await verify(new URL('file:///guest.mr'), { seal: true, overwrite: true });
+  const [finding] = result.findings;
+  if (finding?.code === 'pages-differ') finding.pages?.first.toFixed();
+
+  // @ts-expect-error no such code
+  if (finding?.code === 'pages-wrong') return;
+  // @ts-expect-error a seal is made or not; where is another question
+  await verify('guest.mr', { seal: 'guest.seal' });
 }

@@ -131,5 +131,6 @@ export function hintOf(def: OptionDef): string {
 }
 
 function lowerFirst(text: string): string {
-  return text.slice(0, 1).toLowerCase() + text.slice(1);
+  // Not of a name such as QEMU.
+  return /^[A-Z]{2}/.test(text) ? text : text.slice(0, 1).toLowerCase() + text.slice(1);
 }

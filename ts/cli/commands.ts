@@ -5,7 +5,10 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   info: async () => (await import('./info.ts')).info,
   pack: async () => (await import('./pack.ts')).pack,
   unpack: async () => (await import('./unpack.ts')).unpack,
+  save: async () => (await import('./save.ts')).save,
   restore: async () => (await import('./restore.ts')).restore,
+  verify: async () => (await import('./verify.ts')).verify,
+  extract: async () => (await import('./extract.ts')).extract,
   doctor: async () => (await import('./doctor.ts')).doctor,
   demo: async () => (await import('./demo.ts')).demo,
 };

@@ -1,11 +1,11 @@
-import type { DoctorReport } from '../doctor/doctor.ts';
+import type { Choice, DoctorReport } from '../doctor/doctor.ts';
 import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
 /** The report for people. */
 export function doctorLines(report: DoctorReport, style: Style): readonly string[] {
-  const { ioUring, filesystem, kvm, sharedMemory, auto } = report;
+  const { ioUring, filesystem, kvm, userfaultfd, sharedMemory, auto } = report;
   const verdict = (good: boolean, words: string): string => style(good ? 'green' : 'yellow', words);
   const because = (good: boolean, reason: string | undefined): string =>
     good ? verdict(true, 'yes') : `${verdict(false, 'no')} — ${printable(reason ?? 'unknown')}`;
@@ -31,6 +31,7 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
         ],
         ['huge pages', hugePages(report)],
         ['KVM', because(kvm.available, kvm.reason)],
+        ['userfaultfd', because(userfaultfd.available, userfaultfd.reason)],
         ...qemuPairs(report, because),
       ],
       style,
@@ -39,15 +40,24 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
     style('bold', 'auto takes here'),
     ...keyValues(
       [
-        ['engine', `${style('bold', auto.engine.value)} — ${printable(auto.engine.reason)}`],
-        [
-          'direct I/O',
-          `${style('bold', auto.directIo.value ? 'on' : 'off')} — ${printable(auto.directIo.reason)}`,
-        ],
+        choice('engine', auto.engine, style),
+        choice('direct I/O', auto.directIo, style),
+        ...(auto.format === undefined ? [] : [choice('format', auto.format, style)]),
+        ...(auto.multifd === undefined ? [] : [choice('multifd', auto.multifd, style)]),
+        choice('restore', auto.mode, style),
       ],
       style,
     ),
   ];
+}
+
+function choice(
+  name: string,
+  { value, reason }: Choice<string | boolean>,
+  style: Style,
+): readonly [string, string] {
+  const words = typeof value === 'string' ? value : value ? 'on' : 'off';
+  return [name, `${style('bold', words)} — ${printable(reason)}`];
 }
 
 type Because = (good: boolean, reason: string | undefined) => string;
@@ -74,7 +84,7 @@ function hugePages({ hugePages: pools }: DoctorReport): string {
 }
 
 function qemuPairs({ qemu }: DoctorReport, because: Because): readonly (readonly [string, string])[] {
-  const { path, version, mappedRam, directIo: direct, reason } = qemu;
+  const { path, version, mappedRam, directIo: direct, multifd, xIgnoreShared, fdsets, reason } = qemu;
   if (path === undefined || version === undefined) {
     const where = path === undefined ? '' : `${printable(path)}: `;
     return [['QEMU', `${where}${because(false, reason)}`]];
@@ -83,5 +93,8 @@ function qemuPairs({ qemu }: DoctorReport, because: Because): readonly (readonly
     ['QEMU', `${version}, ${printable(path)}`],
     ['  mapped-ram', because(mappedRam, reason)],
     ['  direct-io', because(direct, 'that came with QEMU 9.1')],
+    ['  multifd', because(multifd, 'this QEMU has no such capability')],
+    ['  x-ignore-shared', because(xIgnoreShared, 'this QEMU has no such capability')],
+    ['  fdsets', because(fdsets, 'this QEMU has no add-fd')],
   ];
 }

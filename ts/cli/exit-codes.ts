@@ -3,10 +3,17 @@ import { Interrupted } from './interrupted.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What the command line's exit status says; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
-export const EXIT: { readonly done: 0; readonly failed: 1; readonly usage: 2; readonly corrupt: 4 } = {
+export const EXIT: {
+  readonly done: 0;
+  readonly failed: 1;
+  readonly usage: 2;
+  readonly differences: 3;
+  readonly corrupt: 4;
+} = {
   done: 0,
   failed: 1,
   usage: 2,
+  differences: 3,
   corrupt: 4,
 };
 

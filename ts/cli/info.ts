@@ -1,7 +1,14 @@
+import { MappedRamError } from '../errors.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { DeviceStates } from '../stream/devices/device-state.ts';
+import { closest } from './closest.ts';
 import { sessionOf, type Command } from './command.ts';
+import type { CommandLine } from './command-line.ts';
 import { OUTPUT_OPTIONS } from './common-options.ts';
 import { EXIT } from './exit-codes.ts';
 import { infoLines } from './info-lines.ts';
+import type { Session } from './session.ts';
+import { UsageError } from './usage-error.ts';
 
 export const info: Command = {
   meta: {
@@ -15,18 +22,75 @@ export const info: Command = {
       required: true,
       description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
     },
+    devices: { type: 'boolean', description: 'List the devices whose state it holds' },
+    device: {
+      type: 'string',
+      valueHint: 'name',
+      description: 'Show every field of a device: cpu, cpu/0, virtio-net or 0000:00:02.0/virtio-net',
+    },
+    cpus: { type: 'boolean', description: "Show the registers of an x86 guest's CPUs" },
     ...OUTPUT_OPTIONS,
   },
   examples: [
     'mapped-ram info guest.mr',
+    'mapped-ram info guest.mr --devices',
+    'mapped-ram info guest.mr --device virtio-net',
+    'mapped-ram info guest.mr --cpus',
     'mapped-ram info file:/var/lib/libvirt/save.img,offset=64K',
     'mapped-ram info guest.mr --json',
   ],
   run: async (context) => {
     const session = sessionOf(context);
+    const show = viewOf(session.line);
     const { Snapshot } = await import('../snapshot/snapshot.ts');
     await using snapshot = await Snapshot.open(session.line.required('uri'));
-    const result = await snapshot.info();
-    session.print(result, (style) => infoLines(result, style), result.complete ? EXIT.done : EXIT.corrupt);
+    await show(session, snapshot);
   },
 };
+
+type View = (session: Session, snapshot: Snapshot) => Promise<void>;
+
+/** @throws {UsageError} when more than one thing is asked for */
+function viewOf(line: CommandLine): View {
+  const asked = (['devices', 'device', 'cpus'] as const).filter((name) => line.flag(name));
+  if (asked.length > 1) throw new UsageError(`--${asked[0]} and --${asked[1]} exclude each other`);
+  if (asked[0] === 'devices') return showDevices;
+  if (asked[0] === 'device') return showDevice;
+  return asked[0] === 'cpus' ? showCpus : showSummary;
+}
+
+async function showSummary(session: Session, snapshot: Snapshot): Promise<void> {
+  const result = await snapshot.info();
+  session.print(result, (style) => infoLines(result, style), result.complete ? EXIT.done : EXIT.corrupt);
+}
+
+async function showDevices(session: Session, snapshot: Snapshot): Promise<void> {
+  const { deviceTable } = await import('./device-table.ts');
+  const states = await snapshot.devices();
+  session.print({ path: snapshot.path, ...states }, (style) => deviceTable(states, style), exitCode(states));
+}
+
+async function showDevice(session: Session, snapshot: Snapshot): Promise<void> {
+  const { deviceTrees } = await import('./device-trees.ts');
+  const name = session.line.required('device');
+  const states = await snapshot.devices(name);
+  if (states.devices.length + states.undescribed.length + states.problems.length === 0) {
+    const known = snapshot.index.sections.map(({ idstr }) => idstr.slice(idstr.lastIndexOf('/') + 1));
+    const guess = closest(name, known);
+    const hint = guess === undefined ? '' : `; did you mean ${guess}?`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `there is no device '${name}'${hint}`, {
+      path: snapshot.path,
+    });
+  }
+  session.print({ path: snapshot.path, ...states }, (style) => deviceTrees(states, style), exitCode(states));
+}
+
+function exitCode({ problems }: DeviceStates): number {
+  return problems.length === 0 ? EXIT.done : EXIT.corrupt;
+}
+
+async function showCpus(session: Session, snapshot: Snapshot): Promise<void> {
+  const { cpuLines } = await import('./cpu-lines.ts');
+  const cpus = await snapshot.cpus();
+  session.print({ path: snapshot.path, cpus }, (style) => cpuLines(cpus, style));
+}

@@ -16,13 +16,18 @@ export interface ErrorFields {
   readonly causes?: readonly { readonly code: string | undefined; readonly message: string }[];
 }
 
-/** One object as --json prints it: what is undefined is null, errors are objects. */
+/**
+ * One object as --json prints it: what is undefined is null, errors are objects, 64-bit integers decimal text (numbers in
+ * JSON would lose their last digits), bytes hexadecimal text.
+ */
 export function toJson(value: object): string {
   return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, toJsonMember, 2);
 }
 
 function toJsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
+  if (typeof member === 'bigint') return String(member);
+  if (member instanceof Uint8Array) return Buffer.from(member).toString('hex');
   return member instanceof Error ? errorFields(member) : member;
 }
 

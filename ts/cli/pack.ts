@@ -7,6 +7,7 @@ import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-opti
 import { formatDuration, formatOffset, formatSize, printable } from './format.ts';
 import { parseSize } from './parse-size.ts';
 import { ramLocations, ramOption } from './ram-option.ts';
+import { SEAL_OPTIONS, sealOptions } from './seal-options.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer-lines.ts';
 import { UsageError } from './usage-error.ts';
@@ -43,6 +44,7 @@ export const pack: Command = {
       description:
         'Blocks whose zero pages are written too, because a restore does not find their memory empty; ids with commas between them (default: firmware)',
     },
+    ...SEAL_OPTIONS,
     ...TRANSFER_OPTIONS,
     ...OUTPUT_OPTIONS,
   },
@@ -59,6 +61,7 @@ export const pack: Command = {
       ram: ramLocations(line),
       overwrite: line.flag('force'),
       storeZeroPages: storeZeroPages(line),
+      ...sealOptions(line),
       ...transferOptions(line),
       signal,
     };
@@ -89,13 +92,14 @@ function storeZeroPages(line: CommandLine): PackOptions['storeZeroPages'] {
 }
 
 function packLines(result: PackResult, style: Style): readonly string[] {
-  const { path, offset, size, blocks, transfer, elapsedMs } = result;
+  const { path, offset, size, blocks, transfer, seal, elapsedMs } = result;
   const at = offset > 0 ? ` at ${formatOffset(offset)}` : '';
   return keyValues(
     [
       ['packed', `${printable(path)}${at}, apparent size ${formatSize(size)}`],
       ['blocks', blocks.map(({ id, length }) => `${id} (${formatSize(length)})`).join(', ')],
       ...transferLines(transfer, 'written'),
+      ...(seal === undefined ? [] : [['seal', printable(seal)] as const]),
       ['total', `${formatDuration(elapsedMs)}, with device state and fsync`],
     ],
     style,

@@ -2,7 +2,9 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { resolve } from 'node:path';
 
+import { binding } from '../native.ts';
 import { probe, type DirectIoProbe, type IoUringProbe } from '../transfer/probe.ts';
+import type { RestoreMode } from '../qemu/plan.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from './filesystem.ts';
 import { findQemu, type QemuFinding } from './find-qemu.ts';
 import { hugePages, memlockLimit, type HugePages } from './host-limits.ts';
@@ -47,11 +49,18 @@ export interface DoctorReport {
   readonly sharedMemory: Filesystem | undefined;
   readonly hugePages: readonly HugePages[];
   readonly kvm: Availability;
+  /** What QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
+  readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
-  /** What `engine: 'auto'` and `directIo: 'auto'` take in that directory. */
+  /** What `auto` takes in that directory. Of a guest's save, `planSave` tells. */
   readonly auto: {
     readonly engine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
+    /** What a QEMU that writes a save itself is told: undefined without QEMU. */
+    readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
+    readonly multifd: Choice<boolean> | undefined;
+    /** Of `restore`. */
+    readonly mode: Choice<RestoreMode>;
   };
 }
 
@@ -79,6 +88,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     sharedMemory: await filesystemOf(SHARED_MEMORY),
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
+    userfaultfd: { reason: undefined, ...binding.probeFaults() },
     qemu,
     auto: {
       engine: {
@@ -86,12 +96,38 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
         reason: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
       },
       directIo: { value: usesDirectIo, reason: reasonOf(directIo, 'the directory accepts O_DIRECT') },
+      ...choicesOf(qemu),
+      mode: modeHere(),
     },
   };
 }
 
 function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvailable: string): string {
   return available ? whenAvailable : (reason ?? 'it is not available');
+}
+
+function choicesOf({
+  version,
+  mappedRam,
+  multifd,
+  reason,
+}: QemuFinding): Pick<DoctorReport['auto'], 'format' | 'multifd'> {
+  if (version === undefined) return { format: undefined, multifd: undefined };
+  return {
+    format: mappedRam
+      ? { value: 'mapped-ram', reason: 'every page gets a place of its own' }
+      : { value: 'stream', reason: reason ?? 'this QEMU has no mapped-ram' },
+    multifd:
+      mappedRam && multifd
+        ? { value: true, reason: 'several channels are faster than one' }
+        : { value: false, reason: 'several channels write to one file only with mapped-ram and multifd' },
+  };
+}
+
+function modeHere(): Choice<RestoreMode> {
+  return process.platform === 'linux'
+    ? { value: 'instant', reason: 'QEMU can map the memory out of the snapshot' }
+    : { value: 'eager', reason: 'files are handed to QEMU through /proc, which only Linux has' };
 }
 
 async function kvmAvailability(): Promise<Availability> {

@@ -17,6 +17,14 @@ const TARGETS: Readonly<Record<string, string>> = {
   x64: 'x86_64',
 };
 
+const NOTHING = {
+  mappedRam: false,
+  directIo: false,
+  multifd: false,
+  xIgnoreShared: false,
+  fdsets: false,
+} as const;
+
 /** What QEMU says of itself. */
 export interface QemuFinding {
   /** The binary; undefined when there is none. */
@@ -27,6 +35,12 @@ export interface QemuFinding {
   readonly mappedRam: boolean;
   /** It has the parameter direct-io: QEMU 9.1 or later. */
   readonly directIo: boolean;
+  /** It has the capability multifd. */
+  readonly multifd: boolean;
+  /** It has the capability x-ignore-shared, with which it leaves shared memory to the engine. */
+  readonly xIgnoreShared: boolean;
+  /** It takes descriptors (add-fd), so that it needs no right to a file. */
+  readonly fdsets: boolean;
   /** In words, when it is not to be had, does not answer, or does not know mapped-ram. */
   readonly reason: string | undefined;
 }
@@ -40,7 +54,7 @@ export interface FindQemuOptions {
 /** Looks for QEMU and asks it, over QMP, what it can do. Throws only the signal's reason. */
 export async function findQemu({ binary, signal }: FindQemuOptions = {}): Promise<QemuFinding> {
   const name = binary ?? defaultQemu();
-  const none = { path: undefined, version: undefined, mappedRam: false, directIo: false };
+  const none = { path: undefined, version: undefined, ...NOTHING };
   const path = await resolveBinary(name);
   if (path === undefined) return { ...none, reason: notFound(name) };
   try {
@@ -48,12 +62,20 @@ export async function findQemu({ binary, signal }: FindQemuOptions = {}): Promis
     const wait = { timeoutMs: ANSWER_MS, signal };
     const capabilities = await qemu.qmp.execute('query-migrate-capabilities', undefined, wait);
     const parameters = await qemu.qmp.execute('query-migrate-parameters', undefined, wait);
+    const fdsets = await qemu.qmp.execute('query-fdsets', undefined, wait).then(
+      (sets) => Array.isArray(sets),
+      () => false,
+    );
     const { major, minor, micro } = qemu.qmp.version;
     const version = `${major}.${minor}.${micro}`;
     const mappedRam = hasCapability(capabilities, 'mapped-ram');
     const directIo = isQmpObject(parameters) && 'direct-io' in parameters;
     const reason = mappedRam ? undefined : `QEMU ${version} is too old: mapped-ram came with 9.0`;
-    return { path, version, mappedRam, directIo, reason };
+    const [multifd, xIgnoreShared] = [
+      hasCapability(capabilities, 'multifd'),
+      hasCapability(capabilities, 'x-ignore-shared'),
+    ];
+    return { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, reason };
   } catch (error) {
     signal?.throwIfAborted();
     return { ...none, path, reason: error instanceof Error ? error.message : String(error) };

@@ -20,6 +20,11 @@ import { queryQemuFacts } from './qemu-facts.ts';
 import type { QmpClient } from './qmp-client.ts';
 import type { WaitOptions } from './wait-within.ts';
 
+export interface NegotiateOptions extends WaitOptions {
+  /** What this QEMU has told of itself a moment ago. @default QEMU is asked */
+  readonly facts?: QemuFacts | undefined;
+}
+
 /**
  * Works out how to save or restore a guest with this QEMU, on this host, at this place, and says why. Changes nothing
  * anywhere; see `applyPlan`.
@@ -33,22 +38,30 @@ import type { WaitOptions } from './wait-within.ts';
  *   no snapshot. ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a request
  *   that is none. Otherwise as {@link QmpClient.execute}
  */
-export function negotiate(qmp: QmpClient, request: SaveRequest, options?: WaitOptions): Promise<SavePlan>;
+export function negotiate(
+  qmp: QmpClient,
+  request: SaveRequest,
+  options?: NegotiateOptions,
+): Promise<SavePlan>;
 export function negotiate(
   qmp: QmpClient,
   request: RestoreRequest,
-  options?: WaitOptions,
+  options?: NegotiateOptions,
 ): Promise<RestorePlan>;
-export function negotiate(qmp: QmpClient, request: NegotiationRequest, options?: WaitOptions): Promise<Plan>;
+export function negotiate(
+  qmp: QmpClient,
+  request: NegotiationRequest,
+  options?: NegotiateOptions,
+): Promise<Plan>;
 export async function negotiate(
   qmp: QmpClient,
   request: NegotiationRequest,
-  { timeoutMs, signal }: WaitOptions = {},
+  { timeoutMs, signal, facts }: NegotiateOptions = {},
 ): Promise<Plan> {
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
   const [qemu, host, givenFds] = await Promise.all([
-    queryQemuFacts(qmp, wait),
+    facts ?? queryQemuFacts(qmp, wait),
     hostFacts(target.path, request.direction),
     target.fdset === undefined ? undefined : queryFdset(qmp, target.fdset, wait),
   ]);

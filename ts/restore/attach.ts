@@ -5,11 +5,11 @@ import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 import type { Then } from './autostart.ts';
-import { describeDestination } from './destination.ts';
+import { describeDestination, type Destination, type KnownDestination } from './destination.ts';
 import { type EagerWay, eagerWay } from './eager.ts';
 import { loadFile, loadStream } from './load.ts';
 import { mappedBlocks } from './mapped-blocks.ts';
-import { assertPreflight, comparePreflight, emptyProblems } from './preflight.ts';
+import { assertPreflight, comparePreflight, emptyProblems, type PreflightOptions } from './preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-hold.ts';
 import type { StateStream } from './state-stream.ts';
 
@@ -95,9 +95,9 @@ async function attachSnapshot(
   // QEMU also reads what only it can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
-  const facts = await queryQemuFacts(qmp, wait);
+  const [facts, about] = await Promise.all([queryQemuFacts(qmp, wait), describeDestination(qmp, wait)]);
   const { mode, blocks } = placeOf(snapshot, facts, options);
-  const warnings = await preflight(qmp, snapshot, facts, { mode, inPlace: blocks }, wait);
+  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, { mode, inPlace: blocks });
   const way: EagerWay =
     mode === 'eager'
       ? await eagerWay(snapshot, facts.memory)
@@ -105,8 +105,8 @@ async function attachSnapshot(
   const locked = mode === 'instant' && hasLocks && (await handHold(qmp, snapshot, wait));
   const loaded =
     way.form === 'mapped-ram'
-      ? await loadFile(qmp, snapshot, { ...options, then })
-      : await loadStream(qmp, snapshot, { mode, blocks, fresh: way.fresh }, { ...options, then });
+      ? await loadFile(qmp, snapshot, { ...options, then, facts })
+      : await loadStream(qmp, snapshot, { mode, blocks, fresh: way.fresh }, { ...options, then, facts });
   const { plan, loadMs, runState, readyAt } = loaded;
   const { form, why } = way;
   const elapsedMs = readyAt - startedAt;
@@ -154,15 +154,15 @@ function assertStateFor(
   );
 }
 
+function knownOf({ runState, migrationStatus, memory, capabilities }: QemuFacts): KnownDestination {
+  return { runState, migrationStatus, memory, capabilities: [...capabilities.keys()] };
+}
+
 async function preflight(
-  qmp: QmpClient,
   snapshot: Snapshot,
-  facts: QemuFacts,
-  place: { readonly mode: RestoreMode; readonly inPlace: readonly string[] },
-  wait: WaitOptions,
+  destination: Destination,
+  place: PreflightOptions,
 ): Promise<readonly string[]> {
-  const known = { ...facts, capabilities: [...facts.capabilities.keys()] };
-  const destination = await describeDestination(qmp, known, wait);
   const { problems, warnings } = comparePreflight(snapshot, destination, place);
   assertPreflight([...problems, ...(await emptyProblems(snapshot))], snapshot.path);
   return warnings;

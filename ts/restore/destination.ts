@@ -35,21 +35,20 @@ export interface Destination {
   readonly capabilities: readonly string[];
 }
 
-/** What is known about it already. */
+/** What `QemuFacts` tell of it. */
 export type KnownDestination = Pick<Destination, 'runState' | 'migrationStatus' | 'memory' | 'capabilities'>;
 
 const MACHINE_SUFFIX = '-machine';
 const NO_UUID = /^0+$/;
 
 /**
- * Asks for the rest. What a QEMU does not answer stays undefined.
+ * Asks for all of it that `QemuFacts` do not tell. What a QEMU does not answer stays undefined.
  * @throws {MappedRamError} when the connection is lost
  */
 export async function describeDestination(
   qmp: QmpClient,
-  known: KnownDestination,
   wait: WaitOptions = {},
-): Promise<Destination> {
+): Promise<Omit<Destination, keyof KnownDestination>> {
   const ask = async (command: string, args?: Readonly<Record<string, string>>): Promise<QmpValue> =>
     qmp.execute<string>(command, args, wait).catch((error: unknown) => {
       if (isRefusal(error)) return null;
@@ -65,7 +64,6 @@ export async function describeDestination(
     ask('query-pci'),
   ]);
   return {
-    ...known,
     machine: machineOf(type),
     machines: listOf(machines).flatMap((machine) => [text(machine['name']), text(machine['alias'])]),
     target: isQmpObject(target) ? text(target['arch']) : undefined,

@@ -2,7 +2,7 @@ import { applyPlan } from '../qemu/apply-plan.ts';
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateIn } from '../qemu/migration.ts';
 import { negotiate } from '../qemu/negotiate.ts';
-import type { RestoreMode, RestorePlan, Switch } from '../qemu/plan.ts';
+import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -12,6 +12,7 @@ import { setAutostart, settle, type Then } from './autostart.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface LoadOptions extends WaitOptions {
+  readonly facts: QemuFacts;
   readonly then: Then;
   readonly state?: StateStream | undefined;
   readonly multifd?: Switch | undefined;
@@ -94,11 +95,11 @@ async function load(
   options: LoadOptions,
   warnings: readonly string[] = [],
 ): Promise<Loaded> {
-  const { multifd, channels, directIo, fdset, timeoutMs, signal } = options;
+  const { multifd, channels, directIo, fdset, facts, timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
   const features = mode === 'eager' ? { multifd, channels, directIo } : {};
   const request = { direction: 'restore', mode, target: address, snapshot, fdset, ...features } as const;
-  const plan = await negotiate(qmp, request, wait);
+  const plan = await negotiate(qmp, request, { ...wait, facts });
   const applied = await applyPlan(qmp, plan, wait);
   try {
     const loaded = await loadWith(qmp, plan, { address, path }, options);

@@ -1,6 +1,7 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { SavePlan, SaveRequest, Switch, Writer } from '../qemu/plan.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
+import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 
 /** What the guest does after its save: it runs; it stays stopped (QEMU: `postmigrate`); QEMU ends. */
@@ -10,6 +11,7 @@ export interface SaveOptions
   extends
     Omit<SaveRequest, 'direction' | 'target'>,
     Pick<TransferOptions, 'queueDepth' | 'requestSize' | 'engine'>,
+    Pick<SealingOptions, 'seal' | 'sealPath'>,
     Pick<WaitOptions, 'signal'> {
   /**
    * What becomes of the guest when it is saved. QEMU saves a guest that it has left `postmigrate` only after it has run
@@ -70,6 +72,8 @@ export interface SaveResult {
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   /** How the engine wrote the memory, when it did. */
   readonly transfer: TransferReport | undefined;
+  /** The seal's path; undefined without one. */
+  readonly seal: string | undefined;
   /** What QEMU says of its part. */
   readonly migration: MigrationInfo;
   /** What QEMU says of the guest now: `running`, `postmigrate`; undefined when it has quit. */

@@ -5,7 +5,8 @@ import { queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
-import { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { Sealing } from '../seal/sealing.ts';
+import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
@@ -50,7 +51,7 @@ export async function save(
   busy.add(qmp);
   try {
     await refuseIfClaimed(qmp, { signal });
-    const plan = await negotiate(qmp, saveRequest(target, options), { signal });
+    const plan = await planSave(qmp, target, options);
     const saved = await carryOut(qmp, plan, options);
     return { ...saved, elapsedMs: performance.now() - startedAt };
   } finally {
@@ -58,8 +59,36 @@ export async function save(
   }
 }
 
-/** What `save` asks `negotiate` for. */
-export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
+/**
+ * What `save` would do with the same arguments, and why. Changes nothing.
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
+ */
+export async function planSave(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions = {},
+): Promise<SavePlan> {
+  const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
+  const { path, offset } = plan.target;
+  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  const { engine, queueDepth, requestSize } = options;
+  const seal = options.seal === true || undefined;
+  const idle = Object.entries({
+    engine: engine === 'auto' ? undefined : engine,
+    queueDepth,
+    requestSize,
+    seal,
+  });
+  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
+  if (plan.writer.value === 'engine' || name === undefined) return plan;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    { path },
+  );
+}
+
+function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
   const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
   const { writer, zeroPageDetection, maxBandwidth } = options;
   return {
@@ -90,6 +119,7 @@ async function carryOut(
     path === undefined
       ? undefined
       : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
+  await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;
   let written: Written;
@@ -105,9 +135,10 @@ async function carryOut(
       if (prepared.then === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
-    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output }, goOn);
-    else written = await writeByQemu({ ...run, output }, goOn);
-    await output?.commit();
+    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
+    else written = await writeByQemu({ ...run, output, sealing }, goOn);
+    await output?.commit(() => sealing.removeOld());
+    await sealing.publish();
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);
@@ -132,6 +163,7 @@ async function carryOut(
     plan,
     blocks: written.blocks,
     transfer: written.transfer,
+    seal: sealing.path,
     migration: written.migration,
     runState: finished.runState,
     warnings,

@@ -16,7 +16,7 @@ import { withFdSet } from './write-by-qemu.ts';
  * @throws {MappedRamError} as `migrateOut` and `pack`; ERR_MAPPED_RAM_QEMU when somebody let the guest run meanwhile
  */
 export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
-  const { qmp, plan, output, options, guest, progress } = run;
+  const { qmp, plan, output, sealing, options, guest, progress } = run;
   const { timeoutMs, signal } = options;
   progress.step('state');
   const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
@@ -29,6 +29,8 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     ...transferOptions(plan, options),
     state: state.procPath,
     ram: ramOf(plan),
+    seal: options.seal,
+    sealPath: options.sealPath,
     onProgress: (moved) => progress.fromEngine(moved),
   };
   await using packing = await Packing.open(packOptions, plan.target.path);
@@ -38,7 +40,7 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     await whenWritten();
     progress.step('publish');
   };
-  const { size, blocks, transfer } = await packing.write(output, packOptions, { onMemoryRead });
+  const { size, blocks, transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
   assertAllWritten(plan, blocks, output.name);
   return { migration, transfer, size, blocks, warnings: [] };
 }

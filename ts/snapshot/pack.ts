@@ -1,10 +1,11 @@
+import { Sealing, type SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../transfer/options.ts';
 import { Packing } from './packing.ts';
 import type { RamLocation } from './ram-location.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
 
-export interface PackOptions extends TransferOptions {
+export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal' | 'sealPath'> {
   /**
    * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
    * not in it. A path, a `file:` migration URI or a URL.
@@ -33,6 +34,8 @@ export interface PackResult {
   readonly size: number;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   readonly transfer: TransferReport;
+  /** The seal's path; undefined without one. */
+  readonly seal: string | undefined;
   /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
   readonly elapsedMs: number;
 }
@@ -44,6 +47,8 @@ export interface PackResult {
  * an offset in the URI, the bytes before the offset are kept, as QEMU keeps them. On error or abort nothing is left.
  *
  * Descriptors are written in place: they are for callers who publish the file themselves.
+ *
+ * The old seal of a snapshot that is replaced by name goes with it.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
  * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM
@@ -58,7 +63,9 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
     typeof target === 'string' || target instanceof URL ? snapshotPath(target).filename : undefined;
   await using packing = await Packing.open(options, path);
   await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
-  const packed = await packing.write(output, options);
-  await output.commit();
-  return { ...packed, elapsedMs: performance.now() - startedAt };
+  await using sealing = await Sealing.begin(path, options);
+  const packed = await packing.write(output, options, { sealing });
+  await output.commit(() => sealing.removeOld());
+  await sealing.publish();
+  return { ...packed, seal: sealing.path, elapsedMs: performance.now() - startedAt };
 }

@@ -10,6 +10,8 @@ import {
   type PlainRamIndex,
   type StreamIndex,
 } from '../stream/index.ts';
+import { sealPathFor } from '../seal/seal-file.ts';
+import type { Sealing } from '../seal/sealing.ts';
 import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
@@ -30,6 +32,8 @@ import { writePieces } from './write-pieces.ts';
 export interface PackingHooks {
   /** Called when all of the memory has been read: from then on it may change. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
+  /** Gets the digests. */
+  readonly sealing?: Sealing | undefined;
 }
 
 /** What `pack` makes a snapshot of: a state and RAM that were found to go together. */
@@ -73,6 +77,7 @@ export class Packing implements AsyncDisposable {
       }
       await assertDistinct([
         ...(path === undefined ? [] : [{ role: 'the snapshot', path }]),
+        ...(options.seal === true ? [{ role: 'the seal', path: sealPathFor(path, options.sealPath) }] : []),
         { role: 'the state', path: state.name },
         ...ramFiles(given),
       ]);
@@ -92,8 +97,8 @@ export class Packing implements AsyncDisposable {
   async write(
     output: SnapshotOutput,
     options: PackOptions,
-    { onMemoryRead }: PackingHooks = {},
-  ): Promise<Omit<PackResult, 'elapsedMs'>> {
+    { onMemoryRead, sealing }: PackingHooks = {},
+  ): Promise<Omit<PackResult, 'seal' | 'elapsedMs'>> {
     const { signal, storeZeroPages = 'firmware' } = options;
     const [state, index, ram] = [this.#state, this.#index, this.#ram];
     const rest = ram.blocks.filter(({ id }) => !this.#given.has(id));
@@ -112,10 +117,13 @@ export class Packing implements AsyncDisposable {
       storeZeroPages: storesZeroPages(block.id, storeZeroPages),
     }));
     await output.allocate(endOffset);
-    const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
-    const { report } = await runTransfer(plan, options);
+    const [file, pageSize, pieceSize] = [output.file, layout.targetPageSize, sealing?.pieceSize];
+    const plan = { direction: 'save', file, regions, pageSize, pieceSize } as const;
+    const { report, pieces: digests } = await runTransfer(plan, options);
     await onMemoryRead?.();
     await writePieces(output.fd, output.name, pieces, state, signal);
+    const part = { file, base: output.offset, size: endOffset, pageSize, blocks: layout.blocks };
+    await sealing?.write({ ...part, pieces: digests }, signal);
     signal?.throwIfAborted();
     const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
     return { path: output.name, offset: output.offset, size: endOffset, blocks, transfer: report };

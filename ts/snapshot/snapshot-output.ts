@@ -1,5 +1,6 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
+import { MappedRamError } from '../errors.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 import { removeAbandonedFiles, StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
@@ -108,12 +109,17 @@ export class SnapshotOutput implements AsyncDisposable {
     await resize(this.fd, this.name, size);
   }
 
-  /** Makes the snapshot durable and, by name, visible. */
-  async commit(): Promise<void> {
+  /**
+   * Makes the snapshot durable and, by name, visible.
+   * @param beforePublish called when it is durable and not yet visible
+   */
+  async commit(beforePublish?: () => Promise<void>): Promise<void> {
     if (this.#staged === undefined) {
       await sync(this.fd, this.name);
+      await beforePublish?.();
     } else {
       await this.#staged.sync();
+      await beforePublish?.();
       await this.#staged.publish();
     }
     this.#committed = true;
@@ -138,6 +144,16 @@ function unlock(fd: number, name: string): void {
   } catch {
     // The caller has closed it, and the lock went with it.
   }
+}
+
+/**
+ * Sees to it that a snapshot may get this name, as `SnapshotOutput.named` does; makes nothing.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS
+ */
+export async function assertFree(path: string, offset: number): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || (await endsBefore(path, offset))) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_EXISTS', 'the file exists already', { path });
 }
 
 /** Nothing is lost of a file that ends where the stream is to start: the container whose first bytes are kept. */

@@ -1,11 +1,17 @@
 import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/index.ts';
 // Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
+import type { DeviceStates } from '../stream/devices/device-state.ts';
+import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
 import { readStreamIndex } from '../stream/read-stream-index.ts';
 import { countSetPages } from './block-pages.ts';
 import { byteCount } from './byte-count.ts';
 import { FileReader } from './file-reader.ts';
 import type { BlockInfo, SnapshotInfo } from './info.ts';
+import type { PageRun } from '../memory/page-runs.ts';
+import type { PhysicalMap } from '../memory/physical-map.ts';
+import type { PhysicalOptions } from '../memory/ram-layout.ts';
+import type { SnapshotMemory } from '../memory/snapshot-memory.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
@@ -28,6 +34,8 @@ export class Snapshot implements AsyncDisposable {
   /** @internal */
   readonly reader: FileReader;
   readonly #byName: boolean;
+  #memory: Promise<SnapshotMemory> | undefined;
+  #map: Promise<PhysicalMap> | undefined;
 
   private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
     this.#byName = byName;
@@ -126,12 +134,93 @@ export class Snapshot implements AsyncDisposable {
     };
   }
 
+  /**
+   * Bytes of a block, wherever its pages are: a page that is not in the file reads as zeros.
+   * @param offset in the block, in bytes
+   * @param length in bytes, up to 1 GiB
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that there is not,
+   * ERR_MAPPED_RAM_OUT_OF_RANGE for a range that is not in it, ERR_MAPPED_RAM_INCOMPLETE when RAM is not whole,
+   * ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a block without pages; and as reading the file
+   */
+  async read(block: string, offset: number | bigint, length: number | bigint): Promise<Uint8Array> {
+    return (await this.memory()).read(block, offset, length);
+  }
+
+  /**
+   * The pages of a block in order, as runs: adjacent pages that are in the file, or adjacent pages that are not.
+   * @throws {MappedRamError} as `read`
+   */
+  async *pages(block: string): AsyncGenerator<PageRun, void, void> {
+    yield* (await this.memory()).pages(block);
+  }
+
+  /**
+   * Where the blocks are in the guest's physical address space: RAM, firmware, a graphics card's memory. For machines
+   * i440fx (`pc`), q35, microvm, and virt of ARM.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for other machines, and where the file does not tell which blocks
+   * are RAM; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options; and as `read`
+   */
+  async physicalMap(options?: PhysicalOptions): Promise<PhysicalMap> {
+    const { physicalMap } = await import('../memory/physical-map.ts');
+    return physicalMap(this, options);
+  }
+
+  /**
+   * Bytes at a guest-physical address.
+   * @param length in bytes, up to 1 GiB
+   * @param map of `physicalMap`, for callers who know more than the file. Default its map without options
+   * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE where the guest has no memory; and as `physicalMap`, `read`
+   */
+  async readPhysical(
+    address: number | bigint,
+    length: number | bigint,
+    map?: PhysicalMap,
+  ): Promise<Uint8Array> {
+    const { readPhysical } = await import('../memory/physical-map.ts');
+    return readPhysical(this, map ?? (await (this.#map ??= this.physicalMap())), address, length);
+  }
+
+  /** @internal */
+  memory(): Promise<SnapshotMemory> {
+    this.#memory ??= this.#openMemory();
+    return this.#memory;
+  }
+
+  /**
+   * The state of the guest's devices, decoded by the vmdescription. What is missing or does not fit is said in
+   * `problems`, and the rest is given all the same.
+   *
+   * @param name only these: a section's name (`cpu`, `0000:00:02.0/virtio-net`) or its last part (`virtio-net`), of
+   * every instance, or of one with the instance behind it (`cpu/0`). Default all
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
+   */
+  async devices(name?: string): Promise<DeviceStates> {
+    const { deviceNamed, readDevices } = await import('../stream/devices/read-devices.ts');
+    return readDevices(this.reader, this.index, name === undefined ? undefined : deviceNamed(name));
+  }
+
+  /**
+   * The registers of an x86 guest's CPUs.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for CPUs of another architecture; ERR_MAPPED_RAM_INCOMPLETE when
+   * the stream describes no CPU; ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
+   */
+  async cpus(): Promise<readonly X86Cpu[]> {
+    const { readX86Cpus } = await import('../stream/devices/decode-x86-cpus.ts');
+    return readX86Cpus(this.reader, this.index);
+  }
+
   async close(): Promise<void> {
     await this.reader.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #openMemory(): Promise<SnapshotMemory> {
+    const ram = this.completeRam(true);
+    const { SnapshotMemory } = await import('../memory/snapshot-memory.ts');
+    return new SnapshotMemory(this.reader, ram);
   }
 
   async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {

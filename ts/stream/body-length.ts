@@ -52,6 +52,7 @@ function add(left: number | undefined, right: number | undefined): number | unde
   return left === undefined || right === undefined ? undefined : count(left + right);
 }
 
-function count(value: unknown): number | undefined {
+/** A size or number of things out of JSON; undefined when it is none. */
+export function count(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

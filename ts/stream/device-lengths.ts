@@ -22,8 +22,13 @@ export class DeviceLengths {
 
   /** Undefined when there is no description (left), or none that can be added up. */
   take(idstr: string, instanceId: number): number | undefined {
-    const device = this.#byKey.get(keyOf(idstr, instanceId))?.shift();
+    const device = this.takeDevice(idstr, instanceId);
     return device === undefined ? undefined : deviceBodyLength(device);
+  }
+
+  /** The description itself. */
+  takeDevice(idstr: string, instanceId: number): VmdescriptionDevice | undefined {
+    return this.#byKey.get(keyOf(idstr, instanceId))?.shift();
   }
 }
 

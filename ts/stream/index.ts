@@ -9,6 +9,9 @@
  *   stateSections(index)                   → StateSections: the stretches of device state to carry verbatim
  *   readVmdescriptionFor(reader, index, configuration) → JSON bytes for a stream with another CONFIGURATION
  *   bytesReader(bytes, name?)              → RandomAccessReader over memory
+ *   readDevices(reader, index, filter?)    → DeviceStates: every device's fields, decoded by the vmdescription
+ *   readX86Cpus(reader, index)             → X86Cpu[]: the registers of an x86 guest
+ *   flattenDevice(device)                  → [path, value] pairs of a decoded device
  *
  * Write, whole streams around existing device state (pack, unpack, convert)
  *   assembleMappedRam({ state, configuration, blocks, vmdescription?, base?, alignment? }) → { layout, pieces, endOffset }
@@ -43,6 +46,18 @@ export {
   PAGES_ALIGNMENT,
   RAM_SECTION_ID,
 } from './constants.ts';
+export { readX86Cpus } from './devices/decode-x86-cpus.ts';
+export type {
+  DeviceField,
+  DeviceState,
+  DeviceStates,
+  DeviceStruct,
+  DeviceValue,
+  UndescribedSection,
+} from './devices/device-state.ts';
+export { flattenDevice, type FlatValue } from './devices/flatten-device.ts';
+export { deviceNamed, readDevices, type DeviceFilter } from './devices/read-devices.ts';
+export type { X86Cpu, X86Segment } from './devices/x86-cpu.ts';
 export { encodePageHeader, encodeZeroPage, type PageRecordOptions } from './encode-pages.ts';
 export {
   encodeEmptyRamSection,

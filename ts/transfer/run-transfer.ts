@@ -20,7 +20,8 @@ export interface TransferMemory {
 /** One block: its memory, and its place in the snapshot. */
 export interface TransferRegion {
   readonly name: string;
-  readonly memory: TransferMemory;
+  /** Left out for a scan. */
+  readonly memory?: TransferMemory | undefined;
   readonly length: number;
   readonly pagesOffset: number;
   readonly bitmapOffset: number;
@@ -40,17 +41,33 @@ export interface TransferFile {
 }
 
 export interface TransferPlan {
-  readonly direction: 'save' | 'load';
+  /** `scan` reads the snapshot's pages and writes nothing. */
+  readonly direction: 'save' | 'load' | 'scan';
   readonly file: TransferFile;
   readonly regions: readonly TransferRegion[];
   /** In bytes. */
   readonly pageSize: number;
+  /**
+   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from `pageSize` on. A request
+   * must hold whole pieces.
+   */
+  readonly pieceSize?: number | undefined;
+}
+
+/** The pieces of a block that have a page that is not zero. */
+export interface BlockPieces {
+  /** Where they start in the block, in bytes, ascending. */
+  readonly offsets: readonly number[];
+  /** Their digests, 32 bytes each, one after the other. */
+  readonly digests: Uint8Array;
 }
 
 export interface TransferOutcome {
   readonly report: TransferReport;
   /** By region: the bytes of those that were loaded into a buffer. */
   readonly buffers: readonly (Uint8Array | null)[];
+  /** By region, when the plan has a `pieceSize`; otherwise empty. */
+  readonly pieces: readonly BlockPieces[];
 }
 
 const PROGRESS_INTERVAL_MS = 250;
@@ -83,7 +100,7 @@ export async function runTransfer(plan: TransferPlan, options: TransferOptions):
     }
     report();
     const engine = outcome.report.engine === 'io_uring' ? 'io_uring' : 'threads';
-    return { report: { ...outcome.report, engine }, buffers: outcome.buffers };
+    return { report: { ...outcome.report, engine }, buffers: outcome.buffers, pieces: outcome.pieces };
   } finally {
     clearInterval(ticks);
     listener?.[Symbol.dispose]();
@@ -102,11 +119,11 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
     regions: plan.regions.map((region) =>
       defined({
         name: region.name,
-        path: region.memory.path,
-        fd: region.memory.fd,
-        buffer: region.memory.buffer,
-        bufferLength: region.memory.bufferLength,
-        memoryOffset: region.memory.offset ?? 0,
+        path: region.memory?.path,
+        fd: region.memory?.fd,
+        buffer: region.memory?.buffer,
+        bufferLength: region.memory?.bufferLength,
+        memoryOffset: region.memory?.offset ?? 0,
         length: region.length,
         pagesOffset: region.pagesOffset,
         bitmapOffset: region.bitmapOffset,
@@ -115,6 +132,7 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
       }),
     ),
     pageSize: plan.pageSize,
+    pieceSize: plan.pieceSize,
     channels: count('channels', options.channels),
     queueDepth: count('queueDepth', options.queueDepth),
     requestSize: count('requestSize', options.requestSize),

@@ -13,6 +13,7 @@
 //!
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
+pub mod digest;
 pub mod error;
 pub mod file;
 pub mod memory;
@@ -21,9 +22,10 @@ pub mod plan;
 pub mod queue;
 pub mod socket;
 pub mod transfer;
+pub mod userfaultfd;
 
 mod channel;
 
 pub use error::{EngineError, ErrorKind};
 pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
-pub use transfer::{CancelToken, Progress, Report, Transfer};
+pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};

@@ -12,6 +12,8 @@ pub enum Direction {
     Save,
     /// Snapshot → guest memory.
     Load,
+    /// Snapshot → a visitor: every set page is read, nothing is written.
+    Scan,
 }
 
 /// Who executes the requests. Only `Auto` falls back, and the report says why.

@@ -8,14 +8,16 @@ mod common;
 use std::fs::{self, File};
 use std::panic;
 use std::path::Path;
-use std::sync::{Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use common::copier::Copier;
 use common::process::{Holdings, alone, private_bytes};
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::file::{FileSource, Replace, SnapshotSpec, StagedFile};
+use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
 use mapped_ram_engine::queue::{self, Queue};
 use mapped_ram_engine::transfer::QueueFactory;
@@ -83,25 +85,39 @@ impl Guest {
                 self.blocks
                     .iter()
                     .zip(memories)
-                    .map(|(block, memory)| block.region(memory.spec()))
+                    .map(|(block, memory)| match setup.direction {
+                        Direction::Scan => block.region(MemorySpec::None),
+                        Direction::Save | Direction::Load => block.region(memory.spec()),
+                    })
                     .collect(),
             )
         }
+    }
+
+    /// A load, or a scan whose visitor copies what it sees to the sinks.
+    fn reading(&self, setup: Setup, sinks: &[TestMemory]) -> Transfer {
+        let transfer = Transfer::new(self.plan(setup, self.snapshot.snapshot(), sinks));
+        if setup.direction == Direction::Load {
+            return transfer;
+        }
+        let files = sinks.iter().map(|sink| &sink.file.file);
+        transfer.visited_by(Arc::new(Copier::new(files, 4096)))
     }
 
     fn save_plan(&self, setup: Setup, staged: &StagedFile) -> Plan {
         self.plan(setup, SnapshotSpec::path(staged.partial()), &self.memories)
     }
 
-    /// Memory that is not empty, for a load.
-    fn sinks(&self) -> Vec<TestMemory> {
+    /// Memory that is not empty, for a load; for a scan's visitor, which sees no clear pages, it is.
+    fn sinks(&self, direction: Direction) -> Vec<TestMemory> {
+        let old = if direction == Direction::Scan { 0 } else { 0x5a };
         self.blocks
             .iter()
             .map(|block| {
                 let file = TestFile::new(self.path(), &block.name, Place::Memfd);
                 std::os::unix::fs::FileExt::write_all_at(
                     &file.file,
-                    &vec![0x5a; common::size(block.length())],
+                    &vec![old; common::size(block.length())],
                     0,
                 )
                 .expect("old contents");
@@ -153,7 +169,7 @@ struct Setup {
 fn setups(directory: &Path) -> Vec<Setup> {
     let direct = common::direct_io(directory);
     let mut setups = Vec::new();
-    for direction in [Direction::Save, Direction::Load] {
+    for direction in [Direction::Save, Direction::Load, Direction::Scan] {
         for engine in common::engines() {
             for (channels, direct_io) in [(1, DirectIo::Off), (1, direct), (3, direct)] {
                 setups.push(Setup {
@@ -263,11 +279,10 @@ fn provoke(guest: &Guest, setup: Setup, script: &Script, outcome: Outcome, publi
             }
             fs::remove_dir_all(&directory).expect("the directory goes");
         }
-        Direction::Load => {
-            let sinks = guest.sinks();
-            let plan = guest.plan(setup, guest.snapshot.snapshot(), &sinks);
+        Direction::Load | Direction::Scan => {
+            let sinks = guest.sinks(setup.direction);
             let name = guest.snapshot.source().name();
-            let result = run(Transfer::new(plan), setup.engine, script);
+            let result = run(guest.reading(setup, &sinks), setup.engine, script);
             match (outcome, result) {
                 (Outcome::Right, result) => {
                     result.unwrap_or_else(|error| unexpected(&what, &error));
@@ -404,17 +419,17 @@ fn a_direct_request_may_end_anywhere() {
             let what = format!("{setup:?} {admitted}");
             let directory = tempfile::tempdir().unwrap();
             let staged = StagedFile::create(&directory.path().join("snapshot"), 0, Replace::Never).unwrap();
-            let sinks = guest.sinks();
-            let plan = match setup.direction {
-                Direction::Save => guest.save_plan(setup, &staged),
-                Direction::Load => guest.plan(setup, guest.snapshot.snapshot(), &sinks),
+            let sinks = guest.sinks(setup.direction);
+            let transfer = match setup.direction {
+                Direction::Save => Transfer::new(guest.save_plan(setup, &staged)),
+                Direction::Load | Direction::Scan => guest.reading(setup, &sinks),
             };
             Spy::shortening(admitted)
-                .run(Transfer::new(plan), setup.engine)
+                .run(transfer, setup.engine)
                 .unwrap_or_else(|error| unexpected(&what, &error));
             match setup.direction {
                 Direction::Save => guest.assert_saved(staged.file(), &what),
-                Direction::Load => guest.assert_loaded(&sinks, &what),
+                Direction::Load | Direction::Scan => guest.assert_loaded(&sinks, &what),
             }
         }
     }
@@ -444,22 +459,22 @@ fn completions_come_in_any_order() {
     }
 }
 
-/// Runs a save or a load that is cancelled by `cancel_at`'s hook; says whether it was.
+/// Runs a save, a load or a scan that is cancelled by `cancel_at`'s hook; says whether it was.
 fn cancelled(
     guest: &Guest,
     setup: Setup,
     transfer: impl FnOnce(Transfer) -> Result<Report, EngineError>,
 ) -> bool {
     let before = Holdings::idle();
-    let sinks = guest.sinks();
+    let sinks = guest.sinks(setup.direction);
     let directory = tempfile::tempdir().expect("a directory");
     let staged =
         StagedFile::create(&directory.path().join("snapshot"), 0, Replace::Never).expect("a partial file");
-    let plan = match setup.direction {
-        Direction::Save => guest.save_plan(setup, &staged),
-        Direction::Load => guest.plan(setup, guest.snapshot.snapshot(), &sinks),
+    let ready = match setup.direction {
+        Direction::Save => Transfer::new(guest.save_plan(setup, &staged)),
+        Direction::Load | Direction::Scan => guest.reading(setup, &sinks),
     };
-    let result = transfer(Transfer::new(plan));
+    let result = transfer(ready);
     match &result {
         Ok(_) if setup.direction == Direction::Save => {
             guest.assert_saved(staged.file(), "saved before it was cancelled")
@@ -544,7 +559,7 @@ fn bitmaps_are_written_when_all_pages_are() {
     let _turn = alone();
     let guest = Guest::new();
     for setup in setups(guest.path()) {
-        if setup.direction == Direction::Load {
+        if setup.direction != Direction::Save {
             continue;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -570,7 +585,7 @@ fn a_failed_save_leaves_no_bit_set() {
     let _turn = alone();
     let guest = Guest::new();
     for setup in setups(guest.path()) {
-        if setup.direction == Direction::Load {
+        if setup.direction != Direction::Save {
             continue;
         }
         let requests = count_requests(&guest, setup);
@@ -602,7 +617,7 @@ fn a_staged_file_can_be_named_by_its_descriptor() {
     let _turn = alone();
     let guest = Guest::new();
     for setup in setups(guest.path()) {
-        if setup.direction == Direction::Load {
+        if setup.direction != Direction::Save {
             continue;
         }
         let before = Holdings::idle();

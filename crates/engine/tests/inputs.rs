@@ -70,12 +70,12 @@ impl Files {
     fn plan(&self, direction: Direction) -> Plan {
         let memory = match direction {
             Direction::Save => &self.memory,
-            Direction::Load => &self.empty,
+            Direction::Load | Direction::Scan => &self.empty,
         };
         let region = block().region(memory.spec());
         let snapshot = match direction {
             Direction::Save => SnapshotSpec::path(self.fresh()),
-            Direction::Load => self.snapshot.snapshot(),
+            Direction::Load | Direction::Scan => self.snapshot.snapshot(),
         };
         plan(direction, snapshot, region)
     }

@@ -82,7 +82,7 @@ impl Guest {
         let memory = TestMemory::new(TestFile::new(self.path(), "sink", Place::Memfd));
         let mut plan = match direction {
             Direction::Save => self.plan(direction, snapshot.snapshot(), &self.memory),
-            Direction::Load => self.plan(direction, self.snapshot.snapshot(), &memory),
+            Direction::Load | Direction::Scan => self.plan(direction, self.snapshot.snapshot(), &memory),
         };
         change(&mut plan);
         let transfer = Transfer::new(plan);
@@ -96,6 +96,7 @@ impl Guest {
                 Direction::Save => {
                     common::assert_same("saved", &snapshot.contents(), &self.snapshot.contents());
                 }
+                Direction::Scan => {}
                 Direction::Load => {
                     common::assert_same("loaded", &memory.contents(), &self.memory.contents());
                 }

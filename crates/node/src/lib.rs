@@ -16,6 +16,7 @@
     )
 )]
 
+mod digest;
 mod error;
 mod lock;
 mod options;

@@ -11,7 +11,7 @@ use napi_derive::napi;
 
 #[napi(object, object_to_js = false)]
 pub struct BindingPlan {
-    #[napi(ts_type = "'save' | 'load'")]
+    #[napi(ts_type = "'save' | 'load' | 'scan'")]
     pub direction: String,
     /// The snapshot: exactly one of `path` and `fd`.
     pub path: Option<String>,
@@ -22,6 +22,8 @@ pub struct BindingPlan {
     pub name: String,
     pub regions: Vec<BindingRegion>,
     pub page_size: Option<u32>,
+    /// Save and scan: digests are made of the blocks' pieces of this many bytes.
+    pub piece_size: Option<u32>,
     pub channels: Option<u32>,
     pub queue_depth: Option<u32>,
     pub request_size: Option<u32>,
@@ -34,7 +36,7 @@ pub struct BindingPlan {
 #[napi(object, object_to_js = false)]
 pub struct BindingRegion {
     pub name: String,
-    /// Where the memory is: exactly one of `path`, `fd`, `buffer` (save) and `bufferLength` (load).
+    /// Where the memory is: exactly one of `path`, `fd`, `buffer` (save) and `bufferLength` (load); for a scan none.
     pub path: Option<String>,
     pub fd: Option<i32>,
     /// Copied when the transfer is made.
@@ -55,7 +57,8 @@ impl BindingPlan {
         let direction = match self.direction.as_str() {
             "save" => Direction::Save,
             "load" => Direction::Load,
-            other => return Err(invalid("direction", "save or load", other)),
+            "scan" => Direction::Scan,
+            other => return Err(invalid("direction", "save, load or scan", other)),
         };
         let snapshot = SnapshotSpec {
             file: file_source("snapshot", self.path, self.fd)?,
@@ -65,7 +68,7 @@ impl BindingPlan {
         let mut buffers = Vec::with_capacity(self.regions.len());
         let mut regions = Vec::with_capacity(self.regions.len());
         for region in self.regions {
-            let (region, buffer) = region.into_region()?;
+            let (region, buffer) = region.into_region(direction)?;
             regions.push(region);
             buffers.push(buffer);
         }
@@ -91,7 +94,7 @@ impl BindingPlan {
 }
 
 impl BindingRegion {
-    fn into_region(self) -> Result<(Region, Option<Arc<ByteMemory>>)> {
+    fn into_region(self, direction: Direction) -> Result<(Region, Option<Arc<ByteMemory>>)> {
         let bytes = match (self.buffer, self.buffer_length) {
             // JavaScript may change its buffer while another thread reads it, so the engine gets a copy.
             (Some(buffer), _) => Some(buffer.to_vec()),
@@ -100,6 +103,7 @@ impl BindingRegion {
         };
         let buffer = bytes.map(|bytes| Arc::new(ByteMemory::new(bytes)));
         let memory = match &buffer {
+            _ if direction == Direction::Scan => MemorySpec::None,
             Some(bytes) => MemorySpec::Bytes(Arc::clone(bytes)),
             None => MemorySpec::File(file_source(&self.name, self.path, self.fd)?),
         };
@@ -117,7 +121,7 @@ impl BindingRegion {
     }
 }
 
-fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
+pub(crate) fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
     match (path, fd) {
         (Some(path), None) => Ok(FileSource::Path(path.into())),
         (None, Some(fd)) => descriptor(what, fd),

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use mapped_ram_engine::file::probe_directory;
 use mapped_ram_engine::queue::probe_io_uring;
+use mapped_ram_engine::userfaultfd::probe_userfaultfd;
 use napi_derive::napi;
 
 #[napi(object, object_from_js = false)]
-pub struct BindingIoUringProbe {
+pub struct BindingAvailability {
     pub available: bool,
     /// Why not.
     pub reason: Option<String>,
@@ -24,9 +25,9 @@ pub struct BindingDirectIoProbe {
 
 /// Makes a ring and lets it go.
 #[napi]
-pub fn probe_ring() -> BindingIoUringProbe {
+pub fn probe_ring() -> BindingAvailability {
     let reason = probe_io_uring().err();
-    BindingIoUringProbe {
+    BindingAvailability {
         available: reason.is_none(),
         reason,
     }
@@ -48,5 +49,15 @@ pub fn probe_direct_io(directory: String) -> BindingDirectIoProbe {
             memory_alignment: None,
             offset_alignment: None,
         },
+    }
+}
+
+/// Opens a userfaultfd and lets it go.
+#[napi]
+pub fn probe_faults() -> BindingAvailability {
+    let reason = probe_userfaultfd().err();
+    BindingAvailability {
+        available: reason.is_none(),
+        reason,
     }
 }

@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use mapped_ram_engine::digest::{PieceDigest, PieceDigests};
 use mapped_ram_engine::memory::ByteMemory;
-use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Progress, Report, Transfer};
+use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Plan, Progress, Report, Transfer};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use tokio::sync::oneshot;
@@ -36,6 +37,15 @@ pub struct BindingReport {
     pub elapsed_ms: f64,
 }
 
+/// The pieces of a region that have a page that is not zero.
+#[napi(object, object_from_js = false)]
+pub struct BindingPieces {
+    /// Where they start in their block, ascending.
+    pub offsets: Vec<i64>,
+    /// Their digests, one after the other.
+    pub digests: Uint8Array,
+}
+
 /// Exactly one of `error` and `report`.
 #[napi(object, object_from_js = false)]
 pub struct BindingOutcome {
@@ -44,14 +54,22 @@ pub struct BindingOutcome {
     /// For each region that was loaded into a buffer, its bytes; null for the others.
     #[napi(ts_type = "Array<Uint8Array | null>")]
     pub buffers: Vec<Option<Uint8Array>>,
+    /// One per region when digests were asked for, otherwise none.
+    pub pieces: Vec<BindingPieces>,
 }
 
 type Buffers = Vec<Option<Arc<ByteMemory>>>;
 
+/// What a transfer leaves beside the report.
+struct Outputs {
+    buffers: Buffers,
+    digests: Option<Arc<PieceDigests>>,
+}
+
 /// A transfer that is yet to run, runs, or has run.
 #[napi]
 pub struct BindingTransfer {
-    ready: Mutex<Option<Result<(Transfer, Buffers), EngineError>>>,
+    ready: Mutex<Option<Result<(Transfer, Outputs), EngineError>>>,
     cancel: CancelToken,
     progress: Arc<Progress>,
     driver: Mutex<Option<JoinHandle<()>>>,
@@ -62,9 +80,10 @@ impl BindingTransfer {
     /// Takes the plan. What is wrong with it comes out of `run`.
     #[napi(constructor)]
     pub fn new(plan: BindingPlan) -> Self {
+        let piece_size = plan.piece_size;
         let ready = plan
             .into_plan()
-            .map(|(plan, buffers)| (Transfer::new(plan), buffers));
+            .and_then(|(plan, buffers)| prepare(plan, buffers, piece_size));
         let (cancel, progress) = match &ready {
             Ok((transfer, _)) => (transfer.cancel_token(), transfer.progress()),
             Err(_) => Default::default(),
@@ -81,15 +100,12 @@ impl BindingTransfer {
     #[napi]
     pub async fn run(&self) -> BindingOutcome {
         match self.drive().await {
-            Ok((report, buffers)) => BindingOutcome {
-                error: None,
-                report: Some(report.into()),
-                buffers,
-            },
+            Ok(outcome) => outcome,
             Err(error) => BindingOutcome {
                 error: Some(error.into()),
                 report: None,
                 buffers: Vec::new(),
+                pieces: Vec::new(),
             },
         }
     }
@@ -109,10 +125,10 @@ impl BindingTransfer {
         }
     }
 
-    async fn drive(&self) -> Result<(Report, Vec<Option<Uint8Array>>), EngineError> {
+    async fn drive(&self) -> Result<BindingOutcome, EngineError> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         let once = || EngineError::new(ErrorKind::InvalidArgument, "a transfer runs only once");
-        let (transfer, buffers) = ready.ok_or_else(once)??;
+        let (transfer, outputs) = ready.ok_or_else(once)??;
         let (tell, told) = oneshot::channel();
         let driver = std::thread::Builder::new()
             .name("mapped-ram".to_owned())
@@ -133,11 +149,17 @@ impl BindingTransfer {
         };
         let report = told.await.unwrap_or_else(gone);
         self.join();
-        let buffers = buffers
-            .into_iter()
-            .map(|buffer| buffer.map(|bytes| bytes.take().into()))
-            .collect();
-        Ok((report?, buffers))
+        let Outputs { buffers, digests } = outputs;
+        let regions = buffers.len();
+        Ok(BindingOutcome {
+            error: None,
+            report: Some(report?.into()),
+            buffers: buffers
+                .into_iter()
+                .map(|buffer| buffer.map(|bytes| bytes.take().into()))
+                .collect(),
+            pieces: digests.map_or_else(Vec::new, |digests| pieces(&digests.take(), regions)),
+        })
     }
 
     fn join(&self) {
@@ -173,6 +195,41 @@ impl From<Report> for BindingReport {
             elapsed_ms: report.elapsed.as_secs_f64() * 1000.0,
         }
     }
+}
+
+fn prepare(
+    plan: Plan,
+    buffers: Buffers,
+    piece_size: Option<u32>,
+) -> Result<(Transfer, Outputs), EngineError> {
+    let digests = piece_size
+        .map(|size| PieceDigests::new(u64::from(size), plan.page_size))
+        .transpose()?
+        .map(Arc::new);
+    let mut transfer = Transfer::new(plan);
+    if let Some(digests) = &digests {
+        transfer = transfer.visited_by(Arc::clone(digests) as _);
+    }
+    Ok((transfer, Outputs { buffers, digests }))
+}
+
+/// By region; `digests` are in order.
+fn pieces(digests: &[PieceDigest], regions: usize) -> Vec<BindingPieces> {
+    let mut rest = digests;
+    (0..regions)
+        .map(|region| {
+            let (own, behind) = rest.split_at(rest.partition_point(|piece| piece.region <= region));
+            rest = behind;
+            BindingPieces {
+                offsets: own.iter().map(|piece| number(piece.offset)).collect(),
+                digests: own
+                    .iter()
+                    .flat_map(|piece| piece.digest)
+                    .collect::<Vec<_>>()
+                    .into(),
+            }
+        })
+        .collect()
 }
 
 fn number(bytes: u64) -> i64 {

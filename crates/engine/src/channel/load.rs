@@ -1,10 +1,12 @@
 //! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between.
+//! A scan only reads, and shows a visitor what it has read.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::requests::Requests;
 use crate::error::Result;
+use crate::plan::Direction;
 use crate::queue::Action;
 use crate::transfer::{Shared, Window};
 
@@ -39,7 +41,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             .runs(pages)
             .map(|run| run.start * page - window.start..run.end * page - window.start)
             .collect();
-        if !region.memory_is_zero {
+        if shared.direction == Direction::Load && !region.memory_is_zero {
             clear_gaps(shared, &window, &runs)?;
         }
         let reads = merge(&runs);
@@ -75,13 +77,18 @@ fn finish_one(
     if let Some(Filling { window, runs }) = filling.remove(&slot) {
         let region = &shared.regions[window.region];
         let bytes = requests.bytes(slot, shared.in_memory(window.length)?)?;
+        let runs = runs
+            .iter()
+            .map(|run| Ok(shared.in_memory(run.start)?..shared.in_memory(run.end)?))
+            .collect::<Result<Vec<_>>>()?;
+        shared.visit(&window, bytes, &runs)?;
         let mut data = 0;
         for run in &runs {
-            let range = shared.in_memory(run.start)?..shared.in_memory(run.end)?;
-            region
-                .memory
-                .write(&bytes[range], region.memory_offset + window.start + run.start)?;
-            data += run.end - run.start;
+            if shared.direction == Direction::Load {
+                let offset = region.memory_offset + window.start + run.start as u64;
+                region.memory.write(&bytes[run.clone()], offset)?;
+            }
+            data += run.len() as u64;
         }
         shared.progress.count(window.length, data);
     }

@@ -16,7 +16,7 @@ pub(crate) fn run(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
     let mut requests = Requests::start(shared, queue)?;
     let result = match shared.direction {
         Direction::Save => save::run(shared, &mut requests),
-        Direction::Load => load::run(shared, &mut requests),
+        Direction::Load | Direction::Scan => load::run(shared, &mut requests),
     };
     // Buffers may only go when the kernel is done with them.
     let drained = requests.drain();

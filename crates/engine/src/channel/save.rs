@@ -24,6 +24,8 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         let bytes = requests.bytes(slot, length)?;
         region.memory.read(bytes, region.memory_offset + window.start)?;
         let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
+        // Before the writes start: a buffer in flight cannot be looked at.
+        shared.visit(&window, bytes, &runs)?;
         shared.progress.count(window.length, data_bytes(&runs));
         for run in &runs {
             let offset = region.pages_offset + window.start + run.start as u64;

@@ -8,7 +8,7 @@ mod hugetlb;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::FileSource;
 
 pub use bytes::ByteMemory;
@@ -19,6 +19,8 @@ pub use file::FileMemory;
 pub enum MemorySpec {
     File(FileSource),
     Bytes(Arc<ByteMemory>),
+    /// There is none: for a scan.
+    None,
 }
 
 /// Memory that is open for a transfer. Offsets are absolute in the file or buffer.
@@ -26,6 +28,7 @@ pub enum MemorySpec {
 pub(crate) enum Memory {
     File(FileMemory),
     Bytes(Arc<ByteMemory>),
+    None,
 }
 
 impl Memory {
@@ -33,6 +36,7 @@ impl Memory {
         Ok(match spec {
             MemorySpec::File(source) => Self::File(FileMemory::open(source, write)?),
             MemorySpec::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
+            MemorySpec::None => Self::None,
         })
     }
 
@@ -41,6 +45,7 @@ impl Memory {
         match self {
             Self::File(file) => file.require(offset, length, grow),
             Self::Bytes(bytes) => bytes.require(offset, length),
+            Self::None => Ok(()),
         }
     }
 
@@ -49,7 +54,7 @@ impl Memory {
     pub(crate) fn next_data(&self, offset: u64) -> Range<u64> {
         match self {
             Self::File(file) => file.next_data(offset),
-            Self::Bytes(_) => offset..u64::MAX,
+            Self::Bytes(_) | Self::None => offset..u64::MAX,
         }
     }
 
@@ -57,7 +62,7 @@ impl Memory {
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         match self {
             Self::File(file) => file.identity(),
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::None => None,
         }
     }
 
@@ -65,6 +70,7 @@ impl Memory {
         match self {
             Self::File(file) => file.read(buffer, offset),
             Self::Bytes(bytes) => bytes.read(buffer, offset),
+            Self::None => Err(no_memory()),
         }
     }
 
@@ -72,6 +78,7 @@ impl Memory {
         match self {
             Self::File(file) => file.write(buffer, offset),
             Self::Bytes(bytes) => bytes.write(buffer, offset),
+            Self::None => Err(no_memory()),
         }
     }
 
@@ -80,6 +87,14 @@ impl Memory {
         match self {
             Self::File(file) => file.zero(offset, length),
             Self::Bytes(bytes) => bytes.zero(offset, length),
+            Self::None => Err(no_memory()),
         }
     }
+}
+
+fn no_memory() -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        "the block has no memory to read or write",
+    )
 }

@@ -2,6 +2,7 @@
 
 mod progress;
 mod shared;
+mod visitor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -19,6 +20,7 @@ use crate::queue::{self, EngineState, Queue, QueueOptions};
 
 pub use progress::{CancelToken, Progress};
 pub(crate) use shared::{OpenRegion, Shared, Window};
+pub use visitor::{Pages, Visitor};
 
 /// What a finished transfer says of itself.
 #[derive(Debug, Clone)]
@@ -45,6 +47,7 @@ pub struct Transfer {
     plan: Plan,
     cancel: CancelToken,
     progress: Arc<Progress>,
+    visitor: Option<Arc<dyn Visitor>>,
 }
 
 impl Transfer {
@@ -53,7 +56,15 @@ impl Transfer {
             plan,
             cancel: CancelToken::default(),
             progress: Arc::default(),
+            visitor: None,
         }
+    }
+
+    /// Lets a visitor look at every page that is moved.
+    #[must_use]
+    pub fn visited_by(mut self, visitor: Arc<dyn Visitor>) -> Self {
+        self.visitor = Some(visitor);
+        self
     }
 
     pub fn cancel_token(&self) -> CancelToken {
@@ -77,6 +88,10 @@ impl Transfer {
         let started = Instant::now();
         let plan = &self.plan;
         plan.check()?;
+        let unit = match &self.visitor {
+            Some(visitor) => visitor::check_unit(visitor.unit(), plan)?,
+            None => plan.page_size,
+        };
         let save = plan.direction == Direction::Save;
         let file = Arc::new(SnapshotFile::open(
             &plan.snapshot,
@@ -88,7 +103,7 @@ impl Transfer {
         let memories: Vec<Memory> = plan
             .regions
             .iter()
-            .map(|region| Memory::open(&region.memory, !save))
+            .map(|region| Memory::open(&region.memory, plan.direction == Direction::Load))
             .collect::<Result<_>>()?;
         check_files(plan, &memories, &file)?;
         let regions: Vec<OpenRegion> = plan
@@ -117,6 +132,8 @@ impl Transfer {
             file,
             regions,
             page_size: plan.page_size,
+            unit,
+            visitor: self.visitor,
             page_bytes: usize::try_from(plan.page_size).unwrap_or(usize::MAX),
             queue_options,
             progress: Arc::clone(&self.progress),
@@ -158,7 +175,7 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
             ranges.push((identity, region.memory_offset, end, &region.name));
         }
     }
-    if plan.direction == Direction::Save {
+    if plan.direction != Direction::Load {
         // Memory may be read as often as one likes.
         return Ok(());
     }
@@ -180,14 +197,15 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 
 /// Reads or makes a region's bitmap and has its memory ready.
 fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
-    let load = plan.direction == Direction::Load;
-    let bitmap = if load {
-        read_bitmap(plan, region, file)?
-    } else {
+    let save = plan.direction == Direction::Save;
+    let bitmap = if save {
         Bitmap::default()
+    } else {
+        read_bitmap(plan, region, file)?
     };
-    memory.require(region.memory_offset, region.length, load)?;
-    let written = AtomicBitmap::try_new(if load { 0 } else { region.length / plan.page_size })
+    let grow = plan.direction == Direction::Load;
+    memory.require(region.memory_offset, region.length, grow)?;
+    let written = AtomicBitmap::try_new(if save { region.length / plan.page_size } else { 0 })
         .map_err(|_| bitmap_too_large(plan, region).on(&file.name))?;
     Ok(OpenRegion {
         memory,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::progress::{CancelToken, Progress};
+use super::visitor::{Pages, Visitor};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
 use crate::memory::Memory;
@@ -24,7 +25,7 @@ pub(crate) struct OpenRegion {
     pub(crate) memory_is_zero: bool,
     /// Save: the pages written so far.
     pub(crate) written: AtomicBitmap,
-    /// Load: the pages the snapshot has.
+    /// Load and scan: the pages the snapshot has.
     pub(crate) bitmap: Bitmap,
 }
 
@@ -35,7 +36,7 @@ impl OpenRegion {
     }
 }
 
-/// A piece of a region: at most one request long, both ends at page boundaries.
+/// A piece of a region: at most one request long, both ends at multiples of the transfer's unit or at the region's end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) region: usize,
@@ -49,6 +50,9 @@ pub(crate) struct Shared {
     pub(crate) file: Arc<SnapshotFile>,
     pub(crate) regions: Vec<OpenRegion>,
     pub(crate) page_size: u64,
+    /// Windows start at multiples of it and end there or at their region's end: a page, or what the visitor asks for.
+    pub(crate) unit: u64,
+    pub(super) visitor: Option<Arc<dyn Visitor>>,
     pub(crate) page_bytes: usize,
     pub(crate) queue_options: QueueOptions,
     pub(crate) progress: Arc<Progress>,
@@ -131,35 +135,50 @@ impl Shared {
         Ok(None)
     }
 
+    /// Shows the visitor a window that has been read.
+    pub(crate) fn visit(&self, window: &Window, bytes: &[u8], runs: &[Range<usize>]) -> Result<()> {
+        let Some(visitor) = &self.visitor else {
+            return Ok(());
+        };
+        visitor.visit(&Pages {
+            region: window.region,
+            start: window.start,
+            page_size: self.page_bytes,
+            bytes,
+            runs,
+        })
+    }
+
     /// A length in bytes as a buffer's length.
     pub(crate) fn in_memory(&self, bytes: u64) -> Result<usize> {
         usize::try_from(bytes)
             .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
     }
 
-    /// The next stretch that is to be looked at, in whole pages; at the region's end an empty one.
+    /// The next stretch that is to be looked at, in whole units; at the region's end an empty one.
     fn next_work(&self, region: &OpenRegion, position: u64) -> Range<u64> {
         if position >= region.length {
             return region.length..region.length;
         }
         let found = match self.direction {
-            Direction::Save if !region.store_zero_pages => {
+            Direction::Save if region.store_zero_pages => position..region.length,
+            Direction::Save => {
                 let data = region.memory.next_data(region.memory_offset + position);
                 data.start.saturating_sub(region.memory_offset)..data.end.saturating_sub(region.memory_offset)
             }
-            Direction::Load if region.memory_is_zero => {
+            Direction::Load if !region.memory_is_zero => position..region.length,
+            Direction::Load | Direction::Scan => {
                 let set = region.bitmap.next_set(position / self.page_size);
                 set.map_or(region.length, |page| page * self.page_size)..region.length
             }
-            Direction::Save | Direction::Load => position..region.length,
         };
         let start = found.start.clamp(position, region.length);
-        let start = start - start % self.page_size;
         if start == region.length {
             return start..start;
         }
+        let start = start - start % self.unit;
         // A page at the least: data that has become a hole meanwhile reads as zeros.
         let end = found.end.clamp(start + 1, region.length);
-        start..end.next_multiple_of(self.page_size)
+        start..end.next_multiple_of(self.unit).min(region.length)
     }
 }

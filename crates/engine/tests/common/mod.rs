@@ -7,6 +7,7 @@
     reason = "each test binary compiles this module and uses a part of it"
 )]
 
+pub(crate) mod copier;
 pub(crate) mod naive;
 pub(crate) mod process;
 pub(crate) mod spy;

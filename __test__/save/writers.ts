@@ -1,0 +1,8 @@
+import type { Writer } from '../../ts/qemu/plan.ts';
+import type { GuestSetup } from '../helpers/qemu.ts';
+
+/** Each writer, with a guest for which it is the one that `auto` chooses. */
+export const WRITERS: readonly { readonly writer: Writer; readonly setup: GuestSetup }[] = [
+  { writer: 'qemu', setup: { backend: 'ram' } },
+  { writer: 'engine', setup: { backend: 'file', share: true } },
+];

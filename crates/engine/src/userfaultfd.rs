@@ -1,0 +1,41 @@
+//! Whether this process may have page faults of its own handled in user space, as QEMU's lazy restore does.
+
+/// # Errors
+/// why not, in words
+#[cfg(target_os = "linux")]
+pub fn probe_userfaultfd() -> Result<(), String> {
+    use rustix::io::Errno;
+    use rustix::mm::{UserfaultfdFlags, userfaultfd};
+
+    // SAFETY: needed to ask the kernel. Nothing is registered with the descriptor, and it is closed at once, so no
+    // memory comes under its control.
+    match unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK) } {
+        Ok(_) => Ok(()),
+        Err(Errno::NOSYS) => Err("the kernel was built without it".to_owned()),
+        Err(Errno::PERM) => Err(
+            "not for faults in the kernel: that takes CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1, or a seccomp \
+             profile that lets it pass"
+                .to_owned(),
+        ),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// # Errors
+/// always: there is none
+#[cfg(not(target_os = "linux"))]
+pub fn probe_userfaultfd() -> Result<(), String> {
+    Err("only Linux has it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::probe_userfaultfd;
+
+    #[test]
+    fn says_yes_or_why_not() {
+        if let Err(reason) = probe_userfaultfd() {
+            assert!(!reason.is_empty());
+        }
+    }
+}

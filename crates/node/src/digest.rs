@@ -1,0 +1,96 @@
+//! BLAKE3 of bytes, and of stretches of a file.
+
+use std::ops::Range;
+
+use mapped_ram_engine::digest::digest_ranges;
+use mapped_ram_engine::file::FileSource;
+use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
+use crate::error::BindingError;
+use crate::options::{file_source, offset};
+
+/// Exactly one of the two.
+#[napi(object, object_from_js = false)]
+pub struct BindingDigest {
+    pub error: Option<BindingError>,
+    pub digest: Option<Uint8Array>,
+}
+
+/// The digest of bytes at hand.
+#[napi]
+pub fn digest_bytes(bytes: Uint8Array) -> Uint8Array {
+    mapped_ram_engine::digest::digest_bytes(&bytes).to_vec().into()
+}
+
+/// The digest of stretches of a file, one after the other, that is yet to be made.
+#[napi]
+pub struct BindingRangeDigest {
+    ready: Result<(FileSource, Vec<Range<u64>>), String>,
+    name: String,
+    cancel: CancelToken,
+}
+
+#[napi]
+impl BindingRangeDigest {
+    /// `ranges`: start and end of each in turn, in bytes. What is wrong with the arguments comes out of `run`.
+    #[napi(constructor)]
+    pub fn new(path: Option<String>, fd: Option<i32>, name: String, ranges: Vec<i64>) -> Self {
+        let ready = file_source("file", path, fd)
+            .and_then(|source| Ok((source, pairs(&ranges)?)))
+            .map_err(|error| error.message().to_owned());
+        Self {
+            ready,
+            name,
+            cancel: CancelToken::default(),
+        }
+    }
+
+    #[napi]
+    pub async fn run(&self) -> BindingDigest {
+        let (ready, name, cancel) = (self.ready.clone(), self.name.clone(), self.cancel.clone());
+        let work = move || {
+            let (source, ranges) =
+                ready.map_err(|message| EngineError::new(ErrorKind::InvalidArgument, message))?;
+            digest_ranges(&source, &name, &ranges, &cancel)
+        };
+        let gone = |_| {
+            Err(EngineError::new(
+                ErrorKind::Internal,
+                "a panic while digesting a file",
+            ))
+        };
+        match tokio::task::spawn_blocking(work).await.unwrap_or_else(gone) {
+            Ok(digest) => BindingDigest {
+                error: None,
+                digest: Some(digest.to_vec().into()),
+            },
+            Err(error) => BindingDigest {
+                error: Some(error.into()),
+                digest: None,
+            },
+        }
+    }
+
+    /// Ends `run` early, which then settles with the kind CANCELLED.
+    #[napi]
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+/// Nobody waits for it any more.
+impl Drop for BindingRangeDigest {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+fn pairs(ranges: &[i64]) -> Result<Vec<Range<u64>>, EngineError> {
+    let (pairs, _) = ranges.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|[start, end]| Ok(offset("range", *start)?..offset("range", *end)?))
+        .collect()
+}

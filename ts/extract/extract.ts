@@ -1,0 +1,173 @@
+import { open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import { MappedRamError } from '../errors.ts';
+import type { PhysicalRange } from '../memory/address-space.ts';
+import type { PhysicalOptions } from '../memory/ram-layout.ts';
+import { assertDistinct } from '../snapshot/distinct-files.ts';
+import { resize, writeAt } from '../snapshot/fd-io.ts';
+import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { StagedFile } from '../transfer/staged-file.ts';
+import { coreNotes } from './core-notes.ts';
+import { elfCoreLayout } from './elf-core.ts';
+import type { Placement } from './placement.ts';
+import { writeMemory } from './write-memory.ts';
+
+/** `raw`: memory as it is. `elf`: a core file for gdb and crash. */
+export type ExtractFormat = 'raw' | 'elf';
+
+export interface ExtractOptions extends TransferOptions, PhysicalOptions {
+  readonly format: ExtractFormat;
+  /** Of `raw`: only this block, from offset 0 on. @default the guest-physical address space, from address 0 on */
+  readonly block?: string | undefined;
+  /** Whether an existing file may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+export interface ExtractResult {
+  /** The snapshot's path. */
+  readonly path: string;
+  /** The file that was written. */
+  readonly output: string;
+  readonly format: ExtractFormat;
+  /** Apparent size of the output, in bytes. */
+  readonly size: number;
+  /** Where what is in the output. */
+  readonly ranges: readonly ExtractedRange[];
+  /** What the file does not say and was taken to be as usual. In words. */
+  readonly assumptions: readonly string[];
+  /** CPUs whose registers are in the output. */
+  readonly cpus: number;
+  /** Undefined when there was too little to be worth a transfer. */
+  readonly transfer: TransferReport | undefined;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}
+
+/** Memory in the output. In bytes. */
+export interface ExtractedRange {
+  /** Guest-physical; undefined for a block by itself. */
+  readonly address: number | undefined;
+  readonly length: number;
+  readonly block: string;
+  /** In the block. */
+  readonly offset: number;
+  /** In the output. */
+  readonly fileOffset: number;
+}
+
+/**
+ * Writes a snapshot's memory to a new, sparse file that appears when it is complete.
+ * @param target a path or a URL
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
+ * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a machine whose layout is not known; and as
+ * `Snapshot.open` and `Snapshot.physicalMap`
+ */
+export async function extract(
+  source: SnapshotSource,
+  target: string | URL,
+  options: ExtractOptions,
+): Promise<ExtractResult> {
+  const startedAt = performance.now();
+  const { signal, format } = options;
+  signal?.throwIfAborted();
+  const output = target instanceof URL ? fileURLToPath(target) : target;
+  await using snapshot = await Snapshot.open(source, signal);
+  const contents = await contentsOf(snapshot, options);
+  await assertDistinct([
+    ...('path' in snapshot.location ? [{ role: 'the snapshot', path: snapshot.path }] : []),
+    { role: 'the output', path: output },
+  ]);
+  await using staged = await StagedFile.create(output, { overwrite: options.overwrite ?? false, signal });
+  const { ranges, size, head } = contents;
+  const placements = await placementsOf(snapshot, ranges);
+  const transfer = await fill(snapshot, staged.path, size, head, placements, options);
+  await staged.sync();
+  signal?.throwIfAborted();
+  await staged.publish();
+  const { cpus } = contents;
+  const { problem } = snapshot.index;
+  const assumptions = [
+    ...(problem === undefined
+      ? []
+      : [`RAM is whole, though the end of the file cannot be checked: ${problem.message}`]),
+    ...contents.assumptions,
+  ];
+  const elapsedMs = performance.now() - startedAt;
+  return { path: snapshot.path, output, format, size, ranges, assumptions, cpus, transfer, elapsedMs };
+}
+
+async function fill(
+  snapshot: Snapshot,
+  path: string,
+  size: number,
+  head: Uint8Array,
+  placements: readonly Placement[],
+  options: TransferOptions,
+): Promise<TransferReport | undefined> {
+  await using handle = await open(path, 'r+');
+  const file = { fd: handle.fd, path };
+  await resize(file.fd, path, size);
+  await writeAt(file.fd, path, head, 0);
+  // Awaited here: the file is open until then.
+  return await writeMemory(snapshot, placements, file, options);
+}
+
+interface Contents {
+  readonly ranges: readonly ExtractedRange[];
+  readonly size: number;
+  /** What comes before memory. */
+  readonly head: Uint8Array;
+  readonly assumptions: readonly string[];
+  readonly cpus: number;
+}
+
+async function contentsOf(snapshot: Snapshot, options: ExtractOptions): Promise<Contents> {
+  const nothing = { head: new Uint8Array(), assumptions: [], cpus: 0 };
+  if (options.block !== undefined) {
+    if (options.format === 'elf') throw needsAddresses();
+    const { id, length } = (await snapshot.memory()).block(options.block);
+    const range = { address: undefined, length, block: id, offset: 0, fileOffset: 0 };
+    return { ...nothing, ranges: [range], size: length };
+  }
+  const map = await snapshot.physicalMap(options);
+  const { assumptions } = map;
+  if (options.format === 'raw') {
+    const ranges = map.ranges.map((range) => extracted(range, range.address));
+    const last = map.ranges.at(-1);
+    const size = last === undefined ? 0 : last.address + last.length;
+    return { ...nothing, assumptions, ranges, size };
+  }
+  // QEMU does not take pflash for memory either.
+  const loads = map.ranges.filter(({ kind }) => kind !== 'flash');
+  const { machine, notes, cpus } = await coreNotes(snapshot, map);
+  const pageSize = snapshot.completeRam(true).targetPageSize;
+  const { head, offsets, size } = elfCoreLayout({ machine, notes, loads }, pageSize);
+  const ranges = loads.map((range, index) => extracted(range, offsets[index] ?? 0));
+  return { ranges, size, head, assumptions, cpus };
+}
+
+function extracted({ address, length, block, offset }: PhysicalRange, fileOffset: number): ExtractedRange {
+  return { address, length, block, offset, fileOffset };
+}
+
+async function placementsOf(
+  snapshot: Snapshot,
+  ranges: readonly ExtractedRange[],
+): Promise<readonly Placement[]> {
+  const memory = await snapshot.memory();
+  return ranges.map(({ block, offset, length, fileOffset }) => ({
+    block: memory.block(block),
+    offset,
+    length,
+    at: fileOffset,
+  }));
+}
+
+function needsAddresses(): MappedRamError {
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    'a core file is of all memory, by its addresses: block is for the format raw',
+  );
+}

@@ -1,0 +1,56 @@
+import type { MappedRamBlock } from '../stream/index.ts';
+
+/** A part of a block, and where it goes in the output. In bytes. */
+export interface Placement {
+  readonly block: MappedRamBlock;
+  /** In the block. */
+  readonly offset: number;
+  readonly length: number;
+  /** In the output. */
+  readonly at: number;
+}
+
+/** What the engine moves, and the rest: kilobytes around it. */
+export interface DividedPlacements {
+  readonly bulk: readonly Placement[];
+  readonly rest: readonly Placement[];
+}
+
+/** The engine reads bitmaps from whole 64-bit words on: 64 pages. */
+const WORD_PAGES = 64;
+/** Parts of blocks that are smaller than this are not worth the engine's while. */
+const SMALL_PART = 1 << 20;
+
+/**
+ * Divides placements at the pages where the engine can begin. It gets every byte once: of two places for the same memory
+ * (firmware is at two addresses) the second goes to the rest.
+ */
+export function dividePlacements(placements: readonly Placement[]): DividedPlacements {
+  const bulk: Placement[] = [];
+  const rest: Placement[] = [];
+  for (const placement of placements) {
+    const { block, offset, length } = placement;
+    const end = offset + length;
+    const isWhole = length === block.length;
+    const unit = WORD_PAGES * block.targetPageSize;
+    const from = Math.ceil(offset / unit) * unit;
+    const to = end === block.length ? end : Math.floor(end / unit) * unit;
+    const overlaps = bulk.some(
+      (other) => other.block === block && other.offset < to && from < other.offset + other.length,
+    );
+    if (overlaps || from >= to || (length < SMALL_PART && !isWhole)) rest.push(placement);
+    else {
+      bulk.push(part(placement, from, to));
+      rest.push(...[part(placement, offset, from), part(placement, to, end)].filter(isNotEmpty));
+    }
+  }
+  return { bulk, rest };
+}
+
+function part(placement: Placement, from: number, to: number): Placement {
+  return { ...placement, offset: from, length: to - from, at: placement.at + (from - placement.offset) };
+}
+
+function isNotEmpty({ length }: Placement): boolean {
+  return length > 0;
+}

@@ -1,0 +1,68 @@
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { writeAt } from '../snapshot/fd-io.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
+import { dividePlacements, type Placement } from './placement.ts';
+
+/** The most that is copied at once of what the engine does not move. */
+const CHUNK = 1 << 20;
+
+/** A file that reads as zeros and has its size already. */
+export interface SparseFile {
+  readonly fd: number;
+  readonly path: string;
+}
+
+/**
+ * Writes memory into a sparse file: the engine moves the pages, and zero pages stay holes.
+ * @returns undefined when there was nothing for the engine
+ * @throws {MappedRamError} as `runTransfer`, and as reading and writing files; the signal's reason
+ */
+export async function writeMemory(
+  snapshot: Snapshot,
+  placements: readonly Placement[],
+  output: SparseFile,
+  options: TransferOptions,
+): Promise<TransferReport | undefined> {
+  const { bulk, rest } = dividePlacements(placements);
+  const regions = bulk.map((placement) => regionOf(placement, output.path));
+  const file = { ...snapshot.location, name: snapshot.path };
+  const pageSize = snapshot.completeRam(true).targetPageSize;
+  const plan = { direction: 'load', file, regions, pageSize } as const;
+  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  for (const placement of rest) await copy(snapshot, placement, output, options.signal);
+  return moved?.report;
+}
+
+function regionOf({ block, offset, length, at }: Placement, path: string): TransferRegion {
+  const { id: name, pagesOffset, bitmapOffset, targetPageSize } = block;
+  return {
+    name,
+    memory: { path, offset: at },
+    memoryIsZero: true,
+    length,
+    pagesOffset: pagesOffset + offset,
+    bitmapOffset: bitmapOffset + offset / targetPageSize / 8,
+  };
+}
+
+/** Data only, a chunk at a time. */
+async function copy(
+  snapshot: Snapshot,
+  { block, offset, length, at }: Placement,
+  output: SparseFile,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const memory = await snapshot.memory();
+  const end = offset + length;
+  const [first, last] = [Math.floor(offset / block.targetPageSize), Math.ceil(end / block.targetPageSize)];
+  for await (const run of memory.pages(block.id, first, last)) {
+    if (run.fileOffset === undefined) continue;
+    const runEnd = Math.min(end, run.offset + run.length);
+    for (let position = Math.max(offset, run.offset); position < runEnd; position += CHUNK) {
+      signal?.throwIfAborted();
+      const bytes = await memory.read(block.id, position, Math.min(CHUNK, runEnd - position));
+      await writeAt(output.fd, output.path, bytes, at + (position - offset));
+    }
+  }
+}

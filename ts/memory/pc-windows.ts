@@ -1,0 +1,102 @@
+import type { AddressSpace, PhysicalRange } from './address-space.ts';
+import type { MachineFacts } from './machine-facts.ts';
+import { placeVgaWindow } from './vga-window.ts';
+
+const KIB = 1024;
+const FOUR_GIB = 2 ** 32;
+/** Firmware appears at the end of the first MiB, too: so much of it. */
+const ISA_BIOS_END = 0x100000;
+const ISA_BIOS_MAX = 128 * KIB;
+const PC_ROM = 0xc0000;
+
+/** The host bridge, and where its seven PAM registers are in its configuration space. */
+const HOST_BRIDGE = '0000:00:00.0';
+const PAM_REGISTERS = { i440fx: 0x59, q35: 0x90 } as const;
+/** From the second PAM register on, each has two pieces of 16 KiB; the first has one of 64 KiB, in its upper half. */
+const PAM_START = 0xc0000;
+const PAM_PIECE = 16 * KIB;
+const PAM_FIRST = { address: 0xf0000, length: 64 * KIB };
+/** Bit of a piece: reads go to RAM; else to the ROMs on the PCI bus. */
+const PAM_READ = 1;
+
+/** Lays firmware, and what else a PC has below 1 MiB and below 4 GiB, over the RAM. */
+export function placePcWindows(space: AddressSpace, facts: MachineFacts): readonly string[] {
+  const { family, blocks } = facts;
+  const firmware = topOfFirmware(blocks);
+  const isaBios = lowFirmware(blocks);
+  for (const range of firmware) space.place(range);
+  if (family === 'microvm') {
+    for (const range of isaBios) space.place(range);
+    return [];
+  }
+  if (family === 'virt') return [];
+  placeVgaWindow(space, facts);
+  const pam = facts.pci.get(HOST_BRIDGE)?.subarray(PAM_REGISTERS[family], PAM_REGISTERS[family] + 7);
+  if (pam === undefined) {
+    return [
+      'the RAM from 0xc0000 to 0xfffff is what the guest sees there: the file has no host bridge that says it',
+    ];
+  }
+  const rom = blocks.find(({ id }) => id === 'pc.rom');
+  const roms: readonly PhysicalRange[] = [
+    ...(rom === undefined
+      ? []
+      : [{ address: PC_ROM, length: rom.length, block: rom.id, offset: 0, kind: 'rom' as const }]),
+    ...isaBios,
+  ];
+  for (const { address, length } of closedPieces(pam)) {
+    space.clear(address, length);
+    for (const range of roms) space.place(within(range, address, length));
+  }
+  return [];
+}
+
+/** The pieces of the first MiB where reads do not go to RAM. */
+function* closedPieces(pam: Uint8Array): Generator<{ readonly address: number; readonly length: number }> {
+  for (const [index, register] of pam.entries()) {
+    const [lower, upper] = [register & 0xf, register >>> 4];
+    if (index === 0) {
+      if ((upper & PAM_READ) === 0) yield PAM_FIRST;
+      continue;
+    }
+    const address = PAM_START + (index - 1) * 2 * PAM_PIECE;
+    if ((lower & PAM_READ) === 0) yield { address, length: PAM_PIECE };
+    if ((upper & PAM_READ) === 0) yield { address: address + PAM_PIECE, length: PAM_PIECE };
+  }
+}
+
+type Blocks = MachineFacts['blocks'];
+
+/** Firmware ends at 4 GiB; the second flash device is below the first. */
+function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
+  const ranges: PhysicalRange[] = [];
+  let end = FOUR_GIB;
+  for (const id of ['pc.bios', 'system.flash0', 'system.flash1']) {
+    const length = blocks.find((block) => block.id === id)?.length ?? 0;
+    end -= length;
+    ranges.push({ address: end, length, block: id, offset: 0, kind: id === 'pc.bios' ? 'rom' : 'flash' });
+  }
+  return ranges;
+}
+
+/** The end of the firmware, or a copy of it that has a block of its own. */
+function lowFirmware(blocks: Blocks): readonly PhysicalRange[] {
+  const found = ['isa-bios', 'pc.bios', 'system.flash0'].map((name) => blocks.find(({ id }) => id === name));
+  const firmware = found.find((block) => block !== undefined);
+  if (firmware === undefined) return [];
+  const length = Math.min(firmware.length, ISA_BIOS_MAX);
+  const place = { address: ISA_BIOS_END - length, offset: firmware.length - length };
+  const kind = firmware.id === 'system.flash0' ? 'flash' : 'rom';
+  return [{ ...place, length, block: firmware.id, kind }];
+}
+
+function within(range: PhysicalRange, address: number, length: number): PhysicalRange {
+  const start = Math.max(range.address, address);
+  const end = Math.min(range.address + range.length, address + length);
+  return {
+    ...range,
+    address: start,
+    length: Math.max(0, end - start),
+    offset: range.offset + start - range.address,
+  };
+}

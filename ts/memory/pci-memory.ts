@@ -1,0 +1,62 @@
+import type { AddressSpace } from './address-space.ts';
+import type { MachineFacts } from './machine-facts.ts';
+
+/** Registers of a PCI device's configuration space. */
+const COMMAND = 0x04;
+const COMMAND_MEMORY = 2;
+const BAR0 = 0x10;
+const IO_SPACE = 1;
+const ROM_BAR = 0x30;
+const ROM_ENABLED = 1;
+
+/** Blocks of devices that are the whole of the first memory BAR, or of the ROM BAR. */
+const VIDEO = /^(0000:00:[0-9a-f]{2}\.[0-7])\/(?:vga\.vram|bochs-display-vram)$/;
+const ROM = /^(0000:00:[0-9a-f]{2}\.[0-7])\/[^/]+\.rom$/;
+
+/**
+ * Memory of PCI devices, where the guest has put it: under the RAM, if it has put it there.
+ * @returns the blocks of which it is known where they are, or that they are nowhere
+ */
+export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFacts): ReadonlySet<string> {
+  /** A block for each BAR, whatever the file lists. */
+  const bars = new Set<string>();
+  const known = new Set<string>();
+  for (const { id, length } of blocks) {
+    const [, video] = VIDEO.exec(id) ?? [];
+    const [, rom] = ROM.exec(id) ?? [];
+    const config = pci.get(video ?? rom ?? '');
+    const bar = video === undefined ? `ROM of ${rom}` : `memory of ${video}`;
+    if (config === undefined || bars.has(bar)) continue;
+    bars.add(bar);
+    if (video !== undefined && hasNoMemoryBar(config)) continue;
+    known.add(id);
+    const address = video === undefined ? romAddress(config) : memoryAddress(config);
+    // A BAR is aligned to its size; at 0 and at the end of all addresses the guest has put it nowhere.
+    const size = 2 ** Math.ceil(Math.log2(length));
+    if (address === undefined || address === 0 || address % size !== 0) continue;
+    if (!Number.isSafeInteger(address + size)) continue;
+    space.place({ address, length, block: id, offset: 0, kind: video === undefined ? 'rom' : 'vram' });
+  }
+  return known;
+}
+
+/** Of some cards the first BAR is for I/O. */
+function hasNoMemoryBar(config: Uint8Array): boolean {
+  return ((config[BAR0] ?? 0) & 1) === IO_SPACE;
+}
+
+function memoryAddress(config: Uint8Array): number | undefined {
+  const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
+  if ((view.getUint16(COMMAND, true) & COMMAND_MEMORY) === 0) return undefined;
+  const bar = view.getUint32(BAR0, true);
+  const is64Bit = (bar & 0b110) === 0b100;
+  const high = is64Bit ? view.getUint32(BAR0 + 4, true) : 0;
+  return bar - (bar % 16) + high * 2 ** 32;
+}
+
+function romAddress(config: Uint8Array): number | undefined {
+  const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
+  if ((view.getUint16(COMMAND, true) & COMMAND_MEMORY) === 0) return undefined;
+  const bar = view.getUint32(ROM_BAR, true);
+  return (bar & ROM_ENABLED) === 0 ? undefined : bar - (bar % 0x800);
+}

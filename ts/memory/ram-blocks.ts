@@ -1,0 +1,113 @@
+import { MappedRamError } from '../errors.ts';
+import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import type { MachineFacts } from './machine-facts.ts';
+import type { NodeRange } from './srat.ts';
+
+interface Block {
+  readonly id: string;
+  readonly length: number;
+}
+
+/** The blocks that are the guest's RAM, in the order of their addresses. */
+export interface RamBlocks {
+  readonly blocks: readonly Block[];
+  readonly assumptions: readonly string[];
+}
+
+/** What QEMU calls the block of RAM that `-m` alone makes. */
+const DEFAULT_NAMES = new Set(['pc.ram', 'microvm.ram', 'mach-virt.ram']);
+/** Blocks that QEMU names itself and that are no RAM; those of devices have a `/` or `:` in their names. */
+const NO_RAM =
+  /^(?:pc\.bios|pc\.rom|isa-bios|system\.flash\d+|virt\.flash\d+|tpm-ppi|vga\.vram|vmsvga\.fifo)$/;
+/** As many as QEMU has NUMA nodes. */
+const MAX_BLOCKS = 128;
+/** Names of memory backends of machine types up to 4.0: the object's path. */
+const OBJECT = /^\/objects\/[^/:]+$/;
+
+/**
+ * Which blocks are RAM, and in which order. The file does not say it: QEMU lists blocks by length, and memory devices'
+ * blocks are called as memory backends are.
+ *
+ * @param wanted what the caller knows better
+ * @param nodes the sizes of the NUMA nodes, in order; empty where that is not known
+ * @param isTotal whether so many bytes can be all of the RAM
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it cannot be told, ERR_MAPPED_RAM_INVALID_ARGUMENT for
+ * wanted blocks that there are not
+ */
+export function ramBlocks(
+  { blocks, path }: MachineFacts,
+  wanted: readonly string[] | undefined,
+  nodes: readonly number[],
+  isTotal: (bytes: number) => boolean,
+): RamBlocks {
+  if (wanted !== undefined) return { blocks: named(wanted, blocks, path), assumptions: [] };
+  const candidates = blocks.filter(({ id }) => OBJECT.test(id) || (!/[/:]/.test(id) && !NO_RAM.test(id)));
+  if (candidates.length > MAX_BLOCKS) {
+    const expected = `at most ${MAX_BLOCKS}`;
+    const found = candidates.length;
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'blocks of RAM', { path, expected, found });
+  }
+  const byNode = nodes.length > 0 ? blocksOfNodes(candidates, nodes) : undefined;
+  if (byNode !== undefined) return byNode;
+  const [first, ...others] = candidates;
+  if (first !== undefined && others.length === 0) return { blocks: [first], assumptions: [] };
+  const whole = candidates.find(({ id, length }) => DEFAULT_NAMES.has(id) && isTotal(length));
+  if (whole !== undefined) return { blocks: [whole], assumptions: [] };
+  const sum = candidates.reduce((all, { length }) => all + length, 0);
+  if (first !== undefined && isTotal(sum) && others.every(({ length }) => length === first.length)) {
+    return { blocks: candidates, assumptions: [inFileOrder(candidates)] };
+  }
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    'the file does not tell which blocks are the RAM of the guest, and in which order: name them',
+    { path, found: candidates.map(({ id, length }) => `${id} (${length} bytes)`).join(', ') || 'none' },
+  );
+}
+
+function named(ids: readonly string[], blocks: readonly Block[], path: string): readonly Block[] {
+  assertBlocksExist(ids, blocks, path);
+  if (ids.length > 0 && new Set(ids).size === ids.length) {
+    return ids.flatMap((id) => blocks.filter((block) => block.id === id));
+  }
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the blocks of RAM', {
+    expected: 'each block once, and at least one',
+    found: ids.join(', ') || 'none',
+  });
+}
+
+/** Each node is one block. Of blocks of the same length the file's order is taken. */
+function blocksOfNodes(candidates: readonly Block[], sizes: readonly number[]): RamBlocks | undefined {
+  const total = sizes.reduce((sum, length) => sum + length, 0);
+  // Without memory backends, all nodes are one block.
+  const whole = candidates.find(({ id, length }) => DEFAULT_NAMES.has(id) && length === total);
+  if (whole !== undefined) return { blocks: [whole], assumptions: [] };
+  const left = [...candidates];
+  const found: Block[] = [];
+  for (const length of sizes) {
+    const at = left.findIndex((candidate) => candidate.length === length);
+    if (at === -1) return undefined;
+    found.push(...left.splice(at, 1));
+  }
+  const alike = candidates.filter(({ length }) => sizes.includes(length));
+  const isSure = new Set(sizes).size === sizes.length && alike.length === sizes.length;
+  return { blocks: found, assumptions: isSure ? [] : [inFileOrder(found)] };
+}
+
+function inFileOrder(blocks: readonly Block[]): string {
+  const names = blocks.map(({ id }) => id).join(', ');
+  return `RAM is ${names}, in this order: blocks of the same length are taken in the file's order, which is that of -object on QEMU's command line`;
+}
+
+/** The sizes of the nodes' blocks: how much RAM there is up to the end of each. */
+export function nodeSizes(
+  nodes: readonly NodeRange[],
+  ramOffset: (address: number) => number,
+): readonly number[] {
+  const ends = new Map<number, number>();
+  for (const { node, address, length } of nodes) {
+    // By its last byte: the one behind may be where the hole begins.
+    ends.set(node, Math.max(ends.get(node) ?? 0, ramOffset(address + length - 1) + 1));
+  }
+  const sorted = [...ends.values()].toSorted((left, right) => left - right);
+  return sorted.map((end, index) => end - (sorted[index - 1] ?? 0));
+}

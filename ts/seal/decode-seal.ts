@@ -1,0 +1,94 @@
+import { MappedRamError } from '../errors.ts';
+import { RangeSet } from '../stream/range-set.ts';
+import { bitmapBytes } from '../stream/layout.ts';
+import { decodeName } from '../stream/text.ts';
+import { DIGEST_BYTES } from '../transfer/digest.ts';
+import { SealFields } from './seal-fields.ts';
+import { SEAL_MAGIC, SEAL_VERSION, type Seal, type SealedBlock } from './seal.ts';
+
+const MIN_PAGE = 512;
+const MAX_PAGE = 65_536;
+const MAX_PIECE: number = 16 * 1024 * 1024;
+/** An offset and a digest. */
+const ENTRY_BYTES: number = 8 + DIGEST_BYTES;
+
+/**
+ * A seal out of its bytes, without the digest that ends the file. Every number is checked, so that what it says can be
+ * looked up in a file.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION, ERR_MAPPED_RAM_TRUNCATED,
+ * ERR_MAPPED_RAM_CORRUPT
+ */
+export function decodeSeal(bytes: Uint8Array, path: string): Seal {
+  const fields = new SealFields(bytes, path);
+  if (Buffer.compare(fields.bytes(SEAL_MAGIC.length), SEAL_MAGIC) !== 0) {
+    throw new MappedRamError('ERR_MAPPED_RAM_BAD_MAGIC', 'not a seal', { path, offset: 0 });
+  }
+  const version = fields.u32();
+  if (version !== SEAL_VERSION) {
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED_VERSION', 'version of the seal', {
+      path,
+      expected: SEAL_VERSION,
+      found: version,
+    });
+  }
+  const pageSize = fields.powerOfTwo('page size', MIN_PAGE, MAX_PAGE);
+  const pieceSize = fields.powerOfTwo('piece size', pageSize, MAX_PIECE);
+  const count = fields.u32();
+  const base = fields.u64('base');
+  const size = fields.u64('size of the snapshot');
+  const metadata = fields.bytes(DIGEST_BYTES);
+  const taken = new RangeSet();
+  const blocks: SealedBlock[] = [];
+  for (let index = 0; index < count; index += 1) {
+    blocks.push(decodeBlock(fields, { pageSize, pieceSize, base, size }, taken));
+  }
+  if (fields.left > 0) throw fields.corrupt('bytes behind the last block');
+  return { pageSize, pieceSize, base, size, metadata, blocks };
+}
+
+function decodeBlock(
+  fields: SealFields,
+  seal: Pick<Seal, 'pageSize' | 'pieceSize' | 'base' | 'size'>,
+  taken: RangeSet,
+): SealedBlock {
+  const { pageSize, base, size } = seal;
+  const id = decodeName(fields.bytes(fields.u8()), 'id of a RAM block', fields.path, fields.position);
+  const length = fields.u64('length of a block');
+  const bitmapOffset = fields.u64('bitmap_offset of a block');
+  const pagesOffset = fields.u64('pages_offset of a block');
+  const bitmapEnd = bitmapOffset + bitmapBytes(length, pageSize);
+  const isInside =
+    Math.min(bitmapOffset, pagesOffset) >= base && Math.max(bitmapEnd, pagesOffset + length) <= size;
+  const isWhole = length > 0 && length % pageSize === 0;
+  if (
+    !isInside ||
+    !isWhole ||
+    !taken.add(bitmapOffset, bitmapEnd) ||
+    !taken.add(pagesOffset, pagesOffset + length)
+  ) {
+    throw fields.corrupt(`place of block ${id}`);
+  }
+  return { id, length, bitmapOffset, pagesOffset, ...decodePieces(fields, length, seal.pieceSize) };
+}
+
+function decodePieces(
+  fields: SealFields,
+  length: number,
+  pieceSize: number,
+): Pick<SealedBlock, 'offsets' | 'digests'> {
+  const count = fields.u64('number of pieces');
+  // Before the allocation: a lying number must not size it.
+  if (count * ENTRY_BYTES > fields.left) throw fields.truncated(count * ENTRY_BYTES);
+  const offsets: number[] = [];
+  const digests = new Uint8Array(count * DIGEST_BYTES);
+  let next = 0;
+  for (let index = 0; index < count; index += 1) {
+    const offset = fields.u64('offset of a piece');
+    if (offset < next || offset % pieceSize !== 0 || offset >= length)
+      throw fields.corrupt('offset of a piece');
+    next = offset + pieceSize;
+    offsets.push(offset);
+    digests.set(fields.bytes(DIGEST_BYTES), index * DIGEST_BYTES);
+  }
+  return { offsets, digests };
+}

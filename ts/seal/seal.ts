@@ -1,0 +1,37 @@
+import type { BlockPieces } from '../transfer/run-transfer.ts';
+
+/** What a snapshot held when it was sealed: digests of its pages and of everything else (docs/verify.md). */
+export interface Seal {
+  /** Bytes in a page. */
+  readonly pageSize: number;
+  /** Bytes of a block that have one digest. */
+  readonly pieceSize: number;
+  /** Where the stream starts in the file. */
+  readonly base: number;
+  /** Size of the whole file. */
+  readonly size: number;
+  /** Of everything from `base` on but the page areas. */
+  readonly metadata: Uint8Array;
+  /** The blocks that have pages in the file, in its order. */
+  readonly blocks: readonly SealedBlock[];
+}
+
+/** Where a block lies in the file. */
+export interface BlockPlace {
+  readonly id: string;
+  /** The used length in bytes. */
+  readonly length: number;
+  readonly bitmapOffset: number;
+  readonly pagesOffset: number;
+}
+
+export interface SealedBlock extends BlockPlace, BlockPieces {}
+
+/** Bytes of a piece in the seals that this package writes. */
+export const PIECE_SIZE: number = 256 * 1024;
+
+/** "MRAMSEAL" */
+export const SEAL_MAGIC: Uint8Array = Uint8Array.from('MRAMSEAL', (letter) => letter.charCodeAt(0));
+export const SEAL_VERSION = 1;
+/** Larger ones are neither written nor read: enough for 6 TiB of set pages. */
+export const MAX_SEAL_BYTES: number = 2 ** 30;

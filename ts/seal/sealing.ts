@@ -1,0 +1,74 @@
+import type { TransferOptions } from '../transfer/options.ts';
+import { makeSeal, type SealPart } from './make-seal.ts';
+import { isSeal, removeSeal, SealOutput, sealPathFor, sealPathOf } from './seal-file.ts';
+import { PIECE_SIZE } from './seal.ts';
+
+export interface SealingOptions extends Pick<TransferOptions, 'signal'> {
+  /**
+   * Seals the snapshot while it is written: digests of its pages and of everything else go to a small file beside it,
+   * which `verify` checks against. @default false
+   */
+  readonly seal?: boolean | undefined;
+  /**
+   * Where the seal goes. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none
+   */
+  readonly sealPath?: string | undefined;
+  /** Whether existing files may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+/**
+ * The seals of a snapshot that is being written: the new one, if one is asked for, and the old one of what it replaces.
+ * Disposal removes a new one that was not published.
+ */
+export class Sealing implements AsyncDisposable {
+  readonly #snapshot: string | undefined;
+  readonly #output: SealOutput | undefined;
+
+  private constructor(snapshot: string | undefined, output: SealOutput | undefined) {
+    this.#snapshot = snapshot;
+    this.#output = output;
+  }
+
+  /**
+   * @param snapshot its path, undefined when it is given by descriptor
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file that may not be replaced: the old seal of what is
+   * replaced by name may be; ERR_MAPPED_RAM_INVALID_ARGUMENT when nothing says where the seal goes; ERR_MAPPED_RAM_IO
+   */
+  static async begin(snapshot: string | undefined, options: SealingOptions): Promise<Sealing> {
+    const { seal, sealPath, overwrite = false, signal } = options;
+    if (seal !== true) return new Sealing(snapshot, undefined);
+    const path = sealPathFor(snapshot, sealPath);
+    const isStale = sealPath === undefined && (await isSeal(path));
+    return new Sealing(snapshot, await SealOutput.create(path, overwrite || isStale, signal));
+  }
+
+  /** Of the new seal. */
+  get path(): string | undefined {
+    return this.#output?.path;
+  }
+
+  /** What the engine is to digest while it writes. */
+  get pieceSize(): number | undefined {
+    return this.#output === undefined ? undefined : PIECE_SIZE;
+  }
+
+  /** When the snapshot is written, and not yet under its name. */
+  async write(part: SealPart, signal: AbortSignal | undefined): Promise<void> {
+    await this.#output?.write(await makeSeal(part, signal));
+  }
+
+  /** Before the snapshot gets its name: of the new one the old seal would say that it is damaged. */
+  async removeOld(): Promise<void> {
+    if (this.#snapshot !== undefined) await removeSeal(sealPathOf(this.#snapshot));
+  }
+
+  /** When the snapshot has its name. */
+  async publish(): Promise<void> {
+    await this.#output?.publish();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#output?.[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,37 @@
+import type { DeviceStruct, DeviceValue } from './device-state.ts';
+
+/** What a path of a device leads to: a value that holds no others. */
+export type FlatValue = number | bigint | boolean | null | Uint8Array;
+
+/**
+ * The values of a device by their paths, in file order: `env.segs[1].base`, `fdc/state.status`. Names are joined by
+ * dots, elements of arrays are numbered, a subsection is the path of its fields with its name in front of them and a
+ * colon. Where a struct has a name several times, its later fields are called `name#2`, `name#3`. The same device at two
+ * moments has the same paths, unless it wrote other subsections or arrays of other lengths.
+ */
+export function flattenDevice(device: DeviceStruct): readonly (readonly [path: string, value: FlatValue])[] {
+  const flat: (readonly [string, FlatValue])[] = [];
+  addStruct(flat, '', device);
+  return flat;
+}
+
+function addStruct(flat: (readonly [string, FlatValue])[], prefix: string, struct: DeviceStruct): void {
+  const seen = new Map<string, number>();
+  for (const { name, value } of struct.fields) {
+    const times = (seen.get(name) ?? 0) + 1;
+    seen.set(name, times);
+    addValue(flat, `${prefix}${name}${times === 1 ? '' : `#${times}`}`, value);
+  }
+  for (const subsection of struct.subsections)
+    addStruct(flat, `${prefix}${subsection.vmsdName}:`, subsection);
+}
+
+function addValue(flat: (readonly [string, FlatValue])[], path: string, value: DeviceValue): void {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) flat.push([path, value]);
+  else if (isStruct(value)) addStruct(flat, `${path}.`, value);
+  else for (const [index, element] of value.entries()) addValue(flat, `${path}[${index}]`, element);
+}
+
+function isStruct(value: DeviceStruct | readonly DeviceValue[]): value is DeviceStruct {
+  return !Array.isArray(value);
+}

@@ -1,0 +1,48 @@
+import { countSetPages } from '../snapshot/block-pages.ts';
+import type { FileReader } from '../snapshot/file-reader.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { Finding } from './finding.ts';
+
+const WORD_BYTES = 8;
+
+/** Bitmaps that cannot be right (docs/format.md §2.5). */
+export async function checkBitmaps(
+  reader: FileReader,
+  blocks: readonly MappedRamBlock[],
+): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  let setPages = 0;
+  const mapped = blocks.filter(({ skipped }) => !skipped);
+  for (const block of mapped) {
+    setPages += await countSetPages(reader, block);
+    const offset = await findBitBeyond(reader, block);
+    if (offset !== undefined) {
+      const message = `the bitmap of block ${block.id} has bits beyond the block's last page`;
+      findings.push({ severity: 'error', code: 'bits-beyond-end', message, offset, block: block.id });
+    }
+  }
+  const [first] = mapped;
+  if (first !== undefined && setPages === 0) {
+    findings.push({
+      severity: 'error',
+      code: 'bitmaps-clear',
+      message:
+        'no page is set in any block: the save was cancelled or cut off, or made with background-snapshot, and would restore as zeros',
+      offset: first.bitmapOffset,
+    });
+  }
+  return findings;
+}
+
+/** The offset of the first byte with such a bit. Only the last word has bits to spare. */
+async function findBitBeyond(reader: FileReader, block: MappedRamBlock): Promise<number | undefined> {
+  const { bitmapOffset, bitmapSize, length, targetPageSize } = block;
+  const pages = length / targetPageSize;
+  const start = bitmapSize - WORD_BYTES;
+  const word = await reader.read(bitmapOffset + start, WORD_BYTES);
+  for (const [index, byte] of word.entries()) {
+    const used = Math.min(8, Math.max(0, pages - (start + index) * 8));
+    if (byte >>> used !== 0) return bitmapOffset + start + index;
+  }
+  return undefined;
+}

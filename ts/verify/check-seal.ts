@@ -1,0 +1,69 @@
+import { bitmapBytes } from '../stream/layout.ts';
+import { digestRanges } from '../transfer/digest.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { compareBlock } from './compare-seal.ts';
+import type { Finding } from './finding.ts';
+import { metadataRanges } from '../seal/metadata-ranges.ts';
+import type { OpenedFile } from './opened-file.ts';
+import { scanPages } from './scan-pages.ts';
+import type { Seal } from '../seal/seal.ts';
+import { unreadableFinding } from './unreadable.ts';
+
+/**
+ * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
+ * told which pages are intact.
+ */
+export async function checkSeal(
+  seal: Seal,
+  opened: OpenedFile,
+  options: TransferOptions,
+): Promise<{ readonly findings: readonly Finding[]; readonly report: TransferReport | undefined }> {
+  const { reader, file } = opened;
+  const findings: Finding[] = [];
+  if (seal.size !== reader.size) {
+    findings.push({
+      severity: 'error',
+      code: 'size-differs',
+      message: `the file had ${seal.size} bytes when it was sealed, and has ${reader.size}`,
+      offset: Math.min(seal.size, reader.size),
+    });
+  }
+  findings.push(...(await checkMetadataDigest(seal, opened, options)));
+  const blocks = seal.blocks.filter(
+    ({ length, bitmapOffset, pagesOffset }) =>
+      pagesOffset + length <= reader.size && bitmapOffset + bitmapBytes(length, seal.pageSize) <= reader.size,
+  );
+  const { pageSize, pieceSize } = seal;
+  const scan = await scanPages(file, { blocks, pageSize, pieceSize }, options);
+  findings.push(...scan.findings);
+  for (const [index, pieces] of scan.pieces.entries()) {
+    const block = blocks[index];
+    if (block !== undefined) findings.push(...compareBlock(seal, block, pieces));
+  }
+  return { findings, report: scan.report };
+}
+
+async function checkMetadataDigest(
+  seal: Seal,
+  { reader, file, base }: OpenedFile,
+  { signal }: TransferOptions,
+): Promise<readonly Finding[]> {
+  // It cannot be the same, and that was said.
+  if (reader.size < seal.size) return [];
+  try {
+    const digest = await digestRanges(file, metadataRanges(base, seal.size, seal.blocks), signal);
+    if (Buffer.compare(digest, seal.metadata) === 0) return [];
+  } catch (error) {
+    const finding = unreadableFinding(error);
+    if (finding === undefined) throw error;
+    return [finding];
+  }
+  return [
+    {
+      severity: 'error',
+      code: 'metadata-differs',
+      message: 'headers, bitmaps, device state or the vmdescription are not what was sealed',
+      offset: base,
+    },
+  ];
+}

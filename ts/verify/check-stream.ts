@@ -1,0 +1,62 @@
+import { MappedRamError, type ErrorCode } from '../errors.ts';
+import { SWITCHOVER_START, walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
+import type { Finding, FindingCode } from './finding.ts';
+
+const CODES: Partial<Record<ErrorCode, FindingCode>> = {
+  ERR_MAPPED_RAM_TRUNCATED: 'stream-truncated',
+  ERR_MAPPED_RAM_UNSUPPORTED: 'stream-unsupported',
+  ERR_MAPPED_RAM_UNSUPPORTED_VERSION: 'stream-unsupported',
+  ERR_MAPPED_RAM_INCOMPLETE: 'device-state-unmeasured',
+};
+
+/** What reading the stream stopped at, as a finding. */
+export function problemFinding(problem: MappedRamError): Finding {
+  const { code, message, offset } = problem;
+  return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message, offset };
+}
+
+/** Whether the stream goes from its first record to the end of the file, with everything that belongs to it. */
+export async function checkStream(
+  reader: RandomAccessReader,
+  index: StreamIndex,
+): Promise<readonly Finding[]> {
+  const { problem, ram, trailing, complete } = index;
+  const findings: Finding[] = [];
+  const error = (code: FindingCode, message: string, offset: number): void => {
+    findings.push({ severity: 'error', code, message, offset });
+  };
+  if (problem !== undefined) findings.push(problemFinding(problem));
+  if (complete && ram === undefined) error('ram-missing', 'the stream has no RAM section', index.base);
+  if (complete && ram !== undefined && !ram.ended) {
+    error('ram-unended', 'the RAM section has no END, before which the bitmaps are written', ram.offset);
+  }
+  for (const { code, name, offset } of index.commands) {
+    // Those of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2).
+    if (code !== SWITCHOVER_START)
+      error('command-unexpected', `command ${name} in a mapped-ram file`, offset);
+  }
+  const late = await findSectionAfterItsEnd(reader, index.base);
+  if (late !== undefined) error('section-order', 'a section goes on behind its END', late);
+  if (trailing !== undefined) {
+    error('trailing-bytes', `${trailing.length} bytes follow the stream`, trailing.offset);
+  }
+  return findings;
+}
+
+/** Its offset. QEMU's reader would not mind, but no QEMU writes it. */
+async function findSectionAfterItsEnd(reader: RandomAccessReader, base: number): Promise<number | undefined> {
+  const ended = new Set<number>();
+  try {
+    for await (const batch of walkBatches(reader, { offset: base })) {
+      for (const record of batch) {
+        if (record.type !== 'section' || record.kind === 'full') continue;
+        if (ended.has(record.sectionId)) return record.offset;
+        if (record.kind === 'end') ended.add(record.sectionId);
+      }
+    }
+  } catch (error) {
+    // What the walk stops at is known already: the index was made of the same walk.
+    if (!(error instanceof MappedRamError)) throw error;
+  }
+  return undefined;
+}

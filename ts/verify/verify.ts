@@ -1,0 +1,199 @@
+import { MappedRamError } from '../errors.ts';
+import { makeSeal } from '../seal/make-seal.ts';
+import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
+import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
+import { assertDistinct } from '../snapshot/distinct-files.ts';
+import type { FileReader } from '../snapshot/file-reader.ts';
+import type { SnapshotSource } from '../snapshot/snapshot.ts';
+import { readStreamIndex, type MappedRamIndex, type StreamIndex } from '../stream/index.ts';
+import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { checkBitmaps } from './check-bitmaps.ts';
+import { checkBlocks } from './check-blocks.ts';
+import { checkDescription } from './check-description.ts';
+import { checkSeal } from './check-seal.ts';
+import { checkStream, problemFinding } from './check-stream.ts';
+import type { Finding } from './finding.ts';
+import { openFile } from './opened-file.ts';
+import { scanPages } from './scan-pages.ts';
+import { unreadableFinding } from './unreadable.ts';
+
+export interface VerifyOptions extends TransferOptions {
+  /**
+   * Seals the snapshot when nothing is wrong with it: writes digests of its pages and of everything else to a small file
+   * beside it, which later calls check against. @default false
+   */
+  readonly seal?: boolean | undefined;
+  /**
+   * Where the seal is, or goes. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none.
+   * A seal that is named here must exist, one by default need not.
+   */
+  readonly sealPath?: string | undefined;
+  /** With `seal`: whether an existing seal may be replaced, unchecked. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+export interface VerifyResult {
+  /** The snapshot, as it was named. */
+  readonly path: string;
+  /** Where the stream starts in it. */
+  readonly offset: number;
+  /** Apparent size of the file. */
+  readonly size: number;
+  /** No finding is an error. */
+  readonly passed: boolean;
+  readonly findings: readonly Finding[];
+  /** The seal that was checked against, or that was written. Undefined without one. */
+  readonly seal: { readonly path: string; readonly state: 'checked' | 'written' } | undefined;
+  /** How the pages were read; undefined when that was not possible. */
+  readonly transfer: TransferReport | undefined;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Proves that a snapshot is whole, as far as that can be known: its structure, its bitmaps, that every set page can be
+ * read, the vmdescription against the device sections; and, where there is a seal, that every byte is what was sealed.
+ * What is wrong is a finding, not an error.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
+ * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream; ERR_MAPPED_RAM_EXISTS for the
+ * seal; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
+ */
+export async function verify(source: SnapshotSource, options: VerifyOptions = {}): Promise<VerifyResult> {
+  const startedAt = performance.now();
+  const { signal } = options;
+  signal?.throwIfAborted();
+  await using opened = await openFile(source, signal);
+  const { reader, file, base } = opened;
+  const sealPath = await sealPathIn(file.path, options);
+  await using output =
+    options.seal === true && sealPath !== undefined
+      ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
+      : undefined;
+  const findings: Finding[] = [];
+  const index = await readIndex(reader, base, findings);
+  const ram = mappedRam(index, reader.name);
+  if (index !== undefined) findings.push(...(await checkMetadata(reader, index, ram)));
+
+  const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
+  let transfer: TransferReport | undefined;
+  let state: 'checked' | 'written' | undefined;
+  if (seal !== undefined) {
+    const checked = await checkSeal(seal, opened, options);
+    findings.push(...checked.findings);
+    transfer = checked.report;
+    state = 'checked';
+  } else if (ram !== undefined) {
+    const blocks = ram.blocks.filter(({ skipped }) => !skipped);
+    const pieceSize = output === undefined ? undefined : PIECE_SIZE;
+    const scan = await scanPages(file, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
+    findings.push(...scan.findings);
+    transfer = scan.report;
+    if (output !== undefined && findings.every(({ severity }) => severity !== 'error')) {
+      const { pieces } = scan;
+      const { size } = reader;
+      const part = { file, base, size, pageSize: ram.targetPageSize, blocks, pieces };
+      await output.write(await makeSeal(part, signal));
+      signal?.throwIfAborted();
+      await output.publish();
+      state = 'written';
+    }
+  }
+  return {
+    path: reader.name,
+    offset: base,
+    size: reader.size,
+    passed: findings.every(({ severity }) => severity !== 'error'),
+    findings,
+    seal: state === undefined || sealPath === undefined ? undefined : { path: sealPath, state },
+    transfer,
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+/** Undefined when there is none, and none is to be made. */
+async function sealPathIn(
+  path: string | undefined,
+  { seal, sealPath }: VerifyOptions,
+): Promise<string | undefined> {
+  if (path === undefined && seal !== true) return sealPath;
+  const found = sealPathFor(path, sealPath);
+  const snapshot = path === undefined ? [] : [{ role: 'the snapshot', path }];
+  await assertDistinct([...snapshot, { role: 'the seal', path: found }]);
+  return found;
+}
+
+/** Bytes of the magic and the version: what is wrong there makes it no migration stream. */
+const FILE_HEADER_BYTES = 8;
+
+/** Undefined, with a finding, when the stream breaks off in its first records. */
+async function readIndex(
+  reader: FileReader,
+  base: number,
+  findings: Finding[],
+): Promise<StreamIndex | undefined> {
+  try {
+    return await readStreamIndex(reader, { offset: base });
+  } catch (error) {
+    if (!(error instanceof MappedRamError) || (error.offset ?? base) < base + FILE_HEADER_BYTES) throw error;
+    const finding = error.code === 'ERR_MAPPED_RAM_IO' ? unreadableFinding(error) : problemFinding(error);
+    if (finding === undefined) throw error;
+    findings.push(finding);
+    return undefined;
+  }
+}
+
+function mappedRam(index: StreamIndex | undefined, path: string): MappedRamIndex | undefined {
+  const ram = index?.ram;
+  if (ram?.form !== 'plain') return ram;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'only mapped-ram files can be verified', {
+    path,
+    expected: 'a mapped-ram file',
+    found: 'a plain stream',
+  });
+}
+
+async function checkMetadata(
+  reader: FileReader,
+  index: StreamIndex,
+  ram: MappedRamIndex | undefined,
+): Promise<readonly Finding[]> {
+  const blocks = ram?.blocks ?? [];
+  const findings = [
+    ...(await checkStream(reader, index)),
+    ...checkBlocks(blocks),
+    ...checkDescription(index),
+  ];
+  try {
+    return [...findings, ...(await checkBitmaps(reader, blocks))];
+  } catch (error) {
+    const finding = unreadableFinding(error);
+    if (finding === undefined) throw error;
+    return [...findings, finding];
+  }
+}
+
+/** The seal to check against. One that is not what it should be is a finding. */
+async function findSeal(
+  path: string | undefined,
+  { sealPath: asked }: VerifyOptions,
+  base: number,
+  findings: Finding[],
+): Promise<Seal | undefined> {
+  if (path === undefined) return undefined;
+  const unusable = (message: string): undefined => {
+    findings.push({ severity: 'error', code: 'seal-unusable', message });
+  };
+  let seal: Seal | undefined;
+  try {
+    seal = await readSeal(path);
+  } catch (error) {
+    if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
+    return unusable(error.message);
+  }
+  if (seal === undefined && asked !== undefined) {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', 'there is no seal', { path });
+  }
+  if (seal === undefined || seal.base === base) return seal;
+  return unusable(`${path}: the seal is of a snapshot at offset ${seal.base}, not at ${base}`);
+}
