@@ -122,6 +122,13 @@ fn read_only(name: &str) -> EngineError {
     EngineError::new(ErrorKind::InvalidArgument, message).on(name)
 }
 
+fn no_memory() -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        "the block has no memory to read or write",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -140,11 +147,4 @@ mod tests {
             assert_eq!(*byte, if zeroed { 0 } else { 7 }, "at {offset}");
         }
     }
-}
-
-fn no_memory() -> EngineError {
-    EngineError::new(
-        ErrorKind::InvalidArgument,
-        "the block has no memory to read or write",
-    )
 }
