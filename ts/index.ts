@@ -23,6 +23,14 @@ export type { MachineFamily } from './memory/machine-family.ts';
 export type { PageRun } from './memory/page-runs.ts';
 export type { PhysicalMap } from './memory/physical-map.ts';
 export type { PhysicalOptions } from './memory/ram-layout.ts';
+export { convert } from './snapshot/convert.ts';
+export type {
+  ConvertOptions,
+  ConvertResult,
+  ConvertSource,
+  ConvertTarget,
+  StreamForm,
+} from './snapshot/convert-options.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export { BlockDiff, type DiffPiece, type DiffRun } from './snapshot/block-diff.ts';
 export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './snapshot/diff.ts';

@@ -18,6 +18,8 @@ export interface CliRun {
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** @default 'ignore' */
+  readonly stdin?: 'ignore' | 'pipe';
   /** Called when the process runs: to send it signals, for example. */
   readonly meanwhile?: (child: ChildProcess) => Promise<void>;
 }
@@ -60,14 +62,17 @@ async function run(args: readonly string[], options: CliOptions): Promise<CliRun
 }
 
 /** The process itself, with pipes. */
-export function spawnCli(args: readonly string[], { env, cwd }: CliOptions = {}): ChildProcess {
+export function spawnCli(
+  args: readonly string[],
+  { env, cwd, stdin = 'ignore' }: CliOptions = {},
+): ChildProcess {
   if (!existsSync(DIST)) throw new Error('dist/ is missing: run `npm run build` before these tests');
   // What the developer's shell says about colours and QEMU must not decide about tests.
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env;
   return spawn(process.execPath, [BIN, ...args], {
     cwd,
     env: { ...inherited, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
   });
 }
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 
 export const README: string = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
-/** Examples and commands that talk to a running QEMU, or start one. */
-export const NEEDS_QEMU: RegExp = /QmpClient|npx mapped-ram (?:save|restore) /;
+/** Examples and commands about `guest.mr`: the snapshot of a running QEMU, which the first of them makes. */
+export const NEEDS_QEMU: RegExp = /guest\.mr(?!\w)/;
 
 /** The code blocks of a language in the README, in order. */
 export function readmeBlocks(language: string): readonly string[] {

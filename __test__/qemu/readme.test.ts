@@ -13,11 +13,11 @@ import { NEEDS_QEMU, readmeBlocks, toCommonJs } from '../helpers/readme.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const [example = '', ...more] = readmeBlocks('js').filter((code) => NEEDS_QEMU.test(code));
+const [saving = '', ...looking] = readmeBlocks('js').filter((code) => NEEDS_QEMU.test(code));
 const commands = readmeBlocks('sh')
   .flatMap((block) => block.split('\n'))
   .filter((line) => NEEDS_QEMU.test(line))
-  .map((line) => line.split(/ +/).slice(2));
+  .map((line) => line.replace(/ +#.*/, '').split(/ +/).slice(2));
 
 async function project(): Promise<TemporaryDirectory> {
   const dir = await temporaryDirectory();
@@ -26,46 +26,61 @@ async function project(): Promise<TemporaryDirectory> {
   return dir;
 }
 
-test('what of the README needs QEMU is one example and two commands', (t) => {
-  t.deepEqual(more, []);
+async function example(dir: TemporaryDirectory, name: string, code: string): Promise<string> {
+  await writeFile(dir.file(name), code);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [name], { cwd: dir.path, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${name}: ${stderr}`);
+  return stdout;
+}
+
+test('these are the commands of the README about a snapshot of QEMU', (t) => {
   t.deepEqual(
     commands.map(([name]) => name),
-    ['save', 'restore'],
+    ['save', 'restore', 'info', 'info', 'verify', 'diff', 'extract', 'convert'],
   );
 });
 
-qemuTest('the example saves a guest as ESM and as CommonJS', async (t) => {
-  await using dir = await project();
-  const extraArgs = ['-qmp', `unix:${dir.file('guest.qmp')},server=on,wait=off`];
-  await using guest = await startGuest({ extraArgs });
-  for (const [name, code] of [
-    ['example.mjs', example],
-    ['example.cjs', toCommonJs(example)],
+qemuTest('the examples save a guest and look into it, as ESM and as CommonJS', async (t) => {
+  for (const [ending, form] of [
+    ['mjs', (code: string) => code],
+    ['cjs', toCommonJs],
   ] as const) {
-    await writeFile(dir.file(name), code.replace("'guest.mr'", `'${name}.mr'`));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [name], {
-      cwd: dir.path,
-      encoding: 'utf8',
-    });
-    t.is(status, 0, stderr);
-    t.regex(stdout, /\.mr: \d+ bytes, written by qemu: blocks above .*\nthe guest stood still for \d+ ms\n$/);
+    await using dir = await project();
+    const extraArgs = ['-qmp', `unix:${dir.file('guest.qmp')},server=on,wait=off`];
+    await using guest = await startGuest({ extraArgs });
+    const saved = await example(dir, `save.${ending}`, form(saving));
+    t.regex(saved, /\.mr: \d+ bytes, written by qemu: blocks above .*\nthe guest stood still for \d+ ms\n$/);
+    t.is(looking.length, 1);
+    // CommonJS has no await outside functions.
+    const look = ending === 'mjs' ? (looking[0] ?? '') : inFunction(form(looking[0] ?? ''));
+    t.regex(
+      await example(dir, `look.${ending}`, look),
+      /^rip 0x[0-9a-f]+, page tables begin with [0-9a-f]{32}\n$/,
+    );
+    await guest.assertAlive();
   }
-  await guest.assertAlive();
 });
 
-qemuTest('the commands save a guest and let it go on in a new QEMU', async (t) => {
+function inFunction(code: string): string {
+  const end = code.indexOf('\n') + 1;
+  return `${code.slice(0, end)}(async () => {${code.slice(end)}})();`;
+}
+
+qemuTest('the commands save a guest, let it go on in a new QEMU, and look into it', async (t) => {
   await using dir = await project();
   const extraArgs = ['-qmp', `unix:${dir.file('guest.qmp')},server=on,wait=off`];
   await using guest = await startGuest({ extraArgs });
   await guest.waitForGenerations(1);
-  const [save = [], restore = []] = commands;
-  const saved = await runCli(save, { cwd: dir.path });
-  t.is(saved.code, 0, saved.stderr);
+  const [save = [], restore = [], ...rest] = commands;
+  const run = async (args: readonly string[], expected = 0): Promise<void> => {
+    const { code, stderr } = await runCli(args, { cwd: dir.path });
+    t.is(code, expected, `${args.join(' ')}: ${stderr}`);
+  };
+  await run(save);
   await writeGuestDisk(dir.file('boot.img'));
-  // The command line of this guest, and one that ends by itself, in place of the one that is only hinted at.
+  // The command line of this guest in place of the one that is only hinted at.
   const own = restore.slice(0, restore.indexOf('--') + 1);
-  const end = ['-qmp', 'stdio', '-no-shutdown'];
-  const restored = await runCli([...own, QEMU_BINARY, ...guestArgs({}, dir.path), ...end], {
+  const restored = await runCli([...own, QEMU_BINARY, ...guestArgs({}, dir.path)], {
     cwd: dir.path,
     meanwhile: async (child) => {
       let words = '';
@@ -77,4 +92,12 @@ qemuTest('the commands save a guest and let it go on in a new QEMU', async (t) =
     },
   });
   t.is(restored.code, 143, restored.stderr);
+  await guest.waitForGenerations(1);
+  await run(['save', 'guest.qmp', 'later.mr']);
+  for (const args of rest) {
+    if (args[0] === 'convert') {
+      await run(['convert', 'guest.mr', 'guest.stream', '--to', 'stream']);
+      await run([...args, '--force']);
+    } else await run(args, args[0] === 'diff' ? 3 : 0);
+  }
 });

@@ -14,6 +14,7 @@ import {
   StepsSeen,
 } from '../save/kill-points.ts';
 import { QmpProxy } from '../save/qmp-proxy.ts';
+import { unreapedChildren } from '../save/running-guards.ts';
 import { SaveRig } from '../save/save-rig.ts';
 
 const SEED = 5;
@@ -108,6 +109,7 @@ for (const writer of ['engine', 'qemu'] as const) {
       t.is(await rig.assertNoneIncomplete(t, when), error === undefined, when);
       await rig.assertAsBefore(t, when);
     }
+    t.deepEqual(unreapedChildren(), []);
     t.log('cut after', hit.join(', '));
     t.true(areAtWork(hit), 'hardly one was cut at work');
   });

@@ -5,11 +5,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 const MARK = `MAPPED_RAM_TEST_RUN=${process.pid}`;
 process.env['MAPPED_RAM_TEST_RUN'] = String(process.pid);
 
-/** Guards that this process or one of its children has started, also those that are dead and that nobody has reaped. */
+/** Guards that this process or one of its children has started. */
 export function runningGuards(): readonly number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && (isGuard(pid) || isZombieOfOurs(pid)));
+  return processes().filter(isGuard);
+}
+
+/** Children of this process that are dead and that nobody has reaped. */
+export function unreapedChildren(): readonly number[] {
+  return processes().filter(isZombieOfOurs);
 }
 
 /** Waits until there is none. @returns those that are still there when the time is over */
@@ -20,6 +23,10 @@ export async function untilNoGuard(timeoutMs = 20_000): Promise<readonly number[
     if (guards.length === 0 || Date.now() > endsAt) return guards;
     await delay(10);
   }
+}
+
+function processes(): readonly number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
 function isGuard(pid: number): boolean {

@@ -63,6 +63,10 @@ export class SaveRig implements AsyncDisposable {
     return new SaveRig(guest, dir, sockets, server, writer, await settings(guest.qmp));
   }
 
+  get directory(): string {
+    return this.#dir.path;
+  }
+
   get target(): string {
     return this.#dir.file('snapshot');
   }
@@ -85,6 +89,8 @@ export class SaveRig implements AsyncDisposable {
     t.deepEqual(await untilNoGuard(), [], `${when}: a guard is left`);
     t.deepEqual(await settings(guest.qmp), this.#before, when);
     t.deepEqual(await guest.qmp.execute('query-fdsets'), [], when);
+    const objects = await guest.qmp.execute('qom-list', { path: '/objects' });
+    t.false(JSON.stringify(objects).includes('mapped-ram-save'), `${when}: the claim is left`);
     const state = await guest.runState();
     if (this.#ran) t.is(state, 'running', when);
     else t.true(['paused', 'postmigrate'].includes(state), `${when}: ${state}`);
@@ -104,10 +110,10 @@ export class SaveRig implements AsyncDisposable {
     await rm(this.target, { force: true });
   }
 
-  /** @returns whether there is a file under the final name */
-  async assertNoneIncomplete(t: ExecutionContext, when: string): Promise<boolean> {
-    const isThere = (await readdir(this.#dir.path)).includes('snapshot');
-    if (isThere) await t.notThrowsAsync(this.#check('snapshot'), when);
+  /** @returns whether there is a file under the final name, or another */
+  async assertNoneIncomplete(t: ExecutionContext, when: string, name = 'snapshot'): Promise<boolean> {
+    const isThere = (await readdir(this.#dir.path)).includes(name);
+    if (isThere) await t.notThrowsAsync(this.#check(name), when);
     return isThere;
   }
 

@@ -193,10 +193,15 @@ const cases: readonly RefusedStream[] = [
     found: 'encoding 1, 8192 bytes',
   },
   {
-    what: 'a compressed page',
-    bytes: () => withPlainStart(encodeSectionContinuation('end', 1), word(0x100)),
-    code: 'ERR_MAPPED_RAM_UNSUPPORTED',
-    message: /compressed page/,
+    what: 'a compressed page longer than zlib makes one',
+    bytes: () =>
+      withPlainStart(
+        encodeSectionContinuation('end', 1),
+        word(0x100),
+        Uint8Array.of(1, 0x61, 0, 0, 0x10, 0x0f),
+      ),
+    message: /length of a compressed page/,
+    found: 4111,
   },
   {
     what: 'the flush of a multifd migration, whose pages are elsewhere',

@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   verify: async () => (await import('./verify.ts')).verify,
   diff: async () => (await import('./diff.ts')).diff,
   extract: async () => (await import('./extract.ts')).extract,
+  convert: async () => (await import('./convert.ts')).convert,
   doctor: async () => (await import('./doctor.ts')).doctor,
   demo: async () => (await import('./demo.ts')).demo,
 };

@@ -36,7 +36,7 @@ export const info: Command = {
     'mapped-ram info guest.mr --devices',
     'mapped-ram info guest.mr --device virtio-net',
     'mapped-ram info guest.mr --cpus',
-    'mapped-ram info file:/var/lib/libvirt/save.img,offset=64K',
+    'mapped-ram info file:container,offset=64K',
     'mapped-ram info guest.mr --json',
   ],
   run: async (context) => {

@@ -8,6 +8,7 @@ import { formatDuration, formatOffset, formatSize, printable } from './format.ts
 import { parseSize } from './parse-size.ts';
 import { ramLocations, ramOption } from './ram-option.ts';
 import { SEAL_OPTIONS, sealOptions } from './seal-options.ts';
+import { STORE_ZERO_PAGES, storeZeroPages } from './store-zero-pages.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer-lines.ts';
 import { UsageError } from './usage-error.ts';
@@ -38,12 +39,7 @@ export const pack: Command = {
       description: 'Where in the file the snapshot starts; what lies before is kept',
     },
     force: { type: 'boolean', description: 'Replace an existing file' },
-    'store-zero-pages': {
-      type: 'string',
-      valueHint: 'firmware|all|ids',
-      description:
-        'Blocks whose zero pages are written too, because a restore does not find their memory empty; ids with commas between them (default: firmware)',
-    },
+    'store-zero-pages': STORE_ZERO_PAGES,
     ...SEAL_OPTIONS,
     ...TRANSFER_OPTIONS,
     ...OUTPUT_OPTIONS,
@@ -83,12 +79,6 @@ function targetOf(line: CommandLine): string {
     throw new UsageError('--offset and ,offset= in the URI say the same thing: give only one of them');
   }
   return formatMigrationUri({ transport: 'file', filename, offset: parseSize('--offset', offset) });
-}
-
-function storeZeroPages(line: CommandLine): PackOptions['storeZeroPages'] {
-  const which = line.value('store-zero-pages');
-  if (which === undefined || which === 'firmware' || which === 'all') return which;
-  return which.split(',');
 }
 
 function packLines(result: PackResult, style: Style): readonly string[] {

@@ -7,8 +7,7 @@ import { UsageError } from './usage-error.ts';
 
 const DIRECT_IO = '--direct-io auto goes through the page cache where direct I/O is not to be had';
 const ENGINE = '--engine auto takes what there is; mapped-ram doctor says what is missing';
-const OFFSET =
-  'if the stream starts further inside the file (behind a header of libvirt, for example), give file:PATH,offset=BYTES';
+const OFFSET = 'if the stream starts further inside the file, give file:PATH,offset=BYTES';
 const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs; mapped-ram info shows what is there';

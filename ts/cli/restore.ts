@@ -69,7 +69,7 @@ export const restore: Command = {
     ...OUTPUT_OPTIONS,
   },
   examples: [
-    'mapped-ram restore guest.mr -- qemu-system-x86_64 -machine q35 -m 2G -nographic',
+    'mapped-ram restore guest.mr -- qemu-system-x86_64 -machine q35 -m 2G',
     'mapped-ram restore guest.mr --qmp /run/guest.qmp --then pause',
   ],
   run: async (context) => {

@@ -1,4 +1,4 @@
-import { addAbortListener } from 'node:events';
+import { addAbortListener, defaultMaxListeners, getMaxListeners, setMaxListeners } from 'node:events';
 
 import { deferred } from './deferred.ts';
 
@@ -26,6 +26,7 @@ export async function waitWithin<T>(
   interrupted.catch(() => undefined);
   signal?.throwIfAborted();
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => reject(onTimeout()), timeoutMs);
+  if (signal !== undefined) expectMany(signal);
   const listener = signal && addAbortListener(signal, () => reject(signal.reason));
   try {
     return await Promise.race([promise, interrupted]);
@@ -33,4 +34,9 @@ export async function waitWithin<T>(
     clearTimeout(timer);
     listener?.[Symbol.dispose]();
   }
+}
+
+/** Many commands wait for one signal at once, which Node would take for a leak. (0, for no limit, it cannot read back.) */
+function expectMany(signal: AbortSignal): void {
+  if (getMaxListeners(signal) === defaultMaxListeners) setMaxListeners(Number.POSITIVE_INFINITY, signal);
 }

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
 
+/** Linux's O_TMPFILE, which Node does not name: never has a name. Some filesystems (hugetlbfs, old ones) have no such files. */
+const NAMELESS = 0o20000000 | (constants.O_DIRECTORY ?? 0) | constants.O_RDWR;
 /** Mode 0600: what is in it is a guest's memory. */
 const MODE = 0o600;
 
@@ -30,11 +33,14 @@ export class AnonymousFile implements AsyncDisposable {
         },
       );
     }
-    const path = join(directory, `.mapped-ram-${randomUUID()}`);
     let handle: FileHandle | undefined;
     try {
-      handle = await open(path, 'wx+', MODE);
-      await unlink(path);
+      handle = await open(directory, NAMELESS, MODE).catch(() => undefined);
+      if (handle === undefined) {
+        const path = join(directory, `.mapped-ram-${randomUUID()}`);
+        handle = await open(path, 'wx+', MODE);
+        await unlink(path);
+      }
       return new AnonymousFile(handle);
     } catch (cause) {
       await handle?.close();

@@ -31,10 +31,16 @@ export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions)
     await removeObject(qmp, wait);
     if (await add(qmp, `${tag} ${self}`, wait)) return 'claimed';
   }
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_QEMU',
-    `a save of this guest is under way already: ${words(data)}. Should that be gone, remove its claim: object_del ${OBJECT}`,
-  );
+  throw taken(data);
+}
+
+/**
+ * For a question in time: what a save does to a guest makes others look at it with wrong conclusions.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when somebody has claimed the guest, and as {@link QmpClient.execute}
+ */
+export async function refuseIfClaimed(qmp: QmpClient, wait: WaitOptions): Promise<void> {
+  const data = await claimant(qmp, wait);
+  if (data !== undefined && !isGone(data, await identity())) throw taken(data);
 }
 
 /** Whether a save has the guest. @throws {MappedRamError} as {@link QmpClient.execute} */
@@ -98,7 +104,10 @@ function isGone(data: string, self: string): boolean {
   }
 }
 
-function words(data: string): string {
+function taken(data: string): MappedRamError {
   const [, pid] = data.split(' ');
-  return `by process ${pid}`;
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_QEMU',
+    `a save of this guest is under way already, by process ${pid}; should that be gone, remove what it has left in QEMU: object_del ${OBJECT}`,
+  );
 }

@@ -17,6 +17,9 @@ const RELEASE_MS = 10_000;
 /**
  * A small process beside this one that brings QEMU where it is to be, should this one end in the middle of a save:
  * killed, out of memory, a worker terminated. Nothing else could: a guest that was stopped for a save would stay so.
+ *
+ * Node does not reap the children of a worker that was terminated: such a guard does its work, and its entry in the
+ * process table stays until this process ends.
  */
 export class Guard {
   readonly #child: ChildProcess;

@@ -6,7 +6,7 @@ import { Guard } from './guard.ts';
 import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts';
 
 /** How long a save waits for a QEMU that does not answer, before it leaves bringing it back to the background. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 10_000;
 /** How long a QEMU that has lost a connection may take to accept the next. */
 const RECONNECT_MS = 10_000;
 

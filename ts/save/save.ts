@@ -7,7 +7,7 @@ import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
-import { claimGuest } from './claim.ts';
+import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { isUnderWay } from './recovery.ts';
@@ -50,6 +50,7 @@ export async function save(
   }
   busy.add(qmp);
   try {
+    await refuseIfClaimed(qmp, { signal });
     const plan = await planSave(qmp, target, options);
     const saved = await carryOut(qmp, plan, options);
     return { ...saved, elapsedMs: performance.now() - startedAt };

@@ -48,12 +48,12 @@ interface Place {
 /** Opens a file for QEMU, and takes it away when `use` is over. @param use gets the file's name for QEMU */
 export async function withFdSet<T>(
   wanted: boolean,
-  { qmp, tag, options: { signal } }: SaveRun,
+  { qmp, tag, options: { signal, timeoutMs } }: SaveRun,
   place: Place,
   use: (filename: string) => Promise<T>,
 ): Promise<T> {
   if (!wanted) return use(place.path);
-  await using set = await FdSet.open(qmp, { ...place, tag, signal });
+  await using set = await FdSet.open(qmp, { ...place, tag, signal, timeoutMs });
   return await use(set.filename);
 }
 

@@ -1,11 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import {
   assembleMappedRam,
-  CAPABILITY_IGNORE_SHARED,
-  CAPABILITY_MAPPED_RAM,
   readStreamIndex,
   readVmdescriptionFor,
-  type Configuration,
   type MappedBlockLayout,
   type PlainRamIndex,
   type StreamIndex,
@@ -16,6 +13,7 @@ import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
 import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
 import type { PackOptions, PackResult } from './pack.ts';
+import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
 import { PageSpool } from './page-spool.ts';
 import {
   assertBlocksExist,
@@ -27,6 +25,7 @@ import {
 } from './ram-location.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import type { SnapshotOutput } from './snapshot-output.ts';
+import { streamBase } from './stream-base.ts';
 import { writePieces } from './write-pieces.ts';
 
 export interface PackingHooks {
@@ -68,7 +67,7 @@ export class Packing implements AsyncDisposable {
     const { filename, offset } = snapshotPath(options.state);
     const state = await FileReader.open(filename, options.signal);
     try {
-      const index = await readStreamIndex(state, { offset });
+      const index = await readStreamIndex(state, { offset: await streamBase(state, offset) });
       const ram = plainRam(index, state.name);
       const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
       for (const block of ram.blocks) {
@@ -153,11 +152,6 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   });
 }
 
-function mappedConfiguration(configuration: Configuration): Configuration {
-  const others = configuration.capabilities.filter((capability) => capability !== CAPABILITY_IGNORE_SHARED);
-  return { ...configuration, capabilities: [...others, CAPABILITY_MAPPED_RAM] };
-}
-
 function regionOf(
   block: MappedBlockLayout,
   location: RamLocation | undefined,
@@ -174,9 +168,4 @@ function regionOf(
     expected: `its pages in the state, or its RAM given as ${name}=PATH`,
     found: 'neither',
   });
-}
-
-function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
-  if (which === 'all') return true;
-  return which === 'firmware' ? id.startsWith('system.flash') : which.includes(id);
 }

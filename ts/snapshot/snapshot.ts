@@ -13,6 +13,7 @@ import type { PhysicalMap } from '../memory/physical-map.ts';
 import type { PhysicalOptions } from '../memory/ram-layout.ts';
 import type { SnapshotMemory } from '../memory/snapshot-memory.ts';
 import { snapshotPath } from './snapshot-path.ts';
+import { streamBase } from './stream-base.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
 
@@ -46,11 +47,13 @@ export class Snapshot implements AsyncDisposable {
 
   /**
    * Opens a snapshot and reads its headers and its tail; never its pages.
-   * A file that is cut off or damaged behind its first headers opens too: see `index.problem`.
+   * A file that is cut off or damaged behind its first headers opens too: see `index.problem`. Of a libvirt save image the
+   * stream inside is opened, unless an offset says where to look.
    *
    * @param signal ends whatever is being read from the snapshot, later too
    * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
-   * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_INVALID_URI
+   * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED (also for a compressed libvirt image), ERR_MAPPED_RAM_INCOMPLETE
+   * for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI
    */
   static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
     const byName = typeof source === 'string' || source instanceof URL;
@@ -61,7 +64,8 @@ export class Snapshot implements AsyncDisposable {
       ? await FileReader.open(filename, signal)
       : await FileReader.over(source.fd, signal);
     try {
-      return new Snapshot(reader, await readStreamIndex(reader, { offset }), byName);
+      const base = await streamBase(reader, offset);
+      return new Snapshot(reader, await readStreamIndex(reader, { offset: base }), byName);
     } catch (error) {
       await reader.close();
       throw error;

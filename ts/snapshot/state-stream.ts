@@ -1,13 +1,12 @@
 import {
   assemblePlainBatches,
-  CAPABILITY_IGNORE_SHARED,
-  CAPABILITY_MAPPED_RAM,
   readVmdescriptionFor,
   type MappedRamBlock,
   type PlainPage,
   type StreamPiece,
 } from '../stream/index.ts';
 import { pagesOf } from './block-pages.ts';
+import { plainConfiguration } from './mapped-target.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**
@@ -21,10 +20,7 @@ export async function* stateBatches(
   pages: AsyncIterable<PlainPage>,
 ): AsyncGenerator<readonly StreamPiece[], void, void> {
   const { index, reader } = snapshot;
-  const capabilities = index.configuration.capabilities.filter(
-    (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
-  );
-  const configuration = { ...index.configuration, capabilities };
+  const configuration = plainConfiguration(index.configuration);
   yield* assemblePlainBatches({
     state: index,
     configuration,

@@ -114,6 +114,20 @@ export async function* assemblePlainBatches(
   yield assembly.pieces.take();
 }
 
+/**
+ * What stands before and behind the page records of a plain stream, for those who write them. Offsets behind are as if there
+ * were none.
+ */
+export function assemblePlainFrame(options: AssembleOptions): {
+  readonly head: readonly StreamPiece[];
+  readonly tail: readonly StreamPiece[];
+} {
+  const assembly = new PlainAssembly(options);
+  const head = assembly.pieces.take();
+  assembly.end();
+  return { head, tail: assembly.pieces.take() };
+}
+
 class PlainAssembly {
   readonly pieces: PieceList;
   readonly #ram: RamIndex;

@@ -25,7 +25,7 @@ export interface RamDraft {
   readonly list: RamListRecord;
   readonly blocks: RamBlockRecord[];
   readonly sections: ByteRange[];
-  readonly pages: { zero: number; page: number; xbzrle: number };
+  readonly pages: { zero: number; page: number; xbzrle: number; compressed: number };
   startEnd: number | undefined;
   /** Of the first PART or END section. */
   continuedAt: number | undefined;

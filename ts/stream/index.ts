@@ -30,6 +30,7 @@ export {
   assembleMappedRam,
   assemblePlain,
   assemblePlainBatches,
+  assemblePlainFrame,
   type AssembledMapped,
   type AssembleMappedOptions,
   type AssembleOptions,

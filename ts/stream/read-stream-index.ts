@@ -100,7 +100,7 @@ function addRecord(draft: IndexDraft, record: StreamRecord, path: string): void 
         list: record,
         blocks: [],
         sections: [],
-        pages: { zero: 0, page: 0, xbzrle: 0 },
+        pages: { zero: 0, page: 0, xbzrle: 0, compressed: 0 },
         startEnd: undefined,
         continuedAt: undefined,
         ended: false,

@@ -7,7 +7,7 @@ import { MappedRamError } from '../errors.ts';
 export interface RandomAccessReader {
   /** How errors call this source: a path or URI. */
   readonly name: string;
-  /** Size in bytes, fixed while the reader is in use. */
+  /** Size in bytes, fixed while the reader is in use; of a `SequentialReader` 2^53-1 until its end is reached. */
   readonly size: number;
   /**
    * Exactly `length` bytes at `offset`.

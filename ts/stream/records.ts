@@ -89,11 +89,11 @@ export interface MappedBlock {
 /** One page of the plain form (docs/format.md §3). */
 export interface RamPageRecord extends At {
   readonly type: 'ram-page';
-  readonly kind: 'zero' | 'page' | 'xbzrle';
+  readonly kind: 'zero' | 'page' | 'xbzrle' | 'compressed';
   readonly block: string;
   /** Of the page in its block, in bytes. */
   readonly blockOffset: number;
-  /** Where the page's bytes or its xbzrle delta lie. For a zero page: its fill byte. */
+  /** Where the page's bytes, its xbzrle delta or its zlib data lie. For a zero page: its fill byte. */
   readonly dataOffset: number;
   readonly dataLength: number;
 }

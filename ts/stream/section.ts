@@ -1,5 +1,6 @@
 import { ByteWriter } from './byte-writer.ts';
 import { RECORD } from './constants.ts';
+import type { StreamCursor } from './stream-cursor.ts';
 import { encodeName } from './text.ts';
 
 export type SectionKind = 'start' | 'part' | 'end' | 'full';
@@ -17,6 +18,15 @@ export interface SectionIdentity {
   readonly idstr: string;
   readonly instanceId: number;
   readonly versionId: number;
+}
+
+/** The header of a START or FULL section, behind its type byte. */
+export async function decodeSectionIdentity(cursor: StreamCursor): Promise<SectionIdentity> {
+  await cursor.need(4);
+  const sectionId = cursor.u32();
+  const idstr = await cursor.name('name of a section');
+  await cursor.need(8);
+  return { sectionId, idstr, instanceId: cursor.u32(), versionId: cursor.u32() };
 }
 
 /** Type byte and header of a START or FULL section; the body and `encodeFooter` follow. */

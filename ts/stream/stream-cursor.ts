@@ -53,8 +53,9 @@ export class StreamCursor {
     if (length > this.remaining) throw this.truncated(length);
     const want = Math.min(this.remaining, CURSOR_WINDOW);
     const bytes = await this.reader.read(this.#position, want);
-    if (bytes.length !== want)
-      throw truncated(this.reader.name, this.#position, want, this.#position + bytes.length);
+    // A source whose size was not known when it was asked may end within the window.
+    if (bytes.length < length || bytes.length !== Math.min(want, this.remaining))
+      throw truncated(this.reader.name, this.#position, length, this.#position + bytes.length);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#windowOffset = this.#position;
   }

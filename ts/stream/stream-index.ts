@@ -74,7 +74,12 @@ export interface PlainRamIndex extends RamIndexBase {
   readonly form: 'plain';
   readonly blocks: readonly PlainRamBlock[];
   /** How many records of each kind there are; a page can have several. */
-  readonly pages: { readonly zero: number; readonly page: number; readonly xbzrle: number };
+  readonly pages: {
+    readonly zero: number;
+    readonly page: number;
+    readonly xbzrle: number;
+    readonly compressed: number;
+  };
 }
 
 export interface PlainRamBlock {

@@ -12,7 +12,7 @@ import {
 } from './constants.ts';
 import { newRamState, type RamState } from './ram-state.ts';
 import type { SectionRecord, StreamRecord } from './records.ts';
-import { sectionKind, type SectionIdentity, type SectionKind } from './section.ts';
+import { decodeSectionIdentity, sectionKind, type SectionIdentity, type SectionKind } from './section.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 import { StreamDescription } from './stream-description.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
@@ -64,15 +64,6 @@ export class StreamWalk {
     }
   }
 
-  async #identity(): Promise<SectionIdentity> {
-    const cursor = this.#cursor;
-    await cursor.need(4);
-    const sectionId = cursor.u32();
-    const idstr = await cursor.name('name of a section');
-    await cursor.need(8);
-    return { sectionId, idstr, instanceId: cursor.u32(), versionId: cursor.u32() };
-  }
-
   /** A section whose state comes in several: RAM, and what only QEMU can read. False when the walk ends here. */
   async *#iterable(offset: number, type: number): AsyncGenerator<readonly StreamRecord[], boolean, void> {
     const cursor = this.#cursor;
@@ -95,7 +86,7 @@ export class StreamWalk {
 
   async #start(offset: number): Promise<SectionIdentity> {
     const cursor = this.#cursor;
-    const identity = await this.#identity();
+    const identity = await decodeSectionIdentity(cursor);
     const { sectionId, idstr } = identity;
     if ([...this.#started.values()].some((other) => other.sectionId === sectionId || other.idstr === idstr)) {
       throw cursor.corrupt(`section ${idstr} or its id ${sectionId} starts twice`, { offset });
@@ -157,7 +148,7 @@ export class StreamWalk {
   /** False when the walk ends here. */
   async *#device(offset: number): AsyncGenerator<readonly StreamRecord[], boolean, void> {
     const cursor = this.#cursor;
-    const identity = await this.#identity();
+    const identity = await decodeSectionIdentity(cursor);
     const { idstr, instanceId } = identity;
     const bodyOffset = cursor.position;
     const memoryFollows = this.#ram?.form !== 'mapped-ram' && !this.#ramEnded;

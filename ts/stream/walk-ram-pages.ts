@@ -10,7 +10,6 @@ const BATCH = 256;
 /** Flags whose records no `file:` migration of a supported QEMU holds (docs/format.md §3). */
 const UNSUPPORTED = new Map<number, string>([
   [RAM_FLAG.hook, 'RDMA hook'],
-  [RAM_FLAG.compressPage, 'compressed page'],
   [RAM_FLAG.multifdFlush, 'multifd flush'],
 ]);
 
@@ -61,8 +60,10 @@ function pageKind(cursor: StreamCursor, offset: number, word: number, flags: num
   if (kind === RAM_FLAG.zero) return 'zero';
   if (kind === RAM_FLAG.page) return 'page';
   if (kind === RAM_FLAG.xbzrle) return 'xbzrle';
+  if (kind === RAM_FLAG.compressPage) return 'compressed';
   const name = UNSUPPORTED.get(kind);
-  if (name === undefined) throw unexpected(cursor, offset, word, 'zero, page, xbzrle or end of section');
+  if (name === undefined)
+    throw unexpected(cursor, offset, word, 'zero, page, xbzrle, compressed page or end of section');
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `RAM record: ${name}`, {
     path: cursor.reader.name,
     offset,
@@ -87,6 +88,7 @@ async function dataLengthOf(
 ): Promise<number> {
   if (kind === 'zero') return 1;
   if (kind === 'page') return ram.targetPageSize;
+  if (kind === 'compressed') return compressedLength(cursor, ram.targetPageSize);
   await cursor.need(3);
   const offset = cursor.position;
   const encoding = cursor.u8();
@@ -97,6 +99,16 @@ async function dataLengthOf(
     expected: `encoding 1, at most ${ram.targetPageSize} bytes`,
     found: `encoding ${encoding}, ${length} bytes`,
   });
+}
+
+/** What zlib needs for a page at most; QEMU's reader takes no more (docs/format.md §3). */
+async function compressedLength(cursor: StreamCursor, pageSize: number): Promise<number> {
+  await cursor.need(4);
+  const offset = cursor.position;
+  const length = cursor.u32();
+  const most = pageSize + (pageSize >>> 12) + (pageSize >>> 14) + (pageSize >>> 25) + 13;
+  if (length <= most) return length;
+  throw cursor.corrupt('length of a compressed page', { offset, expected: `at most ${most}`, found: length });
 }
 
 async function assertZeroFill(cursor: StreamCursor): Promise<void> {

@@ -14,6 +14,8 @@ export interface TransferMemory {
   readonly bufferLength?: number | undefined;
   /** Where the block starts in it, in bytes. Default 0. */
   readonly offset?: number | undefined;
+  /** Save: the path or descriptor is another snapshot, and this is where a block's pages and bitmap lie in it. */
+  readonly block?: { readonly pagesOffset: number; readonly bitmapOffset: number } | undefined;
 }
 
 /** One block: its memory, and its place in the snapshot. */
@@ -98,6 +100,8 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
         buffer: region.memory?.buffer,
         bufferLength: region.memory?.bufferLength,
         memoryOffset: region.memory?.offset ?? 0,
+        memoryPagesOffset: region.memory?.block?.pagesOffset,
+        memoryBitmapOffset: region.memory?.block?.bitmapOffset,
         length: region.length,
         pagesOffset: region.pagesOffset,
         bitmapOffset: region.bitmapOffset,

@@ -27,3 +27,4 @@ mod socket;
 mod staged;
 mod stale;
 mod transfer;
+mod zero;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mapped_ram_engine::error::Result;
-use mapped_ram_engine::file::{FileSource, SnapshotSpec};
-use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec};
+use mapped_ram_engine::memory::{ByteMemory, MemorySpec, SnapshotBlock};
 use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Region};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -44,6 +44,9 @@ pub struct BindingRegion {
     /// The bytes come back with the outcome.
     pub buffer_length: Option<i64>,
     pub memory_offset: i64,
+    /// The path or descriptor is another snapshot, and the memory is one of its blocks (save): both, or neither.
+    pub memory_pages_offset: Option<i64>,
+    pub memory_bitmap_offset: Option<i64>,
     pub length: i64,
     pub pages_offset: i64,
     pub bitmap_offset: i64,
@@ -67,8 +70,9 @@ impl BindingPlan {
         };
         let mut buffers = Vec::with_capacity(self.regions.len());
         let mut regions = Vec::with_capacity(self.regions.len());
+        let page_size = self.page_size.unwrap_or(4096);
         for region in self.regions {
-            let (region, buffer) = region.into_region(direction)?;
+            let (region, buffer) = region.into_region(direction, page_size)?;
             regions.push(region);
             buffers.push(buffer);
         }
@@ -84,7 +88,7 @@ impl BindingPlan {
 }
 
 impl BindingRegion {
-    fn into_region(self, direction: Direction) -> Result<(Region, Option<Arc<ByteMemory>>)> {
+    fn into_region(self, direction: Direction, page_size: u32) -> Result<(Region, Option<Arc<ByteMemory>>)> {
         let bytes = match (self.buffer, self.buffer_length) {
             // JavaScript may change its buffer while another thread reads it, so the engine gets a copy.
             (Some(buffer), _) => Some(buffer.to_vec()),
@@ -95,7 +99,13 @@ impl BindingRegion {
         let memory = match &buffer {
             _ if direction == Direction::Scan => MemorySpec::None,
             Some(bytes) => MemorySpec::Bytes(Arc::clone(bytes)),
-            None => MemorySpec::File(file_source(&self.name, self.path, self.fd)?),
+            None => file_memory(
+                file_source(&self.name, self.path, self.fd)?,
+                self.memory_pages_offset,
+                self.memory_bitmap_offset,
+                self.length,
+                page_size,
+            )?,
         };
         let region = Region {
             memory,
@@ -109,6 +119,26 @@ impl BindingRegion {
         };
         Ok((region, buffer))
     }
+}
+
+/// A file's bytes, or the pages of a snapshot's block when it is said where they are.
+fn file_memory(
+    file: FileSource,
+    pages_offset: Option<i64>,
+    bitmap_offset: Option<i64>,
+    length: i64,
+    page_size: u32,
+) -> Result<MemorySpec> {
+    let (Some(pages), Some(bitmap)) = (pages_offset, bitmap_offset) else {
+        return Ok(MemorySpec::File(file));
+    };
+    let area = PageArea {
+        pages_offset: offset("memoryPagesOffset", pages)?,
+        bitmap_offset: offset("memoryBitmapOffset", bitmap)?,
+        length: offset("length", length)?,
+        page_size: u64::from(page_size),
+    };
+    Ok(MemorySpec::Snapshot(SnapshotBlock { file, area }))
 }
 
 pub(crate) fn engine_choice(name: Option<&str>) -> Result<EngineChoice> {

@@ -17,4 +17,5 @@ pub use lock::{Lock, Locked, lock};
 pub use reopen::FileSource;
 pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
 pub use staged::{Replace, StagedFile};
+pub(crate) use stale::read_bitmap;
 pub use stale::{PageArea, StalePages, stale_pages};

@@ -53,7 +53,8 @@ pub fn stale_pages(source: &FileSource, area: PageArea) -> Result<StalePages> {
     Ok(found)
 }
 
-fn read_bitmap(file: &File, area: PageArea, name: &str) -> Result<Bitmap> {
+/// The bitmap of a block, when the file has all of it and of its pages.
+pub(crate) fn read_bitmap(file: &File, area: PageArea, name: &str) -> Result<Bitmap> {
     let bad = |words: &str| EngineError::new(ErrorKind::InvalidArgument, words).on(name);
     if !area.page_size.is_power_of_two() || !area.length.is_multiple_of(area.page_size) {
         return Err(bad("a block is whole pages, and a page a power of two of bytes"));

@@ -1,9 +1,11 @@
-//! Where guest RAM lives while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs) or a buffer.
+//! Where guest RAM lives while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, or a block of
+//! another snapshot.
 
 mod bytes;
 mod file;
 #[cfg(target_os = "linux")]
 mod hugetlb;
+mod snapshot;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use crate::file::FileSource;
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
+pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
 /// How a plan names memory.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub enum MemorySpec {
     Bytes(Arc<ByteMemory>),
     /// There is none: for a scan.
     None,
+    /// To be saved only.
+    Snapshot(SnapshotBlock),
 }
 
 /// Memory that is open for a transfer. Offsets are absolute in the file or buffer.
@@ -29,6 +34,7 @@ pub(crate) enum Memory {
     File(FileMemory),
     Bytes(Arc<ByteMemory>),
     None,
+    Snapshot(SnapshotMemory),
 }
 
 impl Memory {
@@ -37,6 +43,8 @@ impl Memory {
             MemorySpec::File(source) => Self::File(FileMemory::open(source, write)?),
             MemorySpec::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
             MemorySpec::None => Self::None,
+            MemorySpec::Snapshot(block) if write => return Err(read_only(&block.file.name())),
+            MemorySpec::Snapshot(block) => Self::Snapshot(SnapshotMemory::open(block)?),
         })
     }
 
@@ -46,6 +54,7 @@ impl Memory {
             Self::File(file) => file.require(offset, length, grow),
             Self::Bytes(bytes) => bytes.require(offset, length),
             Self::None => Ok(()),
+            Self::Snapshot(block) => block.require(offset, length),
         }
     }
 
@@ -55,6 +64,7 @@ impl Memory {
         match self {
             Self::File(file) => file.next_data(offset),
             Self::Bytes(_) | Self::None => offset..u64::MAX,
+            Self::Snapshot(block) => block.next_data(offset),
         }
     }
 
@@ -63,6 +73,7 @@ impl Memory {
         match self {
             Self::File(file) => file.identity(),
             Self::Bytes(_) | Self::None => None,
+            Self::Snapshot(block) => block.identity(),
         }
     }
 
@@ -71,6 +82,7 @@ impl Memory {
             Self::File(file) => file.read(buffer, offset),
             Self::Bytes(bytes) => bytes.read(buffer, offset),
             Self::None => Err(no_memory()),
+            Self::Snapshot(block) => block.read(buffer, offset),
         }
     }
 
@@ -79,6 +91,7 @@ impl Memory {
             Self::File(file) => file.write(buffer, offset),
             Self::Bytes(bytes) => bytes.write(buffer, offset),
             Self::None => Err(no_memory()),
+            Self::Snapshot(_) => Err(read_only("the other snapshot")),
         }
     }
 
@@ -88,8 +101,25 @@ impl Memory {
             Self::File(file) => file.zero(offset, length),
             Self::Bytes(bytes) => bytes.zero(offset, length),
             Self::None => Err(no_memory()),
+            Self::Snapshot(_) => Err(read_only("the other snapshot")),
         }
     }
+}
+
+/// Makes ranges of a file read as zeros, as holes where the file can have them.
+/// # Errors
+/// when the file cannot be opened for writing, or written
+pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
+    let file = FileMemory::open(source, true)?;
+    for range in ranges {
+        file.zero(range.start, range.end.saturating_sub(range.start))?;
+    }
+    Ok(())
+}
+
+fn read_only(name: &str) -> EngineError {
+    let message = "a block of another snapshot can be read only";
+    EngineError::new(ErrorKind::InvalidArgument, message).on(name)
 }
 
 fn no_memory() -> EngineError {
@@ -97,4 +127,24 @@ fn no_memory() -> EngineError {
         ErrorKind::InvalidArgument,
         "the block has no memory to read or write",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{FileSource, zero_ranges};
+
+    #[test]
+    fn ranges_are_zeroed_and_nothing_else() {
+        let mut named = tempfile::NamedTempFile::new().unwrap();
+        named.write_all(&[7; 20_000]).unwrap();
+        let source = FileSource::Path(named.path().to_owned());
+        zero_ranges(&source, &[4096..12_288, 15_000..15_010]).unwrap();
+        let found = std::fs::read(named.path()).unwrap();
+        for (offset, byte) in found.iter().enumerate() {
+            let zeroed = (4096..12_288).contains(&offset) || (15_000..15_010).contains(&offset);
+            assert_eq!(*byte, if zeroed { 0 } else { 7 }, "at {offset}");
+        }
+    }
 }

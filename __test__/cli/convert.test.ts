@@ -1,0 +1,126 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { convert, Snapshot } from '../../ts/index.ts';
+import { memoryOf } from '../helpers/memory-of.ts';
+import { plainStream, type PageWrite } from '../helpers/plain-stream.ts';
+import { PAGE, testPage } from '../helpers/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { runCli, spawnCli } from './run-cli.ts';
+
+const PAGES = 30;
+
+interface Example extends AsyncDisposable {
+  readonly dir: TemporaryDirectory;
+  readonly stream: string;
+  readonly mapped: string;
+  readonly memory: ReadonlyMap<string, Buffer>;
+}
+
+async function example(): Promise<Example> {
+  const dir = await temporaryDirectory();
+  const writes = Array.from({ length: PAGES }, (_, page): PageWrite => {
+    return { block: 'pc.ram', page, bytes: testPage(page), kind: page % 3 === 0 ? 'zero' : 'page' };
+  });
+  const { bytes, memory } = plainStream({
+    blocks: [{ id: 'pc.ram', length: PAGES * PAGE }],
+    rounds: [writes],
+  });
+  const [stream, mapped] = [dir.file('guest.stream'), dir.file('guest.mr')];
+  await writeFile(stream, bytes);
+  await convert(stream, mapped);
+  return { dir, stream, mapped, memory, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
+}
+
+test('convert says what it has made of what, for people and as JSON', async (t) => {
+  await using it = await example();
+  const [first, second] = [it.dir.file('first'), it.dir.file('second')];
+  const words = await runCli(['convert', it.stream, first]);
+  t.is(words.code, 0, words.stderr);
+  t.regex(words.stdout, /source .*guest\.stream, plain stream/);
+  t.regex(words.stdout, /pages +80.* the other 40.* are zero pages/);
+  t.deepEqual(await memoryOf(first), it.memory);
+  const run = await runCli(['convert', first, `file:${second},offset=8K`, '--engine', 'threads', '--json']);
+  t.is(run.code, 0, run.stderr);
+  t.like(run.json(), {
+    schemaVersion: 1,
+    path: second,
+    offset: 8192,
+    from: 'mapped-ram',
+    to: 'mapped-ram',
+    source: { path: first, offset: 0 },
+    blocks: [{ id: 'pc.ram', length: PAGES * PAGE }],
+    bytes: PAGES * PAGE,
+    dataBytes: 20 * PAGE,
+    transfer: { engine: 'threads' },
+  });
+  t.deepEqual(await memoryOf(second, 8192), it.memory);
+});
+
+test('convert reads a stream from stdin and writes one to stdout, in pipes', async (t) => {
+  await using it = await example();
+  const target = it.dir.file('target');
+  const out = spawnCli(['convert', it.mapped, '-', '--to', 'stream']);
+  const into = spawnCli(['convert', '-', target, '--json'], { stdin: 'pipe' });
+  t.truthy(out.stdout && into.stdin);
+  if (out.stdout && into.stdin) out.stdout.pipe(into.stdin);
+  let words = '';
+  out.stderr?.setEncoding('utf8').on('data', (text: string) => (words += text));
+  const codes = await Promise.all(
+    [out, into].map((child) => new Promise((resolve) => child.once('close', resolve))),
+  );
+  t.deepEqual(codes, [0, 0]);
+  t.regex(words, /result .*plain stream/);
+  t.deepEqual(await memoryOf(target), it.memory);
+  await using snapshot = await Snapshot.open(target);
+  t.true(snapshot.index.complete);
+});
+
+test('an interrupted convert from a silent pipe ends at once and leaves nothing', async (t) => {
+  await using dir = await temporaryDirectory();
+  const writes = Array.from({ length: 800 }, (_, page): PageWrite => {
+    return { block: 'pc.ram', page, bytes: testPage(page), kind: 'page' };
+  });
+  const { bytes } = plainStream({ blocks: [{ id: 'pc.ram', length: 800 * PAGE }], rounds: [writes] });
+  const child = spawnCli(['convert', '-', dir.file('target')], { stdin: 'pipe' });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  try {
+    // Nobody reads the rest.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.write(bytes.subarray(0, 2 ** 21));
+    const isThere = async (): Promise<boolean> => (await readdir(dir.path)).length > 0;
+    for (let tries = 0; tries < 600 && !(await isThere()); tries += 1) await delay(50);
+    t.true(await isThere());
+    child.kill('SIGTERM');
+    t.is(await ended, 143);
+    t.deepEqual(await readdir(dir.path), []);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
+const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
+  [['guest.mr', '-'], 2, /only a stream goes to stdout/],
+  [['guest.mr', '-', '--to', 'stream', '--json'], 2, /--json prints on stdout/],
+  [['guest.mr', 'other', '--to', 'raw'], 2, /--to must be mapped-ram or stream/],
+  [['guest.mr'], 2, /<target> is missing/],
+  [['guest.stream', 'guest.mr'], 1, /EXISTS/],
+  [['guest.stream', 'other', '--to', 'stream'], 1, /a plain stream already/],
+  [['guest.stream', 'other', '--engine', 'io_uring'], 1, /plain stream goes through the page cache/],
+  [['cut', 'other'], 4, /TRUNCATED/],
+];
+
+test('what goes wrong has the exit codes of the other commands', async (t) => {
+  await using it = await example();
+  await writeFile(it.dir.file('cut'), (await readFile(it.stream)).subarray(0, 40_000));
+  const before = await readdir(it.dir.path);
+  for (const [args, code, message] of WRONG) {
+    const run = await runCli(['convert', ...args], { cwd: it.dir.path });
+    t.is(run.code, code, args.join(' '));
+    t.regex(run.stderr + run.stdout, message);
+  }
+  t.deepEqual(await readdir(it.dir.path), before);
+  t.is((await runCli(['convert', it.stream, it.mapped, '--force'])).code, 0);
+});

@@ -1,0 +1,71 @@
+/** Pages that one piece of the bits covers: 128 MiB of guest memory in 4 KiB. */
+const PIECE_PAGES = 32_768;
+
+/**
+ * One bit a page, in the order of a bitmap in a file (docs/format.md §2.5). Takes memory only where bits were set, so that
+ * the length that a stream claims for a block allocates nothing.
+ */
+export class PageBits {
+  readonly #pieces: Map<number, Uint8Array> = new Map();
+
+  has(page: number): boolean {
+    const piece = this.#pieces.get(Math.floor(page / PIECE_PAGES));
+    if (piece === undefined) return false;
+    const bit = page % PIECE_PAGES;
+    return (((piece[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
+  }
+
+  set(page: number): void {
+    const index = Math.floor(page / PIECE_PAGES);
+    let piece = this.#pieces.get(index);
+    if (piece === undefined) {
+      piece = new Uint8Array(PIECE_PAGES / 8);
+      this.#pieces.set(index, piece);
+    }
+    const bit = page % PIECE_PAGES;
+    piece[bit >>> 3] = (piece[bit >>> 3] ?? 0) | (1 << (bit & 7));
+  }
+
+  clear(page: number): void {
+    const piece = this.#pieces.get(Math.floor(page / PIECE_PAGES));
+    if (piece === undefined) return;
+    const bit = page % PIECE_PAGES;
+    piece[bit >>> 3] = (piece[bit >>> 3] ?? 0) & ~(1 << (bit & 7));
+  }
+
+  /** How many bits are set. */
+  count(): number {
+    let count = 0;
+    for (const { length } of this.runs()) count += length;
+    return count;
+  }
+
+  /** The bits as bytes, with their byte offset in the bitmap. Pieces that are not yielded are zero. */
+  *pieces(): Generator<{ readonly offset: number; readonly bytes: Uint8Array }, void, void> {
+    for (const [index, bytes] of this.#sorted()) yield { offset: (index * PIECE_PAGES) / 8, bytes };
+  }
+
+  /** Runs of set bits in order; one that crosses a piece's border comes in two. */
+  *runs(): Generator<{ readonly page: number; readonly length: number }, void, void> {
+    for (const [index, bytes] of this.#sorted()) {
+      const first = index * PIECE_PAGES;
+      let start: number | undefined;
+      for (let bit = 0; bit < PIECE_PAGES; bit += 1) {
+        const byte = bytes[bit >>> 3] ?? 0;
+        if (start === undefined && byte === 0) {
+          bit |= 7;
+        } else if (((byte >>> (bit & 7)) & 1) === 1) {
+          start ??= bit;
+        } else if (start !== undefined) {
+          yield { page: first + start, length: bit - start };
+          start = undefined;
+        }
+      }
+      if (start !== undefined) yield { page: first + start, length: PIECE_PAGES - start };
+    }
+  }
+
+  #sorted(): readonly (readonly [number, Uint8Array])[] {
+    return [...this.#pieces].toSorted(([left], [right]) => left - right);
+  }
+}

@@ -1,0 +1,278 @@
+import { MappedRamError } from '../errors.ts';
+import { ByteWriter } from './byte-writer.ts';
+import { decodeCommand, encodeCommand } from './command.ts';
+import { decodeConfiguration, decodeFileHeader, type Configuration } from './configuration.ts';
+import {
+  CAPABILITY_MAPPED_RAM,
+  DEFAULT_TARGET_PAGE_SIZE,
+  DIRTY_BITMAP_EOS,
+  DIRTY_BITMAP_IDSTR,
+  FOOTER_BYTES,
+  RAM_IDSTR,
+  RAM_INSTANCE,
+  RAM_VERSION,
+  RECORD,
+} from './constants.ts';
+import { encodeEmptyRamSection } from './encode-ram.ts';
+import { findFooter } from './find-footer.ts';
+import { newRamState, type RamState } from './ram-state.ts';
+import type { RamPageRecord } from './records.ts';
+import { decodeSectionIdentity, type SectionIdentity } from './section.ts';
+import type { SequentialReader } from './sequential-reader.ts';
+import type { PlainRamBlock } from './stream-index.ts';
+import { StreamCursor } from './stream-cursor.ts';
+import { readListWord, walkRamList } from './walk-ram-list.ts';
+import { walkRamPages } from './walk-ram-pages.ts';
+
+/**
+ * The most that a stream may have beside its pages, in bytes: it is kept in memory. QEMU's device state is a few hundred
+ * KiB; video memory and firmware are RAM blocks.
+ */
+export const MAX_STATE_BYTES: number = 64 * 1024 * 1024;
+
+const CHUNK = 1 << 20;
+
+/** What stands before the pages of a plain stream. */
+export interface PlainStreamHead {
+  readonly configuration: Configuration;
+  readonly sectionId: number;
+  readonly targetPageSize: number;
+  readonly blocks: readonly PlainRamBlock[];
+  /** Whole commands between CONFIGURATION and RAM. */
+  readonly records: Uint8Array;
+}
+
+/**
+ * A plain stream read once, front to back, as it comes out of a pipe (docs/format.md §3): `readHead`, then all of `pages`,
+ * then `rest`. What that gives is the stream without its page records, a stream of its own. It can be read at offsets,
+ * and with its vmdescription at hand `readStreamIndex` checks what could only be guessed on the way: how long the
+ * sections between RAM's are, and the page size.
+ */
+export class PlainStream {
+  readonly #reader: SequentialReader;
+  readonly #cursor: StreamCursor;
+  readonly #kept: Uint8Array[] = [];
+  readonly #started: Map<number, SectionIdentity> = new Map();
+  #keptBytes = 0;
+  #ram: RamState | undefined;
+  #ramId = 0;
+
+  constructor(reader: SequentialReader, offset: number) {
+    this.#reader = reader;
+    reader.release(offset);
+    this.#cursor = new StreamCursor(reader, offset);
+  }
+
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a mapped-ram file, which has to be read at offsets, and for
+   * sections that cannot be measured; ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED,
+   * ERR_MAPPED_RAM_UNSUPPORTED_VERSION; and what the source throws
+   */
+  async readHead(): Promise<PlainStreamHead> {
+    const cursor = this.#cursor;
+    const { position: start } = cursor;
+    await decodeFileHeader(cursor);
+    const configuration = await decodeConfiguration(cursor);
+    if (configuration.capabilities.includes(CAPABILITY_MAPPED_RAM)) {
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'a mapped-ram file must be read at offsets', {
+        path: cursor.reader.name,
+        expected: 'a file, or a plain stream',
+        found: 'a mapped-ram file in a pipe',
+      });
+    }
+    await this.#keep(start);
+    const records = new ByteWriter();
+    for (;;) {
+      const { position: offset } = cursor;
+      const type = await this.#type();
+      if (type === RECORD.command) {
+        const { code, data } = await decodeCommand(cursor);
+        records.bytes(encodeCommand(code, data));
+        await this.#keep(offset);
+      } else if (type === RECORD.sectionStart) {
+        const identity = await this.#start(offset);
+        if (identity.idstr === RAM_IDSTR) {
+          const blocks = await this.#readList(offset, identity, configuration);
+          const { sectionId } = identity;
+          const { targetPageSize = DEFAULT_TARGET_PAGE_SIZE } = this.#ram ?? {};
+          return { configuration, sectionId, targetPageSize, blocks, records: records.finish() };
+        }
+        await this.#other(offset, identity);
+      } else {
+        await this.#section(offset, type);
+      }
+    }
+  }
+
+  /** The page records of all RAM sections, some at a time. The bytes of a batch can be read until the next is asked for. */
+  async *pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
+    const cursor = this.#cursor;
+    for (;;) {
+      const { position: offset } = cursor;
+      const type = await this.#type();
+      if (type === RECORD.command) {
+        await decodeCommand(cursor);
+        await this.#keep(offset);
+      } else if (type === RECORD.sectionPart || type === RECORD.sectionEnd) {
+        const identity = await this.#continued(offset);
+        if (identity.idstr === RAM_IDSTR) {
+          yield* this.#records();
+          await this.#footer(offset, identity);
+          if (type === RECORD.sectionEnd) return;
+        } else {
+          await this.#other(offset, identity);
+        }
+      } else if (type === RECORD.sectionStart) {
+        await this.#other(offset, await this.#start(offset));
+      } else {
+        await this.#section(offset, type);
+      }
+    }
+  }
+
+  /**
+   * Reads what follows RAM, to the source's end.
+   * @returns the stream without its page records
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
+   */
+  async rest(): Promise<Uint8Array> {
+    this.#add(encodeEmptyRamSection('end', this.#ramId));
+    for (let offset = this.#cursor.position; ;) {
+      this.#reader.release(offset);
+      const bytes = await this.#reader.read(offset, CHUNK);
+      if (bytes.length === 0) break;
+      this.#add(bytes);
+      offset += bytes.length;
+    }
+    const whole = new ByteWriter();
+    for (const bytes of this.#kept) whole.bytes(bytes);
+    return whole.finish();
+  }
+
+  async #type(): Promise<number> {
+    await this.#cursor.need(1);
+    return this.#cursor.u8();
+  }
+
+  async #start(offset: number): Promise<SectionIdentity> {
+    const identity = await decodeSectionIdentity(this.#cursor);
+    if (this.#started.has(identity.sectionId)) {
+      throw this.#cursor.corrupt(`the section id ${identity.sectionId} starts twice`, { offset });
+    }
+    this.#started.set(identity.sectionId, identity);
+    return identity;
+  }
+
+  async #continued(offset: number): Promise<SectionIdentity> {
+    await this.#cursor.need(4);
+    const id = this.#cursor.u32();
+    const identity = this.#started.get(id);
+    if (identity !== undefined) return identity;
+    throw this.#cursor.corrupt(`a section with the id ${id} goes on that has not started`, { offset });
+  }
+
+  async #readList(
+    offset: number,
+    { sectionId, instanceId, versionId }: SectionIdentity,
+    configuration: Configuration,
+  ): Promise<readonly PlainRamBlock[]> {
+    const cursor = this.#cursor;
+    if (instanceId !== RAM_INSTANCE || versionId !== RAM_VERSION) {
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED_VERSION', 'version of the RAM section', {
+        path: cursor.reader.name,
+        offset,
+        expected: `${RAM_VERSION}, instance ${RAM_INSTANCE}`,
+        found: `${versionId}, instance ${instanceId}`,
+      });
+    }
+    const { targetPageBits } = configuration;
+    // Who has no bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
+    const ram = newRamState(
+      configuration,
+      targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
+    );
+    this.#ram = ram;
+    this.#ramId = sectionId;
+    const blocks: PlainRamBlock[] = [];
+    for await (const { id, blockLength } of walkRamList(cursor, ram, await readListWord(cursor, ram))) {
+      blocks.push({ id, length: blockLength });
+    }
+    // The body of START ends like those of the sections with pages, and has none.
+    for await (const batch of walkRamPages(cursor, ram)) {
+      const [page] = batch;
+      if (page !== undefined) throw cursor.corrupt('a page in the section that lists the blocks', page);
+    }
+    await this.#footer(offset, { sectionId, idstr: RAM_IDSTR, instanceId, versionId });
+    await this.#keep(offset);
+    return blocks;
+  }
+
+  async *#records(): AsyncGenerator<readonly RamPageRecord[], void, void> {
+    if (this.#ram === undefined) return;
+    for await (const batch of walkRamPages(this.#cursor, this.#ram)) {
+      yield batch;
+      const last = batch.at(-1);
+      if (last !== undefined) this.#reader.release(last.offset + last.length);
+    }
+  }
+
+  /** What is neither RAM nor iterable, between RAM's sections: devices that are marked early. */
+  async #section(offset: number, type: number): Promise<void> {
+    const cursor = this.#cursor;
+    if (type === RECORD.eof) throw cursor.corrupt('the stream ends before its RAM does', { offset });
+    if (type !== RECORD.sectionFull) {
+      throw cursor.corrupt('unknown record type', { offset, found: `0x${type.toString(16)}` });
+    }
+    const identity = await decodeSectionIdentity(cursor);
+    cursor.seek(await findFooter(this.#reader, cursor.position, identity, [...this.#started.keys()]));
+    await this.#footer(offset, identity);
+    await this.#keep(offset);
+  }
+
+  /** A section of something iterable that is not RAM. */
+  async #other(offset: number, identity: SectionIdentity): Promise<void> {
+    const cursor = this.#cursor;
+    await cursor.need(1);
+    if (identity.idstr !== DIRTY_BITMAP_IDSTR || cursor.u8() !== DIRTY_BITMAP_EOS) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        `nothing describes the body of section ${identity.idstr}`,
+        {
+          path: cursor.reader.name,
+          offset,
+          expected: 'no sections of other iterable state between those of RAM',
+        },
+      );
+    }
+    await this.#footer(offset, identity);
+    await this.#keep(offset);
+  }
+
+  async #footer(offset: number, { sectionId, idstr }: SectionIdentity): Promise<void> {
+    const cursor = this.#cursor;
+    await cursor.need(FOOTER_BYTES);
+    const { position } = cursor;
+    if (cursor.u8() === RECORD.footer && cursor.u32() === sectionId) return;
+    throw cursor.corrupt(`no footer after the body of section ${idstr} (at ${offset})`, { offset: position });
+  }
+
+  /** What lies between `offset` and here is part of the result. */
+  async #keep(offset: number): Promise<void> {
+    const { position } = this.#cursor;
+    this.#add(await this.#reader.read(offset, position - offset));
+    this.#reader.release(position);
+  }
+
+  #add(bytes: Uint8Array): void {
+    this.#keptBytes += bytes.length;
+    if (this.#keptBytes > MAX_STATE_BYTES) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        'the stream has too much beside its pages: it is kept in memory',
+        { path: this.#reader.name, expected: `at most ${MAX_STATE_BYTES} bytes`, found: 'more' },
+      );
+    }
+    // A copy: the piece would keep the megabyte that it was read with.
+    this.#kept.push(bytes.slice());
+  }
+}
