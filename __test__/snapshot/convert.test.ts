@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
 import { convert, pack, Snapshot, unpack, type ConvertOptions } from '../../ts/index.ts';
+import { encodeRamEos, encodeSectionContinuation, encodeZeroPage } from '../../ts/stream/index.ts';
 import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { memoryOf } from '../helpers/memory-of.ts';
 import { DEVICE_BYTES, EARLY_BYTES, plainStream, type PageWrite } from '../helpers/plain-stream.ts';
@@ -372,6 +373,15 @@ const REFUSED: readonly {
     what: 'a block that claims to be larger than any file',
     bytes: () => plainStream({ blocks: [{ id: 'pc.ram', length: PAGE }], rounds: [FIRST.slice(0, 1)] }).bytes,
     code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
+  },
+  {
+    what: 'a page behind the end of RAM',
+    bytes: (whole) => {
+      const at = whole.indexOf('test-device') - 6;
+      const section = [encodeSectionContinuation('part', 1), encodeZeroPage('pc.ram', 0), encodeRamEos()];
+      return Buffer.concat([whole.subarray(0, at), ...section, whole.subarray(at)]);
+    },
+    code: 'ERR_MAPPED_RAM_CORRUPT',
   },
   {
     what: 'zlib data that gives no page',

@@ -28,7 +28,7 @@ export const target: FuzzTarget = {
     const rest = await once.rest();
     const whole = await readStreamIndex(file);
     const stripped = await readStreamIndex(bytesReader(rest));
-    // Pages behind the END of RAM: read at offsets they are pages, here they are left over, for the caller to refuse.
+    // Pages behind the END of RAM: read at offsets they are pages, here they are left over, and `convert` refuses them.
     if (stripped.ram?.form === 'plain' && Object.values(stripped.ram.pages).some((count) => count > 0))
       return 'pages behind END';
     if (whole.complete && stripped.complete && whole.ram?.targetPageSize === head.targetPageSize) {

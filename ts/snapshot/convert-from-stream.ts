@@ -55,7 +55,7 @@ export async function convertFromStream(
   // A stream of its own: what is said of offsets in it counts from its start.
   const source = bytesReader(rest, `${reader.name} (without its page records)`);
   const state = await readStreamIndex(source);
-  assertComplete(state, head);
+  assertComplete(state, head, reader.name);
   for (const { id } of head.blocks) {
     if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
   }
@@ -140,11 +140,15 @@ async function writeState(
   return endOffset;
 }
 
-function assertComplete({ problem, ram }: StreamIndex, head: PlainStreamHead): void {
+function assertComplete({ problem, ram }: StreamIndex, head: PlainStreamHead, path: string): void {
   if (problem !== undefined) {
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', `the stream is not complete: ${problem.message}`, {
       cause: problem,
     });
+  }
+  // QEMU takes pages in any section of RAM, but no QEMU writes one behind END: it would be lost here.
+  if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'pages behind the section that ends RAM', { path });
   }
   if (ram?.targetPageSize === head.targetPageSize) return;
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'page size of the guest', {
