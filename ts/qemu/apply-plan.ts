@@ -99,10 +99,11 @@ function settingsBefore(now: Settings, plan: Plan): Settings {
   const wanted = settingsOf(plan);
   // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
   const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
-  return {
-    capabilities: replaced(now.capabilities, touched),
-    parameters: replaced(now.parameters, wanted.parameters),
-  };
+  const parameters = new Map(replaced(now.parameters, wanted.parameters));
+  // A save that is cancelled is slowed down before, whatever the plan says of it.
+  const bandwidth = now.parameters.get('max-bandwidth');
+  if (plan.direction === 'save' && bandwidth !== undefined) parameters.set('max-bandwidth', bandwidth);
+  return { capabilities: replaced(now.capabilities, touched), parameters };
 }
 
 /** Those of `now` that `wanted` changes. */

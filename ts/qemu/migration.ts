@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
 import type { MigrationAddress } from '../uri/index.ts';
+import { cancelMigration } from './cancel-migration.ts';
 import { migrateArguments } from './migrate-arguments.ts';
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
 import type { QmpClient } from './qmp-client.ts';
@@ -85,7 +86,7 @@ export async function migrateOut(
   return migrate(qmp, `saving to ${nameOf(target)}`, options, {
     begin: () => qmp.execute('migrate', address),
     settle: () => untilFinalized(qmp),
-    cancel: () => qmp.execute('migrate_cancel', undefined, { timeoutMs: CANCEL_MS }),
+    cancel: () => cancelMigration(qmp, { timeoutMs: CANCEL_MS }),
   });
 }
 

@@ -66,7 +66,13 @@ export class QmpWriter {
       const socket = descriptorOf(this.#stream);
       if (socket === undefined) throw unsupported();
       const { sent, error } = binding.sendWithDescriptors(socket, bytes, [fd]);
-      if (error !== undefined) throw error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
+      if (error !== undefined) {
+        const failure = error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
+        if (!isConnectionLost(failure)) throw failure;
+        // Told to whoever listens to the stream.
+        this.#stream.destroy(failure);
+        return 0;
+      }
       if (sent !== undefined && sent > 0) return sent;
       await delay(FULL_MS);
     }
@@ -89,6 +95,11 @@ function descriptorOf(stream: Duplex): number | undefined {
   if (typeof handle !== 'object' || handle === null) return undefined;
   const fd: unknown = Reflect.get(handle, 'fd');
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}
+
+function isConnectionLost({ cause }: MappedRamError): boolean {
+  if (!(cause instanceof Error) || !('code' in cause)) return false;
+  return ['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECONNREFUSED'].includes(String(cause.code));
 }
 
 function unsupported(): MappedRamError {

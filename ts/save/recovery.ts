@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { putBackSettings, type Settings } from '../qemu/apply-plan.ts';
+import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
 import { queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
@@ -94,7 +95,7 @@ export function isUnderWay(status: string): boolean {
 async function endMigration(qmp: QmpClient): Promise<void> {
   const { status } = await queryMigration(qmp, WAIT);
   if (!isUnderWay(status)) return;
-  await qmp.execute('migrate_cancel', undefined, WAIT);
+  await cancelMigration(qmp, WAIT);
   await untilFinalized(qmp, WAIT);
 }
 
