@@ -1,7 +1,7 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { Snapshot } from '../../ts/index.ts';
+import { QmpClient, Snapshot } from '../../ts/index.ts';
 import { runCli, type CliOptions, type CliRun } from '../cli/run-cli.ts';
 import { startGuest, type GuestSetup, type TestGuest } from '../helpers/qemu.ts';
 import { QEMU_VERSION, qemuTest } from '../helpers/qemu-required.ts';
@@ -151,4 +151,17 @@ qemuTest('SIGINT in the middle of a save leaves nothing behind, and the guest go
   t.deepEqual(await guest.qmp.execute('query-fdsets'), []);
   t.is(await guest.runState(), 'running');
   await guest.assertAlive();
+});
+
+qemuTest('a QMP server that another client holds is named as the reason', async (t) => {
+  await using place = await temporaryDirectory();
+  const socket = place.file('qmp');
+  await using guest = await startGuest({ extraArgs: ['-qmp', `unix:${socket},server=on,wait=off`] });
+  await using held = await QmpClient.connect(socket);
+  t.true(held.isOpen);
+  await t.throwsAsync(QmpClient.connect(socket, { timeoutMs: 300 }), {
+    code: 'ERR_MAPPED_RAM_IO',
+    message: /QEMU does not greet: a QMP server serves one client at a time/,
+  });
+  t.is(await guest.runState(), 'running');
 });

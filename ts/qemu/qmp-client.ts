@@ -31,6 +31,9 @@ export interface QmpClientOptions extends WaitOptions {
 /** Makes QEMU forget what it was sent of a command that is not complete. It answers that it did not understand. */
 const FORGET = Uint8Array.of(0xff);
 
+/** A QEMU that is not overloaded greets in milliseconds. */
+const CONNECT_MS = 10_000;
+
 /** What takes a connection over counts from here, so that no late reply to its predecessor passes for one to it. */
 const SUCCESSOR_IDS = 2 ** 40;
 
@@ -81,10 +84,12 @@ export class QmpClient implements AsyncDisposable {
    *
    * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
    *   connected already, see {@link QmpClient.open}
+   * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there, ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no
    *   address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
    */
-  static async connect(server: string | Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
+  static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
+    const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
     if (server instanceof Duplex) return QmpClient.open(server, options);
     const socket = connectSocket(parseQmpAddress(server));
     const connected = deferred<void>();
@@ -108,7 +113,9 @@ export class QmpClient implements AsyncDisposable {
   static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(stream, options);
     try {
-      client.#version = await waitWithin(client.#greeting.promise, options, () => timeout('waiting for QMP'));
+      client.#version = await waitWithin(client.#greeting.promise, options, () =>
+        options.server === undefined ? timeout('waiting for QMP') : silence(),
+      );
       await client.execute('qmp_capabilities', undefined, options);
       return client;
     } catch (error) {
@@ -301,6 +308,13 @@ function tryParse(line: string): QmpMessage | undefined {
 
 function closed(): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
+}
+
+function silence(): MappedRamError {
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_IO',
+    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
+  );
 }
 
 function timeout(what: string): MappedRamError {

@@ -189,7 +189,10 @@ test('the vmdescription that measured the sections describes them, though anothe
   t.deepEqual(undescribed, []);
   t.is(devices.length, three.length);
   t.is(problems.length, 1);
-  t.regex(problems[0]?.message ?? '', /the vmdescription that fits the sections is not the one behind the end/);
+  t.regex(
+    problems[0]?.message ?? '',
+    /the vmdescription that fits the sections is not the one behind the end/,
+  );
 });
 
 test('a damaged stream is read without a throw, and what is shown of it lies in the file', async (t) => {
