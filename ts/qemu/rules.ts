@@ -2,6 +2,8 @@ import type { StreamIndex } from '../stream/index.ts';
 import type { MigrationAddress } from '../uri/index.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import type { FdAccess } from './fd-access.ts';
+import { isUnderWay } from './migration-info.ts';
+import type { MemoryBlock } from './plan.ts';
 import type { Rule, RuleId, Situation } from './rule.ts';
 
 /**
@@ -23,9 +25,7 @@ export const RULES: readonly Rule[] = [
     about: 'qemu',
     section: '6.3',
     effect: 'refuse',
-    applies: ({ request, qemu }) =>
-      request.direction === 'save' &&
-      !['none', 'completed', 'failed', 'cancelled'].includes(qemu.migrationStatus),
+    applies: ({ request, qemu }) => request.direction === 'save' && isUnderWay(qemu.migrationStatus),
     words: ({ qemu }) => `a migration is under way already (${qemu.migrationStatus})`,
   },
   {

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { applyPlan, querySettingsBefore, type Settings } from '../qemu/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
-import { queryMigration } from '../qemu/migration-info.ts';
+import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
@@ -10,7 +10,6 @@ import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
-import { isUnderWay } from './recovery.ts';
 import type { AfterSave, SaveOptions, SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun, Written } from './save-run.ts';
