@@ -82,7 +82,7 @@ export async function planSave(
   if (plan.writer.value === 'engine' || name === undefined) return plan;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    `${name} is an option of the writer engine, but QEMU would write: ${plan.writer.why}${hint}`,
     { path },
   );
 }
