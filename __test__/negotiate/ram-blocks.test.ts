@@ -13,10 +13,28 @@ test('a row says what a block is called and how large it is', (t) => {
     ' m1    1 GiB  0x0 0x40000000 0x40000000 0x00007fdb85400000  rw',
   ];
   t.deepEqual(parseRamBlocks(`${HEAD}${rows.join('\n')}\r\n`), [
-    { id: 'pc.ram', usedLength: 0x4000000, maxLength: 0x4000000, hostPageSize: 4096 },
-    { id: '/rom@etc/acpi/tables', usedLength: 0x20000, maxLength: 0x200000, hostPageSize: 4096 },
-    { id: 'm 0', usedLength: 2 ** 30, maxLength: 2 ** 30, hostPageSize: 2 ** 21 },
-    { id: 'm1', usedLength: 2 ** 30, maxLength: 2 ** 30, hostPageSize: 2 ** 30 },
+    {
+      id: 'pc.ram',
+      usedLength: 0x4000000,
+      maxLength: 0x4000000,
+      hostPageSize: 4096,
+      hostAddress: 0x7fdb33e00000,
+    },
+    {
+      id: '/rom@etc/acpi/tables',
+      usedLength: 0x20000,
+      maxLength: 0x200000,
+      hostPageSize: 4096,
+      hostAddress: 0x7fdb85400000,
+    },
+    {
+      id: 'm 0',
+      usedLength: 2 ** 30,
+      maxLength: 2 ** 30,
+      hostPageSize: 2 ** 21,
+      hostAddress: 0x7fdb85400000,
+    },
+    { id: 'm1', usedLength: 2 ** 30, maxLength: 2 ** 30, hostPageSize: 2 ** 30, hostAddress: 0x7fdb85400000 },
   ]);
 });
 

@@ -4,7 +4,16 @@ import { MappedRamError } from '../../ts/errors.ts';
 import type { Decision, NegotiationRequest, Plan } from '../../ts/qemu/plan.ts';
 import type { Rule, RuleId, Subject } from '../../ts/qemu/rule.ts';
 import { RULES } from '../../ts/qemu/rules.ts';
-import { type Differences, index, plan, privateBlock, restore, save, sharedBlock } from './situations.ts';
+import {
+  type Differences,
+  index,
+  MIB,
+  plan,
+  privateBlock,
+  restore,
+  save,
+  sharedBlock,
+} from './situations.ts';
 
 interface Scenario {
   /** Without the rule's subject, so that the subject is on auto. */
@@ -14,6 +23,11 @@ interface Scenario {
 
 const shared = { memory: [sharedBlock] };
 const unreachable = { ...sharedBlock, file: undefined, why: '/dev/shm/m0 cannot be read here: EACCES' };
+const unconfirmed = {
+  ...sharedBlock,
+  file: { path: '/dev/shm/m0', offset: 0, confirmed: false },
+  why: 'that QEMU uses /dev/shm/m0 cannot be seen',
+};
 const MAPPED = ['mapped-ram'];
 
 /** One situation for each rule, in which it is the one that counts. */
@@ -42,6 +56,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     different: { qemu: shared, host: { openable: { possible: false, reason: 'EACCES' } } },
   },
   'engine-memory-private': { request: save(), different: { qemu: { memory: [sharedBlock, privateBlock] } } },
+  'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
   'engine-memory-unknown': { request: save(), different: { qemu: { memory: [] } } },
   'engine-memory-unreachable': { request: save(), different: { qemu: { memory: [unreachable] } } },
   'engine-needs-file': {
@@ -49,7 +64,12 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     different: { qemu: shared },
   },
   'engine-needs-x-ignore-shared': { request: save({ xIgnoreShared: 'off' }), different: { qemu: shared } },
+  'engine-no-bandwidth': { request: save({ maxBandwidth: MIB }), different: { qemu: shared } },
   'engine-no-multifd': { request: save({ multifd: 'on' }), different: { qemu: shared } },
+  'engine-no-zero-page-choice': {
+    request: save({ zeroPageDetection: 'none' }),
+    different: { qemu: shared },
+  },
   'engine-writes-mapped-ram': { request: save({ mappedRam: 'off' }), different: { qemu: shared } },
   'fdset-access': {
     request: save({ target: 'file:/dev/fdset/3' }),

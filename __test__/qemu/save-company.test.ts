@@ -97,7 +97,8 @@ qemuTest('a guest that was claimed by a process that is gone can be saved', asyn
     await claim(data);
     await t.throwsAsync(save(qmp, rig.target), {
       code: 'ERR_MAPPED_RAM_QEMU',
-      message: /under way already, by process .* object_del mapped-ram-save/,
+      message:
+        /under way already, by process .*: \{"execute":"object-del","arguments":\{"id":"mapped-ram-save"\}\}/,
     });
     await qmp.execute('object-del', { id: 'mapped-ram-save' });
   }

@@ -99,8 +99,11 @@ for (const writer of ['engine', 'qemu'] as const) {
       await using proxy = await QmpProxy.listen(`${rig.server}.proxy`, rig.server);
       // The monitor takes one client at a time.
       const socket = both ? undefined : connect(rig.server);
-      await using qmp = await QmpClient.connect(socket ?? `${rig.server}.proxy`);
-      const { error, last } = await spoiledSave(rig, qmp, {}, point, () => {
+      // Behind a proxy nothing else tells which process QEMU is, and no descriptor gets there.
+      const { pid } = rig.guest.qemu;
+      await using qmp = await QmpClient.connect(socket ?? `${rig.server}.proxy`, { pid });
+      const options = both ? ({ fdset: 'off' } as const) : {};
+      const { error, last } = await spoiledSave(rig, qmp, options, point, () => {
         if (socket === undefined) proxy.cut();
         else socket.destroy();
       });

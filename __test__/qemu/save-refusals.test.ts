@@ -97,6 +97,16 @@ const ENGINE: readonly Refusal[] = [
     options: { writer: 'engine', multifd: 'on' },
   },
   {
+    rule: 'engine-no-zero-page-choice',
+    words: /the channels of the engine look for zero pages, and leave them out/,
+    options: { writer: 'engine', zeroPageDetection: 'none' },
+  },
+  {
+    rule: 'engine-no-bandwidth',
+    words: /only QEMU keeps to a bandwidth/,
+    options: { writer: 'engine', maxBandwidth: 64 * MIB },
+  },
+  {
     rule: 'engine-cannot-write',
     words: /this process cannot make the file: .*ENOENT/,
     options: { writer: 'engine' },

@@ -18,9 +18,10 @@ export async function queryGuestMemory(
   if (rows === undefined) return [];
   const backends = await queryBackends(qmp, options);
   return Promise.all(
-    rows.map(async ({ id, usedLength: length, maxLength, hostPageSize }) => {
+    rows.map(async (row) => {
+      const { id, usedLength: length, maxLength, hostPageSize } = row;
       const backend = backends.find((candidate) => isNamedAfter(id, candidate.id));
-      const { file, why } = await locateMemory(backend, length, qmp.pid);
+      const { file, why } = await locateMemory(backend, row, qmp);
       return { id, length, maxLength, hostPageSize, backend, file, why };
     }),
   );

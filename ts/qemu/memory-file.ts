@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
-import { access, readdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 
+import { isMappedBy } from './is-mapped-by.ts';
 import type { MemoryBackend, MemoryFile } from './plan.ts';
+import type { RamBlockRow } from './ram-blocks.ts';
 
 /** Where a block's memory is, when the engine can read it there. */
 export interface MemoryPlace {
@@ -10,15 +12,25 @@ export interface MemoryPlace {
   readonly why: string;
 }
 
+/** Who has the memory. */
+export interface MemoryHolder {
+  /** QEMU's process, when it is known for certain. */
+  readonly pid: number | undefined;
+  /** The process at the other end of the connection, which is QEMU unless something stands between. */
+  readonly peerPid: number | undefined;
+}
+
+/** A name that means something only as long as one process has one file open. */
+const DESCRIPTOR_PATH = /^\/(?:proc\/[^/]+|dev)\/fd\//;
+
 /**
  * Finds the file that a memory backend shares, and makes sure that it is that file and can be read here.
- * @param length bytes of the block
- * @param pid QEMU's process, when it is known
+ * @param block which the backend is of
  */
 export async function locateMemory(
   backend: MemoryBackend | undefined,
-  length: number,
-  pid: number | undefined,
+  { usedLength, hostAddress }: Pick<RamBlockRow, 'usedLength' | 'hostAddress'>,
+  { pid, peerPid }: MemoryHolder,
 ): Promise<MemoryPlace> {
   if (backend === undefined) return nowhere('it belongs to a device or is firmware');
   const { type, share, path, offset } = backend;
@@ -26,33 +38,34 @@ export async function locateMemory(
     return nowhere(`${type} has no file with a name`);
   }
   if (!share) return nowhere(`QEMU has a private copy of ${path} (share=off)`);
-  const found = await stat(path).catch((error: unknown) => messageOf(error));
+  const found = await stat(path, { bigint: true }).catch((error: unknown) => messageOf(error));
   if (typeof found === 'string') return nowhere(`${path} cannot be seen here: ${found}`);
   if (!found.isFile()) return nowhere(`${path} is no file; QEMU has one without a name`);
-  if (found.size < offset + length) return nowhere(`${path} is too small: not the file that QEMU uses`);
+  if (found.size < offset + usedLength) return nowhere(`${path} is too small: not the file that QEMU uses`);
   const refused = await access(path, constants.R_OK).then(
     () => undefined,
     (error: unknown) => messageOf(error),
   );
   if (refused !== undefined) return nowhere(`${path} cannot be read here: ${refused}`);
-  const confirmed = pid === undefined ? undefined : await isOpenIn(pid, found);
-  if (confirmed === false) return nowhere(`${path} is another file here than the one QEMU uses`);
-  return { file: { path, offset, confirmed: confirmed === true }, why: `QEMU shares it in ${path}` };
+  const holder = pid ?? peerPid;
+  const place = { address: hostAddress, offset };
+  const confirmed = holder === undefined ? undefined : await isMappedBy(holder, found, place);
+  if (confirmed === true) {
+    return { file: { path, offset, confirmed: true }, why: `QEMU shares it in ${path}` };
+  }
+  if (confirmed === false && pid !== undefined) {
+    return nowhere(`${path} is another file here than the one QEMU uses`);
+  }
+  const doubt = `that QEMU uses ${path} ${unseen(holder, confirmed)}`;
+  if (DESCRIPTOR_PATH.test(path)) return nowhere(doubt);
+  return { file: { path, offset, confirmed: false }, why: doubt };
 }
 
-/** Whether the process has the file open, as QEMU does with its memory files; undefined when one may not look. */
-async function isOpenIn(
-  pid: number,
-  { dev, ino }: { readonly dev: number; readonly ino: number },
-): Promise<boolean | undefined> {
-  const directory = `/proc/${pid}/fd`;
-  const descriptors = await readdir(directory).catch(() => undefined);
-  if (descriptors === undefined) return undefined;
-  for (const fd of descriptors) {
-    const open = await stat(`${directory}/${fd}`).catch(() => undefined);
-    if (open?.dev === dev && open.ino === ino) return true;
-  }
-  return false;
+function unseen(holder: number | undefined, mapped: boolean | undefined): string {
+  if (holder === undefined) return 'cannot be seen: nothing tells which process it is';
+  if (mapped === undefined)
+    return `cannot be seen: the memory map of process ${holder} is closed to this one`;
+  return `is not so in process ${holder}, which answers on this connection`;
 }
 
 function nowhere(why: string): MemoryPlace {

@@ -48,6 +48,14 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
   };
 }
 
+/** A migration that was ended, whichever way, or never begun. */
+const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
+
+/** Whether a migration is: query-migrate's status. */
+export function isUnderWay(status: string): boolean {
+  return !ENDED.has(status);
+}
+
 function count(value: QmpValue | undefined): number {
   return typeof value === 'number' ? value : 0;
 }

@@ -218,8 +218,8 @@ export interface MemoryFile {
   /** Where the block starts in the file, in bytes. */
   readonly offset: number;
   /**
-   * Whether it was seen in QEMU's own mappings that this is the file it uses (possible when we started QEMU). Otherwise
-   * the path is trusted to mean the same file to QEMU as it does here.
+   * Whether this file was seen in QEMU's memory map, where QEMU says that the block is. Otherwise the path may mean
+   * another file here than to QEMU, and the engine does not write it.
    */
   readonly confirmed: boolean;
 }

@@ -2,6 +2,7 @@ import { connect as connectSocket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 import { MappedRamError } from '../errors.ts';
+import { binding } from '../native.ts';
 import { deferred, type Deferred } from './deferred.ts';
 import { parseQmpAddress } from './qmp-address.ts';
 import type { QmpArguments, QmpResult } from './qmp-commands.ts';
@@ -146,6 +147,16 @@ export class QmpClient implements AsyncDisposable {
   /** QEMU's process, when we started it or were told. */
   get pid(): number | undefined {
     return this.#options.pid;
+  }
+
+  /**
+   * The process at the other end of a unix socket, on Linux: QEMU, unless something stands between. Undefined when it is
+   * this one or cannot be seen from here. @internal
+   */
+  get peerPid(): number | undefined {
+    const { descriptor } = this;
+    const pid = descriptor === undefined ? undefined : (binding.peerPid(descriptor) ?? undefined);
+    return pid === process.pid ? undefined : pid;
   }
 
   /** The end of what QEMU has written to stderr so far; empty when that cannot be seen. */

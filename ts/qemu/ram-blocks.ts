@@ -9,10 +9,12 @@ export interface RamBlockRow {
   readonly usedLength: number;
   readonly maxLength: number;
   readonly hostPageSize: number;
+  /** Where it is in QEMU's address space. */
+  readonly hostAddress: number;
 }
 
 const ROW =
-  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +0x[0-9a-f]+/;
+  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
@@ -46,10 +48,10 @@ export function parseRamBlocks(table: string): readonly RamBlockRow[] | undefine
 }
 
 function parseRow(row: string): RamBlockRow | undefined {
-  const { id, page, unit, used, max } = ROW.exec(row)?.groups ?? {};
+  const { id, page, unit, used, max, host } = ROW.exec(row)?.groups ?? {};
   const hostPageSize = Number(page) * (UNITS[unit ?? ''] ?? Number.NaN);
-  const [usedLength, maxLength] = [Number(used), Number(max)];
-  const sizes = [hostPageSize, usedLength, maxLength];
+  const [usedLength, maxLength, hostAddress] = [Number(used), Number(max), Number(host)];
+  const sizes = [hostPageSize, usedLength, maxLength, hostAddress];
   if (id === undefined || !sizes.every((size) => Number.isSafeInteger(size))) return undefined;
-  return { id, usedLength, maxLength, hostPageSize };
+  return { id, usedLength, maxLength, hostPageSize, hostAddress };
 }

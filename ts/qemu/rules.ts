@@ -2,6 +2,8 @@ import type { StreamIndex } from '../stream/index.ts';
 import type { MigrationAddress } from '../uri/index.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import type { FdAccess } from './fd-access.ts';
+import { isUnderWay } from './migration-info.ts';
+import type { MemoryBlock } from './plan.ts';
 import type { Rule, RuleId, Situation } from './rule.ts';
 
 /**
@@ -23,9 +25,7 @@ export const RULES: readonly Rule[] = [
     about: 'qemu',
     section: '6.3',
     effect: 'refuse',
-    applies: ({ request, qemu }) =>
-      request.direction === 'save' &&
-      !['none', 'completed', 'failed', 'cancelled'].includes(qemu.migrationStatus),
+    applies: ({ request, qemu }) => request.direction === 'save' && isUnderWay(qemu.migrationStatus),
     words: ({ qemu }) => `a migration is under way already (${qemu.migrationStatus})`,
   },
   {
@@ -107,6 +107,24 @@ export const RULES: readonly Rule[] = [
     words: 'multifd is how QEMU writes memory; the engine has channels of its own',
   },
   {
+    id: 'engine-no-zero-page-choice',
+    about: 'writer',
+    section: '4.1',
+    effect: 'degrade',
+    applies: ({ request }) =>
+      request.direction === 'save' &&
+      (request.zeroPageDetection === 'none' || request.zeroPageDetection === 'legacy'),
+    words: 'the channels of the engine look for zero pages, and leave them out',
+  },
+  {
+    id: 'engine-no-bandwidth',
+    about: 'writer',
+    section: '7.1 12',
+    effect: 'degrade',
+    applies: ({ request }) => request.direction === 'save' && (request.maxBandwidth ?? 0) > 0,
+    words: 'only QEMU keeps to a bandwidth; the engine is as fast as it can',
+  },
+  {
     id: 'engine-memory-unknown',
     about: 'writer',
     section: '10',
@@ -138,6 +156,17 @@ export const RULES: readonly Rule[] = [
     words: ({ qemu }) =>
       engineBlocks(qemu.memory)
         .unreachable.map(({ id, why }) => `${id}: ${why}`)
+        .join(', '),
+  },
+  {
+    id: 'engine-memory-unconfirmed',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }) => unconfirmed(qemu.memory).length > 0,
+    words: ({ qemu }) =>
+      unconfirmed(qemu.memory)
+        .map(({ id, why }) => `${id}: ${why}`)
         .join(', '),
   },
   {
@@ -529,6 +558,11 @@ function capabilityOff(
     words,
     set: { capability, state: false },
   };
+}
+
+/** Blocks that the engine would write, out of files that may be others than QEMU's. */
+function unconfirmed(memory: readonly MemoryBlock[]): readonly MemoryBlock[] {
+  return engineBlocks(memory).reachable.filter(({ file }) => !file.confirmed);
 }
 
 function isFile({ target, engine }: Situation): boolean {

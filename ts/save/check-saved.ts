@@ -1,5 +1,4 @@
 import { MappedRamError } from '../errors.ts';
-import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { SavePlan } from '../qemu/plan.ts';
 import type { RamBlockRow } from '../qemu/ram-blocks.ts';
 import { countSetPages } from '../snapshot/block-pages.ts';
@@ -15,7 +14,8 @@ export interface SavedFile {
 /** What is known about a save besides its file. */
 export interface SavedContext {
   readonly plan: SavePlan;
-  readonly migration: MigrationInfo;
+  /** Bytes of pages, as the writer counts them: a page that is written twice, while the guest runs, counts twice. */
+  readonly dataBytes: number;
   /** The machine's RAM blocks while it stood still, if QEMU tells them. */
   readonly rows: readonly RamBlockRow[] | undefined;
   /** Whether the guest stood still all the time, so that each page was written once. */
@@ -23,8 +23,8 @@ export interface SavedContext {
 }
 
 /**
- * Looks into a file that QEMU says it has written completely. QEMU does not see everything: a bitmap that was never
- * written, a disk that took less than it was given (docs/format.md §2.5, §7.1).
+ * Looks into a file that QEMU or the engine says it has written completely. They do not see everything: a bitmap that
+ * was never written, a disk that took less than it was given, a block that grew (docs/format.md §2.5, §7.1).
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE with every flaw in words
  */
@@ -42,7 +42,7 @@ export async function checkSaved(source: SnapshotSource, context: SavedContext):
   if (problems.length > 0) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INCOMPLETE',
-      `QEMU has reported success, but what it wrote is not complete: ${problems.join('; ')}`,
+      `success was reported, but what was written is not complete: ${problems.join('; ')}`,
       { path },
     );
   }
@@ -61,9 +61,8 @@ function blockProblems(
   { qemu }: SavePlan,
   rows: readonly RamBlockRow[] | undefined,
 ): readonly string[] {
-  if (rows === undefined) return [];
-  const wrong = blocks.flatMap(({ id, length }) => {
-    const row = rows.find((candidate) => candidate.id === id);
+  const wrong = (rows === undefined ? [] : blocks).flatMap(({ id, length }) => {
+    const row = rows?.find((candidate) => candidate.id === id);
     if (row?.usedLength === length) return [];
     return [`block ${id} has ${length} bytes in the file and ${row?.usedLength ?? 'none'} in QEMU`];
   });
@@ -74,14 +73,15 @@ function blockProblems(
   return [...wrong, ...missing.map(({ id }) => `block ${id} is not in the file`)];
 }
 
-/** QEMU counts the pages that it writes; each has a bit. */
+/** The writer counts the pages that it writes; each has a bit. */
 async function pageProblems(
   snapshot: Snapshot,
-  { migration: { ram }, stoodStill }: SavedContext,
+  { dataBytes, stoodStill }: SavedContext,
 ): Promise<readonly string[]> {
   let set = 0;
-  for (const block of snapshot.completeRam(true).blocks) set += await countSetPages(snapshot.reader, block);
-  const written = ram?.normalPages ?? 0;
-  const enough = stoodStill ? set >= written : set > 0 || written === 0;
-  return enough ? [] : [`${written} pages were written, of which the bitmaps have only ${set}`];
+  for (const block of snapshot.completeRam(true).blocks) {
+    set += (await countSetPages(snapshot.reader, block)) * block.targetPageSize;
+  }
+  const enough = stoodStill ? set >= dataBytes : set > 0 || dataBytes === 0;
+  return enough ? [] : [`pages of ${dataBytes} bytes were written, of which the bitmaps have only ${set}`];
 }

@@ -10,6 +10,8 @@ import type { WaitOptions } from '../qemu/wait-within.ts';
  * with a name, whichever of its monitors asks.
  */
 const OBJECT = 'mapped-ram-save';
+/** What removes it, over QMP. */
+const REMOVAL = JSON.stringify({ execute: 'object-del', arguments: { id: OBJECT } });
 const PATH = `/objects/${OBJECT}`;
 
 /** `no-objects`: this QEMU makes no such object, so that nobody is kept out. */
@@ -108,6 +110,6 @@ function taken(data: string): MappedRamError {
   const [, pid] = data.split(' ');
   return new MappedRamError(
     'ERR_MAPPED_RAM_QEMU',
-    `a save of this guest is under way already, by process ${pid}; should that be gone, remove what it has left in QEMU: object_del ${OBJECT}`,
+    `a save of this guest is under way already, by process ${pid}; should that be gone, remove what it has left in QEMU: ${REMOVAL}`,
   );
 }

@@ -107,7 +107,7 @@ export class Guard {
     this.#child.unref();
     if (this.#input instanceof Socket) this.#input.unref();
     try {
-      return (await waitWithin(this.#exited, { timeoutMs }, tooLate)) === 0;
+      return (await waitWithin(this.#exited, { timeoutMs }, notDone)) === 0;
     } catch {
       return 'late';
     }
@@ -116,4 +116,8 @@ export class Guard {
 
 function tooLate(): Error {
   return new Error('it did not start in time');
+}
+
+function notDone(): Error {
+  return new Error('it was not done in time');
 }

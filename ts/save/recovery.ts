@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import { putBackSettings, type Settings } from '../qemu/apply-plan.ts';
 import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
-import { queryMigration } from '../qemu/migration-info.ts';
+import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import {
   parseQmpJson,
@@ -33,8 +33,6 @@ export interface Goal {
 }
 
 const WAIT = { timeoutMs: 10_000 };
-/** A migration that was ended, whichever way, or never begun. */
-const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
 /** A guest in one of these was stopped for the save. In any other it has stopped by itself, and stays so. */
 const STOPPED = new Set(['paused', 'postmigrate']);
 
@@ -85,11 +83,6 @@ export async function letRun(qmp: QmpClient): Promise<void> {
   await untilFinalized(qmp, WAIT);
   const { status } = await qmp.execute('query-status', undefined, WAIT);
   if (STOPPED.has(status)) await qmp.execute('cont', undefined, WAIT);
-}
-
-/** Whether a migration is: query-migrate's status. */
-export function isUnderWay(status: string): boolean {
-  return !ENDED.has(status);
 }
 
 async function endMigration(qmp: QmpClient): Promise<void> {

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { applyPlan, querySettingsBefore, type Settings } from '../qemu/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
-import { queryMigration } from '../qemu/migration-info.ts';
+import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../qemu/negotiate.ts';
 import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
@@ -10,7 +10,6 @@ import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
-import { isUnderWay } from './recovery.ts';
 import type { AfterSave, SaveOptions, SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun, Written } from './save-run.ts';
@@ -81,9 +80,10 @@ export async function planSave(
   });
   const [name] = idle.find(([, value]) => value !== undefined) ?? [];
   if (plan.writer.value === 'engine' || name === undefined) return plan;
+  const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `${name} is for the engine, and QEMU is to write: ${plan.writer.why}`,
+    `${name} is an option of the writer engine, but QEMU would write: ${plan.writer.why}${hint}`,
     { path },
   );
 }
@@ -138,11 +138,12 @@ async function carryOut(
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
     else written = await writeByQemu({ ...run, output, sealing }, goOn);
     await output?.commit(() => sealing.removeOld());
-    await sealing.publish();
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);
   }
+  // The snapshot has its name: whatever goes wrong now, it is there.
+  const sealed = await publishSeal(sealing);
   const { then, before } = prepared;
   const unprotected = protection.warnings;
   const finished = await finish(qmp, then, before, protection);
@@ -150,6 +151,7 @@ async function carryOut(
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
     ...unprotected,
+    ...sealed.warnings,
     ...finished.warnings,
   ];
   return {
@@ -163,12 +165,24 @@ async function carryOut(
     plan,
     blocks: written.blocks,
     transfer: written.transfer,
-    seal: sealing.path,
+    seal: sealed.path,
     migration: written.migration,
     runState: finished.runState,
     warnings,
     pauseMs,
   };
+}
+
+async function publishSeal(
+  sealing: Sealing,
+): Promise<{ readonly path: string | undefined; readonly warnings: readonly string[] }> {
+  try {
+    await sealing.publish();
+    return { path: sealing.path, warnings: [] };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { path: undefined, warnings: [`the snapshot is complete, but it has no seal: ${why}`] };
+  }
 }
 
 interface Prepared {

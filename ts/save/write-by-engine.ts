@@ -1,11 +1,12 @@
-import { MappedRamError } from '../errors.ts';
 import { migrateOut } from '../qemu/migration.ts';
 import type { SavePlan } from '../qemu/plan.ts';
+import { queryRamBlocks } from '../qemu/ram-blocks.ts';
 import { AnonymousFile } from '../restore/anonymous-file.ts';
 import { stateDirectory } from '../restore/state-directory.ts';
 import { Packing } from '../snapshot/packing.ts';
 import type { PackOptions } from '../snapshot/pack.ts';
-import type { RamLocation } from '../snapshot/ram-location.ts';
+import { checkSaved } from './check-saved.ts';
+import { ConfirmedMemory } from './confirmed-memory.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
 import { withFdSet } from './write-by-qemu.ts';
@@ -13,12 +14,15 @@ import { withFdSet } from './write-by-qemu.ts';
 /**
  * QEMU writes its device state, which takes milliseconds; our channels write the memory, out of the files that QEMU shares.
  * @param whenWritten called when the memory has been read
- * @throws {MappedRamError} as `migrateOut` and `pack`; ERR_MAPPED_RAM_QEMU when somebody let the guest run meanwhile
+ * @throws {MappedRamError} as `migrateOut`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest run
+ *   meanwhile, or a memory file is not the one any more that QEMU uses
  */
 export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
   const { qmp, plan, output, sealing, options, guest, progress } = run;
   const { timeoutMs, signal } = options;
   progress.step('state');
+  const rows = await queryRamBlocks(qmp, { signal });
+  await using memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
   const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
   await using state = await AnonymousFile.create(await stateDirectory(small));
   const place = { path: state.procPath, access: 'write', direct: false } as const;
@@ -28,7 +32,7 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   const packOptions: PackOptions = {
     ...transferOptions(plan, options),
     state: state.procPath,
-    ram: ramOf(plan),
+    ram: memory.locations,
     seal: options.seal,
     sealPath: options.sealPath,
     onProgress: (moved) => progress.fromEngine(moved),
@@ -40,9 +44,12 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     await whenWritten();
     progress.step('publish');
   };
-  const { size, blocks, transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
-  assertAllWritten(plan, blocks, output.name);
-  return { migration, transfer, size, blocks, warnings: [] };
+  const { transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
+  const { fd, offset } = output;
+  const { dataBytes } = transfer;
+  const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill: true });
+  signal?.throwIfAborted();
+  return { ...saved, migration, transfer };
 }
 
 function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions): Omit<PackOptions, 'state'> {
@@ -55,24 +62,4 @@ function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions)
     engine,
     signal,
   };
-}
-
-function ramOf({ engineBlocks }: SavePlan): Readonly<Record<string, RamLocation>> {
-  return Object.fromEntries(engineBlocks.map(({ id, file: { path, offset } }) => [id, { path, offset }]));
-}
-
-function assertAllWritten(
-  { qemu }: SavePlan,
-  blocks: readonly { readonly id: string }[],
-  path: string,
-): void {
-  const missing = qemu.memory.filter(
-    ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
-  );
-  if (missing.length === 0) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INCOMPLETE',
-    `QEMU has left memory out of its list: ${missing.map(({ id }) => id).join(', ')}`,
-    { path },
-  );
 }

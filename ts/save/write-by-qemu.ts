@@ -25,7 +25,9 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   await whenWritten();
   progress.step('publish');
   const { fd, offset } = output;
-  const saved = await checkSaved({ fd, offset }, { plan, migration, rows, stoodStill });
+  const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
+  const dataBytes = normalPages * pageSize;
+  const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });
   signal?.throwIfAborted();
   return { ...saved, migration, transfer: undefined };
 }

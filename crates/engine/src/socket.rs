@@ -15,6 +15,16 @@ pub fn passes_descriptors(socket: Descriptor) -> bool {
     sys::is_unix_socket(socket)
 }
 
+/// The process that listened where a unix socket is connected to, or that made the pair it is one of: SO_PEERCRED.
+///
+/// None where nobody can tell: no unix socket, another platform, or a process that this one's pid namespace does not have.
+pub fn peer_pid(socket: Descriptor) -> Option<u32> {
+    if !passes_descriptors(socket) {
+        return None;
+    }
+    sys::peer_pid(socket)
+}
+
 /// Sends `bytes` and, with the first of them, `descriptors`. Never waits.
 ///
 /// Returns how many bytes were taken. 0 means the socket is full and nothing was sent. From 1 on the descriptors are on
@@ -79,6 +89,24 @@ mod sys {
         answer == 0 && domain == libc::AF_UNIX
     }
 
+    pub(super) fn peer_pid(socket: Descriptor) -> Option<u32> {
+        let mut credentials = libc::ucred {
+            pid: 0,
+            uid: 0,
+            gid: 0,
+        };
+        let mut length = libc::socklen_t::try_from(size_of_val(&credentials)).ok()?;
+        let (value, size) = (&raw mut credentials, &raw mut length);
+        // SAFETY: needed because std shows no credentials yet. The kernel writes at most `length` bytes, the size of
+        // `credentials`, which consists of integers, and both outlive the call. For a number that is closed, or no socket,
+        // it only answers with an error.
+        let answer =
+            unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, value.cast(), size) };
+        // 0 stands for a process that cannot be seen from here.
+        let pid = u32::try_from(credentials.pid).ok()?;
+        (answer == 0 && pid > 0).then_some(pid)
+    }
+
     pub(super) fn sendmsg(socket: Descriptor, bytes: &[u8], descriptors: &[Descriptor]) -> io::Result<usize> {
         let length = u32::try_from(size_of_val(descriptors)).map_err(io::Error::other)?;
         let mut control = Control {
@@ -126,6 +154,10 @@ mod sys {
         false
     }
 
+    pub(super) fn peer_pid(_socket: Descriptor) -> Option<u32> {
+        None
+    }
+
     pub(super) fn sendmsg(
         _socket: Descriptor,
         _bytes: &[u8],
@@ -160,6 +192,16 @@ mod tests {
         assert!(total > 0);
         let mut byte = [0];
         assert_eq!(theirs.read(&mut byte).expect("a read"), 1);
+    }
+
+    #[test]
+    fn a_unix_socket_tells_who_is_at_its_other_end() {
+        let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
+        assert_eq!(peer_pid(ours.as_raw_fd()), Some(std::process::id()));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let tcp = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        assert_eq!(peer_pid(tcp.as_raw_fd()), None);
+        assert_eq!(peer_pid(-1), None);
     }
 
     #[test]

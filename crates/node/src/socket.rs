@@ -20,6 +20,12 @@ pub fn passes_descriptors(socket_fd: i32) -> bool {
     socket::passes_descriptors(socket_fd)
 }
 
+/// The process that listened where a unix socket is connected to; undefined where nobody can tell.
+#[napi]
+pub fn peer_pid(socket_fd: i32) -> Option<u32> {
+    socket::peer_pid(socket_fd)
+}
+
 /// Sends bytes and, with the first of them, descriptors. Never waits. Nobody else may write to the socket meanwhile.
 #[napi]
 pub fn send_with_descriptors(socket_fd: i32, bytes: Uint8Array, fds: Vec<i32>) -> BindingSent {

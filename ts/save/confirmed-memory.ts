@@ -1,0 +1,70 @@
+import { open, type FileHandle } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import { isMappedBy } from '../qemu/is-mapped-by.ts';
+import type { FileMemoryBlock } from '../qemu/plan.ts';
+import type { QmpClient } from '../qemu/qmp-client.ts';
+import type { RamBlockRow } from '../qemu/ram-blocks.ts';
+import { ioError } from '../snapshot/fd-io.ts';
+import type { RamLocation } from '../snapshot/ram-location.ts';
+
+/**
+ * The memory files of a guest, opened: each was seen in QEMU's memory map after that, so that nothing that becomes of its
+ * name matters any more.
+ */
+export class ConfirmedMemory implements AsyncDisposable {
+  readonly #handles: readonly FileHandle[];
+  /** By block. */
+  readonly locations: Readonly<Record<string, RamLocation>>;
+
+  private constructor(handles: readonly FileHandle[], locations: Readonly<Record<string, RamLocation>>) {
+    this.#handles = handles;
+    this.locations = locations;
+  }
+
+  /**
+   * @param rows QEMU's blocks now
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU is not seen to use a file, or is gone; ERR_MAPPED_RAM_IO
+   */
+  static async open(
+    qmp: QmpClient,
+    blocks: readonly FileMemoryBlock[],
+    rows: readonly RamBlockRow[],
+  ): Promise<ConfirmedMemory> {
+    const handles: FileHandle[] = [];
+    const locations: Record<string, RamLocation> = {};
+    try {
+      for (const { id, file } of blocks) {
+        const { path, offset } = file;
+        const handle = await open(path, 'r').catch((cause: unknown) => {
+          throw ioError(`cannot open the memory of block ${id}`, path, cause);
+        });
+        handles.push(handle);
+        const address = rows.find((row) => row.id === id)?.hostAddress;
+        const pid = qmp.pid ?? qmp.peerPid;
+        const found = await handle.stat({ bigint: true });
+        const isSeen =
+          pid !== undefined && address !== undefined && (await isMappedBy(pid, found, { address, offset }));
+        if (isSeen !== true) {
+          // A QEMU that has died has nothing mapped, and says so better.
+          await qmp.execute('query-status');
+          const words = `the file of block ${id} is not the one any more that QEMU uses`;
+          throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words, { path });
+        }
+        locations[id] = { fd: handle.fd, offset };
+      }
+      return new ConfirmedMemory(handles, locations);
+    } catch (error) {
+      await closeAll(handles);
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeAll(this.#handles);
+  }
+}
+
+async function closeAll(handles: readonly FileHandle[]): Promise<void> {
+  await Promise.all(handles.map((handle) => handle.close()));
+}
