@@ -9,6 +9,7 @@ import { describeDestination, type Destination, type KnownDestination } from './
 import { type EagerWay, eagerWay } from './eager.ts';
 import { loadFile, loadStream } from './load.ts';
 import { mappedBlocks } from './mapped-blocks.ts';
+import { lookAtFile, type MappedFile } from './mapped-file.ts';
 import { assertPreflight, comparePreflight, emptyProblems, type PreflightOptions } from './preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-hold.ts';
 import type { StateStream } from './state-stream.ts';
@@ -95,9 +96,14 @@ async function attachSnapshot(
   // QEMU also reads what only it can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
-  const [facts, about] = await Promise.all([queryQemuFacts(qmp, wait), describeDestination(qmp, wait)]);
-  const { mode, blocks } = placeOf(snapshot, facts, options);
-  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, { mode, inPlace: blocks });
+  const [facts, about, file] = await Promise.all([
+    queryQemuFacts(qmp, wait),
+    describeDestination(qmp, wait),
+    lookAtFile(snapshot, qmp.pid),
+  ]);
+  const { mode, blocks } = placeOf(snapshot, facts, file, options);
+  const place = { mode, inPlace: blocks, file };
+  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
   const way: EagerWay =
     mode === 'eager'
       ? await eagerWay(snapshot, facts.memory)
@@ -117,9 +123,10 @@ async function attachSnapshot(
 function placeOf(
   snapshot: Snapshot,
   { memory }: QemuFacts,
+  file: MappedFile,
   options: AttachOptions,
 ): { readonly mode: RestoreMode; readonly blocks: readonly string[] } {
-  const mapped = mappedBlocks(snapshot, memory);
+  const mapped = mappedBlocks(snapshot, memory, file);
   const mode = options.mode ?? (mapped.length > 0 ? 'instant' : 'eager');
   if (mode === 'eager') return { mode, blocks: [] };
   snapshot.completeRam();
