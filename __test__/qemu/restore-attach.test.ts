@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { copyFile, open, rename } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
@@ -113,6 +113,17 @@ qemuTest('the pieces: memory loaded beforehand, one state stream for several gue
     await t.throwsAsync(attach(other.qmp, snapshot, { state }), {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       message: /for another kind of restore/,
+    });
+    await t.throwsAsync(attach(other.qmp, snapshot, { mode: 'eager', state }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /mode eager has no use for state/,
+    });
+    await copyFile(path, dir.file('copy'));
+    await using copy = await Snapshot.open(dir.file('copy'));
+    await using copied = await openStateStream(copy, { inPlace: ['pc.ram'], mapped: true });
+    await t.throwsAsync(attach(other.qmp, snapshot, { state: copied }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /the state stream is of another snapshot/,
     });
   } finally {
     await Promise.all(guests.map((guest) => guest.close()));

@@ -12,6 +12,7 @@ import { mappedBlocks } from './mapped-blocks.ts';
 import { lookAtFile, type MappedFile } from './mapped-file.ts';
 import { assertPreflight, comparePreflight, emptyProblems, type PreflightOptions } from './preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-hold.ts';
+import { assertStateFor } from './state-for.ts';
 import type { StateStream } from './state-stream.ts';
 
 export interface AttachOptions extends WaitOptions {
@@ -30,7 +31,7 @@ export interface AttachOptions extends WaitOptions {
   readonly then?: Then | undefined;
   /**
    * A state stream that was made beforehand for this snapshot, mode and blocks: once for many clones. It stays the
-   * caller's. @default made when it is needed
+   * caller's. Not with `eager`. @default made when it is needed
    */
   readonly state?: StateStream | undefined;
   /** Several channels of QEMU: `eager` only. @default 'auto' */
@@ -128,10 +129,11 @@ function placeOf(
 ): { readonly mode: RestoreMode; readonly blocks: readonly string[] } {
   const mapped = mappedBlocks(snapshot, memory, file);
   const mode = options.mode ?? (mapped.length > 0 ? 'instant' : 'eager');
-  if (mode === 'eager') return { mode, blocks: [] };
+  const given = options.blocks ?? (mode === 'instant' ? mapped : []);
+  const blocks = mode === 'eager' ? [] : given;
+  if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, blocks);
+  if (mode === 'eager') return { mode, blocks };
   snapshot.completeRam();
-  const blocks = options.blocks ?? (mode === 'instant' ? mapped : []);
-  if (options.state !== undefined) assertStateFor(options.state, mode, blocks, snapshot.path);
   if (blocks.length > 0) return { mode, blocks };
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
@@ -139,25 +141,6 @@ function placeOf(
       ? 'QEMU maps no block of the snapshot: start it with what launchArguments says, or use mode eager'
       : 'which blocks are loaded already: preload has to say (blocks)',
     { path: snapshot.path },
-  );
-}
-
-function assertStateFor(
-  { options }: StateStream,
-  mode: RestoreMode,
-  blocks: readonly string[],
-  path: string,
-): void {
-  const same = options.inPlace.toSorted().join('\n') === blocks.toSorted().join('\n');
-  if (same && (options.mapped ?? false) === (mode === 'instant')) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    'the state stream is for another kind of restore',
-    {
-      path,
-      expected: `${mode}, blocks ${blocks.join(', ')}`,
-      found: `${options.mapped === true ? 'instant' : 'preload'}, blocks ${options.inPlace.join(', ')}`,
-    },
   );
 }
 

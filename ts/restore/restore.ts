@@ -10,6 +10,7 @@ import { type LaunchArguments, launchArguments } from './launch-arguments.ts';
 import { planMemory } from './memory-plan.ts';
 import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
 import { holdSnapshot } from './snapshot-hold.ts';
+import { assertStateFor } from './state-for.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
@@ -98,18 +99,18 @@ interface Memory extends AsyncDisposable {
 
 /** Loads it with `preload`, and works out the command line. */
 async function memoryFor(snapshot: Snapshot, mode: RestoreMode, options: RestoreOptions): Promise<Memory> {
-  const { args, ramDirectory, transfer, signal } = options;
+  const { args, ramDirectory, transfer, state, signal } = options;
   refuseDaemon(args);
   const { backends } = planMemory(parseCommandLine(args), snapshot.completeRam(true).blocks);
   const blocks = backends.map(({ block }) => block);
   // QEMU opens this very file, whatever happens to its name meanwhile.
   const mapped = Object.fromEntries(blocks.map(({ id }) => [id, procPath(snapshot.reader.fd)]));
+  // Whatever is wrong with the command line or the state is said before gigabytes are loaded.
+  const launch = launchArguments(snapshot, { mode, args, files: mapped });
+  if (state !== undefined) assertStateFor(state, snapshot, mode, launch.blocks);
   if (mode !== 'preload') {
-    const launch = launchArguments(snapshot, { mode, args, files: mapped });
     return { launch, ram: undefined, warnings: [], [Symbol.asyncDispose]: async () => undefined };
   }
-  // Whatever is wrong with the command line is said before gigabytes are loaded.
-  launchArguments(snapshot, { mode, args, files: mapped });
   const directory = ramDirectory ?? '/dev/shm';
   const problem = await roomProblem(directory, blocks);
   const ram = await preloadRam(snapshot, {
