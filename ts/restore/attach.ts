@@ -4,6 +4,7 @@ import { queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
 import type { Then } from './autostart.ts';
 import { describeDestination, type Destination, type KnownDestination } from './destination.ts';
 import { type EagerWay, eagerWay } from './eager.ts';
@@ -34,11 +35,11 @@ export interface AttachOptions extends WaitOptions {
    * caller's. Not with `eager`. @default made when it is needed
    */
   readonly state?: StateStream | undefined;
-  /** Several channels of QEMU: `eager` only. @default 'auto' */
+  /** Several channels of QEMU: `eager` only, and not where it reads a plain stream. @default 'auto' */
   readonly multifd?: Switch | undefined;
-  /** Channels of QEMU, 1 to 255: `eager` only. @default 'auto' */
+  /** Channels of QEMU, 1 to 255: as `multifd`. @default 'auto' */
   readonly channels?: number | 'auto' | undefined;
-  /** O_DIRECT: `eager` only. @default 'auto' */
+  /** O_DIRECT: as `multifd`. @default 'auto' */
   readonly directIo?: Switch | undefined;
   /** Whether files are handed to QEMU as descriptors, so that it needs no right to any path. @default 'auto' */
   readonly fdset?: Switch | undefined;
@@ -72,7 +73,8 @@ export interface AttachResult {
  * that speaks against it. QEMU stays the caller's: after an error it has to be ended, for it cannot try twice.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not fit this QEMU, naming every
- *   mismatch; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies; ERR_MAPPED_RAM_IO when it
+ *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for those that a plain stream has
+ *   no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies; ERR_MAPPED_RAM_IO when it
  *   takes too long, or somebody writes the snapshot; as `Snapshot.open`, `openStateStream` and `negotiate`
  */
 export async function attach(
@@ -103,17 +105,19 @@ async function attachSnapshot(
     lookAtFile(snapshot, qmp.pid),
   ]);
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
+  assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
   const way: EagerWay =
     mode === 'eager'
       ? await eagerWay(snapshot, facts.memory)
       : { form: 'stream', why: 'the memory is in place', fresh: [] };
+  if (mode === 'eager' && way.form === 'stream') assertStreamOptions(options, way.why);
   const locked = mode === 'instant' && hasLocks && (await handHold(qmp, snapshot, wait));
   const loaded =
     way.form === 'mapped-ram'
       ? await loadFile(qmp, snapshot, { ...options, then, facts })
-      : await loadStream(qmp, snapshot, { mode, blocks, fresh: way.fresh }, { ...options, then, facts });
+      : await loadStream(qmp, snapshot, { mode, blocks, ...way }, { ...options, then, facts });
   const { plan, loadMs, runState, readyAt } = loaded;
   const { form, why } = way;
   const elapsedMs = readyAt - startedAt;

@@ -4,6 +4,7 @@ import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 import type { TransferReport } from '../transfer/options.ts';
 import { procPath } from './anonymous-file.ts';
+import { assertOptionsFor } from './assert-options.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { parseCommandLine } from './command-line.ts';
 import { type LaunchArguments, launchArguments } from './launch-arguments.ts';
@@ -17,9 +18,9 @@ export interface RestoreOptions
   extends Omit<AttachOptions, 'mode' | 'blocks'>, Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
   /** Where the guest's memory comes from. @default 'instant' */
   readonly mode?: RestoreMode | undefined;
-  /** Where `preload` keeps the memory: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  /** Where `preload` keeps the memory, and no other mode: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
   readonly ramDirectory?: string | undefined;
-  /** How `preload` reads the snapshot. */
+  /** How `preload` reads the snapshot. No other mode has a use for more than `auto`. */
   readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
 }
 
@@ -49,13 +50,14 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  * the mode needs is added (see `launchArguments`). When this rejects, no process, file or descriptor is left.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not go with the command line or with
- *   the QEMU it starts, naming every reason; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
+ *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
  *   `preloadRam`
  */
 export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
   const startedAt = performance.now();
   const { mode = 'instant', signal } = options;
   signal?.throwIfAborted();
+  assertOptionsFor(mode, options);
   await using snapshot = await Snapshot.open(source, signal);
   snapshot.completeRam(mode === 'eager');
   holdSnapshot(snapshot);
