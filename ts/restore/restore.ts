@@ -12,6 +12,7 @@ import { planMemory } from './memory-plan.ts';
 import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
 import { holdSnapshot } from './snapshot-hold.ts';
 import { assertStateFor } from './state-for.ts';
+import { standardMonitor } from './standard-monitor.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
@@ -62,7 +63,10 @@ export async function restore(source: SnapshotSource, options: RestoreOptions): 
   snapshot.completeRam(mode === 'eager');
   holdSnapshot(snapshot);
   await using memory = await memoryFor(snapshot, mode, options);
-  const { launch, warnings, ram } = memory;
+  const { warnings, ram } = memory;
+  const parsed = parseCommandLine(options.args);
+  // Our QMP monitor would take it away.
+  const launch = { ...memory.launch, args: [...memory.launch.args, ...standardMonitor(parsed)] };
   const preparedAt = performance.now();
   await using started = await startWithState(snapshot, mode, launch, options);
   const { qemu, state } = started;
@@ -70,7 +74,7 @@ export async function restore(source: SnapshotSource, options: RestoreOptions): 
     const answeredAt = performance.now();
     // It has the files mapped.
     await ram?.close();
-    const waits = parseCommandLine(launch.args).some(({ name }) => name === 'S');
+    const waits = parsed.some(({ name }) => name === 'S');
     const then = options.then ?? (waits ? 'pause' : 'run');
     const attached = await attach(qemu.qmp, snapshot, { ...options, ...launch, mode, then, state });
     return {
