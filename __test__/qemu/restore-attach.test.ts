@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { copyFile, open, rename } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
@@ -79,6 +79,8 @@ qemuTest('without a unix socket the state goes by its path', async (t) => {
   await using qmp = await QmpClient.connect(`tcp:127.0.0.1:${port}`);
   const result = await attach(qmp, snapshot);
   t.like(result, { mode: 'instant', runState: 'running', locked: false });
+  // Which process this QEMU is cannot be known over TCP.
+  t.regex(result.warnings.join(), /that QEMU maps this very file could not be seen/);
   await goesOn(t, guest);
 });
 
@@ -111,6 +113,17 @@ qemuTest('the pieces: memory loaded beforehand, one state stream for several gue
     await t.throwsAsync(attach(other.qmp, snapshot, { state }), {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       message: /for another kind of restore/,
+    });
+    await t.throwsAsync(attach(other.qmp, snapshot, { mode: 'eager', state }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /mode eager has no use for state/,
+    });
+    await copyFile(path, dir.file('copy'));
+    await using copy = await Snapshot.open(dir.file('copy'));
+    await using copied = await openStateStream(copy, { inPlace: ['pc.ram'], mapped: true });
+    await t.throwsAsync(attach(other.qmp, snapshot, { state: copied }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /the state stream is of another snapshot/,
     });
   } finally {
     await Promise.all(guests.map((guest) => guest.close()));
@@ -162,4 +175,27 @@ qemuTest('a QEMU that runs a guest, or has failed to load one, is refused', asyn
   const late = attach(waiting.qmp, path, { mode: 'preload', blocks: ['pc.bios'] });
   await t.throwsAsync(late, { message: /block pc\.bios has no memory backend/ });
   t.like(await attach(waiting.qmp, path), { mode: 'eager', runState: 'running' });
+});
+
+qemuTest('another snapshot under the name that QEMU mapped is refused; what it maps is not', async (t) => {
+  await using dir = await temporaryDirectory();
+  const path = dir.file('guest.snapshot');
+  await saveGuest({}, path);
+  await saveGuest({}, dir.file('other'));
+  await using snapshot = await Snapshot.open(path);
+  const memory = { memoryArgs: await memoryArgs(snapshot), memoryBlocks: ['pc.ram'], incoming: true };
+  await using before = await startGuest(memory);
+  await rename(dir.file('other'), path);
+  await using after = await startGuest(memory);
+  const options = { mode: 'instant', blocks: ['pc.ram'] } as const;
+  const refused = {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /block pc\.ram does not map the snapshot: it is in \S+, which is not the file that was opened/,
+  };
+  await t.throwsAsync(attach(before.qmp, path, options), refused);
+  await t.throwsAsync(attach(after.qmp, snapshot, options), refused);
+  t.like(await attach(before.qmp, snapshot), { mode: 'instant', runState: 'running', warnings: [] });
+  t.like(await attach(after.qmp, path), { mode: 'instant', runState: 'running', warnings: [] });
+  await goesOn(t, before);
+  await goesOn(t, after);
 });

@@ -33,13 +33,16 @@ function restore(flags: readonly string[], extra: readonly string[], options?: C
 }
 
 /** Waits until the restored guest writes to its serial port. */
-async function untilItLives(): Promise<void> {
+function untilItLives(): Promise<void> {
+  return until(async () => (await readFile(dir.file('serial'), 'latin1').catch(() => '')).length > 1);
+}
+
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; tries < 300; tries += 1) {
-    const text = await readFile(dir.file('serial'), 'latin1').catch(() => '');
-    if (text.length > 1) return;
+    if (await isSo()) return;
     await delay(50);
   }
-  throw new Error('the guest does not live');
+  throw new Error('the guest does not live, or says nothing');
 }
 
 qemuTest('the command line restores a guest, and exits as QEMU does', async (t) => {
@@ -72,7 +75,52 @@ qemuTest('QEMU has stdout; with --json one object has it', async (t) => {
   t.regex(plain.stdout, /^\{"QMP":/);
   const { json, stderr } = await restore(['--json'], quit, { meanwhile: soonTerminated });
   t.like(json(), { schemaVersion: 1, mode: 'instant', runState: 'paused', blocks: ['pc.ram'], locked: true });
+  t.like(json()['plan'], { direction: 'restore', mode: 'instant', fdset: { value: true } });
+  for (const decision of ['multifd', 'channels', 'directIo', 'fdset']) {
+    t.regex(JSON.stringify(json()['plan']), new RegExp(`"${decision}":\\{[^}]*"why":"\\w`), decision);
+  }
   t.regex(stderr, /\{"QMP":/);
+});
+
+qemuTest('options for moving pages go to who moves them', async (t) => {
+  const moving = ['--channels', '3', '--direct-io', 'off'];
+  const engine = ['--engine', 'threads', '--request-size', '64KiB', '--ram-dir', '/dev/shm'];
+  const options = { meanwhile: soonTerminated };
+  const preload = await restore(['--json', '--mode', 'preload', ...moving, ...engine], ['-S'], options);
+  t.like(preload.json()['transfer'], {
+    engine: 'threads',
+    channels: 3,
+    requestSize: 65_536,
+    directIo: false,
+  });
+  const eager = await restore(['--json', '--mode', 'eager', ...moving], ['-S'], options);
+  t.like(eager.json()['plan'], {
+    channels: { value: 3 },
+    directIo: { value: false, why: 'it was asked for' },
+  });
+});
+
+qemuTest('-nographic has its monitor beside the serial port, as without us', async (t) => {
+  const args = guestArgs({}, dir.path).filter(
+    (word, index, all) => !/^-(nodefaults|serial)$/.test(word) && all[index - 1] !== '-serial',
+  );
+  const { code, stdout, stderr } = await runCli(
+    ['restore', snapshot, '--', QEMU_BINARY, ...args, '-nographic', '-net', 'none'],
+    {
+      stdin: 'pipe',
+      meanwhile: async ({ stdin, stdout: output }) => {
+        let text = '';
+        output?.on('data', (data: string) => (text += data));
+        // What the guest writes to its serial port.
+        await until(() => text.length > 1);
+        stdin?.write('\u0001cinfo status\n');
+        await until(() => text.includes('VM status'));
+        stdin?.write('quit\n');
+      },
+    },
+  );
+  t.is(code, 0, stderr);
+  t.regex(stdout, /\(qemu\) [^]*VM status: running/);
 });
 
 qemuTest('what does not go together is refused', async (t) => {
@@ -81,6 +129,15 @@ qemuTest('what does not go together is refused', async (t) => {
   t.regex(usage.stderr, /say which QEMU/);
   const size = await restore([], ['-m', '256M']);
   t.is(size.code, 1);
+  const instant = await restore(['--channels', '9', '--direct-io', 'on', '--engine', 'threads'], []);
+  t.is(instant.code, 1);
+  t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.engine/);
+  const eager = await restore(['--mode', 'eager', '--queue-depth', '3', '--ram-dir', dir.path], []);
+  t.is(eager.code, 1);
+  t.regex(eager.stderr, /mode eager has no use for ramDirectory, transfer\.queueDepth/);
+  const attached = await runCli(['restore', snapshot, '--qmp', dir.file('none'), '--engine', 'threads']);
+  t.is(attached.code, 2);
+  t.regex(attached.stderr, /leave out --engine/);
   t.regex(size.stderr, /-m is 256 MiB, but the snapshot's memory \(pc\.ram\) is 128 MiB/);
 });
 

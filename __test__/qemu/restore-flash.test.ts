@@ -61,6 +61,19 @@ for (const { writer, setup } of WRITERS) {
       if (mode !== 'eager') continue;
       // The engine stores the zero pages of flash; where QEMU has saved they have to be sent.
       t.is(guest.restored.form, writer === 'qemu' ? 'stream' : 'mapped-ram');
+      if (writer !== 'qemu') continue;
+      const { plan, why } = guest.restored;
+      t.is(plan.mode, 'eager');
+      t.like(plan.mappedRam, { value: false, why });
+      t.like(plan.channels, { value: 1 });
+      t.notRegex(JSON.stringify([plan.multifd, plan.channels, plan.directIo]), /device state only|engine/);
+      for (const asked of [{ multifd: 'on' }, { channels: 2 }, { directIo: 'on' }] as const) {
+        const refused = restoreGuest(snapshot, { ...setup, ...other }, { mode, ...asked });
+        await t.throwsAsync(refused, {
+          code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+          message: /cannot be had: .*system\.flash1 is filled from its image/,
+        });
+      }
     }
   });
 }

@@ -1,7 +1,10 @@
+import { copyFile, rename } from 'node:fs/promises';
+
 import test from 'ava';
 
 import type { MemoryBlock } from '../../ts/qemu/plan.ts';
 import type { Destination } from '../../ts/restore/destination.ts';
+import { lookAtFile } from '../../ts/restore/mapped-file.ts';
 import { comparePreflight, type PreflightOptions } from '../../ts/restore/preflight.ts';
 import type { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
@@ -53,10 +56,14 @@ async function withSnapshot(
 ): Promise<void> {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
+  const file = await lookAtFile(snapshot, undefined);
   body(
     (destination, options) =>
-      comparePreflight(snapshot, { ...FITTING, ...destination }, { mode: 'eager', inPlace: [], ...options })
-        .problems,
+      comparePreflight(
+        snapshot,
+        { ...FITTING, ...destination },
+        { mode: 'eager', inPlace: [], file, ...options },
+      ).problems,
     snapshot,
   );
 }
@@ -127,6 +134,33 @@ test('what is said to be in place has to be there', async (t) => {
   });
 });
 
+test('a name that was given to another file meanwhile is not taken for the snapshot', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using snapshot = await syntheticSnapshot(dir, BLOCKS);
+  const [{ pagesOffset: offset } = { pagesOffset: 0 }] = snapshot.completeRam().blocks;
+  const mapped = ram(64, { type: 'memory-backend-file', offset, path: snapshot.path });
+  const compare = async (pid: number | undefined): Promise<readonly (readonly string[])[]> => {
+    const place = { mode: 'instant', inPlace: ['pc.ram'], file: await lookAtFile(snapshot, pid) } as const;
+    const memory = [mapped, block('/rom@etc/acpi/tables', 4)];
+    const { problems, warnings } = comparePreflight(snapshot, { ...FITTING, memory }, place);
+    return [problems, warnings];
+  };
+  const [fitting, warnings] = await compare(undefined);
+  t.deepEqual(fitting, []);
+  t.regex(warnings?.join() ?? '', /could not be seen.*if \S+ was replaced since QEMU was started/);
+  // This process has it open and no mapping of it is to be seen, as on filesystems with inodes of their own there.
+  t.deepEqual(await compare(process.pid), [[], []]);
+  await copyFile(snapshot.path, dir.file('other'));
+  await rename(dir.file('other'), snapshot.path);
+  const [replaced] = await compare(undefined);
+  t.regex(
+    replaced?.join() ?? '',
+    /does not map the snapshot: it is in \S+, which is not the file that was opened/,
+  );
+  // What is mapped is known here, and its name does not matter.
+  t.deepEqual(await compare(process.pid), [[], []]);
+});
+
 test('devices that the snapshot does not know are a warning', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
@@ -139,11 +173,11 @@ test('devices that the snapshot does not know are a warning', async (t) => {
     Object.assign(section, { idstr: '0000:00:1f.0/ICH9LPC' }),
   );
   const like = {
-    path: snapshot.path,
     completeRam: () => snapshot.completeRam(),
     index: { ...snapshot.index, sections },
   };
-  const { problems, warnings } = comparePreflight(like, { ...FITTING, pci }, { mode: 'eager', inPlace: [] });
+  const place = { mode: 'eager', inPlace: [], file: await lookAtFile(snapshot, undefined) } as const;
+  const { problems, warnings } = comparePreflight(like, { ...FITTING, pci }, place);
   t.deepEqual(problems, []);
   t.deepEqual(warnings, [
     'QEMU has a PCI device at 0000:00:05.0 (Ethernet controller net0) that the snapshot knows nothing of',

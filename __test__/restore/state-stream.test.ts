@@ -1,11 +1,13 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, utimes, writeFile } from 'node:fs/promises';
 
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
+import type { RestoreMode } from '../../ts/qemu/plan.ts';
+import { assertStateFor } from '../../ts/restore/state-for.ts';
 import { openStateStream, type StateStreamOptions } from '../../ts/restore/state-stream.ts';
 import { readPieces } from '../../ts/snapshot/read-pieces.ts';
-import type { Snapshot } from '../../ts/snapshot/snapshot.ts';
+import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { bytesReader, type StreamPiece, walkStream } from '../../ts/stream/index.ts';
 import { assertNoLeak } from '../helpers/leaks.ts';
 import { PAGE, testPage } from '../helpers/synthetic.ts';
@@ -121,3 +123,32 @@ test('pieces are read as they follow each other, wherever they lie', async (t) =
     { numRuns: 60 },
   );
 });
+
+test('a state stream is for one snapshot as it is, one mode and some blocks', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using otherDir = await temporaryDirectory();
+  await using snapshot = await syntheticSnapshot(dir, [LARGE, SMALL]);
+  await using other = await syntheticSnapshot(otherDir, [LARGE, SMALL]);
+  await using state = await openStateStream(snapshot, { inPlace: ['pc.ram'], mapped: true });
+  const refused = (message: RegExp, ...[of, mode, blocks]: Place): void => {
+    t.throws(() => assertStateFor(state, of, mode, blocks), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message,
+    });
+  };
+  t.notThrows(() => assertStateFor(state, snapshot, 'instant', ['pc.ram']));
+  await using again = await Snapshot.open(snapshot.path);
+  t.notThrows(() => assertStateFor(state, again, 'instant', ['pc.ram']));
+  refused(/another snapshot/, other, 'instant', ['pc.ram']);
+  refused(/another kind of restore/, snapshot, 'preload', ['pc.ram']);
+  refused(/another kind of restore/, snapshot, 'instant', ['pc.ram', 'pc.bios']);
+  refused(/mode eager has no use for state/, snapshot, 'eager', []);
+  const inContainer = dir.file('container');
+  await writeFile(inContainer, Buffer.concat([Buffer.alloc(4096), await readFile(snapshot.path)]));
+  await using moved = await Snapshot.open(`file:${inContainer},offset=4096`);
+  refused(/another snapshot/, moved, 'instant', ['pc.ram']);
+  await utimes(snapshot.path, 1, 1);
+  refused(/before it was written again/, snapshot, 'instant', ['pc.ram']);
+});
+
+type Place = readonly [of: Snapshot, mode: RestoreMode, blocks: readonly string[]];

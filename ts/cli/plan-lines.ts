@@ -1,18 +1,22 @@
-import type { Decision, SavePlan } from '../qemu/plan.ts';
+import type { Decision, Plan, SavePlan } from '../qemu/plan.ts';
 import { formatMigrationUri, type MigrationAddress } from '../uri/index.ts';
 import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
 /** A plan as --json prints it: without what QEMU has told of itself. */
-export function planReport(plan: SavePlan): object {
-  const { qemu, engineBlocks, target, ...decisions } = plan;
+export function planReport(plan: Plan): object {
+  const { qemu, target, ...decisions } = plan;
   const { major, minor, micro } = qemu.version;
-  return {
+  const report = {
     ...decisions,
     target: target.address,
     qemu: { version: `${major}.${minor}.${micro}`, runState: qemu.runState },
-    engineBlocks: engineBlocks.map(({ id, length, file: { path, offset } }) => ({
+  };
+  if (plan.direction === 'restore') return report;
+  return {
+    ...report,
+    engineBlocks: plan.engineBlocks.map(({ id, length, file: { path, offset } }) => ({
       id,
       length,
       path,

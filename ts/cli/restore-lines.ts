@@ -3,6 +3,7 @@ import type { RestoreTimes } from '../restore/restore.ts';
 import type { TransferReport } from '../transfer/options.ts';
 import { keyValues } from './columns.ts';
 import { printable } from './format.ts';
+import { planReport } from './plan-lines.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer-lines.ts';
 
@@ -16,11 +17,14 @@ const FROM = {
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {
   readonly times?: RestoreTimes;
   readonly transfer?: TransferReport | undefined;
+  /** As `save` has it. */
+  readonly plan: object;
 }
 
 export function reportOf(result: AttachResult): RestoreReport {
   const { mode, runState, blocks, form, why, warnings, locked, loadMs, elapsedMs } = result;
-  return { mode, runState, blocks, form, why, warnings, locked, loadMs, elapsedMs };
+  const plan = planReport(result.plan);
+  return { mode, runState, blocks, form, why, plan, warnings, locked, loadMs, elapsedMs };
 }
 
 /** How a restore went. */

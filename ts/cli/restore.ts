@@ -5,8 +5,7 @@ import type { QemuExit, QemuProcess } from '../qemu/qemu-process.ts';
 import type { RestoreMode } from '../qemu/plan.ts';
 import type { AttachOptions } from '../restore/attach.ts';
 import type { Then } from '../restore/autostart.ts';
-import type { RestoredGuest } from '../restore/restore.ts';
-import type { TransferOptions } from '../transfer/options.ts';
+import type { RestoredGuest, RestoreOptions } from '../restore/restore.ts';
 import type { CommandLine } from './command-line.ts';
 import { sessionOf, type Command } from './command.ts';
 import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-options.ts';
@@ -95,9 +94,12 @@ function choices(line: CommandLine): Choices {
   };
 }
 
-/** What both QEMU and our engine can be told. */
-function forQemu({ channels, directIo }: TransferOptions): Pick<AttachOptions, 'channels' | 'directIo'> {
-  return { channels, directIo };
+/** Who is told what of the options for moving pages: with preload our engine, else QEMU, as far as it knows them. */
+function forWhom(line: CommandLine): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
+  const { channels, directIo, ...engineOnly } = transferOptions(line);
+  return line.value('mode') === 'preload'
+    ? { transfer: { channels, directIo, ...engineOnly } }
+    : { channels, directIo, transfer: engineOnly };
 }
 
 async function attachTo(session: Session, server: string): Promise<void> {
@@ -107,11 +109,21 @@ async function attachTo(session: Session, server: string): Promise<void> {
       '--mode preload fills the memory before QEMU starts: give its command line after --',
     );
   }
+  const engineOnly = ['ram-dir', 'engine', 'queue-depth', 'request-size'].filter(
+    (name) => line.value(name) !== undefined,
+  );
+  if (engineOnly.length > 0) {
+    throw new UsageError(
+      `with --qmp QEMU has the memory, or reads it itself: leave out ${engineOnly.map((name) => `--${name}`).join(', ')}`,
+    );
+  }
+  const { channels, directIo } = forWhom(line);
   const api = await import('../restore/attach.ts');
   await using qmp = await QmpClient.connect(server, { signal });
   const result = await api.attach(qmp, line.required('uri'), {
     ...choices(line),
-    ...forQemu(transferOptions(line)),
+    channels,
+    directIo,
     signal,
   });
   session.print(reportOf(result), (style) => restoreLines(reportOf(result), style));
@@ -119,18 +131,18 @@ async function attachTo(session: Session, server: string): Promise<void> {
 
 async function start(session: Session, binary: string, args: readonly string[]): Promise<void> {
   const { line, signal } = session;
-  const transfer = transferOptions(line);
+  const moving = forWhom(line);
   const api = await import('../restore/restore.ts');
   using bar = session.progressBar('loading');
   // With --json stdout is for the one object.
   const stdout = line.flag('json') ? 2 : 1;
   await using guest = await api.restore(line.required('uri'), {
     ...choices(line),
-    ...forQemu(transfer),
+    ...moving,
     binary,
     args,
     ramDirectory: line.value('ram-dir'),
-    transfer: { ...transfer, onProgress: bar.update },
+    transfer: { ...moving.transfer, onProgress: bar.update },
     stdio: [0, stdout, 2],
     signal,
   });

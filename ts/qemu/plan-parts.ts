@@ -29,13 +29,19 @@ export function decideChannels(situation: Situation): ChannelDecisions {
     autoMultifd(wanted, situation),
   );
   if (typeof wanted === 'number') return { multifd, channels: { value: wanted, why: ASKED } };
-  if (engine) return { multifd, channels: { value: undefined, why: 'the engine knows what suits it' } };
+  if (engine) return { multifd, channels: { value: undefined, why: engineChannels(situation) } };
   if (!multifd.value) return { multifd, channels: { value: 1, why: 'without multifd there is one' } };
   const value = Math.max(2, Math.min(host.cores, MOST_CHANNELS));
   return {
     multifd,
     channels: { value, why: `there are ${host.cores} cores, and more than ${MOST_CHANNELS} gain little` },
   };
+}
+
+function engineChannels({ request }: Situation): string {
+  return request.direction === 'restore' && request.mode === 'instant'
+    ? 'the memory is mapped, nobody reads it beforehand'
+    : 'the engine knows what suits it';
 }
 
 function autoMultifd(channels: number | 'auto', { target, engine }: Situation): Decision<boolean> {

@@ -4,13 +4,16 @@ import { queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
 import type { Then } from './autostart.ts';
 import { describeDestination, type Destination, type KnownDestination } from './destination.ts';
 import { type EagerWay, eagerWay } from './eager.ts';
 import { loadFile, loadStream } from './load.ts';
 import { mappedBlocks } from './mapped-blocks.ts';
+import { lookAtFile, type MappedFile } from './mapped-file.ts';
 import { assertPreflight, comparePreflight, emptyProblems, type PreflightOptions } from './preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-hold.ts';
+import { assertStateFor } from './state-for.ts';
 import type { StateStream } from './state-stream.ts';
 
 export interface AttachOptions extends WaitOptions {
@@ -29,14 +32,14 @@ export interface AttachOptions extends WaitOptions {
   readonly then?: Then | undefined;
   /**
    * A state stream that was made beforehand for this snapshot, mode and blocks: once for many clones. It stays the
-   * caller's. @default made when it is needed
+   * caller's. Not with `eager`. @default made when it is needed
    */
   readonly state?: StateStream | undefined;
-  /** Several channels of QEMU: `eager` only. @default 'auto' */
+  /** Several channels of QEMU: `eager` only, and not where it reads a plain stream. @default 'auto' */
   readonly multifd?: Switch | undefined;
-  /** Channels of QEMU, 1 to 255: `eager` only. @default 'auto' */
+  /** Channels of QEMU, 1 to 255: as `multifd`. @default 'auto' */
   readonly channels?: number | 'auto' | undefined;
-  /** O_DIRECT: `eager` only. @default 'auto' */
+  /** O_DIRECT: as `multifd`. @default 'auto' */
   readonly directIo?: Switch | undefined;
   /** Whether files are handed to QEMU as descriptors, so that it needs no right to any path. @default 'auto' */
   readonly fdset?: Switch | undefined;
@@ -70,7 +73,8 @@ export interface AttachResult {
  * that speaks against it. QEMU stays the caller's: after an error it has to be ended, for it cannot try twice.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not fit this QEMU, naming every
- *   mismatch; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies; ERR_MAPPED_RAM_IO when it
+ *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for those that a plain stream has
+ *   no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies; ERR_MAPPED_RAM_IO when it
  *   takes too long, or somebody writes the snapshot; as `Snapshot.open`, `openStateStream` and `negotiate`
  */
 export async function attach(
@@ -95,18 +99,25 @@ async function attachSnapshot(
   // QEMU also reads what only it can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
-  const [facts, about] = await Promise.all([queryQemuFacts(qmp, wait), describeDestination(qmp, wait)]);
-  const { mode, blocks } = placeOf(snapshot, facts, options);
-  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, { mode, inPlace: blocks });
+  const [facts, about, file] = await Promise.all([
+    queryQemuFacts(qmp, wait),
+    describeDestination(qmp, wait),
+    lookAtFile(snapshot, qmp.pid),
+  ]);
+  const { mode, blocks } = placeOf(snapshot, facts, file, options);
+  assertOptionsFor(mode, options);
+  const place = { mode, inPlace: blocks, file };
+  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
   const way: EagerWay =
     mode === 'eager'
       ? await eagerWay(snapshot, facts.memory)
       : { form: 'stream', why: 'the memory is in place', fresh: [] };
+  if (mode === 'eager' && way.form === 'stream') assertStreamOptions(options, way.why);
   const locked = mode === 'instant' && hasLocks && (await handHold(qmp, snapshot, wait));
   const loaded =
     way.form === 'mapped-ram'
       ? await loadFile(qmp, snapshot, { ...options, then, facts })
-      : await loadStream(qmp, snapshot, { mode, blocks, fresh: way.fresh }, { ...options, then, facts });
+      : await loadStream(qmp, snapshot, { mode, blocks, ...way }, { ...options, then, facts });
   const { plan, loadMs, runState, readyAt } = loaded;
   const { form, why } = way;
   const elapsedMs = readyAt - startedAt;
@@ -117,14 +128,16 @@ async function attachSnapshot(
 function placeOf(
   snapshot: Snapshot,
   { memory }: QemuFacts,
+  file: MappedFile,
   options: AttachOptions,
 ): { readonly mode: RestoreMode; readonly blocks: readonly string[] } {
-  const mapped = mappedBlocks(snapshot, memory);
+  const mapped = mappedBlocks(snapshot, memory, file);
   const mode = options.mode ?? (mapped.length > 0 ? 'instant' : 'eager');
-  if (mode === 'eager') return { mode, blocks: [] };
+  const given = options.blocks ?? (mode === 'instant' ? mapped : []);
+  const blocks = mode === 'eager' ? [] : given;
+  if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, blocks);
+  if (mode === 'eager') return { mode, blocks };
   snapshot.completeRam();
-  const blocks = options.blocks ?? (mode === 'instant' ? mapped : []);
-  if (options.state !== undefined) assertStateFor(options.state, mode, blocks, snapshot.path);
   if (blocks.length > 0) return { mode, blocks };
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
@@ -132,25 +145,6 @@ function placeOf(
       ? 'QEMU maps no block of the snapshot: start it with what launchArguments says, or use mode eager'
       : 'which blocks are loaded already: preload has to say (blocks)',
     { path: snapshot.path },
-  );
-}
-
-function assertStateFor(
-  { options }: StateStream,
-  mode: RestoreMode,
-  blocks: readonly string[],
-  path: string,
-): void {
-  const same = options.inPlace.toSorted().join('\n') === blocks.toSorted().join('\n');
-  if (same && (options.mapped ?? false) === (mode === 'instant')) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    'the state stream is for another kind of restore',
-    {
-      path,
-      expected: `${mode}, blocks ${blocks.join(', ')}`,
-      found: `${options.mapped === true ? 'instant' : 'preload'}, blocks ${options.inPlace.join(', ')}`,
-    },
   );
 }
 

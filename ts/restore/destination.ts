@@ -1,6 +1,7 @@
 import type { MemoryBlock } from '../qemu/plan.ts';
 import type { QmpClient } from '../qemu/qmp-client.ts';
 import { isQmpObject, type QmpValue } from '../qemu/qmp-json.ts';
+import { isQmpRefusal } from '../qemu/qmp-refusal.ts';
 import type { WaitOptions } from '../qemu/wait-within.ts';
 
 /** A PCI device on a root bus. Those behind bridges are not seen before the guest's firmware has run. */
@@ -51,7 +52,7 @@ export async function describeDestination(
 ): Promise<Omit<Destination, keyof KnownDestination>> {
   const ask = async (command: string, args?: Readonly<Record<string, string>>): Promise<QmpValue> =>
     qmp.execute<string>(command, args, wait).catch((error: unknown) => {
-      if (isRefusal(error)) return null;
+      if (isQmpRefusal(error)) return null;
       throw error;
     });
   const [type, machines, target, cpus, kvm, uuid, pci] = await Promise.all([
@@ -72,15 +73,6 @@ export async function describeDestination(
     uuid: uuidOf(uuid),
     pci: Array.isArray(pci) ? listOf(pci).flatMap((bus) => slotsOf(bus)) : undefined,
   };
-}
-
-/** QEMU answered, but not with what was asked for. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof Error && isErrorReply(error.cause);
-}
-
-function isErrorReply(cause: unknown): boolean {
-  return typeof cause === 'object' && cause !== null && 'class' in cause && 'desc' in cause;
 }
 
 function machineOf(type: QmpValue): string | undefined {

@@ -59,20 +59,24 @@ export interface StreamPlace {
   readonly blocks: readonly string[];
   /** Other blocks whose memory reads as zeros, by id. */
   readonly fresh: readonly string[];
+  /** Why QEMU reads a stream. */
+  readonly why: string;
 }
 
 /** Lets QEMU read the state stream: the caller's, or one that is made for this. */
 export async function loadStream(
   qmp: QmpClient,
   snapshot: Snapshot,
-  { mode, blocks, fresh }: StreamPlace,
+  { mode, blocks, fresh, why }: StreamPlace,
   options: LoadOptions,
 ): Promise<Loaded> {
-  // For the negotiation all that counts is that it is a plain stream.
-  const planMode = mode === 'eager' ? 'preload' : mode;
-  if (options.state !== undefined) {
-    return load(qmp, sourceOf(options.state), planMode, snapshot, options, options.state.warnings);
-  }
+  // How a QEMU is told to read a plain stream does not depend on what is in it.
+  const loadState = async (state: StateStream): Promise<Loaded> => {
+    const planMode = mode === 'eager' ? 'preload' : mode;
+    const loaded = await load(qmp, sourceOf(state), planMode, snapshot, options, state.warnings);
+    return mode === 'eager' ? { ...loaded, plan: wholeGuest(loaded.plan, why) } : loaded;
+  };
+  if (options.state !== undefined) return loadState(options.state);
   const { signal } = options;
   await using state = await openStateStream(snapshot, {
     inPlace: blocks,
@@ -80,7 +84,20 @@ export async function loadStream(
     fresh,
     signal,
   });
-  return await load(qmp, sourceOf(state), planMode, snapshot, options, state.warnings);
+  return await loadState(state);
+}
+
+/** The plan of a state stream that has the memory in it, too: what was decided is the same, the reasons are not. */
+function wholeGuest(plan: RestorePlan, why: string): RestorePlan {
+  return {
+    ...plan,
+    mode: 'eager',
+    mappedRam: { value: false, why },
+    xIgnoreShared: { value: false, why: 'a plain stream has all of the memory in it' },
+    multifd: { value: false, why: 'a plain stream from a file has one channel' },
+    channels: { value: 1, why: 'a plain stream from a file has one channel' },
+    directIo: { value: false, why: 'QEMU reads plain streams through the page cache' },
+  };
 }
 
 function sourceOf({ path }: StateStream): Source {

@@ -4,8 +4,9 @@ import { countSetPages } from '../snapshot/block-pages.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamIndex } from '../stream/index.ts';
 import type { Destination } from './destination.ts';
+import type { MappedFile } from './mapped-file.ts';
 import { deviceProblems, deviceWarnings } from './preflight-devices.ts';
-import { blockProblems, blockWarnings } from './preflight-memory.ts';
+import { blockProblems, blockWarnings, mappingWarnings } from './preflight-memory.ts';
 
 /** What a snapshot and the QEMU that is to take it over have against each other, in words. */
 export interface Preflight {
@@ -19,13 +20,15 @@ export interface PreflightOptions {
   readonly mode: RestoreMode;
   /** The blocks whose memory is in place already. */
   readonly inPlace: readonly string[];
+  /** The snapshot's. */
+  readonly file: MappedFile;
 }
 
 const X86 = /^(x86_64|i386)$/;
 
 /** Compares the two. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
 export function comparePreflight(
-  snapshot: Pick<Snapshot, 'index' | 'completeRam' | 'path'>,
+  snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
   destination: Destination,
   options: PreflightOptions,
 ): Preflight {
@@ -38,10 +41,14 @@ export function comparePreflight(
       ...pageSizeProblems(targetPageSize, destination),
       ...capabilityProblems(index, destination, options.mode),
       ...uuidProblems(index, destination),
-      ...blockProblems(blocks, destination.memory, { ...options, path: snapshot.path }),
+      ...blockProblems(blocks, destination.memory, options),
       ...deviceProblems(index, destination),
     ],
-    warnings: [...blockWarnings(blocks, destination.memory), ...deviceWarnings(index, destination)],
+    warnings: [
+      ...blockWarnings(blocks, destination.memory),
+      ...mappingWarnings(options),
+      ...deviceWarnings(index, destination),
+    ],
   };
 }
 

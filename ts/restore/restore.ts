@@ -4,21 +4,24 @@ import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 import type { TransferReport } from '../transfer/options.ts';
 import { procPath } from './anonymous-file.ts';
+import { assertOptionsFor } from './assert-options.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { parseCommandLine } from './command-line.ts';
 import { type LaunchArguments, launchArguments } from './launch-arguments.ts';
 import { planMemory } from './memory-plan.ts';
 import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
 import { holdSnapshot } from './snapshot-hold.ts';
+import { assertStateFor } from './state-for.ts';
+import { standardMonitor } from './standard-monitor.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
   extends Omit<AttachOptions, 'mode' | 'blocks'>, Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
   /** Where the guest's memory comes from. @default 'instant' */
   readonly mode?: RestoreMode | undefined;
-  /** Where `preload` keeps the memory: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  /** Where `preload` keeps the memory, and no other mode: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
   readonly ramDirectory?: string | undefined;
-  /** How `preload` reads the snapshot. */
+  /** How `preload` reads the snapshot. No other mode has a use for more than `auto`. */
   readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
 }
 
@@ -48,18 +51,22 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  * the mode needs is added (see `launchArguments`). When this rejects, no process, file or descriptor is left.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not go with the command line or with
- *   the QEMU it starts, naming every reason; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
+ *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
  *   `preloadRam`
  */
 export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
   const startedAt = performance.now();
   const { mode = 'instant', signal } = options;
   signal?.throwIfAborted();
+  assertOptionsFor(mode, options);
   await using snapshot = await Snapshot.open(source, signal);
   snapshot.completeRam(mode === 'eager');
   holdSnapshot(snapshot);
   await using memory = await memoryFor(snapshot, mode, options);
-  const { launch, warnings, ram } = memory;
+  const { warnings, ram } = memory;
+  const parsed = parseCommandLine(options.args);
+  // Our QMP monitor would take it away.
+  const launch = { ...memory.launch, args: [...memory.launch.args, ...standardMonitor(parsed)] };
   const preparedAt = performance.now();
   await using started = await startWithState(snapshot, mode, launch, options);
   const { qemu, state } = started;
@@ -67,7 +74,7 @@ export async function restore(source: SnapshotSource, options: RestoreOptions): 
     const answeredAt = performance.now();
     // It has the files mapped.
     await ram?.close();
-    const waits = parseCommandLine(launch.args).some(({ name }) => name === 'S');
+    const waits = parsed.some(({ name }) => name === 'S');
     const then = options.then ?? (waits ? 'pause' : 'run');
     const attached = await attach(qemu.qmp, snapshot, { ...options, ...launch, mode, then, state });
     return {
@@ -98,18 +105,18 @@ interface Memory extends AsyncDisposable {
 
 /** Loads it with `preload`, and works out the command line. */
 async function memoryFor(snapshot: Snapshot, mode: RestoreMode, options: RestoreOptions): Promise<Memory> {
-  const { args, ramDirectory, transfer, signal } = options;
+  const { args, ramDirectory, transfer, state, signal } = options;
   refuseDaemon(args);
   const { backends } = planMemory(parseCommandLine(args), snapshot.completeRam(true).blocks);
   const blocks = backends.map(({ block }) => block);
   // QEMU opens this very file, whatever happens to its name meanwhile.
   const mapped = Object.fromEntries(blocks.map(({ id }) => [id, procPath(snapshot.reader.fd)]));
+  // Whatever is wrong with the command line or the state is said before gigabytes are loaded.
+  const launch = launchArguments(snapshot, { mode, args, files: mapped });
+  if (state !== undefined) assertStateFor(state, snapshot, mode, launch.blocks);
   if (mode !== 'preload') {
-    const launch = launchArguments(snapshot, { mode, args, files: mapped });
     return { launch, ram: undefined, warnings: [], [Symbol.asyncDispose]: async () => undefined };
   }
-  // Whatever is wrong with the command line is said before gigabytes are loaded.
-  launchArguments(snapshot, { mode, args, files: mapped });
   const directory = ramDirectory ?? '/dev/shm';
   const problem = await roomProblem(directory, blocks);
   const ram = await preloadRam(snapshot, {

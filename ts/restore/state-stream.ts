@@ -7,6 +7,7 @@ import { plainPages, stateBatches } from '../snapshot/state-stream.ts';
 import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
 import { AnonymousFile, procPath } from './anonymous-file.ts';
 import { stateDirectory } from './state-directory.ts';
+import { identify, type SnapshotIdentity } from './state-for.ts';
 import { findStalePages, type StalePages, zeroPagesOf } from './stale-pages.ts';
 
 /** A live save leaves less behind. */
@@ -37,6 +38,8 @@ export interface StateStreamOptions {
 export class StateStream implements AsyncDisposable {
   /** What it was made for. */
   readonly options: StateStreamOptions;
+  /** And of which snapshot. */
+  readonly identity: SnapshotIdentity;
   /** In bytes. */
   readonly size: number;
   /** Open for reading only, which is what QEMU wants of descriptors in an fdset. */
@@ -50,12 +53,14 @@ export class StateStream implements AsyncDisposable {
   /** @internal */
   constructor(
     options: StateStreamOptions,
+    identity: SnapshotIdentity,
     fd: number,
     size: number,
     stale: readonly StalePages[],
     close: () => Promise<void>,
   ) {
     this.options = options;
+    this.identity = identity;
     this.fd = fd;
     this.size = size;
     this.stalePages = stale.reduce((sum, { runs }) => sum + pagesIn(runs), 0);
@@ -89,6 +94,7 @@ export class StateStream implements AsyncDisposable {
 export async function openStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
   const { inPlace, mapped = false, fresh = [], signal } = options;
   const { blocks } = snapshot.completeRam();
+  const identity = identify(snapshot);
   const others = blocks.filter(({ id }) => !inPlace.includes(id));
   const stale: StalePages[] = [];
   for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
@@ -108,7 +114,7 @@ export async function openStateStream(snapshot: Snapshot, options: StateStreamOp
     throw ioError('cannot open the state stream again', file.procPath, cause);
   });
   let closing: Promise<void> | undefined;
-  return new StateStream(options, reader.fd, size, stale, () => (closing ??= reader.close()));
+  return new StateStream(options, identity, reader.fd, size, stale, () => (closing ??= reader.close()));
 }
 
 async function* pagesFor(
