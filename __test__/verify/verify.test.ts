@@ -6,6 +6,7 @@ import test from 'ava';
 import { pack, Snapshot, verify, type PackOptions, type VerifyResult } from '../../ts/index.ts';
 import { scanPages } from '../../ts/verify/scan-pages.ts';
 import { assertNoLeak } from '../helpers/leaks.ts';
+import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
 import { WAYS } from '../helpers/ways.ts';
@@ -247,6 +248,43 @@ test('what is no snapshot at all is an error, not a finding', async (t) => {
   await t.throwsAsync(verify(dir.file('missing')), { code: 'ERR_MAPPED_RAM_IO' });
   await t.throwsAsync(verify(dir.path), { code: 'ERR_MAPPED_RAM_UNSUPPORTED' });
   await t.throwsAsync(verify(options.state), { code: 'ERR_MAPPED_RAM_UNSUPPORTED' });
+});
+
+test('of a libvirt save image in the format sparse the stream in it is verified, and sealed', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { options } = await material(dir);
+  const start = libvirtBeginning('sparse');
+  const image = dir.file('image');
+  await writeFile(image, start);
+  await using handle = await open(image, 'r+');
+  await pack({ fd: handle.fd, offset: start.length }, options);
+  t.like(await verify(image, { seal: true }), {
+    offset: start.length,
+    findings: [],
+    seal: { state: 'written' },
+  });
+  t.like(await verify({ fd: handle.fd }), { offset: start.length, findings: [] });
+  const [page = 0] = [...(await places(image)).values()].map(({ pagesOffset }) => pagesOffset + 200 * PAGE);
+  await flip(image, page);
+  t.deepEqual(codes(await verify(image)), ['pages-differ']);
+});
+
+test.serial('a libvirt save image without a mapped-ram file in it is refused for what it is', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { options } = await material(dir);
+  const stream = await readFile(options.state);
+  const image = dir.file('image');
+  for (const [header, code, message] of [
+    [{}, 'ERR_MAPPED_RAM_UNSUPPORTED', /found a plain stream/],
+    [{ format: 5 }, 'ERR_MAPPED_RAM_UNSUPPORTED', /compressed this save image with zstd/],
+    [{ magic: 'LibvirtQemudPart' }, 'ERR_MAPPED_RAM_INCOMPLETE', /has not finished/],
+  ] as const) {
+    await writeFile(image, Buffer.concat([libvirtBeginning('raw', header), stream]));
+    const refused = async (): Promise<void> => {
+      await t.throwsAsync(verify(image), { code, message });
+    };
+    await assertNoLeak(t, refused, refused);
+  }
 });
 
 test('pages that cannot be read are a finding that says where', async (t) => {

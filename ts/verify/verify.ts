@@ -56,8 +56,9 @@ export interface VerifyResult {
  * What is wrong is a finding, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
- * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream; ERR_MAPPED_RAM_EXISTS for the
- * seal; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
+ * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a compressed libvirt image;
+ * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
 export async function verify(source: SnapshotSource, options: VerifyOptions = {}): Promise<VerifyResult> {
   const startedAt = performance.now();
