@@ -185,6 +185,30 @@ test('a seal may be elsewhere; one that is named must be there, and must not be 
   });
 });
 
+test('a seal is checked whatever the size of its pieces, and a request size that does not go with them is refused as such', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, seal, options } = await material(dir);
+  await pack(target, options);
+  const file = await readFile(target);
+  await using snapshot = await Snapshot.open(target);
+  const { blocks } = snapshot.completeRam();
+  for (let pieceSize = PAGE; pieceSize <= 16 << 20; pieceSize *= 4) {
+    await writeFile(seal, naiveSeal(file, 0, blocks, PAGE, pieceSize));
+    for (const engine of ['auto', 'threads'] as const) {
+      const { findings, seal: used, transfer } = await verify(target, { engine });
+      t.deepEqual([findings, used?.state], [[], 'checked'], `pieces of ${pieceSize}`);
+      t.is(transfer?.requestSize, Math.max(1 << 20, pieceSize));
+    }
+    const given = await verify(target, { requestSize: pieceSize, queueDepth: 1 });
+    t.deepEqual([given.passed, given.transfer?.requestSize], [true, pieceSize]);
+    if (pieceSize === PAGE) continue;
+    await t.throwsAsync(verify(target, { requestSize: pieceSize / 2 }), {
+      code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
+      message: `the seal's pieces have ${pieceSize} bytes, and a request must hold whole ones: request size: expected a multiple of ${pieceSize}, found ${pieceSize / 2}`,
+    });
+  }
+});
+
 test('a seal that is damaged, of another place or of another snapshot is a finding', async (t) => {
   await using dir = await temporaryDirectory();
   const { target, seal, options } = await material(dir);
