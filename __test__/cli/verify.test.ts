@@ -67,6 +67,18 @@ test('an error that is found gives exit status 3, and is named', async (t) => {
   t.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [3, '', '']);
 });
 
+test('a seal that is there and cannot be used is not called none', async (t) => {
+  await using given = await fixture();
+  const seal = `${given.snapshot}.seal`;
+  await writeFile(seal, 'something else');
+  const { code, stdout } = await runCli(['verify', given.snapshot]);
+  t.is(code, 3);
+  t.regex(stdout, /^seal +\S+guest\.mr\.seal, unusable$/m);
+  t.regex(stdout, /^error: seal-unusable: /m);
+  const { json } = await runCli(['verify', given.snapshot, '--json']);
+  t.like(json(), { passed: false, seal: { path: seal, state: 'unusable' } });
+});
+
 test('a file that is cut off fails; one that is no snapshot at all is another matter', async (t) => {
   await using given = await fixture();
   await truncate(given.snapshot, 2 << 20);

@@ -18,7 +18,7 @@ export function verifyLines(result: VerifyResult, style: Style): readonly string
       [
         ['verified', `${printable(path)}${at}`],
         ['result', verdict(result, style)],
-        ['seal', seal === undefined ? 'none' : `${printable(seal.path)}, ${sealWords(result)}`],
+        ['seal', seal === undefined ? 'none' : `${printable(seal.path)}, ${sealWords(seal, findings)}`],
         ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
         ['total', formatDuration(elapsedMs)],
       ],
@@ -39,18 +39,13 @@ function verdict({ passed, findings }: VerifyResult, style: Style): string {
   return counts === '' ? words : `${words}: ${counts}`;
 }
 
-function sealWords({ seal, findings }: VerifyResult): string {
-  if (seal?.state === 'written') return 'written';
+function sealWords({ state }: NonNullable<VerifyResult['seal']>, findings: readonly Finding[]): string {
+  if (state !== 'checked') return state;
   const differs = findings.some(({ code }) => SEAL_CODES.has(code));
   return differs ? 'the snapshot differs from it' : 'matches';
 }
 
-const SEAL_CODES: ReadonlySet<string> = new Set([
-  'seal-unusable',
-  'size-differs',
-  'metadata-differs',
-  'pages-differ',
-]);
+const SEAL_CODES: ReadonlySet<string> = new Set(['size-differs', 'metadata-differs', 'pages-differ']);
 
 function findingLine({ severity, code, message, offset }: Finding, path: string, style: Style): string {
   const colour = severity === 'error' ? 'red' : 'yellow';

@@ -42,8 +42,11 @@ export interface VerifyResult {
   /** No finding is an error. */
   readonly passed: boolean;
   readonly findings: readonly Finding[];
-  /** The seal that was checked against, or that was written. Undefined without one. */
-  readonly seal: { readonly path: string; readonly state: 'checked' | 'written' } | undefined;
+  /**
+   * The seal that was checked against or that was written, or one that is there and could not be checked against, which is
+   * a finding. Undefined without one.
+   */
+  readonly seal: { readonly path: string; readonly state: 'checked' | 'written' | 'unusable' } | undefined;
   /** How the pages were read; undefined when that was not possible. */
   readonly transfer: TransferReport | undefined;
   /** Milliseconds for all of it. */
@@ -78,8 +81,8 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
 
   const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
   let transfer: TransferReport | undefined;
-  let state: 'checked' | 'written' | undefined;
-  if (seal !== undefined) {
+  let state: 'checked' | 'written' | 'unusable' | undefined = seal === 'unusable' ? seal : undefined;
+  if (seal !== undefined && seal !== 'unusable') {
     const checked = await checkSeal(seal, opened, options);
     findings.push(...checked.findings);
     transfer = checked.report;
@@ -174,16 +177,17 @@ async function checkMetadata(
   }
 }
 
-/** The seal to check against. One that is not what it should be is a finding. */
+/** The seal to check against. One that is not what it should be is a finding, too. */
 async function findSeal(
   path: string | undefined,
   { sealPath: asked }: VerifyOptions,
   base: number,
   findings: Finding[],
-): Promise<Seal | undefined> {
+): Promise<Seal | 'unusable' | undefined> {
   if (path === undefined) return undefined;
-  const unusable = (message: string): undefined => {
+  const unusable = (message: string): 'unusable' => {
     findings.push({ severity: 'error', code: 'seal-unusable', message });
+    return 'unusable';
   };
   let seal: Seal | undefined;
   try {
