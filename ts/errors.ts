@@ -47,13 +47,15 @@ export class MappedRamError extends Error {
   declare readonly found?: string | number;
 
   /**
-   * @param message says in words what failed; path, offset, expected and found are appended when given
+   * @param message says in words what failed; path, offset, expected and found are appended when given. Without a place
+   * of its own, an error has the place of its cause, which the message names or leaves to the cause
    */
   constructor(code: ErrorCode, message: string, context: ErrorContext = {}) {
     super(describe(message, context), context.cause === undefined ? undefined : { cause: context.cause });
     this.code = code;
-    if (context.path !== undefined) this.path = context.path;
-    if (context.offset !== undefined) this.offset = context.offset;
+    const { path, offset } = placeOf(context);
+    if (path !== undefined) this.path = path;
+    if (offset !== undefined) this.offset = offset;
     if (context.expected !== undefined) this.expected = context.expected;
     if (context.found !== undefined) this.found = context.found;
     Object.defineProperty(this, BRAND, { value: true });
@@ -65,6 +67,12 @@ export class MappedRamError extends Error {
 }
 
 Object.defineProperty(MappedRamError.prototype, 'name', { value: 'MappedRamError' });
+
+/** Never one half from here and one from there: the cause may be about another file. */
+function placeOf(context: ErrorContext): Pick<ErrorContext, 'path' | 'offset'> {
+  const { path, offset, cause } = context;
+  return path === undefined && offset === undefined && cause instanceof MappedRamError ? cause : context;
+}
 
 function describe(message: string, context: ErrorContext): string {
   const where = [
