@@ -74,15 +74,23 @@ function placeOf(context: ErrorContext): Pick<ErrorContext, 'path' | 'offset'> {
   return path === undefined && offset === undefined && cause instanceof MappedRamError ? cause : context;
 }
 
+/** An error in its words, without its place: for those who say that themselves. */
+export function wordsOf(error: MappedRamError): string {
+  const place = `${describePlace(error)}: `;
+  return error.message.startsWith(place) ? error.message.slice(place.length) : error.message;
+}
+
+function describePlace({ path, offset }: Pick<ErrorContext, 'path' | 'offset'>): string {
+  const where = [path, offset === undefined ? undefined : `offset ${offset} (0x${offset.toString(16)})`];
+  return where.filter((part) => part !== undefined).join(', ');
+}
+
 function describe(message: string, context: ErrorContext): string {
-  const where = [
-    context.path,
-    context.offset === undefined ? undefined : `offset ${context.offset} (0x${context.offset.toString(16)})`,
-  ].filter((part) => part !== undefined);
+  const place = describePlace(context);
   const what = [
     context.expected === undefined ? undefined : `expected ${context.expected}`,
     context.found === undefined ? undefined : `found ${context.found}`,
   ].filter((part) => part !== undefined);
-  const head = where.length > 0 ? `${where.join(', ')}: ${message}` : message;
+  const head = place === '' ? message : `${place}: ${message}`;
   return what.length > 0 ? `${head}: ${what.join(', ')}` : head;
 }

@@ -85,6 +85,10 @@ test('a file that is cut off fails; one that is no snapshot at all is another ma
   const cut = await runCli(['verify', given.snapshot]);
   t.is(cut.code, 3);
   t.regex(cut.stdout, /^error: stream-truncated at 0x100000: the file ends too early/m);
+  const { json } = await runCli(['verify', given.snapshot, '--json']);
+  t.like(json(), { findings: [{ code: 'stream-truncated', offset: 0x10_0000 }] });
+  const [finding] = [json()['findings']].flat();
+  t.regex(JSON.stringify(finding), /"message":"the file ends too early/);
   await writeFile(given.snapshot, 'no snapshot');
   const none = await runCli(['verify', given.snapshot, '--json']);
   t.is(none.code, 4);

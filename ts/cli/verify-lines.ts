@@ -24,7 +24,7 @@ export function verifyLines(result: VerifyResult, style: Style): readonly string
       ],
       style,
     ),
-    ...findings.slice(0, MAX_LINES).map((finding) => findingLine(finding, path, style)),
+    ...findings.slice(0, MAX_LINES).map((finding) => findingLine(finding, style)),
     ...(left > 0 ? [`and ${formatCount(left)} more; --json has all of them`] : []),
   ];
 }
@@ -47,13 +47,10 @@ function sealWords({ state }: NonNullable<VerifyResult['seal']>, findings: reado
 
 const SEAL_CODES: ReadonlySet<string> = new Set(['size-differs', 'metadata-differs', 'pages-differ']);
 
-function findingLine({ severity, code, message, offset }: Finding, path: string, style: Style): string {
+function findingLine({ severity, code, message, offset }: Finding, style: Style): string {
   const colour = severity === 'error' ? 'red' : 'yellow';
-  // The file and the offset stand in the line already.
-  const start = `${path}, offset ${offset} (0x${offset?.toString(16)}): `;
-  const words = message.startsWith(start) ? message.slice(start.length) : message;
   const where = offset === undefined ? '' : ` at ${formatOffset(offset)}`;
-  return `${style(colour, severity)}: ${code}${where}: ${printable(words)}`;
+  return `${style(colour, severity)}: ${code}${where}: ${printable(message)}`;
 }
 
 function plural(count: number, noun: string): string {
