@@ -47,13 +47,15 @@ export class MappedRamError extends Error {
   declare readonly found?: string | number;
 
   /**
-   * @param message says in words what failed; path, offset, expected and found are appended when given
+   * @param message says in words what failed; path, offset, expected and found are appended when given. Without a place
+   * of its own, an error has the place of its cause, which the message names or leaves to the cause
    */
   constructor(code: ErrorCode, message: string, context: ErrorContext = {}) {
     super(describe(message, context), context.cause === undefined ? undefined : { cause: context.cause });
     this.code = code;
-    if (context.path !== undefined) this.path = context.path;
-    if (context.offset !== undefined) this.offset = context.offset;
+    const { path, offset } = placeOf(context);
+    if (path !== undefined) this.path = path;
+    if (offset !== undefined) this.offset = offset;
     if (context.expected !== undefined) this.expected = context.expected;
     if (context.found !== undefined) this.found = context.found;
     Object.defineProperty(this, BRAND, { value: true });
@@ -66,15 +68,29 @@ export class MappedRamError extends Error {
 
 Object.defineProperty(MappedRamError.prototype, 'name', { value: 'MappedRamError' });
 
+/** Never one half from here and one from there: the cause may be about another file. */
+function placeOf(context: ErrorContext): Pick<ErrorContext, 'path' | 'offset'> {
+  const { path, offset, cause } = context;
+  return path === undefined && offset === undefined && cause instanceof MappedRamError ? cause : context;
+}
+
+/** An error in its words, without its place: for those who say that themselves. */
+export function wordsOf(error: MappedRamError): string {
+  const place = `${describePlace(error)}: `;
+  return error.message.startsWith(place) ? error.message.slice(place.length) : error.message;
+}
+
+function describePlace({ path, offset }: Pick<ErrorContext, 'path' | 'offset'>): string {
+  const where = [path, offset === undefined ? undefined : `offset ${offset} (0x${offset.toString(16)})`];
+  return where.filter((part) => part !== undefined).join(', ');
+}
+
 function describe(message: string, context: ErrorContext): string {
-  const where = [
-    context.path,
-    context.offset === undefined ? undefined : `offset ${context.offset} (0x${context.offset.toString(16)})`,
-  ].filter((part) => part !== undefined);
+  const place = describePlace(context);
   const what = [
     context.expected === undefined ? undefined : `expected ${context.expected}`,
     context.found === undefined ? undefined : `found ${context.found}`,
   ].filter((part) => part !== undefined);
-  const head = where.length > 0 ? `${where.join(', ')}: ${message}` : message;
+  const head = place === '' ? message : `${place}: ${message}`;
   return what.length > 0 ? `${head}: ${what.join(', ')}` : head;
 }

@@ -4,6 +4,7 @@ import test from 'ava';
 
 import { diff, pack } from '../../ts/index.ts';
 import { diffLines } from '../../ts/cli/diff-lines.ts';
+import { formatShare } from '../../ts/cli/format.ts';
 import { plain } from '../../ts/cli/style.ts';
 import { PAGE, testPage } from '../helpers/synthetic.ts';
 import { BLOCK, fixture, PAGES, type Fixture } from './cli-fixtures.ts';
@@ -171,4 +172,19 @@ test('a map has cells of one size for all blocks, at most eight rows of them', a
     map.join('\n'),
   );
   t.is(lines[first + 9], '');
+});
+
+test('a few pages of many are not called 0.0 %, nor nearly all of them 100.0 %', (t) => {
+  const pages = 37_074;
+  for (const [different, share] of [
+    [12, '<0.1 %'],
+    [37, '<0.1 %'],
+    [38, '0.1 %'],
+    [18_537, '50.0 %'],
+    [37_036, '99.9 %'],
+    [37_073, '>99.9 %'],
+    [37_074, '100.0 %'],
+  ] as const) {
+    t.is(formatShare(different, pages), share, `${different} pages`);
+  }
 });

@@ -195,6 +195,9 @@ test('without a vmdescription the sections are listed, the reason is said, and t
       one.stdout,
       /^0000:00:02\.0\/virtio-net\/0 {2}version 11, 1,073 bytes at 0x[0-9a-f]+: not described$/m,
     );
+    const none = await runCli(['info', '--device', 'nope', dir.file('cut')]);
+    t.is(none.code, 4);
+    t.regex(none.stdout, /^there is no device 'nope' in what can be read\nproblem: .*cannot be measured$/m);
     const cpus = await runCli(['info', '--cpus', dir.file('cut')]);
     t.is(cpus.code, 4);
     t.regex(cpus.stderr, /ERR_MAPPED_RAM_INCOMPLETE/);

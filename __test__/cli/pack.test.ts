@@ -184,9 +184,13 @@ test('a state that is cut off is refused, and so is a snapshot', async (t) => {
     const { length } = await descriptionOf(name);
     for (const cut of [length, length + 1, length + 20]) {
       await writeFile(name, bytes.subarray(0, size - cut));
-      const { code, json } = await runCli([...args, '--json']);
+      const { code, stdout, json } = await runCli([...args, '--json']);
       t.is(code, 4, `${name} without its last ${cut} bytes`);
-      t.like(json(), { error: { code: 'ERR_MAPPED_RAM_INCOMPLETE' } });
+      // The words name the place; so do the members.
+      const [, offset] = /, offset (\d+) \(/.exec(stdout) ?? [];
+      t.like(json(), {
+        error: { code: 'ERR_MAPPED_RAM_INCOMPLETE', path: name, offset: Number(offset) },
+      });
     }
     await writeFile(name, bytes.subarray(0, 60));
     t.is((await runCli(args)).code, 4);

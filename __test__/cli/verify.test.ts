@@ -67,12 +67,28 @@ test('an error that is found gives exit status 3, and is named', async (t) => {
   t.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [3, '', '']);
 });
 
+test('a seal that is there and cannot be used is not called none', async (t) => {
+  await using given = await fixture();
+  const seal = `${given.snapshot}.seal`;
+  await writeFile(seal, 'something else');
+  const { code, stdout } = await runCli(['verify', given.snapshot]);
+  t.is(code, 3);
+  t.regex(stdout, /^seal +\S+guest\.mr\.seal, unusable$/m);
+  t.regex(stdout, /^error: seal-unusable: /m);
+  const { json } = await runCli(['verify', given.snapshot, '--json']);
+  t.like(json(), { passed: false, seal: { path: seal, state: 'unusable' } });
+});
+
 test('a file that is cut off fails; one that is no snapshot at all is another matter', async (t) => {
   await using given = await fixture();
   await truncate(given.snapshot, 2 << 20);
   const cut = await runCli(['verify', given.snapshot]);
   t.is(cut.code, 3);
   t.regex(cut.stdout, /^error: stream-truncated at 0x100000: the file ends too early/m);
+  const { json } = await runCli(['verify', given.snapshot, '--json']);
+  t.like(json(), { findings: [{ code: 'stream-truncated', offset: 0x10_0000 }] });
+  const [finding] = [json()['findings']].flat();
+  t.regex(JSON.stringify(finding), /"message":"the file ends too early/);
   await writeFile(given.snapshot, 'no snapshot');
   const none = await runCli(['verify', given.snapshot, '--json']);
   t.is(none.code, 4);

@@ -3,7 +3,7 @@ import { open, stat, truncate, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { Snapshot, type PageRun } from '../../ts/index.ts';
+import { MappedRamError, Snapshot, type PageRun } from '../../ts/index.ts';
 import { PAGE, syntheticState } from '../helpers/synthetic.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 import { contentOf, generatedBlock, naiveMemory, writeGenerated } from './generated-snapshot.ts';
@@ -195,4 +195,25 @@ test('a file that shrinks after it was opened gives an error, not bytes', async 
     code: 'ERR_MAPPED_RAM_TRUNCATED',
   });
   t.like(error, { path });
+});
+
+test('an error of the disk that passes does not stay: the same snapshot reads physical memory afterwards', async (t) => {
+  await using dir = await temporaryDirectory();
+  const path = dir.file('guest.mr');
+  const ram = { id: 'pc.ram', pages: 64, set: [0, 3], stale: [] };
+  const tables = { id: '/rom@etc/acpi/tables', pages: 1, set: [0], stale: [] };
+  await writeGenerated(path, { blocks: [ram, tables] });
+  await using snapshot = await Snapshot.open(path);
+  const { reader } = snapshot;
+  const read = reader.read.bind(reader);
+  let passed = false;
+  reader.read = async (offset, length) => {
+    if (!passed) throw new MappedRamError('ERR_MAPPED_RAM_IO', 'the disk is busy', { path, offset });
+    return read(offset, length);
+  };
+  const failed = [snapshot.readPhysical(0, PAGE), snapshot.readPhysical(0, PAGE)];
+  for (const attempt of failed) await t.throwsAsync(attempt, { message: /the disk is busy$/ });
+  passed = true;
+  const bytes = await snapshot.readPhysical(0, 4 * PAGE);
+  t.is(Buffer.compare(bytes, naiveMemory(ram).subarray(0, 4 * PAGE)), 0);
 });

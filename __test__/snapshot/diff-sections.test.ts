@@ -146,14 +146,19 @@ test('a device of one side, and a field of one side, are said to be only there',
   );
 });
 
-test('a name that occurs twice is compared by its places', async (t) => {
+test('a name that leads to where an array does is compared by itself, and called otherwise', async (t) => {
   const fields = [
     { name: 'list[0]', type: 'uint32', size: 4 },
     { name: 'list', type: 'uint32', size: 4, array_len: 1 },
   ];
   const device = (body: string): Device => ({ name: 'pit', fields, body });
   const [section] = (await sectionsOf([device('0000000100000002')], [device('0000000100000003')])) ?? [];
-  t.deepEqual(section?.fields, [{ path: 'list[0]', left: 2, right: 3 }]);
+  t.deepEqual(section?.fields, [{ path: 'list[0]#2', left: 2, right: 3 }]);
+  const [both] = (await sectionsOf([device('0000000100000002')], [device('0000000500000006')])) ?? [];
+  t.deepEqual(both?.fields, [
+    { path: 'list[0]', left: 1, right: 5 },
+    { path: 'list[0]#2', left: 2, right: 6 },
+  ]);
 });
 
 test('bytes and large numbers are compared whole', async (t) => {

@@ -6,6 +6,7 @@ import test from 'ava';
 import { pack, Snapshot, verify, type PackOptions, type VerifyResult } from '../../ts/index.ts';
 import { scanPages } from '../../ts/verify/scan-pages.ts';
 import { assertNoLeak } from '../helpers/leaks.ts';
+import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
 import { WAYS } from '../helpers/ways.ts';
@@ -184,6 +185,30 @@ test('a seal may be elsewhere; one that is named must be there, and must not be 
   });
 });
 
+test('a seal is checked whatever the size of its pieces, and a request size that does not go with them is refused as such', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, seal, options } = await material(dir);
+  await pack(target, options);
+  const file = await readFile(target);
+  await using snapshot = await Snapshot.open(target);
+  const { blocks } = snapshot.completeRam();
+  for (let pieceSize = PAGE; pieceSize <= 16 << 20; pieceSize *= 4) {
+    await writeFile(seal, naiveSeal(file, 0, blocks, PAGE, pieceSize));
+    for (const engine of ['auto', 'threads'] as const) {
+      const { findings, seal: used, transfer } = await verify(target, { engine });
+      t.deepEqual([findings, used?.state], [[], 'checked'], `pieces of ${pieceSize}`);
+      t.is(transfer?.requestSize, Math.max(1 << 20, pieceSize));
+    }
+    const given = await verify(target, { requestSize: pieceSize, queueDepth: 1 });
+    t.deepEqual([given.passed, given.transfer?.requestSize], [true, pieceSize]);
+    if (pieceSize === PAGE) continue;
+    await t.throwsAsync(verify(target, { requestSize: pieceSize / 2 }), {
+      code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
+      message: `the seal's pieces have ${pieceSize} bytes, and a request must hold whole ones: request size: expected a multiple of ${pieceSize}, found ${pieceSize / 2}`,
+    });
+  }
+});
+
 test('a seal that is damaged, of another place or of another snapshot is a finding', async (t) => {
   await using dir = await temporaryDirectory();
   const { target, seal, options } = await material(dir);
@@ -195,12 +220,13 @@ test('a seal that is damaged, of another place or of another snapshot is a findi
   ]);
   await pack(`file:${dir.file('behind')},offset=4096`, options);
   const behind = `file:${dir.file('behind')},offset=4096`;
-  t.deepEqual(codes(await verify(behind, { sealPath: seal })), ['seal-unusable']);
+  const elsewhere = await verify(behind, { sealPath: seal });
+  t.deepEqual([codes(elsewhere), elsewhere.seal], [['seal-unusable'], { path: seal, state: 'unusable' }]);
   await flip(seal, 60);
   t.deepEqual(codes(await verify(target)), ['seal-unusable']);
   await writeFile(seal, 'something else');
   const result = await verify(target);
-  t.deepEqual([codes(result), result.seal], [['seal-unusable'], undefined]);
+  t.deepEqual([codes(result), result.seal], [['seal-unusable'], { path: seal, state: 'unusable' }]);
 });
 
 test('a snapshot that is replaced by name loses its old seal, and nothing else of that name', async (t) => {
@@ -249,6 +275,43 @@ test('what is no snapshot at all is an error, not a finding', async (t) => {
   await t.throwsAsync(verify(options.state), { code: 'ERR_MAPPED_RAM_UNSUPPORTED' });
 });
 
+test('of a libvirt save image in the format sparse the stream in it is verified, and sealed', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { options } = await material(dir);
+  const start = libvirtBeginning('sparse');
+  const image = dir.file('image');
+  await writeFile(image, start);
+  await using handle = await open(image, 'r+');
+  await pack({ fd: handle.fd, offset: start.length }, options);
+  t.like(await verify(image, { seal: true }), {
+    offset: start.length,
+    findings: [],
+    seal: { state: 'written' },
+  });
+  t.like(await verify({ fd: handle.fd }), { offset: start.length, findings: [] });
+  const [page = 0] = [...(await places(image)).values()].map(({ pagesOffset }) => pagesOffset + 200 * PAGE);
+  await flip(image, page);
+  t.deepEqual(codes(await verify(image)), ['pages-differ']);
+});
+
+test.serial('a libvirt save image without a mapped-ram file in it is refused for what it is', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { options } = await material(dir);
+  const stream = await readFile(options.state);
+  const image = dir.file('image');
+  for (const [header, code, message] of [
+    [{}, 'ERR_MAPPED_RAM_UNSUPPORTED', /found a plain stream/],
+    [{ format: 5 }, 'ERR_MAPPED_RAM_UNSUPPORTED', /compressed this save image with zstd/],
+    [{ magic: 'LibvirtQemudPart' }, 'ERR_MAPPED_RAM_INCOMPLETE', /has not finished/],
+  ] as const) {
+    await writeFile(image, Buffer.concat([libvirtBeginning('raw', header), stream]));
+    const refused = async (): Promise<void> => {
+      await t.throwsAsync(verify(image), { code, message });
+    };
+    await assertNoLeak(t, refused, refused);
+  }
+});
+
 test('pages that cannot be read are a finding that says where', async (t) => {
   await using dir = await temporaryDirectory();
   const { target, options } = await material(dir);
@@ -262,6 +325,7 @@ test('pages that cannot be read are a finding that says where', async (t) => {
   t.is(report, undefined);
   t.like(findings, [{ severity: 'error', code: 'unreadable' }]);
   t.is(typeof findings[0]?.offset, 'number');
+  t.false(findings[0]?.message.includes(target), findings[0]?.message);
 });
 
 test.serial('verifying and sealing leave no descriptor and no thread behind', async (t) => {

@@ -2,7 +2,7 @@ import type { BlockDiff } from '../snapshot/block-diff.ts';
 import type { SnapshotDiff } from '../snapshot/diff.ts';
 import { keyValues, table } from './columns.ts';
 import { diffMap } from './diff-map.ts';
-import { formatCount, formatDuration, formatSize, printable } from './format.ts';
+import { formatCount, formatDuration, formatShare, formatSize, printable } from './format.ts';
 import { sectionDiffLines } from './section-diff-lines.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer-lines.ts';
@@ -50,8 +50,8 @@ function pagesText({ blocks, pageSize }: SnapshotDiff): string {
   const pages = sum(blocks, (block) => block.pages);
   const different = sum(blocks, (block) => block.pages - block.same);
   if (different === 0) return `${formatCount(pages)} compared, all the same`;
-  const share = ((different / pages) * 100).toFixed(1);
-  return `${formatCount(different)} of ${formatCount(pages)} differ (${share} %, ${formatSize(different * pageSize)})`;
+  const share = formatShare(different, pages);
+  return `${formatCount(different)} of ${formatCount(pages)} differ (${share}, ${formatSize(different * pageSize)})`;
 }
 
 function sectionsText(sections: SnapshotDiff['sections']): string {

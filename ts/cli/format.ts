@@ -19,6 +19,13 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en');
 }
 
+/** `22.1 %`. A share that is not none is never `0.0 %`, and one that is not all never `100.0 %`. */
+export function formatShare(part: number, whole: number): string {
+  const share = (part / whole) * 100;
+  if (part > 0 && share < 0.1) return '<0.1 %';
+  return part < whole && share > 99.9 ? '>99.9 %' : `${share.toFixed(1)} %`;
+}
+
 /** `0.35 s`, `12 s`, `3 min 5 s`. */
 export function formatDuration(elapsedMs: number): string {
   const seconds = elapsedMs / 1000;

@@ -6,8 +6,10 @@ import { sessionOf, type Command } from './command.ts';
 import type { CommandLine } from './command-line.ts';
 import { OUTPUT_OPTIONS } from './common-options.ts';
 import { EXIT } from './exit-codes.ts';
+import { printable } from './format.ts';
 import { infoLines } from './info-lines.ts';
 import type { Session } from './session.ts';
+import type { Style } from './style.ts';
 import { UsageError } from './usage-error.ts';
 
 export const info: Command = {
@@ -74,15 +76,23 @@ async function showDevice(session: Session, snapshot: Snapshot): Promise<void> {
   const { deviceTrees } = await import('./device-trees.ts');
   const name = session.line.required('device');
   const states = await snapshot.devices(name);
-  if (states.devices.length + states.undescribed.length + states.problems.length === 0) {
-    const known = snapshot.index.sections.map(({ idstr }) => idstr.slice(idstr.lastIndexOf('/') + 1));
-    const guess = closest(name, known);
-    const hint = guess === undefined ? '' : `; did you mean ${guess}?`;
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `there is no device '${name}'${hint}`, {
-      path: snapshot.path,
-    });
+  const isThere = states.devices.length + states.undescribed.length > 0;
+  if (!isThere && states.problems.length === 0) {
+    const { path } = snapshot;
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', nothingCalled(name, snapshot), { path });
   }
-  session.print({ path: snapshot.path, ...states }, (style) => deviceTrees(states, style), exitCode(states));
+  const lines = (style: Style): readonly string[] => [
+    // It may be in the part that cannot be read.
+    ...(isThere ? [] : [printable(nothingCalled(name, snapshot, ' in what can be read'))]),
+    ...deviceTrees(states, style),
+  ];
+  session.print({ path: snapshot.path, ...states }, lines, exitCode(states));
+}
+
+function nothingCalled(name: string, { index }: Snapshot, where = ''): string {
+  const known = index.sections.map(({ idstr }) => idstr.slice(idstr.lastIndexOf('/') + 1));
+  const guess = closest(name, known);
+  return `there is no device '${name}'${where}${guess === undefined ? '' : `; did you mean ${guess}?`}`;
 }
 
 function exitCode({ problems }: DeviceStates): number {

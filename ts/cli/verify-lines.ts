@@ -18,13 +18,13 @@ export function verifyLines(result: VerifyResult, style: Style): readonly string
       [
         ['verified', `${printable(path)}${at}`],
         ['result', verdict(result, style)],
-        ['seal', seal === undefined ? 'none' : `${printable(seal.path)}, ${sealWords(result)}`],
+        ['seal', seal === undefined ? 'none' : `${printable(seal.path)}, ${sealWords(seal, findings)}`],
         ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
         ['total', formatDuration(elapsedMs)],
       ],
       style,
     ),
-    ...findings.slice(0, MAX_LINES).map((finding) => findingLine(finding, path, style)),
+    ...findings.slice(0, MAX_LINES).map((finding) => findingLine(finding, style)),
     ...(left > 0 ? [`and ${formatCount(left)} more; --json has all of them`] : []),
   ];
 }
@@ -39,26 +39,18 @@ function verdict({ passed, findings }: VerifyResult, style: Style): string {
   return counts === '' ? words : `${words}: ${counts}`;
 }
 
-function sealWords({ seal, findings }: VerifyResult): string {
-  if (seal?.state === 'written') return 'written';
+function sealWords({ state }: NonNullable<VerifyResult['seal']>, findings: readonly Finding[]): string {
+  if (state !== 'checked') return state;
   const differs = findings.some(({ code }) => SEAL_CODES.has(code));
   return differs ? 'the snapshot differs from it' : 'matches';
 }
 
-const SEAL_CODES: ReadonlySet<string> = new Set([
-  'seal-unusable',
-  'size-differs',
-  'metadata-differs',
-  'pages-differ',
-]);
+const SEAL_CODES: ReadonlySet<string> = new Set(['size-differs', 'metadata-differs', 'pages-differ']);
 
-function findingLine({ severity, code, message, offset }: Finding, path: string, style: Style): string {
+function findingLine({ severity, code, message, offset }: Finding, style: Style): string {
   const colour = severity === 'error' ? 'red' : 'yellow';
-  // The file and the offset stand in the line already.
-  const start = `${path}, offset ${offset} (0x${offset?.toString(16)}): `;
-  const words = message.startsWith(start) ? message.slice(start.length) : message;
   const where = offset === undefined ? '' : ` at ${formatOffset(offset)}`;
-  return `${style(colour, severity)}: ${code}${where}: ${printable(words)}`;
+  return `${style(colour, severity)}: ${code}${where}: ${printable(message)}`;
 }
 
 function plural(count: number, noun: string): string {

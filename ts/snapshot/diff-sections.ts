@@ -113,21 +113,14 @@ function diffFields(
 ): readonly FieldDiff[] | undefined {
   if (left === undefined || right === undefined) return undefined;
   if (left.problem !== undefined || right.problem !== undefined) return undefined;
-  // A path may occur twice: i8254 has a field called `channels[0].next_transition_time` beside the array `channels`.
-  const rest = new Map<string, FlatValue[]>();
-  for (const [path, value] of flattenDevice(right)) {
-    const values = rest.get(path);
-    if (values === undefined) rest.set(path, [value]);
-    else values.push(value);
-  }
+  const rest = new Map(flattenDevice(right));
   const fields: FieldDiff[] = [];
   for (const [path, value] of flattenDevice(left)) {
-    const other = rest.get(path)?.shift();
+    const other = rest.get(path);
+    rest.delete(path);
     if (!isSame(value, other)) fields.push({ path, left: value, right: other });
   }
-  for (const [path, values] of rest) {
-    for (const value of values) fields.push({ path, left: undefined, right: value });
-  }
+  for (const [path, value] of rest) fields.push({ path, left: undefined, right: value });
   return fields;
 }
 

@@ -35,7 +35,7 @@ export class Snapshot implements AsyncDisposable {
   /** @internal */
   readonly reader: FileReader;
   readonly #byName: boolean;
-  #memory: Promise<SnapshotMemory> | undefined;
+  #memory: SnapshotMemory | undefined;
   #map: Promise<PhysicalMap> | undefined;
 
   private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
@@ -181,12 +181,16 @@ export class Snapshot implements AsyncDisposable {
     map?: PhysicalMap,
   ): Promise<Uint8Array> {
     const { readPhysical } = await import('../memory/physical-map.ts');
-    return readPhysical(this, map ?? (await (this.#map ??= this.physicalMap())), address, length);
+    return readPhysical(this, map ?? (await this.#defaultMap()), address, length);
   }
 
   /** @internal */
-  memory(): Promise<SnapshotMemory> {
-    this.#memory ??= this.#openMemory();
+  async memory(): Promise<SnapshotMemory> {
+    if (this.#memory !== undefined) return this.#memory;
+    const ram = this.completeRam(true);
+    const { SnapshotMemory } = await import('../memory/snapshot-memory.ts');
+    // Who asked at the same time may have been first, and bitmaps are to be cached once.
+    this.#memory ??= new SnapshotMemory(this.reader, ram);
     return this.#memory;
   }
 
@@ -221,10 +225,15 @@ export class Snapshot implements AsyncDisposable {
     await this.close();
   }
 
-  async #openMemory(): Promise<SnapshotMemory> {
-    const ram = this.completeRam(true);
-    const { SnapshotMemory } = await import('../memory/snapshot-memory.ts');
-    return new SnapshotMemory(this.reader, ram);
+  /** Who asks for it while it is being made waits for the same. */
+  #defaultMap(): Promise<PhysicalMap> {
+    const map = this.#map ?? this.physicalMap();
+    this.#map = map;
+    map.catch(() => {
+      // What failed once may succeed the next time.
+      if (this.#map === map) this.#map = undefined;
+    });
+    return map;
   }
 
   async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {

@@ -17,8 +17,9 @@ export interface TransferOptions {
    */
   readonly queueDepth?: number | undefined;
   /**
-   * The most bytes that one request moves: a multiple of the page size, up to 16 MiB.
-   * @default 1048576
+   * The most bytes that one request moves: a multiple of the page size, up to 16 MiB; where a seal is made or checked, a
+   * multiple of its piece size, 256 KiB for the seals of this package.
+   * @default 1048576; with a seal of larger pieces one piece, and fewer requests in flight
    */
   readonly requestSize?: number | undefined;
   /** @default 'auto' */

@@ -2,6 +2,7 @@ import { binding } from '../native.ts';
 import { defined } from './defined.ts';
 import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './options.ts';
+import { pieceRequests } from './piece-requests.ts';
 import { runJob } from './run-job.ts';
 
 /** Where guest memory is: exactly one of the first four. */
@@ -49,8 +50,8 @@ export interface TransferPlan {
   /** In bytes. */
   readonly pageSize: number;
   /**
-   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from `pageSize` on. A request
-   * must hold whole pieces.
+   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from `pageSize` up to 16 MiB.
+   * An explicit request size must be a multiple of it.
    */
   readonly pieceSize?: number | undefined;
 }
@@ -111,6 +112,6 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
     ),
     pageSize: plan.pageSize,
     pieceSize: plan.pieceSize,
-    ...engineOptions(options),
+    ...engineOptions(pieceRequests(options, plan.pieceSize)),
   });
 }

@@ -1,4 +1,4 @@
-import { MappedRamError, type ErrorCode } from '../errors.ts';
+import { MappedRamError, wordsOf, type ErrorCode } from '../errors.ts';
 import { SWITCHOVER_START, walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
@@ -11,8 +11,8 @@ const CODES: Partial<Record<ErrorCode, FindingCode>> = {
 
 /** What reading the stream stopped at, as a finding. */
 export function problemFinding(problem: MappedRamError): Finding {
-  const { code, message, offset } = problem;
-  return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message, offset };
+  const { code, offset } = problem;
+  return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message: wordsOf(problem), offset };
 }
 
 /** Whether the stream goes from its first record to the end of the file, with everything that belongs to it. */

@@ -40,7 +40,7 @@ export interface Finding {
   /** An `error` means: do not restore it. A `warning` is legal, but hardly what was meant. */
   readonly severity: 'error' | 'warning';
   readonly code: FindingCode;
-  /** In words, for people. */
+  /** In words, for people; without the file and `offset`. */
   readonly message: string;
   /** Where, in bytes from the beginning of the file. */
   readonly offset?: number | undefined;

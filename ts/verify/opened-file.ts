@@ -2,6 +2,7 @@ import { byteCount } from '../snapshot/byte-count.ts';
 import { FileReader } from '../snapshot/file-reader.ts';
 import { snapshotPath } from '../snapshot/snapshot-path.ts';
 import type { SnapshotSource } from '../snapshot/snapshot.ts';
+import { streamBase } from '../snapshot/stream-base.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 
 /** A file that is to be verified, whatever it holds. */
@@ -13,18 +14,33 @@ export interface OpenedFile extends AsyncDisposable {
   readonly base: number;
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_INVALID_URI */
+/**
+ * Of a libvirt save image the stream inside is verified, unless an offset says where to look.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI; ERR_MAPPED_RAM_UNSUPPORTED for what is no
+ * regular file and for a compressed libvirt image, ERR_MAPPED_RAM_INCOMPLETE for one that was not finished,
+ * ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ */
 export async function openFile(source: SnapshotSource, signal: AbortSignal | undefined): Promise<OpenedFile> {
   if (typeof source === 'string' || source instanceof URL) {
-    const { filename: path, offset: base } = snapshotPath(source);
-    return over(await FileReader.open(path, signal), { path }, base);
+    const { filename: path, offset } = snapshotPath(source);
+    return over(await FileReader.open(path, signal), { path }, offset);
   }
-  const base = byteCount('offset of the snapshot', source.offset ?? 0);
+  const offset = byteCount('offset of the snapshot', source.offset ?? 0);
   const { fd } = source;
-  return over(await FileReader.over(fd, signal), { fd }, base);
+  return over(await FileReader.over(fd, signal), { fd }, offset);
 }
 
-function over(reader: FileReader, where: { path: string } | { fd: number }, base: number): OpenedFile {
-  const file = { ...where, name: reader.name };
-  return { reader, file, base, [Symbol.asyncDispose]: async () => reader.close() };
+async function over(
+  reader: FileReader,
+  where: { path: string } | { fd: number },
+  offset: number,
+): Promise<OpenedFile> {
+  try {
+    const base = await streamBase(reader, offset);
+    const file = { ...where, name: reader.name };
+    return { reader, file, base, [Symbol.asyncDispose]: async () => reader.close() };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
 }

@@ -42,8 +42,11 @@ export interface VerifyResult {
   /** No finding is an error. */
   readonly passed: boolean;
   readonly findings: readonly Finding[];
-  /** The seal that was checked against, or that was written. Undefined without one. */
-  readonly seal: { readonly path: string; readonly state: 'checked' | 'written' } | undefined;
+  /**
+   * The seal that was checked against or that was written, or one that is there and could not be checked against, which is
+   * a finding. Undefined without one.
+   */
+  readonly seal: { readonly path: string; readonly state: 'checked' | 'written' | 'unusable' } | undefined;
   /** How the pages were read; undefined when that was not possible. */
   readonly transfer: TransferReport | undefined;
   /** Milliseconds for all of it. */
@@ -56,8 +59,9 @@ export interface VerifyResult {
  * What is wrong is a finding, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
- * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream; ERR_MAPPED_RAM_EXISTS for the
- * seal; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
+ * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a compressed libvirt image;
+ * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
 export async function verify(source: SnapshotSource, options: VerifyOptions = {}): Promise<VerifyResult> {
   const startedAt = performance.now();
@@ -77,8 +81,8 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
 
   const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
   let transfer: TransferReport | undefined;
-  let state: 'checked' | 'written' | undefined;
-  if (seal !== undefined) {
+  let state: 'checked' | 'written' | 'unusable' | undefined = seal === 'unusable' ? seal : undefined;
+  if (seal !== undefined && seal !== 'unusable') {
     const checked = await checkSeal(seal, opened, options);
     findings.push(...checked.findings);
     transfer = checked.report;
@@ -173,16 +177,17 @@ async function checkMetadata(
   }
 }
 
-/** The seal to check against. One that is not what it should be is a finding. */
+/** The seal to check against. One that is not what it should be is a finding, too. */
 async function findSeal(
   path: string | undefined,
   { sealPath: asked }: VerifyOptions,
   base: number,
   findings: Finding[],
-): Promise<Seal | undefined> {
+): Promise<Seal | 'unusable' | undefined> {
   if (path === undefined) return undefined;
-  const unusable = (message: string): undefined => {
+  const unusable = (message: string): 'unusable' => {
     findings.push({ severity: 'error', code: 'seal-unusable', message });
+    return 'unusable';
   };
   let seal: Seal | undefined;
   try {

@@ -12,6 +12,10 @@ function decode(bytes: Uint8Array, description: unknown): DecodedBody {
   });
 }
 
+function u8(name: string): object {
+  return { name, type: 'uint8', size: 1 };
+}
+
 test('a device becomes paths and values', (t) => {
   const u16 = { type: 'uint16', size: 2 };
   const segment = {
@@ -52,11 +56,54 @@ test('a device becomes paths and values', (t) => {
   ]);
 });
 
-test('every value is reached by a path, whatever the device', (t) => {
+test('a path that is there already gets a number, whatever made it', (t) => {
+  const channel = { vmsd_name: 'channel', version: 1, fields: [u8('next')] };
+  const description = {
+    vmsd_name: 'i8254',
+    version: 1,
+    fields: [
+      { name: 'channels', array_len: 2, type: 'struct', size: 1, struct: channel },
+      u8('channels[0].next#2'),
+      u8('channels[0].next'),
+      u8('channels[0].next'),
+      u8('channels[1].next'),
+    ],
+  };
+  t.deepEqual(flattenDevice(decode(Uint8Array.of(1, 2, 3, 4, 5, 6), description)), [
+    ['channels[0].next', 1],
+    ['channels[1].next', 2],
+    ['channels[0].next#2', 3],
+    ['channels[0].next#3', 4],
+    ['channels[0].next#2#2', 5],
+    ['channels[1].next#2', 6],
+  ]);
+});
+
+test('a path that is there a hundred thousand times does not take a hundred thousand times as long', (t) => {
+  const subsection = {
+    vmsdName: 'more',
+    version: 1,
+    fields: [{ name: 'flag', type: 'bool', offset: 0, size: 1, value: true }],
+    subsections: [],
+  };
+  const device = {
+    ...subsection,
+    fields: [],
+    subsections: Array.from({ length: 100_000 }, () => subsection),
+  };
+  const startedAt = performance.now();
+  const paths = new Set(flattenDevice(device).map(([path]) => path));
+  t.is(paths.size, 100_000);
+  t.true(paths.has('more:flag#100000'));
+  t.true(performance.now() - startedAt < 10_000);
+});
+
+test('every value is reached by a path of its own, whatever the device', (t) => {
   fc.assert(
     fc.property(structModel, (model) => {
       const flat = flattenDevice(decode(encodeStruct(model), describeStruct(model)));
       t.is(flat.length, countValues(model));
+      t.is(new Map(flat).size, flat.length);
       t.true(
         flat.every(([, value]) => typeof value !== 'object' || value === null || value instanceof Uint8Array),
       );

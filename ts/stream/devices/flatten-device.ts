@@ -6,16 +6,24 @@ export type FlatValue = number | bigint | boolean | null | Uint8Array;
 /**
  * The values of a device by their paths, in file order: `env.segs[1].base`, `fdc/state.status`. Names are joined by
  * dots, elements of arrays are numbered, a subsection is the path of its fields with its name in front of them and a
- * colon. Where a struct has a name several times, its later fields are called `name#2`, `name#3`. The same device at two
- * moments has the same paths, unless it wrote other subsections or arrays of other lengths.
+ * colon. Where a struct has a name several times, its later fields are called `name#2`, `name#3`; and where a path was
+ * there already (i8254 has an array `channels` and a field called `channels[0].next_transition_time`), it gets such an end:
+ * no two values have the same path. The same device at two moments has the same paths, unless it wrote other subsections
+ * or arrays of other lengths.
  */
 export function flattenDevice(device: DeviceStruct): readonly (readonly [path: string, value: FlatValue])[] {
-  const flat: (readonly [string, FlatValue])[] = [];
+  const flat: Flat = { values: new Map(), times: new Map() };
   addStruct(flat, '', device);
-  return flat;
+  return [...flat.values];
 }
 
-function addStruct(flat: (readonly [string, FlatValue])[], prefix: string, struct: DeviceStruct): void {
+interface Flat {
+  readonly values: Map<string, FlatValue>;
+  /** How often each path was there that was there more than once. */
+  readonly times: Map<string, number>;
+}
+
+function addStruct(flat: Flat, prefix: string, struct: DeviceStruct): void {
   const seen = new Map<string, number>();
   for (const { name, value } of struct.fields) {
     const times = (seen.get(name) ?? 0) + 1;
@@ -26,10 +34,22 @@ function addStruct(flat: (readonly [string, FlatValue])[], prefix: string, struc
     addStruct(flat, `${prefix}${subsection.vmsdName}:`, subsection);
 }
 
-function addValue(flat: (readonly [string, FlatValue])[], path: string, value: DeviceValue): void {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) flat.push([path, value]);
+function addValue(flat: Flat, path: string, value: DeviceValue): void {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array)
+    addScalar(flat, path, value);
   else if (isStruct(value)) addStruct(flat, `${path}.`, value);
   else for (const [index, element] of value.entries()) addValue(flat, `${path}[${index}]`, element);
+}
+
+/** Counts on from the last number that was given: a file may have one path a hundred thousand times. */
+function addScalar({ values, times }: Flat, path: string, value: FlatValue): void {
+  let free = path;
+  while (values.has(free)) {
+    const next = (times.get(path) ?? 1) + 1;
+    times.set(path, next);
+    free = `${path}#${next}`;
+  }
+  values.set(free, value);
 }
 
 function isStruct(value: DeviceStruct | readonly DeviceValue[]): value is DeviceStruct {
