@@ -4,7 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import { convert, pack, Snapshot, unpack, type ConvertOptions } from '../../ts/index.ts';
+import { convert, pack, Snapshot, unpack, verify, type ConvertOptions } from '../../ts/index.ts';
 import { encodeRamEos, encodeSectionContinuation, encodeZeroPage } from '../../ts/stream/index.ts';
 import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { memoryOf } from '../helpers/memory-of.ts';
@@ -338,6 +338,28 @@ test('a libvirt save image is opened at the stream in it', async (t) => {
     await t.throwsAsync(Snapshot.open(image), { code });
     await t.throwsAsync(convert(image, again, { overwrite: true }), { code });
     await t.throwsAsync(convert(inChunks(await readFile(image), []), again, { overwrite: true }), { code });
+  }
+});
+
+test('the seal of what is replaced goes with it, and stays where nothing is replaced', async (t) => {
+  await using it = await example();
+  const [mapped, other] = [it.dir.file('mapped'), it.dir.file('other')];
+  await convert(it.stream, mapped);
+  await convert(mapped, other, { storeZeroPages: 'all' });
+  for (const [source, to] of [
+    [other, 'mapped-ram'],
+    [it.stream, 'mapped-ram'],
+    [other, 'stream'],
+  ] as const) {
+    await verify(mapped, { seal: true });
+    await t.throwsAsync(convert(source, mapped, { to }), { code: 'ERR_MAPPED_RAM_EXISTS' });
+    t.is((await verify(mapped)).seal?.state, 'checked');
+    await convert(source, mapped, { to, overwrite: true });
+    t.deepEqual(
+      (await readdir(it.dir.path)).filter((name) => name.endsWith('.seal')),
+      [],
+    );
+    if (to === 'mapped-ram') t.like(await verify(mapped), { findings: [], passed: true });
   }
 });
 

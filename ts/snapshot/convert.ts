@@ -25,7 +25,8 @@ import { FileSink, WritableSink } from './stream-sink.ts';
  * anew: at another offset, without pages that are all zero. Device state goes along byte for byte; any QEMU of the same
  * machine loads the result.
  *
- * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place.
+ * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place. The old seal of
+ * what is replaced by name goes with it.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_BAD_MAGIC,
  * ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for what cannot be converted,
