@@ -109,6 +109,8 @@ const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.stream', 'guest.mr'], 1, /EXISTS/],
   [['guest.stream', 'other', '--to', 'stream'], 1, /a plain stream already/],
   [['guest.stream', 'other', '--engine', 'io_uring'], 1, /plain stream goes through the page cache/],
+  [['guest.stream', 'other', '--channels', '4'], 1, /plain stream goes through the page cache.*channels: 4/],
+  [['guest.mr', 'other', '--to', 'stream', '--store-zero-pages', 'nope'], 1, /every page has a record/],
   [['cut', 'other'], 4, /TRUNCATED/],
 ];
 

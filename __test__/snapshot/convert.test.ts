@@ -445,8 +445,19 @@ test('what makes no sense is refused before anything is written', async (t) => {
   await refused('ERR_MAPPED_RAM_EXISTS', it.stream, mapped);
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { to: 'stream' });
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, mapped, { overwrite: true });
-  await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { engine: 'threads' });
-  await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', directIo: 'on' });
+  for (const idle of [
+    { engine: 'threads' },
+    { directIo: 'on' },
+    { channels: 2 },
+    { queueDepth: 1 },
+    { requestSize: 4096 },
+  ] as const) {
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, idle);
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', ...idle });
+  }
+  for (const storeZeroPages of ['firmware', 'all', ['nope']] as const) {
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', storeZeroPages });
+  }
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { storeZeroPages: ['pc.rma'] });
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { storeZeroPages: ['pc.rma'] });
   await refused('ERR_MAPPED_RAM_UNSUPPORTED', 'tcp:localhost:4444', other);

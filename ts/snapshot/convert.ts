@@ -43,7 +43,7 @@ export async function convert(
   signal?.throwIfAborted();
   await using input = await openSource(source, target, signal);
   const from = input.snapshot === undefined ? 'stream' : 'mapped-ram';
-  if (from === 'stream' || to === 'stream') assertNoEngine(options);
+  if (from === 'stream' || to === 'stream') assertNoneIdle(options);
   const { endOffset, ...converted } = await carryOut(input, target, options);
   return {
     ...converted,
@@ -135,13 +135,28 @@ function alreadyPlain({ path, offset }: Input): MappedRamError {
 }
 
 /** An explicit choice is never dropped in silence. */
-function assertNoEngine({ engine = 'auto', directIo = 'auto' }: ConvertOptions): void {
-  const found = engine === 'auto' ? `directIo: '${directIo}'` : `engine: '${engine}'`;
-  if (engine === 'auto' && directIo !== 'on') return;
+function assertNoneIdle(options: ConvertOptions): void {
+  const { to, storeZeroPages, channels, queueDepth, requestSize, engine, directIo } = options;
+  if (to === 'stream' && storeZeroPages !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'in a plain stream every page has a record, zero pages too',
+      { expected: 'no storeZeroPages', found: 'storeZeroPages' },
+    );
+  }
+  const idle = Object.entries({
+    channels,
+    queueDepth,
+    requestSize,
+    engine: engine === 'auto' ? undefined : engine,
+    directIo: directIo === 'on' ? directIo : undefined,
+  });
+  const [name, value] = idle.find(([, choice]) => choice !== undefined) ?? [];
+  if (name === undefined) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     'the engine moves pages from mapped-ram to mapped-ram only; a plain stream goes through the page cache',
-    { expected: "engine: 'auto' and directIo: 'auto' or 'off'", found },
+    { expected: `no ${name}`, found: `${name}: ${value}` },
   );
 }
 
