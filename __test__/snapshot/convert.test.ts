@@ -284,6 +284,7 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
   ];
   const { bytes, memory } = plainStream({ blocks, rounds: [writes, second] });
   const [stream, mapped, again] = [dir.file('stream'), dir.file('mapped'), dir.file('again')];
+  const back = dir.file('back');
   await writeFile(stream, bytes);
   for (const [storeZeroPages, expected] of [
     [undefined, [9, 4]],
@@ -298,6 +299,10 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
     await convert(mapped, again, options);
     t.deepEqual(await setPages(again), [...expected]);
     t.deepEqual(await memoryOf(again), memory);
+    // To a stream a zero page is one, whether its bit is set or not.
+    const { dataBytes } = await convert(mapped, back, { to: 'stream', overwrite: true });
+    t.is(dataBytes, 7 * PAGE);
+    t.deepEqual(await memoryOf(back), memory);
   }
 });
 
