@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
 
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
@@ -218,6 +220,25 @@ test('a pipe is read once, in whatever pieces it comes', async (t) => {
   }
   await convert(Readable.from(inChunks(it.bytes, [1000])), to, { overwrite: true });
   await assertTight(t, to, it.memory);
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+
+onLinux('a pipe that has a name is read like any other, also before there is a writer', async (t) => {
+  await using it = await example();
+  const [fifo, to] = [it.dir.file('fifo'), it.dir.file('mapped')];
+  await promisify(execFile)('mkfifo', [fifo]);
+  for (const offset of [0, 70_000]) {
+    const running = convert(`file:${fifo},offset=${offset}`, to, { overwrite: true });
+    await writeFile(fifo, Buffer.concat([Buffer.alloc(offset), it.bytes]));
+    t.like(await running, { from: 'stream', source: { path: fifo, offset } });
+    await assertTight(t, to, it.memory);
+  }
+  const reason = new Error('enough');
+  const controller = new AbortController();
+  const waiting = convert(fifo, to, { overwrite: true, signal: controller.signal });
+  setTimeout(() => controller.abort(reason), 50);
+  t.is(await t.throwsAsync(waiting), reason);
 });
 
 test('a stream goes into a Writable, which is left open', async (t) => {

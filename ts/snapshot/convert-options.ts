@@ -8,8 +8,8 @@ import type { SnapshotTarget } from './snapshot-output.ts';
 export type StreamForm = 'mapped-ram' | 'stream';
 
 /**
- * A file in either form, a libvirt save image with one inside, or a plain stream as it comes: a descriptor of a pipe
- * (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
+ * A file in either form, a libvirt save image with one inside, or a plain stream as it comes: a pipe by its path or
+ * descriptor (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
  */
 export type ConvertSource = SnapshotSource | Readable | AsyncIterable<Uint8Array>;
 

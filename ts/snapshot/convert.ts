@@ -13,7 +13,7 @@ import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from
 import { convertToStream } from './convert-to-stream.ts';
 import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
-import { pipeBehind, sequentialFile, sequentialStream } from './sequential-source.ts';
+import { pipeAt, pipeBehind, sequentialFile, sequentialStream } from './sequential-source.ts';
 import { Snapshot, type SnapshotSource } from './snapshot.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
@@ -76,21 +76,25 @@ async function openSource(
         ? [{ role: 'the result', path: snapshotPath(target).filename }]
         : []),
     ]);
+    const pipe = pipeAt(filename);
+    if (pipe !== undefined) return openStream(sequentialStream(pipe, filename, signal), offset);
     return openFile(await FileReader.open(filename, signal), offset, source, signal);
   }
-  if (Symbol.asyncIterator in source) return openStream(sequentialStream(source, 'stream', signal));
-  const name = `descriptor ${source.fd}`;
-  const pipe = pipeBehind(source.fd);
-  if (pipe !== undefined) return openStream(sequentialStream(pipe, name, signal));
+  if (Symbol.asyncIterator in source) return openStream(sequentialStream(source, 'stream', signal), 0);
   const offset = byteCount('offset of the source', source.offset ?? 0);
+  const pipe = pipeBehind(source.fd);
+  if (pipe !== undefined)
+    return openStream(sequentialStream(pipe, `descriptor ${source.fd}`, signal), offset);
   return openFile(await FileReader.over(source.fd, signal), offset, source, signal);
 }
 
-async function openStream(sequential: SequentialReader): Promise<Input> {
+async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
   try {
-    const image = parseLibvirtImage(await sequential.read(0, LIBVIRT_HEADER_BYTES), sequential.name);
+    // Also where an offset was given: a source is let go only when its reading has begun.
+    const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
+    const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
     const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
-    const offset = image?.streamOffset ?? 0;
+    const offset = image?.streamOffset ?? given;
     return { path: sequential.name, offset, snapshot: undefined, sequential, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await sequential[Symbol.asyncDispose]();
