@@ -389,6 +389,20 @@ test('the seal of what is replaced goes with it, and stays where nothing is repl
   }
 });
 
+test('a libvirt image whose stream would start behind its end is told so', async (t) => {
+  await using dir = await temporaryDirectory();
+  const image = dir.file('save.img');
+  await writeFile(image, libvirtBeginning('raw', { dataLength: 1_000_000 }));
+  const { size } = await stat(image);
+  for (const opening of [Snapshot.open(image), convert(image, dir.file('mapped'))]) {
+    const error = await t.throwsAsync(opening, {
+      code: 'ERR_MAPPED_RAM_TRUNCATED',
+      message: /the stream starts behind the end of the file/,
+    });
+    t.like(error, { path: image, offset: 1_000_092, expected: `an offset of at most ${size}` });
+  }
+});
+
 const REFUSED: readonly {
   readonly what: string;
   readonly bytes: (whole: Buffer) => Buffer;

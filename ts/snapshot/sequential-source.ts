@@ -13,7 +13,7 @@ const CHUNK = 1 << 22;
 
 /** A file, read front to back from `offset` on. The next piece is read while one is worked on. */
 export function sequentialFile(reader: FileReader, offset: number): SequentialReader {
-  return new SequentialReader(reader.name, chunksOf(reader, offset), offset);
+  return new SequentialReader(reader.name, chunksOf(reader, offset), 'file', offset);
 }
 
 async function* chunksOf(reader: FileReader, offset: number): AsyncGenerator<Uint8Array, void, void> {
