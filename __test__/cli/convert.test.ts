@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 
 import { convert, Snapshot } from '../../ts/index.ts';
+import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { memoryOf } from '../helpers/memory-of.ts';
 import { plainStream, type PageWrite } from '../helpers/plain-stream.ts';
 import { PAGE, testPage } from '../helpers/synthetic.ts';
@@ -101,6 +102,39 @@ test('an interrupted convert from a silent pipe ends at once and leaves nothing'
   }
 });
 
+test('a cut pipe is called a stream, and no hint leads to what cannot read it', async (t) => {
+  await using it = await example();
+  const bytes = await readFile(it.stream);
+  for (const [length, message] of [
+    [
+      40_000,
+      /stream, offset \d+ \(0x[0-9a-f]+\): the stream ends too early: .*\nhint: .*what feeds the pipe/,
+    ],
+    [
+      bytes.length - 1,
+      /the stream is not complete: .*\nhint: the save was cancelled or cut off, or it still runs\n/,
+    ],
+  ] as const) {
+    const child = spawnCli(['convert', '-', it.dir.file('target')], { stdin: 'pipe' });
+    let words = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (words += text));
+    child.stdin?.end(bytes.subarray(0, length));
+    t.is(await new Promise((resolve) => child.once('close', resolve)), 4);
+    t.regex(words, message);
+  }
+});
+
+test('the hint about an unfinished libvirt image does not lead to what refuses it too', async (t) => {
+  await using dir = await temporaryDirectory();
+  const image = dir.file('save.img');
+  await writeFile(image, libvirtBeginning('raw', { magic: 'LibvirtQemudPart' }));
+  for (const command of ['info', 'convert']) {
+    const run = await runCli([command, image, ...(command === 'convert' ? [dir.file('target')] : [])]);
+    t.is(run.code, 4);
+    t.regex(run.stderr, /INCOMPLETE\]\nhint: the save was cancelled or cut off, or it still runs\n$/);
+  }
+});
+
 const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.mr', '-'], 2, /only a stream goes to stdout/],
   [['guest.mr', '-', '--to', 'stream', '--json'], 2, /--json prints on stdout/],
@@ -109,6 +143,8 @@ const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.stream', 'guest.mr'], 1, /EXISTS/],
   [['guest.stream', 'other', '--to', 'stream'], 1, /a plain stream already/],
   [['guest.stream', 'other', '--engine', 'io_uring'], 1, /plain stream goes through the page cache/],
+  [['guest.stream', 'other', '--channels', '4'], 1, /plain stream goes through the page cache.*channels: 4/],
+  [['guest.mr', 'other', '--to', 'stream', '--store-zero-pages', 'nope'], 1, /every page has a record/],
   [['cut', 'other'], 4, /TRUNCATED/],
 ];
 

@@ -1,10 +1,12 @@
+import { execFile } from 'node:child_process';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
 
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import { convert, pack, Snapshot, unpack, type ConvertOptions } from '../../ts/index.ts';
+import { convert, pack, Snapshot, unpack, verify, type ConvertOptions } from '../../ts/index.ts';
 import { encodeRamEos, encodeSectionContinuation, encodeZeroPage } from '../../ts/stream/index.ts';
 import { libvirtBeginning } from '../helpers/libvirt.ts';
 import { memoryOf } from '../helpers/memory-of.ts';
@@ -220,6 +222,25 @@ test('a pipe is read once, in whatever pieces it comes', async (t) => {
   await assertTight(t, to, it.memory);
 });
 
+const onLinux = process.platform === 'linux' ? test : test.skip;
+
+onLinux('a pipe that has a name is read like any other, also before there is a writer', async (t) => {
+  await using it = await example();
+  const [fifo, to] = [it.dir.file('fifo'), it.dir.file('mapped')];
+  await promisify(execFile)('mkfifo', [fifo]);
+  for (const offset of [0, 70_000]) {
+    const running = convert(`file:${fifo},offset=${offset}`, to, { overwrite: true });
+    await writeFile(fifo, Buffer.concat([Buffer.alloc(offset), it.bytes]));
+    t.like(await running, { from: 'stream', source: { path: fifo, offset } });
+    await assertTight(t, to, it.memory);
+  }
+  const reason = new Error('enough');
+  const controller = new AbortController();
+  const waiting = convert(fifo, to, { overwrite: true, signal: controller.signal });
+  setTimeout(() => controller.abort(reason), 50);
+  t.is(await t.throwsAsync(waiting), reason);
+});
+
 test('a stream goes into a Writable, which is left open', async (t) => {
   await using it = await example();
   const mapped = it.dir.file('mapped');
@@ -284,6 +305,7 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
   ];
   const { bytes, memory } = plainStream({ blocks, rounds: [writes, second] });
   const [stream, mapped, again] = [dir.file('stream'), dir.file('mapped'), dir.file('again')];
+  const back = dir.file('back');
   await writeFile(stream, bytes);
   for (const [storeZeroPages, expected] of [
     [undefined, [9, 4]],
@@ -298,6 +320,10 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
     await convert(mapped, again, options);
     t.deepEqual(await setPages(again), [...expected]);
     t.deepEqual(await memoryOf(again), memory);
+    // To a stream a zero page is one, whether its bit is set or not.
+    const { dataBytes } = await convert(mapped, back, { to: 'stream', overwrite: true });
+    t.is(dataBytes, 7 * PAGE);
+    t.deepEqual(await memoryOf(back), memory);
   }
 });
 
@@ -338,6 +364,42 @@ test('a libvirt save image is opened at the stream in it', async (t) => {
     await t.throwsAsync(Snapshot.open(image), { code });
     await t.throwsAsync(convert(image, again, { overwrite: true }), { code });
     await t.throwsAsync(convert(inChunks(await readFile(image), []), again, { overwrite: true }), { code });
+  }
+});
+
+test('the seal of what is replaced goes with it, and stays where nothing is replaced', async (t) => {
+  await using it = await example();
+  const [mapped, other] = [it.dir.file('mapped'), it.dir.file('other')];
+  await convert(it.stream, mapped);
+  await convert(mapped, other, { storeZeroPages: 'all' });
+  for (const [source, to] of [
+    [other, 'mapped-ram'],
+    [it.stream, 'mapped-ram'],
+    [other, 'stream'],
+  ] as const) {
+    await verify(mapped, { seal: true });
+    await t.throwsAsync(convert(source, mapped, { to }), { code: 'ERR_MAPPED_RAM_EXISTS' });
+    t.is((await verify(mapped)).seal?.state, 'checked');
+    await convert(source, mapped, { to, overwrite: true });
+    t.deepEqual(
+      (await readdir(it.dir.path)).filter((name) => name.endsWith('.seal')),
+      [],
+    );
+    if (to === 'mapped-ram') t.like(await verify(mapped), { findings: [], passed: true });
+  }
+});
+
+test('a libvirt image whose stream would start behind its end is told so', async (t) => {
+  await using dir = await temporaryDirectory();
+  const image = dir.file('save.img');
+  await writeFile(image, libvirtBeginning('raw', { dataLength: 1_000_000 }));
+  const { size } = await stat(image);
+  for (const opening of [Snapshot.open(image), convert(image, dir.file('mapped'))]) {
+    const error = await t.throwsAsync(opening, {
+      code: 'ERR_MAPPED_RAM_TRUNCATED',
+      message: /the stream starts behind the end of the file/,
+    });
+    t.like(error, { path: image, offset: 1_000_092, expected: `an offset of at most ${size}` });
   }
 });
 
@@ -423,8 +485,19 @@ test('what makes no sense is refused before anything is written', async (t) => {
   await refused('ERR_MAPPED_RAM_EXISTS', it.stream, mapped);
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { to: 'stream' });
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, mapped, { overwrite: true });
-  await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { engine: 'threads' });
-  await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', directIo: 'on' });
+  for (const idle of [
+    { engine: 'threads' },
+    { directIo: 'on' },
+    { channels: 2 },
+    { queueDepth: 1 },
+    { requestSize: 4096 },
+  ] as const) {
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, idle);
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', ...idle });
+  }
+  for (const storeZeroPages of ['firmware', 'all', ['nope']] as const) {
+    await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { to: 'stream', storeZeroPages });
+  }
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, other, { storeZeroPages: ['pc.rma'] });
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { storeZeroPages: ['pc.rma'] });
   await refused('ERR_MAPPED_RAM_UNSUPPORTED', 'tcp:localhost:4444', other);

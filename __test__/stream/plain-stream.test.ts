@@ -3,15 +3,22 @@ import * as fc from 'fast-check';
 
 import {
   bytesReader,
+  encodeCommand,
+  encodeConfiguration,
+  encodeEmptyRamSection,
   encodeEof,
+  encodeFileHeader,
   encodeFooter,
   encodePlainRamStart,
+  encodeSectionContinuation,
   encodeSectionHeader,
   readStreamIndex,
+  SWITCHOVER_START,
   walkStream,
   type RamPageRecord,
   type StreamIndex,
 } from '../../ts/stream/index.ts';
+import { MAX_RECORDS } from '../../ts/stream/constants.ts';
 import { MAX_STATE_BYTES, PlainStream } from '../../ts/stream/plain-stream.ts';
 import { SequentialReader } from '../../ts/stream/sequential-reader.ts';
 import { streamModel } from './arbitraries.ts';
@@ -86,7 +93,12 @@ test('a stream that ends anywhere before its RAM does is refused', async (t) => 
   for (let length = 0; length < size; length += 1 + Math.floor(size / 300)) {
     const stream = open(bytes.subarray(0, length));
     const reading = stream.readHead().then(() => allPages(stream));
-    await t.throwsAsync(reading, { code: 'ERR_MAPPED_RAM_TRUNCATED' }, `${length} bytes`);
+    const error = await t.throwsAsync(
+      reading,
+      { code: 'ERR_MAPPED_RAM_TRUNCATED', message: /^pipe, offset .*: the stream ends too early/ },
+      `${length} bytes`,
+    );
+    t.notRegex(error?.message ?? '', /\b1 bytes/);
   }
 });
 
@@ -149,3 +161,79 @@ test('a mapped-ram file and endless device state are refused', async (t) => {
   await allPages(stream);
   await t.throwsAsync(stream.rest(), { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /too much/ });
 });
+
+const ram = start.subarray(encodeFileHeader().length + encodeConfiguration(configuration).length);
+
+/** A stream without pages that has some records before its RAM, and others between RAM's sections. */
+function withRecords(before: readonly Uint8Array[], between: readonly Uint8Array[] = []): Uint8Array {
+  const beginning = [encodeFileHeader(), encodeConfiguration(configuration)];
+  return Buffer.concat([...beginning, ...before, ram, ...between, encodeEmptyRamSection('end'), encodeEof()]);
+}
+
+async function readThrough(bytes: Uint8Array): Promise<Uint8Array> {
+  const stream = open(bytes);
+  await stream.readHead();
+  await allPages(stream);
+  return stream.rest();
+}
+
+test('there may be as many commands as the index takes, and not one more', async (t) => {
+  const command = encodeCommand(SWITCHOVER_START);
+  const most = Array.from({ length: MAX_RECORDS }, () => command);
+  const half = most.length / 2;
+  for (const bytes of [withRecords(most), withRecords(most.slice(half), most.slice(half))]) {
+    t.is(Buffer.compare(await readThrough(bytes), bytes), 0);
+    t.is((await readStreamIndex(bytesReader(bytes))).commands.length, MAX_RECORDS);
+  }
+  const refused = {
+    code: 'ERR_MAPPED_RAM_CORRUPT',
+    message: new RegExp(`more than ${MAX_RECORDS} sections and commands`),
+  };
+  const tooMany = [
+    withRecords([...most, command]),
+    withRecords(most.slice(half), [...most.slice(half), command]),
+  ];
+  for (const bytes of tooMany) {
+    const { problem } = await readStreamIndex(bytesReader(bytes));
+    t.like(problem, { code: 'ERR_MAPPED_RAM_CORRUPT' });
+    // While it is read: what was kept by then has an end.
+    await t.throwsAsync(readThrough(bytes), refused);
+  }
+  await t.throwsAsync(
+    open(
+      Buffer.concat([encodeFileHeader(), encodeConfiguration(configuration), ...most, command]),
+    ).readHead(),
+    refused,
+  );
+});
+
+const bitmaps = { ...device, idstr: 'dirty-bitmap' };
+const bitmapStart = Buffer.concat([encodeSectionHeader('start', bitmaps), Uint8Array.of(1), encodeFooter(9)]);
+const bitmapPart = Buffer.concat([encodeSectionContinuation('part', 9), Uint8Array.of(1), encodeFooter(9)]);
+const otherBitmaps = Buffer.concat([
+  encodeSectionHeader('start', { ...bitmaps, sectionId: 10 }),
+  Uint8Array.of(1),
+  encodeFooter(10),
+]);
+const secondRam = encodeSectionHeader('start', { sectionId: 11, idstr: 'ram', instanceId: 0, versionId: 4 });
+const otherInstance = Buffer.from(ram);
+otherInstance.writeUInt32BE(1, 9);
+
+for (const [what, bytes] of Object.entries({
+  'a section that goes on before RAM starts': withRecords([bitmapStart, bitmapPart]),
+  'a section of the same name': withRecords([bitmapStart], [otherBitmaps]),
+  'a second RAM section': withRecords([], [secondRam]),
+  'a section that goes on and has not started': withRecords([], [bitmapPart]),
+  'a section without its footer': withRecords([bitmapStart.subarray(0, -5)]),
+  'another instance of RAM': Buffer.concat([
+    encodeFileHeader(),
+    encodeConfiguration(configuration),
+    otherInstance,
+  ]),
+})) {
+  test(`what is read at offsets and what comes out of a pipe have the same rules: ${what}`, async (t) => {
+    const { problem } = await readStreamIndex(bytesReader(bytes, 'pipe'));
+    if (problem === undefined) t.is(Buffer.compare(await readThrough(bytes), bytes), 0);
+    else await t.throwsAsync(readThrough(bytes), { code: problem.code, message: problem.message });
+  });
+}

@@ -14,7 +14,7 @@ test('what is read is what the chunks hold, however they are cut and whatever wa
       fc.nat({ max: 9 }),
       steps,
       async (bytes, cuts, base, plan) => {
-        const reader = new SequentialReader('pipe', inChunks(bytes, cuts), base);
+        const reader = new SequentialReader('pipe', inChunks(bytes, cuts), 'stream', base);
         const seen: (readonly [Uint8Array, Uint8Array])[] = [];
         let at = base;
         for (const [distance, length, isReleased] of plan) {

@@ -1,6 +1,6 @@
 import type { DirectIo, EngineChoice, TransferOptions } from '../transfer/options.ts';
 import type { CommandLine } from './command-line.ts';
-import type { OptionDefs } from './command.ts';
+import type { OptionDef, OptionDefs } from './command.ts';
 import { parseSize } from './parse-size.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -13,6 +13,13 @@ export const OUTPUT_OPTIONS: OptionDefs = {
 };
 
 const group = 'Moving pages';
+
+export const DIRECT_IO_OPTION: OptionDef = {
+  type: 'enum',
+  options: ['auto', 'on', 'off'],
+  description: 'Whether to bypass the page cache; only auto falls back (default: auto)',
+  group,
+};
 
 /** Of the commands that move pages. */
 export const TRANSFER_OPTIONS: OptionDefs = {
@@ -34,12 +41,7 @@ export const TRANSFER_OPTIONS: OptionDefs = {
     description: 'Most bytes that one request moves, 4KiB to 16MiB (default: 1MiB)',
     group,
   },
-  'direct-io': {
-    type: 'enum',
-    options: ['auto', 'on', 'off'],
-    description: 'Whether to bypass the page cache; only auto falls back (default: auto)',
-    group,
-  },
+  'direct-io': DIRECT_IO_OPTION,
   engine: {
     type: 'enum',
     options: ['auto', 'io_uring', 'threads'],

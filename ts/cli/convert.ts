@@ -9,7 +9,7 @@ import type {
 import { keyValues } from './columns.ts';
 import type { CommandLine } from './command-line.ts';
 import { sessionOf, type Command } from './command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-options.ts';
+import { DIRECT_IO_OPTION, OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from './common-options.ts';
 import { formatDuration, formatOffset, formatRate, formatSize, printable } from './format.ts';
 import { STORE_ZERO_PAGES, storeZeroPages } from './store-zero-pages.ts';
 import type { Style } from './style.ts';
@@ -42,6 +42,11 @@ export const convert: Command = {
     force: { type: 'boolean', description: 'Replace an existing file' },
     'store-zero-pages': STORE_ZERO_PAGES,
     ...TRANSFER_OPTIONS,
+    'direct-io': {
+      ...DIRECT_IO_OPTION,
+      description:
+        'Whether the result bypasses the page cache, which the source never does; only auto falls back (default: auto)',
+    },
     ...OUTPUT_OPTIONS,
   },
   examples: [

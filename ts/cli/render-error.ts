@@ -10,18 +10,22 @@ const ENGINE = '--engine auto takes what there is; mapped-ram doctor says what i
 const OFFSET = 'if the stream starts further inside the file, give file:PATH,offset=BYTES';
 const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
-const INCOMPLETE = 'the save was cancelled or cut off, or it still runs; mapped-ram info shows what is there';
-const TRUNCATED = 'the file is shorter than what it says of itself: was it copied to its end?';
+const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
+const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
+const TRUNCATED =
+  'there is less than it says of itself: was it copied to its end, or did what feeds the pipe fail?';
 
 /** What to do about an error. */
-function hintFor(code: ErrorCode, command: string): string | undefined {
+function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
   const packs = command.endsWith(' pack');
+  // Beneath is what an index ends at, so there is one. A pipe is read once.
+  const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
   const hints: Partial<Record<ErrorCode, string>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
     ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE: DIRECT_IO,
     ERR_MAPPED_RAM_ENGINE_UNAVAILABLE: ENGINE,
     ERR_MAPPED_RAM_EXISTS: '--force replaces it',
-    ERR_MAPPED_RAM_INCOMPLETE: INCOMPLETE,
+    ERR_MAPPED_RAM_INCOMPLETE: isShown ? SHOWN : INCOMPLETE,
     ERR_MAPPED_RAM_TRUNCATED: TRUNCATED,
   };
   return hints[code];
@@ -39,7 +43,7 @@ export function renderError(error: unknown, command: string, verbose: boolean, s
   }
   if (error instanceof MappedRamError) {
     lines[0] += style('dim', ` [${error.code}]`);
-    const hint = hintFor(error.code, command);
+    const hint = hintFor(error, command);
     if (hint !== undefined) lines.push(`hint: ${hint}`);
   } else {
     lines.push(`hint: ${BUG}`);

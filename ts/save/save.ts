@@ -137,7 +137,7 @@ async function carryOut(
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
     else written = await writeByQemu({ ...run, output, sealing }, goOn);
-    await output?.commit(() => sealing.removeOld());
+    await output?.commit();
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);

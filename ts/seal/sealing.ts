@@ -1,6 +1,6 @@
 import type { TransferOptions } from '../transfer/options.ts';
 import { makeSeal, type SealPart } from './make-seal.ts';
-import { isSeal, removeSeal, SealOutput, sealPathFor, sealPathOf } from './seal-file.ts';
+import { isSeal, SealOutput, sealPathFor } from './seal-file.ts';
 import { PIECE_SIZE } from './seal.ts';
 
 export interface SealingOptions extends Pick<TransferOptions, 'signal'> {
@@ -18,15 +18,13 @@ export interface SealingOptions extends Pick<TransferOptions, 'signal'> {
 }
 
 /**
- * The seals of a snapshot that is being written: the new one, if one is asked for, and the old one of what it replaces.
- * Disposal removes a new one that was not published.
+ * The seal of a snapshot that is being written, if one is asked for. Disposal removes one that was not published. The old
+ * one of what the snapshot replaces is not its business: it goes when the snapshot gets its name.
  */
 export class Sealing implements AsyncDisposable {
-  readonly #snapshot: string | undefined;
   readonly #output: SealOutput | undefined;
 
-  private constructor(snapshot: string | undefined, output: SealOutput | undefined) {
-    this.#snapshot = snapshot;
+  private constructor(output: SealOutput | undefined) {
     this.#output = output;
   }
 
@@ -37,10 +35,10 @@ export class Sealing implements AsyncDisposable {
    */
   static async begin(snapshot: string | undefined, options: SealingOptions): Promise<Sealing> {
     const { seal, sealPath, overwrite = false, signal } = options;
-    if (seal !== true) return new Sealing(snapshot, undefined);
+    if (seal !== true) return new Sealing(undefined);
     const path = sealPathFor(snapshot, sealPath);
     const isStale = sealPath === undefined && (await isSeal(path));
-    return new Sealing(snapshot, await SealOutput.create(path, overwrite || isStale, signal));
+    return new Sealing(await SealOutput.create(path, overwrite || isStale, signal));
   }
 
   /** Of the new seal. */
@@ -56,11 +54,6 @@ export class Sealing implements AsyncDisposable {
   /** When the snapshot is written, and not yet under its name. */
   async write(part: SealPart, signal: AbortSignal | undefined): Promise<void> {
     await this.#output?.write(await makeSeal(part, signal));
-  }
-
-  /** Before the snapshot gets its name: of the new one the old seal would say that it is damaged. */
-  async removeOld(): Promise<void> {
-    if (this.#snapshot !== undefined) await removeSeal(sealPathOf(this.#snapshot));
   }
 
   /** When the snapshot has its name. */

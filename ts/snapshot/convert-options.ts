@@ -8,21 +8,25 @@ import type { SnapshotTarget } from './snapshot-output.ts';
 export type StreamForm = 'mapped-ram' | 'stream';
 
 /**
- * A file in either form, a libvirt save image with one inside, or a plain stream as it comes: a descriptor of a pipe
- * (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
+ * A file in either form, a libvirt save image with one inside, or a plain stream as it comes: a pipe by its path or
+ * descriptor (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
  */
 export type ConvertSource = SnapshotSource | Readable | AsyncIterable<Uint8Array>;
 
 /** Where the result goes; a plain stream may go to a `Writable`, which is not ended. */
 export type ConvertTarget = SnapshotTarget | Writable;
 
+/**
+ * Those of the engine (`channels`, `queueDepth`, `requestSize`, `engine`, `directIo: 'on'`) are for mapped-ram to mapped-ram,
+ * where direct I/O is that of the result: the source is read through the page cache.
+ */
 export interface ConvertOptions extends TransferOptions {
   /** The form of the result. @default 'mapped-ram' */
   readonly to?: StreamForm | undefined;
   /** Whether an existing file may be replaced. @default false */
   readonly overwrite?: boolean | undefined;
   /**
-   * Of a mapped-ram result: blocks whose zero pages are written too, because a restore does not find their memory empty.
+   * Of a mapped-ram result only: blocks whose zero pages are written too, because a restore does not find their memory empty.
    * @default 'firmware', which means flash devices (`system.flash…`)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;

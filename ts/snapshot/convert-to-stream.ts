@@ -13,6 +13,7 @@ import { readPieces } from './read-pieces.ts';
 import { pageWindows } from './set-windows.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { StreamSink } from './stream-sink.ts';
+import { zeroTest } from './zero-test.ts';
 
 /** Bytes that are written at once, about. */
 const CHUNK = 1 << 20;
@@ -66,6 +67,7 @@ async function writeBlock(
 ): Promise<number> {
   const { targetPageSize: size } = block;
   let dataBytes = 0;
+  const isZero = zeroTest(size);
   encoder.startBlock(block.id);
   for await (const { firstPage, pages, isSet, from, bytes } of pageWindows(reader, block)) {
     signal?.throwIfAborted();
@@ -74,8 +76,13 @@ async function writeBlock(
       if (!encoder.hasRoom) await sink.write(encoder.take());
       const offset = (firstPage + index) * size;
       const start = (index - from) * size;
-      if (!isSet(index)) encoder.zeroPage(offset);
-      else if (encoder.page(offset, bytes.subarray(start, start + size))) data += size;
+      const page = isSet(index) ? bytes.subarray(start, start + size) : undefined;
+      if (page === undefined || isZero(page)) {
+        encoder.zeroPage(offset);
+      } else {
+        encoder.page(offset, page);
+        data += size;
+      }
     }
     dataBytes += data;
     progress.add(pages * size, data);

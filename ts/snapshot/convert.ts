@@ -13,7 +13,7 @@ import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from
 import { convertToStream } from './convert-to-stream.ts';
 import { assertDistinct } from './distinct-files.ts';
 import { FileReader } from './file-reader.ts';
-import { pipeBehind, sequentialFile, sequentialStream } from './sequential-source.ts';
+import { pipeAt, pipeBehind, sequentialFile, sequentialStream } from './sequential-source.ts';
 import { Snapshot, type SnapshotSource } from './snapshot.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { SnapshotOutput, type SnapshotTarget } from './snapshot-output.ts';
@@ -25,7 +25,8 @@ import { FileSink, WritableSink } from './stream-sink.ts';
  * anew: at another offset, without pages that are all zero. Device state goes along byte for byte; any QEMU of the same
  * machine loads the result.
  *
- * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place.
+ * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place. The old seal of
+ * what is replaced by name goes with it.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_BAD_MAGIC,
  * ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for what cannot be converted,
@@ -42,7 +43,7 @@ export async function convert(
   signal?.throwIfAborted();
   await using input = await openSource(source, target, signal);
   const from = input.snapshot === undefined ? 'stream' : 'mapped-ram';
-  if (from === 'stream' || to === 'stream') assertNoEngine(options);
+  if (from === 'stream' || to === 'stream') assertNoneIdle(options);
   const { endOffset, ...converted } = await carryOut(input, target, options);
   return {
     ...converted,
@@ -75,21 +76,25 @@ async function openSource(
         ? [{ role: 'the result', path: snapshotPath(target).filename }]
         : []),
     ]);
+    const pipe = pipeAt(filename);
+    if (pipe !== undefined) return openStream(sequentialStream(pipe, filename, signal), offset);
     return openFile(await FileReader.open(filename, signal), offset, source, signal);
   }
-  if (Symbol.asyncIterator in source) return openStream(sequentialStream(source, 'stream', signal));
-  const name = `descriptor ${source.fd}`;
-  const pipe = pipeBehind(source.fd);
-  if (pipe !== undefined) return openStream(sequentialStream(pipe, name, signal));
+  if (Symbol.asyncIterator in source) return openStream(sequentialStream(source, 'stream', signal), 0);
   const offset = byteCount('offset of the source', source.offset ?? 0);
+  const pipe = pipeBehind(source.fd);
+  if (pipe !== undefined)
+    return openStream(sequentialStream(pipe, `descriptor ${source.fd}`, signal), offset);
   return openFile(await FileReader.over(source.fd, signal), offset, source, signal);
 }
 
-async function openStream(sequential: SequentialReader): Promise<Input> {
+async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
   try {
-    const image = parseLibvirtImage(await sequential.read(0, LIBVIRT_HEADER_BYTES), sequential.name);
+    // Also where an offset was given: a source is let go only when its reading has begun.
+    const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
+    const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
     const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
-    const offset = image?.streamOffset ?? 0;
+    const offset = image?.streamOffset ?? given;
     return { path: sequential.name, offset, snapshot: undefined, sequential, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await sequential[Symbol.asyncDispose]();
@@ -134,13 +139,28 @@ function alreadyPlain({ path, offset }: Input): MappedRamError {
 }
 
 /** An explicit choice is never dropped in silence. */
-function assertNoEngine({ engine = 'auto', directIo = 'auto' }: ConvertOptions): void {
-  const found = engine === 'auto' ? `directIo: '${directIo}'` : `engine: '${engine}'`;
-  if (engine === 'auto' && directIo !== 'on') return;
+function assertNoneIdle(options: ConvertOptions): void {
+  const { to, storeZeroPages, channels, queueDepth, requestSize, engine, directIo } = options;
+  if (to === 'stream' && storeZeroPages !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'in a plain stream every page has a record, zero pages too',
+      { expected: 'no storeZeroPages', found: 'storeZeroPages' },
+    );
+  }
+  const idle = Object.entries({
+    channels,
+    queueDepth,
+    requestSize,
+    engine: engine === 'auto' ? undefined : engine,
+    directIo: directIo === 'on' ? directIo : undefined,
+  });
+  const [name, value] = idle.find(([, choice]) => choice !== undefined) ?? [];
+  if (name === undefined) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     'the engine moves pages from mapped-ram to mapped-ram only; a plain stream goes through the page cache',
-    { expected: "engine: 'auto' and directIo: 'auto' or 'off'", found },
+    { expected: `no ${name}`, found: `${name}: ${value}` },
   );
 }
 

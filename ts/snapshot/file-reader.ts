@@ -2,7 +2,7 @@ import { close, constants, fstat, open, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
-import type { RandomAccessReader } from '../stream/index.ts';
+import { truncated, type RandomAccessReader } from '../stream/reader.ts';
 import { ioError, readAt } from './fd-io.ts';
 
 const openAsync = promisify(open);
@@ -87,7 +87,7 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#assertOpen();
     // Before the allocation: a lying length must not size it.
-    if (offset + length > this.size) throw this.#truncated(offset, length, Math.max(0, this.size - offset));
+    if (offset + length > this.size) throw truncated(this.name, offset, length, this.size);
     const bytes = Buffer.allocUnsafe(length);
     await this.readInto(bytes, offset);
     return bytes;
@@ -117,12 +117,7 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   }
 
   #truncated(offset: number, length: number, found: number): MappedRamError {
-    return new MappedRamError('ERR_MAPPED_RAM_TRUNCATED', 'the file ends too early', {
-      path: this.name,
-      offset,
-      expected: `${length} bytes`,
-      found: `${found} bytes`,
-    });
+    return truncated(this.name, offset, length, offset + found);
   }
 }
 

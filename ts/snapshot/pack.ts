@@ -65,7 +65,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
   await using sealing = await Sealing.begin(path, options);
   const packed = await packing.write(output, options, { sealing });
-  await output.commit(() => sealing.removeOld());
+  await output.commit();
   await sealing.publish();
   return { ...packed, seal: sealing.path, elapsedMs: performance.now() - startedAt };
 }

@@ -7,6 +7,7 @@ import type { RandomAccessReader } from '../stream/reader.ts';
 import type { RamPageRecord } from '../stream/records.ts';
 import { applyXbzrle } from '../stream/xbzrle.ts';
 import { readAt, writeAt } from './fd-io.ts';
+import { zeroTest } from './zero-test.ts';
 
 /** Pages that follow each other are written together, up to this many bytes. */
 const PENDING = 1 << 20;
@@ -42,7 +43,7 @@ export class PlainPages {
   readonly #path: string;
   readonly #pageSize: number;
   readonly #blocks: Map<string, Block>;
-  readonly #zeros: Uint8Array;
+  readonly #isZero: (page: Uint8Array) => boolean;
   readonly #pending: Buffer = Buffer.allocUnsafe(PENDING);
   #pendingOffset = 0;
   #pendingLength = 0;
@@ -56,7 +57,7 @@ export class PlainPages {
     this.#fd = fd;
     this.#path = path;
     this.#pageSize = pageSize;
-    this.#zeros = new Uint8Array(pageSize);
+    this.#isZero = zeroTest(pageSize);
     this.#blocks = new Map(
       [...places].map(([id, place]) => [
         id,
@@ -95,7 +96,7 @@ export class PlainPages {
       else if (record.kind === 'compressed') bytes = this.#inflated(record, data, reader.name);
       else if (record.kind === 'xbzrle') bytes = await this.#patched(block, record, data, reader.name);
       const page = record.blockOffset / this.#pageSize;
-      if (bytes === undefined || Buffer.compare(bytes, this.#zeros) === 0) {
+      if (bytes === undefined || this.#isZero(bytes)) {
         zeroPage(block, page);
         continue;
       }

@@ -1,4 +1,4 @@
-import { fstatSync, openSync, constants } from 'node:fs';
+import { fstatSync, openSync, constants, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { platform } from 'node:process';
 import type { Readable } from 'node:stream';
@@ -13,7 +13,7 @@ const CHUNK = 1 << 22;
 
 /** A file, read front to back from `offset` on. The next piece is read while one is worked on. */
 export function sequentialFile(reader: FileReader, offset: number): SequentialReader {
-  return new SequentialReader(reader.name, chunksOf(reader, offset), offset);
+  return new SequentialReader(reader.name, chunksOf(reader, offset), 'file', offset);
 }
 
 async function* chunksOf(reader: FileReader, offset: number): AsyncGenerator<Uint8Array, void, void> {
@@ -82,12 +82,21 @@ async function* bytesOf(
 
 /** The pipe behind a descriptor, opened anew so that the descriptor stays the caller's; undefined for anything else. */
 export function pipeBehind(fd: number): Readable | undefined {
+  return openPipe(`/proc/self/fd/${fd}`, `descriptor ${fd}`, () => fstatSync(fd).isFIFO());
+}
+
+/** The pipe that has a name, as a shell's `<(command)` has; undefined for anything else. Its reading waits for a writer. */
+export function pipeAt(path: string): Readable | undefined {
+  return openPipe(path, path, () => statSync(path, { throwIfNoEntry: false })?.isFIFO() === true);
+}
+
+function openPipe(path: string, name: string, isPipe: () => boolean): Readable | undefined {
   if (platform !== 'linux') return undefined;
   try {
-    if (!fstatSync(fd).isFIFO()) return undefined;
+    if (!isPipe()) return undefined;
     // Not through the thread pool: a read that waits there for bytes cannot be given up.
-    return new Socket({ fd: openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK) });
+    return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) });
   } catch (cause) {
-    throw ioError('cannot open the pipe', `descriptor ${fd}`, cause);
+    throw ioError('cannot open the pipe', name, cause);
   }
 }

@@ -1,6 +1,7 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
+import { removeSeal, sealPathOf } from '../seal/seal-file.ts';
 import type { TransferFile } from '../transfer/run-transfer.ts';
 import { removeAbandonedFiles, StagedFile } from '../transfer/staged-file.ts';
 import { ioError, resize, sync } from './fd-io.ts';
@@ -109,17 +110,13 @@ export class SnapshotOutput implements AsyncDisposable {
     await resize(this.fd, this.name, size);
   }
 
-  /**
-   * Makes the snapshot durable and, by name, visible.
-   * @param beforePublish called when it is durable and not yet visible
-   */
-  async commit(beforePublish?: () => Promise<void>): Promise<void> {
+  /** Makes the snapshot durable and, by name, visible. The seal of what it replaces by name goes. */
+  async commit(): Promise<void> {
     if (this.#staged === undefined) {
       await sync(this.fd, this.name);
-      await beforePublish?.();
     } else {
       await this.#staged.sync();
-      await beforePublish?.();
+      await removeSeal(sealPathOf(this.name));
       await this.#staged.publish();
     }
     this.#committed = true;

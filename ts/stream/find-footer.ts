@@ -33,7 +33,8 @@ export async function findFooter(
       if (isFooter && isRecord(view, found + FOOTER_BYTES, started)) return offset + found;
       found = bytes.indexOf(RECORD.footer, found + 1);
     }
-    if (offset + bytes.length >= reader.size) throw truncated(reader.name, offset, size, reader.size);
+    if (offset + bytes.length >= reader.size)
+      throw truncated(reader.name, offset, size, reader.size, reader.kind);
     if (size >= MAX_BODY) break;
   }
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `the body of section ${idstr} cannot be measured`, {

@@ -41,16 +41,11 @@ export class PlainPageEncoder {
     this.#isNamed = false;
   }
 
-  /** A page's record: that of a zero page when its bytes are all zero. Says whether it was one with bytes. */
-  page(offset: number, bytes: Uint8Array): boolean {
-    if (isZero(bytes)) {
-      this.zeroPage(offset);
-      return false;
-    }
+  /** A record with a page's bytes. */
+  page(offset: number, bytes: Uint8Array): void {
     this.#head(offset, RAM_FLAG.page);
     this.#buffer.set(bytes, this.#length);
     this.#length += this.#pageSize;
-    return true;
   }
 
   zeroPage(offset: number): void {
@@ -75,9 +70,4 @@ export class PlainPageEncoder {
     this.#length += head.length;
     this.#isNamed = true;
   }
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte !== 0) return false;
-  return true;
 }

@@ -2,23 +2,15 @@ import { MappedRamError } from '../errors.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { decodeCommand, encodeCommand } from './command.ts';
 import { decodeConfiguration, decodeFileHeader, type Configuration } from './configuration.ts';
-import {
-  CAPABILITY_MAPPED_RAM,
-  DEFAULT_TARGET_PAGE_SIZE,
-  DIRTY_BITMAP_EOS,
-  DIRTY_BITMAP_IDSTR,
-  FOOTER_BYTES,
-  RAM_IDSTR,
-  RAM_INSTANCE,
-  RAM_VERSION,
-  RECORD,
-} from './constants.ts';
+import { CAPABILITY_MAPPED_RAM, DEFAULT_TARGET_PAGE_SIZE, RAM_IDSTR, RECORD } from './constants.ts';
 import { encodeEmptyRamSection } from './encode-ram.ts';
 import { findFooter } from './find-footer.ts';
 import { newRamState, type RamState } from './ram-state.ts';
 import type { RamPageRecord } from './records.ts';
 import { decodeSectionIdentity, type SectionIdentity } from './section.ts';
+import { assertRamSection, assertRecordCount, takeEmptyBitmap, takeFooter } from './section-rules.ts';
 import type { SequentialReader } from './sequential-reader.ts';
+import { StartedSections } from './started-sections.ts';
 import type { PlainRamBlock } from './stream-index.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
@@ -51,9 +43,9 @@ export interface PlainStreamHead {
 export class PlainStream {
   readonly #reader: SequentialReader;
   readonly #cursor: StreamCursor;
-  readonly #kept: Uint8Array[] = [];
-  readonly #started: Map<number, SectionIdentity> = new Map();
-  #keptBytes = 0;
+  readonly #kept: ByteWriter = new ByteWriter();
+  readonly #started: StartedSections = new StartedSections();
+  #records = 0;
   #ram: RamState | undefined;
   #ramId = 0;
 
@@ -87,10 +79,10 @@ export class PlainStream {
       const type = await this.#type();
       if (type === RECORD.command) {
         const { code, data } = await decodeCommand(cursor);
+        await this.#keepRecord(offset);
         records.bytes(encodeCommand(code, data));
-        await this.#keep(offset);
-      } else if (type === RECORD.sectionStart) {
-        const identity = await this.#start(offset);
+      } else if (isIterable(type)) {
+        const identity = await this.#started.next(cursor, offset, type);
         if (identity.idstr === RAM_IDSTR) {
           const blocks = await this.#readList(offset, identity, configuration);
           const { sectionId } = identity;
@@ -112,18 +104,16 @@ export class PlainStream {
       const type = await this.#type();
       if (type === RECORD.command) {
         await decodeCommand(cursor);
-        await this.#keep(offset);
-      } else if (type === RECORD.sectionPart || type === RECORD.sectionEnd) {
-        const identity = await this.#continued(offset);
+        await this.#keepRecord(offset);
+      } else if (isIterable(type)) {
+        const identity = await this.#started.next(cursor, offset, type);
         if (identity.idstr === RAM_IDSTR) {
-          yield* this.#records();
-          await this.#footer(offset, identity);
+          yield* this.#pages();
+          await takeFooter(cursor, offset, identity);
           if (type === RECORD.sectionEnd) return;
         } else {
           await this.#other(offset, identity);
         }
-      } else if (type === RECORD.sectionStart) {
-        await this.#other(offset, await this.#start(offset));
       } else {
         await this.#section(offset, type);
       }
@@ -144,9 +134,7 @@ export class PlainStream {
       this.#add(bytes);
       offset += bytes.length;
     }
-    const whole = new ByteWriter();
-    for (const bytes of this.#kept) whole.bytes(bytes);
-    return whole.finish();
+    return this.#kept.finish();
   }
 
   async #type(): Promise<number> {
@@ -154,37 +142,13 @@ export class PlainStream {
     return this.#cursor.u8();
   }
 
-  async #start(offset: number): Promise<SectionIdentity> {
-    const identity = await decodeSectionIdentity(this.#cursor);
-    if (this.#started.has(identity.sectionId)) {
-      throw this.#cursor.corrupt(`the section id ${identity.sectionId} starts twice`, { offset });
-    }
-    this.#started.set(identity.sectionId, identity);
-    return identity;
-  }
-
-  async #continued(offset: number): Promise<SectionIdentity> {
-    await this.#cursor.need(4);
-    const id = this.#cursor.u32();
-    const identity = this.#started.get(id);
-    if (identity !== undefined) return identity;
-    throw this.#cursor.corrupt(`a section with the id ${id} goes on that has not started`, { offset });
-  }
-
   async #readList(
     offset: number,
-    { sectionId, instanceId, versionId }: SectionIdentity,
+    identity: SectionIdentity,
     configuration: Configuration,
   ): Promise<readonly PlainRamBlock[]> {
     const cursor = this.#cursor;
-    if (instanceId !== RAM_INSTANCE || versionId !== RAM_VERSION) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED_VERSION', 'version of the RAM section', {
-        path: cursor.reader.name,
-        offset,
-        expected: `${RAM_VERSION}, instance ${RAM_INSTANCE}`,
-        found: `${versionId}, instance ${instanceId}`,
-      });
-    }
+    assertRamSection(cursor, offset, identity);
     const { targetPageBits } = configuration;
     // Who has no bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
     const ram = newRamState(
@@ -192,7 +156,7 @@ export class PlainStream {
       targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
     );
     this.#ram = ram;
-    this.#ramId = sectionId;
+    this.#ramId = identity.sectionId;
     const blocks: PlainRamBlock[] = [];
     for await (const { id, blockLength } of walkRamList(cursor, ram, await readListWord(cursor, ram))) {
       blocks.push({ id, length: blockLength });
@@ -202,12 +166,12 @@ export class PlainStream {
       const [page] = batch;
       if (page !== undefined) throw cursor.corrupt('a page in the section that lists the blocks', page);
     }
-    await this.#footer(offset, { sectionId, idstr: RAM_IDSTR, instanceId, versionId });
+    await takeFooter(cursor, offset, identity);
     await this.#keep(offset);
     return blocks;
   }
 
-  async *#records(): AsyncGenerator<readonly RamPageRecord[], void, void> {
+  async *#pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
     if (this.#ram === undefined) return;
     for await (const batch of walkRamPages(this.#cursor, this.#ram)) {
       yield batch;
@@ -224,16 +188,15 @@ export class PlainStream {
       throw cursor.corrupt('unknown record type', { offset, found: `0x${type.toString(16)}` });
     }
     const identity = await decodeSectionIdentity(cursor);
-    cursor.seek(await findFooter(this.#reader, cursor.position, identity, [...this.#started.keys()]));
-    await this.#footer(offset, identity);
-    await this.#keep(offset);
+    cursor.seek(await findFooter(this.#reader, cursor.position, identity, this.#started.ids));
+    await takeFooter(cursor, offset, identity);
+    await this.#keepRecord(offset);
   }
 
   /** A section of something iterable that is not RAM. */
   async #other(offset: number, identity: SectionIdentity): Promise<void> {
     const cursor = this.#cursor;
-    await cursor.need(1);
-    if (identity.idstr !== DIRTY_BITMAP_IDSTR || cursor.u8() !== DIRTY_BITMAP_EOS) {
+    if (!(await takeEmptyBitmap(cursor, identity))) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_UNSUPPORTED',
         `nothing describes the body of section ${identity.idstr}`,
@@ -244,16 +207,15 @@ export class PlainStream {
         },
       );
     }
-    await this.#footer(offset, identity);
-    await this.#keep(offset);
+    await takeFooter(cursor, offset, identity);
+    await this.#keepRecord(offset);
   }
 
-  async #footer(offset: number, { sectionId, idstr }: SectionIdentity): Promise<void> {
-    const cursor = this.#cursor;
-    await cursor.need(FOOTER_BYTES);
-    const { position } = cursor;
-    if (cursor.u8() === RECORD.footer && cursor.u32() === sectionId) return;
-    throw cursor.corrupt(`no footer after the body of section ${idstr} (at ${offset})`, { offset: position });
+  /** A command or a section ends here. How many there may be is what the index takes: RAM's sections do not count. */
+  async #keepRecord(offset: number): Promise<void> {
+    this.#records += 1;
+    assertRecordCount(this.#records, this.#reader.name, offset);
+    await this.#keep(offset);
   }
 
   /** What lies between `offset` and here is part of the result. */
@@ -264,15 +226,17 @@ export class PlainStream {
   }
 
   #add(bytes: Uint8Array): void {
-    this.#keptBytes += bytes.length;
-    if (this.#keptBytes > MAX_STATE_BYTES) {
+    if (this.#kept.length + bytes.length > MAX_STATE_BYTES) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_UNSUPPORTED',
         'the stream has too much beside its pages: it is kept in memory',
         { path: this.#reader.name, expected: `at most ${MAX_STATE_BYTES} bytes`, found: 'more' },
       );
     }
-    // A copy: the piece would keep the megabyte that it was read with.
-    this.#kept.push(bytes.slice());
+    this.#kept.bytes(bytes);
   }
+}
+
+function isIterable(type: number): boolean {
+  return type === RECORD.sectionStart || type === RECORD.sectionPart || type === RECORD.sectionEnd;
 }

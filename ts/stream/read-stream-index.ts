@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import { MAX_RECORDS, MAX_VMDESCRIPTION_BYTES, RAM_IDSTR } from './constants.ts';
+import { MAX_VMDESCRIPTION_BYTES, RAM_IDSTR } from './constants.ts';
 import { newIndexDraft, type IndexDraft, type RamDraft } from './index-draft.ts';
 import type { RandomAccessReader } from './reader.ts';
 import type {
@@ -9,6 +9,7 @@ import type {
   StreamRecord,
   VmdescriptionRecord,
 } from './records.ts';
+import { assertRecordCount } from './section-rules.ts';
 import type { IndexedVmdescription, RamIndex, StreamIndex } from './stream-index.ts';
 import { parseVmdescription } from './vmdescription.ts';
 import { walkBatches, type WalkOptions } from './walk.ts';
@@ -77,12 +78,7 @@ function isAboutTheFile(error: unknown): error is MappedRamError {
 
 function addRecord(draft: IndexDraft, record: StreamRecord, path: string): void {
   const { offset } = record;
-  if (draft.commands.length + draft.sections.length > MAX_RECORDS) {
-    throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', `more than ${MAX_RECORDS} sections and commands`, {
-      path,
-      offset,
-    });
-  }
+  assertRecordCount(draft.commands.length + draft.sections.length, path, offset);
   switch (record.type) {
     case 'header':
       break;

@@ -1,5 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 
+/** A stream is what comes once, out of a pipe for example. */
+export type SourceKind = 'file' | 'stream';
+
 /**
  * How the stream code sees a file: bytes at offsets. Nothing in `ts/stream` opens, maps or caches a file itself,
  * so it runs wherever somebody implements this (a browser's Blob too).
@@ -7,6 +10,8 @@ import { MappedRamError } from '../errors.ts';
 export interface RandomAccessReader {
   /** How errors call this source: a path or URI. */
   readonly name: string;
+  /** What it is. @default 'file' */
+  readonly kind?: SourceKind;
   /** Size in bytes, fixed while the reader is in use; of a `SequentialReader` 2^53-1 until its end is reached. */
   readonly size: number;
   /**
@@ -35,11 +40,21 @@ export function bytesReader(bytes: Uint8Array, name = 'bytes'): RandomAccessRead
 }
 
 /** The error for bytes that a source of `size` bytes does not have. */
-export function truncated(name: string, offset: number, length: number, size: number): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_TRUNCATED', 'the file ends too early', {
+export function truncated(
+  name: string,
+  offset: number,
+  length: number,
+  size: number,
+  kind: SourceKind = 'file',
+): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_TRUNCATED', `the ${kind} ends too early`, {
     path: name,
     offset,
-    expected: `${length} bytes`,
-    found: `${Math.max(0, size - offset)} bytes`,
+    expected: bytesInWords(length),
+    found: bytesInWords(Math.max(0, size - offset)),
   });
+}
+
+function bytesInWords(count: number): string {
+  return count === 1 ? '1 byte' : `${count} bytes`;
 }

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { RandomAccessReader } from './reader.ts';
+import type { RandomAccessReader, SourceKind } from './reader.ts';
 
 /** Chunks are gathered until there are this many bytes: a pipe gives 64 KiB at a time. */
 const GATHER = 1 << 20;
@@ -11,15 +11,20 @@ const GATHER = 1 << 20;
  */
 export class SequentialReader implements RandomAccessReader, AsyncDisposable {
   readonly name: string;
+  readonly kind: SourceKind;
   readonly #chunks: AsyncIterator<Uint8Array>;
   #window: Uint8Array = new Uint8Array();
   #windowOffset: number;
   #kept: number;
   #size: number | undefined;
 
-  /** @param offset where the first chunk starts, in bytes */
-  constructor(name: string, chunks: AsyncIterable<Uint8Array>, offset = 0) {
+  /**
+   * @param kind where the chunks come from
+   * @param offset where the first chunk starts, in bytes
+   */
+  constructor(name: string, chunks: AsyncIterable<Uint8Array>, kind: SourceKind = 'stream', offset = 0) {
     this.name = name;
+    this.kind = kind;
     this.#chunks = chunks[Symbol.asyncIterator]();
     this.#windowOffset = offset;
     this.#kept = offset;

@@ -29,9 +29,20 @@ export class StreamCursor {
         found: offset,
       });
     }
+    if (offset > reader.size) {
+      const { name, size, kind = 'file' } = reader;
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_TRUNCATED',
+        `the stream starts behind the end of the ${kind}`,
+        {
+          path: name,
+          offset,
+          expected: `an offset of at most ${size}`,
+        },
+      );
+    }
     this.reader = reader;
     this.#position = offset;
-    this.seek(offset);
   }
 
   get position(): number {
@@ -55,7 +66,7 @@ export class StreamCursor {
     const bytes = await this.reader.read(this.#position, want);
     // A source whose size was not known when it was asked may end within the window.
     if (bytes.length < length || bytes.length !== Math.min(want, this.remaining))
-      throw truncated(this.reader.name, this.#position, length, this.#position + bytes.length);
+      throw this.#ends(length, this.#position + bytes.length);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#windowOffset = this.#position;
   }
@@ -114,13 +125,12 @@ export class StreamCursor {
   }
 
   seek(offset: number): void {
-    if (offset > this.reader.size)
-      throw truncated(this.reader.name, this.#position, offset - this.#position, this.reader.size);
+    if (offset > this.reader.size) throw this.#ends(offset - this.#position, this.reader.size);
     this.#position = offset;
   }
 
   truncated(length: number): MappedRamError {
-    return truncated(this.reader.name, this.#position, length, this.reader.size);
+    return this.#ends(length, this.reader.size);
   }
 
   corrupt(
@@ -137,6 +147,11 @@ export class StreamCursor {
       path: this.reader.name,
       offset,
     });
+  }
+
+  #ends(length: number, size: number): MappedRamError {
+    const { name, kind } = this.reader;
+    return truncated(name, this.#position, length, size, kind);
   }
 
   #take(length: number): number {

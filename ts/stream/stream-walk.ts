@@ -1,18 +1,11 @@
-import { MappedRamError } from '../errors.ts';
 import { decodeCommand } from './command.ts';
 import type { Configuration } from './configuration.ts';
-import {
-  DIRTY_BITMAP_EOS,
-  DIRTY_BITMAP_IDSTR,
-  FOOTER_BYTES,
-  RAM_IDSTR,
-  RAM_INSTANCE,
-  RAM_VERSION,
-  RECORD,
-} from './constants.ts';
+import { FOOTER_BYTES, RAM_IDSTR, RECORD } from './constants.ts';
 import { newRamState, type RamState } from './ram-state.ts';
 import type { SectionRecord, StreamRecord } from './records.ts';
 import { decodeSectionIdentity, sectionKind, type SectionIdentity, type SectionKind } from './section.ts';
+import { assertRamSection, takeEmptyBitmap, takeFooter } from './section-rules.ts';
+import { StartedSections } from './started-sections.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 import { StreamDescription } from './stream-description.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
@@ -23,8 +16,7 @@ export class StreamWalk {
   readonly #cursor: StreamCursor;
   readonly #configuration: Configuration;
   readonly #description: StreamDescription;
-  /** PART and END sections name only their id. */
-  readonly #started: Map<number, SectionIdentity> = new Map();
+  readonly #started: StartedSections = new StartedSections();
   #ram: RamState | undefined;
   #ramEnded = false;
 
@@ -68,15 +60,13 @@ export class StreamWalk {
   async *#iterable(offset: number, type: number): AsyncGenerator<readonly StreamRecord[], boolean, void> {
     const cursor = this.#cursor;
     const kind = sectionKind(type);
-    const identity = kind === 'start' ? await this.#start(offset) : await this.#continued(offset, kind);
+    const identity = await this.#started.next(cursor, offset, type);
     const bodyOffset = cursor.position;
     if (identity.idstr === RAM_IDSTR) {
       if (kind === 'start') yield* this.#ramList(offset, identity);
       if (this.#ram !== undefined) yield* walkRamPages(cursor, this.#ram);
       this.#ramEnded ||= kind === 'end';
-    } else if (identity.idstr === DIRTY_BITMAP_IDSTR && (await this.#isEmptyBitmap())) {
-      cursor.skip(1);
-    } else {
+    } else if (!(await takeEmptyBitmap(cursor, identity))) {
       yield [this.#opaque(offset, `nothing describes the body of section ${identity.idstr}`)];
       return false;
     }
@@ -84,51 +74,14 @@ export class StreamWalk {
     return true;
   }
 
-  async #start(offset: number): Promise<SectionIdentity> {
-    const cursor = this.#cursor;
-    const identity = await decodeSectionIdentity(cursor);
-    const { sectionId, idstr } = identity;
-    if ([...this.#started.values()].some((other) => other.sectionId === sectionId || other.idstr === idstr)) {
-      throw cursor.corrupt(`section ${idstr} or its id ${sectionId} starts twice`, { offset });
-    }
-    this.#started.set(sectionId, identity);
-    return identity;
-  }
-
-  async #continued(offset: number, kind: SectionKind): Promise<SectionIdentity> {
-    const cursor = this.#cursor;
-    await cursor.need(4);
-    const sectionId = cursor.u32();
-    const identity = this.#started.get(sectionId);
-    if (identity !== undefined) return identity;
-    throw cursor.corrupt(`section ${kind.toUpperCase()}`, {
-      offset,
-      expected: 'the id of a section that has started',
-      found: sectionId,
-    });
-  }
-
   async *#ramList(
     sectionOffset: number,
-    { sectionId, instanceId, versionId }: SectionIdentity,
+    identity: SectionIdentity,
   ): AsyncGenerator<readonly StreamRecord[], void, void> {
     const cursor = this.#cursor;
+    const { sectionId } = identity;
     const { position: offset } = cursor;
-    if (instanceId !== RAM_INSTANCE) {
-      throw cursor.corrupt('instance of the RAM section', {
-        offset: sectionOffset,
-        expected: RAM_INSTANCE,
-        found: instanceId,
-      });
-    }
-    if (versionId !== RAM_VERSION) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED_VERSION', 'version of the RAM section', {
-        path: cursor.reader.name,
-        offset: sectionOffset,
-        expected: RAM_VERSION,
-        found: versionId,
-      });
-    }
+    assertRamSection(cursor, sectionOffset, identity);
     const { targetPageBits } = this.#configuration;
     const targetPageSize =
       targetPageBits === undefined ? await this.#description.targetPageSize(offset) : 2 ** targetPageBits;
@@ -138,11 +91,6 @@ export class StreamWalk {
     const { form } = ram;
     yield [{ type: 'ram-list', offset, length: 8, sectionId, sectionOffset, form, total, targetPageSize }];
     for await (const block of walkRamList(cursor, ram, total)) yield [block];
-  }
-
-  async #isEmptyBitmap(): Promise<boolean> {
-    await this.#cursor.need(1);
-    return this.#cursor.peek() === DIRTY_BITMAP_EOS;
   }
 
   /** False when the walk ends here. */
@@ -179,22 +127,14 @@ export class StreamWalk {
     kind: SectionKind,
     offset: number,
     bodyOffset: number,
-    { sectionId, idstr, instanceId, versionId }: SectionIdentity,
+    section: SectionIdentity,
   ): Promise<SectionRecord> {
     const cursor = this.#cursor;
     const footerOffset = cursor.position;
-    await cursor.need(FOOTER_BYTES);
-    const type = cursor.u8();
-    const id = cursor.u32();
-    if (type !== RECORD.footer || id !== sectionId) {
-      throw cursor.corrupt(`no footer after the body of section ${idstr}/${instanceId} (at ${offset})`, {
-        offset: footerOffset,
-        expected: footerText(RECORD.footer, sectionId),
-        found: footerText(type, id),
-      });
-    }
+    await takeFooter(cursor, offset, section);
     const length = cursor.position - offset;
     const bodyLength = footerOffset - bodyOffset;
+    const { sectionId, idstr, instanceId, versionId } = section;
     const identity = { sectionId, idstr, instanceId, versionId };
     return { type: 'section', kind, offset, length, ...identity, bodyOffset, bodyLength, footerOffset };
   }
@@ -234,8 +174,4 @@ export class StreamWalk {
   #opaque(offset: number, reason: string): StreamRecord {
     return { type: 'opaque', offset, length: this.#cursor.reader.size - offset, reason };
   }
-}
-
-function footerText(type: number, id: number): string {
-  return `0x${type.toString(16)} with section id ${id}`;
 }
