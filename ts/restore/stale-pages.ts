@@ -18,8 +18,9 @@ export interface StalePages {
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
 export async function findStalePages(snapshot: Snapshot, block: MappedRamBlock): Promise<StalePages> {
-  const { pagesOffset, bitmapOffset, length, targetPageSize: pageSize } = block;
+  const { id: name, pagesOffset, bitmapOffset, length, targetPageSize: pageSize } = block;
   const found = await binding.findStalePages(snapshot.reader.fd, {
+    name,
     pagesOffset,
     bitmapOffset,
     length,

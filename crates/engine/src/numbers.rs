@@ -20,12 +20,7 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.page_size.is_power_of_two() || !(512..=65536).contains(&self.page_size) {
-            return Err(invalid(format!(
-                "page size: expected a power of two from 512 to 65536, found {}",
-                self.page_size
-            )));
-        }
+        check_page_size(self.page_size)?;
         within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
         within("queue depth", self.queue_depth, 1, MAX_QUEUE_DEPTH)?;
         let page = usize::try_from(self.page_size).map_err(|_| invalid("page size out of range"))?;
@@ -78,6 +73,15 @@ impl Numbers {
             ),
         ))
     }
+}
+
+pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
+    if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "page size: expected a power of two from 512 to 65536, found {page_size}"
+    )))
 }
 
 fn default_channels(engine: EngineChoice) -> usize {

@@ -1,11 +1,10 @@
 //! A transfer as plain data, and every check that can be made before the first byte moves.
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::SnapshotSpec;
+use crate::file::{PageArea, SnapshotSpec};
 use crate::memory::MemorySpec;
 use crate::numbers::Numbers;
 use crate::pages::bitmap_bytes;
-use crate::transfer::BlockPages;
 
 /// Which way the pages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +56,9 @@ pub struct Region {
 }
 
 impl Region {
-    pub(crate) fn pages(&self, page_size: u64) -> BlockPages<'_> {
-        BlockPages {
-            name: &self.name,
+    pub(crate) fn area(&self, page_size: u64) -> PageArea {
+        PageArea {
+            name: self.name.clone(),
             length: self.length,
             page_size,
             pages_offset: self.pages_offset,
@@ -136,12 +135,8 @@ impl Plan {
     }
 
     fn check_region(&self, region: &Region) -> Result<()> {
-        let name = &region.name;
-        check_length(name, region.length, self.page_size)?;
-        let bitmap = bitmap_bytes(region.length / self.page_size);
-        check_range(name, "pages", region.pages_offset, region.length)?;
-        check_range(name, "bitmap", region.bitmap_offset, bitmap)?;
-        check_range(name, "memory", region.memory_offset, region.length)
+        region.area(self.page_size).check()?;
+        check_range(&region.name, "memory", region.memory_offset, region.length)
     }
 
     fn check_overlaps(&self) -> Result<()> {

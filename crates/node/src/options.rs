@@ -101,6 +101,7 @@ impl BindingRegion {
             Some(bytes) => MemorySpec::Bytes(Arc::clone(bytes)),
             None => file_memory(
                 file_source(&self.name, self.path, self.fd)?,
+                &self.name,
                 self.memory_pages_offset,
                 self.memory_bitmap_offset,
                 self.length,
@@ -124,6 +125,7 @@ impl BindingRegion {
 /// A file's bytes, or the pages of a snapshot's block when it is said where they are.
 fn file_memory(
     file: FileSource,
+    name: &str,
     pages_offset: Option<i64>,
     bitmap_offset: Option<i64>,
     length: i64,
@@ -133,6 +135,7 @@ fn file_memory(
         return Ok(MemorySpec::File(file));
     };
     let area = PageArea {
+        name: name.to_owned(),
         pages_offset: offset("memoryPagesOffset", pages)?,
         bitmap_offset: offset("memoryBitmapOffset", bitmap)?,
         length: offset("length", length)?,

@@ -10,6 +10,8 @@ use crate::options::{descriptor, offset};
 /// A block's place in the snapshot, in bytes.
 #[napi(object, object_to_js = false)]
 pub struct BindingPageArea {
+    /// The block's id, for errors.
+    pub name: String,
     pub pages_offset: i64,
     pub bitmap_offset: i64,
     pub length: i64,
@@ -28,7 +30,7 @@ pub struct BindingStalePages {
 /// Finds the pages whose bits are clear although the file behind the descriptor does not read as zeros there.
 #[napi]
 pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePages {
-    let found = tokio::task::spawn_blocking(move || find(fd, &area)).await;
+    let found = tokio::task::spawn_blocking(move || find(fd, area)).await;
     let gone = |_| {
         Err(EngineError::new(
             ErrorKind::Internal,
@@ -52,14 +54,15 @@ pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePag
     }
 }
 
-fn find(fd: i32, area: &BindingPageArea) -> Result<StalePages, EngineError> {
+fn find(fd: i32, area: BindingPageArea) -> Result<StalePages, EngineError> {
     let area = PageArea {
+        name: area.name,
         pages_offset: offset("pagesOffset", area.pages_offset)?,
         bitmap_offset: offset("bitmapOffset", area.bitmap_offset)?,
         length: offset("length", area.length)?,
         page_size: offset("pageSize", area.page_size)?,
     };
-    stale_pages(&descriptor("fd", fd)?, area)
+    stale_pages(&descriptor("fd", fd)?, &area)
 }
 
 fn number(value: u64) -> i64 {

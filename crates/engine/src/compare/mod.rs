@@ -10,13 +10,11 @@ use std::time::Instant;
 use crate::channel;
 use crate::channel::compare::Sides;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, SnapshotSpec};
+use crate::file::{DirectState, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
 use crate::queue::{self, EngineState, QueueOptions};
-use crate::transfer::{
-    BlockPages, CancelToken, Ending, Progress, QueueFactory, Report, read_bitmap, run_channels,
-};
+use crate::transfer::{CancelToken, Ending, Progress, QueueFactory, Report, run_channels};
 
 pub use plan::{ComparePlan, Compared, PagesAt, Right};
 use shared::OpenBlock;
@@ -144,17 +142,10 @@ fn open_block(
     left: &SnapshotFile,
     right: Option<&SnapshotFile>,
 ) -> Result<OpenBlock> {
-    let place = |pages: PagesAt| BlockPages {
-        name: &block.name,
-        length: block.length,
-        page_size: plan.page_size,
-        pages_offset: pages.pages_offset,
-        bitmap_offset: pages.bitmap_offset,
-    };
     let open_pages = |pages: PagesAt, file: &SnapshotFile| {
         Ok(OpenPages {
             pages_offset: pages.pages_offset,
-            bitmap: read_bitmap(&place(pages), file)?,
+            bitmap: read_bitmap(&file.buffered, &file.name, &plan.area(block, pages))?,
         })
     };
     let open_right = match (&block.right, right) {
@@ -171,8 +162,8 @@ fn open_block(
             }
         }
     };
-    let differences = Differences::try_new(block.length / plan.page_size)
-        .map_err(|_| place(block.left).too_large().on(&left.name))?;
+    let area = plan.area(block, block.left);
+    let differences = Differences::try_new(area.pages()).map_err(|_| area.too_large().on(&left.name))?;
     Ok(OpenBlock {
         length: block.length,
         left: open_pages(block.left, left)?,

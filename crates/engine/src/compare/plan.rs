@@ -1,13 +1,10 @@
 //! A comparison as plain data, and every check that can be made before a file is open.
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::SnapshotSpec;
+use crate::file::{PageArea, SnapshotSpec};
 use crate::memory::MemorySpec;
 use crate::numbers::Numbers;
-use crate::pages::bitmap_bytes;
-use crate::plan::{
-    DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, DirectIo, EngineChoice, check_length, check_range,
-};
+use crate::plan::{DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, DirectIo, EngineChoice, check_range};
 
 /// Where a block lies in a snapshot: absolute file offsets.
 #[derive(Debug, Clone, Copy)]
@@ -76,10 +73,9 @@ impl ComparePlan {
         self.numbers().check()?;
         for block in &self.blocks {
             let name = &block.name;
-            check_length(name, block.length, self.page_size)?;
-            self.check_pages(block, block.left)?;
+            self.area(block, block.left).check()?;
             match &block.right {
-                Right::Pages(pages) if self.right.is_some() => self.check_pages(block, *pages)?,
+                Right::Pages(pages) if self.right.is_some() => self.area(block, *pages).check()?,
                 Right::Pages(_) => {
                     let message = format!("block {name}: expected a right snapshot, found none");
                     return Err(EngineError::new(ErrorKind::InvalidArgument, message));
@@ -90,10 +86,14 @@ impl ComparePlan {
         Ok(())
     }
 
-    fn check_pages(&self, block: &Compared, pages: PagesAt) -> Result<()> {
-        let bitmap = bitmap_bytes(block.length / self.page_size);
-        check_range(&block.name, "pages", pages.pages_offset, block.length)?;
-        check_range(&block.name, "bitmap", pages.bitmap_offset, bitmap)
+    pub(super) fn area(&self, block: &Compared, pages: PagesAt) -> PageArea {
+        PageArea {
+            name: block.name.clone(),
+            pages_offset: pages.pages_offset,
+            bitmap_offset: pages.bitmap_offset,
+            length: block.length,
+            page_size: self.page_size,
+        }
     }
 
     pub(super) fn numbers(&self) -> Numbers {

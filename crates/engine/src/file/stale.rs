@@ -6,21 +6,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+use super::page_area::{PageArea, read_bitmap};
 use super::position;
 use super::reopen::{self, FileSource};
-use crate::error::{EngineError, ErrorKind, Result};
-use crate::pages::{Bitmap, bitmap_bytes, is_zero};
+use crate::error::{EngineError, Result};
+use crate::pages::is_zero;
 
 const PIECE: u64 = 1 << 20;
-
-/// A block's place in the snapshot, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct PageArea {
-    pub pages_offset: u64,
-    pub bitmap_offset: u64,
-    pub length: u64,
-    pub page_size: u64,
-}
 
 /// The stale pages of a block, as runs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,7 +23,7 @@ pub struct StalePages {
 }
 
 /// Finds them without reading holes. A file cut off inside the block is an error.
-pub fn stale_pages(source: &FileSource, area: PageArea) -> Result<StalePages> {
+pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
     let name = source.name();
     // Looking for data moves the position: a description of our own keeps that from others.
     let file = source
@@ -39,9 +31,11 @@ pub fn stale_pages(source: &FileSource, area: PageArea) -> Result<StalePages> {
         .and_then(|path| reopen::options(false).open(path).ok())
         .map_or_else(|| source.open(false), Ok)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
-    let bitmap = read_bitmap(&file, area, &name)?;
+    let bitmap = read_bitmap(&file, &name, area)?;
+    // Clear pages are mapped too.
+    area.require("pages", area.pages_offset + area.length, &file, &name)?;
     let mut found = StalePages::default();
-    let pages = area.length / area.page_size;
+    let pages = area.pages();
     let mut start = bitmap.next_clear(0);
     while start < pages {
         let end = bitmap.next_set(start).unwrap_or(pages);
@@ -53,36 +47,8 @@ pub fn stale_pages(source: &FileSource, area: PageArea) -> Result<StalePages> {
     Ok(found)
 }
 
-/// The bitmap of a block, when the file has all of it and of its pages.
-pub(crate) fn read_bitmap(file: &File, area: PageArea, name: &str) -> Result<Bitmap> {
-    let bad = |words: &str| EngineError::new(ErrorKind::InvalidArgument, words).on(name);
-    if !area.page_size.is_power_of_two() || !area.length.is_multiple_of(area.page_size) {
-        return Err(bad("a block is whole pages, and a page a power of two of bytes"));
-    }
-    let pages = area.length / area.page_size;
-    let size = bitmap_bytes(pages);
-    let end = |start: u64, length: u64| {
-        start
-            .checked_add(length)
-            .ok_or_else(|| bad("an offset beyond 2^64"))
-    };
-    let needed = end(area.bitmap_offset, size)?.max(end(area.pages_offset, area.length)?);
-    let failed = |error| EngineError::io("reading the bitmap", error).at(name, area.bitmap_offset);
-    let found = file.metadata().map_err(failed)?.len();
-    if found < needed {
-        let words = format!("the snapshot is too short: expected {needed} bytes, found {found}");
-        return Err(EngineError::new(ErrorKind::Truncated, words).on(name));
-    }
-    let mut bytes = vec![0; usize::try_from(size).map_err(|_| bad("a block too large for this machine"))?];
-    let read = position::read_full_at(file, &mut bytes, area.bitmap_offset).map_err(failed)?;
-    if read < bytes.len() {
-        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
-    }
-    Ok(Bitmap::from_bytes(&bytes, pages))
-}
-
 /// Looks at the clear pages of `run`.
-fn scan(file: &File, area: PageArea, run: Range<u64>, found: &mut StalePages) -> io::Result<()> {
+fn scan(file: &File, area: &PageArea, run: Range<u64>, found: &mut StalePages) -> io::Result<()> {
     let limit = area.pages_offset + run.end * area.page_size;
     let mut offset = area.pages_offset + run.start * area.page_size;
     while let Some(data) = next_data(file, offset, limit)? {
@@ -98,7 +64,7 @@ fn scan(file: &File, area: PageArea, run: Range<u64>, found: &mut StalePages) ->
 
 fn scan_piece(
     file: &File,
-    area: PageArea,
+    area: &PageArea,
     first: u64,
     length: u64,
     found: &mut StalePages,
@@ -207,6 +173,7 @@ mod tests {
         file.seek(SeekFrom::Start(40)).unwrap();
         file.write_all(&bytes).unwrap();
         let area = PageArea {
+            name: "ram".to_owned(),
             pages_offset: AREA,
             bitmap_offset: 40,
             length: count * PAGE,
@@ -220,7 +187,7 @@ mod tests {
         #[test]
         fn a_page_is_stale_when_its_bit_is_clear_and_it_is_not_zero(pages in proptest::collection::vec((any::<bool>(), content()), 1..600)) {
             let (file, area) = file_of(&pages);
-            let found = stale_pages(&FileSource::Path(file.path().to_owned()), area).unwrap();
+            let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
             let naive: Vec<u64> = (0..).zip(&pages).filter(|(_, page)| **page == (false, Content::Data)).map(|(page, _)| page).collect();
             let walked: Vec<u64> = found.runs.into_iter().flatten().collect();
             prop_assert_eq!(walked, naive);
@@ -232,7 +199,7 @@ mod tests {
         let mut pages = vec![(false, Content::Hole); 5000];
         pages[4000] = (false, Content::Data);
         let (file, area) = file_of(&pages);
-        let found = stale_pages(&FileSource::Path(file.path().to_owned()), area).unwrap();
+        let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
         assert_eq!(found.runs, std::slice::from_ref(&(4000..4001)));
         assert!(found.bytes_read <= 65536, "{} bytes read", found.bytes_read);
     }
@@ -241,6 +208,6 @@ mod tests {
     fn a_file_that_is_cut_off_is_an_error() {
         let (file, area) = file_of(&[(true, Content::Data); 8]);
         file.as_file().set_len(AREA + 7 * PAGE).unwrap();
-        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), area).is_err());
+        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), &area).is_err());
     }
 }

@@ -30,11 +30,11 @@ impl SnapshotMemory {
             .file
             .open(false)
             .map_err(|error| EngineError::io("opening the other snapshot", error).on(&name))?;
-        let bitmap = read_bitmap(&file, block.area, &name)?;
+        let bitmap = read_bitmap(&file, &name, &block.area)?;
         Ok(Self {
             file,
             name,
-            area: block.area,
+            area: block.area.clone(),
             bitmap,
         })
     }
@@ -126,6 +126,7 @@ mod tests {
         named.write_all(&bytes).unwrap();
         let file = FileSource::Path(named.path().to_owned());
         let area = PageArea {
+            name: "ram".to_owned(),
             pages_offset: PAGE as u64,
             bitmap_offset: 0,
             length: 5 * PAGE as u64,

@@ -1,6 +1,5 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
-mod bitmap;
 mod ending;
 mod progress;
 mod run_channels;
@@ -13,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use crate::channel;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile};
+use crate::file::{DirectState, SnapshotFile, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
 use crate::plan::{Direction, Plan, Region};
 use crate::queue::{self, EngineState, Queue, QueueOptions};
 
-pub(crate) use bitmap::{BlockPages, read_bitmap};
 pub(crate) use ending::Ending;
 pub use progress::{CancelToken, Progress};
 pub(crate) use run_channels::run_channels;
@@ -204,15 +202,16 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 /// Reads or makes a region's bitmap and has its memory ready.
 fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
     let save = plan.direction == Direction::Save;
+    let area = region.area(plan.page_size);
     let bitmap = if save {
         Bitmap::default()
     } else {
-        read_bitmap(&region.pages(plan.page_size), file)?
+        read_bitmap(&file.buffered, &file.name, &area)?
     };
     let grow = plan.direction == Direction::Load;
     memory.require(region.memory_offset, region.length, grow)?;
-    let written = AtomicBitmap::try_new(if save { region.length / plan.page_size } else { 0 })
-        .map_err(|_| region.pages(plan.page_size).too_large().on(&file.name))?;
+    let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
+        .map_err(|_| area.too_large().on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
