@@ -102,6 +102,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'mapped-ram-needs-file': { request: save({ target: 'exec:cat > x' }) },
   'max-bandwidth': { request: save(), different: { parameters: { 'max-bandwidth': 134_217_728 } } },
   'migration-running': { request: save(), different: { qemu: { migrationStatus: 'active' } } },
+  'multifd-disk-may-fill': { request: save(), different: { host: { freeBytes: 4096 } } },
   'multifd-engine': { request: restore({ mode: 'preload', target: 'unix:/x' }) },
   'multifd-missing': { request: save(), different: { features: { multifd: false } } },
   'multifd-needs-mapped-ram': { request: save({ mappedRam: 'off' }) },

@@ -125,6 +125,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
       directIo: possible,
       kind: 'nothing',
       allocated: 0,
+      freeBytes: Number.POSITIVE_INFINITY,
       availableMemory: 8192 * MIB,
       cores: 8,
       ...different.host,

@@ -56,7 +56,7 @@ async function withSnapshot(
 ): Promise<void> {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
-  const file = await lookAtFile(snapshot, undefined);
+  const file = await lookAtFile(snapshot, NOBODY);
   body(
     (destination, options) =>
       comparePreflight(
@@ -67,6 +67,8 @@ async function withSnapshot(
     snapshot,
   );
 }
+
+const NOBODY = { pid: undefined, peerPid: undefined };
 
 test('what fits has no problems, and a QEMU that tells nothing is given the benefit of the doubt', async (t) => {
   await withSnapshot((problems) => {
@@ -140,7 +142,11 @@ test('a name that was given to another file meanwhile is not taken for the snaps
   const [{ pagesOffset: offset } = { pagesOffset: 0 }] = snapshot.completeRam().blocks;
   const mapped = ram(64, { type: 'memory-backend-file', offset, path: snapshot.path });
   const compare = async (pid: number | undefined): Promise<readonly (readonly string[])[]> => {
-    const place = { mode: 'instant', inPlace: ['pc.ram'], file: await lookAtFile(snapshot, pid) } as const;
+    const place = {
+      mode: 'instant',
+      inPlace: ['pc.ram'],
+      file: await lookAtFile(snapshot, { pid, peerPid: undefined }),
+    } as const;
     const memory = [mapped, block('/rom@etc/acpi/tables', 4)];
     const { problems, warnings } = comparePreflight(snapshot, { ...FITTING, memory }, place);
     return [problems, warnings];
@@ -176,7 +182,7 @@ test('devices that the snapshot does not know are a warning', async (t) => {
     completeRam: () => snapshot.completeRam(),
     index: { ...snapshot.index, sections },
   };
-  const place = { mode: 'eager', inPlace: [], file: await lookAtFile(snapshot, undefined) } as const;
+  const place = { mode: 'eager', inPlace: [], file: await lookAtFile(snapshot, NOBODY) } as const;
   const { problems, warnings } = comparePreflight(like, { ...FITTING, pci }, place);
   t.deepEqual(problems, []);
   t.deepEqual(warnings, [

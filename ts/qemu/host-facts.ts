@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
+import { access, open, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { dirname } from 'node:path';
 
@@ -22,6 +22,8 @@ export interface HostFacts {
   readonly kind: 'file' | 'nothing' | 'other';
   /** Bytes of disk that the file takes; 0 when there is none. */
   readonly allocated: number;
+  /** Bytes that the file system of a save has left; Infinity where that is not known, or does not matter. */
+  readonly freeBytes: number;
   /** Bytes of memory that can be had without swapping. */
   readonly availableMemory: number;
   readonly cores: number;
@@ -36,7 +38,8 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
   const host = { availableMemory: freemem(), cores: availableParallelism() };
   if (path === undefined) {
     const nothing = impossible('there is no file with a name');
-    return { ...host, openable: nothing, directIo: nothing, kind: 'nothing', allocated: 0 };
+    const none = { kind: 'nothing', allocated: 0, freeBytes: Number.POSITIVE_INFINITY } as const;
+    return { ...host, openable: nothing, directIo: nothing, ...none };
   }
   const found = await stat(path).catch(() => undefined);
   const kind = found === undefined ? 'nothing' : found.isFile() ? 'file' : 'other';
@@ -50,10 +53,18 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
       directIo: openable.possible ? directIoIn(directory) : openable,
       kind,
       allocated,
+      freeBytes: await freeBytesIn(directory),
     };
   }
   const openable = await canOpen(path, constants.O_RDONLY);
-  return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated };
+  const freeBytes = Number.POSITIVE_INFINITY;
+  return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated, freeBytes };
+}
+
+async function freeBytesIn(directory: string): Promise<number> {
+  const found = await statfs(directory).catch(() => undefined);
+  // Filesystems in memory have no blocks at all when they have no limit.
+  return found === undefined || found.blocks === 0 ? Number.POSITIVE_INFINITY : found.bavail * found.bsize;
 }
 
 async function canWrite(directory: string): Promise<Possibility> {

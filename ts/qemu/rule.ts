@@ -44,6 +44,7 @@ export type RuleId =
   | 'mapped-ram-needs-file'
   | 'max-bandwidth'
   | 'migration-running'
+  | 'multifd-disk-may-fill'
   | 'multifd-engine'
   | 'multifd-missing'
   | 'multifd-needs-mapped-ram'

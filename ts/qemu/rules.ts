@@ -4,6 +4,7 @@ import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import type { FdAccess } from './fd-access.ts';
 import { isUnderWay } from './migration-info.ts';
 import type { MemoryBlock } from './plan.ts';
+import type { QemuFacts } from './plan.ts';
 import type { Rule, RuleId, Situation } from './rule.ts';
 
 /**
@@ -374,6 +375,16 @@ export const RULES: readonly Rule[] = [
     words: ({ target }) => `${transportOf(target.address)} is one channel`,
   },
   {
+    id: 'multifd-disk-may-fill',
+    about: 'multifd',
+    section: '7.1 14, 16',
+    effect: 'degrade',
+    applies: ({ request, engine, host, qemu }) =>
+      request.direction === 'save' && !engine && host.freeBytes < memoryOf(qemu),
+    words: ({ host, qemu }) =>
+      `the disk has ${host.freeBytes} bytes left and the guest's memory is ${memoryOf(qemu)}: QEMU may die of a full disk when several channels write`,
+  },
+  {
     id: 'channels-need-multifd',
     about: 'multifd',
     section: '5.4',
@@ -571,6 +582,10 @@ function isFile({ target, engine }: Situation): boolean {
 
 function isFileSave(situation: Situation): boolean {
   return situation.request.direction === 'save' && isFile(situation);
+}
+
+function memoryOf({ memory }: QemuFacts): number {
+  return memory.reduce((sum, { length }) => sum + length, 0);
 }
 
 function isOn(capabilities: ReadonlyMap<string, boolean>, name: string): boolean {

@@ -102,7 +102,7 @@ async function attachSnapshot(
   const [facts, about, file] = await Promise.all([
     queryQemuFacts(qmp, wait),
     describeDestination(qmp, wait),
-    lookAtFile(snapshot, qmp.pid),
+    lookAtFile(snapshot, qmp),
   ]);
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
   assertOptionsFor(mode, options);

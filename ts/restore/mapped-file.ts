@@ -1,10 +1,13 @@
 import { fstatSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 
+import type { QmpClient } from '../qemu/qmp-client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Address range, rights, offset, device and inode of a mapping (proc_pid_maps(5)). */
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ (\d+)/;
+
+const NOWHERE = (): boolean => false;
 
 /** A snapshot's file, as it is compared with what a QEMU maps. */
 export interface MappedFile {
@@ -18,10 +21,16 @@ export interface MappedFile {
   readonly isMappedAt: ((offset: number) => boolean) | undefined;
 }
 
-/** Looks at the file that the snapshot has open, and at the process. */
-export async function lookAtFile(snapshot: Snapshot, pid: number | undefined): Promise<MappedFile> {
+/** Looks at the file that the snapshot has open, and at QEMU's process. */
+export async function lookAtFile(
+  snapshot: Snapshot,
+  { pid, peerPid }: Pick<QmpClient, 'pid' | 'peerPid'>,
+): Promise<MappedFile> {
   const { dev, ino } = fstatSync(snapshot.reader.fd, { bigint: true });
-  const isMappedAt = pid === undefined ? undefined : await mappingsOf(pid, { dev, ino });
+  const process = pid ?? peerPid;
+  const found = process === undefined ? undefined : await mappingsOf(process, { dev, ino });
+  // A peer without the file may be no QEMU: somebody in between.
+  const isMappedAt = found === NOWHERE && pid === undefined ? undefined : found;
   return { path: snapshot.path, dev, ino, isMappedAt };
 }
 
@@ -30,7 +39,7 @@ async function mappingsOf(
   file: Pick<MappedFile, 'dev' | 'ino'>,
 ): Promise<MappedFile['isMappedAt']> {
   const isOpen = await hasOpen(pid, file);
-  if (isOpen !== true) return isOpen === undefined ? undefined : () => false;
+  if (isOpen !== true) return isOpen === undefined ? undefined : NOWHERE;
   const lines = await readFile(`/proc/${pid}/maps`, 'latin1').catch(() => '');
   const ranges = lines.split('\n').flatMap((line) => {
     const [, start = '', end = '', at = '', ino = ''] = MAPPING.exec(line) ?? [];
