@@ -163,7 +163,7 @@ fn open_block(
         }
     };
     let area = plan.area(block, block.left);
-    let differences = Differences::try_new(area.pages()).map_err(|_| area.too_large().on(&left.name))?;
+    let differences = Differences::try_new(area.pages()).ok_or_else(|| area.too_large().on(&left.name))?;
     Ok(OpenBlock {
         length: block.length,
         left: open_pages(block.left, left)?,

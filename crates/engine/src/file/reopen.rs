@@ -105,6 +105,19 @@ pub fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
     Ok(File::from(owned))
 }
 
+/// A file's own description anew, for reading: its position is nobody else's. `None` where it cannot be had.
+#[cfg(target_os = "linux")]
+pub(super) fn again(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), false).ok()
+}
+
+/// Elsewhere descriptors have no paths.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn again(_file: &File) -> Option<File> {
+    None
+}
+
 /// What a file is, for errors about files that are something else than expected.
 pub fn kind_of(file_type: FileType) -> &'static str {
     #[cfg(unix)]

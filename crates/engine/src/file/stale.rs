@@ -152,7 +152,7 @@ mod tests {
 
     fn file_of(pages: &[(bool, Content)]) -> (tempfile::NamedTempFile, PageArea) {
         let count = pages.len() as u64;
-        let bitmap = AtomicBitmap::new(count);
+        let bitmap = AtomicBitmap::try_new(count).unwrap();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(AREA + count * PAGE).unwrap();
         for (page, (set, content)) in (0..).zip(pages) {

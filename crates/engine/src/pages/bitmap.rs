@@ -1,9 +1,10 @@
 //! The page bitmap as the file has it: little-endian 64-bit words, bit i of the block is bit i % 64 of word i / 64
 //! (docs/format.md §2.5).
 
-use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::zeroed::try_zeroed;
 
 /// Bytes of a bitmap of `pages` bits: whole 64-bit words.
 pub const fn bitmap_bytes(pages: u64) -> u64 {
@@ -18,24 +19,24 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    /// Takes the bytes as they are in the file. Bits beyond `pages` are ignored, as QEMU does.
-    pub fn from_bytes(bytes: &[u8], pages: u64) -> Self {
-        let (words, _) = bytes.as_chunks::<8>();
-        Self {
-            words: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
-            pages,
-        }
+    /// All clear; `None` when there is no memory for it. Words that stay zero take up none.
+    pub fn try_new(pages: u64) -> Option<Self> {
+        let words = try_zeroed(pages.div_ceil(64))?;
+        Some(Self { words, pages })
     }
 
-    /// As `from_bytes`, for bitmaps of a size that a file decides.
-    /// # Errors
-    /// when there is no memory for it
-    pub fn try_from_bytes(bytes: &[u8], pages: u64) -> Result<Self, TryReserveError> {
-        let (chunks, _) = bytes.as_chunks::<8>();
-        let mut words = Vec::new();
-        words.try_reserve_exact(chunks.len())?;
-        words.extend(chunks.iter().map(|word| u64::from_le_bytes(*word)));
-        Ok(Self { words, pages })
+    /// Takes words of the file from byte `offset` on, a multiple of 8, where all is clear so far. Bits beyond the last
+    /// page are ignored, as QEMU does.
+    pub fn fill(&mut self, offset: u64, bytes: &[u8]) {
+        let first = usize::try_from(offset / 8).unwrap_or(usize::MAX);
+        let (pieces, _) = bytes.as_chunks::<8>();
+        for (word, bytes) in self.words.iter_mut().skip(first).zip(pieces) {
+            let value = u64::from_le_bytes(*bytes);
+            // Writing a zero would make the kernel give memory to it.
+            if value != 0 {
+                *word = value;
+            }
+        }
     }
 
     pub fn is_set(&self, page: u64) -> bool {
@@ -118,20 +119,10 @@ pub struct AtomicBitmap {
 }
 
 impl AtomicBitmap {
-    pub fn new(pages: u64) -> Self {
-        let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { words }
-    }
-
-    /// As `new`, for bitmaps of a size that a file decides.
-    /// # Errors
-    /// when there is no memory for it
-    pub fn try_new(pages: u64) -> Result<Self, TryReserveError> {
-        let count = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
-        let mut words = Vec::new();
-        words.try_reserve_exact(count)?;
-        words.resize_with(count, AtomicU64::default);
-        Ok(Self { words })
+    /// All clear; `None` when there is no memory for it. Words that stay zero take up none.
+    pub fn try_new(pages: u64) -> Option<Self> {
+        let words = try_zeroed(pages.div_ceil(64))?;
+        Some(Self { words })
     }
 
     /// Sets the bits of a run of pages.
@@ -171,11 +162,17 @@ mod tests {
     use super::{AtomicBitmap, Bitmap, bitmap_bytes};
     use proptest::prelude::*;
 
+    fn bitmap_of(bytes: &[u8], pages: u64) -> Bitmap {
+        let mut bitmap = Bitmap::try_new(pages).unwrap();
+        bitmap.fill(0, bytes);
+        bitmap
+    }
+
     proptest! {
         #[test]
         fn runs_equal_a_bit_at_a_time_loop(bits in proptest::collection::vec(any::<bool>(), 0..400), from in 0u64..400, length in 0u64..400) {
             let pages = bits.len() as u64;
-            let atomic = AtomicBitmap::new(pages);
+            let atomic = AtomicBitmap::try_new(pages).unwrap();
             for (page, bit) in (0..).zip(&bits) {
                 if *bit {
                     atomic.set(page..page + 1);
@@ -183,7 +180,7 @@ mod tests {
             }
             let mut bytes = vec![0; usize::try_from(bitmap_bytes(pages)).unwrap()];
             atomic.copy_bytes(0, &mut bytes);
-            let bitmap = Bitmap::from_bytes(&bytes, pages);
+            let bitmap = bitmap_of(&bytes, pages);
             let end = (from + length).min(pages);
             let walked: Vec<u64> = bitmap.runs(from..end).flatten().collect();
             let naive: Vec<u64> = (from..end).filter(|page| bits[usize::try_from(*page).unwrap()]).collect();
@@ -196,18 +193,18 @@ mod tests {
 
         #[test]
         fn setting_a_run_sets_just_its_pages(start in 0u64..300, length in 0u64..300) {
-            let atomic = AtomicBitmap::new(640);
+            let atomic = AtomicBitmap::try_new(640).unwrap();
             atomic.set(start..start + length);
             let mut bytes = vec![0; 80];
             atomic.copy_bytes(0, &mut bytes);
-            let pages: Vec<u64> = Bitmap::from_bytes(&bytes, 640).runs(0..640).flatten().collect();
+            let pages: Vec<u64> = bitmap_of(&bytes, 640).runs(0..640).flatten().collect();
             prop_assert_eq!(pages, (start..start + length).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn bits_beyond_the_last_page_are_ignored() {
-        let bitmap = Bitmap::from_bytes(&[0xff; 16], 70);
+        let bitmap = bitmap_of(&[0xff; 16], 70);
         assert_eq!(bitmap.count(), 70);
         assert_eq!(bitmap.last_set(), Some(69));
         assert!(!bitmap.is_set(70));

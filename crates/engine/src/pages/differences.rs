@@ -1,8 +1,10 @@
 //! What became of each page from one snapshot to another: two bits a page, so that the answer is as small as a bitmap.
 
-use std::collections::TryReserveError;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::zeroed::try_zeroed;
 
 const PAGES_IN_BYTE: u64 = 4;
 
@@ -36,15 +38,10 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// All equal.
-    /// # Errors
-    /// when there is no memory for it
-    pub fn try_new(pages: u64) -> Result<Self, TryReserveError> {
-        let count = usize::try_from(pages.div_ceil(PAGES_IN_BYTE)).unwrap_or(usize::MAX);
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(count)?;
-        bytes.resize_with(count, AtomicU8::default);
-        Ok(Self { bytes })
+    /// All equal; `None` when there is no memory for it. Bytes that stay zero take up none.
+    pub fn try_new(pages: u64) -> Option<Self> {
+        let bytes = try_zeroed(pages.div_ceil(PAGES_IN_BYTE))?;
+        Some(Self { bytes })
     }
 
     /// Says it of a run of pages, of each page once.
@@ -67,7 +64,13 @@ impl Differences {
 
     /// The bytes, where they are.
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes.into_iter().map(AtomicU8::into_inner).collect()
+        let mut bytes = ManuallyDrop::new(self.bytes);
+        let (length, capacity) = (bytes.len(), bytes.capacity());
+        let start = bytes.as_mut_ptr().cast::<u8>();
+        // SAFETY: needed because collecting writes every byte, in place or not, and so takes a GiB of memory for the
+        // differences of 16 TiB that are equal. The parts are those of a vector that nobody else has and that is not
+        // dropped, and an `AtomicU8` has the size, alignment and bit validity of a `u8`.
+        unsafe { Vec::from_raw_parts(start, length, capacity) }
     }
 }
 

@@ -211,7 +211,7 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
     let grow = plan.direction == Direction::Load;
     memory.require(region.memory_offset, region.length, grow)?;
     let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
-        .map_err(|_| area.too_large().on(&file.name))?;
+        .ok_or_else(|| area.too_large().on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
