@@ -38,6 +38,9 @@ export interface ErrorContext {
 
 const BRAND = Symbol.for('mapped-ram.error');
 
+/** The messages without path, offset, expected and found. */
+const WORDS = new WeakMap<MappedRamError, string>();
+
 /** The one error class of this package. `instanceof` also holds between two copies of the package. */
 export class MappedRamError extends Error {
   readonly code: ErrorCode;
@@ -59,6 +62,7 @@ export class MappedRamError extends Error {
     if (context.expected !== undefined) this.expected = context.expected;
     if (context.found !== undefined) this.found = context.found;
     Object.defineProperty(this, BRAND, { value: true });
+    WORDS.set(this, message);
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -83,6 +87,11 @@ export function wordsOf(error: MappedRamError): string {
 function describePlace({ path, offset }: Pick<ErrorContext, 'path' | 'offset'>): string {
   const where = [path, offset === undefined ? undefined : `offset ${offset} (0x${offset.toString(16)})`];
   return where.filter((part) => part !== undefined).join(', ');
+}
+
+/** An error's message without path, offset, expected and found, to tell it again in another place. */
+export function bareMessage(error: MappedRamError): string {
+  return WORDS.get(error) ?? error.message;
 }
 
 function describe(message: string, context: ErrorContext): string {

@@ -403,6 +403,39 @@ test('a libvirt image whose stream would start behind its end is told so', async
   }
 });
 
+test('what is wrong behind the memory is told with its place in the source', async (t) => {
+  await using it = await example();
+  const { bytes } = it;
+  const eof = bytes.indexOf('{"page_size"') - 6;
+  const footer = bytes.indexOf(DEVICE_BYTES) + DEVICE_BYTES.length;
+  const broken = Buffer.from(bytes);
+  broken.writeUInt32BE(99, footer + 1);
+  const cases = [
+    bytes.subarray(0, -1),
+    bytes.subarray(0, eof + 1),
+    bytes.subarray(0, eof),
+    bytes.subarray(0, footer),
+    bytes.subarray(0, footer - 3),
+    broken,
+  ];
+  for (const content of cases) {
+    await writeFile(it.stream, content);
+    await using snapshot = await Snapshot.open(it.stream);
+    const { problem } = snapshot.index;
+    t.truthy(problem);
+    const error = await t.throwsAsync(convert(it.stream, it.dir.file('mapped')), {
+      code: 'ERR_MAPPED_RAM_INCOMPLETE',
+      message: `the stream is not complete: ${problem?.message}`,
+    });
+    t.like(error?.cause, { path: it.stream, offset: problem?.offset });
+    // Out of a pipe it has another name only, and is no file.
+    const piped = problem?.message.replace(it.stream, 'stream').replace('the file ends', 'the stream ends');
+    await t.throwsAsync(convert(inChunks(content, [777]), it.dir.file('mapped')), {
+      message: `the stream is not complete: ${piped}`,
+    });
+  }
+});
+
 const REFUSED: readonly {
   readonly what: string;
   readonly bytes: (whole: Buffer) => Buffer;

@@ -38,8 +38,8 @@ export const target: FuzzTarget = {
         whole.ram.blocks.map(({ id, length }) => [id, length]),
       );
       assert.deepEqual(
-        stripped.sections.map(({ idstr, instanceId, bodyLength }) => [idstr, instanceId, bodyLength]),
-        whole.sections.map(({ idstr, instanceId, bodyLength }) => [idstr, instanceId, bodyLength]),
+        stripped.sections.map(({ idstr, offset, length }) => [idstr, once.sourceOffset(offset), length]),
+        whole.sections.map(({ idstr, offset, length }) => [idstr, offset, length]),
       );
     }
     return [whole.complete, stripped.complete, roughly(pages.length), roughly(stripped.sections.length)].join(

@@ -14,6 +14,7 @@ import type { SequentialReader } from '../stream/sequential-reader.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import type { Converted } from './convert-mapped.ts';
 import { resize, writeAt } from './fd-io.ts';
+import { inSource } from './in-source.ts';
 import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
 import { MemoryProgress } from './memory-progress.ts';
 import { PlainPages } from './plain-pages.ts';
@@ -52,14 +53,16 @@ export async function convertFromStream(
   await pages.finish();
   const rest = await stream.rest();
   const dataBytes = await writeBitmaps(layout, pages, output);
-  // A stream of its own: what is said of offsets in it counts from its start.
-  const source = bytesReader(rest, `${reader.name} (without its page records)`);
+  const source = { ...bytesReader(rest, reader.name), kind: reader.kind };
   const state = await readStreamIndex(source);
-  assertComplete(state, head, reader.name);
+  assertComplete(state, head, stream, reader.name);
   for (const { id } of head.blocks) {
     if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
   }
-  const endOffset = await writeState(state, source, layout, output, signal);
+  // What is read of it by now lies in memory, and its places are not those of the source.
+  const endOffset = await writeState(state, source, layout, output, signal).catch((error: unknown) => {
+    throw error instanceof MappedRamError && error.path === source.name ? inSource(error, stream) : error;
+  });
   progress.end(dataBytes);
   return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined };
 }
@@ -140,11 +143,16 @@ async function writeState(
   return endOffset;
 }
 
-function assertComplete({ problem, ram }: StreamIndex, head: PlainStreamHead, path: string): void {
+function assertComplete(
+  { problem, ram }: StreamIndex,
+  head: PlainStreamHead,
+  stream: PlainStream,
+  path: string,
+): void {
   if (problem !== undefined) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', `the stream is not complete: ${problem.message}`, {
-      cause: problem,
-    });
+    const cause = inSource(problem, stream);
+    const message = `the stream is not complete: ${cause.message}`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', message, { cause });
   }
   // QEMU takes pages in any section of RAM, but no QEMU writes one behind END: it would be lost here.
   if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {

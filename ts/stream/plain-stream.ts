@@ -44,6 +44,8 @@ export class PlainStream {
   readonly #reader: SequentialReader;
   readonly #cursor: StreamCursor;
   readonly #kept: ByteWriter = new ByteWriter();
+  /** Where stretches of what is kept start in it, and in the source. */
+  readonly #stretches: { readonly start: number; readonly offset: number }[] = [];
   readonly #started: StartedSections = new StartedSections();
   #records = 0;
   #ram: RamState | undefined;
@@ -126,15 +128,26 @@ export class PlainStream {
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
    */
   async rest(): Promise<Uint8Array> {
-    this.#add(encodeEmptyRamSection('end', this.#ramId));
+    const end = encodeEmptyRamSection('end', this.#ramId);
+    // The section that ends RAM ends like this one.
+    this.#add(end, this.#cursor.position - end.length);
     for (let offset = this.#cursor.position; ;) {
       this.#reader.release(offset);
       const bytes = await this.#reader.read(offset, CHUNK);
       if (bytes.length === 0) break;
-      this.#add(bytes);
+      this.#add(bytes, offset);
       offset += bytes.length;
     }
     return this.#kept.finish();
+  }
+
+  /** Where in the source lies what is at `position` of the stream without its page records. */
+  sourceOffset(position: number): number {
+    const { start, offset } = this.#stretches.findLast((stretch) => stretch.start <= position) ?? {
+      start: 0,
+      offset: 0,
+    };
+    return offset + position - start;
   }
 
   async #type(): Promise<number> {
@@ -221,11 +234,11 @@ export class PlainStream {
   /** What lies between `offset` and here is part of the result. */
   async #keep(offset: number): Promise<void> {
     const { position } = this.#cursor;
-    this.#add(await this.#reader.read(offset, position - offset));
+    this.#add(await this.#reader.read(offset, position - offset), offset);
     this.#reader.release(position);
   }
 
-  #add(bytes: Uint8Array): void {
+  #add(bytes: Uint8Array, offset: number): void {
     if (this.#kept.length + bytes.length > MAX_STATE_BYTES) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_UNSUPPORTED',
@@ -233,6 +246,9 @@ export class PlainStream {
         { path: this.#reader.name, expected: `at most ${MAX_STATE_BYTES} bytes`, found: 'more' },
       );
     }
+    const start = this.#kept.length;
+    if (this.#stretches.length === 0 || this.sourceOffset(start) !== offset)
+      this.#stretches.push({ start, offset });
     this.#kept.bytes(bytes);
   }
 }
