@@ -4,6 +4,13 @@ import { open, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/pr
 import test from 'ava';
 
 import { pack, Snapshot, verify, type PackOptions, type VerifyResult } from '../../ts/index.ts';
+import {
+  encodeEof,
+  encodeMappedRamStart,
+  encodeRamEos,
+  encodeSectionContinuation,
+  RAM_SECTION_ID,
+} from '../../ts/stream/index.ts';
 import { scanPages } from '../../ts/verify/scan-pages.ts';
 import { assertNoLeak } from '../helpers/leaks.ts';
 import { libvirtBeginning } from '../helpers/libvirt.ts';
@@ -147,6 +154,37 @@ test('a snapshot that has errors is not sealed, and nothing is left', async (t) 
     code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
   });
   t.deepEqual(await readdir(dir.path), before);
+});
+
+test('a snapshot with too many set pages for a seal is refused before they are read', async (t) => {
+  await using dir = await temporaryDirectory();
+  const path = dir.file('large');
+  const length = 7 * 2 ** 40;
+  const start = encodeMappedRamStart({
+    // With pages of 64 KiB the bitmap is small enough for a test.
+    configuration: { machine: 'virt-10.0', capabilities: ['mapped-ram'], targetPageBits: 16 },
+    blocks: [{ id: 'mach-virt.ram', length }],
+  });
+  const [block] = start.layout.blocks;
+  await using handle = await open(path, 'w');
+  for (const { offset, bytes } of start.segments) await handle.write(bytes, 0, bytes.length, offset);
+  const bitmap = Buffer.alloc(block?.bitmapSize ?? 0, 0xff);
+  await handle.write(bitmap, 0, bitmap.length, block?.bitmapOffset);
+  const end = Buffer.concat([encodeSectionContinuation('end', RAM_SECTION_ID), encodeRamEos(), encodeEof()]);
+  await handle.write(end, 0, end.length, start.endOffset);
+  await t.throwsAsync(verify(path, { seal: true, signal: AbortSignal.timeout(60_000) }), {
+    code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+    message: /too many pages to be sealed/,
+  });
+  // As many as fit are read, which takes too long to wait for.
+  await handle.write(Buffer.alloc(bitmap.length / 2), 0, bitmap.length / 2, block?.bitmapOffset);
+  const aborted = new AbortController();
+  const work = verify(path, {
+    seal: true,
+    signal: aborted.signal,
+    onProgress: () => aborted.abort(new Error('enough')),
+  });
+  await t.throwsAsync(work, { message: 'enough' });
 });
 
 test('an abort while pages are read ends it with the reason', async (t) => {

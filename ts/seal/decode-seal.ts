@@ -4,13 +4,11 @@ import { bitmapBytes } from '../stream/layout.ts';
 import { decodeName } from '../stream/text.ts';
 import { DIGEST_BYTES } from '../transfer/digest.ts';
 import { SealFields } from './seal-fields.ts';
-import { SEAL_MAGIC, SEAL_VERSION, type Seal, type SealedBlock } from './seal.ts';
+import { ENTRY_BYTES, SEAL_MAGIC, SEAL_VERSION, type Seal, type SealedBlock } from './seal.ts';
 
 const MIN_PAGE = 512;
 const MAX_PAGE = 65_536;
 const MAX_PIECE: number = 16 * 1024 * 1024;
-/** An offset and a digest. */
-const ENTRY_BYTES: number = 8 + DIGEST_BYTES;
 
 /**
  * A seal out of its bytes, without the digest that ends the file. Every number is checked, so that what it says can be

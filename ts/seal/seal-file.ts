@@ -4,6 +4,7 @@ import { MappedRamError } from '../errors.ts';
 import { ioError, writeAt } from '../snapshot/fd-io.ts';
 import { DIGEST_BYTES, digestBytes } from '../transfer/digest.ts';
 import { StagedFile } from '../transfer/staged-file.ts';
+import { assertSealSize } from './assert-sealable.ts';
 import { decodeSeal } from './decode-seal.ts';
 import { encodeSeal } from './encode-seal.ts';
 import { MAX_SEAL_BYTES, SEAL_MAGIC, type Seal } from './seal.ts';
@@ -88,13 +89,7 @@ export class SealOutput implements AsyncDisposable {
   /** Writes it and makes it durable, not yet under its name. */
   async write(seal: Seal): Promise<void> {
     const content = encodeSeal(seal);
-    if (content.length + DIGEST_BYTES > MAX_SEAL_BYTES) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'the snapshot has too many pages to be sealed', {
-        path: this.path,
-        expected: `a seal of at most ${MAX_SEAL_BYTES} bytes`,
-        found: content.length + DIGEST_BYTES,
-      });
-    }
+    assertSealSize(content.length + DIGEST_BYTES, this.path);
     const handle = await open(this.#staged.path, 'r+').catch((cause: unknown) => {
       throw ioError('cannot open the new seal', this.path, cause);
     });

@@ -1,3 +1,4 @@
+import { DIGEST_BYTES } from '../transfer/digest.ts';
 import type { BlockPieces } from '../transfer/run-transfer.ts';
 
 /** What a snapshot held when it was sealed: digests of its pages and of everything else (docs/verify.md). */
@@ -29,6 +30,9 @@ export interface SealedBlock extends BlockPlace, BlockPieces {}
 
 /** Bytes of a piece in the seals that this package writes. */
 export const PIECE_SIZE: number = 256 * 1024;
+
+/** Bytes of a piece's entry: its offset and its digest. */
+export const ENTRY_BYTES: number = 8 + DIGEST_BYTES;
 
 /** "MRAMSEAL" */
 export const SEAL_MAGIC: Uint8Array = Uint8Array.from('MRAMSEAL', (letter) => letter.charCodeAt(0));

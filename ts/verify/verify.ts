@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { assertSealable } from '../seal/assert-sealable.ts';
 import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
@@ -59,7 +60,8 @@ export interface VerifyResult {
  * What is wrong is a finding, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
- * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a compressed libvirt image;
+ * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are too many for
+ * the seal that is to be made, and for a compressed libvirt image;
  * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
  * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
@@ -90,10 +92,11 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
   } else if (ram !== undefined) {
     const blocks = ram.blocks.filter(({ skipped }) => !skipped);
     const pieceSize = output === undefined ? undefined : PIECE_SIZE;
+    if (output !== undefined && isSound(findings)) await assertSealable(reader, blocks, output.path);
     const scan = await scanPages(file, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
     findings.push(...scan.findings);
     transfer = scan.report;
-    if (output !== undefined && findings.every(({ severity }) => severity !== 'error')) {
+    if (output !== undefined && isSound(findings)) {
       const { pieces } = scan;
       const { size } = reader;
       const part = { file, base, size, pageSize: ram.targetPageSize, blocks, pieces };
@@ -107,12 +110,16 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
     path: reader.name,
     offset: base,
     size: reader.size,
-    passed: findings.every(({ severity }) => severity !== 'error'),
+    passed: isSound(findings),
     findings,
     seal: state === undefined || sealPath === undefined ? undefined : { path: sealPath, state },
     transfer,
     elapsedMs: performance.now() - startedAt,
   };
+}
+
+function isSound(findings: readonly Finding[]): boolean {
+  return findings.every(({ severity }) => severity !== 'error');
 }
 
 /** Undefined when there is none, and none is to be made. */

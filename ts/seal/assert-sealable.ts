@@ -1,0 +1,40 @@
+import { MappedRamError } from '../errors.ts';
+import { countSetPages } from '../snapshot/block-pages.ts';
+import type { FileReader } from '../snapshot/file-reader.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
+
+/**
+ * Before hours are spent on reading: a snapshot with so many set pages that their pieces, however close together they
+ * lie, do not fit into a seal. Only of blocks that are large enough for that the bitmaps are read.
+ * @param path of the seal
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, and what the reader throws
+ */
+export async function assertSealable(
+  reader: FileReader,
+  blocks: readonly MappedRamBlock[],
+  path: string,
+): Promise<void> {
+  const all = blocks.map(({ length }) => Math.ceil(length / PIECE_SIZE));
+  if (sum(all) * ENTRY_BYTES <= MAX_SEAL_BYTES) return;
+  const set: number[] = [];
+  for (const block of blocks) {
+    const bytes = (await countSetPages(reader, block)) * block.targetPageSize;
+    set.push(Math.ceil(bytes / PIECE_SIZE));
+  }
+  assertSealSize(sum(set) * ENTRY_BYTES, path);
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED */
+export function assertSealSize(size: number, path: string): void {
+  if (size <= MAX_SEAL_BYTES) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'the snapshot has too many pages to be sealed', {
+    path,
+    expected: `a seal of at most ${MAX_SEAL_BYTES} bytes`,
+    found: size,
+  });
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
+}
