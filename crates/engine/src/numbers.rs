@@ -75,6 +75,12 @@ impl Numbers {
     }
 }
 
+/// The length of a window, in bytes, as a buffer's length.
+pub(crate) fn in_memory(bytes: u64) -> Result<usize> {
+    usize::try_from(bytes)
+        .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
+}
+
 pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
     if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
         return Ok(());

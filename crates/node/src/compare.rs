@@ -1,19 +1,17 @@
-//! One comparison's life, as a transfer's: a driver thread does the work.
+//! A comparison as JavaScript has it: its plan in, its progress and outcome out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mapped_ram_engine::compare::{PagesAt, Right};
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::SnapshotSpec;
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
-use mapped_ram_engine::{
-    CancelToken, ComparePlan, Compared, Comparison, EngineError, ErrorKind, Progress, Report,
-};
+use mapped_ram_engine::{ComparePlan, Compared, Comparison, EngineError, ErrorKind, Report};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use crate::driver::Driver;
 use crate::error::BindingError;
+use crate::job::Job;
 use crate::options::{count, direct_io, engine_choice, file_source, offset};
 use crate::transfer::{BindingProgress, BindingReport};
 
@@ -80,12 +78,7 @@ pub struct BindingCompareOutcome {
 
 /// A comparison that is yet to run, runs, or has run.
 #[napi]
-pub struct BindingComparison {
-    ready: Mutex<Option<Result<Comparison>>>,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
-    driver: Driver,
-}
+pub struct BindingComparison(Job<Comparison>);
 
 #[napi]
 impl BindingComparison {
@@ -93,16 +86,9 @@ impl BindingComparison {
     #[napi(constructor)]
     pub fn new(plan: BindingComparePlan) -> Self {
         let ready = plan.into_plan().map(Comparison::new);
-        let (cancel, progress) = match &ready {
-            Ok(comparison) => (comparison.cancel_token(), comparison.progress()),
-            Err(_) => Default::default(),
-        };
-        Self {
-            ready: Mutex::new(Some(ready)),
-            cancel,
-            progress,
-            driver: Driver::default(),
-        }
+        Self(Job::new(ready, |comparison| {
+            (comparison.cancel_token(), comparison.progress())
+        }))
     }
 
     /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
@@ -125,34 +111,22 @@ impl BindingComparison {
     /// Ends the comparison early; `run` then settles with the kind CANCELLED.
     #[napi]
     pub fn cancel(&self) {
-        self.cancel.cancel();
+        self.0.cancel();
     }
 
     #[napi]
     pub fn progress(&self) -> BindingProgress {
-        self.progress.as_ref().into()
+        self.0.progress().into()
     }
 
     async fn drive(&self) -> Result<(Report, Vec<Vec<u8>>)> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let once = || EngineError::new(ErrorKind::InvalidArgument, "a comparison runs only once");
-        let comparison = ready.ok_or_else(once)??;
-        self.driver
-            .run(move || {
-                let outcome = comparison.run()?;
-                let differences = outcome.differences.into_iter();
-                let bytes = differences.map(|differences| differences.into_bytes());
-                Ok((outcome.report, bytes.collect()))
-            })
-            .await
-    }
-}
-
-/// A worker that is terminated drops its objects: the comparison must be over before its memory goes.
-impl Drop for BindingComparison {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        self.driver.join();
+        let work = |comparison: Comparison| {
+            let outcome = comparison.run()?;
+            let differences = outcome.differences.into_iter();
+            let bytes = differences.map(|differences| differences.into_bytes());
+            Ok((outcome.report, bytes.collect()))
+        };
+        self.0.run(work).await
     }
 }
 

@@ -20,6 +20,7 @@ mod compare;
 mod digest;
 mod driver;
 mod error;
+mod job;
 mod lock;
 mod options;
 mod probe;

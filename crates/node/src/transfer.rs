@@ -1,15 +1,15 @@
-//! One transfer's life: a driver thread of its own does the work; tokio only waits for its word.
+//! A transfer as JavaScript has it: its plan in, its progress and outcome out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mapped_ram_engine::digest::{PieceDigest, PieceDigests};
 use mapped_ram_engine::memory::ByteMemory;
-use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Plan, Progress, Report, Transfer};
+use mapped_ram_engine::{EngineError, Plan, Progress, Report, Transfer};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use crate::driver::Driver;
 use crate::error::BindingError;
+use crate::job::Job;
 use crate::options::BindingPlan;
 
 /// Counters in bytes of guest memory.
@@ -66,12 +66,7 @@ struct Outputs {
 
 /// A transfer that is yet to run, runs, or has run.
 #[napi]
-pub struct BindingTransfer {
-    ready: Mutex<Option<Result<(Transfer, Outputs), EngineError>>>,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
-    driver: Driver,
-}
+pub struct BindingTransfer(Job<(Transfer, Outputs)>);
 
 #[napi]
 impl BindingTransfer {
@@ -82,16 +77,9 @@ impl BindingTransfer {
         let ready = plan
             .into_plan()
             .and_then(|(plan, buffers)| prepare(plan, buffers, piece_size));
-        let (cancel, progress) = match &ready {
-            Ok((transfer, _)) => (transfer.cancel_token(), transfer.progress()),
-            Err(_) => Default::default(),
-        };
-        Self {
-            ready: Mutex::new(Some(ready)),
-            cancel,
-            progress,
-            driver: Driver::default(),
-        }
+        Self(Job::new(ready, |(transfer, _)| {
+            (transfer.cancel_token(), transfer.progress())
+        }))
     }
 
     /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
@@ -111,38 +99,27 @@ impl BindingTransfer {
     /// Ends the transfer early; `run` then settles with the kind CANCELLED.
     #[napi]
     pub fn cancel(&self) {
-        self.cancel.cancel();
+        self.0.cancel();
     }
 
     #[napi]
     pub fn progress(&self) -> BindingProgress {
-        self.progress.as_ref().into()
+        self.0.progress().into()
     }
 
     async fn drive(&self) -> Result<BindingOutcome, EngineError> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let once = || EngineError::new(ErrorKind::InvalidArgument, "a transfer runs only once");
-        let (transfer, outputs) = ready.ok_or_else(once)??;
-        let report = self.driver.run(move || transfer.run()).await;
-        let Outputs { buffers, digests } = outputs;
+        let work = |(transfer, outputs): (Transfer, Outputs)| Ok((transfer.run()?, outputs));
+        let (report, Outputs { buffers, digests }) = self.0.run(work).await?;
         let regions = buffers.len();
         Ok(BindingOutcome {
             error: None,
-            report: Some(report?.into()),
+            report: Some(report.into()),
             buffers: buffers
                 .into_iter()
                 .map(|buffer| buffer.map(|bytes| bytes.take().into()))
                 .collect(),
             pieces: digests.map_or_else(Vec::new, |digests| pieces(&digests.take(), regions)),
         })
-    }
-}
-
-/// A worker that is terminated drops its objects: the transfer must be over before its memory goes.
-impl Drop for BindingTransfer {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        self.driver.join();
     }
 }
 

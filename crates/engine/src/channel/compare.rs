@@ -7,6 +7,7 @@ use super::load::merge;
 use super::requests::Requests;
 use crate::compare::{ComparePlan, OpenPages, OpenRight, Right, Shared, Window};
 use crate::error::{EngineError, Result};
+use crate::numbers::in_memory;
 use crate::pages::{Bitmap, Difference, is_zero};
 use crate::queue::{Action, Queue};
 
@@ -113,8 +114,8 @@ impl<'a> Reader<'a> {
     /// Starts to read the set pages of a window; clear ones between them may come along and are not used.
     fn read(&mut self, shared: &Shared, slot: usize, window: &Window, pages: &OpenPages) -> Result<()> {
         for read in merge(&set_runs(shared, window, &pages.bitmap)) {
-            let start = shared.in_memory(read.start)?;
-            let length = shared.in_memory(read.end - read.start)?;
+            let start = in_memory(read.start)?;
+            let length = in_memory(read.end - read.start)?;
             let offset = pages.pages_offset + window.start + read.start;
             self.requests.add(Action::Read, slot, start, length, offset)?;
             self.is_reading[slot] = true;
@@ -152,8 +153,8 @@ fn look(
     memory: &mut [u8],
 ) -> Result<()> {
     let block = &shared.blocks[window.block];
-    let length = shared.in_memory(window.length)?;
-    let page_bytes = shared.in_memory(shared.page_size)?;
+    let length = in_memory(window.length)?;
+    let page_bytes = in_memory(shared.page_size)?;
     let left_bytes: &[u8] = left.requests.bytes(slot, length)?;
     let (right_bytes, right_bitmap): (&[u8], Option<&Bitmap>) = match (&block.right, right) {
         (OpenRight::Pages(pages), Some(right)) => (right.requests.bytes(slot, length)?, Some(&pages.bitmap)),

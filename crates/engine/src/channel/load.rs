@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::requests::Requests;
 use crate::error::Result;
+use crate::numbers::in_memory;
 use crate::plan::Direction;
 use crate::queue::Action;
 use crate::transfer::{Shared, Window};
@@ -52,8 +53,8 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         }
         for read in &reads {
             let offset = region.pages_offset + window.start + read.start;
-            let start = shared.in_memory(read.start)?;
-            let length = shared.in_memory(read.end - read.start)?;
+            let start = in_memory(read.start)?;
+            let length = in_memory(read.end - read.start)?;
             requests.add(Action::Read, slot, start, length, offset)?;
         }
         requests.flush()?;
@@ -76,10 +77,10 @@ fn finish_one(
     let slot = requests.wait_slot()?;
     if let Some(Filling { window, runs }) = filling.remove(&slot) {
         let region = &shared.regions[window.region];
-        let bytes = requests.bytes(slot, shared.in_memory(window.length)?)?;
+        let bytes = requests.bytes(slot, in_memory(window.length)?)?;
         let runs = runs
             .iter()
-            .map(|run| Ok(shared.in_memory(run.start)?..shared.in_memory(run.end)?))
+            .map(|run| Ok(in_memory(run.start)?..in_memory(run.end)?))
             .collect::<Result<Vec<_>>>()?;
         shared.visit(&window, bytes, &runs)?;
         let mut data = 0;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::requests::Requests;
 use crate::error::Result;
+use crate::numbers::in_memory;
 use crate::pages::is_zero;
 use crate::queue::Action;
 use crate::transfer::{OpenRegion, Shared};
@@ -20,7 +21,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             break;
         };
         let region = &shared.regions[window.region];
-        let length = shared.in_memory(window.length)?;
+        let length = in_memory(window.length)?;
         let bytes = requests.bytes(slot, length)?;
         region.memory.read(bytes, region.memory_offset + window.start)?;
         let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
@@ -92,7 +93,7 @@ fn write_bitmap(shared: &Shared, requests: &mut Requests<'_>, region: &OpenRegio
             None => requests.wait_slot()?,
         };
         let piece = (total - done).min(shared.queue_options.slot_size as u64);
-        let length = shared.in_memory(piece)?;
+        let length = in_memory(piece)?;
         region.written.copy_bytes(done, requests.bytes(slot, length)?);
         requests.add_buffered(Action::Write, slot, length, region.bitmap_offset + done)?;
         requests.flush()?;

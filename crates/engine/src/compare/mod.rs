@@ -13,8 +13,8 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{DirectState, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
-use crate::queue::{self, EngineState, QueueOptions};
-use crate::transfer::{CancelToken, Ending, Progress, QueueFactory, Report, run_channels};
+use crate::queue::{self, EngineState};
+use crate::transfer::{CancelToken, Ending, Progress, QueueFactory, Report, Setup, run_channels};
 
 pub use plan::{ComparePlan, Compared, PagesAt, Right};
 use shared::OpenBlock;
@@ -77,21 +77,12 @@ impl Comparison {
             .iter()
             .map(|block| open_block(plan, block, &left, right.as_deref()))
             .collect::<Result<_>>()?;
-        let total = plan.blocks.iter().map(|block| block.length).sum();
-        self.progress.set_total(total);
-
-        let channels = plan
-            .numbers()
-            .channels(plan.blocks.iter().map(|block| block.length));
-        let options = QueueOptions {
-            depth: plan.queue_depth,
-            slots: plan.numbers().slots(),
-            slot_size: plan.request_size,
-        };
-        let (left_queues, mut engine) = make_queues(channels, &left, options)?;
+        let lengths = plan.blocks.iter().map(|block| block.length);
+        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
-            let (queues, right_engine) = make_queues(channels, right, options)?;
+            let (queues, right_engine) = make_queues(setup.channels, right, setup.options)?;
             right_queues = queues;
             engine = both_engines(engine, right_engine);
         }
@@ -100,17 +91,13 @@ impl Comparison {
             .into_iter()
             .map(|left| Sides::new(left, right_queues.next(), plan))
             .collect::<Result<_>>()?;
-        let options = QueueOptions {
-            slots: engine.slots,
-            ..options
-        };
         let direct_io = both_direct(&left, right.as_deref());
         let shared = Shared {
             left,
             right,
             blocks,
             page_size: plan.page_size,
-            options,
+            options: setup.options_of(&engine),
             progress: Arc::clone(&self.progress),
             ending: Ending::new(self.cancel.clone()),
             cursor: std::sync::Mutex::default(),
@@ -118,16 +105,7 @@ impl Comparison {
         run_channels(&shared.ending, &shared.left.name, sides, |sides| {
             channel::compare::run(&shared, sides)
         })?;
-        let report = Report {
-            engine,
-            direct_io,
-            channels,
-            queue_depth: plan.queue_depth,
-            request_size: plan.request_size,
-            bytes: total,
-            data_bytes: self.progress.data(),
-            elapsed: started.elapsed(),
-        };
+        let report = setup.report(engine, direct_io, &self.progress);
         let differences = shared.blocks.into_iter().map(|block| block.differences);
         Ok(CompareReport {
             report,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::Result;
 use crate::file::SnapshotFile;
 use crate::memory::Memory;
 use crate::pages::{Bitmap, Differences};
@@ -86,9 +86,7 @@ impl Shared {
                 continue;
             }
             self.progress.count(start - position, 0);
-            let window = self.options.slot_size as u64;
-            // Windows of a dense block end at multiples of their size, so that its requests are all alike.
-            let end = block.length.min((start / window + 1) * window);
+            let end = self.options.window_end(start).min(block.length);
             cursor.position = end;
             return Some(Window {
                 block: cursor.block,
@@ -98,12 +96,6 @@ impl Shared {
             });
         }
         None
-    }
-
-    /// A length in bytes as a buffer's length.
-    pub(crate) fn in_memory(&self, bytes: u64) -> Result<usize> {
-        usize::try_from(bytes)
-            .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
     }
 
     /// Where the first set page at or after `position` starts; the largest offset where there is none.

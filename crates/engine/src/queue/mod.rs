@@ -88,6 +88,15 @@ pub struct QueueOptions {
     pub slot_size: usize,
 }
 
+impl QueueOptions {
+    /// Where a window that starts there ends at the latest. Those of a dense block end at multiples of their size, so that
+    /// its requests are all alike.
+    pub(crate) fn window_end(&self, start: u64) -> u64 {
+        let size = self.slot_size as u64;
+        (start / size + 1) * size
+    }
+}
+
 /// The engine that was chosen, and why.
 #[derive(Debug, Clone)]
 pub struct EngineState {

@@ -3,6 +3,7 @@
 mod ending;
 mod progress;
 mod run_channels;
+mod setup;
 mod shared;
 mod visitor;
 
@@ -21,6 +22,7 @@ use crate::queue::{self, EngineState, Queue, QueueOptions};
 pub(crate) use ending::Ending;
 pub use progress::{CancelToken, Progress};
 pub(crate) use run_channels::run_channels;
+pub(crate) use setup::Setup;
 pub(crate) use shared::{OpenRegion, Shared, Window};
 pub use visitor::{Pages, Visitor};
 
@@ -114,22 +116,9 @@ impl Transfer {
             .zip(memories)
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
-        let total = plan.regions.iter().map(|region| region.length).sum();
-        self.progress.set_total(total);
-
-        let channels = plan
-            .numbers()
-            .channels(plan.regions.iter().map(|region| region.length));
-        let queue_options = QueueOptions {
-            depth: plan.queue_depth,
-            slots: plan.numbers().slots(),
-            slot_size: plan.request_size,
-        };
-        let (queues, engine) = make_queues(channels, &file, queue_options)?;
-        let queue_options = QueueOptions {
-            slots: engine.slots,
-            ..queue_options
-        };
+        let lengths = plan.regions.iter().map(|region| region.length);
+        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
             direction: plan.direction,
@@ -139,7 +128,7 @@ impl Transfer {
             unit,
             visitor: self.visitor,
             page_bytes: usize::try_from(plan.page_size).unwrap_or(usize::MAX),
-            queue_options,
+            queue_options: setup.options_of(&engine),
             progress: Arc::clone(&self.progress),
             ending: Ending::new(self.cancel.clone()),
             unfinished: AtomicUsize::new(queues.len()),
@@ -148,16 +137,7 @@ impl Transfer {
         run_channels(&shared.ending, &shared.file.name, queues, |queue| {
             channel::run(&shared, queue)
         })?;
-        Ok(Report {
-            engine,
-            direct_io,
-            channels,
-            queue_depth: plan.queue_depth,
-            request_size: plan.request_size,
-            bytes: total,
-            data_bytes: self.progress.data(),
-            elapsed: started.elapsed(),
-        })
+        Ok(setup.report(engine, direct_io, &self.progress))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ending::Ending;
 use super::progress::Progress;
 use super::visitor::{Pages, Visitor};
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::Result;
 use crate::file::SnapshotFile;
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
@@ -103,9 +103,7 @@ impl Shared {
                 };
                 continue;
             }
-            let window = self.queue_options.slot_size as u64;
-            // Windows of a dense block end at multiples of their size, so that its requests are all alike.
-            let end = work.end.min((work.start / window + 1) * window);
+            let end = self.queue_options.window_end(work.start).min(work.end);
             cursor.position = end;
             if self.direction == Direction::Save {
                 cursor.data_end = work.end;
@@ -131,12 +129,6 @@ impl Shared {
             bytes,
             runs,
         })
-    }
-
-    /// A length in bytes as a buffer's length.
-    pub(crate) fn in_memory(&self, bytes: u64) -> Result<usize> {
-        usize::try_from(bytes)
-            .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
     }
 
     /// The next stretch that is to be looked at, in whole units; at the region's end an empty one.
