@@ -80,7 +80,7 @@ const over = (): 'over' => 'over';
 
 /** Whether enough of them came in the middle of the work. @param hit the last steps before each */
 export function areAtWork(hit: readonly string[]): boolean {
-  return hit.filter((step) => ['STOP', 'state', 'memory', 'publish'].includes(step)).length >= hit.length / 4;
+  return hit.filter((step) => ['STOP', 'state', 'memory', 'publish'].includes(step)).length >= hit.length / 6;
 }
 
 export function describePoint({ step, afterMs }: KillPoint): string {
