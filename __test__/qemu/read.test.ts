@@ -58,6 +58,9 @@ const SAVES: readonly Save[] = [
   },
 ];
 
+const PAGE = 4096;
+const ZEROS = Buffer.alloc(PAGE);
+
 for (const save of SAVES) {
   qemuTest(`what QEMU saves is read byte for byte: ${save.title}`, async (t) => {
     await using dir = await temporaryDirectory();
@@ -68,6 +71,11 @@ for (const save of SAVES) {
     const uri = save.offset === undefined ? `file:${file}` : `file:${file},offset=${save.offset}`;
     if (save.offset !== undefined) await writeFile(file, Buffer.alloc(save.offset, 'X'));
     await saveTo(guest.qmp, uri, save.options);
+    for (let again = 0; again < 2 && !save.stopped && !(await holdsMemory(guest, uri)); again += 1) {
+      t.log('QEMU has missed a write of the running guest (docs/format.md §4.1): saved again');
+      await guest.cont();
+      await saveTo(guest.qmp, uri, save.options);
+    }
     await compareBlocks(t, guest, dir, uri);
     if (save.offset !== undefined) {
       t.true((await readFile(file)).subarray(0, save.offset).every((byte) => byte === 0x58));
@@ -79,6 +87,7 @@ qemuTest('the RAM of a file without vmdescription is read, but only when that is
   await using dir = await temporaryDirectory();
   await using guest = await startGuest({ machine: 'q35,suppress-vmdesc=on' });
   await guest.waitForGenerations(2);
+  await guest.stop();
   const file = dir.file('guest.snapshot');
   await saveTo(guest.qmp, `file:${file}`, { multifd: true });
   await using snapshot = await Snapshot.open(file);
@@ -94,6 +103,21 @@ qemuTest('the RAM of a file without vmdescription is read, but only when that is
     code: 'ERR_MAPPED_RAM_INCOMPLETE',
   });
 });
+
+/** Whether QEMU's own file has what QEMU has in memory, read page by page. */
+async function holdsMemory(guest: TestGuest, uri: string): Promise<boolean> {
+  await using snapshot = await Snapshot.open(uri);
+  for (const { id, length, pagesOffset, bitmapOffset, bitmapSize } of snapshot.completeRam().blocks) {
+    const memory = await guest.readBlock(id, 0, length);
+    const bitmap = await snapshot.reader.read(bitmapOffset, bitmapSize);
+    for (let page = 0; page * PAGE < length; page += 1) {
+      const isSet = (((bitmap[page >>> 3] ?? 0) >>> (page & 7)) & 1) === 1;
+      const inFile = isSet ? await snapshot.reader.read(pagesOffset + page * PAGE, PAGE) : ZEROS;
+      if (Buffer.compare(inFile, memory.subarray(page * PAGE, (page + 1) * PAGE)) !== 0) return false;
+    }
+  }
+  return true;
+}
 
 /** After the save the guest stays stopped, so QEMU's memory is what the file must hold. */
 async function compareBlocks(
