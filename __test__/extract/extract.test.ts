@@ -102,9 +102,14 @@ test('guest-physical memory is extracted to its addresses, wherever RAM is cut',
         t.is(Buffer.compare(piece, Buffer.concat([firmware, memory.subarray(low)])), 0);
       },
     ),
-    { numRuns: 30 },
+    // One block of RAM wholly behind the firmware.
+    { numRuns: 30, examples: [[[dense('a', 224), dense('b', 16)], 1000, false]] },
   );
 });
+
+function dense(id: string, pages: number): GeneratedBlock {
+  return { id, pages, set: [0, pages - 1], stale: [] };
+}
 
 async function compare(
   t: ExecutionContext,

@@ -28,9 +28,9 @@ export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions =
   for (const range of ram.ranges) space.place(range);
   const more = facts.family === 'virt' ? placeVirtFlash(space, facts) : placePcWindows(space, facts);
   const ranges = space.ranges();
-  const leftOut = facts.blocks.filter(
-    ({ id }) => !known.has(id) && !WITHOUT_ADDRESS.test(id) && !ranges.some(({ block }) => block === id),
-  );
+  // RAM may be there and lie wholly behind something else.
+  const placed = new Set([...known, ...[...ram.ranges, ...ranges].map(({ block }) => block)]);
+  const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !WITHOUT_ADDRESS.test(id));
   return {
     machine: snapshot.index.machine,
     family: facts.family,
