@@ -89,7 +89,6 @@ async function endMigration(qmp: QmpClient): Promise<void> {
   const { status } = await queryMigration(qmp, WAIT);
   if (!isUnderWay(status)) return;
   await cancelMigration(qmp, WAIT);
-  await untilFinalized(qmp, WAIT);
 }
 
 function isLate(error: unknown): boolean {
