@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { startGuest, type TestGuest } from '../__test__/helpers/qemu.ts';
+import { startGuest, type TestGuest } from '../__test__/support/qemu.ts';
 import { save, type Switch, type Writer } from '../ts/index.ts';
 import { fillRandom } from './fill-random.ts';
 import { alternate, medianOf } from './measure.ts';

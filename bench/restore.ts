@@ -18,11 +18,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
-import { restoreGuest, saveGuest } from '../__test__/restore/restored-guest.ts';
-import type { RestoreMode } from '../ts/qemu/plan.ts';
-import { readPieces } from '../ts/snapshot/read-pieces.ts';
+import { restoreGuest, saveGuest } from '../__test__/support/restored-guest.ts';
+import type { RestoreMode } from '../ts/negotiate/plan.ts';
+import { readPieces } from '../ts/io/read-pieces.ts';
 import { Snapshot } from '../ts/snapshot/snapshot.ts';
-import { plainPages, stateBatches } from '../ts/snapshot/state-stream.ts';
+import { plainPages, stateBatches } from '../ts/pack/device-state.ts';
 import { alternate, medianOf } from './measure.ts';
 import { printVerdicts } from './verdicts.ts';
 

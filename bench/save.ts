@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
-import { startGuest } from '../__test__/helpers/qemu.ts';
+import { startGuest } from '../__test__/support/qemu.ts';
 import { pack } from '../ts/index.ts';
 import { saveTo } from '../ts/qemu/migration.ts';
 import { fillRandom } from './fill-random.ts';

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
-import { syntheticState } from '../__test__/helpers/synthetic.ts';
+import { syntheticState } from '../__test__/support/synthetic.ts';
 import { pack, Snapshot, verify, type VerifyOptions } from '../ts/index.ts';
 import { alternate, printTable } from './measure.ts';
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 
-import { streamModel } from '../__test__/stream/arbitraries.ts';
-import { buildStream } from '../__test__/stream/stream-builder.ts';
+import { streamModel } from '../__test__/support/stream-arbitraries.ts';
+import { buildStream } from '../__test__/support/stream-builder.ts';
 import { loadCorpus, storeCorpus } from './corpus.ts';
 import { Fuzzer } from './fuzzer.ts';
 import { cpuSeed, qemuSeeds } from './seeds.ts';

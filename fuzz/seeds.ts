@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { saveTo } from '../ts/qemu/migration.ts';
 import { QemuProcess } from '../ts/qemu/qemu-process.ts';
-import { OpenFile } from '../__test__/stream/open-reader.ts';
+import { OpenFile } from '../__test__/support/open-reader.ts';
 import type { SparseInput } from './sparse-input.ts';
 import { reduceStream, type KeepDevice } from './reduce-stream.ts';
 

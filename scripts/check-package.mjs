@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { readmeBlocks, toCommonJs } from '../__test__/helpers/readme.ts';
+import { readmeBlocks, toCommonJs } from '../__test__/support/readme.ts';
 import { ROOT } from './native-files.mjs';
 
 const SHIPPED = 'README.md LICENSE CHANGELOG.md package.json bin dist docs native'.split(' ');

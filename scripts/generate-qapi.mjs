@@ -1,4 +1,4 @@
-// Writes ts/qemu/qapi.generated.ts: types for the QMP commands that we use, out of the schema of a real QEMU.
+// Writes ts/qmp/qapi.generated.ts: types for the QMP commands that we use, out of the schema of a real QEMU.
 //
 //   node scripts/generate-qapi.mjs [--qemu BINARY] [--stdout]
 //
@@ -67,7 +67,7 @@ const NAMES = new Map([
 ]);
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const OUTPUT = join(ROOT, 'ts/qemu/qapi.generated.ts');
+const OUTPUT = join(ROOT, 'ts/qmp/qapi.generated.ts');
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
 /** @returns what a QEMU without a machine says: its version and its schema */

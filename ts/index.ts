@@ -7,9 +7,9 @@ export {
   type DoctorOptions,
   type DoctorReport,
 } from './doctor/doctor.ts';
-export type { Filesystem } from './doctor/filesystem.ts';
-export { findQemu, type FindQemuOptions, type QemuFinding } from './doctor/find-qemu.ts';
-export type { HugePages } from './doctor/host-limits.ts';
+export type { Filesystem } from './host/filesystem.ts';
+export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
+export type { HugePages } from './host/limits.ts';
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
 export {
   extract,
@@ -18,34 +18,38 @@ export {
   type ExtractOptions,
   type ExtractResult,
 } from './extract/extract.ts';
-export type { PhysicalRange } from './memory/address-space.ts';
-export type { MachineFamily } from './memory/machine-family.ts';
-export type { PageRun } from './memory/page-runs.ts';
-export type { PhysicalMap } from './memory/physical-map.ts';
-export type { PhysicalOptions } from './memory/ram-layout.ts';
-export { convert } from './snapshot/convert.ts';
+export type { PhysicalRange } from './physical/address-space.ts';
+export type { MachineFamily } from './physical/machine-family.ts';
+export type { PageRun } from './pages/page-runs.ts';
+export type { PhysicalMap } from './physical/physical-map.ts';
+export type { PhysicalOptions } from './physical/ram-layout.ts';
+export { convert } from './convert/convert.ts';
 export type {
   ConvertOptions,
   ConvertResult,
   ConvertSource,
   ConvertTarget,
   StreamForm,
-} from './snapshot/convert-options.ts';
+} from './convert/options.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
-export { BlockDiff, type DiffPiece, type DiffRun } from './snapshot/block-diff.ts';
-export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './snapshot/diff.ts';
-export type { FieldDiff, SectionDiff } from './snapshot/diff-sections.ts';
-export type { PageCounts, PageDifference } from './snapshot/page-differences.ts';
-export { pack, type PackOptions, type PackResult } from './snapshot/pack.ts';
-export { QmpClient } from './qemu/qmp-client.ts';
+export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';
+export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './diff/diff.ts';
+export type { FieldDiff, SectionDiff } from './diff/section-diff.ts';
+export type { PageCounts, PageDifference } from './diff/page-differences.ts';
+export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
+export { QmpClient } from './qmp/client.ts';
 export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
-export { launchArguments, type LaunchArguments, type LaunchOptions } from './restore/launch-arguments.ts';
+export {
+  launchArguments,
+  type LaunchArguments,
+  type LaunchOptions,
+} from './restore/command-line/launch-arguments.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';
-export { negotiate } from './qemu/negotiate.ts';
-export type { RuleRefusal } from './qemu/decide.ts';
-export type * from './qemu/plan.ts';
+export { negotiate } from './negotiate/negotiate.ts';
+export type { RuleRefusal } from './negotiate/decide.ts';
+export type * from './negotiate/plan.ts';
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
@@ -61,16 +65,16 @@ export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.t
 export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
 export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
-export { unpack, type UnpackOptions, type UnpackResult } from './snapshot/unpack.ts';
+export { unpack, type UnpackOptions, type UnpackResult } from './pack/unpack.ts';
 export type {
   DirectIo,
   EngineChoice,
   TransferOptions,
   TransferProgress,
   TransferReport,
-} from './transfer/options.ts';
-export { withProgress, type WorkWithProgress } from './transfer/with-progress.ts';
-export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './transfer/probe.ts';
+} from './engine/transfer-options.ts';
+export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
+export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
 export {
   formatMigrationUri,
   fromMigrationChannels,

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { writeSparseSnapshot } from '../helpers/sparse-snapshot.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { writeSparseSnapshot } from '../support/sparse-snapshot.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
 /** Has files with holes of any size, which disks often have not. */

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 
 import { pack } from '../../ts/index.ts';
-import { PAGE, syntheticState, writeRam } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 export const PAGES = 512;
 /** The block of the fixtures: 2 MiB, every third page zero. */

@@ -4,11 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 
 import { convert, Snapshot } from '../../ts/index.ts';
-import { libvirtBeginning } from '../helpers/libvirt.ts';
-import { memoryOf } from '../helpers/memory-of.ts';
-import { plainStream, type PageWrite } from '../helpers/plain-stream.ts';
-import { PAGE, testPage } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { libvirtBeginning } from '../support/libvirt.ts';
+import { memoryOf } from '../support/memory-of.ts';
+import { plainStream, type PageWrite } from '../support/plain-stream.ts';
+import { PAGE, testPage } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { runCli, spawnCli } from './run-cli.ts';
 
 const PAGES = 30;

@@ -3,10 +3,10 @@ import { copyFile, open, readFile, truncate } from 'node:fs/promises';
 import test from 'ava';
 
 import { diff, pack } from '../../ts/index.ts';
-import { diffLines } from '../../ts/cli/diff-lines.ts';
-import { formatShare } from '../../ts/cli/format.ts';
-import { plain } from '../../ts/cli/style.ts';
-import { PAGE, testPage } from '../helpers/synthetic.ts';
+import { diffLines } from '../../ts/cli/render/diff.ts';
+import { formatShare } from '../../ts/cli/render/format.ts';
+import { plain } from '../../ts/cli/render/style.ts';
+import { PAGE, testPage } from '../support/synthetic.ts';
 import { BLOCK, fixture, PAGES, type Fixture } from './cli-fixtures.ts';
 import { runCli, spawnCli } from './run-cli.ts';
 

@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS } from '../../ts/cli/common-options.ts';
+import { OUTPUT_OPTIONS, TRANSFER_OPTIONS } from '../../ts/cli/options/transfer-options.ts';
 import { allCommands } from '../../ts/cli/commands.ts';
 import type { OptionDefs } from '../../ts/cli/command.ts';
-import { renderHelp } from '../../ts/cli/help.ts';
-import { plain } from '../../ts/cli/style.ts';
-import { hintOf } from '../../ts/cli/command-line.ts';
+import { renderHelp } from '../../ts/cli/render/help.ts';
+import { plain } from '../../ts/cli/render/style.ts';
+import { hintOf } from '../../ts/cli/options/command-line.ts';
 
 /** The text of docs/cli.md by its second-level headings. */
 async function sections(): Promise<ReadonlyMap<string, string>> {
@@ -51,7 +51,7 @@ test('docs/cli.md lists the options that there are, and no others', async (t) =>
 });
 
 test('--help lists every option, and its examples parse', async (t) => {
-  const { parseCommandLine } = await import('../../ts/cli/command-line.ts');
+  const { parseCommandLine } = await import('../../ts/cli/options/command-line.ts');
   for (const command of await allCommands()) {
     const help = renderHelp(command, plain);
     for (const option of defined(command.args))

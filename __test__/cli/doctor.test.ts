@@ -3,10 +3,10 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { doctor } from '../../ts/doctor/doctor.ts';
-import { toJson } from '../../ts/cli/json.ts';
-import { findQemu } from '../../ts/doctor/find-qemu.ts';
-import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../helpers/qemu-required.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { toJson } from '../../ts/cli/render/json.ts';
+import { findQemu } from '../../ts/qemu/find-qemu.ts';
+import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
 const NO_QEMU = { MAPPED_RAM_QEMU: '/nonexistent/qemu' };

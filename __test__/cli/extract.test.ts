@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { PAGE } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
-import { writeGenerated } from '../memory/generated-snapshot.ts';
+import { PAGE } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { writeGenerated } from '../pages/generated-snapshot.ts';
 import { BLOCK, fixture, PAGES } from './cli-fixtures.ts';
 import { runCli } from './run-cli.ts';
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { deviceStream, type DeviceSection } from '../stream/devices/device-stream.ts';
 import { x86Sections } from '../stream/devices/x86-sections.ts';
 import { runCli } from './run-cli.ts';

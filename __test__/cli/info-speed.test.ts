@@ -11,8 +11,8 @@ import {
   readStreamIndex,
   readVmdescriptionFor,
 } from '../../ts/stream/index.ts';
-import { PAGE, syntheticState } from '../helpers/synthetic.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, syntheticState } from '../support/synthetic.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
 const TIB = 2 ** 40;

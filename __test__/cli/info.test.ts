@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
-import { syntheticState } from '../helpers/synthetic.ts';
+import { syntheticState } from '../support/synthetic.ts';
 import { BLOCK, fixture, PAGES } from './cli-fixtures.ts';
 import { runCli, spawnCli } from './run-cli.ts';
 

@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { PAGE, syntheticState } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, syntheticState } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
 /** Enough for one page at a time, written with O_DIRECT, to take many seconds. */

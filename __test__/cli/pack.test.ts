@@ -3,7 +3,7 @@ import { readdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/pr
 import test from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
-import { PAGE, syntheticState, writeRam } from '../helpers/synthetic.ts';
+import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
 import { BLOCK, fixture, PAGES } from './cli-fixtures.ts';
 import { runCli } from './run-cli.ts';
 

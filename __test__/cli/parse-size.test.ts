@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { parseSize } from '../../ts/cli/parse-size.ts';
+import { parseSize } from '../../ts/cli/options/parse-size.ts';
 import { UsageError } from '../../ts/cli/usage-error.ts';
 
 const MIB = 1024 * 1024;

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 
 import test from 'ava';
 
-import { ProgressBar, progressText } from '../../ts/cli/progress-bar.ts';
+import { ProgressBar, progressText } from '../../ts/cli/render/progress-bar.ts';
 
 const GIB = 2 ** 30;
 

@@ -7,7 +7,7 @@ import * as fc from 'fast-check';
 import { compareFiles } from '../../ts/demo/compare-files.ts';
 import { choosePlaces } from '../../ts/demo/demo-places.ts';
 import { fillMemory } from '../../ts/demo/fill-memory.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 1024 * 1024;
 const PAGE = 4096;

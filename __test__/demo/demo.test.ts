@@ -9,8 +9,8 @@ import test, { type ExecutionContext } from 'ava';
 import { demo } from '../../ts/demo/demo.ts';
 import type { DemoStep } from '../../ts/demo/demo-options.ts';
 import { runCli } from '../cli/run-cli.ts';
-import { QEMU_BINARY, qemuTest } from '../helpers/qemu-required.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 1024 * 1024;
 const NONE = '/nonexistent/qemu';

@@ -4,16 +4,16 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
 import { extract, Snapshot } from '../../ts/index.ts';
-import { assertNoLeak } from '../helpers/leaks.ts';
-import { PAGE, syntheticState } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
-import { WAYS } from '../helpers/ways.ts';
+import { assertNoLeak } from '../support/leaks.ts';
+import { PAGE, syntheticState } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { WAYS } from '../support/ways.ts';
 import {
   generatedBlock,
   naiveMemory,
   writeGenerated,
   type GeneratedBlock,
-} from '../memory/generated-snapshot.ts';
+} from '../pages/generated-snapshot.ts';
 
 const GIB = 2 ** 30;
 /** Filesystems allocate what they need to find a file's pieces, too. */

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 
 import { dividePlacements, type Placement } from '../../ts/extract/placement.ts';
 import type { MappedRamBlock } from '../../ts/stream/index.ts';
-import { PAGE } from '../helpers/synthetic.ts';
+import { PAGE } from '../support/synthetic.ts';
 
 const WORD = 64 * PAGE;
 

@@ -6,8 +6,8 @@ import { denseInput } from '../../fuzz/sparse-input.ts';
 import { loadTarget } from '../../fuzz/target.ts';
 import { MappedRamError } from '../../ts/errors.ts';
 import { bytesReader, encodeVmdescription, walkStream, type StreamRecord } from '../../ts/stream/index.ts';
-import { streamModel } from '../stream/arbitraries.ts';
-import { buildStream } from '../stream/stream-builder.ts';
+import { streamModel } from '../support/stream-arbitraries.ts';
+import { buildStream } from '../support/stream-builder.ts';
 import { fieldsOf, getField, setField } from './stream-fields.ts';
 
 /** Streams that start where their file does: what the targets read. */

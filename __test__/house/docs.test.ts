@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 
 import * as api from '../../ts/index.ts';
-import { filesBelow, readText, ROOT } from '../helpers/tree.ts';
+import { filesBelow, readText, ROOT } from '../support/tree.ts';
 
 const documents = [...filesBelow('', '.md')];
 const sources = ['ts', 'crates', '__test__', 'scripts', 'bench', 'fuzz'].flatMap((folder) =>

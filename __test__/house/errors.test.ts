@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { ERROR_CODES } from '../../ts/index.ts';
-import { filesBelow, readText } from '../helpers/tree.ts';
+import { filesBelow, readText } from '../support/tree.ts';
 
 test('docs/errors.md has one row for each error code, with a meaning and what to do', (t) => {
   const rows = readText('docs/errors.md')

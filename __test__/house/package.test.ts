@@ -3,8 +3,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { NapiCli } from '@napi-rs/cli';
 import test from 'ava';
 
-import { temporaryDirectory } from '../helpers/temporary.ts';
-import { filesBelow, readText } from '../helpers/tree.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { filesBelow, readText } from '../support/tree.ts';
 
 interface Manifest {
   readonly version: string;

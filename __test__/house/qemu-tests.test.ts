@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { readText, ROOT } from '../helpers/tree.ts';
+import { readText, ROOT } from '../support/tree.ts';
 
 /** QEMU's tests of migration to files (docs/format.md §8) that need no later QEMU than 11.0. */
 const QTESTS = [

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { NEEDS_QEMU, README, readmeBlocks, toCommonJs } from '../helpers/readme.ts';
-import { PAGE, syntheticState, writeRam } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import { NEEDS_QEMU, README, readmeBlocks, toCommonJs } from '../support/readme.ts';
+import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
@@ -41,7 +41,7 @@ async function runExample(dir: TemporaryDirectory, name: string, code: string, a
 }
 
 const [firstExample = '', ...moreExamples] = readmeBlocks('js');
-/** Those that take a running QEMU are run in __test__/qemu/readme.test.ts. */
+/** Those that take a running QEMU are run in __test__/with-qemu/readme.test.ts. */
 const otherExamples = moreExamples.filter((code) => !NEEDS_QEMU.test(code));
 
 test('the first example runs as ESM and as CommonJS against the built package, and says the same', async (t) => {

@@ -1,10 +1,10 @@
-import { applyPlan } from '../../ts/qemu/apply-plan.ts';
+import { applyPlan } from '../../ts/negotiate/apply-plan.ts';
 import { FdSet } from '../../ts/qemu/fd-set.ts';
 import type { MigrationInfo } from '../../ts/qemu/migration-info.ts';
 import { migrateIn, migrateOut, type MigrationRunOptions } from '../../ts/qemu/migration.ts';
-import { negotiate } from '../../ts/qemu/negotiate.ts';
-import type { Plan, RestoreRequest, SaveRequest } from '../../ts/qemu/plan.ts';
-import type { QmpClient } from '../../ts/qemu/qmp-client.ts';
+import { negotiate } from '../../ts/negotiate/negotiate.ts';
+import type { Plan, RestoreRequest, SaveRequest } from '../../ts/negotiate/plan.ts';
+import type { QmpClient } from '../../ts/qmp/client.ts';
 
 /** Saves or restores as a plan says, by QEMU, and takes back what the plan changed. */
 export async function carryOut(

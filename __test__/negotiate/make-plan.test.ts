@@ -1,8 +1,8 @@
 import test from 'ava';
 
-import { makeRestorePlan } from '../../ts/qemu/make-restore-plan.ts';
-import { makeSavePlan } from '../../ts/qemu/make-save-plan.ts';
-import type { RestorePlan, RestoreRequest, SavePlan, SaveRequest } from '../../ts/qemu/plan.ts';
+import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
+import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
+import type { RestorePlan, RestoreRequest, SavePlan, SaveRequest } from '../../ts/negotiate/plan.ts';
 import {
   type Differences,
   firmware,

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import test from 'ava';
 
 import { migrateArguments } from '../../ts/qemu/migrate-arguments.ts';
-import { planTarget } from '../../ts/qemu/plan-target.ts';
+import { planTarget } from '../../ts/negotiate/plan-target.ts';
 
 test('a path, a URI, a URL and an address say the same', (t) => {
   const expected = {

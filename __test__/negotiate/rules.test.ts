@@ -1,9 +1,9 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../ts/errors.ts';
-import type { Decision, NegotiationRequest, Plan } from '../../ts/qemu/plan.ts';
-import type { Rule, RuleId, Subject } from '../../ts/qemu/rule.ts';
-import { RULES } from '../../ts/qemu/rules.ts';
+import type { Decision, NegotiationRequest, Plan } from '../../ts/negotiate/plan.ts';
+import type { Rule, RuleId, Subject } from '../../ts/negotiate/rule.ts';
+import { RULES } from '../../ts/negotiate/rules.ts';
 import {
   type Differences,
   index,

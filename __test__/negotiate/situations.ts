@@ -1,6 +1,6 @@
-import { makeRestorePlan } from '../../ts/qemu/make-restore-plan.ts';
-import { makeSavePlan } from '../../ts/qemu/make-save-plan.ts';
-import { planTarget } from '../../ts/qemu/plan-target.ts';
+import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
+import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
+import { planTarget } from '../../ts/negotiate/plan-target.ts';
 import type {
   MemoryBlock,
   NegotiationRequest,
@@ -9,10 +9,10 @@ import type {
   QemuFeatures,
   RestoreRequest,
   SaveRequest,
-} from '../../ts/qemu/plan.ts';
-import type { HostFacts } from '../../ts/qemu/host-facts.ts';
-import type { StartingSituation } from '../../ts/qemu/rule.ts';
-import { buildStream } from '../stream/stream-builder.ts';
+} from '../../ts/negotiate/plan.ts';
+import type { HostFacts } from '../../ts/negotiate/host-facts.ts';
+import type { StartingSituation } from '../../ts/negotiate/rule.ts';
+import { buildStream } from '../support/stream-builder.ts';
 import { readStreamIndex, type StreamIndex } from '../../ts/stream/index.ts';
 import { model } from '../stream/broken-streams.ts';
 import { StrictReader } from '../stream/strict-reader.ts';

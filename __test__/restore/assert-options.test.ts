@@ -1,9 +1,9 @@
 import test from 'ava';
 
-import type { RestoreMode } from '../../ts/qemu/plan.ts';
+import type { RestoreMode } from '../../ts/negotiate/plan.ts';
 import { assertOptionsFor, assertStreamOptions } from '../../ts/restore/assert-options.ts';
 import { restore, type RestoreOptions } from '../../ts/restore/restore.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { syntheticSnapshot } from './synthetic-snapshot.ts';
 
 type Asked = Omit<RestoreOptions, 'args' | 'mode'>;

@@ -3,8 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { type PreloadedRam, preloadRam, roomProblem } from '../../ts/restore/preload.ts';
-import { assertNoLeak } from '../helpers/leaks.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { assertNoLeak } from '../support/leaks.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { memoryOf, type SyntheticBlock, syntheticSnapshot } from './synthetic-snapshot.ts';
 
 const BLOCKS: readonly SyntheticBlock[] = [

@@ -3,15 +3,15 @@ import { open, readFile, utimes, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import type { RestoreMode } from '../../ts/qemu/plan.ts';
-import { assertStateFor } from '../../ts/restore/state-for.ts';
+import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import { assertStateFor } from '../../ts/restore/snapshot-identity.ts';
 import { openStateStream, type StateStreamOptions } from '../../ts/restore/state-stream.ts';
-import { readPieces } from '../../ts/snapshot/read-pieces.ts';
+import { readPieces } from '../../ts/io/read-pieces.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { bytesReader, type StreamPiece, walkStream } from '../../ts/stream/index.ts';
-import { assertNoLeak } from '../helpers/leaks.ts';
-import { PAGE, testPage } from '../helpers/synthetic.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { assertNoLeak } from '../support/leaks.ts';
+import { PAGE, testPage } from '../support/synthetic.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { memoryOf, type SyntheticBlock, syntheticSnapshot } from './synthetic-snapshot.ts';
 
 const LARGE: SyntheticBlock = { id: 'pc.ram', pages: 300 };

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 
-import { pack } from '../../ts/snapshot/pack.ts';
+import { pack } from '../../ts/pack/pack.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
-import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
-import type { TemporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';
+import type { TemporaryDirectory } from '../support/temporary.ts';
 
 export interface SyntheticBlock {
   readonly id: string;

@@ -1,7 +1,7 @@
 import type { GuestOptions } from '../../ts/guest/build-guest.ts';
 import { checkGuestMemory } from '../../ts/guest/check-guest-memory.ts';
 import { Snapshot } from '../../ts/index.ts';
-import { pagesOf } from '../../ts/snapshot/block-pages.ts';
+import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
 
 const PAGE = 4096;
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { QmpClient } from '../../ts/qemu/qmp-client.ts';
-import type { QmpEvents } from '../../ts/qemu/qmp-events.ts';
+import type { QmpClient } from '../../ts/qmp/client.ts';
+import type { QmpEvents } from '../../ts/qmp/events.ts';
 
 /** Part of a save: from one of its steps to the next. */
 export interface Phase {

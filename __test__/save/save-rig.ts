@@ -3,9 +3,9 @@ import { readdir, rm } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { save, type SaveOptions } from '../../ts/index.ts';
-import type { Writer } from '../../ts/qemu/plan.ts';
-import { MIB, startGuest, type GuestSetup, type TestGuest } from '../helpers/qemu.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
+import type { Writer } from '../../ts/negotiate/plan.ts';
+import { MIB, startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { settings } from '../negotiate/carry-out.ts';
 import { checkSnapshot } from './check-snapshot.ts';
 import { untilNoGuard } from './running-guards.ts';

@@ -1,6 +1,6 @@
 /** A process that saves a guest when it is told to, and says how far it is, for a test that kills it meanwhile. */
 import { save, type SaveOptions } from '../../ts/index.ts';
-import { QmpClient } from '../../ts/qemu/qmp-client.ts';
+import { QmpClient } from '../../ts/qmp/client.ts';
 
 export interface SaveOrder {
   readonly server: string;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeSync } from 'node:fs';
 
-import { MIB } from '../helpers/qemu.ts';
+import { MIB } from '../support/qemu.ts';
 
 export type SmallFilesystemKind = 'ext4' | 'tmpfs';
 

@@ -1,5 +1,5 @@
-import type { Writer } from '../../ts/qemu/plan.ts';
-import type { GuestSetup } from '../helpers/qemu.ts';
+import type { Writer } from '../../ts/negotiate/plan.ts';
+import type { GuestSetup } from '../support/qemu.ts';
 
 /** Each writer, with a guest for which it is the one that `auto` chooses. */
 export const WRITERS: readonly { readonly writer: Writer; readonly setup: GuestSetup }[] = [

@@ -10,8 +10,8 @@ import { decodeSeal } from '../../ts/seal/decode-seal.ts';
 import { encodeSeal } from '../../ts/seal/encode-seal.ts';
 import { isSeal, readSeal, SealOutput } from '../../ts/seal/seal-file.ts';
 import { MAX_SEAL_BYTES, type Seal, type SealedBlock } from '../../ts/seal/seal.ts';
-import { digestBytes } from '../../ts/transfer/digest.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { digestBytes } from '../../ts/engine/digest.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const PAGE = 4096;
 const PIECE = 65_536;

@@ -7,7 +7,7 @@ import {
   type Configuration,
   type SectionIdentity,
 } from '../../ts/stream/index.ts';
-import { StreamBuilder, type Device, type StreamModel } from './stream-builder.ts';
+import { StreamBuilder, type Device, type StreamModel } from '../support/stream-builder.ts';
 import { collect, StrictReader } from './strict-reader.ts';
 
 export const plain: Configuration = { machine: 'pc-q35-10.0', capabilities: [] };

@@ -13,7 +13,7 @@ import {
   type StreamIndex,
   type StreamPiece,
 } from '../../ts/stream/index.ts';
-import { OpenFile } from './open-reader.ts';
+import { OpenFile } from '../support/open-reader.ts';
 
 /** Converts a plain save as `pack` would, in memory's own order and without hurry. */
 export async function toMappedRam(from: string, to: string): Promise<void> {

@@ -3,8 +3,8 @@ import * as fc from 'fast-check';
 
 import { MappedRamError } from '../../ts/errors.ts';
 import { readStreamIndex, walkStream } from '../../ts/stream/index.ts';
-import { streamModel } from './arbitraries.ts';
-import { buildStream } from './stream-builder.ts';
+import { streamModel } from '../support/stream-arbitraries.ts';
+import { buildStream } from '../support/stream-builder.ts';
 import { collect, StrictReader } from './strict-reader.ts';
 
 test('a walk yields exactly the records that were written', async (t) => {

@@ -2,7 +2,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { applyXbzrle } from '../../ts/stream/xbzrle.ts';
-import { encodeXbzrle, uleb128 } from './xbzrle-encoder.ts';
+import { encodeXbzrle, uleb128 } from '../support/xbzrle-encoder.ts';
 
 const SIZE = 4096;
 

@@ -1,4 +1,4 @@
-/** Sizes and their bytes. __test__/qemu/uri.test.ts asks QEMU for each of them. */
+/** Sizes and their bytes. __test__/with-qemu/uri.test.ts asks QEMU for each of them. */
 export const SIZES: ReadonlyArray<readonly [text: string, bytes: bigint]> = [
   ['0x1000', 4096n],
   ['1.5k', 1536n],

@@ -19,7 +19,7 @@ const inet = (host: string, port: string, options: object = {}): MigrationAddres
 
 /**
  * For each transport the URIs that QEMU 10.0 parses, with what they mean, and those it refuses, with the first
- * character that cannot stay. __test__/qemu/uri.test.ts asks QEMU about each of them.
+ * character that cannot stay. __test__/with-qemu/uri.test.ts asks QEMU about each of them.
  */
 export const TRANSPORTS: ReadonlyArray<readonly [name: string, accepted: Accepted, refused: Refused]> = [
   [

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
 
 import { MappedRamError, verify, type VerifyResult } from '../../ts/index.ts';
-import { OpenFile } from '../stream/open-reader.ts';
+import { OpenFile } from '../support/open-reader.ts';
 import { readStreamIndex, walkStream } from '../../ts/stream/index.ts';
 import { collect } from '../stream/strict-reader.ts';
 import { damaged, type Corruption } from './corruption.ts';

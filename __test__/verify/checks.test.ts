@@ -17,8 +17,8 @@ import {
   RAM_SECTION_ID,
   type MappedRamStart,
 } from '../../ts/stream/index.ts';
-import { PAGE, testPage } from '../helpers/synthetic.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, testPage } from '../support/synthetic.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const DEVICE = { sectionId: 7, idstr: 'timer', instanceId: 0, versionId: 2 };
 const DESCRIPTION = {

@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { pack } from '../../ts/index.ts';
-import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { assertAllFound } from './assert-found.ts';
 
 /** `ps` would say it in the same unit. */

@@ -5,7 +5,7 @@ import test from 'ava';
 
 import { FINDING_CODES } from '../../ts/index.ts';
 import { fixture } from '../cli/cli-fixtures.ts';
-import { filesBelow, readText, ROOT } from '../helpers/tree.ts';
+import { filesBelow, readText, ROOT } from '../support/tree.ts';
 
 test('docs/verify.md has one row for each code of a finding, with the severity that it has', (t) => {
   const rows = readText('docs/verify.md')

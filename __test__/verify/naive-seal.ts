@@ -1,5 +1,5 @@
-import { ByteWriter } from '../../ts/stream/byte-writer.ts';
-import { digestBytes } from '../../ts/transfer/digest.ts';
+import { ByteWriter } from '../../ts/stream/write/byte-writer.ts';
+import { digestBytes } from '../../ts/engine/digest.ts';
 
 export interface NaiveBlock {
   readonly id: string;

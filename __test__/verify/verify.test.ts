@@ -12,11 +12,11 @@ import {
   RAM_SECTION_ID,
 } from '../../ts/stream/index.ts';
 import { scanPages } from '../../ts/verify/scan-pages.ts';
-import { assertNoLeak } from '../helpers/leaks.ts';
-import { libvirtBeginning } from '../helpers/libvirt.ts';
-import { PAGE, syntheticState, testPage, writeRam } from '../helpers/synthetic.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../helpers/temporary.ts';
-import { WAYS } from '../helpers/ways.ts';
+import { assertNoLeak } from '../support/leaks.ts';
+import { libvirtBeginning } from '../support/libvirt.ts';
+import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { WAYS } from '../support/ways.ts';
 import { naiveSeal } from './naive-seal.ts';
 
 const PAGES = 700;

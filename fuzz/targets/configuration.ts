@@ -7,7 +7,7 @@ import {
   encodeFileHeader,
 } from '../../ts/stream/configuration.ts';
 import { bytesReader } from '../../ts/stream/reader.ts';
-import { StreamCursor } from '../../ts/stream/stream-cursor.ts';
+import { StreamCursor } from '../../ts/stream/read/stream-cursor.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
 /** Header and CONFIGURATION: what is read, when written, reads the same. */

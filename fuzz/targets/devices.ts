@@ -5,7 +5,7 @@ import { decodeX86Cpus } from '../../ts/stream/devices/decode-x86-cpus.ts';
 import type { DeviceField, DeviceState } from '../../ts/stream/devices/device-state.ts';
 import { flattenDevice } from '../../ts/stream/devices/flatten-device.ts';
 import { readDevices } from '../../ts/stream/devices/read-devices.ts';
-import { readStreamIndex } from '../../ts/stream/read-stream-index.ts';
+import { readStreamIndex } from '../../ts/stream/read/read-stream-index.ts';
 import { INPUT_CODES, roughly, type FuzzTarget } from '../target.ts';
 
 const MAX_BYTES = 2 ** 26;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
-import { deviceBodyLength } from '../../ts/stream/body-length.ts';
-import { findVmdescription } from '../../ts/stream/find-vmdescription.ts';
+import { deviceBodyLength } from '../../ts/stream/vmdescription/body-length.ts';
+import { findVmdescription } from '../../ts/stream/vmdescription/find-vmdescription.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
 /** A vmdescription at the end of a file or, behind it, anything else; and the lengths of sections out of it. */

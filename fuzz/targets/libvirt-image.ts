@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { LIBVIRT_HEADER_BYTES, readLibvirtImage } from '../../ts/stream/libvirt-image.ts';
+import { LIBVIRT_HEADER_BYTES, readLibvirtImage } from '../../ts/stream/read/libvirt-image.ts';
 import type { FuzzTarget } from '../target.ts';
 
 /** The header of a libvirt save image, or of anything else. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 
-import { AddressSpace } from '../../ts/memory/address-space.ts';
-import type { MachineFacts } from '../../ts/memory/machine-facts.ts';
-import { placePcWindows } from '../../ts/memory/pc-windows.ts';
-import { placePciMemory } from '../../ts/memory/pci-memory.ts';
-import { ramLayout } from '../../ts/memory/ram-layout.ts';
-import { nodeRanges } from '../../ts/memory/srat.ts';
+import { AddressSpace } from '../../ts/physical/address-space.ts';
+import type { MachineFacts } from '../../ts/physical/machine-facts.ts';
+import { placePcWindows } from '../../ts/physical/pc-windows.ts';
+import { placePciMemory } from '../../ts/physical/pci-memory.ts';
+import { ramLayout } from '../../ts/physical/ram-layout.ts';
+import { nodeRanges } from '../../ts/physical/srat.ts';
 import { INPUT_CODES, roughly, type FuzzTarget } from '../target.ts';
 import type { WatchedReader } from '../watched-reader.ts';
 

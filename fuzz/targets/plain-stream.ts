@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 
-import { PlainStream } from '../../ts/stream/plain-stream.ts';
+import { PlainStream } from '../../ts/stream/read/plain-stream.ts';
 import { readStreamIndex, walkStream, type RamPageRecord } from '../../ts/stream/index.ts';
 import { bytesReader } from '../../ts/stream/reader.ts';
-import { SequentialReader } from '../../ts/stream/sequential-reader.ts';
+import { SequentialReader } from '../../ts/stream/read/sequential-reader.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
 /** Bytes of an input that is taken for a pipe. */

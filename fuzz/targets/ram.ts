@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 
-import { newRamState } from '../../ts/stream/ram-state.ts';
-import { StreamCursor } from '../../ts/stream/stream-cursor.ts';
-import { readListWord, walkRamList } from '../../ts/stream/walk-ram-list.ts';
-import { walkRamPages } from '../../ts/stream/walk-ram-pages.ts';
+import { newRamState } from '../../ts/stream/read/ram-state.ts';
+import { StreamCursor } from '../../ts/stream/read/stream-cursor.ts';
+import { readListWord, walkRamList } from '../../ts/stream/read/walk-ram-list.ts';
+import { walkRamPages } from '../../ts/stream/read/walk-ram-pages.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
 /**

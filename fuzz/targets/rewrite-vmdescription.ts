@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
-import { rewriteVmdescription } from '../../ts/stream/rewrite-vmdescription.ts';
-import { isRecord } from '../../ts/stream/vmdescription.ts';
+import { rewriteVmdescription } from '../../ts/stream/vmdescription/rewrite-vmdescription.ts';
+import { isRecord } from '../../ts/stream/vmdescription/vmdescription.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const CAPABILITIES = [[], ['mapped-ram'], ['x-ignore-shared', 'mapped-ram']] as const;

@@ -1,15 +1,15 @@
 import { runCommand, type CommandDef } from 'citty';
 
-import { closest } from './closest.ts';
-import { parseCommandLine } from './command-line.ts';
+import { closest } from './options/closest.ts';
+import { parseCommandLine } from './options/command-line.ts';
 import type { Command } from './command.ts';
 import { allCommands, COMMANDS } from './commands.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
-import { packageVersion, renderHelp, renderOverview } from './help.ts';
-import { errorFields, toJson } from './json.ts';
-import { renderError } from './render-error.ts';
+import { packageVersion, renderHelp, renderOverview } from './render/help.ts';
+import { errorFields, toJson } from './render/json.ts';
+import { renderError } from './render/error.ts';
 import { Session } from './session.ts';
-import { styleFor } from './style.ts';
+import { styleFor } from './render/style.ts';
 import { UsageError } from './usage-error.ts';
 
 /**

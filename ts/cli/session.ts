@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 
-import type { CommandLine } from './command-line.ts';
+import type { CommandLine } from './options/command-line.ts';
 import { EXIT } from './exit-codes.ts';
 import { Interruption } from './interrupted.ts';
-import { toJson } from './json.ts';
-import { ProgressBar } from './progress-bar.ts';
-import { styleFor, type Style } from './style.ts';
+import { toJson } from './render/json.ts';
+import { ProgressBar } from './render/progress-bar.ts';
+import { styleFor, type Style } from './render/style.ts';
 
 /** One run of a command: its arguments, and its ways to talk. */
 export class Session implements Disposable {
@@ -72,7 +72,7 @@ export class Session implements Disposable {
       return;
     }
     process.exitCode = exitCode;
-    const { jsonPieces } = await import('./json-pieces.ts');
+    const { jsonPieces } = await import('./render/json-pieces.ts');
     const { stdout } = process;
     for (const piece of jsonPieces(result)) {
       // Whoever read it may be gone; `main` hears of that, too.

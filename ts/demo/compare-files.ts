@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 
-import { ioError, readAt } from '../snapshot/fd-io.ts';
+import { ioError, readAt } from '../io/fd-io.ts';
 
 const PIECE = 4 * 1024 * 1024;
 

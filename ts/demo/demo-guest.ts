@@ -6,9 +6,9 @@ import { checkGuestMemory, type GuestProgress } from '../guest/check-guest-memor
 import type { GuestRegionOptions } from '../guest/guest-region.ts';
 import { readGuestStatus, type ReadPhysical } from '../guest/guest-status.ts';
 import { QemuProcess } from '../qemu/qemu-process.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import { isQmpObject } from '../qemu/qmp-json.ts';
-import { readAt } from '../snapshot/fd-io.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpObject } from '../qmp/json.ts';
+import { readAt } from '../io/fd-io.ts';
 
 const MIB = 1024 * 1024;
 /** The block that holds the guest's memory. */

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import type { UnpackResult } from '../snapshot/unpack.ts';
-import type { TransferReport } from '../transfer/options.ts';
+import type { UnpackResult } from '../pack/unpack.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
 import type { DemoResult } from './demo-options.ts';
 
 /** What a demo measured. */

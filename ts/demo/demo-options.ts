@@ -1,4 +1,4 @@
-import type { TransferReport } from '../transfer/options.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
 
 export interface DemoOptions {
   /** Where the snapshot is written. @default the system's directory for temporary files, or /var/tmp where that is in memory */

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 
-import { assertDirectory, filesystemOf, type Filesystem } from '../doctor/filesystem.ts';
+import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { MappedRamError } from '../errors.ts';
 
 const MIB = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 
-import { defaultQemu, findQemu, type QemuFinding } from '../doctor/find-qemu.ts';
+import { defaultQemu, findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
 import { MappedRamError } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { DemoOptions, DemoResult } from './demo-options.ts';

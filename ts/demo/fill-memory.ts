@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
-import { ioError } from '../snapshot/fd-io.ts';
+import { ioError } from '../io/fd-io.ts';
 
 const PAGE = 4096;
 const PIECE_PAGES = 2048;

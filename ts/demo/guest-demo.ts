@@ -1,14 +1,14 @@
 import { rm } from 'node:fs/promises';
 
-import type { QemuFinding } from '../doctor/find-qemu.ts';
+import type { QemuFinding } from '../qemu/find-qemu.ts';
 import type { GuestProgress } from '../guest/check-guest-memory.ts';
 import type { GuestRegionOptions } from '../guest/guest-region.ts';
 import { writeGuestDisk } from '../guest/write-guest-disk.ts';
 import { loadFrom, saveTo, type MigrationOptions } from '../qemu/migration.ts';
-import { pack } from '../snapshot/pack.ts';
-import { unpack } from '../snapshot/unpack.ts';
-import { probe } from '../transfer/probe.ts';
-import type { TransferReport } from '../transfer/options.ts';
+import { pack } from '../pack/pack.ts';
+import { unpack } from '../pack/unpack.ts';
+import { probe } from '../engine/probe.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
 import { formatMigrationUri } from '../uri/index.ts';
 import { DemoGuest, GUEST_BLOCK, type DemoGuestOptions } from './demo-guest.ts';
 import { transferOf, type DemoMeasures } from './demo-measures.ts';

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ioError } from '../snapshot/fd-io.ts';
+import { ioError } from '../io/fd-io.ts';
 
 /** A directory for what must not stay: gone on disposal, and when the process ends by `process.exit` or an uncaught error. */
 export class Scratch implements AsyncDisposable {

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 
-import { pack } from '../snapshot/pack.ts';
-import { unpack } from '../snapshot/unpack.ts';
+import { pack } from '../pack/pack.ts';
+import { unpack } from '../pack/unpack.ts';
 import { transferOf, type DemoMeasures } from './demo-measures.ts';
 import type { DemoRun } from './demo-run.ts';
 import { fillMemory } from './fill-memory.ts';

@@ -2,12 +2,12 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { resolve } from 'node:path';
 
-import { binding } from '../native.ts';
-import { probe, type DirectIoProbe, type IoUringProbe } from '../transfer/probe.ts';
-import type { RestoreMode } from '../qemu/plan.ts';
-import { assertDirectory, filesystemOf, type Filesystem } from './filesystem.ts';
-import { findQemu, type QemuFinding } from './find-qemu.ts';
-import { hugePages, memlockLimit, type HugePages } from './host-limits.ts';
+import { binding } from '../engine/binding.ts';
+import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
+import type { RestoreMode } from '../negotiate/plan.ts';
+import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
+import { findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
 
 const SHARED_MEMORY = '/dev/shm';
 const KVM = '/dev/kvm';

@@ -1,4 +1,4 @@
-import type { PhysicalMap } from '../memory/physical-map.ts';
+import type { PhysicalMap } from '../physical/physical-map.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { EM_386, EM_AARCH64, EM_X86_64 } from './elf-core.ts';
 

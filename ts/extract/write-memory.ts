@@ -1,7 +1,7 @@
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { writeAt } from '../snapshot/fd-io.ts';
-import type { TransferOptions, TransferReport } from '../transfer/options.ts';
-import { runTransfer, type TransferRegion } from '../transfer/run-transfer.ts';
+import { writeAt } from '../io/fd-io.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
 import { dividePlacements, type Placement } from './placement.ts';
 
 /** The most that is copied at once of what the engine does not move. */

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
-import type { QmpClient } from './qmp-client.ts';
-import { isQmpRefusal } from './qmp-refusal.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
-import type { WaitOptions } from './wait-within.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 /** Bytes per second: little, but enough not to mean "no limit" in a tenth of a second, which is how QEMU counts. */
 const SLOW = 4096;

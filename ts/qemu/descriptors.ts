@@ -1,6 +1,6 @@
-import { fdAccess, type FdAccess, formatFdAccess, parseFdAccess } from './fd-access.ts';
-import type { QmpClient } from './qmp-client.ts';
-import type { WaitOptions } from './wait-within.ts';
+import { fdAccess, type FdAccess, formatFdAccess, parseFdAccess } from '../host/fd-access.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 export interface AddFdOptions extends WaitOptions {
   /** The set to add it to; made when there is none with this number. @default a new set with a free number */

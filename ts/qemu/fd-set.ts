@@ -5,10 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { addFd, removeFd } from './descriptors.ts';
-import { fdAccess, formatFdAccess } from './fd-access.ts';
-import type { FdsetInfo } from './qapi.generated.ts';
-import type { QmpClient } from './qmp-client.ts';
-import type { WaitOptions } from './wait-within.ts';
+import { fdAccess, formatFdAccess } from '../host/fd-access.ts';
+import type { FdsetInfo } from '../qmp/qapi.generated.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 const CLEANUP_MS = 5000;
 const POLL_MS = 5;

@@ -1,8 +1,8 @@
 import { locateMemory } from './memory-file.ts';
-import type { MemoryBackend, MemoryBlock } from './plan.ts';
-import type { QmpClient } from './qmp-client.ts';
-import { queryRamBlocks } from './ram-blocks.ts';
-import type { WaitOptions } from './wait-within.ts';
+import type { MemoryBackend, MemoryBlock } from '../negotiate/plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { queryRamBlocks } from './query-ram-blocks.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
  * Every RAM block of the machine with the memory backend it is made of, and the file that is in, if we can reach it.

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 
-import { isMappedBy } from './is-mapped-by.ts';
-import type { MemoryBackend, MemoryFile } from './plan.ts';
-import type { RamBlockRow } from './ram-blocks.ts';
+import { isMappedBy } from '../host/process-mappings.ts';
+import type { MemoryBackend, MemoryFile } from '../negotiate/plan.ts';
+import type { RamBlockRow } from './query-ram-blocks.ts';
 
 /** Where a block's memory is, when the engine can read it there. */
 export interface MemoryPlace {

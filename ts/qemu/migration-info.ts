@@ -1,6 +1,6 @@
-import type { QmpClient } from './qmp-client.ts';
-import { isQmpObject, type QmpValue } from './qmp-json.ts';
-import type { WaitOptions } from './wait-within.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpObject, type QmpValue } from '../qmp/json.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 /** What query-migrate says; see docs/format.md §6.3. */
 export interface MigrationInfo {

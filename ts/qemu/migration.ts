@@ -5,11 +5,11 @@ import type { MigrationAddress } from '../uri/index.ts';
 import { cancelMigration } from './cancel-migration.ts';
 import { migrateArguments } from './migrate-arguments.ts';
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
-import type { QmpClient } from './qmp-client.ts';
-import type { QmpEvent, QmpEvents } from './qmp-events.ts';
-import { isQmpRefusal } from './qmp-refusal.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
-import { type WaitOptions, waitWithin } from './wait-within.ts';
+import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
 /** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
 const POLL_MS = 250;

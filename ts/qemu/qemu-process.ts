@@ -3,10 +3,10 @@ import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { deferred } from './deferred.ts';
-import { killAtExit } from './kill-at-exit.ts';
-import { QmpClient } from './qmp-client.ts';
-import { type WaitOptions, waitWithin } from './wait-within.ts';
+import { deferred } from '../host/deferred.ts';
+import { killAtExit } from '../host/kill-at-exit.ts';
+import { QmpClient } from '../qmp/client.ts';
+import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
 const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;

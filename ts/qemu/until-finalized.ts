@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { QmpClient } from './qmp-client.ts';
-import { isQmpRefusal } from './qmp-refusal.ts';
-import type { WaitOptions } from './wait-within.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 const POLL_MS = 2;
 

@@ -1,19 +1,24 @@
 import { MappedRamError } from '../errors.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../qemu/plan.ts';
-import { queryQemuFacts } from '../qemu/qemu-facts.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import type { WaitOptions } from '../qemu/wait-within.ts';
+import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
+import { queryQemuFacts } from '../negotiate/qemu-facts.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
-import type { Then } from './autostart.ts';
-import { describeDestination, type Destination, type KnownDestination } from './destination.ts';
-import { type EagerWay, eagerWay } from './eager.ts';
+import type { Then } from './run-state.ts';
+import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
+import { type EagerWay, eagerWay } from './eager-form.ts';
 import { loadFile, loadStream } from './load.ts';
-import { mappedBlocks } from './mapped-blocks.ts';
-import { lookAtFile, type MappedFile } from './mapped-file.ts';
-import { assertPreflight, comparePreflight, emptyProblems, type PreflightOptions } from './preflight.ts';
-import { handHold, holdSnapshot } from './snapshot-hold.ts';
-import { assertStateFor } from './state-for.ts';
+import { mappedBlocks } from './preflight/mapped-blocks.ts';
+import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
+import {
+  assertPreflight,
+  comparePreflight,
+  emptyProblems,
+  type PreflightOptions,
+} from './preflight/preflight.ts';
+import { handHold, holdSnapshot } from './snapshot-lock.ts';
+import { assertStateFor } from './snapshot-identity.ts';
 import type { StateStream } from './state-stream.ts';
 
 export interface AttachOptions extends WaitOptions {

@@ -1,14 +1,14 @@
-import { applyPlan } from '../qemu/apply-plan.ts';
+import { applyPlan } from '../negotiate/apply-plan.ts';
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateIn } from '../qemu/migration.ts';
-import { negotiate } from '../qemu/negotiate.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../qemu/plan.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import type { WaitOptions } from '../qemu/wait-within.ts';
+import { negotiate } from '../negotiate/negotiate.ts';
+import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { FileMigrationAddress } from '../uri/index.ts';
-import { procPath } from './anonymous-file.ts';
-import { setAutostart, settle, type Then } from './autostart.ts';
+import { procPath } from '../io/anonymous-file.ts';
+import { setAutostart, settle, type Then } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface LoadOptions extends WaitOptions {

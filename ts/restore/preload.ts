@@ -3,9 +3,9 @@ import { access, constants, statfs } from 'node:fs/promises';
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
-import type { TransferOptions, TransferReport } from '../transfer/options.ts';
-import { runTransfer } from '../transfer/run-transfer.ts';
-import { AnonymousFile } from './anonymous-file.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { runTransfer } from '../engine/transfer.ts';
+import { AnonymousFile } from '../io/anonymous-file.ts';
 
 export interface PreloadOptions extends TransferOptions {
   /** The blocks to load, by id. */

@@ -1,18 +1,18 @@
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../qemu/plan.ts';
+import type { RestoreMode } from '../negotiate/plan.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
-import type { TransferReport } from '../transfer/options.ts';
-import { procPath } from './anonymous-file.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
+import { procPath } from '../io/anonymous-file.ts';
 import { assertOptionsFor } from './assert-options.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
-import { parseCommandLine } from './command-line.ts';
-import { type LaunchArguments, launchArguments } from './launch-arguments.ts';
-import { planMemory } from './memory-plan.ts';
+import { parseCommandLine } from './command-line/options.ts';
+import { type LaunchArguments, launchArguments } from './command-line/launch-arguments.ts';
+import { planMemory } from './command-line/memory-plan.ts';
 import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
-import { holdSnapshot } from './snapshot-hold.ts';
-import { assertStateFor } from './state-for.ts';
-import { standardMonitor } from './standard-monitor.ts';
+import { holdSnapshot } from './snapshot-lock.ts';
+import { assertStateFor } from './snapshot-identity.ts';
+import { standardMonitor } from './command-line/standard-monitor.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions

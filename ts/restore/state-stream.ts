@@ -1,14 +1,14 @@
 import { open } from 'node:fs/promises';
 
-import { ioError, writeAt } from '../snapshot/fd-io.ts';
-import { readPieces } from '../snapshot/read-pieces.ts';
+import { ioError, writeAt } from '../io/fd-io.ts';
+import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { plainPages, stateBatches } from '../snapshot/state-stream.ts';
+import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
-import { AnonymousFile, procPath } from './anonymous-file.ts';
-import { stateDirectory } from './state-directory.ts';
-import { identify, type SnapshotIdentity } from './state-for.ts';
-import { findStalePages, type StalePages, zeroPagesOf } from './stale-pages.ts';
+import { AnonymousFile, procPath } from '../io/anonymous-file.ts';
+import { stateDirectory } from '../io/state-directory.ts';
+import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
+import { findStalePages, type StalePages, zeroPagesOf } from '../engine/stale-pages.ts';
 
 /** A live save leaves less behind. */
 const MANY = 256 * 2 ** 20;

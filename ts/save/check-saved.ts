@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import type { SavePlan } from '../qemu/plan.ts';
-import type { RamBlockRow } from '../qemu/ram-blocks.ts';
-import { countSetPages } from '../snapshot/block-pages.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { countSetPages } from '../pages/bitmap-reader.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 
 export interface SavedFile {

@@ -1,9 +1,9 @@
 import { readFile, readlink } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import { isQmpRefusal } from '../qemu/qmp-refusal.ts';
-import type { WaitOptions } from '../qemu/wait-within.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
  * What says in QEMU that somebody is saving the guest: an object that holds nothing but who that is. QEMU makes only one

@@ -1,11 +1,11 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { isMappedBy } from '../qemu/is-mapped-by.ts';
-import type { FileMemoryBlock } from '../qemu/plan.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import type { RamBlockRow } from '../qemu/ram-blocks.ts';
-import { ioError } from '../snapshot/fd-io.ts';
+import { isMappedBy } from '../host/process-mappings.ts';
+import type { FileMemoryBlock } from '../negotiate/plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { ioError } from '../io/fd-io.ts';
 import type { RamLocation } from '../snapshot/ram-location.ts';
 
 /**

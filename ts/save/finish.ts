@@ -1,6 +1,6 @@
-import type { Settings } from '../qemu/apply-plan.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import { waitWithin } from '../qemu/wait-within.ts';
+import type { Settings } from '../negotiate/apply-plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { waitWithin } from '../host/wait-within.ts';
 import type { Protection } from './protection.ts';
 import type { AfterSave } from './save-options.ts';
 

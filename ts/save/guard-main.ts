@@ -6,7 +6,7 @@
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-import { QmpClient } from '../qemu/qmp-client.ts';
+import { QmpClient } from '../qmp/client.ts';
 import { parseRecovery, recoverAtLast, type Recovery } from './recovery.ts';
 
 /** The descriptor of the QMP connection. */

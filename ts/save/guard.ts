@@ -4,9 +4,9 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { deferred } from '../qemu/deferred.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import { waitWithin, type WaitOptions } from '../qemu/wait-within.ts';
+import { deferred } from '../host/deferred.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { formatRecovery, type Recovery } from './recovery.ts';
 
 /** A new Node takes a tenth of a second; not every machine is fast. */

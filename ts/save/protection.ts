@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import type { Switch } from '../qemu/plan.ts';
-import { QmpClient } from '../qemu/qmp-client.ts';
-import { waitWithin, type WaitOptions } from '../qemu/wait-within.ts';
+import type { Switch } from '../negotiate/plan.ts';
+import { QmpClient } from '../qmp/client.ts';
+import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { Guard } from './guard.ts';
 import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts';
 

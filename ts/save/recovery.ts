@@ -1,16 +1,10 @@
 import { MappedRamError } from '../errors.ts';
-import { putBackSettings, type Settings } from '../qemu/apply-plan.ts';
+import { putBackSettings, type Settings } from '../negotiate/apply-plan.ts';
 import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import {
-  parseQmpJson,
-  stringifyQmpJson,
-  isQmpObject,
-  type QmpArgument,
-  type QmpValue,
-} from '../qemu/qmp-json.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { parseQmpJson, stringifyQmpJson, isQmpObject, type QmpArgument, type QmpValue } from '../qmp/json.ts';
 import { untilFinalized } from '../qemu/until-finalized.ts';
 import { type Claim, hasClaim, removeClaim } from './claim.ts';
 

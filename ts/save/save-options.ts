@@ -1,8 +1,8 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { SavePlan, SaveRequest, Switch, Writer } from '../qemu/plan.ts';
-import type { WaitOptions } from '../qemu/wait-within.ts';
+import type { SavePlan, SaveRequest, Switch, Writer } from '../negotiate/plan.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
-import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 
 /** What the guest does after its save: it runs; it stays stopped (QEMU: `postmigrate`); QEMU ends. */
 export type AfterSave = 'cont' | 'stop' | 'quit';

@@ -1,5 +1,5 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { TransferProgress } from '../transfer/options.ts';
+import type { TransferProgress } from '../engine/transfer-options.ts';
 import type { SaveProgress } from './save-options.ts';
 
 const PAGE = 4096;

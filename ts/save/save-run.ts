@@ -1,7 +1,7 @@
-import type { SavePlan } from '../qemu/plan.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { TransferReport } from '../transfer/options.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { ProgressTeller } from './save-progress.ts';
 import type { StoppedGuest } from './stopped-guest.ts';

@@ -1,10 +1,10 @@
 import { MappedRamError } from '../errors.ts';
-import { applyPlan, querySettingsBefore, type Settings } from '../qemu/apply-plan.ts';
+import { applyPlan, querySettingsBefore, type Settings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
-import { negotiate } from '../qemu/negotiate.ts';
-import type { SavePlan, SaveRequest } from '../qemu/plan.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
+import { negotiate } from '../negotiate/negotiate.ts';
+import type { SavePlan, SaveRequest } from '../negotiate/plan.ts';
+import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';

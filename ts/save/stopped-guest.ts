@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import type { QmpClient } from '../qemu/qmp-client.ts';
-import type { QmpEvents } from '../qemu/qmp-events.ts';
-import type { WaitOptions } from '../qemu/wait-within.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { QmpEvents } from '../qmp/events.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 import { letRun } from './recovery.ts';
 
 /** A guest that stands still for its save. */

@@ -1,10 +1,10 @@
 import { migrateOut } from '../qemu/migration.ts';
-import type { SavePlan } from '../qemu/plan.ts';
-import { queryRamBlocks } from '../qemu/ram-blocks.ts';
-import { AnonymousFile } from '../restore/anonymous-file.ts';
-import { stateDirectory } from '../restore/state-directory.ts';
-import { Packing } from '../snapshot/packing.ts';
-import type { PackOptions } from '../snapshot/pack.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import { AnonymousFile } from '../io/anonymous-file.ts';
+import { stateDirectory } from '../io/state-directory.ts';
+import { Packing } from '../pack/packing.ts';
+import type { PackOptions } from '../pack/pack.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
 import type { SaveOptions } from './save-options.ts';

@@ -1,6 +1,6 @@
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateOut } from '../qemu/migration.ts';
-import { queryRamBlocks } from '../qemu/ram-blocks.ts';
+import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/index.ts';
 import { checkSaved } from './check-saved.ts';

@@ -1,8 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import { RangeSet } from '../stream/range-set.ts';
-import { bitmapBytes } from '../stream/layout.ts';
+import { bitmapBytes } from '../stream/write/layout.ts';
 import { decodeName } from '../stream/text.ts';
-import { DIGEST_BYTES } from '../transfer/digest.ts';
+import { DIGEST_BYTES } from '../engine/digest.ts';
 import { SealFields } from './seal-fields.ts';
 import { ENTRY_BYTES, SEAL_MAGIC, SEAL_VERSION, type Seal, type SealedBlock } from './seal.ts';
 

@@ -1,7 +1,7 @@
-import { ByteWriter } from '../stream/byte-writer.ts';
+import { ByteWriter } from '../stream/write/byte-writer.ts';
 import { encodeName } from '../stream/text.ts';
-import { DIGEST_BYTES } from '../transfer/digest.ts';
-import type { BlockPieces } from '../transfer/run-transfer.ts';
+import { DIGEST_BYTES } from '../engine/digest.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
 import { SEAL_MAGIC, SEAL_VERSION, type Seal } from './seal.ts';
 
 /** A seal's bytes, without the digest of them that ends the file (docs/verify.md). */

@@ -1,5 +1,5 @@
-import { digestRanges } from '../transfer/digest.ts';
-import type { BlockPieces, TransferFile } from '../transfer/run-transfer.ts';
+import { digestRanges } from '../engine/digest.ts';
+import type { BlockPieces, TransferFile } from '../engine/transfer.ts';
 import { metadataRanges } from './metadata-ranges.ts';
 import { PIECE_SIZE, type BlockPlace, type Seal } from './seal.ts';
 

@@ -1,9 +1,9 @@
 import { open, readFile, stat, unlink } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { ioError, writeAt } from '../snapshot/fd-io.ts';
-import { DIGEST_BYTES, digestBytes } from '../transfer/digest.ts';
-import { StagedFile } from '../transfer/staged-file.ts';
+import { ioError, writeAt } from '../io/fd-io.ts';
+import { DIGEST_BYTES, digestBytes } from '../engine/digest.ts';
+import { StagedFile } from '../engine/staged-file.ts';
 import { assertSealSize } from './assert-sealable.ts';
 import { decodeSeal } from './decode-seal.ts';
 import { encodeSeal } from './encode-seal.ts';

@@ -1,5 +1,5 @@
-import { DIGEST_BYTES } from '../transfer/digest.ts';
-import type { BlockPieces } from '../transfer/run-transfer.ts';
+import { DIGEST_BYTES } from '../engine/digest.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
 
 /** What a snapshot held when it was sealed: digests of its pages and of everything else (docs/verify.md). */
 export interface Seal {

@@ -1,4 +1,4 @@
-import type { TransferOptions } from '../transfer/options.ts';
+import type { TransferOptions } from '../engine/transfer-options.ts';
 import { makeSeal, type SealPart } from './make-seal.ts';
 import { isSeal, SealOutput, sealPathFor } from './seal-file.ts';
 import { PIECE_SIZE } from './seal.ts';

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import { MappedRamError } from '../errors.ts';
-import type { TransferMemory } from '../transfer/run-transfer.ts';
-import { byteCount } from './byte-count.ts';
-import type { NamedFile } from './distinct-files.ts';
+import type { TransferMemory } from '../engine/transfer.ts';
+import { byteCount } from '../io/byte-count.ts';
+import type { NamedFile } from '../io/distinct-files.ts';
 
 /**
  * Where a block's memory is while the guest does not run: a file by its path (plain, /dev/shm, hugetlbfs), an open

@@ -2,11 +2,11 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { removeSeal, sealPathOf } from '../seal/seal-file.ts';
-import type { TransferFile } from '../transfer/run-transfer.ts';
-import { removeAbandonedFiles, StagedFile } from '../transfer/staged-file.ts';
-import { ioError, resize, sync } from './fd-io.ts';
-import { byteCount } from './byte-count.ts';
-import { lockFile } from './file-lock.ts';
+import type { TransferFile } from '../engine/transfer.ts';
+import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
+import { ioError, resize, sync } from '../io/fd-io.ts';
+import { byteCount } from '../io/byte-count.ts';
+import { lockFile } from '../engine/file-lock.ts';
 import { snapshotPath } from './snapshot-path.ts';
 
 /**

@@ -3,15 +3,15 @@ import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/inde
 // Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
 import type { DeviceStates } from '../stream/devices/device-state.ts';
 import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
-import { readStreamIndex } from '../stream/read-stream-index.ts';
-import { countSetPages } from './block-pages.ts';
-import { byteCount } from './byte-count.ts';
-import { FileReader } from './file-reader.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import { countSetPages } from '../pages/bitmap-reader.ts';
+import { byteCount } from '../io/byte-count.ts';
+import { FileReader } from '../io/file-reader.ts';
 import type { BlockInfo, SnapshotInfo } from './info.ts';
-import type { PageRun } from '../memory/page-runs.ts';
-import type { PhysicalMap } from '../memory/physical-map.ts';
-import type { PhysicalOptions } from '../memory/ram-layout.ts';
-import type { SnapshotMemory } from '../memory/snapshot-memory.ts';
+import type { PageRun } from '../pages/page-runs.ts';
+import type { PhysicalMap } from '../physical/physical-map.ts';
+import type { PhysicalOptions } from '../physical/ram-layout.ts';
+import type { SnapshotMemory } from '../pages/block-memory.ts';
 import { snapshotPath } from './snapshot-path.ts';
 import { streamBase } from './stream-base.ts';
 
@@ -165,7 +165,7 @@ export class Snapshot implements AsyncDisposable {
    * are RAM; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options; and as `read`
    */
   async physicalMap(options?: PhysicalOptions): Promise<PhysicalMap> {
-    const { physicalMap } = await import('../memory/physical-map.ts');
+    const { physicalMap } = await import('../physical/physical-map.ts');
     return physicalMap(this, options);
   }
 
@@ -180,7 +180,7 @@ export class Snapshot implements AsyncDisposable {
     length: number | bigint,
     map?: PhysicalMap,
   ): Promise<Uint8Array> {
-    const { readPhysical } = await import('../memory/physical-map.ts');
+    const { readPhysical } = await import('../physical/physical-map.ts');
     return readPhysical(this, map ?? (await this.#defaultMap()), address, length);
   }
 
@@ -188,7 +188,7 @@ export class Snapshot implements AsyncDisposable {
   async memory(): Promise<SnapshotMemory> {
     if (this.#memory !== undefined) return this.#memory;
     const ram = this.completeRam(true);
-    const { SnapshotMemory } = await import('../memory/snapshot-memory.ts');
+    const { SnapshotMemory } = await import('../pages/block-memory.ts');
     // Who asked at the same time may have been first, and bitmaps are to be cached once.
     this.#memory ??= new SnapshotMemory(this.reader, ram);
     return this.#memory;

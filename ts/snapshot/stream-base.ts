@@ -1,4 +1,4 @@
-import { readLibvirtImage } from '../stream/libvirt-image.ts';
+import { readLibvirtImage } from '../stream/read/libvirt-image.ts';
 import type { RandomAccessReader } from '../stream/reader.ts';
 
 /**

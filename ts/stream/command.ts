@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import { ByteWriter } from './byte-writer.ts';
+import { ByteWriter } from './write/byte-writer.ts';
 import { RECORD } from './constants.ts';
-import type { StreamCursor } from './stream-cursor.ts';
+import type { StreamCursor } from './read/stream-cursor.ts';
 
 export interface CommandKind {
   readonly code: number;

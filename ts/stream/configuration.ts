@@ -1,8 +1,8 @@
 import { MappedRamError } from '../errors.ts';
-import { ByteWriter } from './byte-writer.ts';
+import { ByteWriter } from './write/byte-writer.ts';
 import { isKnownCapability } from './capabilities.ts';
 import { RECORD, STREAM_MAGIC, STREAM_VERSION } from './constants.ts';
-import type { StreamCursor } from './stream-cursor.ts';
+import type { StreamCursor } from './read/stream-cursor.ts';
 import { decodeName, encodeName } from './text.ts';
 
 /** The CONFIGURATION record (docs/format.md §1.2). */

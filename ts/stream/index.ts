@@ -37,7 +37,7 @@ export {
   type AssemblePlainBatchesOptions,
   type AssemblePlainOptions,
   type PlainPage,
-} from './assemble.ts';
+} from './write/assemble.ts';
 export { encodeCommand, SWITCHOVER_START, type Command } from './command.ts';
 export { encodeConfiguration, encodeFileHeader, type Configuration } from './configuration.ts';
 export {
@@ -59,7 +59,7 @@ export type {
 export { flattenDevice, type FlatValue } from './devices/flatten-device.ts';
 export { deviceNamed, readDevices, type DeviceFilter } from './devices/read-devices.ts';
 export type { X86Cpu, X86Segment } from './devices/x86-cpu.ts';
-export { encodePageHeader, encodeZeroPage, type PageRecordOptions } from './encode-pages.ts';
+export { encodePageHeader, encodeZeroPage, type PageRecordOptions } from './write/encode-pages.ts';
 export {
   encodeEmptyRamSection,
   encodeMappedBlockEntry,
@@ -70,7 +70,7 @@ export {
   type MappedRamStartOptions,
   type RamStartOptions,
   type Segment,
-} from './encode-ram.ts';
+} from './write/encode-ram.ts';
 export {
   bitmapBytes,
   layoutMappedRam,
@@ -78,9 +78,9 @@ export {
   type MappedBlockLayout,
   type MappedRamLayout,
   type RamBlock,
-} from './layout.ts';
-export type { StreamPiece } from './pieces.ts';
-export { readStreamIndex } from './read-stream-index.ts';
+} from './write/layout.ts';
+export type { StreamPiece } from './write/pieces.ts';
+export { readStreamIndex } from './read/read-stream-index.ts';
 export { bytesReader, type ByteRange, type RandomAccessReader } from './reader.ts';
 export type {
   CommandRecord,
@@ -98,7 +98,7 @@ export type {
   TrailingRecord,
   VmdescriptionRecord,
 } from './records.ts';
-export { readVmdescriptionFor, rewriteVmdescription } from './rewrite-vmdescription.ts';
+export { readVmdescriptionFor, rewriteVmdescription } from './vmdescription/rewrite-vmdescription.ts';
 export {
   encodeEof,
   encodeFooter,
@@ -108,7 +108,7 @@ export {
   type SectionIdentity,
   type SectionKind,
 } from './section.ts';
-export { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
+export { commandsBeforeRam, stateSections, type StateSections } from './write/state-sections.ts';
 export type {
   IndexedSection,
   IndexedVmdescription,
@@ -119,5 +119,5 @@ export type {
   RamIndex,
   StreamIndex,
 } from './stream-index.ts';
-export type { Vmdescription, VmdescriptionDevice } from './vmdescription.ts';
-export { walkBatches, walkStream, type WalkOptions } from './walk.ts';
+export type { Vmdescription, VmdescriptionDevice } from './vmdescription/vmdescription.ts';
+export { walkBatches, walkStream, type WalkOptions } from './read/walk.ts';

@@ -1,6 +1,6 @@
 import type { Configuration } from './configuration.ts';
 import type { SectionKind } from './section.ts';
-import type { Vmdescription } from './vmdescription.ts';
+import type { Vmdescription } from './vmdescription/vmdescription.ts';
 
 /** `mapped-ram`: every page has its place in the file. `plain`: pages follow each other in records. */
 export type RamForm = 'mapped-ram' | 'plain';

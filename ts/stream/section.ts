@@ -1,6 +1,6 @@
-import { ByteWriter } from './byte-writer.ts';
+import { ByteWriter } from './write/byte-writer.ts';
 import { RECORD } from './constants.ts';
-import type { StreamCursor } from './stream-cursor.ts';
+import type { StreamCursor } from './read/stream-cursor.ts';
 import { encodeName } from './text.ts';
 
 export type SectionKind = 'start' | 'part' | 'end' | 'full';

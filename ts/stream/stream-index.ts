@@ -2,7 +2,7 @@ import type { MappedRamError } from '../errors.ts';
 import type { Configuration } from './configuration.ts';
 import type { ByteRange } from './reader.ts';
 import type { CommandRecord, MappedBlock, OpaqueRecord, SectionRecord } from './records.ts';
-import type { Vmdescription } from './vmdescription.ts';
+import type { Vmdescription } from './vmdescription/vmdescription.ts';
 
 /** What a stream holds and where, without its pages. All offsets are absolute, all lengths in bytes. */
 export interface StreamIndex {

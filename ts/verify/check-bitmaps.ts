@@ -1,5 +1,5 @@
-import { countSetPages } from '../snapshot/block-pages.ts';
-import type { FileReader } from '../snapshot/file-reader.ts';
+import { countSetPages } from '../pages/bitmap-reader.ts';
+import type { FileReader } from '../io/file-reader.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
 import type { Finding } from './finding.ts';
 

@@ -1,10 +1,10 @@
-import { bitmapBytes } from '../stream/layout.ts';
-import { digestRanges } from '../transfer/digest.ts';
-import type { TransferOptions, TransferReport } from '../transfer/options.ts';
+import { bitmapBytes } from '../stream/write/layout.ts';
+import { digestRanges } from '../engine/digest.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { compareBlock } from './compare-seal.ts';
 import type { Finding } from './finding.ts';
 import { metadataRanges } from '../seal/metadata-ranges.ts';
-import type { OpenedFile } from './opened-file.ts';
+import type { OpenedFile } from '../snapshot/opened-file.ts';
 import { scanPages } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
 import { unreadableFinding } from './unreadable.ts';

@@ -1,5 +1,5 @@
-import { DIGEST_BYTES } from '../transfer/digest.ts';
-import type { BlockPieces } from '../transfer/run-transfer.ts';
+import { DIGEST_BYTES } from '../engine/digest.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
 import type { Finding, PageRange } from './finding.ts';
 import type { Seal, SealedBlock } from '../seal/seal.ts';
 

@@ -1,5 +1,5 @@
-import type { TransferOptions, TransferReport } from '../transfer/options.ts';
-import { runTransfer, type BlockPieces, type TransferFile } from '../transfer/run-transfer.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { runTransfer, type BlockPieces, type TransferFile } from '../engine/transfer.ts';
 import type { Finding } from './finding.ts';
 import type { BlockPlace } from '../seal/seal.ts';
 import { unreadableFinding } from './unreadable.ts';

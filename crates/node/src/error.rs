@@ -5,7 +5,7 @@ use std::any::Any;
 use mapped_ram_engine::{EngineError, ErrorKind};
 use napi_derive::napi;
 
-/// What `ts/native.ts` makes a `MappedRamError` of.
+/// What `ts/engine/binding.ts` makes a `MappedRamError` of.
 #[napi(object, object_from_js = false)]
 pub struct BindingError {
     /// The tail of the error code: `IO` for `ERR_MAPPED_RAM_IO`; `CANCELLED` for a cancelled transfer.

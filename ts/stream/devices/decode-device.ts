@@ -1,7 +1,7 @@
 import { MappedRamError } from '../../errors.ts';
-import { count } from '../body-length.ts';
+import { count } from '../vmdescription/body-length.ts';
 import { RECORD } from '../constants.ts';
-import { isRecord } from '../vmdescription.ts';
+import { isRecord } from '../vmdescription/vmdescription.ts';
 import type { DeviceField, DeviceStruct, DeviceValue } from './device-state.ts';
 import { FieldList } from './field-list.ts';
 import { readScalar } from './scalars.ts';

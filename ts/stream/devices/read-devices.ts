@@ -1,9 +1,9 @@
 import { MappedRamError } from '../../errors.ts';
-import { DeviceLengths } from '../device-lengths.ts';
-import { findVmdescription } from '../find-vmdescription.ts';
+import { DeviceLengths } from '../vmdescription/device-lengths.ts';
+import { findVmdescription } from '../vmdescription/find-vmdescription.ts';
 import type { RandomAccessReader } from '../reader.ts';
 import type { StreamIndex } from '../stream-index.ts';
-import type { VmdescriptionDevice } from '../vmdescription.ts';
+import type { VmdescriptionDevice } from '../vmdescription/vmdescription.ts';
 import { decodeDevice, type DecodeBudget, type DecodedBody } from './decode-device.ts';
 import type { DeviceState, DeviceStates, UndescribedSection } from './device-state.ts';
 import { endOfWalk, findSections } from './find-sections.ts';

@@ -1,0 +1,50 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
+import { restore, type RestoredGuest, type RestoreOptions } from '../../ts/restore/restore.ts';
+import { saveTo } from '../../ts/qemu/migration.ts';
+import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
+import { startGuest, TestGuest, type GuestSetup } from './qemu.ts';
+import { QEMU_BINARY } from './qemu-binary.ts';
+import { guestArgs, guestMemoryBlocks, guestRegionOf } from './qemu-setup.ts';
+
+/** A guest that `restore` started, as the tests of guests know them. */
+export class RestoredTestGuest extends TestGuest {
+  readonly restored: RestoredGuest;
+
+  constructor(restored: RestoredGuest, directory: string, setup: GuestSetup, blocks: readonly string[]) {
+    super(restored.qemu, directory, guestRegionOf(setup), blocks);
+    this.restored = restored;
+  }
+}
+
+/**
+ * Restores the built-in guest into the QEMU that `setup` describes.
+ * @param setup `memoryBlocks` names the snapshot's blocks where they differ from what the command line says
+ */
+export async function restoreGuest(
+  source: SnapshotSource,
+  setup: GuestSetup,
+  options: Omit<RestoreOptions, 'binary' | 'args'>,
+): Promise<RestoredTestGuest> {
+  const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-restored-'));
+  try {
+    await writeGuestDisk(join(directory, 'boot.img'), guestRegionOf(setup));
+    const args = guestArgs(setup, directory);
+    const restored = await restore(source, { ...options, binary: QEMU_BINARY, args });
+    return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Boots a guest, lets it work for a while, and lets QEMU save it, stopped. */
+export async function saveGuest(setup: GuestSetup, path: string): Promise<void> {
+  await using guest = await startGuest(setup);
+  await guest.waitForGenerations(2);
+  await guest.stop();
+  await saveTo(guest.qmp, `file:${path}`, { multifd: true, channels: 2 });
+}

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import test from 'ava';
+
+import { Snapshot } from '../../ts/index.ts';
+import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
+import { startGuest, type TestGuest } from '../support/qemu.ts';
+import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
+import { guestArgs } from '../support/qemu-setup.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { saveGuest } from '../support/restored-guest.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const RECIPES = new URL('../../docs/recipes.md', import.meta.url);
+const NOBODY = 65_534;
+
+/** The program below a heading. */
+async function program(heading: string): Promise<string> {
+  const text = await readFile(RECIPES, 'utf8');
+  const section = text.split(/^## /m).find((part) => part.startsWith(heading)) ?? '';
+  return /^```js\n(.*?)^```$/ms.exec(section)?.[1] ?? '';
+}
+
+/** A folder where `mapped-ram` is the built package, and the recipe is `recipe.mjs`. */
+async function project(heading: string): Promise<TemporaryDirectory> {
+  const dir = await temporaryDirectory();
+  await mkdir(dir.file('node_modules'));
+  await symlink(ROOT, dir.file('node_modules/mapped-ram'), 'junction');
+  await writeFile(dir.file('recipe.mjs'), await program(heading));
+  return dir;
+}
+
+interface Running {
+  readonly output: () => string;
+  readonly said: (words: RegExp) => Promise<void>;
+  readonly kill: (signal: NodeJS.Signals) => void;
+  readonly ended: Promise<number | null>;
+}
+
+function run(dir: TemporaryDirectory, args: readonly string[]): Running {
+  const child = spawn(process.execPath, ['recipe.mjs', ...args], { cwd: dir.path });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => resolve(code));
+  });
+  return {
+    output: () => output,
+    said: async (words) => {
+      for (let tries = 0; tries < 600 && !words.test(output); tries += 1) {
+        if (child.exitCode !== null) throw new Error(`it has ended: ${output}`);
+        await delay(50);
+      }
+      if (!words.test(output)) throw new Error(`it does not say ${words}: ${output}`);
+    },
+    kill: (signal) => void child.kill(signal),
+    ended,
+  };
+}
+
+test('every recipe has a program, and a test of this file runs it', async (t) => {
+  const headings = [...(await readFile(RECIPES, 'utf8')).matchAll(/^## (.*)$/gm)].map(
+    ([, heading]) => heading,
+  );
+  const tests = await readFile(new URL(import.meta.url), 'utf8');
+  t.true(headings.length > 2);
+  for (const heading of headings) {
+    t.true((await program(heading ?? '')).includes("from 'mapped-ram'"), heading);
+    t.true(tests.includes(`project('${heading}')`), heading);
+  }
+});
+
+qemuTest('runners start warm from one snapshot, and go on each for itself', async (t) => {
+  await using dir = await project('Warm-start CI runners from one snapshot');
+  const snapshot = dir.file('warm.mr');
+  await saveGuest({}, snapshot);
+  await chmod(snapshot, 0o400);
+  for (const n of [0, 1, 2]) {
+    await mkdir(dir.file(String(n)));
+    await writeGuestDisk(dir.file(`${n}/boot.img`));
+  }
+  const recipe = run(dir, [snapshot, '3', QEMU_BINARY, ...guestArgs({}, dir.file('{n}'))]);
+  await recipe.said(/runner 2: running after \d+ ms/);
+  for (const n of [0, 1, 2]) {
+    while ((await readFile(dir.file(`${n}/serial`), 'latin1')).length < 2) await delay(20);
+  }
+  const processes = [...recipe.output().matchAll(/process (\d+)/g)].map(([, pid]) => Number(pid));
+  t.is(new Set(processes).size, 3);
+  for (const pid of processes) process.kill(pid, 'SIGTERM');
+  t.is(await recipe.ended, 0, recipe.output());
+});
+
+async function guestWithSocket(dir: TemporaryDirectory, ...more: readonly string[]): Promise<TestGuest> {
+  const guest = await startGuest({
+    extraArgs: ['-qmp', `unix:${dir.file('qmp')},server=on,wait=off`, ...more],
+  });
+  await guest.waitForGenerations(1);
+  return guest;
+}
+
+qemuTest('a guest is kept when its keeper is told to end', async (t) => {
+  await using dir = await project('Snapshot on SIGTERM');
+  await using guest = await guestWithSocket(dir);
+  const recipe = run(dir, [dir.file('qmp'), dir.file('guest.mr')]);
+  await recipe.said(/waiting/);
+  recipe.kill('SIGTERM');
+  t.is(await recipe.ended, 0, recipe.output());
+  t.regex(recipe.output(), /guest\.mr: \d+ bytes, written by qemu in \d+ ms/);
+  t.is((await guest.qemu.exited).code, 0);
+  await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+  t.true(snapshot.index.complete);
+});
+
+qemuTest('a QEMU that may open nothing is saved all the same', async (t) => {
+  await using dir = await project('Save a confined QEMU through descriptors');
+  await mkdir(dir.file('private'), { mode: 0o700 });
+  // Where the tests do not run as root, the two are the same user.
+  const isRoot = process.getuid?.() === 0;
+  await using guest = await guestWithSocket(dir, ...(isRoot ? ['-run-with', 'user=nobody'] : []));
+  // It lets go of its disk for a save, and opens it again: that is its own.
+  await chmod(guest.directory, 0o755);
+  await chmod(`${guest.directory}/boot.img`, 0o666);
+  const { uid } = await stat(`/proc/${guest.qemu.pid}`);
+  t.is(uid, isRoot ? NOBODY : uid);
+  const recipe = run(dir, [dir.file('qmp'), dir.file('private/guest.mr')]);
+  t.is(await recipe.ended, 0, recipe.output());
+  t.regex(recipe.output(), /^O_DIRECT is (on|off): .+\n.*guest\.mr: complete, after \d+ ms\n$/);
+  t.deepEqual(await readdir(dir.file('private')), ['guest.mr']);
+  await guest.assertAlive();
+});

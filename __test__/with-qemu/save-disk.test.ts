@@ -1,0 +1,148 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { MappedRamError, save, type SaveOptions } from '../../ts/index.ts';
+import { assertNoLeak } from '../support/leaks.ts';
+import { qemuTest } from '../support/qemu-required.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { SaveRig } from '../save/save-rig.ts';
+import { SmallFilesystem } from '../save/small-filesystem.ts';
+
+/** Less than the guests' memory takes in a snapshot. */
+const SMALL_MIB = 24;
+
+const WAYS: readonly SaveOptions[] = [
+  { writer: 'engine', directIo: 'auto' },
+  { writer: 'engine', directIo: 'off' },
+  { writer: 'qemu' },
+  { writer: 'qemu', directIo: 'off' },
+  { writer: 'qemu', multifd: 'off' },
+  { writer: 'qemu', multifd: 'off', fdset: 'off' },
+  { writer: 'qemu', mappedRam: 'off' },
+];
+
+/** How many descriptors QEMU has open. */
+function openIn(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** The engine's errors have it as their cause, QEMU's in their words. */
+function saysFull(error: MappedRamError | undefined): boolean {
+  const cause = error?.cause;
+  if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') return true;
+  return error?.message.includes('No space left on device') === true;
+}
+
+for (const kind of ['ext4', 'tmpfs'] as const) {
+  qemuTest(`a disk that becomes full fails the save and nothing else: ${kind}`, async (t) => {
+    await using small = await SmallFilesystem.mount(kind, SMALL_MIB);
+    if (small === undefined) {
+      // Said on stderr; where everything is required, it is no success.
+      t.not(process.env['MAPPED_RAM_REQUIRE_QEMU'], '1', 'nothing can be mounted here');
+      return;
+    }
+    await using rig = await SaveRig.start('engine');
+    const { qmp, qemu } = rig.guest;
+    const fail = async (way: SaveOptions): Promise<void> => {
+      const error = await t.throwsAsync(save(qmp, join(small.path, 'snapshot'), { ...way, guard: 'off' }), {
+        instanceOf: MappedRamError,
+      });
+      t.true(saysFull(error), `${JSON.stringify(way)}: ${error?.message}`);
+      t.deepEqual(await readdir(small.path), []);
+    };
+    for (const way of WAYS) await fail(way);
+    // Of a full disk QEMU may die when several channels write.
+    const several = save(qmp, join(small.path, 'snapshot'), { writer: 'qemu', multifd: 'on' });
+    await t.throwsAsync(several, { message: /multifd cannot be had: the disk has \d+ bytes left/ });
+    await rig.assertAsBefore(t, 'all ways');
+    const before = openIn(qemu.pid);
+    await assertNoLeak(
+      t,
+      () => fail({}),
+      async () => {
+        for (const way of WAYS) await fail(way);
+      },
+    );
+    t.is(openIn(qemu.pid), before, 'descriptors in QEMU');
+    await rig.assertAsBefore(t, 'all ways again');
+  });
+}
+
+qemuTest('a save that works leaves no descriptor and no thread either', async (t) => {
+  await using rig = await SaveRig.start('engine');
+  const { qmp, qemu } = rig.guest;
+  const work = async (): Promise<void> => {
+    for (const way of WAYS) {
+      await save(qmp, rig.target, { ...way, overwrite: true });
+      if (way.mappedRam !== 'off') t.true(await rig.assertNoneIncomplete(t, JSON.stringify(way)));
+    }
+  };
+  await work();
+  const before = openIn(qemu.pid);
+  await assertNoLeak(t, () => Promise.resolve(), work);
+  t.is(openIn(qemu.pid), before, 'descriptors in QEMU');
+  await save(qmp, rig.target, { overwrite: true });
+  await rig.assertAsBefore(t, 'all ways');
+});
+
+qemuTest('a place that cannot be written to is refused before the guest is stopped', async (t) => {
+  await using dir = await temporaryDirectory();
+  await mkdir(dir.file('directory'));
+  await writeFile(dir.file('file'), 'old');
+  await symlink(dir.file('missing/x'), dir.file('astray'));
+  await symlink(dir.file('file'), dir.file('link'));
+  t.is(spawnSync('mkfifo', [dir.file('fifo')]).status, 0);
+  const places = [
+    [dir.file('missing/snapshot'), 'ERR_MAPPED_RAM_IO', /there is no directory/],
+    [dir.file('file/snapshot'), 'ERR_MAPPED_RAM_IO', /creating the file/],
+    [dir.file('directory'), 'ERR_MAPPED_RAM_UNSUPPORTED', /no regular file/],
+    [dir.file('fifo'), 'ERR_MAPPED_RAM_UNSUPPORTED', /no regular file/],
+    [dir.file('file'), 'ERR_MAPPED_RAM_EXISTS', /exists already/],
+    [dir.file('link'), 'ERR_MAPPED_RAM_EXISTS', /exists already/],
+    [dir.file('astray'), 'ERR_MAPPED_RAM_EXISTS', /exists already/],
+  ] as const;
+  const names = await readdir(dir.path);
+  for (const writer of ['engine', 'qemu'] as const) {
+    await using rig = await SaveRig.start(writer);
+    const stops = rig.guest.qmp.events('STOP');
+    for (const [place, code, message] of places) {
+      await t.throwsAsync(save(rig.guest.qmp, place), { code, message }, place);
+    }
+    await using small = await SmallFilesystem.mount('tmpfs', SMALL_MIB);
+    small?.makeReadOnly();
+    if (small !== undefined) {
+      const saving = save(rig.guest.qmp, join(small.path, 'snapshot'));
+      const error = await t.throwsAsync(saving, { code: 'ERR_MAPPED_RAM_IO' });
+      t.like(error?.cause, { code: 'EROFS' });
+    }
+    await stops.return();
+    t.deepEqual(await stops.next(), { done: true, value: undefined });
+    t.deepEqual(await readdir(dir.path), names);
+    t.is(await readFile(dir.file('file'), 'utf8'), 'old');
+    await rig.assertAsBefore(t, 'all places');
+    // What a link leads to is replaced, and the link stays.
+    const replaced = await save(rig.guest.qmp, dir.file('link'), { writer, overwrite: true });
+    t.true(replaced.verified);
+    t.deepEqual(await readdir(dir.path), names);
+    await writeFile(dir.file('file'), 'old');
+  }
+});
+
+for (const writer of ['engine', 'qemu'] as const) {
+  qemuTest(`a file that gets the name during the save is not replaced, writer ${writer}`, async (t) => {
+    await using rig = await SaveRig.start(writer);
+    await using dir = await temporaryDirectory();
+    const target = dir.file('snapshot');
+    const onProgress: SaveOptions['onProgress'] = ({ step }) => {
+      if (step === 'memory') writeFileSync(target, 'theirs');
+    };
+    await t.throwsAsync(save(rig.guest.qmp, target, { writer, onProgress }), {
+      code: 'ERR_MAPPED_RAM_EXISTS',
+    });
+    t.is(await readFile(target, 'utf8'), 'theirs');
+    t.deepEqual(await readdir(dir.path), ['snapshot']);
+    await rig.assertAsBefore(t, 'theirs');
+  });
+}

@@ -1,0 +1,149 @@
+import type { ExtractFormat, ExtractOptions, ExtractResult } from '../../extract/extract.ts';
+import { keyValues, table } from '../render/columns.ts';
+import type { CommandLine } from '../options/command-line.ts';
+import { sessionOf, type Command } from '../command.ts';
+import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import { parseSize } from '../options/parse-size.ts';
+import type { Style } from '../render/style.ts';
+import { transferLines } from '../render/transfer.ts';
+import { UsageError } from '../usage-error.ts';
+
+const FORMATS: readonly ExtractFormat[] = ['raw', 'elf'];
+const group = 'What the file does not tell of guest-physical addresses';
+
+export const extract: Command = {
+  meta: {
+    name: 'extract',
+    description:
+      "Write a snapshot's memory to a file. It is a sparse file: raw, of one block or of the guest-physical address space, or an ELF core for gdb and crash with the registers of the CPUs. It appears when it is complete, not before.",
+  },
+  args: {
+    uri: {
+      type: 'positional',
+      required: true,
+      description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
+    },
+    format: {
+      type: 'enum',
+      options: ['raw', 'elf'],
+      required: true,
+      description: 'Memory as it is, or a core file',
+    },
+    output: {
+      type: 'string',
+      alias: 'o',
+      valueHint: 'file',
+      required: true,
+      description: 'The file to write',
+    },
+    block: {
+      type: 'string',
+      valueHint: 'id',
+      description: 'With raw: only this block (default: all, at guest-physical addresses)',
+    },
+    force: { type: 'boolean', description: 'Replace an existing file' },
+    'ram-blocks': {
+      type: 'string',
+      valueHint: 'ids',
+      description:
+        'The blocks that are RAM, in the order of the NUMA nodes, with commas between them (default: by name, length and the ACPI tables)',
+      group,
+    },
+    'low-memory': {
+      type: 'string',
+      valueHint: 'S',
+      description:
+        'x86: where RAM below 4 GiB ends (default: what the ACPI tables or the CMOS memory say, else as without max-ram-below-4g)',
+      group,
+    },
+    'high-memory': {
+      type: 'string',
+      valueHint: 'S',
+      description: 'x86: where the other RAM goes on (default: what the ACPI tables say, else 4GiB)',
+      group,
+    },
+    ...TRANSFER_OPTIONS,
+    ...OUTPUT_OPTIONS,
+  },
+  examples: [
+    'mapped-ram extract guest.mr --format elf -o guest.core',
+    'mapped-ram extract guest.mr --format raw --block pc.ram -o pc.ram',
+    'gdb --core guest.core   # its addresses are guest-physical',
+  ],
+  run: async (context) => {
+    const session = sessionOf(context);
+    const { line, signal } = session;
+    const options = extractOptions(line);
+    const output = line.required('output');
+    const api = await import('../../extract/extract.ts');
+    using bar = session.progressBar('extracting');
+    const result = await api.extract(line.required('uri'), output, {
+      ...options,
+      signal,
+      onProgress: bar.update,
+    });
+    bar[Symbol.dispose]();
+    session.print(result, (style) => extractLines(result, style));
+  },
+};
+
+function extractOptions(line: CommandLine): ExtractOptions {
+  const format = FORMATS.find((choice) => choice === line.required('format')) ?? 'raw';
+  const block = line.value('block');
+  const physical = ['ram-blocks', 'low-memory', 'high-memory'].find((name) => line.value(name) !== undefined);
+  if (block !== undefined && format === 'elf') {
+    throw new UsageError('--block is for --format raw: a core file is of all memory');
+  }
+  if (block !== undefined && physical !== undefined) {
+    throw new UsageError(`--${physical} is about guest-physical addresses, and --block is without them`);
+  }
+  return {
+    format,
+    block,
+    ramBlocks: line.value('ram-blocks')?.split(','),
+    lowMemory: sizeOf(line, 'low-memory'),
+    highMemory: sizeOf(line, 'high-memory'),
+    overwrite: line.flag('force'),
+    ...transferOptions(line),
+  };
+}
+
+function sizeOf(line: CommandLine, name: string): number | undefined {
+  const text = line.value(name);
+  return text === undefined ? undefined : parseSize(`--${name}`, text);
+}
+
+function extractLines(result: ExtractResult, style: Style): readonly string[] {
+  const { output, format, size, ranges, assumptions, cpus, transfer, elapsedMs } = result;
+  return [
+    ...keyValues(
+      [
+        ['extracted', `${printable(output)}, apparent size ${formatSize(size)}`],
+        ...(format === 'elf' ? [['registers', `of ${cpus === 1 ? '1 CPU' : `${cpus} CPUs`}`] as const] : []),
+        ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
+        ['total', formatDuration(elapsedMs)],
+      ],
+      style,
+    ),
+    ...assumptions.map((text) => `${style('yellow', 'assumed')}: ${printable(text)}`),
+    '',
+    ...table(
+      [
+        { title: 'block' },
+        { title: 'from', align: 'right' },
+        { title: 'size', align: 'right' },
+        { title: 'guest-physical', align: 'right' },
+        { title: 'in the file', align: 'right' },
+      ],
+      ranges.map(({ block, offset, length, address, fileOffset }) => [
+        block,
+        formatOffset(offset),
+        formatSize(length),
+        address === undefined ? '' : formatOffset(address),
+        formatOffset(fileOffset),
+      ]),
+      style,
+    ),
+  ];
+}

@@ -1,0 +1,97 @@
+import type { PackOptions, PackResult } from '../../pack/pack.ts';
+import { formatMigrationUri, parseFileTarget } from '../../uri/index.ts';
+import { keyValues } from '../render/columns.ts';
+import type { CommandLine } from '../options/command-line.ts';
+import { sessionOf, type Command } from '../command.ts';
+import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import { parseSize } from '../options/parse-size.ts';
+import { ramLocations, ramOption } from '../options/ram-option.ts';
+import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
+import { STORE_ZERO_PAGES, storeZeroPages } from '../options/store-zero-pages.ts';
+import type { Style } from '../render/style.ts';
+import { transferLines } from '../render/transfer.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const pack: Command = {
+  meta: {
+    name: 'pack',
+    description:
+      'Make a snapshot of a stopped guest. It takes the RAM files and a device-state file that QEMU wrote; the snapshot appears under its name when it is complete and on the disk, not before.',
+  },
+  args: {
+    uri: {
+      type: 'positional',
+      required: true,
+      description: 'Where the snapshot goes: a path, or file:PATH[,offset=SIZE]',
+    },
+    state: {
+      type: 'string',
+      required: true,
+      valueHint: 'file',
+      description:
+        'Device state: what QEMU wrote as a plain file: migration (with x-ignore-shared, shared RAM is not in it)',
+    },
+    ram: ramOption("Where a block's memory is: --ram pc.ram=/dev/shm/guest.ram"),
+    offset: {
+      type: 'string',
+      valueHint: 'S',
+      description: 'Where in the file the snapshot starts; what lies before is kept',
+    },
+    force: { type: 'boolean', description: 'Replace an existing file' },
+    'store-zero-pages': STORE_ZERO_PAGES,
+    ...SEAL_OPTIONS,
+    ...TRANSFER_OPTIONS,
+    ...OUTPUT_OPTIONS,
+  },
+  examples: [
+    'mapped-ram pack guest.mr --state guest.state --ram pc.ram=/dev/shm/guest.ram',
+    'mapped-ram pack guest.mr --state guest.state --ram m0=a.ram --ram m1=b.ram',
+  ],
+  run: async (context) => {
+    const session = sessionOf(context);
+    const { line, signal } = session;
+    const target = targetOf(line);
+    const options: PackOptions = {
+      state: line.required('state'),
+      ram: ramLocations(line),
+      overwrite: line.flag('force'),
+      storeZeroPages: storeZeroPages(line),
+      ...sealOptions(line),
+      ...transferOptions(line),
+      signal,
+    };
+    const api = await import('../../pack/pack.ts');
+    using bar = session.progressBar('packing');
+    const result = await api.pack(target, { ...options, onProgress: bar.update });
+    bar[Symbol.dispose]();
+    session.print(result, (style) => packLines(result, style));
+  },
+};
+
+/** @throws {UsageError} when both the URI and --offset say where to start */
+function targetOf(line: CommandLine): string {
+  const uri = line.required('uri');
+  const offset = line.value('offset');
+  if (offset === undefined) return uri;
+  const { filename } = parseFileTarget(uri);
+  if (uri.startsWith('file:') && uri.includes(',offset=')) {
+    throw new UsageError('--offset and ,offset= in the URI say the same thing: give only one of them');
+  }
+  return formatMigrationUri({ transport: 'file', filename, offset: parseSize('--offset', offset) });
+}
+
+function packLines(result: PackResult, style: Style): readonly string[] {
+  const { path, offset, size, blocks, transfer, seal, elapsedMs } = result;
+  const at = offset > 0 ? ` at ${formatOffset(offset)}` : '';
+  return keyValues(
+    [
+      ['packed', `${printable(path)}${at}, apparent size ${formatSize(size)}`],
+      ['blocks', blocks.map(({ id, length }) => `${id} (${formatSize(length)})`).join(', ')],
+      ...transferLines(transfer, 'written'),
+      ...(seal === undefined ? [] : [['seal', printable(seal)] as const]),
+      ['total', `${formatDuration(elapsedMs)}, with device state and fsync`],
+    ],
+    style,
+  );
+}

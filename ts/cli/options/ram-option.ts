@@ -1,0 +1,27 @@
+import type { CommandLine } from './command-line.ts';
+import type { OptionDef } from '../command.ts';
+import { UsageError } from '../usage-error.ts';
+
+export function ramOption(description: string): OptionDef {
+  return { type: 'string', valueHint: 'block=path', description, repeatable: true };
+}
+
+/**
+ * The paths by block id. The first `=` ends the id: QEMU's own ids have none, paths may.
+ * @throws {UsageError}
+ */
+export function ramLocations(line: CommandLine): Readonly<Record<string, string>> {
+  const locations = new Map<string, string>();
+  for (const text of line.values('ram')) {
+    const at = text.indexOf('=');
+    const [block, path] = [text.slice(0, at), text.slice(at + 1)];
+    if (at < 1 || path === '') {
+      throw new UsageError(
+        `--ram must be <block>=<path>, as in --ram pc.ram=/dev/shm/guest.ram, not '${text}'`,
+      );
+    }
+    if (locations.has(block)) throw new UsageError(`--ram names block ${block} more than once`);
+    locations.set(block, path);
+  }
+  return Object.fromEntries(locations);
+}

@@ -1,0 +1,67 @@
+import type { DemoResult } from '../../demo/demo-options.ts';
+import type { TransferReport } from '../../engine/transfer-options.ts';
+import { keyValues } from './columns.ts';
+import { formatCount, formatDuration, formatRate, formatSize, printable } from './format.ts';
+import type { Style } from './style.ts';
+
+/** The demo's table: the product's face. */
+export function demoLines(result: DemoResult, style: Style): readonly string[] {
+  const { size, sizeReason, save, load, generation, snapshot } = result;
+  return [
+    '',
+    ...keyValues(
+      [
+        ['guest', guestOf(result)],
+        ...smaller(sizeReason),
+        ['memory', `${formatSize(size)} in ${printable(result.memoryDirectory)}`],
+        ['pages', `${formatCount(result.pages)}, of which ${formatCount(result.zeroPages)} are zero`],
+        ['snapshot in', printable(result.directory)],
+        ['engine', `${style('bold', save.engine)} — ${printable(save.engineReason)}`],
+        ['direct I/O', `${style('bold', save.directIo ? 'on' : 'off')} — ${printable(save.directIoReason)}`],
+        ['channels', `${save.channels} to save, ${load.channels} to load`],
+        ['save', rate(save, style)],
+        ['load', rate(load, style)],
+        ...(result.qemuLoadMs === undefined
+          ? []
+          : [['restore', `${formatDuration(result.qemuLoadMs)} for QEMU to load our snapshot`] as const]),
+        ...(generation === undefined
+          ? []
+          : [
+              [
+                'generation',
+                `${generation.saved} when saved → ${generation.resumed} after the restore: it went on`,
+              ] as const,
+            ]),
+      ],
+      style,
+    ),
+    '',
+    ...result.checks.map(({ title, passed, difference }) =>
+      passed
+        ? `${style('green', 'verified')}  ${title}`
+        : `${style('red', 'NOT verified')}  ${title}: ${printable(difference ?? '')}`,
+    ),
+    ...(snapshot === undefined
+      ? []
+      : [
+          '',
+          `The snapshot is ${printable(snapshot)}`,
+          `Look into it: mapped-ram info ${printable(snapshot)}`,
+        ]),
+  ];
+}
+
+function guestOf({ mode, modeReason, qemu }: DemoResult): string {
+  if (mode === 'qemu')
+    return `the built-in one, in QEMU ${qemu?.version} (${qemu?.accelerator.toUpperCase()})`;
+  return `none, synthetic memory: ${printable(modeReason ?? 'there is no QEMU')}`;
+}
+
+function smaller(reason: string | undefined): readonly (readonly [string, string])[] {
+  if (reason === undefined) return [];
+  return [['', 'smaller than asked:'], ...reason.split('; ').map((why) => ['', printable(why)] as const)];
+}
+
+function rate({ dataBytes, elapsedMs }: TransferReport, style: Style): string {
+  return `${style('bold', formatRate(dataBytes, elapsedMs))} — ${formatSize(dataBytes)} of pages in ${formatDuration(elapsedMs)}`;
+}

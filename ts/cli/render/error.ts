@@ -1,0 +1,58 @@
+import { MappedRamError, type ErrorCode } from '../../errors.ts';
+import { printable } from './format.ts';
+import { Interrupted } from '../interrupted.ts';
+import { causesOf, messageOf } from './json.ts';
+import type { Style } from './style.ts';
+import { UsageError } from '../usage-error.ts';
+
+const DIRECT_IO = '--direct-io auto goes through the page cache where direct I/O is not to be had';
+const ENGINE = '--engine auto takes what there is; mapped-ram doctor says what is missing';
+const OFFSET = 'if the stream starts further inside the file, give file:PATH,offset=BYTES';
+const STATE =
+  '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
+const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
+const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
+const TRUNCATED =
+  'there is less than it says of itself: was it copied to its end, or did what feeds the pipe fail?';
+
+/** What to do about an error. */
+function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
+  const packs = command.endsWith(' pack');
+  // Beneath is what an index ends at, so there is one. A pipe is read once.
+  const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
+  const hints: Partial<Record<ErrorCode, string>> = {
+    ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
+    ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE: DIRECT_IO,
+    ERR_MAPPED_RAM_ENGINE_UNAVAILABLE: ENGINE,
+    ERR_MAPPED_RAM_EXISTS: '--force replaces it',
+    ERR_MAPPED_RAM_INCOMPLETE: isShown ? SHOWN : INCOMPLETE,
+    ERR_MAPPED_RAM_TRUNCATED: TRUNCATED,
+  };
+  return hints[code];
+}
+
+const BUG = 'this is a fault in mapped-ram; please report it with what --verbose prints';
+
+/** What a person reads about an error. */
+export function renderError(error: unknown, command: string, verbose: boolean, style: Style): string {
+  if (error instanceof Interrupted) return `mapped-ram: ${error.message}`;
+  const lines = [`${style('red', `${command}:`)} ${printable(messageOf(error))}`];
+  if (error instanceof UsageError) {
+    lines.push(`Try: ${command} --help`);
+    return lines.join('\n');
+  }
+  if (error instanceof MappedRamError) {
+    lines[0] += style('dim', ` [${error.code}]`);
+    const hint = hintFor(error, command);
+    if (hint !== undefined) lines.push(`hint: ${hint}`);
+  } else {
+    lines.push(`hint: ${BUG}`);
+  }
+  if (verbose) {
+    for (const { code, message } of causesOf(error)) {
+      lines.push(printable(`caused by: ${message}${code === undefined ? '' : ` [${code}]`}`));
+    }
+    if (error instanceof Error && !(error instanceof MappedRamError)) lines.push(error.stack ?? '');
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,117 @@
+import type { BlockInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
+import { keyValues, table } from './columns.ts';
+import { formatCount, formatOffset, formatSize, printable } from './format.ts';
+import type { Style } from './style.ts';
+
+/** A snapshot for people. */
+export function infoLines(info: SnapshotInfo, style: Style): readonly string[] {
+  const { blocks, plainBlocks, sections, warnings } = info;
+  return [
+    ...keyValues(summary(info, style), style),
+    ...warnings.map((warning) => `${style('yellow', 'warning')}: ${printable(warning)}`),
+    ...(blocks.length > 0
+      ? ['', style('bold', 'RAM blocks and their pages'), ...blockTable(blocks, style)]
+      : []),
+    ...(plainBlocks.length > 0 ? ['', style('bold', 'RAM blocks'), ...plainTable(plainBlocks, style)] : []),
+    ...(sections.length > 0 ? ['', style('bold', 'Device state'), ...sectionTable(sections, style)] : []),
+  ];
+}
+
+function summary(info: SnapshotInfo, style: Style): readonly (readonly [string, string])[] {
+  const { capabilities, blocks, plainBlocks, sections } = info;
+  const memory = [...blocks, ...plainBlocks].reduce((sum, { length }) => sum + length, 0);
+  const inBlocks = `in ${plural(blocks.length + plainBlocks.length, 'block')}`;
+  return [
+    ['file', printable(info.path)],
+    ...(info.offset > 0 ? [['stream at', formatOffset(info.offset)] as const] : []),
+    ['form', formOf(info)],
+    ['complete', completeness(info, style)],
+    ['machine', info.machine],
+    ['capabilities', capabilities.length > 0 ? capabilities.join(', ') : 'none'],
+    ['memory', `${formatSize(memory)} ${inBlocks}${pagesOf(blocks)}`],
+    ['device state', `${formatSize(info.deviceStateBytes)} in ${plural(sections.length, 'section')}`],
+    ['file size', `${formatSize(info.size)}, of which ${formatSize(info.allocated)} are allocated`],
+    ['page size', formatSize(info.pageSize)],
+  ];
+}
+
+function formOf({ form }: SnapshotInfo): string {
+  if (form === undefined) return 'a migration stream without RAM';
+  return form === 'plain' ? 'plain migration stream (not mapped-ram)' : 'mapped-ram';
+}
+
+function completeness({ path, complete, ramComplete, problem }: SnapshotInfo, style: Style): string {
+  if (complete) return style('green', 'yes');
+  const message = problem?.message ?? 'the end of the stream is missing';
+  // The file was named above.
+  const reason = message.startsWith(`${path}, `) ? message.slice(path.length + 2) : message;
+  const answer = ramComplete ? style('yellow', 'RAM yes, device state unknown') : style('red', 'no');
+  return `${answer} — ${printable(reason)}`;
+}
+
+function pagesOf(blocks: readonly BlockInfo[]): string {
+  if (blocks.length === 0) return '';
+  const set = blocks.reduce((sum, { setPages }) => sum + setPages, 0);
+  const zero = blocks.reduce((sum, { zeroPages }) => sum + zeroPages, 0);
+  return `: ${formatCount(set)} pages in the file, ${formatCount(zero)} zero`;
+}
+
+function blockTable(blocks: readonly BlockInfo[], style: Style): readonly string[] {
+  const right = 'right' as const;
+  const columns = [
+    { title: 'id' },
+    { title: 'size', align: right },
+    { title: 'set', align: right },
+    { title: 'zero', align: right },
+    { title: 'bitmap at', align: right },
+    { title: 'pages at', align: right },
+    { title: 'aligned', align: right },
+  ];
+  const rows = blocks.map((block) => [
+    block.id,
+    formatSize(block.length),
+    ...(block.skipped
+      ? ['not in the file']
+      : [
+          formatCount(block.setPages),
+          formatCount(block.zeroPages),
+          formatOffset(block.bitmapOffset),
+          formatOffset(block.pagesOffset),
+          formatSize(block.alignment),
+        ]),
+  ]);
+  return table(columns, rows, style);
+}
+
+function plainTable(
+  blocks: readonly { readonly id: string; readonly length: number }[],
+  style: Style,
+): readonly string[] {
+  const rows = blocks.map(({ id, length }) => [id, formatSize(length)]);
+  return table([{ title: 'id' }, { title: 'size', align: 'right' }], rows, style);
+}
+
+function sectionTable(sections: readonly SectionInfo[], style: Style): readonly string[] {
+  const right = 'right' as const;
+  const columns = [
+    { title: 'section' },
+    { title: 'instance', align: right },
+    { title: 'version', align: right },
+    { title: 'bytes', align: right },
+    { title: 'at', align: right },
+    { title: '' },
+  ];
+  const rows = sections.map(({ name, instanceId, version, length, offset, early }) => [
+    name,
+    String(instanceId),
+    String(version),
+    formatCount(length),
+    formatOffset(offset),
+    early ? 'early' : '',
+  ]);
+  return table(columns, rows, style);
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,76 @@
+import type { Decision, Plan, SavePlan } from '../../negotiate/plan.ts';
+import { formatMigrationUri, type MigrationAddress } from '../../uri/index.ts';
+import { keyValues } from './columns.ts';
+import { formatSize, printable } from './format.ts';
+import type { Style } from './style.ts';
+
+/** A plan as --json prints it: without what QEMU has told of itself. */
+export function planReport(plan: Plan): object {
+  const { qemu, target, ...decisions } = plan;
+  const { major, minor, micro } = qemu.version;
+  const report = {
+    ...decisions,
+    target: target.address,
+    qemu: { version: `${major}.${minor}.${micro}`, runState: qemu.runState },
+  };
+  if (plan.direction === 'restore') return report;
+  return {
+    ...report,
+    engineBlocks: plan.engineBlocks.map(({ id, length, file: { path, offset } }) => ({
+      id,
+      length,
+      path,
+      offset,
+    })),
+  };
+}
+
+/** What would be done, and why. */
+export function planLines(plan: SavePlan, style: Style): readonly string[] {
+  const { target, writer, format, qemu, engineBlocks, notes } = plan;
+  const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset } = plan;
+  const { major, minor, micro } = qemu.version;
+  return [
+    ...keyValues(
+      [
+        ['QEMU', `${major}.${minor}.${micro}, the guest is ${printable(qemu.runState)}`],
+        ['target', printable(`${nameOf(target.address)}, as a ${format} file`)],
+        row('writer', writer, String),
+        ...engineBlocks.map(({ id, length, file }): readonly [string, string] => [
+          '',
+          printable(`${id}: ${formatSize(length)} in ${file.path}`),
+        ]),
+        row('mapped-ram', mappedRam, onOff),
+        row('multifd', multifd, onOff),
+        row('channels', channels, (count) => String(count ?? 'auto')),
+        row('direct I/O', directIo, onOff),
+        row('zero pages', zeroPageDetection, String),
+        row('x-ignore-shared', xIgnoreShared, onOff),
+        row('fdset', fdset, onOff),
+      ],
+      style,
+    ),
+    ...notes.map(({ effect, words }) => {
+      const label = effect === 'warn' ? 'warning:' : 'put aside for the save:';
+      return `${style('yellow', label)} ${printable(words)}`;
+    }),
+  ];
+}
+
+function onOff(value: boolean): string {
+  return value ? 'on' : 'off';
+}
+
+function nameOf(address: MigrationAddress): string {
+  return address.transport === 'file' && address.offset === 0
+    ? address.filename
+    : formatMigrationUri(address);
+}
+
+function row<T>(
+  name: string,
+  { value, why }: Decision<T>,
+  show: (value: T) => string,
+): readonly [string, string] {
+  return [name, printable(`${show(value)} — ${why}`)];
+}

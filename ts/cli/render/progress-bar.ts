@@ -1,0 +1,62 @@
+import prettyBytes from 'pretty-bytes';
+
+import type { TransferProgress } from '../../engine/transfer-options.ts';
+import { formatRate, formatSize } from './format.ts';
+
+const PATIENCE_MS = 500;
+const BAR_WIDTH = 24;
+const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+/** The rate is that of so many updates: disks have caches, and are slower in the long run. */
+const WINDOW = 12;
+
+/** One line on a terminal that is written anew as the work goes on. Says nothing about what is done in half a second. */
+export class ProgressBar implements Disposable {
+  readonly #label: string;
+  readonly #stream: NodeJS.WriteStream | undefined;
+  #recent: readonly Moment[] = [{ bytesDone: 0, elapsedMs: 0 }];
+  #shown = false;
+
+  /** @param stream undefined for no bar */
+  constructor(label: string, stream: NodeJS.WriteStream | undefined) {
+    this.#label = label;
+    this.#stream = stream;
+  }
+
+  readonly update = (progress: TransferProgress): void => {
+    const [earlier] = this.#recent;
+    this.#recent = [...this.#recent, progress].slice(-WINDOW);
+    if (this.#stream === undefined || progress.elapsedMs < PATIENCE_MS) return;
+    const { bytesDone, bytesTotal } = progress;
+    const filled = Math.floor((BAR_WIDTH * bytesDone) / Math.max(bytesTotal, 1));
+    const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+    const text = `${this.#label} ${bar} ${progressText(progress, earlier)}`;
+    this.#stream.write(`\r${text.slice(0, (this.#stream.columns || 80) - 1)}\u001B[K`);
+    this.#shown = true;
+  };
+
+  /** Takes the line away again. */
+  [Symbol.dispose](): void {
+    if (this.#shown) this.#stream?.write('\r\u001B[K');
+    this.#shown = false;
+  }
+}
+
+type Moment = Pick<TransferProgress, 'bytesDone' | 'elapsedMs'>;
+
+/** `1.2/4.0 GiB · 1.9 GB/s · ETA 2 s`, at the rate since `earlier`. */
+export function progressText(
+  { bytesDone, bytesTotal, elapsedMs }: TransferProgress,
+  earlier: Moment = { bytesDone: 0, elapsedMs: 0 },
+): string {
+  if (bytesDone >= bytesTotal) return `${formatSize(bytesTotal)} · finishing`;
+  const total = prettyBytes(bytesTotal, { binary: true, ...ONE_DIGIT });
+  const unit = bytesTotal / Number.parseFloat(total);
+  const [bytes, ms] = [bytesDone - earlier.bytesDone, elapsedMs - earlier.elapsedMs];
+  const eta = bytes === 0 ? '' : ` · ETA ${roughly(((bytesTotal - bytesDone) * ms) / bytes / 1000)}`;
+  return `${(bytesDone / unit).toFixed(1)}/${total} · ${formatRate(bytes, ms)}${eta}`;
+}
+
+function roughly(seconds: number): string {
+  if (seconds <= 99) return `${Math.ceil(seconds)} s`;
+  return seconds <= 99 * 60 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`;
+}

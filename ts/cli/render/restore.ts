@@ -1,0 +1,48 @@
+import type { AttachResult } from '../../restore/attach.ts';
+import type { RestoreTimes } from '../../restore/restore.ts';
+import type { TransferReport } from '../../engine/transfer-options.ts';
+import { keyValues } from './columns.ts';
+import { printable } from './format.ts';
+import { planReport } from './plan.ts';
+import type { Style } from './style.ts';
+import { transferLines } from './transfer.ts';
+
+const FROM = {
+  instant: 'mapped out of the snapshot',
+  preload: 'loaded beforehand',
+  eager: 'read by QEMU',
+} as const;
+
+/** What is said of a restore, with --json too. */
+export interface RestoreReport extends Omit<AttachResult, 'plan'> {
+  readonly times?: RestoreTimes;
+  readonly transfer?: TransferReport | undefined;
+  /** As `save` has it. */
+  readonly plan: object;
+}
+
+export function reportOf(result: AttachResult): RestoreReport {
+  const { mode, runState, blocks, form, why, warnings, locked, loadMs, elapsedMs } = result;
+  const plan = planReport(result.plan);
+  return { mode, runState, blocks, form, why, plan, warnings, locked, loadMs, elapsedMs };
+}
+
+/** How a restore went. */
+export function restoreLines(report: RestoreReport, style: Style): readonly string[] {
+  const { mode, runState, blocks, form, why, warnings, loadMs, times, transfer } = report;
+  const memory = blocks.length > 0 ? blocks.join(', ') : 'all blocks';
+  return [
+    ...keyValues(
+      [
+        ['guest', runState],
+        ['memory', printable(`${memory} ${FROM[mode]}`)],
+        ['QEMU read', printable(`${form === 'stream' ? 'a plain stream' : 'the mapped-ram file'}: ${why}`)],
+        ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
+        ['load', `${loadMs.toFixed(1)} ms`],
+        ...(times === undefined ? [] : [['total', `${times.totalMs.toFixed(0)} ms`] as const]),
+      ],
+      style,
+    ),
+    ...warnings.map((warning) => `${style('yellow', 'warning:')} ${printable(warning)}`),
+  ];
+}

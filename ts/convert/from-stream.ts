@@ -1,0 +1,166 @@
+import { MappedRamError } from '../errors.ts';
+import {
+  assembleMappedRam,
+  bytesReader,
+  encodeMappedRamStart,
+  readStreamIndex,
+  readVmdescriptionFor,
+  type MappedRamLayout,
+  type RandomAccessReader,
+  type StreamIndex,
+} from '../stream/index.ts';
+import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
+import type { SequentialReader } from '../stream/read/sequential-reader.ts';
+import type { ConvertOptions } from './options.ts';
+import type { Converted } from './rewrite.ts';
+import { resize, writeAt } from '../io/fd-io.ts';
+import { inSource } from './source-places.ts';
+import { mappedConfiguration, storesZeroPages } from '../pack/mapped-target.ts';
+import { MemoryProgress } from './memory-progress.ts';
+import { PlainPages } from '../pages/plain-pages.ts';
+import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { writePieces } from '../io/write-pieces.ts';
+
+const VIRTIO_MEM = '/virtio-mem';
+
+/**
+ * A plain stream as a mapped-ram file, in one pass: pages go to their places as they come, everything else is kept in
+ * memory until its end, where the vmdescription is.
+ * @throws {MappedRamError} as `PlainStream` and `PlainPages`; ERR_MAPPED_RAM_INCOMPLETE for a stream that is cut off,
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT for one that does not bring the memory of all blocks
+ */
+export async function convertFromStream(
+  reader: SequentialReader,
+  base: number,
+  output: SnapshotOutput,
+  options: ConvertOptions,
+): Promise<Converted> {
+  const { signal, storeZeroPages } = options;
+  const stream = new PlainStream(reader, base);
+  const head = await stream.readHead();
+  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, head.blocks, reader.name);
+  const layout = layoutOf(head, output.offset);
+  await output.allocate(layout.endOffset);
+  const pages = placesIn(layout, output, options);
+  const progress = new MemoryProgress(layout.total, options.onProgress);
+  for await (const batch of stream.pages()) {
+    signal?.throwIfAborted();
+    const before = pages.dataBytes;
+    await pages.apply(reader, batch);
+    progress.add(batch.length * head.targetPageSize, pages.dataBytes - before);
+  }
+  await pages.finish();
+  const rest = await stream.rest();
+  const dataBytes = await writeBitmaps(layout, pages, output);
+  const source = { ...bytesReader(rest, reader.name), kind: reader.kind };
+  const state = await readStreamIndex(source);
+  assertComplete(state, head, stream, reader.name);
+  for (const { id } of head.blocks) {
+    if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
+  }
+  // What is read of it by now lies in memory, and its places are not those of the source.
+  const endOffset = await writeState(state, source, layout, output, signal).catch((error: unknown) => {
+    throw error instanceof MappedRamError && error.path === source.name ? inSource(error, stream) : error;
+  });
+  progress.end(dataBytes);
+  return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined };
+}
+
+function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
+  const { blocks, sectionId, records } = head;
+  const configuration = mappedConfiguration(head.configuration);
+  return encodeMappedRamStart({ configuration, blocks, base, sectionId, records }).layout;
+}
+
+function placesIn(layout: MappedRamLayout, output: SnapshotOutput, options: ConvertOptions): PlainPages {
+  const { storeZeroPages = 'firmware' } = options;
+  const places = layout.blocks.map(
+    ({ id, pagesOffset: start }) =>
+      [id, { start, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
+  );
+  return new PlainPages(output.fd, output.name, layout.targetPageSize, new Map(places));
+}
+
+/** Gives the bytes of the pages that the bitmaps vouch for. */
+async function writeBitmaps(
+  layout: MappedRamLayout,
+  pages: PlainPages,
+  output: SnapshotOutput,
+): Promise<number> {
+  let set = 0;
+  for (const { id, bitmapOffset, bitmapSize } of layout.blocks) {
+    const block = pages.block(id);
+    if (block === undefined) continue;
+    for (const { offset, bytes } of block.pages.pieces()) {
+      await writeAt(output.fd, output.name, bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
+    }
+    set += block.pages.count();
+  }
+  return set * layout.targetPageSize;
+}
+
+/** Of a virtio-mem device QEMU sends only what is plugged, which may be nothing; its block is called after it. */
+function isVirtioMem(id: string, { sections }: StreamIndex): boolean {
+  return sections.some(
+    ({ idstr }) => idstr.endsWith(VIRTIO_MEM) && id.startsWith(idstr.slice(0, -VIRTIO_MEM.length) + '/'),
+  );
+}
+
+function missing(id: string, path: string): MappedRamError {
+  const message = `the memory of block ${id} is not in the stream`;
+  return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', message, {
+    path,
+    expected: 'a stream with all memory; pack makes a snapshot of a device state and RAM files',
+  });
+}
+
+/** Writes all but pages and bitmaps; returns where the file ends. */
+async function writeState(
+  state: StreamIndex,
+  source: RandomAccessReader,
+  layout: MappedRamLayout,
+  output: SnapshotOutput,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const configuration = mappedConfiguration(state.configuration);
+  const {
+    pieces,
+    endOffset,
+    layout: final,
+  } = assembleMappedRam({
+    state,
+    configuration,
+    blocks: layout.blocks.map(({ id, length }) => ({ id, length })),
+    vmdescription: await readVmdescriptionFor(source, state, configuration),
+    base: output.offset,
+  });
+  if (final.endOffset !== layout.endOffset) {
+    throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'the pages lie elsewhere than the block list says');
+  }
+  await resize(output.fd, output.name, endOffset);
+  await writePieces(output.fd, output.name, pieces, source, signal);
+  return endOffset;
+}
+
+function assertComplete(
+  { problem, ram }: StreamIndex,
+  head: PlainStreamHead,
+  stream: PlainStream,
+  path: string,
+): void {
+  if (problem !== undefined) {
+    const cause = inSource(problem, stream);
+    const message = `the stream is not complete: ${cause.message}`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', message, { cause });
+  }
+  // QEMU takes pages in any section of RAM, but no QEMU writes one behind END: it would be lost here.
+  if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'pages behind the section that ends RAM', { path });
+  }
+  if (ram?.targetPageSize === head.targetPageSize) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'page size of the guest', {
+    expected: head.targetPageSize,
+    found: ram?.targetPageSize,
+  });
+}

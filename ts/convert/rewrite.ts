@@ -1,0 +1,73 @@
+import { MappedRamError } from '../errors.ts';
+import { assembleMappedRam, readVmdescriptionFor, type MappedRamBlock } from '../stream/index.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
+import { runTransfer } from '../engine/transfer.ts';
+import type { ConvertOptions } from './options.ts';
+import { mappedConfiguration, storesZeroPages } from '../pack/mapped-target.ts';
+import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { writePieces } from '../io/write-pieces.ts';
+
+/** What became of the memory. */
+export interface Converted {
+  /** Where the result ends. */
+  readonly endOffset: number;
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  readonly bytes: number;
+  readonly dataBytes: number;
+  readonly transfer: TransferReport | undefined;
+}
+
+/**
+ * A mapped-ram file written anew, at another offset perhaps. The engine moves the set pages; those that turn out to be zero
+ * are left out.
+ * @throws {MappedRamError} as `Snapshot.completeRam`, and ERR_MAPPED_RAM_UNSUPPORTED for a block without its pages
+ */
+export async function convertMapped(
+  snapshot: Snapshot,
+  output: SnapshotOutput,
+  options: ConvertOptions,
+): Promise<Converted> {
+  const { index, reader, location, path } = snapshot;
+  const { signal, storeZeroPages = 'firmware' } = options;
+  const ram = snapshot.completeRam();
+  assertPages(ram.blocks, path);
+  if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
+  const configuration = mappedConfiguration(index.configuration);
+  const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
+  const vmdescription = await readVmdescriptionFor(reader, index, configuration);
+  const { layout, pieces, endOffset } = assembleMappedRam({
+    state: index,
+    configuration,
+    blocks,
+    vmdescription,
+    base: output.offset,
+  });
+  const sources = new Map(ram.blocks.map((block) => [block.id, block]));
+  const regions = layout.blocks.map(({ id: name, length, pagesOffset, bitmapOffset }) => ({
+    name,
+    length,
+    pagesOffset,
+    bitmapOffset,
+    memory: { ...location, block: sources.get(name) },
+    storeZeroPages: storesZeroPages(name, storeZeroPages),
+  }));
+  await output.allocate(endOffset);
+  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
+  const { report: transfer } = await runTransfer(plan, options);
+  await writePieces(output.fd, output.name, pieces, reader, signal);
+  const { bytes, dataBytes } = transfer;
+  return { endOffset, blocks, bytes, dataBytes, transfer };
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED */
+export function assertPages(blocks: readonly MappedRamBlock[], path: string): void {
+  const skipped = blocks.find((block) => block.skipped);
+  if (skipped === undefined) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${skipped.id} was saved without its pages`, {
+    path,
+    offset: skipped.headerOffset,
+    expected: 'a snapshot that holds all of the memory',
+  });
+}

@@ -1,0 +1,163 @@
+import { MappedRamError } from '../errors.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { runComparison } from '../engine/comparison.ts';
+import type { TransferFile } from '../engine/transfer.ts';
+import { BlockDiff } from './block-diff.ts';
+import { pairBlocks, pairWithRam, type BlockPair } from './block-pairs.ts';
+import { diffSections, type SectionDiff } from './section-diff.ts';
+import { PageDifferences } from './page-differences.ts';
+import type { RamLocation } from '../snapshot/ram-location.ts';
+import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+
+/** A guest's memory by block id, to compare a snapshot with. */
+export interface RamFiles {
+  readonly ram: Readonly<Record<string, RamLocation>>;
+}
+
+export interface DiffOptions extends TransferOptions {
+  /**
+   * Compare RAM only, which may then be whole although the end of a file cannot be checked, as of a file that QEMU wrote
+   * without a vmdescription.
+   * @default false
+   */
+  readonly ignoreDeviceState?: boolean | undefined;
+}
+
+/** How two snapshots, or a snapshot and RAM, differ. */
+export interface SnapshotDiff {
+  /** The left snapshot's path. */
+  readonly left: string;
+  /** The right snapshot's path; undefined for RAM. */
+  readonly right: string | undefined;
+  /** Nothing that was compared differs. */
+  readonly equal: boolean;
+  /** The machine types; undefined for RAM, which has none. */
+  readonly machines: { readonly left: string; readonly right: string } | undefined;
+  /** Bytes in a page. */
+  readonly pageSize: number;
+  /** Every block that was compared or is on one side only: in the left snapshot's order, then the right one's. */
+  readonly blocks: readonly BlockDiff[];
+  /** Ids of blocks that were not compared: saved without their pages, or not among the RAM that was given. */
+  readonly notCompared: readonly string[];
+  /** Sections of device state that differ; undefined when device state was not compared. */
+  readonly sections: readonly SectionDiff[] | undefined;
+  /** How pages were read. Its `dataBytes` counts the pages in the files of both sides. */
+  readonly transfer: TransferReport;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Compares two snapshots page by page, and their device state field by field; or the RAM of a snapshot with a guest's
+ * memory. Pages that are in neither file are equal without being read, and a zero page equals one that is not in the file
+ * (docs/format.md §2.5).
+ *
+ * Memory grows with the blocks' pages: by two bits for each, and by a bit for each side's bitmap.
+ *
+ * @param left a complete snapshot
+ * @param right another one; or RAM, as in `{ ram: { 'pc.ram': '/dev/shm/guest.ram' } }`: then just these blocks are
+ * compared, and no device state. The guest must be stopped
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_INVALID_ARGUMENT for RAM of a block that the
+ * snapshot does not have and for page sizes that differ, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for a plain
+ * stream and for RAM of a block without pages, and as `Snapshot.open`
+ */
+export async function diff(
+  left: SnapshotSource,
+  right: SnapshotSource | RamFiles,
+  options: DiffOptions = {},
+): Promise<SnapshotDiff> {
+  const startedAt = performance.now();
+  options.signal?.throwIfAborted();
+  await using snapshot = await Snapshot.open(left, options.signal);
+  if (isRam(right)) return finish(startedAt, await diffWithRam(snapshot, right, options));
+  await using other = await Snapshot.open(right, options.signal);
+  return finish(startedAt, await diffSnapshots(snapshot, other, options));
+}
+
+type Differences = Omit<SnapshotDiff, 'equal' | 'elapsedMs'>;
+
+function finish(startedAt: number, differences: Differences): SnapshotDiff {
+  const { left, right, ...rest } = differences;
+  const { machines, blocks, sections = [] } = rest;
+  const isEqual =
+    machines?.left === machines?.right && blocks.every(({ equal }) => equal) && sections.length === 0;
+  return { left, right, equal: isEqual, ...rest, elapsedMs: performance.now() - startedAt };
+}
+
+async function diffSnapshots(left: Snapshot, right: Snapshot, options: DiffOptions): Promise<Differences> {
+  const { ignoreDeviceState = false } = options;
+  const [leftRam, rightRam] = [left.completeRam(ignoreDeviceState), right.completeRam(ignoreDeviceState)];
+  const pageSize = leftRam.targetPageSize;
+  if (rightRam.targetPageSize !== pageSize) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'the snapshots have pages of different sizes',
+      {
+        path: right.path,
+        expected: pageSize,
+        found: rightRam.targetPageSize,
+      },
+    );
+  }
+  const { pairs, notCompared } = pairBlocks(leftRam, rightRam);
+  const { blocks, transfer } = await comparePairs(pairs, left, right, pageSize, options);
+  const sections = ignoreDeviceState ? undefined : await diffSections(left, right);
+  return {
+    left: left.path,
+    right: right.path,
+    machines: { left: left.index.machine, right: right.index.machine },
+    pageSize,
+    blocks,
+    notCompared,
+    sections,
+    transfer,
+  };
+}
+
+async function diffWithRam(left: Snapshot, right: RamFiles, options: DiffOptions): Promise<Differences> {
+  const ram = left.completeRam(options.ignoreDeviceState);
+  const { pairs, notCompared } = await pairWithRam(ram, right.ram, left.path);
+  const { blocks, transfer } = await comparePairs(pairs, left, undefined, ram.targetPageSize, options);
+  return {
+    left: left.path,
+    right: undefined,
+    machines: undefined,
+    pageSize: ram.targetPageSize,
+    blocks,
+    notCompared,
+    sections: undefined,
+    transfer,
+  };
+}
+
+async function comparePairs(
+  pairs: readonly BlockPair[],
+  left: Snapshot,
+  right: Snapshot | undefined,
+  pageSize: number,
+  options: TransferOptions,
+): Promise<{ readonly blocks: readonly BlockDiff[]; readonly transfer: TransferReport }> {
+  const compared = pairs.flatMap((pair) => (pair.compared === undefined ? [] : [pair.compared]));
+  const plan = {
+    left: fileOf(left),
+    right: right === undefined ? undefined : fileOf(right),
+    blocks: compared,
+    pageSize,
+  };
+  const { report, differences } = await runComparison(plan, options);
+  const found = new Map(compared.map(({ name }, index) => [name, differences[index]]));
+  const blocks = pairs.map(({ id, left: leftLength, right: rightLength, compared: both }) => {
+    const bytes = found.get(id) ?? new Uint8Array();
+    const pages = new PageDifferences(bytes, (both?.length ?? 0) / pageSize);
+    return new BlockDiff(id, { left: leftLength, right: rightLength }, pageSize, pages);
+  });
+  return { blocks, transfer: report };
+}
+
+function fileOf(snapshot: Snapshot): TransferFile {
+  return { ...snapshot.location, name: snapshot.path };
+}
+
+function isRam(right: SnapshotSource | RamFiles): right is RamFiles {
+  return typeof right === 'object' && 'ram' in right;
+}

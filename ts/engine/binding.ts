@@ -1,0 +1,43 @@
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+
+import { ERROR_CODES, MappedRamError, type ErrorCode } from '../errors.ts';
+
+import type * as Binding from '../../native/binding.cjs';
+
+export type { BindingError } from '../../native/binding.cjs';
+
+/** The Rust core. This file is its only importer. */
+export const binding: typeof Binding = loadBinding();
+
+/** An error of the core as this package's error; its cause is the OS error in Node's shape. */
+export function toMappedRamError(error: Binding.BindingError): MappedRamError {
+  const { errno, message, path, offset } = error;
+  return new MappedRamError(errorCode(error.kind), message, { path, offset, cause: osError(errno, error) });
+}
+
+function errorCode(kind: string): ErrorCode {
+  return ERROR_CODES.find((code) => code === `ERR_MAPPED_RAM_${kind}`) ?? 'ERR_MAPPED_RAM_INTERNAL';
+}
+
+function osError(errno: number | undefined, error: Binding.BindingError): Error | undefined {
+  if (error.cause === undefined) return undefined;
+  const cause = new Error(error.cause);
+  if (errno === undefined) return cause;
+  // Node counts system errors downwards.
+  return Object.assign(cause, { errno: -errno, code: getSystemErrorName(-errno), path: error.path });
+}
+
+function loadBinding(): typeof Binding {
+  const require = createRequire(import.meta.url);
+  try {
+    const loaded: typeof Binding = require('../../native/binding.cjs');
+    return loaded;
+  } catch (cause) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INTERNAL',
+      'no native binding for this platform could be loaded; if npm skipped an optional dependency, remove node_modules and package-lock.json and install again',
+      { found: `${process.platform}-${process.arch}`, cause },
+    );
+  }
+}

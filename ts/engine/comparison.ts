@@ -1,0 +1,68 @@
+import { binding } from './binding.ts';
+import { defined } from './defined.ts';
+import { engineOptions } from './engine-options.ts';
+import type { TransferOptions, TransferReport } from './transfer-options.ts';
+import { runJob } from './run-job.ts';
+import type { TransferFile, TransferMemory } from './transfer.ts';
+
+/** Where a block lies in a snapshot: absolute file offsets. */
+export interface PagesAt {
+  readonly pagesOffset: number;
+  readonly bitmapOffset: number;
+}
+
+/** A block that both sides have. */
+export interface ComparedBlock {
+  readonly name: string;
+  /** How many bytes to compare. */
+  readonly length: number;
+  readonly left: PagesAt;
+  /** In the right snapshot, or in memory. */
+  readonly right: PagesAt | { readonly memory: TransferMemory };
+}
+
+export interface ComparisonPlan {
+  readonly left: TransferFile;
+  /** Undefined when every block is compared with memory. */
+  readonly right: TransferFile | undefined;
+  readonly blocks: readonly ComparedBlock[];
+  /** In bytes. */
+  readonly pageSize: number;
+}
+
+export interface ComparisonOutcome {
+  readonly report: TransferReport;
+  /** By block, two bits a page, four pages a byte: 0 equal, 1 changed, 2 became zero, 3 became data. */
+  readonly differences: readonly Uint8Array[];
+}
+
+/**
+ * Compares the pages of a plan. When the promise settles, all of the engine's threads have ended.
+ * @throws the signal's reason when aborted
+ * @throws {MappedRamError} what the engine met first
+ */
+export async function runComparison(
+  plan: ComparisonPlan,
+  options: TransferOptions,
+): Promise<ComparisonOutcome> {
+  options.signal?.throwIfAborted();
+  const comparison = new binding.BindingComparison(bindingPlan(plan, options));
+  const { outcome, report } = await runJob(comparison, options);
+  return { report, differences: outcome.differences };
+}
+
+type BindingPlan = ConstructorParameters<typeof binding.BindingComparison>[0];
+
+function bindingPlan(plan: ComparisonPlan, options: TransferOptions): BindingPlan {
+  return defined({
+    left: defined(plan.left),
+    right: plan.right === undefined ? undefined : defined(plan.right),
+    blocks: plan.blocks.map(({ name, length, left, right }) =>
+      'memory' in right
+        ? { name, length, left, memory: defined({ ...right.memory, offset: right.memory.offset ?? 0 }) }
+        : { name, length, left, right },
+    ),
+    pageSize: plan.pageSize,
+    ...engineOptions(options),
+  });
+}

@@ -1,0 +1,28 @@
+import { MappedRamError } from '../errors.ts';
+import { binding, toMappedRamError } from './binding.ts';
+
+/** `shared` by all who map a snapshot, `exclusive` for who writes into it, `none` gives the lock up. */
+export type FileLock = 'shared' | 'exclusive' | 'none';
+
+/**
+ * Locks a snapshot against the other kind of use by this package (flock: nobody else is kept from anything). The lock
+ * belongs to what the descriptor and its duplicates stand for, in whichever process: it ends when the last one is
+ * closed. Where the filesystem knows no such locks there is none.
+ *
+ * @returns whether there is a lock now
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the file is in use (`cause.code` is `EWOULDBLOCK`)
+ */
+export function lockFile(fd: number, lock: FileLock, path: string): boolean {
+  const { error, locked } = binding.lockFile(fd, lock);
+  if (error) throw toMappedRamError({ ...error, path });
+  if (locked !== 'busy') return locked === 'yes';
+  const words =
+    lock === 'exclusive'
+      ? 'the file cannot be written in place: guests run from it'
+      : 'the file is being written';
+  throw new MappedRamError('ERR_MAPPED_RAM_IO', words, { path, cause: busy() });
+}
+
+function busy(): Error {
+  return Object.assign(new Error('the file is locked'), { code: 'EWOULDBLOCK', syscall: 'flock' });
+}

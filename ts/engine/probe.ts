@@ -1,0 +1,43 @@
+import { binding } from './binding.ts';
+
+/** What io_uring is good for on this host. */
+export interface IoUringProbe {
+  readonly available: boolean;
+  /** In words, when it is not available: a seccomp profile, a sysctl, an old kernel. */
+  readonly reason?: string | undefined;
+}
+
+/** What direct I/O is good for in a directory. */
+export interface DirectIoProbe {
+  readonly available: boolean;
+  /** In words, when it is not available. */
+  readonly reason?: string | undefined;
+  /** Alignment in bytes that buffers need. */
+  readonly memoryAlignment?: number | undefined;
+  /** Alignment in bytes that file offsets and lengths need. */
+  readonly offsetAlignment?: number | undefined;
+}
+
+export interface Probe {
+  readonly ioUring: IoUringProbe;
+  readonly directIo: DirectIoProbe;
+  /** The engine that `auto` takes. */
+  readonly engine: 'io_uring' | 'threads';
+  /** Whether `directIo: 'auto'` uses direct I/O in that directory. */
+  readonly usesDirectIo: boolean;
+}
+
+/**
+ * Finds out what this host and a directory offer, with a ring that is let go at once and a file that is removed again.
+ * @param directory where snapshots are to be kept; must be writable. Default: the current one.
+ */
+export function probe(directory = '.'): Probe {
+  const ioUring = binding.probeRing();
+  const directIo = binding.probeDirectIo(directory);
+  return {
+    ioUring,
+    directIo,
+    engine: ioUring.available ? 'io_uring' : 'threads',
+    usesDirectIo: directIo.available,
+  };
+}

@@ -1,0 +1,84 @@
+import { addAbortListener } from 'node:events';
+
+import { binding, toMappedRamError } from './binding.ts';
+
+export interface StagedFileOptions {
+  /** Bytes at the beginning that are copied from the file that has the name now. Default 0. */
+  readonly keep?: number | undefined;
+  /** Whether an existing file may be replaced. Default false. */
+  readonly overwrite?: boolean | undefined;
+  /** Ends the copying of the kept bytes. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Removes the partial files beside `target` that were left by processes that were killed. Those of living processes stay,
+ * in whichever container or on whichever host they run, and so does what cannot be removed.
+ */
+export async function removeAbandonedFiles(target: string): Promise<void> {
+  await binding.removeAbandonedFiles(target);
+}
+
+/**
+ * A file that appears under its name only when it is complete: written beside it, then fsynced by `sync` and renamed by `publish`.
+ * Whatever else ends its life (`discard`, disposal, a terminated worker) removes what was written.
+ */
+export class StagedFile implements AsyncDisposable {
+  readonly #native: InstanceType<typeof binding.BindingStagedFile>;
+  /** The path to write to. */
+  readonly path: string;
+
+  private constructor(native: InstanceType<typeof binding.BindingStagedFile>, path: string) {
+    this.#native = native;
+    this.path = path;
+  }
+
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file and `overwrite` is not set,
+   * ERR_MAPPED_RAM_UNSUPPORTED when the name belongs to something else than a regular file, ERR_MAPPED_RAM_IO
+   */
+  static async create(target: string, options: StagedFileOptions = {}): Promise<StagedFile> {
+    const { keep = 0, overwrite = false, signal } = options;
+    signal?.throwIfAborted();
+    const native = new binding.BindingStagedFile(target, keep, overwrite);
+    const listener = signal === undefined ? undefined : addAbortListener(signal, () => native.cancel());
+    try {
+      const error = await native.open();
+      signal?.throwIfAborted();
+      if (error) throw toMappedRamError(error);
+      return new StagedFile(native, native.partial() ?? '');
+    } catch (error) {
+      native.discard();
+      throw error;
+    } finally {
+      listener?.[Symbol.dispose]();
+    }
+  }
+
+  /**
+   * Makes the contents durable: what can fail for want of space fails here.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+   */
+  async sync(): Promise<void> {
+    const error = await this.#native.sync();
+    if (error) throw toMappedRamError(error);
+  }
+
+  /**
+   * Gives the file its name, and makes that durable.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO; the partial file is gone then
+   */
+  async publish(): Promise<void> {
+    const error = await this.#native.publish();
+    if (error) throw toMappedRamError(error);
+  }
+
+  /** Removes what was written. Does nothing after `publish`. */
+  discard(): void {
+    this.#native.discard();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.discard();
+  }
+}

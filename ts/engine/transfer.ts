@@ -1,0 +1,117 @@
+import { binding } from './binding.ts';
+import { defined } from './defined.ts';
+import { engineOptions } from './engine-options.ts';
+import type { TransferOptions, TransferReport } from './transfer-options.ts';
+import { pieceRequests } from './piece-requests.ts';
+import { runJob } from './run-job.ts';
+
+/** Where guest memory is: exactly one of the first four. */
+export interface TransferMemory {
+  readonly path?: string | undefined;
+  readonly fd?: number | undefined;
+  /** Save: its bytes at the time of the call. */
+  readonly buffer?: Uint8Array | undefined;
+  /** Load: a buffer of this many bytes comes back with the outcome. */
+  readonly bufferLength?: number | undefined;
+  /** Where the block starts in it, in bytes. Default 0. */
+  readonly offset?: number | undefined;
+  /** Save: the path or descriptor is another snapshot, and this is where a block's pages and bitmap lie in it. */
+  readonly block?: { readonly pagesOffset: number; readonly bitmapOffset: number } | undefined;
+}
+
+/** One block: its memory, and its place in the snapshot. */
+export interface TransferRegion {
+  readonly name: string;
+  /** Left out for a scan. */
+  readonly memory?: TransferMemory | undefined;
+  readonly length: number;
+  readonly pagesOffset: number;
+  readonly bitmapOffset: number;
+  /** Save: write zero pages too, and set their bits. */
+  readonly storeZeroPages?: boolean | undefined;
+  /** Load: the memory reads as zeros already. */
+  readonly memoryIsZero?: boolean | undefined;
+}
+
+/** The snapshot: a path, or descriptors. */
+export interface TransferFile {
+  readonly path?: string | undefined;
+  readonly fd?: number | undefined;
+  readonly directFd?: number | undefined;
+  /** How errors call it. */
+  readonly name: string;
+}
+
+export interface TransferPlan {
+  /** `scan` reads the snapshot's pages and writes nothing. */
+  readonly direction: 'save' | 'load' | 'scan';
+  readonly file: TransferFile;
+  readonly regions: readonly TransferRegion[];
+  /** In bytes. */
+  readonly pageSize: number;
+  /**
+   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from `pageSize` up to 16 MiB.
+   * An explicit request size must be a multiple of it.
+   */
+  readonly pieceSize?: number | undefined;
+}
+
+/** The pieces of a block that have a page that is not zero. */
+export interface BlockPieces {
+  /** Where they start in the block, in bytes, ascending. */
+  readonly offsets: readonly number[];
+  /** Their digests, 32 bytes each, one after the other. */
+  readonly digests: Uint8Array;
+}
+
+export interface TransferOutcome {
+  readonly report: TransferReport;
+  /** By region: the bytes of those that were loaded into a buffer. */
+  readonly buffers: readonly (Uint8Array | null)[];
+  /** By region, when the plan has a `pieceSize`; otherwise empty. */
+  readonly pieces: readonly BlockPieces[];
+}
+
+/**
+ * Moves the pages of a plan. When the promise settles, all of the engine's threads have ended.
+ * @throws the signal's reason when aborted
+ * @throws {MappedRamError} what the engine met first
+ */
+export async function runTransfer(plan: TransferPlan, options: TransferOptions): Promise<TransferOutcome> {
+  options.signal?.throwIfAborted();
+  const transfer = new binding.BindingTransfer(bindingPlan(plan, options));
+  const { outcome, report } = await runJob(transfer, options);
+  return { report, buffers: outcome.buffers, pieces: outcome.pieces };
+}
+
+type BindingPlan = ConstructorParameters<typeof binding.BindingTransfer>[0];
+
+function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan {
+  return defined({
+    direction: plan.direction,
+    path: plan.file.path,
+    fd: plan.file.fd,
+    directFd: plan.file.directFd,
+    name: plan.file.name,
+    regions: plan.regions.map((region) =>
+      defined({
+        name: region.name,
+        path: region.memory?.path,
+        fd: region.memory?.fd,
+        buffer: region.memory?.buffer,
+        bufferLength: region.memory?.bufferLength,
+        memoryOffset: region.memory?.offset ?? 0,
+        memoryPagesOffset: region.memory?.block?.pagesOffset,
+        memoryBitmapOffset: region.memory?.block?.bitmapOffset,
+        length: region.length,
+        pagesOffset: region.pagesOffset,
+        bitmapOffset: region.bitmapOffset,
+        storeZeroPages: region.storeZeroPages,
+        memoryIsZero: region.memoryIsZero,
+      }),
+    ),
+    pageSize: plan.pageSize,
+    pieceSize: plan.pieceSize,
+    ...engineOptions(pieceRequests(options, plan.pieceSize)),
+  });
+}

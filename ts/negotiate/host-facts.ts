@@ -1,0 +1,105 @@
+import { constants } from 'node:fs';
+import { access, open, stat, statfs } from 'node:fs/promises';
+import { availableParallelism, freemem } from 'node:os';
+import { dirname } from 'node:path';
+
+import { probe } from '../engine/probe.ts';
+
+/** Something that is possible, or why not. */
+export interface Possibility {
+  readonly possible: boolean;
+  /** In words, when it is not possible. */
+  readonly reason: string;
+}
+
+/** What this host offers for a file, without QEMU. */
+export interface HostFacts {
+  /** Whether this process can open the file: make a new one beside it for a save, read it for a restore. */
+  readonly openable: Possibility;
+  /** O_DIRECT on it, at the alignment that QEMU keeps to. */
+  readonly directIo: Possibility;
+  /** What has the name now. */
+  readonly kind: 'file' | 'nothing' | 'other';
+  /** Bytes of disk that the file takes; 0 when there is none. */
+  readonly allocated: number;
+  /** Bytes that the file system of a save has left; Infinity where that is not known, or does not matter. */
+  readonly freeBytes: number;
+  /** Bytes of memory that can be had without swapping. */
+  readonly availableMemory: number;
+  readonly cores: number;
+}
+
+/** QEMU writes and reads whole target pages, at offsets that are multiples of them (docs/format.md §2.3). */
+const QEMU_ALIGNMENT = 4096;
+const POSSIBLE: Possibility = { possible: true, reason: '' };
+
+/** @param path undefined for what is no file with a name */
+export async function hostFacts(path: string | undefined, direction: 'save' | 'restore'): Promise<HostFacts> {
+  const host = { availableMemory: freemem(), cores: availableParallelism() };
+  if (path === undefined) {
+    const nothing = impossible('there is no file with a name');
+    const none = { kind: 'nothing', allocated: 0, freeBytes: Number.POSITIVE_INFINITY } as const;
+    return { ...host, openable: nothing, directIo: nothing, ...none };
+  }
+  const found = await stat(path).catch(() => undefined);
+  const kind = found === undefined ? 'nothing' : found.isFile() ? 'file' : 'other';
+  const allocated = (found?.blocks ?? 0) * 512;
+  if (direction === 'save') {
+    const directory = dirname(path);
+    const openable = await canWrite(directory);
+    return {
+      ...host,
+      openable,
+      directIo: openable.possible ? directIoIn(directory) : openable,
+      kind,
+      allocated,
+      freeBytes: await freeBytesIn(directory),
+    };
+  }
+  const openable = await canOpen(path, constants.O_RDONLY);
+  const freeBytes = Number.POSITIVE_INFINITY;
+  return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated, freeBytes };
+}
+
+async function freeBytesIn(directory: string): Promise<number> {
+  const found = await statfs(directory).catch(() => undefined);
+  // Filesystems in memory have no blocks at all when they have no limit.
+  return found === undefined || found.blocks === 0 ? Number.POSITIVE_INFINITY : found.bavail * found.bsize;
+}
+
+async function canWrite(directory: string): Promise<Possibility> {
+  return access(directory, constants.W_OK | constants.X_OK).then(() => POSSIBLE, impossible);
+}
+
+async function canOpen(path: string, flags: number): Promise<Possibility> {
+  try {
+    // A FIFO without a writer must not hold us up.
+    await (await open(path, flags | (constants.O_NONBLOCK ?? 0))).close();
+    return POSSIBLE;
+  } catch (error) {
+    return impossible(error);
+  }
+}
+
+async function canReadDirectly(path: string): Promise<Possibility> {
+  if (typeof constants.O_DIRECT !== 'number') return impossible('this platform has no O_DIRECT');
+  const opened = await canOpen(path, constants.O_RDONLY | constants.O_DIRECT);
+  if (!opened.possible) return opened;
+  // The alignment can only be asked where a file may be made; elsewhere that it opens has to do.
+  const directory = dirname(path);
+  return (await canWrite(directory)).possible ? directIoIn(directory) : POSSIBLE;
+}
+
+function directIoIn(directory: string): Possibility {
+  const { available, reason, memoryAlignment = 1, offsetAlignment = 1 } = probe(directory).directIo;
+  if (!available) return impossible(reason ?? 'the file system has none');
+  const alignment = Math.max(memoryAlignment, offsetAlignment);
+  if (alignment <= QEMU_ALIGNMENT) return POSSIBLE;
+  return impossible(
+    `the file system asks for an alignment of ${alignment} bytes, QEMU keeps to ${QEMU_ALIGNMENT}`,
+  );
+}
+
+function impossible(reason: unknown): Possibility {
+  return { possible: false, reason: reason instanceof Error ? reason.message : String(reason) };
+}

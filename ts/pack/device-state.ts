@@ -1,0 +1,50 @@
+import {
+  assemblePlainBatches,
+  readVmdescriptionFor,
+  type MappedRamBlock,
+  type PlainPage,
+  type StreamPiece,
+} from '../stream/index.ts';
+import { pagesOf } from '../pages/bitmap-reader.ts';
+import { plainConfiguration } from './mapped-target.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+/**
+ * A snapshot's device state as a plain stream that any QEMU loads, without capabilities, on top of memory that is in
+ * place (docs/format.md §3). Every block is listed; only `pages` come along. Pieces follow each other; stretches to
+ * copy lie in the snapshot's file.
+ * @throws {MappedRamError} as `Snapshot.completeRam`
+ */
+export async function* stateBatches(
+  snapshot: Snapshot,
+  pages: AsyncIterable<PlainPage>,
+): AsyncGenerator<readonly StreamPiece[], void, void> {
+  const { index, reader } = snapshot;
+  const configuration = plainConfiguration(index.configuration);
+  yield* assemblePlainBatches({
+    state: index,
+    configuration,
+    blocks: snapshot.completeRam().blocks.map(({ id, length }) => ({ id, length })),
+    pages,
+    vmdescription: await readVmdescriptionFor(reader, index, configuration),
+  });
+}
+
+/**
+ * The pages of blocks.
+ * @param zeroPages whether a clear page is sent as a zero page: the destination's memory need not be empty
+ */
+export async function* plainPages(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+  zeroPages = true,
+): AsyncGenerator<PlainPage, void, void> {
+  for (const block of blocks) {
+    if (block.skipped) continue;
+    for await (const { page, isSet } of pagesOf(snapshot.reader, block)) {
+      const offset = page * block.targetPageSize;
+      if (isSet) yield { block: block.id, offset, source: block.pagesOffset + offset };
+      else if (zeroPages) yield { block: block.id, offset, source: 'zero' };
+    }
+  }
+}

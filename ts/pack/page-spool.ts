@@ -1,0 +1,80 @@
+import { open, type FileHandle } from 'node:fs/promises';
+
+import { walkBatches, type PlainRamBlock, type RandomAccessReader } from '../stream/index.ts';
+import type { RamPageRecord, StreamRecord } from '../stream/records.ts';
+import { StagedFile } from '../engine/staged-file.ts';
+import { resize } from '../io/fd-io.ts';
+import { PlainPages, type PagePlace } from '../pages/plain-pages.ts';
+
+/**
+ * Pages that come as records of a plain stream, put at their places in a temporary file, so that the engine can read
+ * them like any other memory. Disposal removes the file.
+ */
+export class PageSpool implements AsyncDisposable {
+  readonly #staged: StagedFile;
+  readonly #handle: FileHandle;
+  readonly #pages: PlainPages;
+
+  private constructor(staged: StagedFile, handle: FileHandle, pages: PlainPages) {
+    this.#staged = staged;
+    this.#handle = handle;
+    this.#pages = pages;
+  }
+
+  /**
+   * Collects the pages of `blocks`.
+   * @param beside the temporary file is made next to this path
+   * @throws {MappedRamError} as `PlainPages.apply`: ERR_MAPPED_RAM_INVALID_ARGUMENT when a page belongs to another block
+   */
+  static async collect(
+    reader: RandomAccessReader,
+    offset: number,
+    blocks: readonly PlainRamBlock[],
+    pageSize: number,
+    beside: string,
+  ): Promise<PageSpool> {
+    const places = new Map<string, PagePlace>();
+    let start = 0;
+    for (const { id, length } of blocks) {
+      places.set(id, { start });
+      start += length;
+    }
+    const staged = await StagedFile.create(`${beside}.pages`, { overwrite: true });
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(staged.path, 'r+');
+      await resize(handle.fd, staged.path, start);
+      const pages = new PlainPages(handle.fd, staged.path, pageSize, places);
+      for await (const batch of walkBatches(reader, { offset })) {
+        if (isPages(batch)) await pages.apply(reader, batch);
+      }
+      await pages.finish();
+      return new PageSpool(staged, handle, pages);
+    } catch (error) {
+      await handle?.close();
+      staged.discard();
+      throw error;
+    }
+  }
+
+  /** The spool's path, while it is not disposed of. */
+  get path(): string {
+    return this.#staged.path;
+  }
+
+  /** Where a block starts in the spool; undefined when the stream has no page of it. */
+  startOf(id: string): number | undefined {
+    const block = this.#pages.block(id);
+    return block === undefined || block.records === 0 ? undefined : block.start;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+    this.#staged.discard();
+  }
+}
+
+/** A batch of a walk holds page records only, or none. */
+function isPages(batch: readonly StreamRecord[]): batch is readonly RamPageRecord[] {
+  return batch.length > 0 && batch.every(({ type }) => type === 'ram-page');
+}

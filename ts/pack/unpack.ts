@@ -1,0 +1,125 @@
+import { open } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
+import type { StagedFile } from '../engine/staged-file.ts';
+import { assertDistinct } from '../io/distinct-files.ts';
+import { writeAt } from '../io/fd-io.ts';
+import { locationsFor, ramFiles, type RamLocation } from '../snapshot/ram-location.ts';
+import { readPieces } from '../io/read-pieces.ts';
+import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { plainPages, stateBatches } from './device-state.ts';
+import { UnpackOutputs } from './unpack-outputs.ts';
+
+export interface UnpackOptions extends TransferOptions {
+  /**
+   * Where the memory of blocks goes, by block id. A path becomes a new, sparse file that appears when it is complete. What
+   * exists already (`{ path }`, `{ fd }`, a buffer) is filled in place: afterwards it holds the block's memory, zero
+   * pages included.
+   * @default {}
+   */
+  readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
+  /**
+   * Where the device state goes: a plain stream that any QEMU loads, without capabilities, on top of the RAM that was
+   * unpacked. It also carries the pages of every block that `ram` does not name.
+   */
+  readonly state?: string | undefined;
+  /**
+   * Without `state`: unpack RAM that is whole although the end of the file cannot be checked, as of a file that QEMU
+   * wrote without a vmdescription (`suppress-vmdesc=on`), or that was cut off in its device state.
+   * @default false
+   */
+  readonly ignoreDeviceState?: boolean | undefined;
+  /** Whether existing files may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+export interface UnpackResult {
+  /** The snapshot's path. */
+  readonly path: string;
+  /** The blocks whose memory was unpacked. */
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  /** The blocks whose pages went into the state. */
+  readonly blocksInState: readonly string[];
+  /** Undefined when no RAM was asked for. */
+  readonly transfer: TransferReport | undefined;
+  /** Milliseconds for all of it. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Takes a complete snapshot apart: RAM files, and a device-state stream to load on top of them.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
+ * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
+ */
+export async function unpack(source: SnapshotSource, options: UnpackOptions): Promise<UnpackResult> {
+  const startedAt = performance.now();
+  const { signal, state } = options;
+  signal?.throwIfAborted();
+  await using snapshot = await Snapshot.open(source, signal);
+  const ram = snapshot.completeRam(options.ignoreDeviceState === true && state === undefined);
+  const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
+  if (locations.size === 0 && state === undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'nothing to unpack: neither RAM nor state was asked for',
+    );
+  }
+  await assertOutputs(snapshot, locations, state);
+  await using outputs = new UnpackOutputs(options.overwrite ?? false, signal);
+  const regions: TransferRegion[] = [];
+  for (const block of ram.blocks) {
+    const location = locations.get(block.id);
+    if (location !== undefined) regions.push(await outputs.region(block, location, snapshot.path));
+  }
+  const stateFile = state === undefined ? undefined : await outputs.stage(state);
+  const file = { ...snapshot.location, name: snapshot.path };
+  const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
+  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  const rest = ram.blocks.filter(({ id }) => !locations.has(id));
+  if (stateFile !== undefined) await writeState(snapshot, rest, stateFile);
+  signal?.throwIfAborted();
+  for (const [index, region] of regions.entries()) {
+    const bytes = moved?.buffers[index];
+    const location = locations.get(region.name);
+    if (bytes && location instanceof Uint8Array) location.set(bytes);
+  }
+  await outputs.commit();
+  return {
+    path: snapshot.path,
+    blocks: regions.map(({ name, length }) => ({ id: name, length })),
+    blocksInState: state === undefined ? [] : rest.filter(({ skipped }) => !skipped).map(({ id }) => id),
+    transfer: moved?.report,
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+async function writeState(
+  snapshot: Snapshot,
+  withPages: readonly MappedRamBlock[],
+  output: StagedFile,
+): Promise<void> {
+  await using handle = await open(output.path, 'r+');
+  let position = 0;
+  for await (const pieces of stateBatches(snapshot, plainPages(snapshot, withPages))) {
+    for await (const bytes of readPieces(pieces, snapshot.reader)) {
+      await writeAt(handle.fd, output.path, bytes, position);
+      position += bytes.length;
+    }
+  }
+}
+
+/** Outputs differ from each other, and from the snapshot. */
+async function assertOutputs(
+  snapshot: Snapshot,
+  locations: ReadonlyMap<string, RamLocation>,
+  state: string | undefined,
+): Promise<void> {
+  await assertDistinct([
+    ...('path' in snapshot.location ? [{ role: 'the snapshot', path: snapshot.path }] : []),
+    ...ramFiles(locations),
+    ...(state === undefined ? [] : [{ role: 'the state', path: state }]),
+  ]);
+}

@@ -1,0 +1,53 @@
+import type { FileReader } from '../io/file-reader.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+
+/** Bytes of a bitmap that are read at once: the bits of 512 MiB of 4 KiB pages. */
+const PIECE = 1 << 14;
+/** Pieces that are kept: 4 MiB, whatever the size of the guest. */
+const KEPT = 256;
+
+/** A part of a block's bitmap (docs/format.md §2.5). */
+export interface BitmapPiece {
+  /** Bit i of byte i / 8 is page `firstPage` + i. */
+  readonly bytes: Uint8Array;
+  readonly firstPage: number;
+  /** Behind its last page. Bits beyond the block's last page do not count. */
+  readonly endPage: number;
+}
+
+/**
+ * Reads bitmaps by pieces and keeps those that were used last. Pages are not kept: that is the kernel's page cache's
+ * business.
+ */
+export class BitmapCache {
+  readonly #reader: FileReader;
+  /** By file offset; the one used last is the last one. */
+  readonly #pieces = new Map<number, Promise<Uint8Array>>();
+
+  constructor(reader: FileReader) {
+    this.#reader = reader;
+  }
+
+  /** The piece that has the bit of `page`. */
+  async piece(block: MappedRamBlock, page: number): Promise<BitmapPiece> {
+    const start = Math.floor(page / (PIECE * 8)) * PIECE;
+    const firstPage = start * 8;
+    const endPage = Math.min(firstPage + PIECE * 8, block.length / block.targetPageSize);
+    const bytes = await this.#read(block.bitmapOffset + start, Math.min(PIECE, block.bitmapSize - start));
+    return { bytes, firstPage, endPage };
+  }
+
+  /** Who asks for a piece that is being read waits for the same bytes. */
+  #read(offset: number, length: number): Promise<Uint8Array> {
+    const bytes = this.#pieces.get(offset) ?? this.#reader.read(offset, length);
+    this.#pieces.delete(offset);
+    this.#pieces.set(offset, bytes);
+    bytes.catch(() => {
+      // What failed once may succeed the next time.
+      if (this.#pieces.get(offset) === bytes) this.#pieces.delete(offset);
+    });
+    const oldest = this.#pieces.size > KEPT ? this.#pieces.keys().next() : undefined;
+    if (oldest?.done === false) this.#pieces.delete(oldest.value);
+    return bytes;
+  }
+}

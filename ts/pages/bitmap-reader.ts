@@ -1,0 +1,94 @@
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { FileReader } from '../io/file-reader.ts';
+
+/** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
+const PIECE = 1 << 20;
+/** Most of a large bitmap is often a hole: comparing tells sooner than counting. */
+const ZEROS = new Uint8Array(PIECE);
+
+/** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
+export async function countSetPages(reader: FileReader, block: MappedRamBlock): Promise<number> {
+  let count = 0;
+  for await (const piece of bitmapPieces(reader, block)) {
+    if (!isZero(piece.bytes)) count += popcount(wordsOf(piece, block));
+  }
+  return count;
+}
+
+/** Each page of a block in order, and whether it is set. For small blocks: it takes a turn per page. */
+export async function* pagesOf(
+  reader: FileReader,
+  block: MappedRamBlock,
+): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
+  const pages = block.length / block.targetPageSize;
+  for await (const piece of bitmapPieces(reader, block)) {
+    const words = wordsOf(piece, block);
+    const { firstPage } = piece;
+    const end = Math.min(pages, firstPage + words.length * 32);
+    for (let page = firstPage; page < end; page += 1) {
+      const index = page - firstPage;
+      yield { page, isSet: (((words[index >>> 5] ?? 0) >>> (index & 31)) & 1) === 1 };
+    }
+  }
+}
+
+interface BitmapPiece {
+  /** Used again for the next piece. */
+  readonly bytes: Uint8Array;
+  readonly firstPage: number;
+}
+
+async function* bitmapPieces(
+  reader: FileReader,
+  block: MappedRamBlock,
+): AsyncGenerator<BitmapPiece, void, void> {
+  if (block.skipped) return;
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE, block.bitmapSize));
+  for (let done = 0; done < block.bitmapSize; done += PIECE) {
+    const bytes = buffer.subarray(0, Math.min(PIECE, block.bitmapSize - done));
+    await reader.readInto(bytes, block.bitmapOffset + done);
+    yield { bytes, firstPage: done * 8 };
+  }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return Buffer.compare(ZEROS.subarray(0, bytes.length), bytes) === 0;
+}
+
+/** The bits beyond the last page are cleared. */
+function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint32Array {
+  const words = littleEndianWords(bytes);
+  clearBeyond(words, block.length / block.targetPageSize - firstPage);
+  return words;
+}
+
+function littleEndianWords(bytes: Uint8Array): Uint32Array {
+  // A copy, so that its start is aligned whatever the reader gave.
+  const words = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
+  if (new Uint8Array(Uint32Array.of(1).buffer)[0] === 1) return words;
+  const view = new DataView(words.buffer);
+  return words.map((_, index) => view.getUint32(index * 4, true));
+}
+
+function clearBeyond(words: Uint32Array, pages: number): void {
+  const index = Math.floor(pages / 32);
+  const last = words[index];
+  if (last === undefined) return;
+  words[index] = last & (2 ** (pages % 32) - 1);
+  words.fill(0, index + 1);
+}
+
+function popcount(words: Uint32Array): number {
+  let count = 0;
+  for (const word of words) {
+    if (word !== 0) count += bitsIn(word);
+  }
+  return count;
+}
+
+/** The parallel sum of bits: pairs, then nibbles, then bytes. */
+function bitsIn(word: number): number {
+  const pairs = word - ((word >>> 1) & 0x55555555);
+  const nibbles = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((nibbles + (nibbles >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}

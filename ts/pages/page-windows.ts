@@ -1,0 +1,50 @@
+import type { MappedRamBlock } from '../stream/index.ts';
+import type { FileReader } from '../io/file-reader.ts';
+
+/** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */
+const BITMAP_PIECE = 32 * 1024;
+/** Bytes of pages that are read at once, at most. */
+const WINDOW = 1 << 20;
+
+/** Pages of a block that follow each other. */
+export interface PageWindow {
+  readonly firstPage: number;
+  readonly pages: number;
+  /** Whether a page is in the file, by its place in the window. */
+  readonly isSet: (index: number) => boolean;
+  /** What the file has for the pages from `from` on, stale bytes included; empty when none is set. */
+  readonly from: number;
+  readonly bytes: Uint8Array;
+}
+
+/** All pages of a block in order, with what the file has of them, about a MiB at a time. */
+export async function* pageWindows(
+  reader: FileReader,
+  block: MappedRamBlock,
+): AsyncGenerator<PageWindow, void, void> {
+  const { targetPageSize, pagesOffset } = block;
+  const total = block.length / targetPageSize;
+  // A multiple of 8, so that windows start at a byte of the bitmap.
+  const most = Math.max(8, WINDOW / targetPageSize);
+  for (let done = 0; done < block.bitmapSize; done += BITMAP_PIECE) {
+    const bitmap = await reader.read(
+      block.bitmapOffset + done,
+      Math.min(BITMAP_PIECE, block.bitmapSize - done),
+    );
+    const end = Math.min(total, (done + bitmap.length) * 8);
+    for (let firstPage = done * 8; firstPage < end; firstPage += most) {
+      const pages = Math.min(most, end - firstPage);
+      const first = firstPage - done * 8;
+      const isSet = (index: number): boolean =>
+        (((bitmap[(first + index) >>> 3] ?? 0) >>> ((first + index) & 7)) & 1) === 1;
+      let [from, to] = [0, pages];
+      while (from < to && !isSet(from)) from += 1;
+      while (to > from && !isSet(to - 1)) to -= 1;
+      const bytes = await reader.read(
+        pagesOffset + (firstPage + from) * targetPageSize,
+        (to - from) * targetPageSize,
+      );
+      yield { firstPage, pages, isSet, from, bytes };
+    }
+  }
+}

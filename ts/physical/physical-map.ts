@@ -1,0 +1,97 @@
+import { MappedRamError } from '../errors.ts';
+import { byteCount } from '../io/byte-count.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { AddressSpace, part, type PhysicalRange } from './address-space.ts';
+import { machineFacts, type MachineFacts } from './machine-facts.ts';
+import type { MachineFamily } from './machine-family.ts';
+import { placePcWindows } from './pc-windows.ts';
+import { placePciMemory } from './pci-memory.ts';
+import { ramLayout, type PhysicalOptions } from './ram-layout.ts';
+import { readLength } from '../pages/block-memory.ts';
+
+/** Where the blocks of a snapshot are in the guest's physical address space. */
+export interface PhysicalMap {
+  readonly machine: string;
+  readonly family: MachineFamily;
+  /** By address; they do not overlap. Between them are devices, or nothing. */
+  readonly ranges: readonly PhysicalRange[];
+  /** What the file does not say and was taken to be as usual. In words. */
+  readonly assumptions: readonly string[];
+}
+
+/** As `Snapshot.physicalMap`. */
+export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions = {}): Promise<PhysicalMap> {
+  const facts = await machineFacts(snapshot);
+  const space = new AddressSpace();
+  const ram = ramLayout(facts, options);
+  const known = placePciMemory(space, facts);
+  for (const range of ram.ranges) space.place(range);
+  const more = facts.family === 'virt' ? placeVirtFlash(space, facts) : placePcWindows(space, facts);
+  const ranges = space.ranges();
+  // RAM may be there and lie wholly behind something else.
+  const placed = new Set([...known, ...[...ram.ranges, ...ranges].map(({ block }) => block)]);
+  const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !WITHOUT_ADDRESS.test(id));
+  return {
+    machine: snapshot.index.machine,
+    family: facts.family,
+    ranges,
+    assumptions: [
+      ...ram.assumptions,
+      ...more,
+      ...leftOut.map(({ id }) => `block ${id} is left out: the file does not say where it is`),
+    ],
+  };
+}
+
+/** Blocks that the guest sees at no address, or not at all times. */
+const WITHOUT_ADDRESS = /^\/rom@|\.rom$|^(?:pc\.bios|isa-bios)$/;
+const VIRT_FLASH = { 'virt.flash0': 0, 'virt.flash1': 0x400_0000 } as const;
+
+function placeVirtFlash(space: AddressSpace, { blocks }: MachineFacts): readonly string[] {
+  for (const [block, address] of Object.entries(VIRT_FLASH)) {
+    const length = blocks.find(({ id }) => id === block)?.length ?? 0;
+    space.place({ address, length, block, offset: 0, kind: 'flash' });
+  }
+  return [];
+}
+
+/** As `Snapshot.readPhysical`. */
+export async function readPhysical(
+  snapshot: Snapshot,
+  { ranges }: PhysicalMap,
+  address: number | bigint,
+  length: number | bigint,
+): Promise<Uint8Array> {
+  const [start, count] = [byteCount('guest-physical address', address), readLength(length)];
+  const end = start + count;
+  const parts = ranges.flatMap((range) =>
+    part(range, Math.max(start, range.address), Math.min(end, range.address + range.length)),
+  );
+  let position = start;
+  for (const found of parts) {
+    if (found.address !== position) break;
+    position += found.length;
+  }
+  if (position < end) throw nothingThere(snapshot.path, position, ranges);
+  const memory = await snapshot.memory();
+  const bytes = new Uint8Array(count);
+  for (const found of parts) {
+    const at = found.address - start;
+    await memory.readInto(bytes.subarray(at, at + found.length), found.block, found.offset);
+  }
+  return bytes;
+}
+
+function nothingThere(path: string, address: number, ranges: readonly PhysicalRange[]): MappedRamError {
+  const next = ranges.find((range) => range.address > address);
+  const message = `the snapshot has no memory at guest-physical address ${hex(address)}`;
+  return new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', message, {
+    path,
+    expected: 'addresses that are all in ranges of the physical map',
+    found: next === undefined ? 'nothing from there on' : `nothing before ${hex(next.address)}`,
+  });
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,57 @@
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
+
+/** A RAM block, as QEMU itself lists it. */
+export interface RamBlockRow {
+  readonly id: string;
+  /** In bytes. */
+  readonly usedLength: number;
+  readonly maxLength: number;
+  readonly hostPageSize: number;
+  /** Where it is in QEMU's address space. */
+  readonly hostAddress: number;
+}
+
+const ROW =
+  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/**
+ * The RAM blocks of the machine, in QEMU's order: largest first. QEMU tells them only as a table for people.
+ *
+ * @returns undefined when this QEMU has no command for it, or a table that we do not understand
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function queryRamBlocks(
+  qmp: QmpClient,
+  options: WaitOptions = {},
+): Promise<readonly RamBlockRow[] | undefined> {
+  try {
+    const { 'human-readable-text': table } = await qmp.execute('x-query-ramblock', undefined, options);
+    return parseRamBlocks(table);
+  } catch (error) {
+    if (isQmpRefusal(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the table; undefined when any of it is not understood. */
+export function parseRamBlocks(table: string): readonly RamBlockRow[] | undefined {
+  const rows: RamBlockRow[] = [];
+  for (const line of table.split(/\r?\n/).slice(1)) {
+    const row = line.trim() === '' ? undefined : parseRow(line);
+    if (row !== undefined) rows.push(row);
+    else if (line.trim() !== '') return undefined;
+  }
+  return rows.length === 0 ? undefined : rows;
+}
+
+function parseRow(row: string): RamBlockRow | undefined {
+  const { id, page, unit, used, max, host } = ROW.exec(row)?.groups ?? {};
+  const hostPageSize = Number(page) * (UNITS[unit ?? ''] ?? Number.NaN);
+  const [usedLength, maxLength, hostAddress] = [Number(used), Number(max), Number(host)];
+  const sizes = [hostPageSize, usedLength, maxLength, hostAddress];
+  if (id === undefined || !sizes.every((size) => Number.isSafeInteger(size))) return undefined;
+  return { id, usedLength, maxLength, hostPageSize, hostAddress };
+}

@@ -1,0 +1,339 @@
+import { connect as connectSocket } from 'node:net';
+import { Duplex } from 'node:stream';
+
+import { MappedRamError } from '../errors.ts';
+import { binding } from '../engine/binding.ts';
+import { deferred, type Deferred } from '../host/deferred.ts';
+import { parseQmpAddress } from './address.ts';
+import type { QmpArguments, QmpResult } from './commands.ts';
+import { type QmpEvent, type QmpEventFilter, QmpEvents } from './events.ts';
+import { type QmpValue, stringifyQmpJson } from './json.ts';
+import { QmpLines } from './lines.ts';
+import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
+import { QmpWriter } from './writer.ts';
+import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
+
+export interface QmpClientOptions extends WaitOptions {
+  /** Limit in milliseconds for a command that names none itself. @default 60000 */
+  readonly commandTimeoutMs?: number | undefined;
+  /**
+   * Asked when the connection is lost: why QEMU is gone (exit status, last words on stderr), for the error that
+   * everything pending rejects with. Must settle soon.
+   */
+  readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
+  /** QEMU's process, when it is known for certain. */
+  readonly pid?: number | undefined;
+  /** The end of what QEMU has written to stderr so far, when that can be seen. */
+  readonly stderr?: (() => string) | undefined;
+  /** The address that the stream leads to, when it has one. */
+  readonly server?: string | undefined;
+}
+
+/** Makes QEMU forget what it was sent of a command that is not complete. It answers that it did not understand. */
+const FORGET = Uint8Array.of(0xff);
+
+/** A QEMU that is not overloaded greets in milliseconds. */
+const CONNECT_MS = 10_000;
+
+/** What takes a connection over counts from here, so that no late reply to its predecessor passes for one to it. */
+const SUCCESSOR_IDS = 2 ** 40;
+
+export interface ExecuteOptions extends WaitOptions {
+  /**
+   * A descriptor of this process that QEMU gets a duplicate of, together with the command (`add-fd`, `getfd`). It must
+   * stay open until the command has settled. Only over a unix socket, on Linux.
+   */
+  readonly fd?: number | undefined;
+}
+
+interface Pending extends Deferred<QmpValue> {
+  readonly command: string;
+}
+
+/**
+ * A QMP connection that has been through its greeting and `qmp_capabilities`. Commands may overlap; replies are
+ * matched by id. When the peer goes away, everything pending rejects.
+ */
+export class QmpClient implements AsyncDisposable {
+  readonly #stream: Duplex;
+  readonly #writer: QmpWriter;
+  readonly #options: QmpClientOptions;
+  readonly #lines = new QmpLines();
+  readonly #pending = new Map<number, Pending>();
+  readonly #subscribers = new Set<QmpEvents>();
+  readonly #greeting = deferred<QmpVersion>();
+  #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
+  #lastId = 0;
+  /** What the predecessor on this connection had not read yet may begin in the middle of a line. */
+  #skipsRest = false;
+  #isSuccessor = false;
+  #ended: Promise<MappedRamError> | undefined;
+
+  private constructor(stream: Duplex, options: QmpClientOptions) {
+    this.#stream = stream;
+    this.#writer = new QmpWriter(stream);
+    this.#options = options;
+    this.#greeting.promise.catch(() => undefined);
+    stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
+    stream.on('error', (error: Error) => this.#lose('the connection to QEMU failed', error));
+    stream.on('end', () => this.#lose('QEMU closed the connection'));
+    stream.on('close', () => this.#lose('QEMU closed the connection'));
+  }
+
+  /**
+   * Connects to a QMP server.
+   *
+   * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
+   *   connected already, see {@link QmpClient.open}
+   * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there, ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no
+   *   address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
+   */
+  static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
+    const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
+    if (server instanceof Duplex) return QmpClient.open(server, options);
+    const socket = connectSocket(parseQmpAddress(server));
+    const connected = deferred<void>();
+    socket.once('connect', connected.resolve).once('error', connected.reject);
+    try {
+      await waitWithin(connected.promise, options, () => timeout('connecting to QEMU'));
+    } catch (cause) {
+      socket.destroy();
+      if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
+      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path: server, cause });
+    }
+    return QmpClient.open(socket, { ...options, server });
+  }
+
+  /**
+   * Takes over a stream that leads to a QMP server; it is destroyed when the client ends, or when this rejects.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_IO when it
+   *   is too late
+   */
+  static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
+    const client = new QmpClient(stream, options);
+    try {
+      client.#version = await waitWithin(client.#greeting.promise, options, () =>
+        options.server === undefined ? timeout('waiting for QMP') : silence(),
+      );
+      await client.execute('qmp_capabilities', undefined, options);
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Goes on with a connection that another process has brought through its greeting, and that it does not use any more:
+   * it may have ended in the middle of sending a command. The stream is destroyed when the client ends. There is no
+   * `version`.
+   */
+  static succeed(stream: Duplex, options: QmpClientOptions = {}): QmpClient {
+    const client = new QmpClient(stream, options);
+    client.#lastId = SUCCESSOR_IDS;
+    client.#skipsRest = true;
+    client.#isSuccessor = true;
+    stream.write(FORGET);
+    return client;
+  }
+
+  /** QEMU's version, from its greeting. */
+  get version(): QmpVersion {
+    return this.#version;
+  }
+
+  /** QEMU's process, when we started it or were told. */
+  get pid(): number | undefined {
+    return this.#options.pid;
+  }
+
+  /**
+   * The process at the other end of a unix socket, on Linux: QEMU, unless something stands between. Undefined when it is
+   * this one or cannot be seen from here. @internal
+   */
+  get peerPid(): number | undefined {
+    const { descriptor } = this;
+    const pid = descriptor === undefined ? undefined : (binding.peerPid(descriptor) ?? undefined);
+    return pid === process.pid ? undefined : pid;
+  }
+
+  /** The end of what QEMU has written to stderr so far; empty when that cannot be seen. */
+  get stderr(): string {
+    return this.#options.stderr?.() ?? '';
+  }
+
+  /** Whether commands can be sent: neither side has ended the connection. */
+  get isOpen(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Where this connects to, when it was named: {@link QmpClient.connect} with a text. */
+  get server(): string | undefined {
+    return this.#options.server;
+  }
+
+  /** The descriptor of the connection, where it has one. @internal */
+  get descriptor(): number | undefined {
+    return this.#ended === undefined ? this.#writer.descriptor : undefined;
+  }
+
+  /** Whether descriptors can be handed over: the connection is a unix socket, on Linux. QEMU is on this host then. */
+  get passesDescriptors(): boolean {
+    return this.#ended === undefined && this.#writer.passesDescriptors;
+  }
+
+  /**
+   * Runs a command. A command given up by timeout or signal may still be carried out by QEMU, if it was sent.
+   * Arguments and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`cause` is its QmpErrorReply) or the connection is
+   *   lost; ERR_MAPPED_RAM_IO when the time is over, or a descriptor cannot be sent; ERR_MAPPED_RAM_UNSUPPORTED when
+   *   this connection cannot carry descriptors; ERR_MAPPED_RAM_CLOSED after `close()`
+   */
+  execute<Command extends string>(
+    command: Command,
+    args?: QmpArguments<Command>,
+    options?: ExecuteOptions,
+  ): Promise<QmpResult<Command>>;
+  async execute(
+    command: string,
+    args?: QmpArguments<string>,
+    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal, fd }: ExecuteOptions = {},
+  ): Promise<QmpValue> {
+    signal?.throwIfAborted();
+    if (this.#ended !== undefined) throw await this.#ended;
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const pending: Pending = { command, ...deferred<QmpValue>() };
+    this.#pending.set(id, pending);
+    const text = `${stringifyQmpJson({ execute: command, arguments: args, id })}\n`;
+    this.#writer.send({ text, fd, wanted: () => this.#pending.has(id) }).catch(pending.reject);
+    try {
+      return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
+    } finally {
+      this.#pending.delete(id);
+    }
+  }
+
+  /**
+   * All events from this call on, or those the filter lets through. Subscribe before the command that causes them.
+   * @param filter a name, several, or a function that is true for what is wanted
+   */
+  events(filter?: QmpEventFilter): QmpEvents {
+    const events = new QmpEvents((self) => this.#subscribers.delete(self), filter);
+    this.#subscribers.add(events);
+    if (this.#ended !== undefined) void this.#ended.then((error) => this.#endSubscriber(events, error));
+    return events;
+  }
+
+  /**
+   * The first event from this call on that the filter lets through.
+   *
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_IO when the time is over;
+   *   ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
+   */
+  async waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
+    const events = this.events(filter);
+    try {
+      const { value } = await waitWithin(events.next(), options, () => timeout('waiting for an event'));
+      if (value === undefined) throw closed();
+      return value;
+    } finally {
+      await events.return();
+    }
+  }
+
+  /** Ends the connection, not QEMU. May be called again. */
+  async close(): Promise<void> {
+    this.#ended ??= this.#end(Promise.resolve(closed()));
+    await this.#ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#ended !== undefined) return;
+    try {
+      for (const line of this.#lines.push(chunk)) {
+        const message = this.#skipsRest ? tryParse(line) : parseQmpMessage(line);
+        if (message !== undefined || !this.#skipsRest) this.#dispatch(line, message);
+        this.#skipsRest = false;
+      }
+    } catch (error) {
+      this.#lose('QEMU does not speak QMP', error);
+    }
+  }
+
+  #dispatch(line: string, message: QmpMessage | undefined): void {
+    if (message === undefined) {
+      this.#lose(`not a QMP message: ${line.slice(0, 200)}`);
+    } else if (message.kind === 'greeting') {
+      this.#greeting.resolve(message.version);
+    } else if (message.kind === 'event') {
+      for (const events of this.#subscribers) events.push(message.event);
+    } else {
+      // An unknown id belongs to a command that was given up.
+      const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
+      if (message.kind === 'return') pending?.resolve(message.value);
+      else if (pending !== undefined) pending.reject(refused(pending.command, message.error));
+      else if (message.id === undefined && !this.#isSuccessor)
+        this.#lose(`QEMU did not understand: ${message.error.desc}`);
+    }
+  }
+
+  #lose(what: string, cause?: unknown): void {
+    this.#ended ??= this.#end(this.#explain(what, cause));
+  }
+
+  async #explain(what: string, cause: unknown): Promise<MappedRamError> {
+    const why = await this.#options.explainLoss?.().catch(() => undefined);
+    return new MappedRamError('ERR_MAPPED_RAM_QEMU', why === undefined ? what : `${what}: ${why}`, { cause });
+  }
+
+  async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {
+    this.#stream.destroy();
+    const error = await reason;
+    this.#greeting.reject(error);
+    for (const pending of this.#pending.values()) pending.reject(error);
+    for (const events of this.#subscribers) this.#endSubscriber(events, error);
+    return error;
+  }
+
+  #endSubscriber(events: QmpEvents, error: MappedRamError): void {
+    events.end(error.code === 'ERR_MAPPED_RAM_CLOSED' ? undefined : error);
+    this.#subscribers.delete(events);
+  }
+}
+
+function tryParse(line: string): QmpMessage | undefined {
+  try {
+    return parseQmpMessage(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function closed(): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
+}
+
+function silence(): MappedRamError {
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_IO',
+    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
+  );
+}
+
+function timeout(what: string): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: no answer in time`);
+}
+
+function refused(command: string, reply: { readonly class: string; readonly desc: string }): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${reply.desc}`, {
+    cause: reply,
+  });
+}

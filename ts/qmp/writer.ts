@@ -1,0 +1,110 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { MappedRamError } from '../errors.ts';
+import { binding, toMappedRamError } from '../engine/binding.ts';
+
+/** Between attempts to send a descriptor through a socket that is full. */
+const FULL_MS = 5;
+
+export interface QmpMessageToSend {
+  readonly text: string;
+  /** A descriptor of this process that goes along. */
+  readonly fd?: number | undefined;
+  /** Asked right before the first byte leaves: a message that was given up is not sent. */
+  readonly wanted: () => boolean;
+}
+
+/**
+ * The sending side of a QMP connection: one message after the other, each handed to the kernel as a whole before the
+ * next. Only so can a descriptor, which goes past Node's stream, travel with its own message.
+ */
+export class QmpWriter {
+  readonly #stream: Duplex;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+  }
+
+  /** The descriptor beneath the stream, where there is one and it carries QMP as it is. */
+  get descriptor(): number | undefined {
+    return descriptorOf(this.#stream);
+  }
+
+  /** Whether descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
+  get passesDescriptors(): boolean {
+    const socket = this.descriptor;
+    return socket !== undefined && binding.passesDescriptors(socket);
+  }
+
+  /**
+   * Settles when the kernel has the message, or when it is given up. A failing stream shows in the stream's events.
+   *
+   * @throws {MappedRamError} when the descriptor cannot be sent: ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
+   */
+  send(message: QmpMessageToSend): Promise<void> {
+    const sent = this.#last.then(() => this.#send(message));
+    this.#last = sent.catch(() => undefined);
+    return sent;
+  }
+
+  async #send({ text, fd, wanted }: QmpMessageToSend): Promise<void> {
+    if (!wanted()) return;
+    if (fd === undefined) return this.#write(text);
+    const bytes = Buffer.from(text);
+    const taken = await this.#sendFirst(bytes, fd, wanted);
+    if (taken > 0 && taken < bytes.length) await this.#write(bytes.subarray(taken));
+  }
+
+  /** Sends the beginning of the message with the descriptor. 0: given up. */
+  async #sendFirst(bytes: Uint8Array, fd: number, wanted: () => boolean): Promise<number> {
+    for (;;) {
+      // What is lost with its connection is no fault of the descriptor.
+      if (!wanted() || this.#stream.destroyed) return 0;
+      const socket = descriptorOf(this.#stream);
+      if (socket === undefined) throw unsupported();
+      const { sent, error } = binding.sendWithDescriptors(socket, bytes, [fd]);
+      if (error !== undefined) {
+        const failure = error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
+        if (!isConnectionLost(failure)) throw failure;
+        // Told to whoever listens to the stream.
+        this.#stream.destroy(failure);
+        return 0;
+      }
+      if (sent !== undefined && sent > 0) return sent;
+      await delay(FULL_MS);
+    }
+  }
+
+  #write(data: string | Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      this.#stream.write(data, () => resolve());
+    });
+  }
+}
+
+/**
+ * The number of the descriptor beneath a socket. Node shows it nowhere official, but every release has it here. Never
+ * that of an encrypted connection: what goes past the stream would not be encrypted.
+ */
+function descriptorOf(stream: Duplex): number | undefined {
+  if (!(stream instanceof Socket) || 'encrypted' in stream) return undefined;
+  const handle: unknown = Reflect.get(stream, '_handle');
+  if (typeof handle !== 'object' || handle === null) return undefined;
+  const fd: unknown = Reflect.get(handle, 'fd');
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}
+
+function isConnectionLost({ cause }: MappedRamError): boolean {
+  if (!(cause instanceof Error) || !('code' in cause)) return false;
+  return ['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECONNREFUSED'].includes(String(cause.code));
+}
+
+function unsupported(): MappedRamError {
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    'this QMP connection cannot hand over descriptors: that takes a unix socket, on Linux',
+  );
+}

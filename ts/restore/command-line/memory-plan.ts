@@ -1,0 +1,150 @@
+import type { MappedRamBlock } from '../../stream/index.ts';
+import { parseSize } from '../../uri/index.ts';
+import { type CommandLineOption, valuesOf } from './options.ts';
+import { type OptionValue, parseOptionValue } from './option-value.ts';
+
+/** Blocks that machines, firmware and devices bring along under names of their own. The others are guest memory. */
+const DEVICE_BLOCK =
+  /^\/rom@|^[^/]+\/|\.(bios|rom|mrom|sram|vram)$|^(isa-bios|system\.flash\d|virt\.flash\d)/;
+/** Machine types call their memory so unless `-machine memory-backend=` names another. */
+const DEFAULT_MEMORY = /\.ram$/;
+const MIB = 2 ** 20;
+
+/** A memory backend that the snapshot's block is to come back in. */
+export interface PlannedBackend {
+  readonly block: MappedRamBlock;
+  /** Of the object. */
+  readonly id: string;
+  /** The caller's own object of that name; undefined when there is none. */
+  readonly own: OptionValue | undefined;
+}
+
+/** How the snapshot's memory and a command line go together. */
+export interface MemoryPlan {
+  readonly backends: readonly PlannedBackend[];
+  /** What `-machine memory-backend=` is to be; undefined when the command line says enough. */
+  readonly machineBackend: string | undefined;
+  /** Bytes for `-m`; undefined when the command line has it. */
+  readonly size: number | undefined;
+  /** In words, why they do not go together. */
+  readonly problems: readonly string[];
+}
+
+/** Finds out which of the snapshot's blocks are memory that a `-object memory-backend-…` can bring. */
+export function planMemory(
+  options: readonly CommandLineOption[],
+  blocks: readonly MappedRamBlock[],
+): MemoryPlan {
+  const problems: string[] = [];
+  const own = ownBackends(options);
+  const named = namedMemory(options);
+  const [main, ...others] = named.length > 0 ? [] : unnamedMemory(blocks, own);
+  if (main !== undefined && others.length > 0) {
+    const ids = [main, ...others].map(({ id }) => id).join(', ');
+    problems.push(
+      `the snapshot has several blocks of memory (${ids}): say with -numa node,memdev=… or -machine memory-backend=… what they are`,
+    );
+  }
+  const wanted = new Set([...own.keys(), ...named, ...(main === undefined ? [] : [objectId(main)])]);
+  const backends: PlannedBackend[] = [];
+  for (const id of wanted) {
+    const block = blocks.find((candidate) => objectId(candidate) === id);
+    if (block !== undefined) backends.push({ block, id, own: own.get(id) });
+    else if (named.includes(id)) problems.push(missing(id, blocks));
+  }
+  for (const { block, own: object } of backends) problems.push(...sizeProblems(block, object));
+  const base = named.length > 0 ? named : wanted.size > 0 && main !== undefined ? [objectId(main)] : [];
+  const bytes = backends
+    .filter(({ id }) => base.includes(id))
+    .reduce((sum, { block }) => sum + block.length, 0);
+  const given = givenSize(options);
+  // A bare number is MiB there.
+  const givenBytes = given === undefined ? undefined : bytesOf(/^\d+$/.test(given) ? `${given}M` : given);
+  if (given !== undefined && bytes > 0 && givenBytes !== bytes) {
+    const found = givenBytes === undefined ? given : `is ${words(givenBytes)}`;
+    problems.push(`-m ${found}, but the snapshot's memory (${base.join(', ')}) is ${words(bytes)}`);
+  }
+  return {
+    backends,
+    machineBackend: main === undefined ? undefined : objectId(main),
+    size: given === undefined && bytes > 0 ? bytes : undefined,
+    problems,
+  };
+}
+
+/** Whether a machine type has a block of this name without being told. */
+export function isDefaultMemory(id: string): boolean {
+  return DEFAULT_MEMORY.test(id);
+}
+
+function objectId({ id }: MappedRamBlock): string {
+  return id.startsWith('/objects/') ? id.slice('/objects/'.length) : id;
+}
+
+function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string, OptionValue> {
+  const objects = new Map<string, OptionValue>();
+  for (const value of valuesOf(options, 'object')) {
+    const object = parseOptionValue(value, 'qom-type');
+    const id = object.get('id');
+    if (id !== undefined && isMemoryBackend(object)) objects.set(id, object);
+  }
+  return objects;
+}
+
+/** Whether an object is memory. */
+export function isMemoryBackend(object: OptionValue): boolean {
+  return object.get('qom-type')?.startsWith('memory-backend-') ?? false;
+}
+
+/** What `-machine memory-backend=` or `-numa node,memdev=` name. */
+function namedMemory(options: readonly CommandLineOption[]): readonly string[] {
+  const machine = valuesOf(options, 'machine').map((value) => parseOptionValue(value, 'type'));
+  const numa = valuesOf(options, 'numa').map((value) => parseOptionValue(value, 'type'));
+  const names = [
+    machine.findLast((value) => value.has('memory-backend'))?.get('memory-backend'),
+    ...numa.map((value) => value.get('memdev')),
+  ];
+  return names.filter((name) => name !== undefined);
+}
+
+function unnamedMemory(
+  blocks: readonly MappedRamBlock[],
+  own: ReadonlyMap<string, OptionValue>,
+): readonly MappedRamBlock[] {
+  return blocks
+    .filter((block) => block.id.startsWith('/objects/') || !DEVICE_BLOCK.test(block.id))
+    .filter((block) => !own.has(objectId(block)))
+    .toSorted((left, right) => right.length - left.length);
+}
+
+function missing(id: string, blocks: readonly MappedRamBlock[]): string {
+  const memory = unnamedMemory(blocks, new Map()).map((block) => objectId(block));
+  return `the command line's memory is called ${id}, the snapshot's ${memory.join(', ') || 'nothing'}`;
+}
+
+function sizeProblems(block: MappedRamBlock, own: OptionValue | undefined): readonly string[] {
+  const size = own?.get('size');
+  const bytes = size === undefined ? block.length : bytesOf(size);
+  if (bytes === block.length) return [];
+  const found = bytes === undefined ? `of size ${size}` : words(bytes);
+  return [`-object ${block.id} is ${found}, but the snapshot's block is ${words(block.length)}`];
+}
+
+/** What `-m` says. */
+function givenSize(options: readonly CommandLineOption[]): string | undefined {
+  const sizes = valuesOf(options, 'm').map((value) => parseOptionValue(value, 'size').get('size'));
+  return sizes.findLast((size) => size !== undefined);
+}
+
+/** Undefined for what is no size. */
+function bytesOf(size: string): number | undefined {
+  try {
+    return Number(parseSize(size));
+  } catch {
+    return undefined;
+  }
+}
+
+function words(bytes: number): string {
+  return bytes % MIB === 0 ? `${bytes / MIB} MiB` : `${bytes} bytes`;
+}

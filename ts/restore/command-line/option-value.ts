@@ -1,0 +1,71 @@
+import { MappedRamError } from '../../errors.ts';
+
+/** As `jsonMember` leaves a list of numbers. */
+const LIST = /^\[\d+(?:,\d+)*\]$/;
+/** Members that are text, whatever they look like. */
+const TEXTS = new Set(['qom-type', 'id', 'mem-path']);
+
+/** The members of an option's value, in order; of a key given twice the last one counts. */
+export type OptionValue = ReadonlyMap<string, string>;
+
+/**
+ * Reads `TYPE,key=value,…`, or JSON where QEMU takes that. A comma inside a value is doubled. A member without `=` is
+ * the value of `implied` when it comes first, and `on` otherwise.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what begins like JSON and is none
+ */
+export function parseOptionValue(text: string, implied: string): OptionValue {
+  if (text.startsWith('{')) return parseJson(text);
+  const members = new Map<string, string>();
+  for (const [index, part] of splitAtCommas(text).entries()) {
+    const equals = part.indexOf('=');
+    if (equals !== -1) members.set(part.slice(0, equals), part.slice(equals + 1));
+    else members.set(index === 0 ? implied : part, index === 0 ? part : 'on');
+  }
+  return members;
+}
+
+/** Writes it so that QEMU and `parseOptionValue` read the same: as JSON when a list from JSON is among the members. */
+export function formatOptionValue(members: OptionValue, implied: string): string {
+  if ([...members.values()].some((value) => LIST.test(value))) return formatJson(members);
+  const parts = [...members].map(([key, value], index) => {
+    const escaped = value.replaceAll(',', ',,');
+    return index === 0 && key === implied && !value.includes('=') ? escaped : `${key}=${escaped}`;
+  });
+  return parts.join(',');
+}
+
+function formatJson(members: OptionValue): string {
+  const entries = [...members].map(([key, value]) => [key, typedMember(key, value)]);
+  return JSON.stringify(Object.fromEntries(entries));
+}
+
+function typedMember(key: string, value: string): unknown {
+  if (TEXTS.has(key)) return value;
+  if (LIST.test(value)) return JSON.parse(value);
+  if (value === 'on' || value === 'off') return value === 'on';
+  return /^\d+$/.test(value) ? Number(value) : value;
+}
+
+function splitAtCommas(text: string): readonly string[] {
+  const parts = text.match(/(?:[^,]|,,)+/g) ?? [];
+  return parts.map((part) => part.replaceAll(',,', ','));
+}
+
+function parseJson(text: string): OptionValue {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null) throw new TypeError('not an object');
+    return new Map(Object.entries(value).map(([key, member]) => [key, jsonMember(member)]));
+  } catch (cause) {
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', "an option's value is no JSON object", {
+      found: text,
+      cause,
+    });
+  }
+}
+
+function jsonMember(member: unknown): string {
+  if (typeof member === 'boolean') return member ? 'on' : 'off';
+  return typeof member === 'string' ? member : JSON.stringify(member);
+}

@@ -1,0 +1,24 @@
+import { type CommandLineOption, valuesOf } from './options.ts';
+import { parseOptionValue } from './option-value.ts';
+
+/** With these a QEMU adds no monitor of its own. */
+const MONITORS = ['monitor', 'mon', 'qmp', 'qmp-pretty', 'nodefaults'];
+
+/**
+ * What `-nographic` gives a QEMU by itself: serial port and monitor on its standard input and output, the monitor alone
+ * when the serial port is said to be elsewhere. It leaves the monitor out as soon as the command line has any other, and
+ * the QMP monitor of `QemuProcess` is one.
+ */
+export function standardMonitor(options: readonly CommandLineOption[]): readonly string[] {
+  const has = (names: readonly string[]): boolean =>
+    options.some(({ name }) => name !== undefined && names.includes(name));
+  if (!has(['nographic']) || has(MONITORS)) return [];
+  const serial = valuesOf(options, 'serial');
+  if (serial.some((value) => value.startsWith('mon:'))) return [];
+  const hasSerial =
+    serial.length > 0 ||
+    valuesOf(options, 'device').some(
+      (value) => parseOptionValue(value, 'driver').get('driver') === 'isa-serial',
+    );
+  return hasSerial ? ['-monitor', 'stdio'] : ['-serial', 'mon:stdio'];
+}

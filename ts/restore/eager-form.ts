@@ -1,0 +1,63 @@
+import { stat } from 'node:fs/promises';
+
+import type { MemoryBlock } from '../negotiate/plan.ts';
+import { countSetPages } from '../pages/bitmap-reader.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
+import { isDefaultMemory } from './command-line/memory-plan.ts';
+
+/** Whether QEMU may read the mapped-ram file itself. */
+export interface EagerWay {
+  /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
+  readonly form: 'mapped-ram' | 'stream';
+  /** In words. */
+  readonly why: string;
+  /** Blocks whose memory reads as zeros before, by id. */
+  readonly fresh: readonly string[];
+}
+
+const FLASH = /\.flash\d+$/;
+
+/**
+ * QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so it may read the file only where every block
+ * that has such pages reads as zeros beforehand. Flash does not: QEMU fills it from its image. Nor need a file that
+ * memory is made of.
+ */
+export async function eagerWay(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<EagerWay> {
+  const fresh: string[] = [];
+  const reasons: string[] = [];
+  for (const block of snapshot.completeRam(true).blocks) {
+    const found = memory.find(({ id }) => id === block.id);
+    const reason = await contentReason(block, found);
+    if (reason === undefined) {
+      if (found?.backend !== undefined || isDefaultMemory(block.id)) fresh.push(block.id);
+    } else if ((await countSetPages(snapshot.reader, block)) < block.length / block.targetPageSize) {
+      reasons.push(`${block.id} ${reason}`);
+    }
+  }
+  return reasons.length === 0
+    ? { form: 'mapped-ram', why: 'QEMU reads the file', fresh }
+    : {
+        form: 'stream',
+        why: `zero pages are sent explicitly, because QEMU would leave them out: ${reasons.join(', ')}`,
+        fresh,
+      };
+}
+
+/** Why a block's memory may hold something before the guest comes; undefined when it does not. */
+async function contentReason(
+  { id }: MappedRamBlock,
+  found: MemoryBlock | undefined,
+): Promise<string | undefined> {
+  if (FLASH.test(id)) return 'is filled from its image';
+  const path = found?.backend?.type === 'memory-backend-file' ? found.backend.path : undefined;
+  if (path === undefined) return undefined;
+  const blocks = await stat(path).then(
+    (stats) => stats.blocks,
+    () => undefined,
+  );
+  if (blocks === 0) return undefined;
+  return blocks === undefined
+    ? `is in ${path}, which cannot be looked at`
+    : `is in ${path}, which holds something`;
+}

@@ -1,0 +1,108 @@
+import type { MemoryBlock } from '../../negotiate/plan.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
+import { isQmpRefusal } from '../../qmp/refusal.ts';
+import type { WaitOptions } from '../../host/wait-within.ts';
+
+/** A PCI device on a root bus. Those behind bridges are not seen before the guest's firmware has run. */
+export interface PciSlot {
+  /** As in the names of sections: `0000:00:1f.2`. */
+  readonly address: string;
+  /** What it is, in QEMU's words. */
+  readonly words: string;
+}
+
+/** What a QEMU that waits for a guest tells of itself, as far as a snapshot can be compared with it. */
+export interface Destination {
+  /** `inmigrate` when it waits. */
+  readonly runState: string;
+  /** `none` when no migration was tried. */
+  readonly migrationStatus: string;
+  /** Resolved, as snapshots have it. Undefined when QEMU does not tell. */
+  readonly machine: string | undefined;
+  /** Machine types that this QEMU has, aliases too. */
+  readonly machines: readonly string[];
+  /** `x86_64`, `aarch64`, … */
+  readonly target: string | undefined;
+  readonly cpus: number | undefined;
+  readonly kvm: boolean | undefined;
+  /** As 32 hex digits; undefined when none was given. */
+  readonly uuid: string | undefined;
+  /** Empty when QEMU does not tell. */
+  readonly memory: readonly MemoryBlock[];
+  /** Undefined when QEMU does not tell. */
+  readonly pci: readonly PciSlot[] | undefined;
+  /** Migration capabilities that this QEMU has. */
+  readonly capabilities: readonly string[];
+}
+
+/** What `QemuFacts` tell of it. */
+export type KnownDestination = Pick<Destination, 'runState' | 'migrationStatus' | 'memory' | 'capabilities'>;
+
+const MACHINE_SUFFIX = '-machine';
+const NO_UUID = /^0+$/;
+
+/**
+ * Asks for all of it that `QemuFacts` do not tell. What a QEMU does not answer stays undefined.
+ * @throws {MappedRamError} when the connection is lost
+ */
+export async function describeDestination(
+  qmp: QmpClient,
+  wait: WaitOptions = {},
+): Promise<Omit<Destination, keyof KnownDestination>> {
+  const ask = async (command: string, args?: Readonly<Record<string, string>>): Promise<QmpValue> =>
+    qmp.execute<string>(command, args, wait).catch((error: unknown) => {
+      if (isQmpRefusal(error)) return null;
+      throw error;
+    });
+  const [type, machines, target, cpus, kvm, uuid, pci] = await Promise.all([
+    ask('qom-get', { path: '/machine', property: 'type' }),
+    ask('query-machines'),
+    ask('query-target'),
+    ask('query-cpus-fast'),
+    ask('query-kvm'),
+    ask('query-uuid'),
+    ask('query-pci'),
+  ]);
+  return {
+    machine: machineOf(type),
+    machines: listOf(machines).flatMap((machine) => [text(machine['name']), text(machine['alias'])]),
+    target: isQmpObject(target) ? text(target['arch']) : undefined,
+    cpus: Array.isArray(cpus) ? cpus.length : undefined,
+    kvm: isQmpObject(kvm) ? kvm['enabled'] === true : undefined,
+    uuid: uuidOf(uuid),
+    pci: Array.isArray(pci) ? listOf(pci).flatMap((bus) => slotsOf(bus)) : undefined,
+  };
+}
+
+function machineOf(type: QmpValue): string | undefined {
+  return typeof type === 'string' && type.endsWith(MACHINE_SUFFIX)
+    ? type.slice(0, -MACHINE_SUFFIX.length)
+    : undefined;
+}
+
+function uuidOf(reply: QmpValue): string | undefined {
+  const uuid = isQmpObject(reply) ? text(reply['UUID']).replaceAll('-', '') : '';
+  return uuid === '' || NO_UUID.test(uuid) ? undefined : uuid.toLowerCase();
+}
+
+function slotsOf(bus: { readonly [key: string]: QmpValue }): readonly PciSlot[] {
+  return listOf(bus['devices']).map((device) => {
+    const { slot, function: fn, class_info: kind, qdev_id: id } = device;
+    const address = `0000:${hex(bus['bus'])}:${hex(slot)}.${Number(fn).toString(16)}`;
+    const words = isQmpObject(kind) ? text(kind['desc']) : '';
+    return { address, words: [words || 'a device', text(id)].filter((part) => part !== '').join(' ') };
+  });
+}
+
+function hex(value: QmpValue | undefined): string {
+  return Number(value).toString(16).padStart(2, '0');
+}
+
+function listOf(value: QmpValue | undefined): readonly { readonly [key: string]: QmpValue }[] {
+  return Array.isArray(value) ? value.filter((entry) => isQmpObject(entry)) : [];
+}
+
+function text(value: QmpValue | undefined): string {
+  return typeof value === 'string' ? value : '';
+}

@@ -1,0 +1,116 @@
+import { MappedRamError } from '../../errors.ts';
+import type { RestoreMode } from '../../negotiate/plan.ts';
+import { countSetPages } from '../../pages/bitmap-reader.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { StreamIndex } from '../../stream/index.ts';
+import type { Destination } from './destination.ts';
+import type { MappedFile } from './mapped-file.ts';
+import { deviceProblems, deviceWarnings } from './devices.ts';
+import { blockProblems, blockWarnings, mappingWarnings } from './memory.ts';
+
+/** What a snapshot and the QEMU that is to take it over have against each other, in words. */
+export interface Preflight {
+  /** Each of these makes the restore fail, or, worse, succeed with a guest that is not as it was saved. */
+  readonly problems: readonly string[];
+  /** What may be wrong. */
+  readonly warnings: readonly string[];
+}
+
+export interface PreflightOptions {
+  readonly mode: RestoreMode;
+  /** The blocks whose memory is in place already. */
+  readonly inPlace: readonly string[];
+  /** The snapshot's. */
+  readonly file: MappedFile;
+}
+
+const X86 = /^(x86_64|i386)$/;
+
+/** Compares the two. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
+export function comparePreflight(
+  snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
+  destination: Destination,
+  options: PreflightOptions,
+): Preflight {
+  const { index } = snapshot;
+  const { blocks, targetPageSize } = snapshot.completeRam(true);
+  return {
+    problems: [
+      ...stateProblems(destination),
+      ...machineProblems(index, destination),
+      ...pageSizeProblems(targetPageSize, destination),
+      ...capabilityProblems(index, destination, options.mode),
+      ...uuidProblems(index, destination),
+      ...blockProblems(blocks, destination.memory, options),
+      ...deviceProblems(index, destination),
+    ],
+    warnings: [
+      ...blockWarnings(blocks, destination.memory),
+      ...mappingWarnings(options),
+      ...deviceWarnings(index, destination),
+    ],
+  };
+}
+
+/**
+ * The problems as one error that names them all.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when there are any
+ */
+export function assertPreflight(problems: readonly string[], path: string): void {
+  if (problems.length === 0) return;
+  const count = problems.length === 1 ? '' : ` (${problems.length} reasons)`;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    `the snapshot does not fit this QEMU${count}: ${problems.join('; ')}`,
+    { path },
+  );
+}
+
+/** The bitmaps of a save that was cancelled are empty: nothing would be restored but zeros. */
+export async function emptyProblems(snapshot: Snapshot): Promise<readonly string[]> {
+  const blocks = snapshot.completeRam(true).blocks.filter(({ skipped }) => !skipped);
+  // The small blocks come last, and one of them is the firmware's: a guest's bitmaps need not be read for this.
+  for (const block of blocks.toReversed()) if ((await countSetPages(snapshot.reader, block)) > 0) return [];
+  return blocks.length === 0
+    ? []
+    : ['no page is set in any block: the save was cancelled, or made with background-snapshot'];
+}
+
+function stateProblems({ runState, migrationStatus }: Destination): readonly string[] {
+  if (runState !== 'inmigrate') {
+    return [`QEMU is ${runState} and does not wait for a guest: start it with -incoming defer`];
+  }
+  if (migrationStatus === 'none') return [];
+  return [`QEMU has tried to take a guest over already (${migrationStatus}): start another`];
+}
+
+function machineProblems(index: StreamIndex, { machine, machines }: Destination): readonly string[] {
+  // QEMU compares only as many characters as the snapshot has.
+  if (machine === undefined || machine.startsWith(index.machine)) return [];
+  const known = machines.length === 0 || machines.includes(index.machine);
+  const advice = known ? `start it with -machine ${index.machine}` : 'which this QEMU does not have';
+  return [`the snapshot's machine type is ${index.machine}, QEMU's ${machine}: ${advice}`];
+}
+
+function pageSizeProblems(pageSize: number, { target }: Destination): readonly string[] {
+  if (target === undefined || !X86.test(target) || pageSize === 4096) return [];
+  return [`the snapshot's pages have ${pageSize} bytes, those of ${target} 4096`];
+}
+
+function capabilityProblems(
+  index: StreamIndex,
+  { capabilities }: Destination,
+  mode: RestoreMode,
+): readonly string[] {
+  // Other modes load a plain stream, which needs none.
+  if (mode !== 'eager' || capabilities.length === 0) return [];
+  return index.capabilities
+    .filter((capability) => !capabilities.includes(capability))
+    .map((capability) => `this QEMU does not know the capability ${capability}`);
+}
+
+function uuidProblems({ configuration }: StreamIndex, { uuid }: Destination): readonly string[] {
+  if (configuration.uuid === undefined || uuid === undefined) return [];
+  const saved = Buffer.from(configuration.uuid).toString('hex');
+  return saved === uuid ? [] : [`the snapshot is of the guest with UUID ${saved}, QEMU has ${uuid}`];
+}

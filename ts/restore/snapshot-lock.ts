@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto';
+
+import { getFd } from '../qemu/descriptors.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
+import { lockFile } from '../engine/file-lock.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+/**
+ * Locks a snapshot for reading. The lock lasts until the snapshot is closed, and until every QEMU is gone that it was
+ * handed to.
+ *
+ * @returns whether the filesystem has such locks
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO when somebody is writing the file
+ */
+export function holdSnapshot(snapshot: Snapshot): boolean {
+  return lockFile(snapshot.reader.fd, 'shared', snapshot.path);
+}
+
+/**
+ * Hands the lock to a QEMU that maps the snapshot: it keeps a duplicate of the locked descriptor for as long as it lives.
+ *
+ * @returns whether that was possible: the connection is a unix socket
+ * @throws {MappedRamError} as `getFd`
+ */
+export async function handHold(qmp: QmpClient, snapshot: Snapshot, wait: WaitOptions): Promise<boolean> {
+  if (!qmp.passesDescriptors) return false;
+  // QEMU wants names that begin with no digit.
+  await getFd(qmp, snapshot.reader.fd, `mapped-ram-${randomUUID()}`, wait);
+  return true;
+}

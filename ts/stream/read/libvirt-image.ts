@@ -1,0 +1,82 @@
+import { MappedRamError } from '../../errors.ts';
+import type { RandomAccessReader } from '../reader.ts';
+
+/** What libvirt puts before the stream of a saved guest (docs/format.md §12). */
+export interface LibvirtImage {
+  /** 1 or 2. */
+  readonly version: number;
+  /** Where the migration stream starts, counted from the image's first byte. */
+  readonly streamOffset: number;
+  /** Whether the guest ran when it was saved. */
+  readonly wasRunning: boolean;
+  /** How libvirt calls what follows: `raw` and `sparse` are streams, the others are compressed. */
+  readonly format: string;
+}
+
+/** Bytes of the header; the domain's XML follows. */
+export const LIBVIRT_HEADER_BYTES = 92;
+
+const MAGIC = 'LibvirtQemudSave';
+/** Until libvirt has all of the image. */
+const MAGIC_PARTIAL = 'LibvirtQemudPart';
+const MAX_VERSION = 2;
+const FORMATS = ['raw', 'gzip', 'bzip2', 'xz', 'lzop', 'zstd', 'sparse'] as const;
+
+/**
+ * The header of a libvirt save image that starts at offset 0; undefined for any other file.
+ * @throws {MappedRamError} as `parseLibvirtImage`, and what the reader throws
+ */
+export async function readLibvirtImage(reader: RandomAccessReader): Promise<LibvirtImage | undefined> {
+  if (reader.size < LIBVIRT_HEADER_BYTES) return undefined;
+  return parseLibvirtImage(await reader.read(0, LIBVIRT_HEADER_BYTES), reader.name);
+}
+
+/**
+ * The same for the first bytes of an image, at hand.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE when libvirt has not finished the image,
+ * ERR_MAPPED_RAM_UNSUPPORTED when the stream is compressed, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ */
+export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage | undefined {
+  if (head.length < LIBVIRT_HEADER_BYTES) return undefined;
+  const magic = String.fromCharCode(...head.subarray(0, MAGIC.length));
+  if (magic === MAGIC_PARTIAL) {
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'libvirt has not finished this save image', {
+      path: name,
+      offset: 0,
+      expected: MAGIC,
+      found: magic,
+    });
+  }
+  if (magic !== MAGIC) return undefined;
+  const view = new DataView(head.buffer, head.byteOffset, LIBVIRT_HEADER_BYTES);
+  // The host's byte order, which only the version tells.
+  const littleEndian = view.getUint32(16, true) <= MAX_VERSION;
+  const word = (offset: number): number => view.getUint32(offset, littleEndian);
+  const version = word(16);
+  if (version === 0 || version > MAX_VERSION) {
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED_VERSION', 'version of the libvirt save image', {
+      path: name,
+      offset: 16,
+      expected: `1 to ${MAX_VERSION}`,
+      found: version,
+    });
+  }
+  return {
+    version,
+    streamOffset: LIBVIRT_HEADER_BYTES + word(20),
+    wasRunning: word(24) !== 0,
+    format: formatOf(version === 1 ? 0 : word(28), name),
+  };
+}
+
+function formatOf(number: number, name: string): string {
+  const format = FORMATS[number];
+  if (format === 'raw' || format === 'sparse') return format;
+  const what = format === undefined ? `in a way that is not known (${number})` : `with ${format}`;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `libvirt has compressed this save image ${what}`, {
+    path: name,
+    offset: 28,
+    expected: 'an image in the format raw or sparse',
+    found: format ?? number,
+  });
+}

@@ -1,0 +1,258 @@
+import { MappedRamError } from '../../errors.ts';
+import { ByteWriter } from '../write/byte-writer.ts';
+import { decodeCommand, encodeCommand } from '../command.ts';
+import { decodeConfiguration, decodeFileHeader, type Configuration } from '../configuration.ts';
+import { CAPABILITY_MAPPED_RAM, DEFAULT_TARGET_PAGE_SIZE, RAM_IDSTR, RECORD } from '../constants.ts';
+import { encodeEmptyRamSection } from '../write/encode-ram.ts';
+import { findFooter } from './find-footer.ts';
+import { newRamState, type RamState } from './ram-state.ts';
+import type { RamPageRecord } from '../records.ts';
+import { decodeSectionIdentity, type SectionIdentity } from '../section.ts';
+import { assertRamSection, assertRecordCount, takeEmptyBitmap, takeFooter } from './section-rules.ts';
+import type { SequentialReader } from './sequential-reader.ts';
+import { StartedSections } from './started-sections.ts';
+import type { PlainRamBlock } from '../stream-index.ts';
+import { StreamCursor } from './stream-cursor.ts';
+import { readListWord, walkRamList } from './walk-ram-list.ts';
+import { walkRamPages } from './walk-ram-pages.ts';
+
+/**
+ * The most that a stream may have beside its pages, in bytes: it is kept in memory. QEMU's device state is a few hundred
+ * KiB; video memory and firmware are RAM blocks.
+ */
+export const MAX_STATE_BYTES: number = 64 * 1024 * 1024;
+
+const CHUNK = 1 << 20;
+
+/** What stands before the pages of a plain stream. */
+export interface PlainStreamHead {
+  readonly configuration: Configuration;
+  readonly sectionId: number;
+  readonly targetPageSize: number;
+  readonly blocks: readonly PlainRamBlock[];
+  /** Whole commands between CONFIGURATION and RAM. */
+  readonly records: Uint8Array;
+}
+
+/**
+ * A plain stream read once, front to back, as it comes out of a pipe (docs/format.md §3): `readHead`, then all of `pages`,
+ * then `rest`. What that gives is the stream without its page records, a stream of its own. It can be read at offsets,
+ * and with its vmdescription at hand `readStreamIndex` checks what could only be guessed on the way: how long the
+ * sections between RAM's are, and the page size.
+ */
+export class PlainStream {
+  readonly #reader: SequentialReader;
+  readonly #cursor: StreamCursor;
+  readonly #kept: ByteWriter = new ByteWriter();
+  /** Where stretches of what is kept start in it, and in the source. */
+  readonly #stretches: { readonly start: number; readonly offset: number }[] = [];
+  readonly #started: StartedSections = new StartedSections();
+  #records = 0;
+  #ram: RamState | undefined;
+  #ramId = 0;
+
+  constructor(reader: SequentialReader, offset: number) {
+    this.#reader = reader;
+    reader.release(offset);
+    this.#cursor = new StreamCursor(reader, offset);
+  }
+
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a mapped-ram file, which has to be read at offsets, and for
+   * sections that cannot be measured; ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED,
+   * ERR_MAPPED_RAM_UNSUPPORTED_VERSION; and what the source throws
+   */
+  async readHead(): Promise<PlainStreamHead> {
+    const cursor = this.#cursor;
+    const { position: start } = cursor;
+    await decodeFileHeader(cursor);
+    const configuration = await decodeConfiguration(cursor);
+    if (configuration.capabilities.includes(CAPABILITY_MAPPED_RAM)) {
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'a mapped-ram file must be read at offsets', {
+        path: cursor.reader.name,
+        expected: 'a file, or a plain stream',
+        found: 'a mapped-ram file in a pipe',
+      });
+    }
+    await this.#keep(start);
+    const records = new ByteWriter();
+    for (;;) {
+      const { position: offset } = cursor;
+      const type = await this.#type();
+      if (type === RECORD.command) {
+        const { code, data } = await decodeCommand(cursor);
+        await this.#keepRecord(offset);
+        records.bytes(encodeCommand(code, data));
+      } else if (isIterable(type)) {
+        const identity = await this.#started.next(cursor, offset, type);
+        if (identity.idstr === RAM_IDSTR) {
+          const blocks = await this.#readList(offset, identity, configuration);
+          const { sectionId } = identity;
+          const { targetPageSize = DEFAULT_TARGET_PAGE_SIZE } = this.#ram ?? {};
+          return { configuration, sectionId, targetPageSize, blocks, records: records.finish() };
+        }
+        await this.#other(offset, identity);
+      } else {
+        await this.#section(offset, type);
+      }
+    }
+  }
+
+  /** The page records of all RAM sections, some at a time. The bytes of a batch can be read until the next is asked for. */
+  async *pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
+    const cursor = this.#cursor;
+    for (;;) {
+      const { position: offset } = cursor;
+      const type = await this.#type();
+      if (type === RECORD.command) {
+        await decodeCommand(cursor);
+        await this.#keepRecord(offset);
+      } else if (isIterable(type)) {
+        const identity = await this.#started.next(cursor, offset, type);
+        if (identity.idstr === RAM_IDSTR) {
+          yield* this.#pages();
+          await takeFooter(cursor, offset, identity);
+          if (type === RECORD.sectionEnd) return;
+        } else {
+          await this.#other(offset, identity);
+        }
+      } else {
+        await this.#section(offset, type);
+      }
+    }
+  }
+
+  /**
+   * Reads what follows RAM, to the source's end.
+   * @returns the stream without its page records
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
+   */
+  async rest(): Promise<Uint8Array> {
+    const end = encodeEmptyRamSection('end', this.#ramId);
+    // The section that ends RAM ends like this one.
+    this.#add(end, this.#cursor.position - end.length);
+    for (let offset = this.#cursor.position; ;) {
+      this.#reader.release(offset);
+      const bytes = await this.#reader.read(offset, CHUNK);
+      if (bytes.length === 0) break;
+      this.#add(bytes, offset);
+      offset += bytes.length;
+    }
+    return this.#kept.finish();
+  }
+
+  /** Where in the source lies what is at `position` of the stream without its page records. */
+  sourceOffset(position: number): number {
+    const { start, offset } = this.#stretches.findLast((stretch) => stretch.start <= position) ?? {
+      start: 0,
+      offset: 0,
+    };
+    return offset + position - start;
+  }
+
+  async #type(): Promise<number> {
+    await this.#cursor.need(1);
+    return this.#cursor.u8();
+  }
+
+  async #readList(
+    offset: number,
+    identity: SectionIdentity,
+    configuration: Configuration,
+  ): Promise<readonly PlainRamBlock[]> {
+    const cursor = this.#cursor;
+    assertRamSection(cursor, offset, identity);
+    const { targetPageBits } = configuration;
+    // Who has no bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
+    const ram = newRamState(
+      configuration,
+      targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
+    );
+    this.#ram = ram;
+    this.#ramId = identity.sectionId;
+    const blocks: PlainRamBlock[] = [];
+    for await (const { id, blockLength } of walkRamList(cursor, ram, await readListWord(cursor, ram))) {
+      blocks.push({ id, length: blockLength });
+    }
+    // The body of START ends like those of the sections with pages, and has none.
+    for await (const batch of walkRamPages(cursor, ram)) {
+      const [page] = batch;
+      if (page !== undefined) throw cursor.corrupt('a page in the section that lists the blocks', page);
+    }
+    await takeFooter(cursor, offset, identity);
+    await this.#keep(offset);
+    return blocks;
+  }
+
+  async *#pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
+    if (this.#ram === undefined) return;
+    for await (const batch of walkRamPages(this.#cursor, this.#ram)) {
+      yield batch;
+      const last = batch.at(-1);
+      if (last !== undefined) this.#reader.release(last.offset + last.length);
+    }
+  }
+
+  /** What is neither RAM nor iterable, between RAM's sections: devices that are marked early. */
+  async #section(offset: number, type: number): Promise<void> {
+    const cursor = this.#cursor;
+    if (type === RECORD.eof) throw cursor.corrupt('the stream ends before its RAM does', { offset });
+    if (type !== RECORD.sectionFull) {
+      throw cursor.corrupt('unknown record type', { offset, found: `0x${type.toString(16)}` });
+    }
+    const identity = await decodeSectionIdentity(cursor);
+    cursor.seek(await findFooter(this.#reader, cursor.position, identity, this.#started.ids));
+    await takeFooter(cursor, offset, identity);
+    await this.#keepRecord(offset);
+  }
+
+  /** A section of something iterable that is not RAM. */
+  async #other(offset: number, identity: SectionIdentity): Promise<void> {
+    const cursor = this.#cursor;
+    if (!(await takeEmptyBitmap(cursor, identity))) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        `nothing describes the body of section ${identity.idstr}`,
+        {
+          path: cursor.reader.name,
+          offset,
+          expected: 'no sections of other iterable state between those of RAM',
+        },
+      );
+    }
+    await takeFooter(cursor, offset, identity);
+    await this.#keepRecord(offset);
+  }
+
+  /** A command or a section ends here. How many there may be is what the index takes: RAM's sections do not count. */
+  async #keepRecord(offset: number): Promise<void> {
+    this.#records += 1;
+    assertRecordCount(this.#records, this.#reader.name, offset);
+    await this.#keep(offset);
+  }
+
+  /** What lies between `offset` and here is part of the result. */
+  async #keep(offset: number): Promise<void> {
+    const { position } = this.#cursor;
+    this.#add(await this.#reader.read(offset, position - offset), offset);
+    this.#reader.release(position);
+  }
+
+  #add(bytes: Uint8Array, offset: number): void {
+    if (this.#kept.length + bytes.length > MAX_STATE_BYTES) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        'the stream has too much beside its pages: it is kept in memory',
+        { path: this.#reader.name, expected: `at most ${MAX_STATE_BYTES} bytes`, found: 'more' },
+      );
+    }
+    const start = this.#kept.length;
+    if (this.#stretches.length === 0 || this.sourceOffset(start) !== offset)
+      this.#stretches.push({ start, offset });
+    this.#kept.bytes(bytes);
+  }
+}
+
+function isIterable(type: number): boolean {
+  return type === RECORD.sectionStart || type === RECORD.sectionPart || type === RECORD.sectionEnd;
+}

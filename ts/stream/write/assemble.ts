@@ -1,0 +1,187 @@
+import { MappedRamError } from '../../errors.ts';
+import { encodeCommand } from '../command.ts';
+import type { Configuration } from '../configuration.ts';
+import { encodePageHeader, encodeZeroPage } from './encode-pages.ts';
+import {
+  encodeEmptyRamSection,
+  encodeMappedRamStart,
+  encodePlainRamStart,
+  encodeRamEos,
+} from './encode-ram.ts';
+import type { MappedRamLayout, RamBlock } from './layout.ts';
+import { PieceList, type StreamPiece } from './pieces.ts';
+import { encodeSectionContinuation, encodeVmdescription } from '../section.ts';
+import { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
+import type { RamIndex, StreamIndex } from '../stream-index.ts';
+
+export interface AssembleOptions {
+  /** The stream that the device state comes from. Must be complete. */
+  readonly state: StreamIndex;
+  /** CONFIGURATION of the new stream. */
+  readonly configuration: Configuration;
+  readonly blocks: readonly RamBlock[];
+  /** JSON to end the stream with: `readVmdescriptionFor`. Left out when undefined. */
+  readonly vmdescription?: Uint8Array | undefined;
+  /** Where the new stream starts in its file. Default 0. */
+  readonly base?: number;
+}
+
+export interface AssembleMappedOptions extends AssembleOptions {
+  /** Of page areas. Default 1 MiB. */
+  readonly alignment?: number;
+}
+
+export interface AssembledMapped {
+  /** Where bitmaps and pages go; they are the caller's to write. */
+  readonly layout: MappedRamLayout;
+  /** Everything else, in file order. */
+  readonly pieces: readonly StreamPiece[];
+  /** Where the stream ends: the size of the file. */
+  readonly endOffset: number;
+}
+
+/**
+ * A mapped-ram file around existing device state: new beginning and block list, the other sections verbatim
+ * (docs/format.md §2, §3 last part, §9).
+ * @throws {MappedRamError} as `stateSections` and `encodeMappedRamStart`
+ */
+export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapped {
+  const { configuration, blocks, base = 0, alignment } = options;
+  const { sections, ram, records } = carried(options.state);
+  const { sectionId } = ram;
+  const start = encodeMappedRamStart({
+    configuration,
+    blocks,
+    base,
+    sectionId,
+    records,
+    ...(alignment === undefined ? {} : { alignment }),
+  });
+  const pieces = new PieceList(start.endOffset);
+  pieces.copyAll(sections.early);
+  pieces.copyAll(sections.switchover);
+  pieces.bytes(encodeEmptyRamSection('end', sectionId));
+  addTail(pieces, sections, options.vmdescription);
+  return { layout: start.layout, pieces: [...start.segments, ...pieces.list], endOffset: pieces.offset };
+}
+
+/** A page for the plain form: `source` is where its bytes lie in the stream that the state comes from. */
+export interface PlainPage {
+  readonly block: string;
+  readonly offset: number;
+  readonly source: number | 'zero';
+}
+
+export interface AssemblePlainOptions extends AssembleOptions {
+  /** Pages that the stream is to bring. What it does not name, the destination keeps as it is. Default none. */
+  readonly pages?: Iterable<PlainPage>;
+}
+
+/**
+ * A plain stream around existing device state (docs/format.md §3). The pieces follow each other without gaps. For few
+ * pages: every one makes two pieces.
+ * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
+ */
+export function assemblePlain(options: AssemblePlainOptions): {
+  readonly pieces: readonly StreamPiece[];
+  readonly endOffset: number;
+} {
+  const assembly = new PlainAssembly(options);
+  for (const page of options.pages ?? []) assembly.page(page);
+  assembly.end();
+  return { pieces: assembly.pieces.list, endOffset: assembly.pieces.offset };
+}
+
+export interface AssemblePlainBatchesOptions extends AssembleOptions {
+  readonly pages: Iterable<PlainPage> | AsyncIterable<PlainPage>;
+}
+
+/** Pages whose pieces are handed out at once. */
+const PAGES_PER_BATCH = 256;
+
+/** `assemblePlain`, some pieces at a time: for the pages of a whole guest. Where the last one ends, the stream ends. */
+export async function* assemblePlainBatches(
+  options: AssemblePlainBatchesOptions,
+): AsyncGenerator<readonly StreamPiece[], void, void> {
+  const assembly = new PlainAssembly(options);
+  let count = 0;
+  for await (const page of options.pages) {
+    assembly.page(page);
+    count += 1;
+    if (count % PAGES_PER_BATCH === 0) yield assembly.pieces.take();
+  }
+  assembly.end();
+  yield assembly.pieces.take();
+}
+
+/**
+ * What stands before and behind the page records of a plain stream, for those who write them. Offsets behind are as if there
+ * were none.
+ */
+export function assemblePlainFrame(options: AssembleOptions): {
+  readonly head: readonly StreamPiece[];
+  readonly tail: readonly StreamPiece[];
+} {
+  const assembly = new PlainAssembly(options);
+  const head = assembly.pieces.take();
+  assembly.end();
+  return { head, tail: assembly.pieces.take() };
+}
+
+class PlainAssembly {
+  readonly pieces: PieceList;
+  readonly #ram: RamIndex;
+  readonly #sections: StateSections;
+  readonly #vmdescription: Uint8Array | undefined;
+  #lastBlock: string | undefined;
+
+  constructor({ state, configuration, blocks, vmdescription, base = 0 }: AssembleOptions) {
+    const { sections, ram, records } = carried(state);
+    const { sectionId } = ram;
+    this.#ram = ram;
+    this.#sections = sections;
+    this.#vmdescription = vmdescription;
+    this.pieces = new PieceList(base);
+    this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, records }));
+    this.pieces.copyAll(sections.early);
+    this.pieces.copyAll(sections.switchover);
+    this.pieces.bytes(encodeSectionContinuation('end', sectionId));
+  }
+
+  page({ block, offset, source }: PlainPage): void {
+    const { targetPageSize } = this.#ram;
+    const record = { targetPageSize, sameBlock: block === this.#lastBlock };
+    this.#lastBlock = block;
+    if (source === 'zero') {
+      this.pieces.bytes(encodeZeroPage(block, offset, record));
+    } else {
+      this.pieces.bytes(encodePageHeader(block, offset, record));
+      this.pieces.copy({ offset: source, length: targetPageSize });
+    }
+  }
+
+  end(): void {
+    this.pieces.bytes(encodeRamEos(this.#ram.sectionId));
+    addTail(this.pieces, this.#sections, this.#vmdescription);
+  }
+}
+
+function carried(state: StreamIndex): {
+  readonly sections: StateSections;
+  readonly ram: RamIndex;
+  readonly records: Uint8Array;
+} {
+  const sections = stateSections(state);
+  const { ram } = state;
+  if (ram === undefined) throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'device state without RAM');
+  const records = new PieceList(0);
+  for (const { code, data } of commandsBeforeRam(state)) records.bytes(encodeCommand(code, data));
+  const early = state.sections.filter(({ offset }) => offset < ram.offset);
+  return { sections: { ...sections, early: [...early, ...sections.early] }, ram, records: records.joined() };
+}
+
+function addTail(pieces: PieceList, sections: StateSections, vmdescription: Uint8Array | undefined): void {
+  pieces.copyAll(sections.devices);
+  pieces.copy(sections.eof);
+  if (vmdescription !== undefined) pieces.bytes(encodeVmdescription(vmdescription));
+}

@@ -1,0 +1,164 @@
+import { ByteWriter } from './byte-writer.ts';
+import { encodeConfiguration, encodeFileHeader, type Configuration } from '../configuration.ts';
+import {
+  CAPABILITY_IGNORE_SHARED,
+  DEFAULT_TARGET_PAGE_SIZE,
+  MAPPED_RAM_HEADER_VERSION,
+  RAM_FLAG,
+  RAM_IDSTR,
+  RAM_INSTANCE,
+  RAM_SECTION_ID,
+  RAM_VERSION,
+} from '../constants.ts';
+import {
+  assertBlocks,
+  layoutMappedRam,
+  type MappedBlockLayout,
+  type MappedRamLayout,
+  type RamBlock,
+} from './layout.ts';
+import { encodeFooter, encodeSectionContinuation, encodeSectionHeader } from '../section.ts';
+import { encodeName } from '../text.ts';
+
+/** Bytes and the absolute file offset they belong at. */
+export interface Segment {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The beginning of a stream up to RAM's block list, common to both forms. */
+export interface RamStartOptions {
+  /** `capabilities` decides about addresses; the caller puts `mapped-ram` in. */
+  readonly configuration: Configuration;
+  readonly blocks: readonly RamBlock[];
+  /** Default 1. */
+  readonly sectionId?: number;
+  /** Whole records (commands) between CONFIGURATION and RAM. Default none. */
+  readonly records?: Uint8Array;
+}
+
+export interface MappedRamStartOptions extends RamStartOptions {
+  /** Where the stream starts in the file. Default 0. */
+  readonly base?: number;
+  /** Of page areas. Default 1 MiB. */
+  readonly alignment?: number;
+}
+
+export interface MappedRamStart {
+  readonly layout: MappedRamLayout;
+  /** In file order: the beginning, one per further block, EOS and footer. Never a bitmap or a page. */
+  readonly segments: readonly Segment[];
+  /** Where the next record goes: right after the footer. */
+  readonly endOffset: number;
+}
+
+/**
+ * Header, CONFIGURATION and the RAM START section of a mapped-ram file, as positional writes (docs/format.md §2). What
+ * lies between the segments — bitmaps, padding, pages — is the caller's and may be a hole.
+ * @throws {MappedRamError} as `layoutMappedRam` and `encodeConfiguration`
+ */
+export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamStart {
+  const { configuration, base = 0, sectionId = RAM_SECTION_ID } = options;
+  const addresses = configuration.capabilities.includes(CAPABILITY_IGNORE_SHARED);
+  const targetPageSize = pageSizeOf(configuration);
+  const head = encodeBeginning(options, assertBlocks(options.blocks, targetPageSize));
+  const layout = layoutMappedRam({
+    base,
+    headerBytes: head.length,
+    blocks: options.blocks,
+    addresses,
+    targetPageSize,
+    ...(options.alignment === undefined ? {} : { alignment: options.alignment }),
+  });
+  const entries = layout.blocks.map((block) => ({
+    offset: block.entryOffset,
+    bytes: encodeMappedBlockEntry(block, { addresses, targetPageSize }),
+  }));
+  const tail = { offset: layout.endOffset, bytes: encodeRamEos(sectionId) };
+  return {
+    layout,
+    segments: joinTouching([{ offset: base, bytes: head }, ...entries, tail]),
+    endOffset: tail.offset + tail.bytes.length,
+  };
+}
+
+/**
+ * The same beginning in the plain form: the block list without offsets, EOS, footer (docs/format.md §3). Pages follow in
+ * PART or END sections.
+ */
+export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
+  const { configuration, sectionId = RAM_SECTION_ID } = options;
+  const addresses = configuration.capabilities.includes(CAPABILITY_IGNORE_SHARED);
+  const total = assertBlocks(options.blocks, pageSizeOf(configuration));
+  const writer = new ByteWriter().bytes(encodeBeginning(options, total));
+  for (const block of options.blocks) blockEntry(writer, block, addresses);
+  return writer.bytes(encodeRamEos(sectionId)).finish();
+}
+
+/** One entry of the block list up to and with its MappedRamHeader (docs/format.md §2.2, §2.3). */
+export function encodeMappedBlockEntry(
+  block: MappedBlockLayout,
+  options: { readonly addresses: boolean; readonly targetPageSize: number },
+): Uint8Array {
+  return blockEntry(new ByteWriter(), block, options.addresses)
+    .u32(MAPPED_RAM_HEADER_VERSION)
+    .u64(options.targetPageSize)
+    .u64(block.bitmapOffset)
+    .u64(block.pagesOffset)
+    .finish();
+}
+
+/** A RAM PART or END section without pages: what a mapped-ram file has of them (docs/format.md §2.6). */
+export function encodeEmptyRamSection(kind: 'part' | 'end', sectionId: number = RAM_SECTION_ID): Uint8Array {
+  return new ByteWriter()
+    .bytes(encodeSectionContinuation(kind, sectionId))
+    .bytes(encodeRamEos(sectionId))
+    .finish();
+}
+
+/** What ends the body of every RAM section: the EOS word, and the footer. */
+export function encodeRamEos(sectionId: number = RAM_SECTION_ID): Uint8Array {
+  return new ByteWriter().u64(RAM_FLAG.eos).bytes(encodeFooter(sectionId)).finish();
+}
+
+function pageSizeOf({ targetPageBits }: Configuration): number {
+  return targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits;
+}
+
+function encodeBeginning(options: RamStartOptions, total: number): Uint8Array {
+  const { configuration, sectionId = RAM_SECTION_ID, records = new Uint8Array() } = options;
+  const identity = { sectionId, idstr: RAM_IDSTR, instanceId: RAM_INSTANCE, versionId: RAM_VERSION };
+  return new ByteWriter()
+    .bytes(encodeFileHeader())
+    .bytes(encodeConfiguration(configuration))
+    .bytes(records)
+    .bytes(encodeSectionHeader('start', identity))
+    .u64(total + RAM_FLAG.memSize)
+    .finish();
+}
+
+function blockEntry(
+  writer: ByteWriter,
+  block: RamBlock & { readonly pageSize?: number },
+  addresses: boolean,
+): ByteWriter {
+  const id = encodeName(block.id, 'block id');
+  writer.u8(id.length).bytes(id).u64(block.length);
+  if (block.pageSize !== undefined) writer.u64(block.pageSize);
+  return addresses ? writer.u64(block.address ?? 0) : writer;
+}
+
+/** The first entry follows the beginning at once: one write, not two. */
+function joinTouching(segments: readonly Segment[]): readonly Segment[] {
+  const joined: Segment[] = [];
+  for (const segment of segments) {
+    const last = joined.at(-1);
+    if (last !== undefined && last.offset + last.bytes.length === segment.offset) {
+      const bytes = new ByteWriter().bytes(last.bytes).bytes(segment.bytes).finish();
+      joined[joined.length - 1] = { offset: last.offset, bytes };
+    } else {
+      joined.push(segment);
+    }
+  }
+  return joined;
+}
