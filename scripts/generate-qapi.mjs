@@ -114,7 +114,7 @@ class Writer {
     );
     return [
       `// Made by scripts/generate-qapi.mjs from the schema of QEMU ${version}. Do not edit.`,
-      `import type { ${imports.join(', ')} } from './qmp-json.ts';`,
+      `import type { ${imports.join(', ')} } from './json.ts';`,
       '/** Above 2^53-1 a bigint. */\nexport type QapiInteger = number | bigint;',
       nothing,
       '/** Another QEMU may know values that this one does not. */\ntype Other = string & Record<never, never>;',
