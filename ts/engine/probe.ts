@@ -32,8 +32,8 @@ export interface Probe {
  * @param directory where snapshots are to be kept; must be writable. Default: the current one.
  */
 export function probe(directory = '.'): Probe {
-  const ioUring = binding.probeRing();
-  const directIo = binding.probeDirectIo(directory);
+  const ioUring = binding().probeRing();
+  const directIo = binding().probeDirectIo(directory);
   return {
     ioUring,
     directIo,
