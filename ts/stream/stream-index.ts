@@ -50,7 +50,8 @@ export interface IndexedVmdescription {
 
 export type RamIndex = MappedRamIndex | PlainRamIndex;
 
-interface RamIndexBase {
+/** What is known of RAM in either form. */
+export interface RamIndexBase {
   readonly sectionId: number;
   readonly targetPageSize: number;
   /** Sum of the lengths of the blocks, as the file announces it. */
