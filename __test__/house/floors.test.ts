@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { filesBelow, readText } from '../support/tree.ts';
 import { arrowsUp, circles, crowdedFolders, roomOf } from './arrows.ts';
-import { BINDING_IMPORTER, FLOORS, MOST_FILES } from './floors.ts';
+import { BINDING_IMPORTER, FLOORS, MOST_FILES, PURE } from './floors.ts';
 import { importsOf, specifiersOf, type Tree } from './imports.ts';
 
 function treeOf(...folders: readonly string[]): Tree {
@@ -36,6 +36,18 @@ test('no files of ts/ import each other in a circle', (t) => {
 
 test(`no folder of ts/ has more than ${MOST_FILES} files flat`, (t) => {
   t.deepEqual(crowdedFolders([...house.keys()], MOST_FILES), []);
+});
+
+test('rooms that run in a browser import nothing of Node and no package', (t) => {
+  const pure = [...house].filter(([path]) => PURE.includes(roomOf(path)));
+  t.true(pure.length > 50);
+  const packages = pure.flatMap(([path, text]) =>
+    specifiersOf(text)
+      .filter((specifier) => !specifier.startsWith('.'))
+      .map((specifier) => `${path} → ${specifier}`),
+  );
+  t.deepEqual(packages, []);
+  t.deepEqual(arrowsUp(new Map(pure), [PURE.slice(0, 1), ...PURE.slice(1).map((room) => [room])]), []);
 });
 
 test('one file imports the native binding', (t) => {
