@@ -11,11 +11,13 @@ export interface HeaderRecord extends ByteRange {
   readonly type: 'header';
 }
 
+/** CONFIGURATION with its subsections (docs/format.md §1.2). */
 export interface ConfigurationRecord extends ByteRange {
   readonly type: 'configuration';
   readonly configuration: Configuration;
 }
 
+/** A command to the destination (docs/format.md §1.3). */
 export interface CommandRecord extends ByteRange {
   readonly type: 'command';
   readonly code: number;
@@ -97,6 +99,7 @@ export interface EofRecord extends ByteRange {
   readonly type: 'eof';
 }
 
+/** The description of the device state, with its type byte and length (docs/format.md §1.5). */
 export interface VmdescriptionRecord extends ByteRange {
   readonly type: 'vmdescription';
   readonly jsonOffset: number;
@@ -116,6 +119,7 @@ export interface OpaqueRecord extends ByteRange {
   readonly reason: string;
 }
 
+/** A record of a stream, told by `type`. */
 export type StreamRecord =
   | HeaderRecord
   | ConfigurationRecord

@@ -2,6 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import { checkFileName, notAFile } from './file-names.ts';
 import { parseMigrationUri, schemeOf } from './parse-migration-uri.ts';
 
+/** A file and a place in it, as `parseFileTarget` reads them. */
 export interface FileTarget {
   /** A path (possibly relative), or `/dev/fdset/N`: see parseFdset. */
   readonly filename: string;
