@@ -1,6 +1,5 @@
 import {
   assembleMappedRam,
-  assemblePlain,
   readStreamIndex,
   walkStream,
   type IndexedSection,
@@ -11,6 +10,7 @@ import {
   type StreamPiece,
   type VmdescriptionDevice,
 } from '../ts/stream/index.ts';
+import { assemblePlain } from '../ts/stream/write/assemble.ts';
 import type { Extent, SparseInput } from './sparse-input.ts';
 
 /** Whether a device stays, by its name. */

@@ -1,5 +1,5 @@
-// Packs the package, installs it in an empty folder, and uses it there: the README's first example with import and with
-// require, the types, the command. Needs the dev dependencies and the npm registry (for the package's dependencies).
+// Packs the package, installs it in an empty folder, and uses it there: the README's first example and the subpaths with
+// import and with require, the types, the command. Needs the dev dependencies and the npm registry (for the package's dependencies).
 import assert from 'node:assert/strict';
 import { execFileSync, execSync } from 'node:child_process';
 import {
@@ -51,10 +51,35 @@ function checkExample(project) {
   return output;
 }
 
+/** The subpaths say the same with import and with require, and no others are there. */
+function checkSubpaths(project) {
+  const code = `
+import { MappedRamError } from 'mapped-ram';
+import * as stream from 'mapped-ram/stream';
+import * as uri from 'mapped-ram/uri';
+const same = [stream, uri].every((subpath) => subpath.MappedRamError === MappedRamError);
+const hidden = import('mapped-ram/dist/index.js').then(() => false, ({ code }) => code === 'ERR_PACKAGE_PATH_NOT_EXPORTED');
+hidden.then((hides) => console.log(JSON.stringify({ same, hides, stream: Object.keys(stream), uri: Object.keys(uri) })));
+`;
+  writeFileSync(join(project, 'subpaths.mjs'), code);
+  writeFileSync(join(project, 'subpaths.cjs'), toCommonJs(code));
+  const output = node(project, 'subpaths.mjs');
+  const { same, hides, stream, uri } = JSON.parse(output);
+  assert.ok(same && hides, output);
+  assert.ok(stream.includes('readStreamIndex') && uri.includes('parseMigrationUri'), output);
+  assert.equal(node(project, 'subpaths.cjs'), output);
+}
+
 /** Both ways of importing resolve to types that stand on their own. */
 function checkTypes(project) {
-  const code =
-    "import { probe, type SnapshotInfo } from 'mapped-ram';\nexport const engine: 'io_uring' | 'threads' = probe().engine;\nexport type Info = SnapshotInfo;\n";
+  const code = `import { probe, type SnapshotInfo } from 'mapped-ram';
+import { readStreamIndex, type RandomAccessReader, type StreamIndex } from 'mapped-ram/stream';
+import { parseMigrationUri, type MigrationAddress } from 'mapped-ram/uri';
+export const engine: 'io_uring' | 'threads' = probe().engine;
+export type Info = SnapshotInfo;
+export const address: MigrationAddress = parseMigrationUri('file:x');
+export const read = (reader: RandomAccessReader): Promise<StreamIndex> => readStreamIndex(reader);
+`;
   writeFileSync(join(project, 'types.mts'), code);
   writeFileSync(join(project, 'types.cts'), code);
   const typescript = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -73,6 +98,7 @@ try {
   const installed = join(project, 'node_modules', 'mapped-ram');
   checkContents(installed);
   const output = checkExample(project);
+  checkSubpaths(project);
   checkTypes(project);
   assert.match(node(project, join(installed, 'bin', 'mapped-ram.mjs'), '--version'), new RegExp(version));
   process.stdout.write(`${tarball} works when installed, with import and with require:\n${output}`);

@@ -117,7 +117,7 @@ class Writer {
       `import type { ${imports.join(', ')} } from './json.ts';`,
       '/** Above 2^53-1 a bigint. */\nexport type QapiInteger = number | bigint;',
       nothing,
-      '/** Another QEMU may know values that this one does not. */\ntype Other = string & Record<never, never>;',
+      '/** Another QEMU may know values that this one does not. */\nexport type QapiOther = string & Record<never, never>;',
       `/** The commands this package uses. */\nexport type QmpCommands = {\n${commands.join('\n')}\n};`,
       ...declarations,
       '',
@@ -161,7 +161,7 @@ class Writer {
         return entity.members.map((member) => this.#type(member.type, suggested, input)).join(' | ');
       case 'enum':
         return this.#declare(`enum ${name}`, suggested, () =>
-          [...entity.values.map((value) => quote(value)), 'Other'].join(' | '),
+          [...entity.values.map((value) => quote(value)), 'QapiOther'].join(' | '),
         );
       case 'object':
         if (this.#isEmpty(name)) return 'QapiNothing';

@@ -1,58 +1,52 @@
-export { demo } from './demo/demo.ts';
-export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
-export {
-  doctor,
-  type Availability,
-  type Choice,
-  type DoctorOptions,
-  type DoctorReport,
-} from './doctor/doctor.ts';
-export type { Filesystem } from './host/filesystem.ts';
-export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
-export type { HugePages } from './host/limits.ts';
+/** `mapped-ram`: everything but what only those need who read and write streams themselves (`mapped-ram/stream`). */
 export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+
+// Addresses.
 export {
-  extract,
-  type ExtractedRange,
-  type ExtractFormat,
-  type ExtractOptions,
-  type ExtractResult,
-} from './extract/extract.ts';
-export type { PhysicalRange } from './physical/address-space.ts';
-export type { MachineFamily } from './physical/machine-family.ts';
-export type { PageRun } from './pages/page-runs.ts';
-export type { PhysicalMap } from './physical/physical-map.ts';
-export type { PhysicalOptions } from './physical/ram-layout.ts';
-export { convert } from './convert/convert.ts';
-export type {
-  ConvertOptions,
-  ConvertResult,
-  ConvertSource,
-  ConvertTarget,
-  StreamForm,
-} from './convert/options.ts';
+  formatMigrationUri,
+  fromMigrationChannels,
+  parseMigrationUri,
+  toMigrationChannels,
+  type DeferMigrationAddress,
+  type ExecMigrationAddress,
+  type FdMigrationAddress,
+  type FdSocketAddress,
+  type FileMigrationAddress,
+  type FileMigrationArgs,
+  type InetMigrationAddress,
+  type InetSocketAddress,
+  type MigrationAddress,
+  type MigrationChannel,
+  type MigrationExecCommand,
+  type QapiMigrationAddress,
+  type RdmaMigrationAddress,
+  type UnixMigrationAddress,
+  type UnixSocketAddress,
+  type VsockMigrationAddress,
+  type VsockSocketAddress,
+} from './uri/index.ts';
+
+// A snapshot, and what is in it.
+export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
-export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';
-export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './diff/diff.ts';
-export type { FieldDiff, SectionDiff } from './diff/section-diff.ts';
-export type { PageCounts, PageDifference } from './diff/page-differences.ts';
-export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
-export { QmpClient } from './qmp/client.ts';
-export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
-export {
-  launchArguments,
-  type LaunchArguments,
-  type LaunchOptions,
-} from './restore/command-line/launch-arguments.ts';
-export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
-export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
-export { openStateStream } from './restore/state-stream.ts';
-export { negotiate } from './negotiate/negotiate.ts';
-export type { RuleRefusal } from './negotiate/decide.ts';
-export type * from './negotiate/plan.ts';
-export { planSave, save } from './save/save.ts';
-export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
+export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
+export type { Configuration } from './stream/configuration.ts';
+export type { ByteRange } from './stream/reader.ts';
+export type { CommandRecord, MappedBlock, OpaqueRecord, SectionRecord } from './stream/records.ts';
+export type { SectionKind } from './stream/section.ts';
+export type {
+  IndexedSection,
+  IndexedVmdescription,
+  MappedRamBlock,
+  MappedRamIndex,
+  PlainRamBlock,
+  PlainRamIndex,
+  RamIndex,
+  RamIndexBase,
+  StreamIndex,
+} from './stream/stream-index.ts';
+export type { Vmdescription, VmdescriptionDevice } from './stream/vmdescription/vmdescription.ts';
 export type {
   DeviceField,
   DeviceState,
@@ -63,9 +57,40 @@ export type {
 } from './stream/devices/device-state.ts';
 export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
 export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
-export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
-export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
+export type { PageRun } from './pages/page-runs.ts';
+export type { PhysicalRange } from './physical/address-space.ts';
+export type { MachineFamily } from './physical/machine-family.ts';
+export type { PhysicalMap } from './physical/physical-map.ts';
+export type { PhysicalOptions } from './physical/ram-layout.ts';
+
+// What is done with snapshots.
+export { convert } from './convert/convert.ts';
+export type {
+  ConvertOptions,
+  ConvertResult,
+  ConvertSource,
+  ConvertTarget,
+  StreamForm,
+} from './convert/options.ts';
+export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';
+export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './diff/diff.ts';
+export type { PageCounts, PageDifference } from './diff/page-differences.ts';
+export type { FieldDiff, SectionDiff } from './diff/section-diff.ts';
+export {
+  extract,
+  type ExtractedRange,
+  type ExtractFormat,
+  type ExtractOptions,
+  type ExtractResult,
+} from './extract/extract.ts';
+export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './pack/unpack.ts';
+export type { SealingOptions } from './seal/sealing.ts';
+export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from './verify/finding.ts';
+export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';
+
+// The engine.
+export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
 export type {
   DirectIo,
   EngineChoice,
@@ -74,14 +99,70 @@ export type {
   TransferReport,
 } from './engine/transfer-options.ts';
 export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
-export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
+
+// Running guests.
+export { planSave, save } from './save/save.ts';
+export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
 export {
-  formatMigrationUri,
-  fromMigrationChannels,
-  parseMigrationUri,
-  toMigrationChannels,
-  type MigrationAddress,
-  type MigrationChannel,
-} from './uri/index.ts';
-export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from './verify/finding.ts';
-export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';
+  launchArguments,
+  type LaunchArguments,
+  type LaunchOptions,
+} from './restore/command-line/launch-arguments.ts';
+export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
+export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
+export type { Then } from './restore/run-state.ts';
+export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
+export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
+export type { RuleRefusal } from './negotiate/decide.ts';
+export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
+export type {
+  CommonPlan,
+  Decision,
+  FileMemoryBlock,
+  MemoryBackend,
+  MemoryBlock,
+  MemoryFile,
+  NegotiationRequest,
+  Plan,
+  PlanNote,
+  PlanRequest,
+  PlanTarget,
+  QemuFacts,
+  QemuFeatures,
+  RestoreMode,
+  RestorePlan,
+  RestoreRequest,
+  SavePlan,
+  SaveRequest,
+  Switch,
+  Writer,
+  ZeroPageDetection,
+} from './negotiate/plan.ts';
+export type { RuleId } from './negotiate/rule.ts';
+
+// QEMU.
+export type { WaitOptions } from './host/wait-within.ts';
+export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
+export type { MigrationInfo, MigrationRamInfo } from './qemu/migration-info.ts';
+export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
+export { QmpClient, type ExecuteOptions, type QmpClientOptions } from './qmp/client.ts';
+export type { QmpArguments, QmpResult } from './qmp/commands.ts';
+export type { QmpEvent, QmpEventFilter, QmpEvents } from './qmp/events.ts';
+export type { QmpArgument, QmpObject, QmpValue } from './qmp/json.ts';
+export type { QmpErrorReply, QmpVersion } from './qmp/message.ts';
+/** The commands that this package uses, out of QEMU's own schema, and the types of their arguments and results. */
+export type * as Qapi from './qmp/qapi.generated.ts';
+
+// This host.
+export { demo } from './demo/demo.ts';
+export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
+export {
+  doctor,
+  type Availability,
+  type Choice,
+  type DoctorOptions,
+  type DoctorReport,
+} from './doctor/doctor.ts';
+export type { Filesystem } from './host/filesystem.ts';
+export type { HugePages } from './host/limits.ts';

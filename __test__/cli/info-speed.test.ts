@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { CAPABILITY_MAPPED_RAM } from '../../ts/stream/constants.ts';
 import {
   assembleMappedRam,
   bytesReader,
-  CAPABILITY_MAPPED_RAM,
   readStreamIndex,
   readVmdescriptionFor,
 } from '../../ts/stream/index.ts';

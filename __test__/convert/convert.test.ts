@@ -7,7 +7,9 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
 import { convert, pack, Snapshot, unpack, verify, type ConvertOptions } from '../../ts/index.ts';
-import { encodeRamEos, encodeSectionContinuation, encodeZeroPage } from '../../ts/stream/index.ts';
+import { encodeSectionContinuation } from '../../ts/stream/section.ts';
+import { encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
+import { encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { memoryOf } from '../support/memory-of.ts';
 import { DEVICE_BYTES, EARLY_BYTES, plainStream, type PageWrite } from '../support/plain-stream.ts';

@@ -3,13 +3,9 @@ import { copyFile, open, readFile, truncate, writeFile } from 'node:fs/promises'
 import test, { type ExecutionContext } from 'ava';
 
 import { diff, pack, Snapshot, unpack, type SnapshotDiff } from '../../ts/index.ts';
-import {
-  encodeEof,
-  encodeMappedRamStart,
-  encodeRamEos,
-  encodeSectionContinuation,
-  RAM_SECTION_ID,
-} from '../../ts/stream/index.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import { encodeEof, encodeSectionContinuation } from '../../ts/stream/section.ts';
+import { encodeMappedRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { blockContent, kindsOf, naiveDiff, ramContent, type BlockContent } from '../support/naive-diff.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';

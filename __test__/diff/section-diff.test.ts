@@ -5,17 +5,16 @@ import * as fc from 'fast-check';
 
 import { diff, pack, type SectionDiff } from '../../ts/index.ts';
 import { firstDifference } from '../../ts/diff/first-difference.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import { bytesReader } from '../../ts/stream/index.ts';
 import {
-  bytesReader,
   encodeEof,
   encodeFooter,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  RAM_SECTION_ID,
-} from '../../ts/stream/index.ts';
+} from '../../ts/stream/section.ts';
+import { encodePlainRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { PAGE } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 

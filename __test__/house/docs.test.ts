@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 
 import * as api from '../../ts/index.ts';
+import * as stream from '../../ts/stream/index.ts';
+import * as uri from '../../ts/uri/index.ts';
 import { filesBelow, readText, ROOT } from '../support/tree.ts';
 
 const documents = [...filesBelow('', '.md')];
@@ -68,7 +70,8 @@ test('the architecture names every folder of the source, and no folder that is n
 
 test('docs/api.md has everything that can be imported, and imports nothing else', (t) => {
   const documented = readText('docs/api.md');
-  for (const name of Object.keys(api)) t.regex(documented, new RegExp(`\\b${name}\\b`), name);
+  for (const name of Object.keys({ ...api, ...stream, ...uri }))
+    t.regex(documented, new RegExp(`\\b${name}\\b`), name);
   const headings = [...documented.matchAll(/^## `(\w+)[^`]*`/gm)].map(([, name = '']) => name);
   t.true(headings.length > 3);
   t.deepEqual(

@@ -2,8 +2,10 @@ import { open } from 'node:fs/promises';
 
 import * as fc from 'fast-check';
 
-import { encodeEof, encodeMappedRamStart, encodeSectionContinuation } from '../../ts/stream/index.ts';
-import { encodeRamEos, RAM_SECTION_ID } from '../../ts/stream/index.ts';
+import { encodeEof, encodeSectionContinuation } from '../../ts/stream/section.ts';
+import { encodeMappedRamStart } from '../../ts/stream/write/encode-ram.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import { encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { PAGE, testPage } from '../support/synthetic.ts';
 
 export interface GeneratedBlock {

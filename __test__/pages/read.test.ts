@@ -4,6 +4,9 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { MappedRamError, Snapshot, type PageRun } from '../../ts/index.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import { encodeEof, encodeSectionContinuation } from '../../ts/stream/section.ts';
+import { encodeMappedRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { PAGE, syntheticState } from '../support/synthetic.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { contentOf, generatedBlock, naiveMemory, writeGenerated } from './generated-snapshot.ts';
@@ -128,8 +131,6 @@ test('a block of a terabyte is read in no time and in little memory', async (t) 
 
 /** By hand: the helper goes through all bits of a bitmap. */
 async function sparse(path: string, pages: number, set: readonly number[]): Promise<{ layout: number }> {
-  const { encodeEof, encodeMappedRamStart, encodeRamEos, encodeSectionContinuation, RAM_SECTION_ID } =
-    await import('../../ts/stream/index.ts');
   const { layout, segments, endOffset } = encodeMappedRamStart({
     configuration: { machine: 'pc-q35-10.0', capabilities: ['mapped-ram'] },
     blocks: [{ id: 'a', length: pages * PAGE }],

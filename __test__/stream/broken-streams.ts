@@ -1,12 +1,9 @@
 import type { ExecutionContext } from 'ava';
 
 import { MappedRamError, type ErrorCode } from '../../ts/errors.ts';
-import {
-  encodePlainRamStart,
-  walkStream,
-  type Configuration,
-  type SectionIdentity,
-} from '../../ts/stream/index.ts';
+import { walkStream, type Configuration } from '../../ts/stream/index.ts';
+import type { SectionIdentity } from '../../ts/stream/section.ts';
+import { encodePlainRamStart } from '../../ts/stream/write/encode-ram.ts';
 import { StreamBuilder, type Device, type StreamModel } from '../support/stream-builder.ts';
 import { collect, StrictReader } from './strict-reader.ts';
 

@@ -1,14 +1,9 @@
 import type { ExecutionContext } from 'ava';
 
-import {
-  commandsBeforeRam,
-  encodeCommand,
-  encodeMappedRamStart,
-  encodePlainRamStart,
-  type RandomAccessReader,
-  type StreamIndex,
-  type StreamRecord,
-} from '../../ts/stream/index.ts';
+import { encodeCommand } from '../../ts/stream/command.ts';
+import type { RandomAccessReader, StreamIndex, StreamRecord } from '../../ts/stream/index.ts';
+import { encodeMappedRamStart, encodePlainRamStart } from '../../ts/stream/write/encode-ram.ts';
+import { commandsBeforeRam } from '../../ts/stream/write/state-sections.ts';
 
 /** Every record starts where the one before ends; what lies inside a section belongs to it. */
 export function assertContiguous(

@@ -1,19 +1,16 @@
 import { deflateSync } from 'node:zlib';
 
+import { encodeCommand, SWITCHOVER_START } from '../../ts/stream/command.ts';
+import type { RamBlock } from '../../ts/stream/index.ts';
 import {
-  encodeCommand,
   encodeEof,
   encodeFooter,
-  encodePageHeader,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  encodeZeroPage,
-  SWITCHOVER_START,
-  type RamBlock,
-} from '../../ts/stream/index.ts';
+} from '../../ts/stream/section.ts';
+import { encodePageHeader, encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
+import { encodePlainRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { encodeXbzrle } from './xbzrle-encoder.ts';
 import { PAGE } from './synthetic.ts';
 

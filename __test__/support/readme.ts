@@ -13,5 +13,5 @@ export function readmeBlocks(language: string): readonly string[] {
 
 /** An example as somebody writes it in CommonJS: its imports of this package become calls of require. */
 export function toCommonJs(example: string): string {
-  return example.replaceAll(/^import (\{.*\}) from ('.*');$/gm, 'const $1 = require($2);');
+  return example.replaceAll(/^import (?:\* as )?(\w+|\{.*\}) from ('.*');$/gm, 'const $1 = require($2);');
 }

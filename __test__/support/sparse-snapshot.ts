@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 
+import { CAPABILITY_MAPPED_RAM } from '../../ts/stream/constants.ts';
 import {
   assembleMappedRam,
   bytesReader,
-  CAPABILITY_MAPPED_RAM,
   readStreamIndex,
   readVmdescriptionFor,
 } from '../../ts/stream/index.ts';

@@ -1,21 +1,15 @@
+import { encodeCommand } from '../../ts/stream/command.ts';
+import { encodeConfiguration, encodeFileHeader } from '../../ts/stream/configuration.ts';
+import type { Configuration, RamBlock, StreamRecord } from '../../ts/stream/index.ts';
 import {
-  encodeCommand,
-  encodeConfiguration,
   encodeEof,
-  encodeFileHeader,
   encodeFooter,
-  encodeMappedRamStart,
-  encodePageHeader,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  encodeZeroPage,
-  type Configuration,
-  type RamBlock,
-  type StreamRecord,
-} from '../../ts/stream/index.ts';
+} from '../../ts/stream/section.ts';
+import { encodePageHeader, encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
+import { encodeMappedRamStart, encodePlainRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 
 /** A device with the fields and subsections that its description names. */
 export interface Device {

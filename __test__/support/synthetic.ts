@@ -1,19 +1,17 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import type { RamBlock } from '../../ts/stream/index.ts';
 import {
   encodeEof,
   encodeFooter,
-  encodePageHeader,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  encodeZeroPage,
-  RAM_SECTION_ID,
-  type RamBlock,
-} from '../../ts/stream/index.ts';
+} from '../../ts/stream/section.ts';
+import { encodePageHeader, encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
+import { encodePlainRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 
 export const PAGE = 4096;
 

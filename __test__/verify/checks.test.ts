@@ -3,20 +3,17 @@ import { writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 
 import { verify, type FindingCode } from '../../ts/index.ts';
+import { encodeCommand } from '../../ts/stream/command.ts';
+import { encodeConfiguration, encodeFileHeader } from '../../ts/stream/configuration.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
 import {
-  encodeCommand,
-  encodeConfiguration,
   encodeEof,
-  encodeFileHeader,
   encodeFooter,
-  encodeMappedRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  RAM_SECTION_ID,
-  type MappedRamStart,
-} from '../../ts/stream/index.ts';
+} from '../../ts/stream/section.ts';
+import { encodeMappedRamStart, encodeRamEos, type MappedRamStart } from '../../ts/stream/write/encode-ram.ts';
 import { PAGE, testPage } from '../support/synthetic.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -4,13 +4,9 @@ import { open, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/pr
 import test from 'ava';
 
 import { pack, Snapshot, verify, type PackOptions, type VerifyResult } from '../../ts/index.ts';
-import {
-  encodeEof,
-  encodeMappedRamStart,
-  encodeRamEos,
-  encodeSectionContinuation,
-  RAM_SECTION_ID,
-} from '../../ts/stream/index.ts';
+import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
+import { encodeEof, encodeSectionContinuation } from '../../ts/stream/section.ts';
+import { encodeMappedRamStart, encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { scanPages } from '../../ts/verify/scan-pages.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';

@@ -2,13 +2,13 @@ import { MappedRamError } from '../errors.ts';
 import {
   assembleMappedRam,
   bytesReader,
-  encodeMappedRamStart,
   readStreamIndex,
   readVmdescriptionFor,
   type MappedRamLayout,
   type RandomAccessReader,
   type StreamIndex,
 } from '../stream/index.ts';
+import { encodeMappedRamStart } from '../stream/write/encode-ram.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
 import type { SequentialReader } from '../stream/read/sequential-reader.ts';
 import type { ConvertOptions } from './options.ts';

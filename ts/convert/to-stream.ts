@@ -1,9 +1,5 @@
-import {
-  assemblePlainFrame,
-  readVmdescriptionFor,
-  type MappedRamBlock,
-  type StreamPiece,
-} from '../stream/index.ts';
+import { readVmdescriptionFor, type MappedRamBlock, type StreamPiece } from '../stream/index.ts';
+import { assemblePlainFrame } from '../stream/write/assemble.ts';
 import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
 import { assertPages, type Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';

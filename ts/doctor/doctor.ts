@@ -88,7 +88,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     sharedMemory: await filesystemOf(SHARED_MEMORY),
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
-    userfaultfd: { reason: undefined, ...binding.probeFaults() },
+    userfaultfd: { reason: undefined, ...binding().probeFaults() },
     qemu,
     auto: {
       engine: {

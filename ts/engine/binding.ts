@@ -7,8 +7,19 @@ import type * as Binding from '../../native/binding.cjs';
 
 export type { BindingError } from '../../native/binding.cjs';
 
-/** The Rust core. This file is its only importer. */
-export const binding: typeof Binding = loadBinding();
+/** The Rust core's functions and classes. */
+export type BindingModule = typeof Binding;
+
+let loaded: BindingModule | undefined;
+
+/**
+ * The Rust core. The first call loads it, so that importing the package needs no binding. This file is its only importer.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when this platform has none; the next call tries again
+ */
+export function binding(): BindingModule {
+  loaded ??= loadBinding();
+  return loaded;
+}
 
 /** An error of the core as this package's error; its cause is the OS error in Node's shape. */
 export function toMappedRamError(error: Binding.BindingError): MappedRamError {
@@ -28,11 +39,11 @@ function osError(errno: number | undefined, error: Binding.BindingError): Error 
   return Object.assign(cause, { errno: -errno, code: getSystemErrorName(-errno), path: error.path });
 }
 
-function loadBinding(): typeof Binding {
+function loadBinding(): BindingModule {
   const require = createRequire(import.meta.url);
   try {
-    const loaded: typeof Binding = require('../../native/binding.cjs');
-    return loaded;
+    const core: BindingModule = require('../../native/binding.cjs');
+    return core;
   } catch (cause) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INTERNAL',

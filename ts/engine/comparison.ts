@@ -1,4 +1,4 @@
-import { binding } from './binding.ts';
+import { binding, type BindingModule } from './binding.ts';
 import { defined } from './defined.ts';
 import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
@@ -46,12 +46,13 @@ export async function runComparison(
   options: TransferOptions,
 ): Promise<ComparisonOutcome> {
   options.signal?.throwIfAborted();
-  const comparison = new binding.BindingComparison(bindingPlan(plan, options));
+  const { BindingComparison } = binding();
+  const comparison = new BindingComparison(bindingPlan(plan, options));
   const { outcome, report } = await runJob(comparison, options);
   return { report, differences: outcome.differences };
 }
 
-type BindingPlan = ConstructorParameters<typeof binding.BindingComparison>[0];
+type BindingPlan = ConstructorParameters<BindingModule['BindingComparison']>[0];
 
 function bindingPlan(plan: ComparisonPlan, options: TransferOptions): BindingPlan {
   return defined({

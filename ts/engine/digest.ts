@@ -10,7 +10,7 @@ export const DIGEST_BYTES = 32;
 
 /** The BLAKE3 of bytes at hand. */
 export function digestBytes(bytes: Uint8Array): Uint8Array {
-  return binding.digestBytes(bytes);
+  return binding().digestBytes(bytes);
 }
 
 /**
@@ -25,7 +25,8 @@ export async function digestRanges(
 ): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const bounds = ranges.flatMap(({ offset, length }) => [offset, offset + length]);
-  const native = new binding.BindingRangeDigest(file.path, file.fd, file.name, bounds);
+  const { BindingRangeDigest } = binding();
+  const native = new BindingRangeDigest(file.path, file.fd, file.name, bounds);
   const listener = signal === undefined ? undefined : addAbortListener(signal, () => native.cancel());
   try {
     const { error, digest } = await native.run();

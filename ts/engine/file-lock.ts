@@ -13,7 +13,7 @@ export type FileLock = 'shared' | 'exclusive' | 'none';
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the file is in use (`cause.code` is `EWOULDBLOCK`)
  */
 export function lockFile(fd: number, lock: FileLock, path: string): boolean {
-  const { error, locked } = binding.lockFile(fd, lock);
+  const { error, locked } = binding().lockFile(fd, lock);
   if (error) throw toMappedRamError({ ...error, path });
   if (locked !== 'busy') return locked === 'yes';
   const words =

@@ -18,6 +18,7 @@ export interface DirectIoProbe {
   readonly offsetAlignment?: number | undefined;
 }
 
+/** What a host and a directory offer. */
 export interface Probe {
   readonly ioUring: IoUringProbe;
   readonly directIo: DirectIoProbe;
@@ -30,10 +31,11 @@ export interface Probe {
 /**
  * Finds out what this host and a directory offer, with a ring that is let go at once and a file that is removed again.
  * @param directory where snapshots are to be kept; must be writable. Default: the current one.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when there is no native binding for this platform
  */
 export function probe(directory = '.'): Probe {
-  const ioUring = binding.probeRing();
-  const directIo = binding.probeDirectIo(directory);
+  const ioUring = binding().probeRing();
+  const directIo = binding().probeDirectIo(directory);
   return {
     ioUring,
     directIo,

@@ -1,6 +1,6 @@
 import { addAbortListener } from 'node:events';
 
-import { binding, toMappedRamError } from './binding.ts';
+import { binding, toMappedRamError, type BindingModule } from './binding.ts';
 
 export interface StagedFileOptions {
   /** Bytes at the beginning that are copied from the file that has the name now. Default 0. */
@@ -16,7 +16,7 @@ export interface StagedFileOptions {
  * in whichever container or on whichever host they run, and so does what cannot be removed.
  */
 export async function removeAbandonedFiles(target: string): Promise<void> {
-  await binding.removeAbandonedFiles(target);
+  await binding().removeAbandonedFiles(target);
 }
 
 /**
@@ -24,11 +24,11 @@ export async function removeAbandonedFiles(target: string): Promise<void> {
  * Whatever else ends its life (`discard`, disposal, a terminated worker) removes what was written.
  */
 export class StagedFile implements AsyncDisposable {
-  readonly #native: InstanceType<typeof binding.BindingStagedFile>;
+  readonly #native: InstanceType<BindingModule['BindingStagedFile']>;
   /** The path to write to. */
   readonly path: string;
 
-  private constructor(native: InstanceType<typeof binding.BindingStagedFile>, path: string) {
+  private constructor(native: InstanceType<BindingModule['BindingStagedFile']>, path: string) {
     this.#native = native;
     this.path = path;
   }
@@ -40,7 +40,8 @@ export class StagedFile implements AsyncDisposable {
   static async create(target: string, options: StagedFileOptions = {}): Promise<StagedFile> {
     const { keep = 0, overwrite = false, signal } = options;
     signal?.throwIfAborted();
-    const native = new binding.BindingStagedFile(target, keep, overwrite);
+    const { BindingStagedFile } = binding();
+    const native = new BindingStagedFile(target, keep, overwrite);
     const listener = signal === undefined ? undefined : addAbortListener(signal, () => native.cancel());
     try {
       const error = await native.open();

@@ -19,7 +19,7 @@ export interface StalePages {
  */
 export async function findStalePages(snapshot: Snapshot, block: MappedRamBlock): Promise<StalePages> {
   const { id: name, pagesOffset, bitmapOffset, length, targetPageSize: pageSize } = block;
-  const found = await binding.findStalePages(snapshot.reader.fd, {
+  const found = await binding().findStalePages(snapshot.reader.fd, {
     name,
     pagesOffset,
     bitmapOffset,

@@ -1,4 +1,4 @@
-import { binding } from './binding.ts';
+import { binding, type BindingModule } from './binding.ts';
 import { defined } from './defined.ts';
 import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
@@ -79,12 +79,13 @@ export interface TransferOutcome {
  */
 export async function runTransfer(plan: TransferPlan, options: TransferOptions): Promise<TransferOutcome> {
   options.signal?.throwIfAborted();
-  const transfer = new binding.BindingTransfer(bindingPlan(plan, options));
+  const { BindingTransfer } = binding();
+  const transfer = new BindingTransfer(bindingPlan(plan, options));
   const { outcome, report } = await runJob(transfer, options);
   return { report, buffers: outcome.buffers, pieces: outcome.pieces };
 }
 
-type BindingPlan = ConstructorParameters<typeof binding.BindingTransfer>[0];
+type BindingPlan = ConstructorParameters<BindingModule['BindingTransfer']>[0];
 
 function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan {
   return defined({

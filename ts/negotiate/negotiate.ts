@@ -20,6 +20,7 @@ import { queryQemuFacts } from './qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
+/** What is not a part of the request. */
 export interface NegotiateOptions extends WaitOptions {
   /** What this QEMU has told of itself a moment ago. @default QEMU is asked */
   readonly facts?: QemuFacts | undefined;

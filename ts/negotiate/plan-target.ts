@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
+import { fileTargetOf } from '../io/file-target.ts';
 import { checkMigrationAddress } from '../uri/check-migration-address.ts';
-import { parseFdset, parseFileTarget, parseMigrationUri, type MigrationAddress } from '../uri/index.ts';
+import { parseFdset, parseMigrationUri, type MigrationAddress } from '../uri/index.ts';
 import { schemeOf } from '../uri/parse-migration-uri.ts';
 import type { PlanTarget } from './plan.ts';
 
@@ -44,5 +45,5 @@ function addressOf(target: string | URL | MigrationAddress): MigrationAddress {
   const scheme = typeof target === 'string' ? schemeOf(target) : undefined;
   if (typeof target === 'string' && scheme !== undefined && scheme !== 'file')
     return parseMigrationUri(target);
-  return { transport: 'file', ...parseFileTarget(target) };
+  return { transport: 'file', ...fileTargetOf(target) };
 }

@@ -19,7 +19,8 @@ export type RestoreMode = 'eager' | 'preload' | 'instant';
 /** How QEMU finds zero pages while saving; see docs/format.md §4.1. */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
 
-interface PlanRequest {
+/** What requests of both directions say. */
+export interface PlanRequest {
   /**
    * A `file:` migration URI, a path or a `file:` URL; `/dev/fdset/N` for a set the caller has filled; or any other
    * migration URI or address, which only `mappedRam: 'off'` allows. With the modes `preload` and `instant` it is the
@@ -94,7 +95,8 @@ export interface PlanTarget {
   readonly offset: number;
 }
 
-interface CommonPlan {
+/** What plans of both directions say. */
+export interface CommonPlan {
   readonly target: PlanTarget;
   /**
    * QEMU's capability mapped-ram. Off with writer `engine` and the modes `preload` and `instant`, where QEMU handles its

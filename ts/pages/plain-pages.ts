@@ -118,7 +118,7 @@ export class PlainPages {
       }
     }
     if (ranges.length === 0) return;
-    const error = await binding.zeroRanges(this.#fd, ranges);
+    const error = await binding().zeroRanges(this.#fd, ranges);
     if (error) throw toMappedRamError({ ...error, path: this.#path });
   }
 

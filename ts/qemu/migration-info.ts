@@ -14,6 +14,7 @@ export interface MigrationInfo {
   readonly ram?: MigrationRamInfo;
 }
 
+/** QEMU's count of what it has sent of the guest's memory. */
 export interface MigrationRamInfo {
   readonly totalBytes: number;
   readonly remainingBytes: number;

@@ -13,6 +13,7 @@ const QMP_FD = 3;
 /** How long the last words and the exit status of a QEMU that closed its QMP connection may take to arrive. */
 const LAST_WORDS_MS = 2000;
 
+/** What to start, and how long that may take. */
 export interface QemuProcessOptions extends WaitOptions {
   /** @default 'qemu-system-x86_64' */
   readonly binary?: string | undefined;
@@ -28,6 +29,7 @@ export interface QemuProcessOptions extends WaitOptions {
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
 }
 
+/** How a QEMU ended. */
 export interface QemuExit {
   /** The exit status; null when a signal ended the process or it never ran. */
   readonly code: number | null;

@@ -155,7 +155,7 @@ export class QmpClient implements AsyncDisposable {
    */
   get peerPid(): number | undefined {
     const { descriptor } = this;
-    const pid = descriptor === undefined ? undefined : (binding.peerPid(descriptor) ?? undefined);
+    const pid = descriptor === undefined ? undefined : (binding().peerPid(descriptor) ?? undefined);
     return pid === process.pid ? undefined : pid;
   }
 

@@ -1,6 +1,7 @@
 import { deferred, type Deferred } from '../host/deferred.ts';
 import type { QmpObject } from './json.ts';
 
+/** An event as QEMU emitted it. */
 export interface QmpEvent {
   /** `MIGRATION`, `STOP`, … */
   readonly event: string;

@@ -8,7 +8,7 @@ export type QapiInteger = number | bigint;
 export type QapiNothing = Readonly<Record<string, never>>;
 
 /** Another QEMU may know values that this one does not. */
-type Other = string & Record<never, never>;
+export type QapiOther = string & Record<never, never>;
 
 /** The commands this package uses. */
 export type QmpCommands = {
@@ -99,7 +99,7 @@ export type QapiMigrationChannel = {
   readonly addr: QapiMigrationAddress;
 };
 
-export type MigrationChannelType = 'main' | 'cpr' | Other;
+export type MigrationChannelType = 'main' | 'cpr' | QapiOther;
 
 export type QapiMigrationAddress =
   | ({ readonly transport: 'socket' } & QapiMigrationAddressSocket)
@@ -176,7 +176,7 @@ export type MigrationCapability =
   | 'switchover-ack'
   | 'dirty-limit'
   | 'mapped-ram'
-  | Other;
+  | QapiOther;
 
 export type MigrateSetParametersArguments = {
   readonly 'announce-initial'?: QapiInteger | undefined;
@@ -210,7 +210,7 @@ export type MigrateSetParametersArguments = {
   readonly 'direct-io'?: boolean | undefined;
 };
 
-export type MultifdCompression = 'none' | 'zlib' | 'zstd' | Other;
+export type MultifdCompression = 'none' | 'zlib' | 'zstd' | QapiOther;
 
 export type MigrateSetParametersBlockBitmapMapping = {
   readonly 'node-name': string;
@@ -228,13 +228,13 @@ export type MigrateSetParametersBlockBitmapMappingBitmapsTransform = {
   readonly persistent?: boolean | undefined;
 };
 
-export type MigrationMode = 'normal' | 'cpr-reboot' | 'cpr-transfer' | Other;
+export type MigrationMode = 'normal' | 'cpr-reboot' | 'cpr-transfer' | QapiOther;
 
-export type ZeroPageDetectionMode = 'none' | 'legacy' | 'multifd' | Other;
+export type ZeroPageDetectionMode = 'none' | 'legacy' | 'multifd' | QapiOther;
 
 export type QmpCapabilitiesArguments = { readonly enable?: readonly QmpCapabilitiesEnable[] | undefined };
 
-export type QmpCapabilitiesEnable = 'oob' | Other;
+export type QmpCapabilitiesEnable = 'oob' | QapiOther;
 
 export type QomGetArguments = { readonly path: string; readonly property: string };
 
@@ -278,7 +278,7 @@ export type MemdevInfo = {
   readonly policy: MemdevInfoPolicy;
 };
 
-export type MemdevInfoPolicy = 'default' | 'preferred' | 'bind' | 'interleave' | Other;
+export type MemdevInfoPolicy = 'default' | 'preferred' | 'bind' | 'interleave' | QapiOther;
 
 export type MigrationReport = {
   readonly status?: MigrationReportStatus;
@@ -315,7 +315,7 @@ export type MigrationReportStatus =
   | 'pre-switchover'
   | 'device'
   | 'wait-unplug'
-  | Other;
+  | QapiOther;
 
 export type MigrationReportRam = {
   readonly transferred: QapiInteger;
@@ -443,7 +443,7 @@ export type RunState =
   | 'watchdog'
   | 'guest-panicked'
   | 'colo'
-  | Other;
+  | QapiOther;
 
 export type QueryTargetResult = { readonly arch: QueryTargetResultArch };
 
@@ -477,7 +477,7 @@ export type QueryTargetResultArch =
   | 'x86_64'
   | 'xtensa'
   | 'xtensaeb'
-  | Other;
+  | QapiOther;
 
 export type YankInstance =
   | ({ readonly type: 'block-node' } & YankInstanceBlockNode)

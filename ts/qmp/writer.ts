@@ -36,7 +36,7 @@ export class QmpWriter {
   /** Whether descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
   get passesDescriptors(): boolean {
     const socket = this.descriptor;
-    return socket !== undefined && binding.passesDescriptors(socket);
+    return socket !== undefined && binding().passesDescriptors(socket);
   }
 
   /**
@@ -65,7 +65,7 @@ export class QmpWriter {
       if (!wanted() || this.#stream.destroyed) return 0;
       const socket = descriptorOf(this.#stream);
       if (socket === undefined) throw unsupported();
-      const { sent, error } = binding.sendWithDescriptors(socket, bytes, [fd]);
+      const { sent, error } = binding().sendWithDescriptors(socket, bytes, [fd]);
       if (error !== undefined) {
         const failure = error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
         if (!isConnectionLost(failure)) throw failure;

@@ -3,6 +3,7 @@ import { makeSeal, type SealPart } from './make-seal.ts';
 import { isSeal, SealOutput, sealPathFor } from './seal-file.ts';
 import { PIECE_SIZE } from './seal.ts';
 
+/** Whether a snapshot gets a seal, and where. */
 export interface SealingOptions extends Pick<TransferOptions, 'signal'> {
   /**
    * Seals the snapshot while it is written: digests of its pages and of everything else go to a small file beside it,

@@ -1,28 +1,24 @@
 import type { Configuration } from './configuration.ts';
+import type { ByteRange } from './reader.ts';
 import type { SectionKind } from './section.ts';
 import type { Vmdescription } from './vmdescription/vmdescription.ts';
 
 /** `mapped-ram`: every page has its place in the file. `plain`: pages follow each other in records. */
 export type RamForm = 'mapped-ram' | 'plain';
 
-interface At {
-  /** Absolute file offset of the record's first byte. */
-  readonly offset: number;
-  /** In bytes. */
-  readonly length: number;
-}
-
 /** Magic and version. */
-export interface HeaderRecord extends At {
+export interface HeaderRecord extends ByteRange {
   readonly type: 'header';
 }
 
-export interface ConfigurationRecord extends At {
+/** CONFIGURATION with its subsections (docs/format.md §1.2). */
+export interface ConfigurationRecord extends ByteRange {
   readonly type: 'configuration';
   readonly configuration: Configuration;
 }
 
-export interface CommandRecord extends At {
+/** A command to the destination (docs/format.md §1.3). */
+export interface CommandRecord extends ByteRange {
   readonly type: 'command';
   readonly code: number;
   readonly name: string;
@@ -33,7 +29,7 @@ export interface CommandRecord extends At {
  * A whole section, from its type byte to the end of its footer. It comes after the records of its body (`ram-list`,
  * `ram-block`, `ram-page`): only then its length is known.
  */
-export interface SectionRecord extends At {
+export interface SectionRecord extends ByteRange {
   readonly type: 'section';
   readonly kind: SectionKind;
   readonly sectionId: number;
@@ -46,7 +42,7 @@ export interface SectionRecord extends At {
 }
 
 /** The word before RAM's block list. */
-export interface RamListRecord extends At {
+export interface RamListRecord extends ByteRange {
   readonly type: 'ram-list';
   readonly sectionId: number;
   /** Where the section that it opens starts. */
@@ -58,7 +54,7 @@ export interface RamListRecord extends At {
 }
 
 /** One entry of RAM's block list, without bitmap and pages (docs/format.md §2.2). */
-export interface RamBlockRecord extends At {
+export interface RamBlockRecord extends ByteRange {
   readonly type: 'ram-block';
   readonly id: string;
   /** used_length of the block in bytes; `length` is the record's own. */
@@ -87,7 +83,7 @@ export interface MappedBlock {
 }
 
 /** One page of the plain form (docs/format.md §3). */
-export interface RamPageRecord extends At {
+export interface RamPageRecord extends ByteRange {
   readonly type: 'ram-page';
   readonly kind: 'zero' | 'page' | 'xbzrle' | 'compressed';
   readonly block: string;
@@ -99,11 +95,12 @@ export interface RamPageRecord extends At {
 }
 
 /** The byte that ends the section loop. */
-export interface EofRecord extends At {
+export interface EofRecord extends ByteRange {
   readonly type: 'eof';
 }
 
-export interface VmdescriptionRecord extends At {
+/** The description of the device state, with its type byte and length (docs/format.md §1.5). */
+export interface VmdescriptionRecord extends ByteRange {
   readonly type: 'vmdescription';
   readonly jsonOffset: number;
   readonly jsonLength: number;
@@ -112,16 +109,17 @@ export interface VmdescriptionRecord extends At {
 }
 
 /** Bytes after the stream. */
-export interface TrailingRecord extends At {
+export interface TrailingRecord extends ByteRange {
   readonly type: 'trailing';
 }
 
 /** Everything from a section on whose body cannot be measured, to the end of the file. */
-export interface OpaqueRecord extends At {
+export interface OpaqueRecord extends ByteRange {
   readonly type: 'opaque';
   readonly reason: string;
 }
 
+/** A record of a stream, told by `type`. */
 export type StreamRecord =
   | HeaderRecord
   | ConfigurationRecord

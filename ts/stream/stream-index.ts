@@ -32,11 +32,13 @@ export interface StreamIndex {
   readonly problem: MappedRamError | undefined;
 }
 
+/** A section other than one of RAM. */
 export interface IndexedSection extends SectionRecord {
   /** Written before the guest's memory: between RAM START and RAM's next section (docs/format.md §1.4). */
   readonly early: boolean;
 }
 
+/** Where the vmdescription is, and what it says. */
 export interface IndexedVmdescription {
   /** Of its type byte. */
   readonly offset: number;
@@ -48,9 +50,11 @@ export interface IndexedVmdescription {
   readonly json: Vmdescription | undefined;
 }
 
+/** RAM in one of its forms, told by `form`. */
 export type RamIndex = MappedRamIndex | PlainRamIndex;
 
-interface RamIndexBase {
+/** What is known of RAM in either form. */
+export interface RamIndexBase {
   readonly sectionId: number;
   readonly targetPageSize: number;
   /** Sum of the lengths of the blocks, as the file announces it. */
@@ -65,11 +69,13 @@ interface RamIndexBase {
   readonly ended: boolean;
 }
 
+/** RAM whose pages have their places in the file (docs/format.md §2). */
 export interface MappedRamIndex extends RamIndexBase {
   readonly form: 'mapped-ram';
   readonly blocks: readonly MappedRamBlock[];
 }
 
+/** RAM whose pages follow each other in records (docs/format.md §3). */
 export interface PlainRamIndex extends RamIndexBase {
   readonly form: 'plain';
   readonly blocks: readonly PlainRamBlock[];
@@ -82,6 +88,7 @@ export interface PlainRamIndex extends RamIndexBase {
   };
 }
 
+/** A block as the list of either form has it. */
 export interface PlainRamBlock {
   readonly id: string;
   /** used_length. */
@@ -92,6 +99,7 @@ export interface PlainRamBlock {
   readonly pageSize?: number;
 }
 
+/** A block and its place in the file. */
 export interface MappedRamBlock extends PlainRamBlock, MappedBlock {
   /** Of its list entry. */
   readonly entryOffset: number;

@@ -15,6 +15,7 @@ export type MigrationAddress =
 /** A MigrationAddress that QAPI knows too: all but `defer`. */
 export type QapiMigrationAddress = Exclude<MigrationAddress, DeferMigrationAddress>;
 
+/** A file and a place in it. */
 export interface FileMigrationArgs {
   /** Opened as it stands; `/dev/fdset/N` names an fd set of that QEMU instead of a file. */
   readonly filename: string;
@@ -22,6 +23,7 @@ export interface FileMigrationArgs {
   readonly offset: number | bigint;
 }
 
+/** A TCP address, with its options. */
 export interface InetSocketAddress {
   /** Empty: every address when listening. At most 64 bytes of UTF-8 in a URI. */
   readonly host: string;
@@ -37,6 +39,7 @@ export interface InetSocketAddress {
   readonly mptcp?: boolean | undefined;
 }
 
+/** A unix socket. */
 export interface UnixSocketAddress {
   readonly path: string;
   /** Linux's abstract namespace. No URI can say it. */
@@ -45,49 +48,59 @@ export interface UnixSocketAddress {
   readonly tight?: boolean | undefined;
 }
 
+/** A vsock address: QEMU takes both of its numbers as text. */
 export interface VsockSocketAddress {
   readonly cid: string;
   readonly port: string;
 }
 
+/** A socket that QEMU has already. */
 export interface FdSocketAddress {
   /** A name given with `getfd`, or (incoming only) the number of an inherited descriptor. */
   readonly str: string;
 }
 
+/** A program that the stream is piped through. */
 export interface MigrationExecCommand {
   /** Program and arguments, started without a shell. */
   readonly args: readonly string[];
 }
 
+/** `file:`, the only one that mapped-ram can use. */
 export interface FileMigrationAddress extends FileMigrationArgs {
   readonly transport: 'file';
 }
 
+/** `tcp:`. */
 export interface InetMigrationAddress extends InetSocketAddress {
   readonly transport: 'socket';
   readonly type: 'inet';
 }
 
+/** `unix:`. */
 export interface UnixMigrationAddress extends UnixSocketAddress {
   readonly transport: 'socket';
   readonly type: 'unix';
 }
 
+/** `vsock:`. */
 export interface VsockMigrationAddress extends VsockSocketAddress {
   readonly transport: 'socket';
   readonly type: 'vsock';
 }
 
+/** `fd:`. */
 export interface FdMigrationAddress extends FdSocketAddress {
   readonly transport: 'socket';
   readonly type: 'fd';
 }
 
+/** `exec:`. */
 export interface ExecMigrationAddress extends MigrationExecCommand {
   readonly transport: 'exec';
 }
 
+/** `rdma:`. */
 export interface RdmaMigrationAddress extends InetSocketAddress {
   readonly transport: 'rdma';
 }

@@ -1,4 +1,5 @@
-import { PAGES_ALIGNMENT, type MappedRamBlock } from '../stream/index.ts';
+import { PAGES_ALIGNMENT } from '../stream/constants.ts';
+import type { MappedRamBlock } from '../stream/index.ts';
 import { MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
 import type { Finding } from './finding.ts';
 

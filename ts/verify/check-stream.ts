@@ -1,5 +1,6 @@
 import { MappedRamError, wordsOf, type ErrorCode } from '../errors.ts';
-import { SWITCHOVER_START, walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
+import { SWITCHOVER_START } from '../stream/command.ts';
+import { walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
 const CODES: Partial<Record<ErrorCode, FindingCode>> = {

@@ -1,13 +1,12 @@
+import { RAM_SECTION_ID } from '../../../ts/stream/constants.ts';
 import {
   encodeEof,
   encodeFooter,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  RAM_SECTION_ID,
-} from '../../../ts/stream/index.ts';
+} from '../../../ts/stream/section.ts';
+import { encodePlainRamStart, encodeRamEos } from '../../../ts/stream/write/encode-ram.ts';
 
 export interface DeviceSection {
   readonly name: string;

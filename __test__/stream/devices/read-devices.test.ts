@@ -3,12 +3,8 @@ import * as fc from 'fast-check';
 
 import type { DeviceStates } from '../../../ts/stream/devices/device-state.ts';
 import { deviceNamed, readDevices } from '../../../ts/stream/devices/read-devices.ts';
-import {
-  encodeEof,
-  encodeVmdescription,
-  readStreamIndex,
-  type RandomAccessReader,
-} from '../../../ts/stream/index.ts';
+import { readStreamIndex, type RandomAccessReader } from '../../../ts/stream/index.ts';
+import { encodeEof, encodeVmdescription } from '../../../ts/stream/section.ts';
 import { StrictReader } from '../strict-reader.ts';
 import { structModel } from './arbitraries.ts';
 import { describeStruct, encodeStruct, expectedStruct, withoutPlaces } from './device-model.ts';

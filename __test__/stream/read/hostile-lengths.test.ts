@@ -2,7 +2,9 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { MappedRamError } from '../../../ts/errors.ts';
-import { encodeMappedRamStart, encodeVmdescription, readStreamIndex } from '../../../ts/stream/index.ts';
+import { readStreamIndex } from '../../../ts/stream/index.ts';
+import { encodeVmdescription } from '../../../ts/stream/section.ts';
+import { encodeMappedRamStart } from '../../../ts/stream/write/encode-ram.ts';
 import { CURSOR_WINDOW } from '../../../ts/stream/read/stream-cursor.ts';
 import { streamModel } from '../../support/stream-arbitraries.ts';
 import { model, timer } from '../broken-streams.ts';

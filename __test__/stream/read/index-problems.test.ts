@@ -1,12 +1,9 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../../ts/errors.ts';
-import {
-  encodeCommand,
-  encodePlainRamStart,
-  readStreamIndex,
-  type RamBlock,
-} from '../../../ts/stream/index.ts';
+import { encodeCommand } from '../../../ts/stream/command.ts';
+import { readStreamIndex, type RamBlock } from '../../../ts/stream/index.ts';
+import { encodePlainRamStart } from '../../../ts/stream/write/encode-ram.ts';
 import { beginning, model, plain, timer } from '../broken-streams.ts';
 import { buildStream } from '../../support/stream-builder.ts';
 import { StrictReader } from '../strict-reader.ts';

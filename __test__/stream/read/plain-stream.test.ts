@@ -1,23 +1,22 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
+import { encodeCommand, SWITCHOVER_START } from '../../../ts/stream/command.ts';
+import { encodeConfiguration, encodeFileHeader } from '../../../ts/stream/configuration.ts';
 import {
   bytesReader,
-  encodeCommand,
-  encodeConfiguration,
-  encodeEmptyRamSection,
-  encodeEof,
-  encodeFileHeader,
-  encodeFooter,
-  encodePlainRamStart,
-  encodeSectionContinuation,
-  encodeSectionHeader,
   readStreamIndex,
-  SWITCHOVER_START,
   walkStream,
   type RamPageRecord,
   type StreamIndex,
 } from '../../../ts/stream/index.ts';
+import {
+  encodeEof,
+  encodeFooter,
+  encodeSectionContinuation,
+  encodeSectionHeader,
+} from '../../../ts/stream/section.ts';
+import { encodeEmptyRamSection, encodePlainRamStart } from '../../../ts/stream/write/encode-ram.ts';
 import { MAX_RECORDS } from '../../../ts/stream/constants.ts';
 import { MAX_STATE_BYTES, PlainStream } from '../../../ts/stream/read/plain-stream.ts';
 import { SequentialReader } from '../../../ts/stream/read/sequential-reader.ts';

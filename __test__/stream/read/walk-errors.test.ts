@@ -1,11 +1,8 @@
 import test from 'ava';
 
-import {
-  encodeEmptyRamSection,
-  encodeFooter,
-  encodeSectionHeader,
-  walkStream,
-} from '../../../ts/stream/index.ts';
+import { walkStream } from '../../../ts/stream/index.ts';
+import { encodeFooter, encodeSectionHeader } from '../../../ts/stream/section.ts';
+import { encodeEmptyRamSection } from '../../../ts/stream/write/encode-ram.ts';
 import {
   assertRefused,
   beginning,

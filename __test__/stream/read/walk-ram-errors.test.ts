@@ -1,6 +1,7 @@
 import test from 'ava';
 
-import { encodeSectionContinuation, encodeSectionHeader, encodeZeroPage } from '../../../ts/stream/index.ts';
+import { encodeSectionContinuation, encodeSectionHeader } from '../../../ts/stream/section.ts';
+import { encodeZeroPage } from '../../../ts/stream/write/encode-pages.ts';
 import {
   assertRefused,
   beginning,

@@ -1,16 +1,10 @@
 import test from 'ava';
 
-import {
-  encodeCommand,
-  encodeEmptyRamSection,
-  encodeFooter,
-  encodePlainRamStart,
-  encodeSectionContinuation,
-  encodeSectionHeader,
-  encodeZeroPage,
-  readStreamIndex,
-  walkStream,
-} from '../../../ts/stream/index.ts';
+import { encodeCommand } from '../../../ts/stream/command.ts';
+import { readStreamIndex, walkStream } from '../../../ts/stream/index.ts';
+import { encodeFooter, encodeSectionContinuation, encodeSectionHeader } from '../../../ts/stream/section.ts';
+import { encodeZeroPage } from '../../../ts/stream/write/encode-pages.ts';
+import { encodeEmptyRamSection, encodePlainRamStart } from '../../../ts/stream/write/encode-ram.ts';
 import { beginning, failure, model, plain, RAM, withPlainStart, word } from '../broken-streams.ts';
 import { buildStream, type StreamBuilder } from '../../support/stream-builder.ts';
 import { collect, StrictReader } from '../strict-reader.ts';

@@ -1,11 +1,8 @@
 import test from 'ava';
 
-import {
-  encodeVmdescription,
-  readStreamIndex,
-  rewriteVmdescription,
-  walkStream,
-} from '../../../ts/stream/index.ts';
+import { readStreamIndex, walkStream } from '../../../ts/stream/index.ts';
+import { encodeVmdescription } from '../../../ts/stream/section.ts';
+import { rewriteVmdescription } from '../../../ts/stream/vmdescription/rewrite-vmdescription.ts';
 import { model, timer } from '../broken-streams.ts';
 import { buildStream, describe, type StreamModel } from '../../support/stream-builder.ts';
 import { collect, StrictReader } from '../strict-reader.ts';

@@ -1,16 +1,15 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../../ts/errors.ts';
+import { encodeCommand } from '../../../ts/stream/command.ts';
+import { encodeConfiguration } from '../../../ts/stream/configuration.ts';
+import { encodePageHeader, encodeZeroPage } from '../../../ts/stream/write/encode-pages.ts';
 import {
-  encodeCommand,
-  encodeConfiguration,
   encodeEmptyRamSection,
   encodeMappedRamStart,
-  encodePageHeader,
   encodePlainRamStart,
-  encodeZeroPage,
-  layoutMappedRam,
-} from '../../../ts/stream/index.ts';
+} from '../../../ts/stream/write/encode-ram.ts';
+import { layoutMappedRam } from '../../../ts/stream/write/layout.ts';
 import { ascii, compact, hex } from '../hex.ts';
 
 const MIB = 1024 * 1024;

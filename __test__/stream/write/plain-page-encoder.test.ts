@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { encodePageHeader, encodeZeroPage } from '../../../ts/stream/index.ts';
+import { encodePageHeader, encodeZeroPage } from '../../../ts/stream/write/encode-pages.ts';
 import { PlainPageEncoder } from '../../../ts/stream/write/plain-page-encoder.ts';
 
 const SIZE = 1024;

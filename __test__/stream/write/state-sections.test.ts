@@ -3,16 +3,16 @@ import * as fc from 'fast-check';
 
 import {
   assembleMappedRam,
-  assemblePlain,
   assemblePlainBatches,
   readStreamIndex,
-  stateSections,
   walkStream,
   type PlainPage,
   type StreamIndex,
   type StreamPiece,
   type StreamRecord,
 } from '../../../ts/stream/index.ts';
+import { assemblePlain } from '../../../ts/stream/write/assemble.ts';
+import { stateSections } from '../../../ts/stream/write/state-sections.ts';
 import { streamModel } from '../../support/stream-arbitraries.ts';
 import { model, plain, timer } from '../broken-streams.ts';
 import {

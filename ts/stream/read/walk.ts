@@ -4,6 +4,7 @@ import type { StreamRecord } from '../records.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { StreamWalk } from './stream-walk.ts';
 
+/** Where to begin. */
 export interface WalkOptions {
   /** Where the stream starts in the source. Default 0. */
   readonly offset?: number;
@@ -27,7 +28,10 @@ export async function* walkStream(
   for await (const batch of walkBatches(reader, options)) yield* batch;
 }
 
-/** `walkStream`, several records at a time: page records are many. */
+/**
+ * `walkStream`, several records at a time: page records are many.
+ * @throws {MappedRamError} as `walkStream`
+ */
 export async function* walkBatches(
   reader: RandomAccessReader,
   options: WalkOptions = {},

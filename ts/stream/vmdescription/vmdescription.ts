@@ -10,6 +10,7 @@ export interface Vmdescription {
   readonly [key: string]: unknown;
 }
 
+/** One device in the vmdescription. */
 export interface VmdescriptionDevice {
   readonly name: string;
   readonly instance_id: number;

@@ -14,6 +14,7 @@ import { encodeSectionContinuation, encodeVmdescription } from '../section.ts';
 import { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
 import type { RamIndex, StreamIndex } from '../stream-index.ts';
 
+/** What a new stream is made of. */
 export interface AssembleOptions {
   /** The stream that the device state comes from. Must be complete. */
   readonly state: StreamIndex;
@@ -26,11 +27,13 @@ export interface AssembleOptions {
   readonly base?: number;
 }
 
+/** What a new mapped-ram file is made of. */
 export interface AssembleMappedOptions extends AssembleOptions {
   /** Of page areas. Default 1 MiB. */
   readonly alignment?: number;
 }
 
+/** A new mapped-ram file, but for its bitmaps and pages. */
 export interface AssembledMapped {
   /** Where bitmaps and pages go; they are the caller's to write. */
   readonly layout: MappedRamLayout;
@@ -92,14 +95,19 @@ export function assemblePlain(options: AssemblePlainOptions): {
   return { pieces: assembly.pieces.list, endOffset: assembly.pieces.offset };
 }
 
+/** What a new plain stream is made of. */
 export interface AssemblePlainBatchesOptions extends AssembleOptions {
+  /** In the order in which the stream is to bring them. */
   readonly pages: Iterable<PlainPage> | AsyncIterable<PlainPage>;
 }
 
 /** Pages whose pieces are handed out at once. */
 const PAGES_PER_BATCH = 256;
 
-/** `assemblePlain`, some pieces at a time: for the pages of a whole guest. Where the last one ends, the stream ends. */
+/**
+ * `assemblePlain`, some pieces at a time: for the pages of a whole guest. Where the last one ends, the stream ends.
+ * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
+ */
 export async function* assemblePlainBatches(
   options: AssemblePlainBatchesOptions,
 ): AsyncGenerator<readonly StreamPiece[], void, void> {

@@ -27,6 +27,7 @@ export interface MappedBlockLayout extends RamBlock {
   readonly skipped: boolean;
 }
 
+/** Where the RAM of a mapped-ram file lies (docs/format.md §2.3). */
 export interface MappedRamLayout {
   readonly blocks: readonly MappedBlockLayout[];
   readonly targetPageSize: number;

@@ -1,0 +1,90 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import test from 'ava';
+
+import { packagedProject } from '../support/packaged.ts';
+import { ROOT } from '../support/tree.ts';
+
+const run = promisify(execFile);
+
+/** What a user's program says, run in a project that has the package but no binary for this platform. */
+async function outputOf(loader: boolean, name: string, text: string): Promise<unknown> {
+  await using project = await packagedProject({ native: false });
+  if (loader) {
+    // What npm leaves when it skips an optional dependency.
+    await mkdir(join(project.package, 'native'));
+    await cp(join(ROOT, 'native/binding.cjs'), join(project.package, 'native/binding.cjs'));
+  }
+  await writeFile(project.file(name), text);
+  const { stdout } = await run(process.execPath, [project.file(name)], { cwd: project.path });
+  return JSON.parse(stdout);
+}
+
+const USES = `
+const failure = (() => {
+  try {
+    return probe('.');
+  } catch (error) {
+    const { code, message } = error;
+    return { code, message, known: error instanceof MappedRamError };
+  }
+})();
+const again = (() => {
+  try {
+    return probe('.');
+  } catch ({ message }) {
+    return message;
+  }
+})();
+const rejected = verify('missing.mr').catch(({ code }) => code);
+rejected.then((verified) => {
+  const { filename } = parseMigrationUri('file:guest.mr');
+  const same = { error: uri.MappedRamError === MappedRamError, parse: uri.parseMigrationUri === parseMigrationUri };
+  const size = String(uri.parseSize('1.5k'));
+  const reader = stream.bytesReader(new Uint8Array(8));
+  stream.readStreamIndex(reader).catch(({ code }) => {
+    console.log(JSON.stringify({ filename, same, size, stream: code, failure, again: again === failure.message, verified }));
+  });
+});
+`;
+
+const EXPECTED = {
+  filename: 'guest.mr',
+  same: { error: true, parse: true },
+  size: '1536',
+  stream: 'ERR_MAPPED_RAM_BAD_MAGIC',
+  failure: {
+    code: 'ERR_MAPPED_RAM_INTERNAL',
+    message:
+      'no native binding for this platform could be loaded; if npm skipped an optional dependency, remove ' +
+      `node_modules and package-lock.json and install again: found ${process.platform}-${process.arch}`,
+    known: true,
+  },
+  again: true,
+  verified: 'ERR_MAPPED_RAM_IO',
+};
+
+for (const loader of [true, false]) {
+  const missing = loader ? 'binary' : 'binary and no loader';
+
+  test(`without a ${missing}, all entries can be imported, and the first native use says what is missing`, async (t) => {
+    const imports = [
+      "import { MappedRamError, parseMigrationUri, probe, verify } from 'mapped-ram';",
+      "import * as stream from 'mapped-ram/stream';",
+      "import * as uri from 'mapped-ram/uri';",
+    ];
+    t.deepEqual(await outputOf(loader, 'program.mjs', imports.join('\n') + USES), EXPECTED);
+  });
+}
+
+test('without a binary, all entries can be required', async (t) => {
+  const imports = [
+    "const { MappedRamError, parseMigrationUri, probe, verify } = require('mapped-ram');",
+    "const stream = require('mapped-ram/stream');",
+    "const uri = require('mapped-ram/uri');",
+  ];
+  t.deepEqual(await outputOf(false, 'program.cjs', imports.join('\n') + USES), EXPECTED);
+});

@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { type TemporaryDirectory, temporaryDirectory } from './temporary.ts';
+import { ROOT } from './tree.ts';
+
+const run = promisify(execFile);
+
+/** A project in a temporary directory that has the package, as it is in the tree now, in its node_modules. */
+export class PackagedProject implements AsyncDisposable {
+  readonly #directory: TemporaryDirectory;
+
+  constructor(directory: TemporaryDirectory) {
+    this.#directory = directory;
+  }
+
+  get path(): string {
+    return this.#directory.path;
+  }
+
+  /** Where the package is installed. */
+  get package(): string {
+    return this.file('node_modules/mapped-ram');
+  }
+
+  file(name: string): string {
+    return this.#directory.file(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Builds the TypeScript into a new project. Node's types are there, the package's dependencies are not.
+ * @param options.native whether the project has the native binding, too
+ */
+export async function packagedProject(options: { readonly native: boolean }): Promise<PackagedProject> {
+  const project = new PackagedProject(await temporaryDirectory());
+  try {
+    await mkdir(project.package, { recursive: true });
+    await cp(join(ROOT, 'package.json'), join(project.package, 'package.json'));
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+    const outDir = join(project.package, 'dist');
+    await run(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', outDir]);
+    await symlink(join(ROOT, 'node_modules/@types'), project.file('node_modules/@types'), 'junction');
+    if (options.native) await symlink(join(ROOT, 'native'), join(project.package, 'native'), 'junction');
+    return project;
+  } catch (error) {
+    await project[Symbol.asyncDispose]();
+    throw error;
+  }
+}
