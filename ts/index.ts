@@ -10,7 +10,16 @@ export {
 export type { Filesystem } from './host/filesystem.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
 export type { HugePages } from './host/limits.ts';
-export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+export {
+  ERROR_CODES,
+  MappedRamError,
+  type ErrorCode,
+  type ErrorContext,
+  type MigrationInfo,
+  type MigrationRamInfo,
+  type QmpErrorReply,
+  type RuleRefusal,
+} from './errors.ts';
 export {
   extract,
   type ExtractedRange,
@@ -48,7 +57,6 @@ export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';
 export { negotiate } from './negotiate/negotiate.ts';
-export type { RuleRefusal } from './negotiate/decide.ts';
 export type * from './negotiate/plan.ts';
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';

@@ -79,7 +79,8 @@ test('a refused command rejects with what QEMU said', async (t) => {
     code: 'ERR_MAPPED_RAM_QEMU',
     message: /refused nonsense: No such thing/,
   });
-  t.deepEqual(error.cause, { class: 'CommandNotFound', desc: 'No such thing' });
+  t.like(error, { qmp: { class: 'CommandNotFound', desc: 'No such thing' } });
+  t.is(error.cause, undefined);
   await client.close();
 });
 
@@ -128,6 +129,7 @@ test('events can be filtered by a name, several or a function', async (t) => {
 test('a command is given up after its time, and its late reply disturbs nobody', async (t) => {
   const { peer, client } = await connected();
   await t.throwsAsync(client.execute('slow', undefined, { timeoutMs: 10 }), {
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /slow: no answer in time/,
   });
   const next = client.execute('next');
@@ -209,6 +211,7 @@ test('whoever does not speak QMP is hung up on', async (t) => {
 test('a peer that says nothing is not waited for longer than allowed', async (t) => {
   const silent = Duplex.from({ readable: new PassThrough(), writable: new PassThrough() });
   await t.throwsAsync(QmpClient.open(silent, { timeoutMs: 10 }), {
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /waiting for QMP: no answer in time/,
   });
   t.true(silent.destroyed);
