@@ -6,8 +6,8 @@ import { binding } from '../engine/binding.ts';
 import { deferred, type Deferred } from '../host/deferred.ts';
 import { parseQmpAddress } from './address.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
+import { silence, unconnected } from './connect-errors.ts';
 import { type QmpEvent, type QmpEventFilter, QmpEvents } from './events.ts';
-import { isHeldByAnother } from './held.ts';
 import { type QmpValue, stringifyQmpJson } from './json.ts';
 import { QmpLines } from './lines.ts';
 import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
@@ -88,7 +88,7 @@ export class QmpClient implements AsyncDisposable {
    *   connected already, see {@link QmpClient.open}
    * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody listens there, ERR_MAPPED_RAM_TIMEOUT when QEMU does not greet
-   *   in time, ERR_MAPPED_RAM_BUSY when it does not because another client is seen to hold the unix socket (on Linux),
+   *   in time, ERR_MAPPED_RAM_BUSY when other clients are seen to hold the unix socket or to fill its queue (on Linux),
    *   ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
    */
   static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
@@ -102,7 +102,7 @@ export class QmpClient implements AsyncDisposable {
     } catch (cause) {
       socket.destroy();
       if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
-      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path: server, cause });
+      throw unconnected(server, cause);
     }
     return QmpClient.open(socket, { ...options, server });
   }
@@ -321,13 +321,6 @@ function tryParse(line: string): QmpMessage | undefined {
 
 function closed(): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
-}
-
-function silence(server: string): MappedRamError {
-  return new MappedRamError(
-    isHeldByAnother(server) ? 'ERR_MAPPED_RAM_BUSY' : 'ERR_MAPPED_RAM_TIMEOUT',
-    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
-  );
 }
 
 function timeout(what: string): MappedRamError {
