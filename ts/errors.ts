@@ -5,6 +5,7 @@
 export const ERROR_CODES = [
   'ERR_MAPPED_RAM_ALIGNMENT',
   'ERR_MAPPED_RAM_BAD_MAGIC',
+  'ERR_MAPPED_RAM_BUSY',
   'ERR_MAPPED_RAM_CLOSED',
   'ERR_MAPPED_RAM_CORRUPT',
   'ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE',
@@ -17,6 +18,7 @@ export const ERROR_CODES = [
   'ERR_MAPPED_RAM_IO',
   'ERR_MAPPED_RAM_OUT_OF_RANGE',
   'ERR_MAPPED_RAM_QEMU',
+  'ERR_MAPPED_RAM_TIMEOUT',
   'ERR_MAPPED_RAM_TRUNCATED',
   'ERR_MAPPED_RAM_UNSUPPORTED',
   'ERR_MAPPED_RAM_UNSUPPORTED_VERSION',
@@ -24,45 +26,105 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** What an error knows beside its words. All optional: only what applies is set. */
+/** QEMU's answer to a QMP command that failed. */
+export interface QmpErrorReply {
+  /** `GenericError`, `CommandNotFound`, … */
+  readonly class: string;
+  /** The reason in QEMU's words. */
+  readonly desc: string;
+}
+
+/** The rule that refused a request. */
+export interface RuleRefusal {
+  /** The rule's name, which is stable: a `RuleId`. */
+  readonly rule: string;
+  /** The section of docs/format.md that the rule comes from. */
+  readonly section: string;
+}
+
+/** QEMU's answer to query-migrate; see docs/format.md §6.3. */
+export interface MigrationInfo {
+  /** `none`, `setup`, `active`, `device`, `completed`, `failed`, `cancelled`, …; QEMU's words. */
+  readonly status: string;
+  /** Why the migration failed, in QEMU's words. */
+  readonly errorDesc?: string;
+  /** Milliseconds. Only on the saving side. */
+  readonly totalTimeMs?: number;
+  /** Only on the saving side. */
+  readonly ram?: MigrationRamInfo;
+}
+
+/** QEMU's count of what it has sent of the guest's memory. */
+export interface MigrationRamInfo {
+  readonly totalBytes: number;
+  readonly remainingBytes: number;
+  readonly transferredBytes: number;
+  readonly normalPages: number;
+  readonly zeroPages: number;
+  /** In bytes. */
+  readonly pageSize: number;
+}
+
+/** What an error knows beside its words. All members are optional: an error has those that apply. */
 export interface ErrorContext {
   /** The file, as the caller named it. */
   readonly path?: string | undefined;
   /** Byte offset in that file (in the URI's text for ERR_MAPPED_RAM_INVALID_URI). */
   readonly offset?: number | undefined;
+  /** Byte offset in that file at which the section starts that the words name, where that is not `offset`. */
+  readonly sectionOffset?: number | undefined;
   readonly expected?: string | number | undefined;
   readonly found?: string | number | undefined;
-  /** What lies beneath: often an OS error in Node's shape (`code: 'ENOSPC'`, `errno`, `syscall`). */
+  /** QEMU's reply to the command that it refused. */
+  readonly qmp?: QmpErrorReply | undefined;
+  /** The rule that refused the request. */
+  readonly rule?: RuleRefusal | undefined;
+  /** How far the migration had come that failed. */
+  readonly migration?: MigrationInfo | undefined;
+  /**
+   * What lies beneath: often an OS error in Node's shape (`code: 'ENOSPC'`, `errno`, `syscall`). Anything else than an
+   * Error becomes an Error with the same words.
+   */
   readonly cause?: unknown;
+  /** Whether the words tell the cause already, so that the message does not add it. @default false */
+  readonly tellsCause?: boolean | undefined;
 }
 
 const BRAND = Symbol.for('mapped-ram.error');
 
-/** The messages without path, offset, expected and found. */
-const WORDS = new WeakMap<MappedRamError, string>();
-
 /** The one error class of this package. `instanceof` also holds between two copies of the package. */
 export class MappedRamError extends Error {
   readonly code: ErrorCode;
+  /** What failed, in words, without path, offsets, expected, found and cause. */
+  declare readonly shortMessage: string;
   declare readonly path?: string;
   declare readonly offset?: number;
+  declare readonly sectionOffset?: number;
   declare readonly expected?: string | number;
   declare readonly found?: string | number;
+  declare readonly qmp?: QmpErrorReply;
+  declare readonly rule?: RuleRefusal;
+  declare readonly migration?: MigrationInfo;
+  declare readonly cause?: Error;
 
   /**
-   * @param message says in words what failed; path, offset, expected and found are appended when given. Without a place
-   * of its own, an error has the place of its cause, which the message names or leaves to the cause
+   * @param shortMessage says in words what failed; the message is these words with path, offsets, expected, found and the
+   * words of the cause. Without a place of its own, an error has the place of its cause, which the cause's words name
    */
-  constructor(code: ErrorCode, message: string, context: ErrorContext = {}) {
-    super(describe(message, context), context.cause === undefined ? undefined : { cause: context.cause });
+  constructor(code: ErrorCode, shortMessage: string, context: ErrorContext = {}) {
+    const cause = context.cause === undefined ? undefined : toError(context.cause);
+    const told = context.tellsCause === true ? undefined : cause;
+    super(composeMessage(shortMessage, { ...context, cause: told }), cause && { cause });
     this.code = code;
+    Object.defineProperty(this, 'shortMessage', { value: shortMessage });
     const { path, offset } = placeOf(context);
-    if (path !== undefined) this.path = path;
-    if (offset !== undefined) this.offset = offset;
-    if (context.expected !== undefined) this.expected = context.expected;
-    if (context.found !== undefined) this.found = context.found;
+    const { sectionOffset, expected, found, qmp, rule, migration } = context;
+    const fields = { path, offset, sectionOffset, expected, found, qmp, rule, migration };
+    Object.assign(
+      this,
+      Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)),
+    );
     Object.defineProperty(this, BRAND, { value: true });
-    WORDS.set(this, message);
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -72,34 +134,52 @@ export class MappedRamError extends Error {
 
 Object.defineProperty(MappedRamError.prototype, 'name', { value: 'MappedRamError' });
 
-/** Never one half from here and one from there: the cause may be about another file. */
+/** The two halves of a place stay together: the cause may be about another file. */
 function placeOf(context: ErrorContext): Pick<ErrorContext, 'path' | 'offset'> {
   const { path, offset, cause } = context;
   return path === undefined && offset === undefined && cause instanceof MappedRamError ? cause : context;
 }
 
-/** An error in its words, without its place: for those who say that themselves. */
-export function wordsOf(error: MappedRamError): string {
-  const place = `${describePlace(error)}: `;
-  return error.message.startsWith(place) ? error.message.slice(place.length) : error.message;
+/**
+ * The words of an error with what is given of its context, as its message has them. For an output that names the file
+ * or the offset elsewhere, and so leaves them out here.
+ */
+export function composeMessage(
+  shortMessage: string,
+  { path, offset, sectionOffset, expected, found, cause }: Omit<ErrorContext, 'tellsCause'>,
+): string {
+  const place = [path, offset === undefined ? undefined : `offset ${offset} (0x${offset.toString(16)})`];
+  const words = sectionOffset === undefined ? shortMessage : `${shortMessage} (at ${sectionOffset})`;
+  const values = [
+    expected === undefined ? undefined : `expected ${expected}`,
+    found === undefined ? undefined : `found ${found}`,
+  ];
+  const parts = [joined(place), words, joined(values)].filter((part) => part !== '').join(': ');
+  if (cause === undefined) return parts;
+  // One of ours has a place of its own to name, and much to say.
+  return cause instanceof MappedRamError ? `${parts}: ${cause.message}` : `${parts} (${messageOf(cause)})`;
 }
 
-function describePlace({ path, offset }: Pick<ErrorContext, 'path' | 'offset'>): string {
-  const where = [path, offset === undefined ? undefined : `offset ${offset} (0x${offset.toString(16)})`];
-  return where.filter((part) => part !== undefined).join(', ');
+function joined(parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined).join(', ');
 }
 
-/** An error's message without path, offset, expected and found, to tell it again in another place. */
-export function bareMessage(error: MappedRamError): string {
-  return WORDS.get(error) ?? error.message;
+/** What was thrown, in words, whatever it is. */
+export function messageOf(thrown: unknown): string {
+  return isError(thrown) ? thrown.message : String(thrown);
 }
 
-function describe(message: string, context: ErrorContext): string {
-  const place = describePlace(context);
-  const what = [
-    context.expected === undefined ? undefined : `expected ${context.expected}`,
-    context.found === undefined ? undefined : `found ${context.found}`,
-  ].filter((part) => part !== undefined);
-  const head = place === '' ? message : `${place}: ${message}`;
-  return what.length > 0 ? `${head}: ${what.join(', ')}` : head;
+/** What was thrown as an Error: itself, or an Error with the same words. */
+export function toError(thrown: unknown): Error {
+  return isError(thrown) ? thrown : new Error(messageOf(thrown));
+}
+
+/** Node's code for an error of the operating system: `ENOENT`, `EACCES`, … Undefined for anything else. */
+export function systemCode(thrown: unknown): string | undefined {
+  return isError(thrown) && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
+}
+
+/** An error of another realm, as test runners make them, is no instance of this realm's class. */
+function isError(thrown: unknown): thrown is Error {
+  return thrown instanceof Error || Object.prototype.toString.call(thrown) === '[object Error]';
 }

@@ -1,5 +1,14 @@
 /** `mapped-ram`: everything but what only those need who read and write streams themselves (`mapped-ram/stream`). */
-export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from './errors.ts';
+export {
+  ERROR_CODES,
+  MappedRamError,
+  type ErrorCode,
+  type ErrorContext,
+  type MigrationInfo,
+  type MigrationRamInfo,
+  type QmpErrorReply,
+  type RuleRefusal,
+} from './errors.ts';
 
 // Addresses.
 export {
@@ -114,7 +123,6 @@ export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } f
 export type { Then } from './restore/run-state.ts';
 export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
 export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
-export type { RuleRefusal } from './negotiate/decide.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type {
   CommonPlan,
@@ -144,13 +152,12 @@ export type { RuleId } from './negotiate/rule.ts';
 // QEMU.
 export type { WaitOptions } from './host/wait-within.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
-export type { MigrationInfo, MigrationRamInfo } from './qemu/migration-info.ts';
 export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
 export { QmpClient, type ExecuteOptions, type QmpClientOptions } from './qmp/client.ts';
 export type { QmpArguments, QmpResult } from './qmp/commands.ts';
 export type { QmpEvent, QmpEventFilter, QmpEvents } from './qmp/events.ts';
 export type { QmpArgument, QmpObject, QmpValue } from './qmp/json.ts';
-export type { QmpErrorReply, QmpVersion } from './qmp/message.ts';
+export type { QmpVersion } from './qmp/message.ts';
 /** The commands that this package uses, out of QEMU's own schema, and the types of their arguments and results. */
 export type * as Qapi from './qmp/qapi.generated.ts';
 

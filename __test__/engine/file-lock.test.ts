@@ -15,7 +15,7 @@ test('a snapshot that is in use is not written in place, and is free again after
   await using writer = await open(snapshot.path, 'r+');
   t.true(lockFile(user.fd, 'shared', snapshot.path));
   await t.throwsAsync(pack({ fd: writer.fd }, again), {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_BUSY',
     message: /guests run from it/,
   });
   // Replacing it by name leaves the file alone that is in use.
@@ -30,6 +30,9 @@ test('a file that is being written is not mapped', async (t) => {
   await using writer = await open(dir.file('x'), 'w+');
   await using user = await open(dir.file('x'), 'r');
   t.true(lockFile(writer.fd, 'exclusive', 'x'));
-  const error = t.throws(() => lockFile(user.fd, 'shared', 'x'), { message: /is being written/ });
+  const error = t.throws(() => lockFile(user.fd, 'shared', 'x'), {
+    code: 'ERR_MAPPED_RAM_BUSY',
+    message: /is being written/,
+  });
   t.like(error.cause, { code: 'EWOULDBLOCK' });
 });

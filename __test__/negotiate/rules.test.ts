@@ -154,7 +154,7 @@ for (const rule of RULES) {
       const error = t.throws<Error>(() => plan(request, different), { instanceOf: MappedRamError });
       t.like(error, {
         code: rule.code ?? 'ERR_MAPPED_RAM_UNSUPPORTED',
-        cause: { rule: rule.id, section: rule.section },
+        rule: { rule: rule.id, section: rule.section },
       });
       t.true(error.message.endsWith(words(rule, error.message)), error.message);
     });
@@ -171,7 +171,7 @@ for (const rule of RULES) {
       const error = t.throws<Error>(() => plan(asked, different), { instanceOf: MappedRamError });
       t.like(error, {
         code: 'ERR_MAPPED_RAM_UNSUPPORTED',
-        cause: { rule: rule.id, section: rule.section },
+        rule: { rule: rule.id, section: rule.section },
       });
       const off = { ...request, ...ask(rule.about, 'off') };
       t.notThrows(() => plan(off, different));

@@ -141,7 +141,7 @@ test('a descriptor waits for room in a full socket, the rest of its message too;
   // More than the socket takes, so that the descriptor's turn does not come.
   const big = client.execute('big', { filler: 'x'.repeat(4_000_000) });
   const late = client.execute('add-fd', { opaque: 'late' }, { fd: file.fd, timeoutMs: 50 });
-  await t.throwsAsync(late, { code: 'ERR_MAPPED_RAM_IO', message: /add-fd: no answer in time/ });
+  await t.throwsAsync(late, { code: 'ERR_MAPPED_RAM_TIMEOUT', message: /add-fd: no answer in time/ });
   const kept = client.execute('add-fd', { opaque: `kept${'y'.repeat(1_000_000)}` }, { fd: file.fd });
   let received = '';
   peer.setEncoding('utf8').on('data', (text: string) => (received += text));

@@ -79,7 +79,7 @@ qemuTest('a save that takes too long is cancelled', async (t) => {
   await using guest = await startGuest();
   await guest.waitForGenerations(1);
   const saving = saveTo(guest.qmp, `file:${directory.file('snapshot')}`, { ...SLOW, timeoutMs: 200 });
-  await t.throwsAsync(saving, { code: 'ERR_MAPPED_RAM_IO', message: /not done in time/ });
+  await t.throwsAsync(saving, { code: 'ERR_MAPPED_RAM_TIMEOUT', message: /not done in time/ });
   t.like(await guest.qmp.execute('query-migrate'), { status: 'cancelled' });
   await guest.assertAlive();
 });

@@ -42,7 +42,7 @@ async function assertRefused(
   code = 'ERR_MAPPED_RAM_UNSUPPORTED',
 ): Promise<void> {
   const error = await t.throwsAsync<Error>(negotiate(qmp, request), { code }, rule);
-  t.like(error, { cause: { rule } }, error.message);
+  t.like(error, { rule: { rule } }, error.message);
 }
 
 /** The file is complete, and not all of its memory is zero. */
@@ -324,9 +324,11 @@ qemuTest('nothing is planned while a migration is under way', async (t) => {
     signal: controller.signal,
     onStatus: ({ status }) => {
       if (status !== 'active' || planned !== undefined) return;
-      planned = assertRefused(t, qmp, save(directory), 'migration-running').finally(() => {
-        controller.abort(reason);
-      });
+      planned = assertRefused(t, qmp, save(directory), 'migration-running', 'ERR_MAPPED_RAM_BUSY').finally(
+        () => {
+          controller.abort(reason);
+        },
+      );
     },
   });
   t.is(await t.throwsAsync(saving), reason);
@@ -343,7 +345,7 @@ qemuTest('a guest that QEMU cannot migrate is refused with QEMU’s reason', asy
   await using qemu = await startMachine(...drive);
   const planning = negotiate(qemu.qmp, save(directory));
   const error = await t.throwsAsync<Error>(planning, { message: /cannot be saved: .*nvme/ });
-  t.like(error, { cause: { rule: 'blocked' } });
+  t.like(error, { rule: { rule: 'blocked' } });
 });
 
 qemuTest('a restore takes a QEMU that waits for one, and never twice', async (t) => {

@@ -127,7 +127,7 @@ qemuTest('the engine does not write what it cannot reach, and says why', async (
       code: 'ERR_MAPPED_RAM_UNSUPPORTED',
       message,
     });
-    t.like(error, { cause: { rule } });
+    t.like(error, { rule: { rule } });
   };
   for (const [backend, message] of [
     ['ram', /m0 is not: memory-backend-ram has no file with a name/],
@@ -149,7 +149,7 @@ qemuTest('the engine does not write what it cannot reach, and says why', async (
   await rename(directory.file('moved'), file);
   t.like((await plan(guest, target)).writer, { value: 'engine' });
   const elsewhere = plan(guest, directory.file('missing/x'), { writer: 'engine' });
-  t.like(await t.throwsAsync(elsewhere), { cause: { rule: 'engine-cannot-write' } });
+  t.like(await t.throwsAsync(elsewhere), { rule: { rule: 'engine-cannot-write' } });
 });
 
 qemuTest('the facts are those of this QEMU', async (t) => {
@@ -197,7 +197,7 @@ qemuTest('over TCP QEMU is given the path, and nothing is taken for granted', as
   t.true(made.notes.some(({ rule }) => rule === 'another-host'));
   await qmp.execute('cont');
   const asked = negotiate(qmp, { ...request, fdset: 'on' });
-  t.like(await t.throwsAsync(asked), { cause: { rule: 'fdset-connection' } });
+  t.like(await t.throwsAsync(asked), { rule: { rule: 'fdset-connection' } });
 });
 
 qemuTest(

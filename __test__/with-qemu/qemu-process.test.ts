@@ -59,7 +59,10 @@ qemuTest('the death of QEMU rejects what is pending and names the signal', async
 qemuTest('closing kills a QEMU that does not react, and may be repeated', async (t) => {
   const qemu = await QemuProcess.start({ binary: QEMU_BINARY, args: NONE });
   process.kill(qemu.pid, 'SIGSTOP');
-  await t.throwsAsync(qemu.quit({ timeoutMs: 20 }), { message: /did not quit in time/ });
+  await t.throwsAsync(qemu.quit({ timeoutMs: 20 }), {
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
+    message: /did not quit in time/,
+  });
   await qemu.close();
   await qemu.close();
   t.false(existsSync(`/proc/${qemu.pid}`));
@@ -85,6 +88,7 @@ qemuTest('a client connects to a QMP socket', async (t) => {
   t.deepEqual(client.version, qemu.qmp.version);
   // The monitor serves one client at a time: the second one waits for its greeting.
   await t.throwsAsync(QmpClient.connect(path, { timeoutMs: 50 }), {
+    code: 'ERR_MAPPED_RAM_BUSY',
     message: /QEMU does not greet/,
   });
 });

@@ -3,50 +3,11 @@ import { Duplex, PassThrough } from 'node:stream';
 import test from 'ava';
 
 import { type QmpClientOptions, QmpClient } from '../../ts/qmp/client.ts';
-import { isQmpObject, parseQmpJson, type QmpObject, type QmpValue } from '../../ts/qmp/json.ts';
+import { QmpPeer } from '../support/qmp-peer.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
-const GREETING =
-  '{"QMP":{"version":{"qemu":{"major":10,"minor":1,"micro":2},"package":""},"capabilities":[]}}\r\n';
-
-type Command = QmpObject & { readonly id: number };
-
-/** The other end of the line: a test plays QEMU by hand. */
-class Peer {
-  readonly toClient = new PassThrough();
-  readonly fromClient = new PassThrough();
-  readonly stream: Duplex = Duplex.from({ readable: this.toClient, writable: this.fromClient });
-  readonly commands: Command[] = [];
-
-  constructor() {
-    this.toClient.write(GREETING);
-    this.fromClient.setEncoding('utf8').on('data', (text: string) => {
-      for (const line of text.trim().split('\n')) this.#take(parseQmpJson(line));
-    });
-  }
-
-  say(text: string): void {
-    this.toClient.write(text);
-  }
-
-  async command(index: number): Promise<Command> {
-    for (;;) {
-      const command = this.commands[index];
-      if (command !== undefined) return command;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
-  #take(command: QmpValue): void {
-    if (!isQmpObject(command) || typeof command['id'] !== 'number') return;
-    const { id } = command;
-    if (command['execute'] === 'qmp_capabilities') this.say(`{"return":{},"id":${id}}\n`);
-    else this.commands.push({ ...command, id });
-  }
-}
-
-async function connected(options: QmpClientOptions = {}): Promise<{ peer: Peer; client: QmpClient }> {
-  const peer = new Peer();
+async function connected(options: QmpClientOptions = {}): Promise<{ peer: QmpPeer; client: QmpClient }> {
+  const peer = new QmpPeer();
   return { peer, client: await QmpClient.open(peer.stream, options) };
 }
 
@@ -79,7 +40,8 @@ test('a refused command rejects with what QEMU said', async (t) => {
     code: 'ERR_MAPPED_RAM_QEMU',
     message: /refused nonsense: No such thing/,
   });
-  t.deepEqual(error.cause, { class: 'CommandNotFound', desc: 'No such thing' });
+  t.like(error, { qmp: { class: 'CommandNotFound', desc: 'No such thing' } });
+  t.is(error.cause, undefined);
   await client.close();
 });
 
@@ -128,6 +90,7 @@ test('events can be filtered by a name, several or a function', async (t) => {
 test('a command is given up after its time, and its late reply disturbs nobody', async (t) => {
   const { peer, client } = await connected();
   await t.throwsAsync(client.execute('slow', undefined, { timeoutMs: 10 }), {
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /slow: no answer in time/,
   });
   const next = client.execute('next');
@@ -209,6 +172,7 @@ test('whoever does not speak QMP is hung up on', async (t) => {
 test('a peer that says nothing is not waited for longer than allowed', async (t) => {
   const silent = Duplex.from({ readable: new PassThrough(), writable: new PassThrough() });
   await t.throwsAsync(QmpClient.open(silent, { timeoutMs: 10 }), {
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /waiting for QMP: no answer in time/,
   });
   t.true(silent.destroyed);

@@ -58,7 +58,7 @@ qemuTest("a QEMU of the caller's takes the guest over, and holds the snapshot wh
       t.like(result, { mode: 'instant', blocks: ['pc.ram'], runState: 'running', locked: true });
     }
     await snapshot.close();
-    t.throws(() => lockFile(writer.fd, 'exclusive', path), { code: 'ERR_MAPPED_RAM_IO' });
+    t.throws(() => lockFile(writer.fd, 'exclusive', path), { code: 'ERR_MAPPED_RAM_BUSY' });
     await goesOn(t, guest);
   }
   t.true(lockFile(writer.fd, 'exclusive', path));

@@ -160,7 +160,7 @@ qemuTest('a QMP server that another client holds is named as the reason', async 
   await using held = await QmpClient.connect(socket);
   t.true(held.isOpen);
   await t.throwsAsync(QmpClient.connect(socket, { timeoutMs: 300 }), {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_BUSY',
     message: /QEMU does not greet: a QMP server serves one client at a time/,
   });
   t.is(await guest.runState(), 'running');

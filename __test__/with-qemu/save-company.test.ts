@@ -43,7 +43,7 @@ for (const writer of ['engine', 'qemu'] as const) {
       await using qmp = await QmpClient.connect(rig.server);
       const first = save(qmp, rig.target, rig.options);
       await t.throwsAsync(save(qmp, `${rig.target}2`), {
-        code: 'ERR_MAPPED_RAM_QEMU',
+        code: 'ERR_MAPPED_RAM_BUSY',
         message: /under way already on this connection/,
       });
       await first;
@@ -63,7 +63,10 @@ for (const writer of ['engine', 'qemu'] as const) {
         const errors = results.filter((result) => result instanceof MappedRamError);
         t.log(step, ...errors.map(({ message }) => message));
         t.true(errors.length <= 1, `${step}: neither worked`);
-        for (const { message } of errors) t.regex(message, /under way already/, step);
+        for (const { code, message } of errors) {
+          t.regex(message, /under way already/, step);
+          t.is(code, 'ERR_MAPPED_RAM_BUSY', step);
+        }
         t.true(
           (await rig.assertNoneIncomplete(t, step)) || (await rig.assertNoneIncomplete(t, step, 'snapshot2')),
         );
@@ -96,7 +99,7 @@ qemuTest('a guest that was claimed by a process that is gone can be saved', asyn
   for (const data of [seen, seen.replace(` ${process.pid} `, ` ${2 ** 22 + 1} elsewhere`), 'x']) {
     await claim(data);
     await t.throwsAsync(save(qmp, rig.target), {
-      code: 'ERR_MAPPED_RAM_QEMU',
+      code: 'ERR_MAPPED_RAM_BUSY',
       message:
         /under way already, by process .*: \{"execute":"object-del","arguments":\{"id":"mapped-ram-save"\}\}/,
     });
@@ -125,10 +128,13 @@ qemuTest('a QEMU that does not answer is brought back when it does', async (t) =
   const onProgress = at('memory', () => process.kill(qemu.pid, 'SIGSTOP'));
   const saving = save(qmp, rig.target, { ...rig.options, timeoutMs: 200, onProgress });
   await t.throwsAsync(saving, {
-    code: 'ERR_MAPPED_RAM_IO',
+    code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /in time; and QEMU could not be brought back.*as soon as it does/,
   });
-  await t.throwsAsync(save(qmp, rig.target), { message: /has not answered since/ });
+  await t.throwsAsync(save(qmp, rig.target), {
+    code: 'ERR_MAPPED_RAM_BUSY',
+    message: /has not answered since/,
+  });
   t.deepEqual(await readdir(rig.directory), []);
   process.kill(qemu.pid, 'SIGCONT');
   await rig.assertAsBefore(t, 'answers again');

@@ -12,7 +12,7 @@ import { restoreGuest } from '../support/restored-guest.ts';
 import { QmpProxy } from '../save/qmp-proxy.ts';
 
 const SHARED = { backend: 'file', share: true } as const;
-const UNCONFIRMED = { cause: { rule: 'engine-memory-unconfirmed' } };
+const UNCONFIRMED = { rule: { rule: 'engine-memory-unconfirmed' } };
 
 const monitor = (path: string): readonly string[] => ['-qmp', `unix:${path},server=on,wait=off`];
 

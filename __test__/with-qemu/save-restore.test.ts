@@ -114,7 +114,7 @@ async function assertNoEngine(
 ): Promise<void> {
   const refused = save(guest.qmp, dir.file('guest.snapshot'), { writer: 'engine' });
   const error = await t.throwsAsync(refused, { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message });
-  t.like(error, { cause: { rule: 'engine-memory-private' } });
+  t.like(error, { rule: { rule: 'engine-memory-private' } });
   t.deepEqual(await readdir(dir.path), []);
   t.is(await guest.runState(), 'running');
 }

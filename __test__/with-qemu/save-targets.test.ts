@@ -112,7 +112,7 @@ qemuTest('a QEMU that is reached over TCP writes the file by its path', async (t
     code: 'ERR_MAPPED_RAM_UNSUPPORTED',
     message: /only a unix socket shows that QEMU is on this host/,
   });
-  t.like(engine, { cause: { rule: 'engine-another-host' } });
+  t.like(engine, { rule: { rule: 'engine-another-host' } });
   const saved = await save(qmp, path);
   t.like(saved, { path, writer: 'qemu', verified: true, runState: 'running' });
   t.like(saved.plan, { writer: { rule: 'engine-another-host' }, fdset: { value: false } });

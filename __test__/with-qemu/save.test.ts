@@ -44,7 +44,7 @@ for (const { writer, setup } of WRITERS) {
       code: 'ERR_MAPPED_RAM_UNSUPPORTED',
       message: /stands still since its last save/,
     });
-    t.like(again, { cause: { rule: 'postmigrate' } });
+    t.like(again, { rule: { rule: 'postmigrate' } });
     await guest.assertAlive();
     await guest.cont();
     const quit = await save(guest.qmp, dir.file('three'), { then: 'quit' });

@@ -151,8 +151,7 @@ function assertComplete(
 ): void {
   if (problem !== undefined) {
     const cause = inSource(problem, stream);
-    const message = `the stream is not complete: ${cause.message}`;
-    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', message, { cause });
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the stream is not complete', { cause });
   }
   // QEMU takes pages in any section of RAM, but no QEMU writes one behind END: it would be lost here.
   if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {

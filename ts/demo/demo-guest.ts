@@ -73,7 +73,7 @@ export class DemoGuest implements AsyncDisposable {
     const deadline = performance.now() + BOOT_MS;
     while ((await this.#passes()) < goal) {
       if (performance.now() > deadline) {
-        throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'the guest does not get on', {
+        throw new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', 'the guest does not get on', {
           expected: `${goal} generations in ${BOOT_MS / 1000} s`,
           found: await this.#passes(),
           cause: this.#qemu.stderr === '' ? undefined : new Error(this.#qemu.stderr.trim()),

@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
  * That something was different is in the result, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for the size, ERR_MAPPED_RAM_IO when there is no room,
- * ERR_MAPPED_RAM_QEMU when QEMU fails, ERR_MAPPED_RAM_CORRUPT when the guest finds its memory wrong; the signal's reason
+ * ERR_MAPPED_RAM_QEMU when QEMU fails, ERR_MAPPED_RAM_TIMEOUT when the guest does not get on, ERR_MAPPED_RAM_CORRUPT when the guest finds its memory wrong; the signal's reason
  */
 export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const startedAt = performance.now();

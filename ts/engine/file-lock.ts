@@ -10,7 +10,8 @@ export type FileLock = 'shared' | 'exclusive' | 'none';
  * closed. Where the filesystem knows no such locks there is none.
  *
  * @returns whether there is a lock now
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the file is in use (`cause.code` is `EWOULDBLOCK`)
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when the file is in use (`cause.code` is `EWOULDBLOCK`);
+ *   ERR_MAPPED_RAM_IO when the system refuses for another reason
  */
 export function lockFile(fd: number, lock: FileLock, path: string): boolean {
   const { error, locked } = binding().lockFile(fd, lock);
@@ -20,7 +21,7 @@ export function lockFile(fd: number, lock: FileLock, path: string): boolean {
     lock === 'exclusive'
       ? 'the file cannot be written in place: guests run from it'
       : 'the file is being written';
-  throw new MappedRamError('ERR_MAPPED_RAM_IO', words, { path, cause: busy() });
+  throw new MappedRamError('ERR_MAPPED_RAM_BUSY', words, { path, cause: busy() });
 }
 
 function busy(): Error {

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, systemCode } from '../errors.ts';
 import { buildGuest, type GuestOptions } from './build-guest.ts';
 
 /** SeaBIOS boots no ATA disk smaller than one cylinder of the geometry it assumes (504 KiB). */
@@ -23,7 +23,7 @@ export async function writeGuestDisk(path: string, options: GuestOptions = {}): 
       await file.close();
     }
   } catch (cause) {
-    const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST';
+    const exists = systemCode(cause) === 'EEXIST';
     throw new MappedRamError(
       exists ? 'ERR_MAPPED_RAM_EXISTS' : 'ERR_MAPPED_RAM_IO',
       "cannot write the guest's disk",

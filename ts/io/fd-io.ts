@@ -52,6 +52,5 @@ export async function sync(fd: number, path: string): Promise<void> {
 
 /** An error of node:fs as this package's error. */
 export function ioError(message: string, path: string, cause: unknown, offset?: number): MappedRamError {
-  const words = cause instanceof Error ? `${message} (${cause.message})` : message;
-  return new MappedRamError('ERR_MAPPED_RAM_IO', words, { path, offset, cause });
+  return new MappedRamError('ERR_MAPPED_RAM_IO', message, { path, offset, cause });
 }

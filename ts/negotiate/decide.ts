@@ -1,14 +1,7 @@
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, type RuleRefusal } from '../errors.ts';
 import type { Decision, Switch } from './plan.ts';
-import type { Rule, RuleId, Situation, Subject } from './rule.ts';
+import type { Rule, Situation, Subject } from './rule.ts';
 import { RULES } from './rules.ts';
-
-/** Which rule refused a request: the `cause` of the error. */
-export interface RuleRefusal {
-  readonly rule: RuleId;
-  /** Where docs/format.md tells about it. */
-  readonly section: string;
-}
 
 export const ASKED = 'it was asked for';
 
@@ -18,7 +11,7 @@ export const ASKED = 'it was asked for';
  */
 export function refuseIfForbidden(situation: Situation, about: Subject): void {
   const rule = RULES.find((candidate) => candidate.effect === 'refuse' && isHit(candidate, about, situation));
-  if (rule !== undefined) throw refusal(rule, wordsOf(rule, situation), situation);
+  if (rule !== undefined) throw refusal(rule, whyOf(rule, situation), situation);
 }
 
 /**
@@ -39,12 +32,13 @@ export function decide(
     (candidate) => candidate.effect === 'degrade' && isHit(candidate, about, situation),
   );
   if (rule === undefined) return wanted === 'on' ? { value: true, why: ASKED } : auto;
-  const why = wordsOf(rule, situation);
+  const why = whyOf(rule, situation);
   if (wanted === 'on') throw refusal(rule, `${NAMES[about]} cannot be had: ${why}`, situation);
   return { value: false, why, rule: rule.id };
 }
 
-export function wordsOf({ words }: Rule, situation: Situation): string {
+/** What a rule says about a situation, in words. */
+export function whyOf({ words }: Rule, situation: Situation): string {
   return typeof words === 'string' ? words : words(situation);
 }
 
@@ -67,6 +61,6 @@ function isHit(rule: Rule, about: Subject, situation: Situation): boolean {
 
 function refusal(rule: Rule, words: string, { target }: Situation): MappedRamError {
   const code = rule.effect === 'refuse' ? rule.code : undefined;
-  const cause: RuleRefusal = { rule: rule.id, section: rule.section };
-  return new MappedRamError(code ?? 'ERR_MAPPED_RAM_UNSUPPORTED', words, { path: target.path, cause });
+  const facts: RuleRefusal = { rule: rule.id, section: rule.section };
+  return new MappedRamError(code ?? 'ERR_MAPPED_RAM_UNSUPPORTED', words, { path: target.path, rule: facts });
 }

@@ -3,6 +3,7 @@ import { access, open, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { dirname } from 'node:path';
 
+import { messageOf } from '../errors.ts';
 import { probe } from '../engine/probe.ts';
 
 /** Something that is possible, or why not. */
@@ -101,5 +102,5 @@ function directIoIn(directory: string): Possibility {
 }
 
 function impossible(reason: unknown): Possibility {
-  return { possible: false, reason: reason instanceof Error ? reason.message : String(reason) };
+  return { possible: false, reason: messageOf(reason) };
 }

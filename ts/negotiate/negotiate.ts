@@ -1,4 +1,4 @@
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamIndex } from '../stream/index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
@@ -34,9 +34,9 @@ export interface NegotiateOptions extends WaitOptions {
  * mapped-ram to a plain stream in the same file. What it asks for is had or refused. No transport but the one that was
  * named is ever used.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids what was asked for, in words; its `cause` is a
- *   RuleRefusal. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not survive, and as `Snapshot.open` for one that is
- *   no snapshot. ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a request
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids what was asked for, in words; its `rule` names
+ *   it. ERR_MAPPED_RAM_BUSY when a migration is under way. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not survive, and as `Snapshot.open` for one that is
+ *   no snapshot, or cannot be read. ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a request
  *   that is none. Otherwise as {@link QmpClient.execute}
  */
 export function negotiate(
@@ -85,10 +85,18 @@ async function lookInto(
     await using opened = await Snapshot.open(offset === 0 ? path : `file:${path},offset=${offset}`);
     return opened.index;
   } catch (error) {
-    // QEMU may be on another host, and the file with it.
-    if (!passesDescriptors && error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_IO') {
-      return undefined;
-    }
+    if (!passesDescriptors && isMissing(error, path)) return undefined;
     throw error;
   }
+}
+
+/**
+ * Whether an error is evidence that a file is on another host, with a QEMU that is not seen to be on this one (only a unix
+ * socket shows that, by passing descriptors). The one thing that counts is that this host has no file of that name:
+ * ENOENT, of that very path. Any other error says that something of that name is here, and that it cannot be read: a
+ * missing right (EACCES), a failing disk (EIO), a loop of links (ELOOP), a file in the place of a directory (ENOTDIR). A
+ * caller that was not told would look for the fault on the wrong host.
+ */
+function isMissing(error: unknown, path: string): boolean {
+  return error instanceof MappedRamError && error.path === path && systemCode(error.cause) === 'ENOENT';
 }

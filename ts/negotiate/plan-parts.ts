@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import { ASKED, decide, refuseIfForbidden, wordsOf } from './decide.ts';
+import { ASKED, decide, refuseIfForbidden, whyOf } from './decide.ts';
 import type { Decision, PlanNote, PlanTarget, QemuFacts } from './plan.ts';
 import type { QmpArgument } from '../qmp/json.ts';
 import type { Situation } from './rule.ts';
@@ -99,7 +99,7 @@ export function commonParts(situation: Situation, settings: Settings): CommonPar
   for (const rule of RULES) {
     const { id, effect } = rule;
     if (effect === 'refuse' || effect === 'degrade' || !rule.applies(situation)) continue;
-    notes.push({ rule: id, effect, words: wordsOf(rule, situation) });
+    notes.push({ rule: id, effect, words: whyOf(rule, situation) });
     if (rule.effect !== 'override') continue;
     if ('capability' in rule.set) capabilities[rule.set.capability] = rule.set.state;
     else parameters[rule.set.parameter] = rule.set.value;

@@ -26,6 +26,7 @@ export const RULES: readonly Rule[] = [
     about: 'qemu',
     section: '6.3',
     effect: 'refuse',
+    code: 'ERR_MAPPED_RAM_BUSY',
     applies: ({ request, qemu }) => request.direction === 'save' && isUnderWay(qemu.migrationStatus),
     words: ({ qemu }) => `a migration is under way already (${qemu.migrationStatus})`,
   },

@@ -136,13 +136,9 @@ export class Packing implements AsyncDisposable {
 function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   const { ram, problem } = index;
   if (problem !== undefined) {
-    throw new MappedRamError(
-      'ERR_MAPPED_RAM_INCOMPLETE',
-      `the device state is not complete: ${problem.message}`,
-      {
-        cause: problem,
-      },
-    );
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the device state is not complete', {
+      cause: problem,
+    });
   }
   if (ram?.form === 'plain') return ram;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the device state has the wrong form', {

@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+import { messageOf } from '../errors.ts';
 import { isQmpObject, type QmpValue } from '../qmp/json.ts';
 import { QemuProcess } from './qemu-process.ts';
 
@@ -78,7 +79,7 @@ export async function findQemu({ binary, signal }: FindQemuOptions = {}): Promis
     return { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, reason };
   } catch (error) {
     signal?.throwIfAborted();
-    return { ...none, path, reason: error instanceof Error ? error.message : String(error) };
+    return { ...none, path, reason: messageOf(error) };
   }
 }
 

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 
+import { messageOf } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
 import type { MemoryBackend, MemoryFile } from '../negotiate/plan.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
@@ -38,14 +39,11 @@ export async function locateMemory(
     return nowhere(`${type} has no file with a name`);
   }
   if (!share) return nowhere(`QEMU has a private copy of ${path} (share=off)`);
-  const found = await stat(path, { bigint: true }).catch((error: unknown) => messageOf(error));
+  const found = await stat(path, { bigint: true }).catch(messageOf);
   if (typeof found === 'string') return nowhere(`${path} cannot be seen here: ${found}`);
   if (!found.isFile()) return nowhere(`${path} is no file; QEMU has one without a name`);
   if (found.size < offset + usedLength) return nowhere(`${path} is too small: not the file that QEMU uses`);
-  const refused = await access(path, constants.R_OK).then(
-    () => undefined,
-    (error: unknown) => messageOf(error),
-  );
+  const refused = await access(path, constants.R_OK).then(() => undefined, messageOf);
   if (refused !== undefined) return nowhere(`${path} cannot be read here: ${refused}`);
   const holder = pid ?? peerPid;
   const place = { address: hostAddress, offset };
@@ -70,8 +68,4 @@ function unseen(holder: number | undefined, mapped: boolean | undefined): string
 
 function nowhere(why: string): MemoryPlace {
   return { file: undefined, why };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,29 +1,9 @@
+import type { MigrationInfo } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../qmp/json.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
-/** What query-migrate says; see docs/format.md §6.3. */
-export interface MigrationInfo {
-  /** `none`, `setup`, `active`, `device`, `completed`, `failed`, `cancelled`, …; QEMU's words. */
-  readonly status: string;
-  /** Why the migration failed, in QEMU's words. */
-  readonly errorDesc?: string;
-  /** Milliseconds. Only on the saving side. */
-  readonly totalTimeMs?: number;
-  /** Only on the saving side. */
-  readonly ram?: MigrationRamInfo;
-}
-
-/** QEMU's count of what it has sent of the guest's memory. */
-export interface MigrationRamInfo {
-  readonly totalBytes: number;
-  readonly remainingBytes: number;
-  readonly transferredBytes: number;
-  readonly normalPages: number;
-  readonly zeroPages: number;
-  /** In bytes. */
-  readonly pageSize: number;
-}
+export type { MigrationInfo, MigrationRamInfo } from '../errors.ts';
 
 /** @throws {MappedRamError} as {@link QmpClient.execute} */
 export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}): Promise<MigrationInfo> {

@@ -7,7 +7,7 @@ import { migrateArguments } from './migrate-arguments.ts';
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
+import { isUnknownArgument } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
@@ -73,9 +73,9 @@ export async function loadFrom(
  * first for a save of bounded length. Given up by timeout or signal, the migration is cancelled; the guest goes on and
  * the file is incomplete.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses, the save fails (with QEMU's own words, also those on
- *   stderr where we can see it) or the connection is lost: QEMU's end is never taken for success;
- *   ERR_MAPPED_RAM_IO when it takes too long; ERR_MAPPED_RAM_INVALID_URI
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses, the save fails (`migration` is what QEMU says of it, the
+ *   message has QEMU's own words, also those on stderr where they can be seen) or the connection is lost: QEMU's end is never taken for success;
+ *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_INVALID_URI
  */
 export async function migrateOut(
   qmp: QmpClient,
@@ -109,7 +109,7 @@ export async function migrateIn(
         await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });
       } catch (error) {
         // Before 9.1 there was no such argument, and QEMU always exited.
-        if (!isQmpRefusal(error) || !error.cause.desc.includes('exit-on-error')) throw error;
+        if (!isUnknownArgument(error, 'exit-on-error')) throw error;
         await qmp.execute('migrate-incoming', address);
       }
     },
@@ -132,7 +132,7 @@ async function migrate(
 ): Promise<MigrationInfo> {
   options.signal?.throwIfAborted();
   const events = qmp.events('MIGRATION');
-  const late = new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: not done in time`);
+  const late = new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what}: not done in time`);
   const stderrBefore = qmp.stderr;
   // Whether QEMU may be at it: from the moment it is told until it says that it has ended.
   let running = false;
@@ -229,7 +229,7 @@ async function failure(
   const { stderr } = qmp;
   const words = stderr.startsWith(stderrBefore) ? stderr.slice(stderrBefore.length) : stderr;
   const why = [info.errorDesc ?? info.status, words.trim()].filter((part) => part !== '').join('; ');
-  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `${what}: ${why}`, { cause: info });
+  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `${what}: ${why}`, { migration: info });
 }
 
 function nameOf(address: string | MigrationAddress): string {

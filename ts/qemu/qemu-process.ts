@@ -66,7 +66,7 @@ export class QemuProcess implements AsyncDisposable {
    * Starts QEMU and waits until it answers on QMP. When this rejects, no process is left.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU ends instead of answering (with its exit status and last
-   *   words); ERR_MAPPED_RAM_IO when the binary cannot be run, or it is too late
+   *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when it does not answer in time
    */
   static async start({
     binary = 'qemu-system-x86_64',
@@ -118,7 +118,7 @@ export class QemuProcess implements AsyncDisposable {
   /**
    * Asks QEMU to quit and waits until it is gone.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the time is over; QEMU then still runs
+   * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT when the time is over; QEMU then still runs
    */
   async quit(options: WaitOptions = {}): Promise<QemuExit> {
     // QEMU may be gone before its reply is; that it exits is what counts.
@@ -126,7 +126,7 @@ export class QemuProcess implements AsyncDisposable {
     return waitWithin(
       this.exited,
       options,
-      () => new MappedRamError('ERR_MAPPED_RAM_IO', 'QEMU did not quit in time'),
+      () => new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', 'QEMU did not quit in time'),
     );
   }
 

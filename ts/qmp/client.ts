@@ -1,11 +1,12 @@
 import { connect as connectSocket } from 'node:net';
 import { Duplex } from 'node:stream';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, type QmpErrorReply } from '../errors.ts';
 import { binding } from '../engine/binding.ts';
 import { deferred, type Deferred } from '../host/deferred.ts';
 import { parseQmpAddress } from './address.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
+import { silence, unconnected } from './connect-errors.ts';
 import { type QmpEvent, type QmpEventFilter, QmpEvents } from './events.ts';
 import { type QmpValue, stringifyQmpJson } from './json.ts';
 import { QmpLines } from './lines.ts';
@@ -86,8 +87,9 @@ export class QmpClient implements AsyncDisposable {
    * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
    *   connected already, see {@link QmpClient.open}
    * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody answers there, ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no
-   *   address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody listens there, ERR_MAPPED_RAM_TIMEOUT when QEMU does not greet
+   *   in time, ERR_MAPPED_RAM_BUSY when other clients are seen to hold the unix socket or to fill its queue (on Linux),
+   *   ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
    */
   static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
     const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
@@ -100,7 +102,7 @@ export class QmpClient implements AsyncDisposable {
     } catch (cause) {
       socket.destroy();
       if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
-      throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot connect to QMP', { path: server, cause });
+      throw unconnected(server, cause);
     }
     return QmpClient.open(socket, { ...options, server });
   }
@@ -108,14 +110,14 @@ export class QmpClient implements AsyncDisposable {
   /**
    * Takes over a stream that leads to a QMP server; it is destroyed when the client ends, or when this rejects.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_IO when it
-   *   is too late
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_TIMEOUT
+   *   when it does not greet in time
    */
   static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(stream, options);
     try {
       client.#version = await waitWithin(client.#greeting.promise, options, () =>
-        options.server === undefined ? timeout('waiting for QMP') : silence(),
+        options.server === undefined ? timeout('waiting for QMP') : silence(options.server),
       );
       await client.execute('qmp_capabilities', undefined, options);
       return client;
@@ -188,9 +190,9 @@ export class QmpClient implements AsyncDisposable {
    * Runs a command. A command given up by timeout or signal may still be carried out by QEMU, if it was sent.
    * Arguments and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`cause` is its QmpErrorReply) or the connection is
-   *   lost; ERR_MAPPED_RAM_IO when the time is over, or a descriptor cannot be sent; ERR_MAPPED_RAM_UNSUPPORTED when
-   *   this connection cannot carry descriptors; ERR_MAPPED_RAM_CLOSED after `close()`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`qmp` is its reply) or the connection is lost;
+   *   ERR_MAPPED_RAM_TIMEOUT when the time is over; ERR_MAPPED_RAM_IO when a descriptor cannot be sent;
+   *   ERR_MAPPED_RAM_UNSUPPORTED when this connection cannot carry descriptors; ERR_MAPPED_RAM_CLOSED after `close()`
    */
   execute<Command extends string>(
     command: Command,
@@ -231,7 +233,7 @@ export class QmpClient implements AsyncDisposable {
   /**
    * The first event from this call on that the filter lets through.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_IO when the time is over;
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_TIMEOUT when the time is over;
    *   ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
    */
   async waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
@@ -321,19 +323,10 @@ function closed(): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
 }
 
-function silence(): MappedRamError {
-  return new MappedRamError(
-    'ERR_MAPPED_RAM_IO',
-    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
-  );
-}
-
 function timeout(what: string): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: no answer in time`);
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what}: no answer in time`);
 }
 
-function refused(command: string, reply: { readonly class: string; readonly desc: string }): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${reply.desc}`, {
-    cause: reply,
-  });
+function refused(command: string, qmp: QmpErrorReply): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${qmp.desc}`, { qmp });
 }

@@ -1,3 +1,4 @@
+import { toError } from '../errors.ts';
 import { deferred, type Deferred } from '../host/deferred.ts';
 import type { QmpObject } from './json.ts';
 
@@ -78,7 +79,7 @@ export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
     try {
       return this.#wants(event);
     } catch (error) {
-      this.end(error instanceof Error ? error : new Error(String(error)));
+      this.end(toError(error));
       this.#onReturn(this);
       return false;
     }

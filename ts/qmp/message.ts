@@ -1,12 +1,6 @@
+import type { QmpErrorReply } from '../errors.ts';
 import type { QmpEvent } from './events.ts';
 import { isQmpObject, parseQmpJson, type QmpObject, type QmpValue } from './json.ts';
-
-/** What QEMU says about a command that failed. It is the `cause` of the error that the command rejects with. */
-export interface QmpErrorReply {
-  /** `GenericError`, `CommandNotFound`, … */
-  readonly class: string;
-  readonly desc: string;
-}
 
 export interface QmpVersion {
   readonly major: number;

@@ -2,11 +2,14 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, systemCode } from '../errors.ts';
 import { binding, toMappedRamError } from '../engine/binding.ts';
 
 /** Between attempts to send a descriptor through a socket that is full. */
 const FULL_MS = 5;
+
+/** The system's codes for a connection whose other end is gone. */
+const LOST = new Set(['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECONNREFUSED']);
 
 export interface QmpMessageToSend {
   readonly text: string;
@@ -98,8 +101,7 @@ function descriptorOf(stream: Duplex): number | undefined {
 }
 
 function isConnectionLost({ cause }: MappedRamError): boolean {
-  if (!(cause instanceof Error) || !('code' in cause)) return false;
-  return ['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECONNREFUSED'].includes(String(cause.code));
+  return LOST.has(systemCode(cause) ?? '');
 }
 
 function unsupported(): MappedRamError {

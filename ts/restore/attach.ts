@@ -79,8 +79,8 @@ export interface AttachResult {
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not fit this QEMU, naming every
  *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for those that a plain stream has
- *   no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies; ERR_MAPPED_RAM_IO when it
- *   takes too long, or somebody writes the snapshot; as `Snapshot.open`, `openStateStream` and `negotiate`
+ *   no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies;
+ *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_BUSY when somebody writes the snapshot; as `Snapshot.open`, `openStateStream` and `negotiate`
  */
 export async function attach(
   qmp: QmpClient,

@@ -11,7 +11,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
  * handed to.
  *
  * @returns whether the filesystem has such locks
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO when somebody is writing the file
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody is writing the file
  */
 export function holdSnapshot(snapshot: Snapshot): boolean {
   return lockFile(snapshot.reader.fd, 'shared', snapshot.path);

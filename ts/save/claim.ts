@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, systemCode } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
@@ -22,7 +22,7 @@ export type Claim = 'claimed' | 'no-objects';
  * would cancel the other's migration.
  *
  * @param tag says whose it is
- * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when somebody else has it, and as {@link QmpClient.execute}
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody else has it, and as {@link QmpClient.execute}
  */
 export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<Claim> {
   const self = await identity();
@@ -38,7 +38,7 @@ export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions)
 
 /**
  * For a question in time: what a save does to a guest makes others look at it with wrong conclusions.
- * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when somebody has claimed the guest, and as {@link QmpClient.execute}
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody has claimed the guest, and as {@link QmpClient.execute}
  */
 export async function refuseIfClaimed(qmp: QmpClient, wait: WaitOptions): Promise<void> {
   const data = await claimant(qmp, wait);
@@ -102,14 +102,14 @@ function isGone(data: string, self: string): boolean {
     process.kill(Number(pid), 0);
     return false;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
+    return systemCode(error) === 'ESRCH';
   }
 }
 
 function taken(data: string): MappedRamError {
   const [, pid] = data.split(' ');
   return new MappedRamError(
-    'ERR_MAPPED_RAM_QEMU',
+    'ERR_MAPPED_RAM_BUSY',
     `a save of this guest is under way already, by process ${pid}; should that be gone, remove what it has left in QEMU: ${REMOVAL}`,
   );
 }

@@ -1,3 +1,4 @@
+import { MappedRamError, messageOf } from '../errors.ts';
 import type { Settings } from '../negotiate/apply-plan.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin } from '../host/wait-within.ts';
@@ -23,8 +24,7 @@ export async function finish(
 ): Promise<Finished> {
   const warnings: string[] = [];
   const warn = (what: string, problem: unknown): void => {
-    const why = problem instanceof Error ? problem.message : String(problem);
-    warnings.push(`the snapshot is complete, but ${what}: ${why}`);
+    warnings.push(`the snapshot is complete, but ${what}: ${messageOf(problem)}`);
   };
   if (then === 'quit') {
     try {
@@ -55,7 +55,8 @@ async function quit(qmp: QmpClient): Promise<void> {
     await qmp.execute('quit', undefined, { timeoutMs: QUIT_MS }).catch((error: unknown) => {
       if (qmp.isOpen) throw error;
     });
-    const late = (): Error => new Error(`it still runs after ${QUIT_MS / 1000} s`);
+    const late = (): Error =>
+      new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `it still runs after ${QUIT_MS / 1000} s`);
     await waitWithin(end, { timeoutMs: QUIT_MS }, late);
   } finally {
     await events.return();

@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
+import { MappedRamError } from '../errors.ts';
 import { deferred } from '../host/deferred.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
@@ -39,7 +40,8 @@ export class Guard {
 
   /**
    * Settles when the guard is up; it does nothing until it has been told what to do. When this rejects, none is left.
-   * @throws what kept it from starting; the signal's reason
+   * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT when it does not start in time
+   * @throws what else kept it from starting; the signal's reason
    */
   static async start(qmp: QmpClient, { signal }: WaitOptions): Promise<Guard> {
     const { descriptor } = qmp;
@@ -115,9 +117,9 @@ export class Guard {
 }
 
 function tooLate(): Error {
-  return new Error('it did not start in time');
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', 'it did not start in time');
 }
 
 function notDone(): Error {
-  return new Error('it was not done in time');
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', 'it was not done in time');
 }

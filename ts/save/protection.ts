@@ -1,4 +1,4 @@
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, messageOf, systemCode } from '../errors.ts';
 import type { Switch } from '../negotiate/plan.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
@@ -9,6 +9,9 @@ import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts'
 const PATIENCE_MS = 10_000;
 /** How long a QEMU that has lost a connection may take to accept the next. */
 const RECONNECT_MS = 10_000;
+
+/** What is known of a failure that is none of ours: an abort. */
+const UNKNOWN: Pick<MappedRamError, 'code' | 'qmp' | 'rule' | 'migration'> = { code: 'ERR_MAPPED_RAM_QEMU' };
 
 /** Clients whose QEMU is being brought back in the background. */
 const inBackground = new WeakSet<QmpClient>();
@@ -61,11 +64,12 @@ export class Protection {
   async recover(reason: unknown): Promise<unknown> {
     const problem = await this.#bringBack();
     if (problem === undefined) return reason;
-    const [words, why] = [reason, problem].map((one) => (one instanceof Error ? one.message : String(one)));
+    const { code, qmp, rule, migration } = reason instanceof MappedRamError ? reason : UNKNOWN;
+    const why = messageOf(problem);
     return new MappedRamError(
-      reason instanceof MappedRamError ? reason.code : 'ERR_MAPPED_RAM_QEMU',
-      `${words}; and QEMU could not be brought back to where it was (${why}): the guest may stand still`,
-      { cause: reason },
+      code,
+      `${messageOf(reason)}; and QEMU could not be brought back to where it was (${why}): the guest may stand still`,
+      { qmp, rule, migration, cause: reason, tellsCause: true },
     );
   }
 
@@ -104,7 +108,7 @@ export class Protection {
     try {
       await waitWithin(recovering, { timeoutMs: PATIENCE_MS }, () => {
         isLate = true;
-        return new Error('it does not answer; as soon as it does, it is brought back');
+        return notYet('it is brought back');
       });
     } catch (error) {
       if (isLate) {
@@ -137,8 +141,7 @@ export class Protection {
     // The guard has the connection, too: it may be lost only for this side. While the guard lives, QEMU takes no other.
     const recovered = await this.#guard?.recover(PATIENCE_MS);
     if (recovered === true) return;
-    if (recovered === 'late')
-      throw new Error('it does not answer; as soon as it does, the guard brings it back');
+    if (recovered === 'late') throw notYet('the guard brings it back');
     const { server, pid } = this.#qmp;
     // Without an address all that is left is to say what has become of the connection.
     if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
@@ -153,15 +156,20 @@ async function startGuard(qmp: QmpClient, wait: WaitOptions): Promise<Guard | st
     return await Guard.start(qmp, wait);
   } catch (error) {
     wait.signal?.throwIfAborted();
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
+}
+
+function notYet(then: string): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `it does not answer; as soon as it does, ${then}`);
 }
 
 /** Whether there is nothing left to be brought back. */
 function isQemuGone({ pid }: QmpClient, problem: unknown): boolean {
   if (pid !== undefined) return !isAlive(pid);
-  const cause = problem instanceof MappedRamError ? problem.cause : undefined;
-  return isNobodyThere(cause);
+  const code = problem instanceof MappedRamError ? systemCode(problem.cause) : undefined;
+  // Nobody listens at the address any more.
+  return code === 'ECONNREFUSED' || code === 'ENOENT';
 }
 
 function isAlive(pid: number): boolean {
@@ -170,9 +178,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-function isNobodyThere(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error)) return false;
-  return error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
 }

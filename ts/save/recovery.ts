@@ -59,8 +59,10 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
 }
 
 /**
- * The same for a QEMU that may not answer for a long time: it is asked again until it does.
- * @throws {MappedRamError} as {@link recover}, but for that
+ * The same for a QEMU that may not answer for a long time: it is asked again until it does. Only a missing answer is a
+ * reason to ask again: whatever else goes wrong would go wrong again, without end.
+ *
+ * @throws {MappedRamError} as {@link recover}; ERR_MAPPED_RAM_TIMEOUT only when the connection is closed
  */
 export async function recoverAtLast(qmp: QmpClient, recovery: Recovery): Promise<void> {
   for (;;) {
@@ -86,7 +88,7 @@ async function endMigration(qmp: QmpClient): Promise<void> {
 }
 
 function isLate(error: unknown): boolean {
-  return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_IO';
+  return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_TIMEOUT';
 }
 
 /** As a line of text, for another process. */

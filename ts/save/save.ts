@@ -1,4 +1,4 @@
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, messageOf } from '../errors.ts';
 import { applyPlan, querySettingsBefore, type Settings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
@@ -30,8 +30,10 @@ const busy = new WeakSet<QmpClient>();
  *
  * @param target a path, a `file:` migration URI or URL; with `mappedRam: 'off'` any migration URI or address
  * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
- *   ERR_MAPPED_RAM_QEMU when QEMU fails, dies or is busy; ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file
- *   is not complete; ERR_MAPPED_RAM_IO; what the engine throws, as `pack`
+ *   ERR_MAPPED_RAM_BUSY when another save or migration has the guest, or the last save still brings QEMU back;
+ *   ERR_MAPPED_RAM_QEMU when QEMU fails or dies; ERR_MAPPED_RAM_TIMEOUT when it takes too long;
+ *   ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file is not complete; ERR_MAPPED_RAM_IO; what the engine
+ *   throws, as `pack`
  */
 export async function save(
   qmp: QmpClient,
@@ -42,10 +44,10 @@ export async function save(
   const { signal } = options;
   signal?.throwIfAborted();
   if (busy.has(qmp)) {
-    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'a save is under way already on this connection');
+    throw new MappedRamError('ERR_MAPPED_RAM_BUSY', 'a save is under way already on this connection');
   }
   if (isBeingBroughtBack(qmp)) {
-    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has not answered since the last save was given up');
+    throw new MappedRamError('ERR_MAPPED_RAM_BUSY', 'QEMU has not answered since the last save was given up');
   }
   busy.add(qmp);
   try {
@@ -180,8 +182,10 @@ async function publishSeal(
     await sealing.publish();
     return { path: sealing.path, warnings: [] };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return { path: undefined, warnings: [`the snapshot is complete, but it has no seal: ${why}`] };
+    return {
+      path: undefined,
+      warnings: [`the snapshot is complete, but it has no seal: ${messageOf(error)}`],
+    };
   }
 }
 
@@ -209,7 +213,7 @@ async function prepare(
   // The plan was made a while ago, when nobody was kept out.
   const { status: migration } = await queryMigration(qmp, { signal });
   if (isUnderWay(migration)) {
-    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `a migration is under way already (${migration})`);
+    throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
   }
   const { running: ran } = await qmp.execute('query-status', undefined, { signal });
   const before = await querySettingsBefore(qmp, plan, { signal });

@@ -1,6 +1,6 @@
 import { open, readFile, stat, unlink } from 'node:fs/promises';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, systemCode } from '../errors.ts';
 import { ioError, writeAt } from '../io/fd-io.ts';
 import { DIGEST_BYTES, digestBytes } from '../engine/digest.ts';
 import { StagedFile } from '../engine/staged-file.ts';
@@ -66,7 +66,7 @@ async function readWhole(path: string): Promise<Uint8Array | undefined> {
     return await readFile(path);
   } catch (error) {
     if (error instanceof MappedRamError) throw error;
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOENT') return undefined;
     throw ioError('cannot read the seal', path, error);
   }
 }

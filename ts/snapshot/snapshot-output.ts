@@ -56,8 +56,8 @@ export class SnapshotOutput implements AsyncDisposable {
   }
 
   /**
-   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO (also for a descriptor's file that guests run from)
-   *   and as `snapshotPath`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_BUSY for a descriptor's file that guests run from;
+   *   ERR_MAPPED_RAM_IO; as `snapshotPath`
    */
   static async create(
     target: SnapshotTarget,

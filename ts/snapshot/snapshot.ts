@@ -82,13 +82,9 @@ export class Snapshot implements AsyncDisposable {
   completeRam(ignoreDeviceState = false): MappedRamIndex {
     const { ram, problem } = this.index;
     if (problem !== undefined && !(ignoreDeviceState && isRamComplete(this.index))) {
-      throw new MappedRamError(
-        'ERR_MAPPED_RAM_INCOMPLETE',
-        `the snapshot is not complete: ${problem.message}`,
-        {
-          cause: problem,
-        },
-      );
+      throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the snapshot is not complete', {
+        cause: problem,
+      });
     }
     if (ram?.form === 'mapped-ram') return ram;
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'the stream holds no mapped RAM', {

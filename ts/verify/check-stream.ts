@@ -1,4 +1,4 @@
-import { MappedRamError, wordsOf, type ErrorCode } from '../errors.ts';
+import { composeMessage, MappedRamError, type ErrorCode } from '../errors.ts';
 import { SWITCHOVER_START } from '../stream/command.ts';
 import { walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
 import type { Finding, FindingCode } from './finding.ts';
@@ -12,8 +12,9 @@ const CODES: Partial<Record<ErrorCode, FindingCode>> = {
 
 /** What reading the stream stopped at, as a finding. */
 export function problemFinding(problem: MappedRamError): Finding {
-  const { code, offset } = problem;
-  return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message: wordsOf(problem), offset };
+  const { code, shortMessage, offset, sectionOffset, expected, found } = problem;
+  const message = composeMessage(shortMessage, { sectionOffset, expected, found });
+  return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message, offset };
 }
 
 /** Whether the stream goes from its first record to the end of the file, with everything that belongs to it. */

@@ -1,4 +1,4 @@
-import { MappedRamError, wordsOf } from '../errors.ts';
+import { composeMessage, MappedRamError } from '../errors.ts';
 import type { Finding } from './finding.ts';
 
 /**
@@ -8,8 +8,7 @@ import type { Finding } from './finding.ts';
 export function unreadableFinding(error: unknown): Finding | undefined {
   if (!(error instanceof MappedRamError) || error.offset === undefined) return undefined;
   if (error.code !== 'ERR_MAPPED_RAM_IO' && error.code !== 'ERR_MAPPED_RAM_TRUNCATED') return undefined;
-  const { cause, offset } = error;
-  const message = wordsOf(error);
-  const reason = cause instanceof Error && !message.includes(cause.message) ? ` (${cause.message})` : '';
-  return { severity: 'error', code: 'unreadable', message: `${message}${reason}`, offset };
+  const { shortMessage, offset, sectionOffset, expected, found, cause } = error;
+  const message = composeMessage(shortMessage, { sectionOffset, expected, found, cause });
+  return { severity: 'error', code: 'unreadable', message, offset };
 }

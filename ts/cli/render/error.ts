@@ -1,7 +1,7 @@
-import { MappedRamError, type ErrorCode } from '../../errors.ts';
+import { MappedRamError, messageOf, type ErrorCode } from '../../errors.ts';
 import { printable } from './format.ts';
 import { Interrupted } from '../interrupted.ts';
-import { causesOf, messageOf } from './json.ts';
+import { causesOf, factsOf } from './json.ts';
 import type { Style } from './style.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -49,6 +49,9 @@ export function renderError(error: unknown, command: string, verbose: boolean, s
     lines.push(`hint: ${BUG}`);
   }
   if (verbose) {
+    for (const [name, fact] of Object.entries(factsOf(error))) {
+      lines.push(printable(`${name}: ${JSON.stringify(fact)}`));
+    }
     for (const { code, message } of causesOf(error)) {
       lines.push(printable(`caused by: ${message}${code === undefined ? '' : ` [${code}]`}`));
     }

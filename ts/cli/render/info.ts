@@ -1,3 +1,4 @@
+import { composeMessage, type MappedRamError } from '../../errors.ts';
 import type { BlockInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
 import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
@@ -40,13 +41,16 @@ function formOf({ form }: SnapshotInfo): string {
   return form === 'plain' ? 'plain migration stream (not mapped-ram)' : 'mapped-ram';
 }
 
-function completeness({ path, complete, ramComplete, problem }: SnapshotInfo, style: Style): string {
+function completeness({ complete, ramComplete, problem }: SnapshotInfo, style: Style): string {
   if (complete) return style('green', 'yes');
-  const message = problem?.message ?? 'the end of the stream is missing';
-  // The file was named above.
-  const reason = message.startsWith(`${path}, `) ? message.slice(path.length + 2) : message;
+  const reason = problem === undefined ? 'the end of the stream is missing' : reasonOf(problem);
   const answer = ramComplete ? style('yellow', 'RAM yes, device state unknown') : style('red', 'no');
   return `${answer} — ${printable(reason)}`;
+}
+
+/** The file was named above. */
+function reasonOf({ shortMessage, offset, sectionOffset, expected, found, cause }: MappedRamError): string {
+  return composeMessage(shortMessage, { offset, sectionOffset, expected, found, cause });
 }
 
 function pagesOf(blocks: readonly BlockInfo[]): string {

@@ -1,4 +1,4 @@
-import { MappedRamError, type ErrorContext } from '../../errors.ts';
+import { MappedRamError, messageOf, type ErrorContext } from '../../errors.ts';
 import { Interrupted } from '../interrupted.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -12,6 +12,10 @@ export interface ErrorFields {
   readonly offset: number | undefined;
   readonly expected: string | number | undefined;
   readonly found: string | number | undefined;
+  /** With --verbose, where there are such: what QEMU said, the rule that refused, how far a migration had come. */
+  readonly qmp?: ErrorContext['qmp'];
+  readonly rule?: ErrorContext['rule'];
+  readonly migration?: ErrorContext['migration'];
   /** With --verbose: what lies beneath, the nearest first. */
   readonly causes?: readonly { readonly code: string | undefined; readonly message: string }[];
 }
@@ -36,7 +40,7 @@ export function errorFields(error: unknown, verbose = false): ErrorFields {
   const context: ErrorContext = error instanceof MappedRamError ? error : {};
   const { path, offset, expected, found } = context;
   const fields = { code: codeOf(error), message: messageOf(error), path, offset, expected, found };
-  return verbose ? { ...fields, causes: causesOf(error) } : fields;
+  return verbose ? { ...fields, ...factsOf(error), causes: causesOf(error) } : fields;
 }
 
 /** The errors beneath an error, the nearest first. */
@@ -55,14 +59,14 @@ export function causesOf(
   return causes;
 }
 
-/** With the words of the system when the error leaves them to its cause: `creating the file (No such file …)`. */
-export function messageOf(error: unknown): string {
-  if (error instanceof MappedRamError && error.cause instanceof Error) {
-    const { message, cause } = error;
-    return message.includes(cause.message) ? message : `${message} (${cause.message})`;
-  }
-  if (error instanceof Error) return error.message;
-  return typeof error === 'string' ? error : JSON.stringify(error);
+/** What an error knows of QEMU and of the rules: only what there is. */
+export function factsOf(error: unknown): Pick<ErrorFields, 'qmp' | 'rule' | 'migration'> {
+  const { qmp, rule, migration }: ErrorContext = error instanceof MappedRamError ? error : {};
+  return {
+    ...(qmp === undefined ? {} : { qmp }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(migration === undefined ? {} : { migration }),
+  };
 }
 
 function codeOf(error: unknown): string {

@@ -32,7 +32,9 @@ export function decodeX86Cpus({ devices, problems }: DeviceStates): readonly X86
   const cpus = devices.filter(({ name }) => name === CPU);
   if (cpus.length === 0) {
     const cause = problems.at(-1);
-    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the stream describes no CPU', { cause });
+    const why = cause === undefined ? '' : ` (${cause.message})`;
+    const words = `the stream describes no CPU${why}`;
+    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', words, { cause, tellsCause: true });
   }
   return cpus
     .map((cpu) =>

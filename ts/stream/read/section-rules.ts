@@ -71,8 +71,9 @@ export async function takeFooter(
   const type = cursor.u8();
   const id = cursor.u32();
   if (type === RECORD.footer && id === sectionId) return;
-  throw cursor.corrupt(`no footer after the body of section ${idstr}/${instanceId} (at ${offset})`, {
+  throw cursor.corrupt(`no footer after the body of section ${idstr}/${instanceId}`, {
     offset: position,
+    sectionOffset: offset,
     expected: footerText(RECORD.footer, sectionId),
     found: footerText(type, id),
   });

@@ -137,6 +137,7 @@ export class StreamCursor {
     message: string,
     context: {
       readonly offset?: number;
+      readonly sectionOffset?: number;
       readonly expected?: string | number;
       readonly found?: string | number;
     } = {},

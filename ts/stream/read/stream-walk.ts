@@ -111,8 +111,9 @@ export class StreamWalk {
     }
     const room = Math.max(0, devices.end - bodyOffset - FOOTER_BYTES);
     if (length > room) {
-      throw cursor.corrupt(`body of section ${idstr}/${instanceId} (at ${offset})`, {
+      throw cursor.corrupt(`body of section ${idstr}/${instanceId}`, {
         offset: bodyOffset,
+        sectionOffset: offset,
         expected: `at most ${room} bytes`,
         found: length,
       });

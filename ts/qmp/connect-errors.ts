@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { MappedRamError, systemCode } from '../errors.ts';
+import { parseQmpAddress } from './address.ts';
+
+/** The kernel's states of a unix socket. */
+const CONNECTED = '03';
+/** A connection that its server has not accepted yet. */
+const CONNECTING = '02';
+
+/** A row of /proc/net/unix: the state is the sixth column, the path the eighth. Accepted sockets have the server's path. */
+const ROW = /^\S+ \S+ \S+ \S+ \S+ (?<state>\S+) +\d+ (?<path>.+)$/;
+
+/** The error for a QMP server that could not be connected to. */
+export function unconnected(path: string, cause: unknown): MappedRamError {
+  const what = 'cannot connect to QMP';
+  const context = { path, cause };
+  const system = systemCode(cause);
+  if (system === 'ETIMEDOUT') return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', what, context);
+  if (system !== 'EAGAIN') return new MappedRamError('ERR_MAPPED_RAM_IO', what, context);
+  // The kernel says so when the queue of a unix socket is full.
+  return new MappedRamError('ERR_MAPPED_RAM_BUSY', `${what}: other clients wait there already`, context);
+}
+
+/**
+ * The error for a QMP server that was connected to, and does not greet: BUSY only if it is seen to serve somebody else.
+ *
+ * @param server an address as {@link parseQmpAddress} reads it
+ */
+export function silence(server: string): MappedRamError {
+  return new MappedRamError(
+    isHeldByAnother(server) ? 'ERR_MAPPED_RAM_BUSY' : 'ERR_MAPPED_RAM_TIMEOUT',
+    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
+  );
+}
+
+/**
+ * Whether a QMP server is seen to serve another client, while one waits: QEMU accepts one client at a time, and leaves
+ * the others in the queue. Only Linux shows that, and only of a unix socket whose server was given the same path.
+ */
+function isHeldByAnother(server: string): boolean {
+  const address = parseQmpAddress(server);
+  if (!('path' in address)) return false;
+  const path = resolve(address.path);
+  const rows = socketTable().map((line) => ROW.exec(line)?.groups);
+  const states = new Set(rows.filter((row) => row?.['path'] === path).map((row) => row?.['state']));
+  return states.has(CONNECTED) && states.has(CONNECTING);
+}
+
+function socketTable(): readonly string[] {
+  try {
+    return readFileSync('/proc/net/unix', 'utf8').split('\n');
+  } catch {
+    return [];
+  }
+}
