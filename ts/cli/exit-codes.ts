@@ -1,6 +1,10 @@
 import { MappedRamError } from '../errors.ts';
 import { Interrupted } from './interrupted.ts';
-import { UsageError } from './usage-error.ts';
+
+/** A wrong command line. The message says which part is wrong, and what was expected. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
 
 /** What the command line's exit status says; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
 export const EXIT: {

@@ -1,12 +1,12 @@
 import { MappedRamError, type ErrorCode } from '../../errors.ts';
-import { printable } from './format.ts';
+import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
+import { printable } from './format.ts';
 import { causesOf, messageOf } from './json.ts';
 import type { Style } from './style.ts';
-import { UsageError } from '../usage-error.ts';
 
 const DIRECT_IO = '--direct-io auto goes through the page cache where direct I/O is not to be had';
-const ENGINE = '--engine auto takes what there is; mapped-ram doctor says what is missing';
+const ENGINE = '--io-engine auto takes what there is; mapped-ram doctor says what is missing';
 const OFFSET = 'if the stream starts further inside the file, give file:PATH,offset=BYTES';
 const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';

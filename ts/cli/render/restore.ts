@@ -1,6 +1,6 @@
+import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { AttachResult } from '../../restore/attach.ts';
 import type { RestoreTimes } from '../../restore/restore.ts';
-import type { TransferReport } from '../../engine/transfer-options.ts';
 import { keyValues } from './columns.ts';
 import { printable } from './format.ts';
 import { planReport } from './plan.ts';

@@ -1,5 +1,5 @@
-import type { X86Cpu, X86Segment } from '../../stream/devices/x86-cpu.ts';
-import type { Style } from './style.ts';
+import type { X86Cpu, X86Segment } from '../../../stream/devices/x86-cpu.ts';
+import type { Style } from '../style.ts';
 
 const GENERAL = [
   ['rax', 'rbx', 'rcx', 'rdx'],

@@ -4,10 +4,10 @@ import type {
   DeviceStates,
   DeviceStruct,
   DeviceValue,
-} from '../../stream/devices/device-state.ts';
-import { formatCount, formatOffset, printable } from './format.ts';
-import { problemLines } from './problem-lines.ts';
-import type { Style } from './style.ts';
+} from '../../../stream/devices/device-state.ts';
+import { formatCount, formatOffset, printable } from '../format.ts';
+import type { Style } from '../style.ts';
+import { problemLines } from './table.ts';
 
 /** What is shown of bytes and of arrays; --json has all of it. */
 const MAX_BYTES = 32;
