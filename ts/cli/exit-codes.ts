@@ -6,7 +6,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** What the command line's exit status says; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
+/** The exit status of the command line; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
 export const EXIT: {
   readonly done: 0;
   readonly failed: 1;

@@ -14,7 +14,7 @@ import { Session } from './session.ts';
  */
 export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', onWriteError);
-  // There is nowhere left to say it.
+  // No stream is left that could report an error of stderr.
   process.stderr.on('error', () => undefined);
   const [name = '', ...rest] = argv;
   try {

@@ -29,7 +29,7 @@ export class Session<D extends OptionDefs = OptionDefs> implements Disposable {
     return this.#interruption.signal;
   }
 
-  /** Why the command was told to stop, if it was. */
+  /** The reason why the command was told to stop, if it was. */
   get interrupted(): unknown {
     return this.#interruption?.signal.aborted === true ? this.#interruption.signal.reason : undefined;
   }

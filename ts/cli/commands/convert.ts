@@ -17,7 +17,7 @@ import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
 import type { Session } from '../session.ts';
 
-/** Stands for standard input and output. */
+/** The name of standard input and output. */
 const PIPE = '-';
 
 const args = {
@@ -46,7 +46,7 @@ type Line = Session<typeof args>['line'];
 export const convert: Command = defineCommand({
   name: 'convert',
   description:
-    'Turn a plain migration stream into a mapped-ram file or back. Also writes a mapped-ram file anew, at another offset and without pages that are all zero, and takes either out of a libvirt save image.',
+    'Turn a plain migration stream into a mapped-ram file or back. It also writes a mapped-ram file anew, at another offset and without pages that are all zero, and takes either form out of a libvirt save image.',
   args,
   examples: [
     'mapped-ram convert guest.stream guest.mr',

@@ -53,7 +53,7 @@ export const diff: Command = defineCommand({
   },
 });
 
-/** With the runs of each block, which are worked out while they are printed. */
+/** The result with the runs of each block, which are worked out while they are printed. */
 function jsonOf(result: SnapshotDiff): object {
   return { ...result, blocks: result.blocks.map(jsonOfBlock) };
 }

@@ -13,7 +13,7 @@ const args = {
 export const doctor: Command = defineCommand({
   name: 'doctor',
   description:
-    'Show what this machine, a directory and QEMU offer. Says what --io-engine auto and --direct-io auto would choose, and why.',
+    'Show what this machine, a directory and QEMU offer. It says what --io-engine auto and --direct-io auto would choose, and why.',
   args,
   examples: [
     'mapped-ram doctor --dir /var/lib/snapshots',

@@ -11,7 +11,7 @@ import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
 import type { Session } from '../session.ts';
 
-const group = 'What the file does not tell of guest-physical addresses';
+const group = 'Guest-physical addresses that the file does not tell';
 
 const args = {
   uri: {
@@ -88,10 +88,10 @@ function extractOptions(line: Line): ExtractOptions {
     (name) => line.value(name) !== undefined,
   );
   if (block !== undefined && format === 'elf') {
-    throw new UsageError('--block is for --format raw: a core file is of all memory');
+    throw new UsageError('--block is for --format raw: a core file has all memory');
   }
   if (block !== undefined && physical !== undefined) {
-    throw new UsageError(`--${physical} is about guest-physical addresses, and --block is without them`);
+    throw new UsageError(`--${physical} is about guest-physical addresses, which --block does not use`);
   }
   return {
     format,

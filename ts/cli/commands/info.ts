@@ -16,7 +16,7 @@ const args = {
     required: true,
     description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
   },
-  devices: { type: 'boolean', description: 'List the devices whose state it holds' },
+  devices: { type: 'boolean', description: 'List the devices whose state the snapshot holds' },
   device: {
     type: 'string',
     valueHint: 'name',
@@ -29,7 +29,7 @@ type InfoSession = Session<typeof args>;
 export const info: Command = defineCommand({
   name: 'info',
   description:
-    'Show what a snapshot holds. Its machine, RAM blocks and device state, and whether it is complete; reads headers and bitmaps only, no pages.',
+    'Show what a snapshot holds. It lists the machine, the RAM blocks and the device state, and says whether the snapshot is complete; it reads headers and bitmaps, no pages.',
   args,
   examples: [
     'mapped-ram info guest.mr',

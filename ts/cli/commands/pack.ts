@@ -30,7 +30,7 @@ const args = {
     required: true,
     valueHint: 'file',
     description:
-      'Device state: what QEMU wrote as a plain file: migration (with x-ignore-shared, shared RAM is not in it)',
+      'The device state that QEMU wrote as a plain file: migration (with x-ignore-shared on, shared RAM is not in it)',
   },
   ram: ramOption("Where a block's memory is: --ram pc.ram=/dev/shm/guest.ram"),
   offset: {

@@ -15,7 +15,7 @@ import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
 
 const THEN: readonly Then[] = ['run', 'pause', 'as-saved'];
-/** So long may a QEMU take that was asked to quit, before it is killed. */
+/** A QEMU that was asked to quit is killed after so many milliseconds. */
 const QUIT_MS = 10_000;
 
 const args = {
@@ -129,7 +129,7 @@ async function start(session: RestoreSession, binary: string, qemuArgs: readonly
   const { line, signal } = session;
   const moving = forWhom(line);
   const api = await import('../../restore/restore.ts');
-  // With --json stdout is for the one object.
+  // The one object of --json has stdout to itself.
   const stdout = line.flag('json') ? 2 : 1;
   await using guest = await withBar(session, 'loading', (onProgress) =>
     api.restore(line.value('uri'), {

@@ -27,7 +27,7 @@ const args = {
 export const verify: Command = defineCommand({
   name: 'verify',
   description:
-    'Prove that a snapshot is whole. It checks structure and bitmaps, reads every page, and compares with the seal if there is one; exits with 3 when something is wrong.',
+    'Prove that a snapshot is whole. It checks structure and bitmaps, reads every page, and compares with the seal if there is one; the exit status is 3 when something is wrong.',
   args,
   examples: [
     'mapped-ram verify guest.mr',

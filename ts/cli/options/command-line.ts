@@ -111,7 +111,7 @@ function checkedValue(
 
 function missing(name: string, def: OptionDef): string {
   const what = def.type === 'positional' ? `<${name}>` : `--${name} ${hintOf(def)}`;
-  return `${what} is missing: ${lowerFirst(def.description)}`;
+  return `${what} is missing (${lowerFirst(def.description)})`;
 }
 
 function expected(def: OptionDef): string {

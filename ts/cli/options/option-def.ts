@@ -41,7 +41,7 @@ export function hintOf({ options, valueHint = 'value' }: OptionDef): string {
 export const OUTPUT_OPTIONS: Readonly<Record<'json' | 'quiet' | 'verbose' | 'help', OptionDef>> = {
   json: { type: 'boolean', description: 'Print one JSON object on stdout', group: 'Output' },
   quiet: { type: 'boolean', description: 'Print nothing but errors', group: 'Output' },
-  verbose: { type: 'boolean', description: 'Show what lies beneath an error', group: 'Output' },
-  help: { type: 'boolean', alias: 'h', description: 'Show this', group: 'Output' },
+  verbose: { type: 'boolean', description: 'Show the causes of an error', group: 'Output' },
+  help: { type: 'boolean', alias: 'h', description: 'Show this help', group: 'Output' },
 };
 export type OutputOptions = typeof OUTPUT_OPTIONS;

@@ -5,7 +5,7 @@ import type { OptionDef } from './option-def.ts';
 
 /** The options about seals that commands have which write snapshots. */
 export const SEAL_OPTIONS: Readonly<Record<'seal' | 'seal-file', OptionDef>> = {
-  seal: { type: 'boolean', description: 'Write a seal, too, which mapped-ram verify checks against' },
+  seal: { type: 'boolean', description: 'Also write a seal, against which mapped-ram verify checks' },
   'seal-file': {
     type: 'string',
     valueHint: 'file',
@@ -18,6 +18,7 @@ export function sealOptions(
   line: CommandLine<typeof SEAL_OPTIONS>,
 ): Pick<SealingOptions, 'seal' | 'sealPath'> {
   const [seal, sealPath] = [line.flag('seal'), line.value('seal-file')];
-  if (sealPath !== undefined && !seal) throw new UsageError('--seal-file says where --seal puts the seal');
+  if (sealPath !== undefined && !seal)
+    throw new UsageError('--seal-file says where --seal puts the seal: add --seal');
   return { seal, sealPath };
 }

@@ -7,7 +7,7 @@ import { parseSize } from './parse-size.ts';
 
 const group = 'Moving pages';
 
-/** The options that all commands have which move pages. */
+/** The options of the commands that move pages. */
 export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'request-size', OptionDef>> & {
   readonly 'direct-io': OptionDef & Choice<DirectIo>;
   readonly 'io-engine': OptionDef & Choice<EngineChoice>;
@@ -37,7 +37,7 @@ export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'req
   },
   'io-engine': {
     ...choice('auto', 'io_uring', 'threads'),
-    description: 'Who carries the requests out; only auto falls back (default: auto)',
+    description: 'What carries the requests out; only auto falls back (default: auto)',
     group,
   },
 };

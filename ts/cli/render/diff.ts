@@ -13,7 +13,7 @@ const MAX_FIELDS = 12;
 /** The most bytes that are shown, from the first one on that differs. */
 const MAX_BYTES = 16;
 
-/** A comparison for people. */
+/** The lines that show a comparison to people. */
 export function diffLines(result: SnapshotDiff, style: Style): readonly string[] {
   const { blocks, sections = [] } = result;
   const differing = blocks.filter(({ equal }) => !equal);

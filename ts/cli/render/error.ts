@@ -13,12 +13,12 @@ const STATE =
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
 const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
 const TRUNCATED =
-  'there is less than it says of itself: was it copied to its end, or did what feeds the pipe fail?';
+  'the file is shorter than it must be: was it copied to its end, or did the command fail that feeds the pipe?';
 
-/** What to do about an error. */
+/** Advice on an error. */
 function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
   const packs = command.endsWith(' pack');
-  // Beneath is what an index ends at, so there is one. A pipe is read once.
+  // An error beneath is where an index ends, so info can show that index. A pipe cannot be read a second time.
   const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
   const hints: Partial<Record<ErrorCode, string>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
@@ -33,7 +33,7 @@ function hintFor({ code, cause }: MappedRamError, command: string): string | und
 
 const BUG = 'this is a fault in mapped-ram; please report it with what --verbose prints';
 
-/** What a person reads about an error. */
+/** The lines about an error for people. */
 export function renderError(error: unknown, command: string, verbose: boolean, style: Style): string {
   if (error instanceof Interrupted) return `mapped-ram: ${error.message}`;
   const lines = [`${style('red', `${command}:`)} ${printable(messageOf(error))}`];

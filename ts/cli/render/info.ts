@@ -3,7 +3,7 @@ import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** A snapshot for people. */
+/** The lines that show a snapshot to people. */
 export function infoLines(info: SnapshotInfo, style: Style): readonly string[] {
   const { blocks, plainBlocks, sections, warnings } = info;
   return [
@@ -43,7 +43,7 @@ function formOf({ form }: SnapshotInfo): string {
 function completeness({ path, complete, ramComplete, problem }: SnapshotInfo, style: Style): string {
   if (complete) return style('green', 'yes');
   const message = problem?.message ?? 'the end of the stream is missing';
-  // The file was named above.
+  // The first line names the file.
   const reason = message.startsWith(`${path}, `) ? message.slice(path.length + 2) : message;
   const answer = ramComplete ? style('yellow', 'RAM yes, device state unknown') : style('red', 'no');
   return `${answer} — ${printable(reason)}`;

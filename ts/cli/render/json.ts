@@ -24,7 +24,7 @@ export function toJson(value: object): string {
   return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, jsonMember, 2);
 }
 
-/** A member as JSON can say it. */
+/** A member's value in the types that JSON has. */
 function jsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
   if (typeof member === 'bigint') return String(member);

@@ -7,10 +7,10 @@ import { formatRate, formatSize } from './format.ts';
 const PATIENCE_MS = 500;
 const BAR_WIDTH = 24;
 const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
-/** So many updates count for the rate: disks have caches, and are slower in the long run. */
+/** The rate is that of the last updates, so many: disks have caches, and are slower in the long run. */
 const WINDOW = 12;
 
-/** Shows how far `work` is while it runs, where there is a terminal. The bar is gone when this returns. */
+/** Shows on a terminal how far `work` is while it runs. The bar is gone when the promise settles. */
 export async function withBar<T>(
   session: Session,
   label: string,

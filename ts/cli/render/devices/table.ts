@@ -14,7 +14,7 @@ const COLUMNS: readonly Column[] = [
   { title: '' },
 ];
 
-/** A device per line. */
+/** A table with a line for each device. */
 export function deviceTable(
   { devices, undescribed, problems }: DeviceStates,
   style: Style,
