@@ -49,6 +49,20 @@ test('docs/cli.md lists the options that there are, and no others', async (t) =>
   }
 });
 
+test('docs/cli.md has the commands in the order in which the program lists them', async (t) => {
+  const commands = (await allCommands()).map(({ name }) => name);
+  const docs = await sections();
+  t.deepEqual(
+    Array.from(docs.keys()).filter((heading) => /^[a-z]+$/.test(heading)),
+    commands,
+  );
+  const [overview = ''] = docs.values();
+  t.deepEqual(
+    Array.from(overview.matchAll(/^\| \[`(\w+)`\]\(#(\w+)\) \|/gm), ([, name, anchor]) => [name, anchor]),
+    commands.map((name) => [name, name]),
+  );
+});
+
 test('--help lists every option, and its examples parse', async (t) => {
   const { parseCommandLine } = await import('../../ts/cli/options/command-line.ts');
   for (const command of await allCommands()) {
