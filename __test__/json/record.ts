@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { temporaryDirectory } from '../support/temporary.ts';
-import { CASES } from './cases.ts';
+import { CASES, DEMO } from './cases.ts';
 import { OLD_OPTIONS } from './renamed.ts';
 import { runCases, type Outcome } from './run-cases.ts';
 import { runPlans } from './run-plans.ts';
@@ -21,6 +21,7 @@ await using dir = await temporaryDirectory();
 await writeSnapshots(dir);
 for (const [name, cases] of Object.entries(CASES))
   await record(name, await runCases(program, cases, dir, spell));
+await record('demo', await runCases(program, DEMO, dir, spell));
 
 await using place = await temporaryDirectory();
 await record('plans', await runPlans(program, place, spell));

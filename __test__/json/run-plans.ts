@@ -42,7 +42,7 @@ export async function runPlans(
   }
   await using _ = await start(dir, ['-incoming', 'defer']);
   outcomes.push(...(await run([RESTORE])));
-  return outcomes.map((outcome) => ({ ...outcome, json: steady(outcome.json) }));
+  return outcomes.map(({ args, exitCode, json }) => ({ args, exitCode, json: steady(json) }));
 }
 
 /** QEMU's version, and numbers that follow from what its devices have in them at the time. */

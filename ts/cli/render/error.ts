@@ -13,7 +13,7 @@ const STATE =
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
 const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
 const TRUNCATED =
-  'the file is shorter than it must be: was it copied to its end, or did the command fail that feeds the pipe?';
+  'the file is shorter than it must be: was it copied to its end, or did what feeds the pipe fail?';
 
 /** Advice on an error. */
 function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
