@@ -43,7 +43,14 @@ test('convert says what it has made of what, for people and as JSON', async (t) 
   t.regex(words.stdout, /source .*guest\.stream, plain stream/);
   t.regex(words.stdout, /pages +80.* the other 40.* are zero pages/);
   t.deepEqual(await memoryOf(first), it.memory);
-  const run = await runCli(['convert', first, `file:${second},offset=8K`, '--engine', 'threads', '--json']);
+  const run = await runCli([
+    'convert',
+    first,
+    `file:${second},offset=8K`,
+    '--io-engine',
+    'threads',
+    '--json',
+  ]);
   t.is(run.code, 0, run.stderr);
   t.like(run.json(), {
     schemaVersion: 1,
@@ -142,7 +149,7 @@ const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.mr'], 2, /<target> is missing/],
   [['guest.stream', 'guest.mr'], 1, /EXISTS/],
   [['guest.stream', 'other', '--to', 'stream'], 1, /a plain stream already/],
-  [['guest.stream', 'other', '--engine', 'io_uring'], 1, /plain stream goes through the page cache/],
+  [['guest.stream', 'other', '--io-engine', 'io_uring'], 1, /plain stream goes through the page cache/],
   [['guest.stream', 'other', '--channels', '4'], 1, /plain stream goes through the page cache.*channels: 4/],
   [['guest.mr', 'other', '--to', 'stream', '--store-zero-pages', 'nope'], 1, /every page has a record/],
   [['cut', 'other'], 4, /TRUNCATED/],

@@ -64,7 +64,7 @@ test('--json has every run of pages and every value', async (t) => {
     material.snapshot,
     right,
     '--json',
-    '--engine',
+    '--io-engine',
     'threads',
   ]);
   t.is(code, 3, stderr);

@@ -23,7 +23,7 @@ test('extract writes a block, and says what it did', async (t) => {
   const refused = await runCli(args);
   t.is(refused.code, 1);
   t.regex(refused.stderr, /\[ERR_MAPPED_RAM_EXISTS\]\nhint: --force replaces it\n$/);
-  const quiet = await runCli([...args, '--force', '--quiet', '--engine', 'threads', '--channels', '2']);
+  const quiet = await runCli([...args, '--force', '--quiet', '--io-engine', 'threads', '--channels', '2']);
   t.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [0, '', '']);
 });
 
@@ -83,7 +83,7 @@ test('SIGINT in the middle of an extract leaves nothing behind', async (t) => {
   await writeGenerated(path, { blocks: [{ id: 'm0', pages, set, stale: [] }] });
   const slowly = ['--channels', '1', '--queue-depth', '1', '--request-size', '4K', '--direct-io', 'on'];
   const args = ['extract', path, '--format', 'raw', '--block', 'm0', '-o', outputs.file('out'), ...slowly];
-  const { code, stderr } = await runCli([...args, '--engine', 'threads'], {
+  const { code, stderr } = await runCli([...args, '--io-engine', 'threads'], {
     meanwhile: async (child) => {
       while ((await written(outputs)) === 0) {
         if (child.exitCode !== null) throw new Error(`extract has ended already, with ${child.exitCode}`);

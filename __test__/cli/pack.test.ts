@@ -44,7 +44,7 @@ test('--json prints what the API returns', async (t) => {
   const { dir, state, ram } = given;
   const target = dir.file('new.mr');
   const options = ['--channels', '2', '--queue-depth', '4', '--request-size', '64K'];
-  const how = ['--engine', 'threads', '--direct-io', 'off', '--json'];
+  const how = ['--io-engine', 'threads', '--direct-io', 'off', '--json'];
   const packed = await runCli([
     'pack',
     target,

@@ -1,8 +1,8 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
+import { UsageError } from '../../ts/cli/exit-codes.ts';
 import { parseSize } from '../../ts/cli/options/parse-size.ts';
-import { UsageError } from '../../ts/cli/usage-error.ts';
 
 const MIB = 1024 * 1024;
 

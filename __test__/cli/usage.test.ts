@@ -3,15 +3,15 @@ import test, { type ExecutionContext } from 'ava';
 import { runCli } from './run-cli.ts';
 
 const COMMANDS = [
-  'info',
-  'pack',
-  'unpack',
   'save',
   'restore',
+  'info',
   'verify',
   'diff',
   'extract',
   'convert',
+  'pack',
+  'unpack',
   'doctor',
   'demo',
 ];
@@ -58,7 +58,7 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [
     ['frobnicate'],
     /unknown command 'frobnicate'/,
-    /expected one of info, pack, unpack, save, restore, verify, diff, extract, convert, doctor, demo/,
+    /expected one of save, restore, info, verify, diff, extract, convert, pack, unpack, doctor, demo/,
   ],
   [['constructor'], /unknown command 'constructor'/],
   [['--json', 'info', 'x'], /expected a command first/, /--json/],
@@ -89,7 +89,12 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [['pack', 'a', '--state', 's', '--request-size', '32M'], /--request-size/, /16MiB/],
   [['pack', 'a', '--state', 's', '--request-size', 'big'], /--request-size must be a size/, /'big'/],
   [['pack', 'a', '--state', 's', '--direct-io', 'maybe'], /--direct-io must be auto, on or off/, /'maybe'/],
-  [['pack', 'a', '--state', 's', '--engine', 'aio'], /--engine must be auto, io_uring or threads/, /'aio'/],
+  [
+    ['pack', 'a', '--state', 's', '--io-engine', 'aio'],
+    /--io-engine must be auto, io_uring or threads/,
+    /'aio'/,
+  ],
+  [['pack', 'a', '--state', 's', '--engine', 'auto'], /unknown option --engine; did you mean --io-engine\?/],
   [['pack', 'a', '--state', 's', '--ram', 'pc.ram'], /--ram must be <block>=<path>/, /'pc\.ram'/],
   [['pack', 'a', '--state', 's', '--ram', '=x'], /--ram must be <block>=<path>/],
   [['pack', 'a', '--state', 's', '--ram', 'x='], /--ram must be <block>=<path>/],

@@ -3,15 +3,20 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { demo } from '../../ts/demo/demo.ts';
 import type { DemoStep } from '../../ts/demo/demo-options.ts';
 import { runCli } from '../cli/run-cli.ts';
+import { DEMO } from '../json/cases.ts';
+import { renamed } from '../json/renamed.ts';
+import { type Outcome, runCases } from '../json/run-cases.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
+const PROGRAM = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
 const MIB = 1024 * 1024;
 const NONE = '/nonexistent/qemu';
 const NO_QEMU = { env: { MAPPED_RAM_QEMU: NONE } };
@@ -130,6 +135,17 @@ test.serial('--json prints the result and nothing else', async (t) => {
     t.is(stderr, '');
     t.like(json(), { schemaVersion: 1, mode: 'synthetic', size: 64 * MIB, verified: true, snapshot: null });
   });
+});
+
+test.serial('--json has the members that it had, but for the names in the table', async (t) => {
+  const recorded = new URL('../json/before/demo.json', import.meta.url);
+  const before: readonly Outcome[] = JSON.parse(readFileSync(recorded, 'utf8'));
+  await using dir = await temporaryDirectory();
+  const now = await runCases(PROGRAM, DEMO, dir);
+  t.deepEqual(
+    now.map(({ json }) => json),
+    before.map(({ json }) => renamed(json)),
+  );
 });
 
 test.serial('--keep leaves the snapshot, and only that', async (t) => {

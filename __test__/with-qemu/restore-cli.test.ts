@@ -84,7 +84,7 @@ qemuTest('QEMU has stdout; with --json one object has it', async (t) => {
 
 qemuTest('options for moving pages go to who moves them', async (t) => {
   const moving = ['--channels', '3', '--direct-io', 'off'];
-  const engine = ['--engine', 'threads', '--request-size', '64KiB', '--ram-dir', '/dev/shm'];
+  const engine = ['--io-engine', 'threads', '--request-size', '64KiB', '--ram-dir', '/dev/shm'];
   const options = { meanwhile: soonTerminated };
   const preload = await restore(['--json', '--mode', 'preload', ...moving, ...engine], ['-S'], options);
   t.like(preload.json()['transfer'], {
@@ -129,15 +129,15 @@ qemuTest('what does not go together is refused', async (t) => {
   t.regex(usage.stderr, /say which QEMU/);
   const size = await restore([], ['-m', '256M']);
   t.is(size.code, 1);
-  const instant = await restore(['--channels', '9', '--direct-io', 'on', '--engine', 'threads'], []);
+  const instant = await restore(['--channels', '9', '--direct-io', 'on', '--io-engine', 'threads'], []);
   t.is(instant.code, 1);
   t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.engine/);
   const eager = await restore(['--mode', 'eager', '--queue-depth', '3', '--ram-dir', dir.path], []);
   t.is(eager.code, 1);
   t.regex(eager.stderr, /mode eager has no use for ramDirectory, transfer\.queueDepth/);
-  const attached = await runCli(['restore', snapshot, '--qmp', dir.file('none'), '--engine', 'threads']);
+  const attached = await runCli(['restore', snapshot, '--qmp', dir.file('none'), '--io-engine', 'threads']);
   t.is(attached.code, 2);
-  t.regex(attached.stderr, /leave out --engine/);
+  t.regex(attached.stderr, /leave out --io-engine/);
   t.regex(size.stderr, /-m is 256 MiB, but the snapshot's memory \(pc\.ram\) is 128 MiB/);
 });
 

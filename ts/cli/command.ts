@@ -1,37 +1,24 @@
-import type { CommandDef, CommandMeta } from 'citty';
-
+import { OUTPUT_OPTIONS, type OptionDefs, type OutputOptions } from './options/option-def.ts';
 import type { Session } from './session.ts';
 
-/** An option or a positional argument, as citty defines them; citty ignores `repeatable` and `group`. */
-export interface OptionDef {
-  readonly type: 'boolean' | 'string' | 'enum' | 'positional';
+/** A command as the program runs it and --help shows it. */
+export interface Command {
+  readonly name: string;
+  /** The first sentence stands in the program's overview. */
   readonly description: string;
-  readonly required?: boolean;
-  /** What stands for the value in --help. */
-  readonly valueHint?: string;
-  /** One letter. */
-  readonly alias?: string;
-  /** Of an enum. */
-  readonly options?: string[];
-  /** May be given more than once. */
-  readonly repeatable?: boolean;
-  /** The heading under which --help lists it. @default 'Options' */
-  readonly group?: string;
-}
-
-export type OptionDefs = Record<string, OptionDef>;
-
-/** A citty command whose parts are plain values, so that --help and the strict check can look at them. */
-export interface Command extends CommandDef {
-  readonly meta: CommandMeta;
   readonly args: OptionDefs;
-  /** Lines for the end of --help: a comment, or a command line. */
+  /** Lines for the end of --help: command lines, which may end with a comment. */
   readonly examples: readonly string[];
-  readonly run: (context: { readonly data?: Session }) => Promise<void>;
+  run(session: Session): Promise<void>;
 }
 
-/** What citty hands to a command: the session that `main` made. */
-export function sessionOf(context: { readonly data?: Session }): Session {
-  if (context.data === undefined) throw new TypeError('a command runs within a session');
-  return context.data;
+/** A command's own part of it: `args` has the options besides those that every command has. */
+export interface OwnCommand<D extends OptionDefs> extends Command {
+  readonly args: D;
+  run(session: Session<D>): Promise<void>;
+}
+
+export function defineCommand<const D extends OptionDefs>(own: OwnCommand<D>): Command {
+  const args: D & OutputOptions = { ...own.args, ...OUTPUT_OPTIONS };
+  return { ...own, args };
 }

@@ -1,21 +1,21 @@
 import type { Command } from './command.ts';
 
-/** The commands, loaded when they are asked for: `info` has no use for the code that `demo` needs. */
+/** The commands in the order of use. Each is loaded when it is asked for: `info` has no use for the code that `demo` needs. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  info: async () => (await import('./commands/info.ts')).info,
-  pack: async () => (await import('./commands/pack.ts')).pack,
-  unpack: async () => (await import('./commands/unpack.ts')).unpack,
   save: async () => (await import('./commands/save.ts')).save,
   restore: async () => (await import('./commands/restore.ts')).restore,
+  info: async () => (await import('./commands/info.ts')).info,
   verify: async () => (await import('./commands/verify.ts')).verify,
   diff: async () => (await import('./commands/diff.ts')).diff,
   extract: async () => (await import('./commands/extract.ts')).extract,
   convert: async () => (await import('./commands/convert.ts')).convert,
+  pack: async () => (await import('./commands/pack.ts')).pack,
+  unpack: async () => (await import('./commands/unpack.ts')).unpack,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   demo: async () => (await import('./commands/demo.ts')).demo,
 };
 
-/** All of them, for the overview. */
+/** All commands, for the overview. */
 export function allCommands(): Promise<readonly Command[]> {
   return Promise.all(Object.values(COMMANDS).map((load) => load()));
 }

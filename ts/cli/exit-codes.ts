@@ -1,8 +1,12 @@
 import { MappedRamError } from '../errors.ts';
 import { Interrupted } from './interrupted.ts';
-import { UsageError } from './usage-error.ts';
 
-/** What the command line's exit status says; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
+/** A wrong command line. The message says which part is wrong, and what was expected. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The exit status of the command line; docs/cli.md lists it. Interrupted commands exit with 128 + signal. */
 export const EXIT: {
   readonly done: 0;
   readonly failed: 1;

@@ -37,7 +37,7 @@ export class Interruption implements Disposable {
       this.#controller.abort(interrupted);
       return;
     }
-    // Child processes and temporary directories still go: that is what 'exit' listeners are for.
+    // Listeners for 'exit' still end child processes and remove temporary directories.
     this[Symbol.dispose]();
     process.exit(interrupted.exitCode);
   };

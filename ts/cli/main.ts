@@ -1,24 +1,20 @@
-import { runCommand, type CommandDef } from 'citty';
+import { readFileSync } from 'node:fs';
 
-import { closest } from './options/closest.ts';
-import { parseCommandLine } from './options/command-line.ts';
 import type { Command } from './command.ts';
 import { allCommands, COMMANDS } from './commands.ts';
-import { EXIT, exitCodeOf } from './exit-codes.ts';
-import { packageVersion, renderHelp, renderOverview } from './render/help.ts';
+import { EXIT, exitCodeOf, UsageError } from './exit-codes.ts';
+import { closest, parseCommandLine } from './options/command-line.ts';
 import { errorFields, toJson } from './render/json.ts';
-import { renderError } from './render/error.ts';
-import { Session } from './session.ts';
 import { styleFor } from './render/style.ts';
-import { UsageError } from './usage-error.ts';
+import { Session } from './session.ts';
 
 /**
- * The command line. Sets `process.exitCode` and leaves the end to Node, so that nothing that was written is lost.
- * @param argv what follows the program's name
+ * The command line. It sets `process.exitCode` and leaves the end to Node, so that no output is lost.
+ * @param argv the arguments after the program's name
  */
 export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', onWriteError);
-  // There is nowhere left to say it.
+  // No stream is left that could report an error of stderr.
   process.stderr.on('error', () => undefined);
   const [name = '', ...rest] = argv;
   try {
@@ -30,6 +26,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.stdout.write(`${toJson({ error: errorFields(error, verbose) })}\n`);
     } else {
       const command = Object.hasOwn(COMMANDS, name) ? `mapped-ram ${name}` : 'mapped-ram';
+      const { renderError } = await import('./render/error.ts');
       const text = renderError(error, command, verbose ?? false, styleFor(process.stderr));
       process.stderr.write(`${text}\n`);
     }
@@ -37,29 +34,39 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function dispatch(name: string, args: readonly string[]): Promise<void> {
-  const stdoutStyle = styleFor(process.stdout);
   if (name === '') {
     process.exitCode = EXIT.usage;
-    process.stderr.write(renderOverview(await allCommands(), styleFor(process.stderr)));
+    await showOverview(process.stderr);
   } else if (name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(renderOverview(await allCommands(), stdoutStyle));
+    await showOverview(process.stdout);
   } else if (name === '--version') {
     process.stdout.write(`${packageVersion()}\n`);
   } else {
     const command = await loadCommand(name);
-    const definition: CommandDef = command;
     if (beforeDashes(args).some((arg) => arg === '--help' || arg === '-h')) {
-      process.stdout.write(renderHelp(command, stdoutStyle));
+      const { renderHelp } = await import('./render/help.ts');
+      process.stdout.write(renderHelp(command, styleFor(process.stdout)));
     } else {
       using session = new Session(parseCommandLine(args, command.args));
       try {
-        await runCommand(definition, { rawArgs: [...args], data: session });
+        await command.run(session);
       } catch (error) {
-        // What fails while everything is being stopped fails because of that.
+        // An error while everything is being stopped comes of the stop.
         throw session.interrupted ?? error;
       }
     }
   }
+}
+
+async function showOverview(stream: NodeJS.WriteStream): Promise<void> {
+  const { renderOverview } = await import('./render/help.ts');
+  stream.write(renderOverview(await allCommands(), styleFor(stream)));
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version }: { readonly version: string } = JSON.parse(text);
+  return version;
 }
 
 async function loadCommand(name: string): Promise<Command> {
@@ -79,7 +86,7 @@ function beforeDashes(args: readonly string[]): readonly string[] {
   return end === -1 ? args : args.slice(0, end);
 }
 
-/** Whoever reads our output may stop to, as head(1) does: no reason to fail. A full disk is one. */
+/** A reader may stop reading our output, as head(1) does: that is no reason to fail. A full disk is one. */
 function onWriteError(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') return;
   process.exitCode = EXIT.failed;

@@ -1,65 +1,63 @@
 import { fstatSync } from 'node:fs';
 
 import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from '../../convert/options.ts';
-import { keyValues } from '../render/columns.ts';
-import type { CommandLine } from '../options/command-line.ts';
-import { sessionOf, type Command } from '../command.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { UsageError } from '../exit-codes.ts';
+import { choice, type OptionDefs } from '../options/option-def.ts';
 import {
-  DIRECT_IO_OPTION,
-  OUTPUT_OPTIONS,
+  STORE_ZERO_PAGES,
+  storeZeroPages,
   TRANSFER_OPTIONS,
   transferOptions,
 } from '../options/transfer-options.ts';
+import { keyValues } from '../render/columns.ts';
 import { formatDuration, formatOffset, formatRate, formatSize, printable } from '../render/format.ts';
-import { STORE_ZERO_PAGES, storeZeroPages } from '../options/store-zero-pages.ts';
+import { withBar } from '../render/progress-bar.ts';
 import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
-import { UsageError } from '../usage-error.ts';
+import type { Session } from '../session.ts';
 
-const FORMS = ['mapped-ram', 'stream'] as const;
-/** Stands for standard input and output. */
+/** The name of standard input and output. */
 const PIPE = '-';
 
-export const convert: Command = {
-  meta: {
-    name: 'convert',
+const args = {
+  source: {
+    type: 'positional',
+    required: true,
+    description: 'What to convert: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdin',
+  },
+  target: {
+    type: 'positional',
+    required: true,
+    description: 'Where the result goes: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdout',
+  },
+  to: { ...choice('mapped-ram', 'stream'), description: 'Form of the result (default: mapped-ram)' },
+  force: { type: 'boolean', description: 'Replace an existing file' },
+  'store-zero-pages': STORE_ZERO_PAGES,
+  ...TRANSFER_OPTIONS,
+  'direct-io': {
+    ...TRANSFER_OPTIONS['direct-io'],
     description:
-      'Turn a plain migration stream into a mapped-ram file or back. Also writes a mapped-ram file anew, at another offset and without pages that are all zero, and takes either out of a libvirt save image.',
+      'Whether the result bypasses the page cache, which the source never does; only auto falls back (default: auto)',
   },
-  args: {
-    source: {
-      type: 'positional',
-      required: true,
-      description: 'What to convert: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdin',
-    },
-    target: {
-      type: 'positional',
-      required: true,
-      description:
-        'Where the result goes: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdout',
-    },
-    to: { type: 'enum', options: [...FORMS], description: 'Form of the result (default: mapped-ram)' },
-    force: { type: 'boolean', description: 'Replace an existing file' },
-    'store-zero-pages': STORE_ZERO_PAGES,
-    ...TRANSFER_OPTIONS,
-    'direct-io': {
-      ...DIRECT_IO_OPTION,
-      description:
-        'Whether the result bypasses the page cache, which the source never does; only auto falls back (default: auto)',
-    },
-    ...OUTPUT_OPTIONS,
-  },
+} as const satisfies OptionDefs;
+type Line = Session<typeof args>['line'];
+
+export const convert: Command = defineCommand({
+  name: 'convert',
+  description:
+    'Turn a plain migration stream into a mapped-ram file or back. It also writes a mapped-ram file anew, at another offset and without pages that are all zero, and takes either form out of a libvirt save image.',
+  args,
   examples: [
     'mapped-ram convert guest.stream guest.mr',
     'mapped-ram convert guest.mr guest.stream --to stream',
     'mapped-ram convert guest.mr file:container,offset=64K',
     'zstd -dc guest.stream.zst | mapped-ram convert - guest.mr',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line, signal } = session;
     const options: ConvertOptions = {
-      to: FORMS.find((form) => form === line.value('to')),
+      to: line.value('to'),
       overwrite: line.flag('force'),
       storeZeroPages: storeZeroPages(line),
       ...transferOptions(line),
@@ -67,24 +65,24 @@ export const convert: Command = {
     };
     const target = targetOf(line);
     const api = await import('../../convert/convert.ts');
-    using bar = session.progressBar('converting');
-    const result = await api.convert(sourceOf(line), target, { ...options, onProgress: bar.update });
-    bar[Symbol.dispose]();
+    const result = await withBar(session, 'converting', (onProgress) =>
+      api.convert(sourceOf(line), target, { ...options, onProgress }),
+    );
     if (typeof target === 'string') session.print(result, (style) => convertLines(result, style));
     else session.note((style) => convertLines(result, style).join('\n'));
   },
-};
+});
 
-function sourceOf(line: CommandLine): ConvertSource {
-  const source = line.required('source');
+function sourceOf(line: Line): ConvertSource {
+  const source = line.value('source');
   if (source !== PIPE) return source;
   // A file that the shell has opened can be read at offsets.
   return fstatSync(0).isFile() ? { fd: 0 } : process.stdin;
 }
 
 /** @throws {UsageError} when stdout would be two things */
-function targetOf(line: CommandLine): ConvertTarget {
-  const target = line.required('target');
+function targetOf(line: Line): ConvertTarget {
+  const target = line.value('target');
   if (target !== PIPE) return target;
   if (line.value('to') !== 'stream') throw new UsageError('only a stream goes to stdout: add --to stream');
   if (line.flag('json')) throw new UsageError('--json prints on stdout, where the stream goes');

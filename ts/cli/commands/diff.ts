@@ -1,40 +1,39 @@
 import type { BlockDiff } from '../../diff/block-diff.ts';
 import type { SnapshotDiff } from '../../diff/diff.ts';
-import { sessionOf, type Command } from '../command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
-import { diffLines } from '../render/diff.ts';
-import { EXIT } from '../exit-codes.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { EXIT, UsageError } from '../exit-codes.ts';
+import type { OptionDefs } from '../options/option-def.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
-import { UsageError } from '../usage-error.ts';
+import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { diffLines } from '../render/diff.ts';
+import { withBar } from '../render/progress-bar.ts';
 
-export const diff: Command = {
-  meta: {
-    name: 'diff',
-    description:
-      'Compare two snapshots, or a snapshot and RAM. It says which pages changed, became zero or became data, and which device state differs, by the names of its fields; the exit status is 3 when anything differs.',
+const args = {
+  left: {
+    type: 'positional',
+    required: true,
+    description: 'A snapshot: a path, or file:PATH[,offset=SIZE]',
   },
-  args: {
-    left: {
-      type: 'positional',
-      required: true,
-      description: 'A snapshot: a path, or file:PATH[,offset=SIZE]',
-    },
-    right: { type: 'positional', required: false, description: 'Another snapshot' },
-    ram: ramOption('In place of <right>: the memory of a block, in a file. Only these blocks are compared'),
-    'ignore-device-state': {
-      type: 'boolean',
-      description: 'Compare RAM only; the end of a snapshot then need not be known',
-    },
-    ...TRANSFER_OPTIONS,
-    ...OUTPUT_OPTIONS,
+  right: { type: 'positional', required: false, description: 'Another snapshot' },
+  ram: ramOption('In place of <right>: the memory of a block, in a file. Only these blocks are compared'),
+  'ignore-device-state': {
+    type: 'boolean',
+    description: 'Compare RAM only; the end of a snapshot then need not be known',
   },
+  ...TRANSFER_OPTIONS,
+} as const satisfies OptionDefs;
+
+export const diff: Command = defineCommand({
+  name: 'diff',
+  description:
+    'Compare two snapshots, or a snapshot and RAM. It says which pages changed, became zero or became data, and which device state differs, by the names of its fields; the exit status is 3 when anything differs.',
+  args,
   examples: [
     'mapped-ram diff before.mr after.mr',
     'mapped-ram diff guest.mr --ram pc.ram=/dev/shm/guest.ram',
     'mapped-ram diff before.mr after.mr --json   # with all runs of pages',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line, signal } = session;
     const [ram, uri] = [ramLocations(line), line.value('right')];
     const withRam = Object.keys(ram).length > 0;
@@ -45,16 +44,16 @@ export const diff: Command = {
     }
     const ignoreDeviceState = line.flag('ignore-device-state');
     const api = await import('../../diff/diff.ts');
-    using bar = session.progressBar('comparing');
-    const options = { ignoreDeviceState, ...transferOptions(line), signal, onProgress: bar.update };
-    const result = await api.diff(line.required('left'), uri ?? { ram }, options);
-    bar[Symbol.dispose]();
+    const options = { ignoreDeviceState, ...transferOptions(line), signal };
+    const result = await withBar(session, 'comparing', (onProgress) =>
+      api.diff(line.value('left'), uri ?? { ram }, { ...options, onProgress }),
+    );
     const exitCode = result.equal ? EXIT.done : EXIT.differences;
     await session.printLarge(jsonOf(result), (style) => diffLines(result, style), exitCode);
   },
-};
+});
 
-/** With the runs of each block, which are worked out while they are printed. */
+/** The result with the runs of each block, which are worked out while they are printed. */
 function jsonOf(result: SnapshotDiff): object {
   return { ...result, blocks: result.blocks.map(jsonOfBlock) };
 }

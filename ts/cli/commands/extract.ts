@@ -1,102 +1,97 @@
-import type { ExtractFormat, ExtractOptions, ExtractResult } from '../../extract/extract.ts';
-import { keyValues, table } from '../render/columns.ts';
-import type { CommandLine } from '../options/command-line.ts';
-import { sessionOf, type Command } from '../command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
-import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import type { ExtractOptions, ExtractResult } from '../../extract/extract.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { UsageError } from '../exit-codes.ts';
+import { choice, type OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
+import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { keyValues, table } from '../render/columns.ts';
+import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import { withBar } from '../render/progress-bar.ts';
 import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
-import { UsageError } from '../usage-error.ts';
+import type { Session } from '../session.ts';
 
-const FORMATS: readonly ExtractFormat[] = ['raw', 'elf'];
-const group = 'What the file does not tell of guest-physical addresses';
+const group = 'Guest-physical addresses that the file does not tell';
 
-export const extract: Command = {
-  meta: {
-    name: 'extract',
+const args = {
+  uri: {
+    type: 'positional',
+    required: true,
+    description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
+  },
+  format: {
+    ...choice('raw', 'elf'),
+    required: true,
+    description: 'Memory as it is, or a core file',
+  },
+  output: {
+    type: 'string',
+    alias: 'o',
+    valueHint: 'file',
+    required: true,
+    description: 'The file to write',
+  },
+  block: {
+    type: 'string',
+    valueHint: 'id',
+    description: 'With raw: only this block (default: all, at guest-physical addresses)',
+  },
+  force: { type: 'boolean', description: 'Replace an existing file' },
+  'ram-blocks': {
+    type: 'string',
+    valueHint: 'ids',
     description:
-      "Write a snapshot's memory to a file. It is a sparse file: raw, of one block or of the guest-physical address space, or an ELF core for gdb and crash with the registers of the CPUs. It appears when it is complete, not before.",
+      'The blocks that are RAM, in the order of the NUMA nodes, with commas between them (default: by name, length and the ACPI tables)',
+    group,
   },
-  args: {
-    uri: {
-      type: 'positional',
-      required: true,
-      description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
-    },
-    format: {
-      type: 'enum',
-      options: ['raw', 'elf'],
-      required: true,
-      description: 'Memory as it is, or a core file',
-    },
-    output: {
-      type: 'string',
-      alias: 'o',
-      valueHint: 'file',
-      required: true,
-      description: 'The file to write',
-    },
-    block: {
-      type: 'string',
-      valueHint: 'id',
-      description: 'With raw: only this block (default: all, at guest-physical addresses)',
-    },
-    force: { type: 'boolean', description: 'Replace an existing file' },
-    'ram-blocks': {
-      type: 'string',
-      valueHint: 'ids',
-      description:
-        'The blocks that are RAM, in the order of the NUMA nodes, with commas between them (default: by name, length and the ACPI tables)',
-      group,
-    },
-    'low-memory': {
-      type: 'string',
-      valueHint: 'S',
-      description:
-        'x86: where RAM below 4 GiB ends (default: what the ACPI tables or the CMOS memory say, else as without max-ram-below-4g)',
-      group,
-    },
-    'high-memory': {
-      type: 'string',
-      valueHint: 'S',
-      description: 'x86: where the other RAM goes on (default: what the ACPI tables say, else 4GiB)',
-      group,
-    },
-    ...TRANSFER_OPTIONS,
-    ...OUTPUT_OPTIONS,
+  'low-memory': {
+    type: 'string',
+    valueHint: 'S',
+    description:
+      'x86: where RAM below 4 GiB ends (default: what the ACPI tables or the CMOS memory say, else as without max-ram-below-4g)',
+    group,
   },
+  'high-memory': {
+    type: 'string',
+    valueHint: 'S',
+    description: 'x86: where the other RAM goes on (default: what the ACPI tables say, else 4GiB)',
+    group,
+  },
+  ...TRANSFER_OPTIONS,
+} as const satisfies OptionDefs;
+type Line = Session<typeof args>['line'];
+
+export const extract: Command = defineCommand({
+  name: 'extract',
+  description:
+    "Write a snapshot's memory to a file. It is a sparse file: raw, of one block or of the guest-physical address space, or an ELF core for gdb and crash with the registers of the CPUs. It appears when it is complete, not before.",
+  args,
   examples: [
     'mapped-ram extract guest.mr --format elf -o guest.core',
     'mapped-ram extract guest.mr --format raw --block pc.ram -o pc.ram',
     'gdb --core guest.core   # its addresses are guest-physical',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line, signal } = session;
     const options = extractOptions(line);
-    const output = line.required('output');
     const api = await import('../../extract/extract.ts');
-    using bar = session.progressBar('extracting');
-    const result = await api.extract(line.required('uri'), output, {
-      ...options,
-      signal,
-      onProgress: bar.update,
-    });
-    bar[Symbol.dispose]();
+    const result = await withBar(session, 'extracting', (onProgress) =>
+      api.extract(line.value('uri'), line.value('output'), { ...options, signal, onProgress }),
+    );
     session.print(result, (style) => extractLines(result, style));
   },
-};
+});
 
-function extractOptions(line: CommandLine): ExtractOptions {
-  const format = FORMATS.find((choice) => choice === line.required('format')) ?? 'raw';
-  const block = line.value('block');
-  const physical = ['ram-blocks', 'low-memory', 'high-memory'].find((name) => line.value(name) !== undefined);
+function extractOptions(line: Line): ExtractOptions {
+  const [format, block] = [line.value('format'), line.value('block')];
+  const physical = (['ram-blocks', 'low-memory', 'high-memory'] as const).find(
+    (name) => line.value(name) !== undefined,
+  );
   if (block !== undefined && format === 'elf') {
-    throw new UsageError('--block is for --format raw: a core file is of all memory');
+    throw new UsageError('--block is for --format raw: a core file has all memory');
   }
   if (block !== undefined && physical !== undefined) {
-    throw new UsageError(`--${physical} is about guest-physical addresses, and --block is without them`);
+    throw new UsageError(`--${physical} is about guest-physical addresses, which --block does not use`);
   }
   return {
     format,
@@ -109,7 +104,7 @@ function extractOptions(line: CommandLine): ExtractOptions {
   };
 }
 
-function sizeOf(line: CommandLine, name: string): number | undefined {
+function sizeOf(line: Line, name: 'low-memory' | 'high-memory'): number | undefined {
   const text = line.value(name);
   return text === undefined ? undefined : parseSize(`--${name}`, text);
 }

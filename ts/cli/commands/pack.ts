@@ -1,59 +1,64 @@
 import type { PackOptions, PackResult } from '../../pack/pack.ts';
 import { formatMigrationUri, parseFileTarget } from '../../uri/index.ts';
-import { keyValues } from '../render/columns.ts';
-import type { CommandLine } from '../options/command-line.ts';
-import { sessionOf, type Command } from '../command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
-import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { UsageError } from '../exit-codes.ts';
+import type { OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
 import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
-import { STORE_ZERO_PAGES, storeZeroPages } from '../options/store-zero-pages.ts';
+import {
+  STORE_ZERO_PAGES,
+  storeZeroPages,
+  TRANSFER_OPTIONS,
+  transferOptions,
+} from '../options/transfer-options.ts';
+import { keyValues } from '../render/columns.ts';
+import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
+import { withBar } from '../render/progress-bar.ts';
 import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
-import { UsageError } from '../usage-error.ts';
+import type { Session } from '../session.ts';
 
-export const pack: Command = {
-  meta: {
-    name: 'pack',
+const args = {
+  uri: {
+    type: 'positional',
+    required: true,
+    description: 'Where the snapshot goes: a path, or file:PATH[,offset=SIZE]',
+  },
+  state: {
+    type: 'string',
+    required: true,
+    valueHint: 'file',
     description:
-      'Make a snapshot of a stopped guest. It takes the RAM files and a device-state file that QEMU wrote; the snapshot appears under its name when it is complete and on the disk, not before.',
+      'The device state that QEMU wrote as a plain file: migration (with x-ignore-shared on, shared RAM is not in it)',
   },
-  args: {
-    uri: {
-      type: 'positional',
-      required: true,
-      description: 'Where the snapshot goes: a path, or file:PATH[,offset=SIZE]',
-    },
-    state: {
-      type: 'string',
-      required: true,
-      valueHint: 'file',
-      description:
-        'Device state: what QEMU wrote as a plain file: migration (with x-ignore-shared, shared RAM is not in it)',
-    },
-    ram: ramOption("Where a block's memory is: --ram pc.ram=/dev/shm/guest.ram"),
-    offset: {
-      type: 'string',
-      valueHint: 'S',
-      description: 'Where in the file the snapshot starts; what lies before is kept',
-    },
-    force: { type: 'boolean', description: 'Replace an existing file' },
-    'store-zero-pages': STORE_ZERO_PAGES,
-    ...SEAL_OPTIONS,
-    ...TRANSFER_OPTIONS,
-    ...OUTPUT_OPTIONS,
+  ram: ramOption("Where a block's memory is: --ram pc.ram=/dev/shm/guest.ram"),
+  offset: {
+    type: 'string',
+    valueHint: 'S',
+    description: 'Where in the file the snapshot starts; what lies before is kept',
   },
+  force: { type: 'boolean', description: 'Replace an existing file' },
+  'store-zero-pages': STORE_ZERO_PAGES,
+  ...SEAL_OPTIONS,
+  ...TRANSFER_OPTIONS,
+} as const satisfies OptionDefs;
+type Line = Session<typeof args>['line'];
+
+export const pack: Command = defineCommand({
+  name: 'pack',
+  description:
+    'Make a snapshot of a stopped guest. It takes the RAM files and a device-state file that QEMU wrote; the snapshot appears under its name when it is complete and on the disk, not before.',
+  args,
   examples: [
     'mapped-ram pack guest.mr --state guest.state --ram pc.ram=/dev/shm/guest.ram',
     'mapped-ram pack guest.mr --state guest.state --ram m0=a.ram --ram m1=b.ram',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line, signal } = session;
     const target = targetOf(line);
     const options: PackOptions = {
-      state: line.required('state'),
+      state: line.value('state'),
       ram: ramLocations(line),
       overwrite: line.flag('force'),
       storeZeroPages: storeZeroPages(line),
@@ -62,16 +67,16 @@ export const pack: Command = {
       signal,
     };
     const api = await import('../../pack/pack.ts');
-    using bar = session.progressBar('packing');
-    const result = await api.pack(target, { ...options, onProgress: bar.update });
-    bar[Symbol.dispose]();
+    const result = await withBar(session, 'packing', (onProgress) =>
+      api.pack(target, { ...options, onProgress }),
+    );
     session.print(result, (style) => packLines(result, style));
   },
-};
+});
 
 /** @throws {UsageError} when both the URI and --offset say where to start */
-function targetOf(line: CommandLine): string {
-  const uri = line.required('uri');
+function targetOf(line: Line): string {
+  const uri = line.value('uri');
   const offset = line.value('offset');
   if (offset === undefined) return uri;
   const { filename } = parseFileTarget(uri);

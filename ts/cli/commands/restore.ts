@@ -1,115 +1,111 @@
 import { constants } from 'node:os';
 
-import { QmpClient } from '../../qmp/client.ts';
 import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
-import type { RestoreMode } from '../../negotiate/plan.ts';
+import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
-import type { Then } from '../../restore/run-state.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
-import type { CommandLine } from '../options/command-line.ts';
-import { sessionOf, type Command } from '../command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import type { Then } from '../../restore/run-state.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
+import { choice, type OptionDefs } from '../options/option-def.ts';
+import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { withBar } from '../render/progress-bar.ts';
 import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
-import { UsageError } from '../usage-error.ts';
 
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 const THEN: readonly Then[] = ['run', 'pause', 'as-saved'];
-const SWITCHES = ['auto', 'on', 'off'] as const;
-/** How long a QEMU that was asked to quit may take before it is killed. */
+/** A QEMU that was asked to quit is killed after so many milliseconds. */
 const QUIT_MS = 10_000;
 
-export const restore: Command = {
-  meta: {
-    name: 'restore',
+const args = {
+  uri: {
+    type: 'positional',
+    required: true,
+    description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
+  },
+  qemu: {
+    type: 'positional',
+    required: false,
+    repeatable: true,
+    description: "After --: the guest's QEMU command line, as for a fresh start",
+  },
+  mode: {
+    ...choice('instant', 'preload', 'eager'),
     description:
-      'Let a guest go on where its snapshot was taken. With -- it starts the QEMU command line that follows, adds what the mode needs, hands stdin, stdout and stderr through, and exits as QEMU does; with --qmp it talks to a QEMU that was started with -incoming defer.',
+      'instant maps the memory out of the snapshot, preload loads it first, eager lets QEMU read it (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)',
   },
-  args: {
-    uri: {
-      type: 'positional',
-      required: true,
-      description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
-    },
-    qemu: {
-      type: 'positional',
-      required: false,
-      repeatable: true,
-      description: "After --: the guest's QEMU command line, as for a fresh start",
-    },
-    mode: {
-      type: 'enum',
-      options: [...MODES],
-      description:
-        'instant maps the memory out of the snapshot, preload loads it first, eager lets QEMU read it (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)',
-    },
-    qmp: {
-      type: 'string',
-      valueHint: 'socket',
-      description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
-    },
-    then: {
-      type: 'enum',
-      options: [...THEN],
-      description: 'What the guest does afterwards (default: run; with -S pause)',
-    },
-    'ram-dir': {
-      type: 'string',
-      valueHint: 'directory',
-      description: 'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm)',
-    },
-    fdset: {
-      type: 'enum',
-      options: [...SWITCHES],
-      description: 'Whether QEMU gets descriptors instead of paths (default: auto)',
-    },
-    ...TRANSFER_OPTIONS,
-    ...OUTPUT_OPTIONS,
+  qmp: {
+    type: 'string',
+    valueHint: 'socket',
+    description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
   },
+  then: {
+    type: 'enum',
+    options: [...THEN],
+    description: 'What the guest does afterwards (default: run; with -S pause)',
+  },
+  'ram-dir': {
+    type: 'string',
+    valueHint: 'directory',
+    description: 'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm)',
+  },
+  fdset: {
+    ...choice('auto', 'on', 'off'),
+    description: 'Whether QEMU gets descriptors instead of paths (default: auto)',
+  },
+  ...TRANSFER_OPTIONS,
+} as const satisfies OptionDefs;
+type RestoreSession = Session<typeof args>;
+type Line = RestoreSession['line'];
+
+export const restore: Command = defineCommand({
+  name: 'restore',
+  description:
+    'Let a guest go on where its snapshot was taken. With -- it starts the QEMU command line that follows, adds what the mode needs, hands stdin, stdout and stderr through, and exits as QEMU does; with --qmp it talks to a QEMU that was started with -incoming defer.',
+  args,
   examples: [
     'mapped-ram restore guest.mr -- qemu-system-x86_64 -machine q35 -m 2G',
     'mapped-ram restore guest.mr --qmp /run/guest.qmp --then pause',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line } = session;
-    const [binary, ...args] = line.values('qemu');
+    const [binary, ...qemuArgs] = line.values('qemu');
     const server = line.value('qmp');
     if ((binary === undefined) === (server === undefined)) {
       throw new UsageError('say which QEMU: --qmp <socket>, or -- and its command line');
     }
     if (server !== undefined) await attachTo(session, server);
-    else if (binary !== undefined) await start(session, binary, args);
+    else if (binary !== undefined) await start(session, binary, qemuArgs);
   },
-};
+});
 
 type Choices = Pick<AttachOptions, 'mode' | 'then' | 'fdset'>;
 
-function choices(line: CommandLine): Choices {
+function choices(line: Line): Choices {
   return {
-    mode: MODES.find((mode) => mode === line.value('mode')),
+    mode: line.value('mode'),
     then: THEN.find((then) => then === line.value('then')),
-    fdset: SWITCHES.find((choice) => choice === line.value('fdset')),
+    fdset: line.value('fdset'),
   };
 }
 
-/** Who is told what of the options for moving pages: with preload our engine, else QEMU, as far as it knows them. */
-function forWhom(line: CommandLine): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
+/** The options for moving pages by whom they are for: with preload our engine, else QEMU, as far as it knows them. */
+function forWhom(line: Line): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
   const { channels, directIo, ...engineOnly } = transferOptions(line);
   return line.value('mode') === 'preload'
     ? { transfer: { channels, directIo, ...engineOnly } }
     : { channels, directIo, transfer: engineOnly };
 }
 
-async function attachTo(session: Session, server: string): Promise<void> {
+async function attachTo(session: RestoreSession, server: string): Promise<void> {
   const { line, signal } = session;
   if (line.value('mode') === 'preload') {
     throw new UsageError(
       '--mode preload fills the memory before QEMU starts: give its command line after --',
     );
   }
-  const engineOnly = ['ram-dir', 'engine', 'queue-depth', 'request-size'].filter(
+  const engineOnly = (['ram-dir', 'io-engine', 'queue-depth', 'request-size'] as const).filter(
     (name) => line.value(name) !== undefined,
   );
   if (engineOnly.length > 0) {
@@ -120,7 +116,7 @@ async function attachTo(session: Session, server: string): Promise<void> {
   const { channels, directIo } = forWhom(line);
   const api = await import('../../restore/attach.ts');
   await using qmp = await QmpClient.connect(server, { signal });
-  const result = await api.attach(qmp, line.required('uri'), {
+  const result = await api.attach(qmp, line.value('uri'), {
     ...choices(line),
     channels,
     directIo,
@@ -129,36 +125,36 @@ async function attachTo(session: Session, server: string): Promise<void> {
   session.print(reportOf(result), (style) => restoreLines(reportOf(result), style));
 }
 
-async function start(session: Session, binary: string, args: readonly string[]): Promise<void> {
+async function start(session: RestoreSession, binary: string, qemuArgs: readonly string[]): Promise<void> {
   const { line, signal } = session;
   const moving = forWhom(line);
   const api = await import('../../restore/restore.ts');
-  using bar = session.progressBar('loading');
-  // With --json stdout is for the one object.
+  // The one object of --json has stdout to itself.
   const stdout = line.flag('json') ? 2 : 1;
-  await using guest = await api.restore(line.required('uri'), {
-    ...choices(line),
-    ...moving,
-    binary,
-    args,
-    ramDirectory: line.value('ram-dir'),
-    transfer: { ...moving.transfer, onProgress: bar.update },
-    stdio: [0, stdout, 2],
-    signal,
-  });
-  bar[Symbol.dispose]();
+  await using guest = await withBar(session, 'loading', (onProgress) =>
+    api.restore(line.value('uri'), {
+      ...choices(line),
+      ...moving,
+      binary,
+      args: qemuArgs,
+      ramDirectory: line.value('ram-dir'),
+      transfer: { ...moving.transfer, onProgress },
+      stdio: [0, stdout, 2],
+      signal,
+    }),
+  );
   say(session, guest);
   process.exitCode = await exitStatus(guest.qemu, signal);
 }
 
-/** QEMU's own words have stdout, so what is to be said goes beside it. */
-function say(session: Session, guest: RestoredGuest): void {
+/** Prints the report beside stdout, which belongs to QEMU's own words. */
+function say(session: RestoreSession, guest: RestoredGuest): void {
   const report = { ...reportOf(guest), times: guest.times, transfer: guest.transfer };
   if (session.line.flag('json')) session.print(report, () => []);
   else session.note((style) => restoreLines(report, style).join('\n'));
 }
 
-/** Waits for QEMU to end, by itself or because we are told to. */
+/** Waits until QEMU ends, by itself or because a signal has told us to stop. */
 async function exitStatus(qemu: QemuProcess, signal: AbortSignal): Promise<number> {
   const stop = (): void => {
     void qemu.quit({ timeoutMs: QUIT_MS }).catch(() => qemu.close());

@@ -1,45 +1,45 @@
 import type { UnpackResult } from '../../pack/unpack.ts';
-import { keyValues } from '../render/columns.ts';
-import { sessionOf, type Command } from '../command.ts';
-import { OUTPUT_OPTIONS, TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
-import { formatDuration, formatSize, printable } from '../render/format.ts';
+import { defineCommand, type Command } from '../command.ts';
+import { UsageError } from '../exit-codes.ts';
+import type { OptionDefs } from '../options/option-def.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
+import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { keyValues } from '../render/columns.ts';
+import { formatDuration, formatSize, printable } from '../render/format.ts';
+import { withBar } from '../render/progress-bar.ts';
 import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
-import { UsageError } from '../usage-error.ts';
 
-export const unpack: Command = {
-  meta: {
-    name: 'unpack',
-    description:
-      'Take a snapshot apart. It gives RAM files, and a device-state file that QEMU loads on top of them; they appear when they are complete, not before.',
+const args = {
+  uri: {
+    type: 'positional',
+    required: true,
+    description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
   },
-  args: {
-    uri: {
-      type: 'positional',
-      required: true,
-      description: 'The snapshot: a path, or file:PATH[,offset=SIZE]',
-    },
-    ram: ramOption("Where a block's memory goes: --ram pc.ram=/dev/shm/guest.ram"),
-    state: {
-      type: 'string',
-      valueHint: 'file',
-      description: 'Where the device state goes, with the memory of the blocks that no --ram names',
-    },
-    'ignore-device-state': {
-      type: 'boolean',
-      description: 'Without --state: take RAM that is whole, though the end of the file cannot be checked',
-    },
-    force: { type: 'boolean', description: 'Replace existing files' },
-    ...TRANSFER_OPTIONS,
-    ...OUTPUT_OPTIONS,
+  ram: ramOption("Where a block's memory goes: --ram pc.ram=/dev/shm/guest.ram"),
+  state: {
+    type: 'string',
+    valueHint: 'file',
+    description: 'Where the device state goes, with the memory of the blocks that no --ram names',
   },
+  'ignore-device-state': {
+    type: 'boolean',
+    description: 'Without --state: take RAM that is whole, though the end of the file cannot be checked',
+  },
+  force: { type: 'boolean', description: 'Replace existing files' },
+  ...TRANSFER_OPTIONS,
+} as const satisfies OptionDefs;
+
+export const unpack: Command = defineCommand({
+  name: 'unpack',
+  description:
+    'Take a snapshot apart. It gives RAM files, and a device-state file that QEMU loads on top of them; they appear when they are complete, not before.',
+  args,
   examples: [
     'mapped-ram unpack guest.mr --ram pc.ram=/dev/shm/guest.ram --state guest.state',
     'mapped-ram info guest.mr   # lists the blocks',
   ],
-  run: async (context) => {
-    const session = sessionOf(context);
+  run: async (session) => {
     const { line, signal } = session;
     const [ram, state] = [ramLocations(line), line.value('state')];
     if (Object.keys(ram).length === 0 && state === undefined) {
@@ -52,12 +52,12 @@ export const unpack: Command = {
     const overwrite = line.flag('force');
     const options = { ram, state, ignoreDeviceState, overwrite, ...transferOptions(line), signal };
     const api = await import('../../pack/unpack.ts');
-    using bar = session.progressBar('unpacking');
-    const result = await api.unpack(line.required('uri'), { ...options, onProgress: bar.update });
-    bar[Symbol.dispose]();
+    const result = await withBar(session, 'unpacking', (onProgress) =>
+      api.unpack(line.value('uri'), { ...options, onProgress }),
+    );
     session.print(result, (style) => unpackLines(result, ram, state, style));
   },
-};
+});
 
 function unpackLines(
   result: UnpackResult,

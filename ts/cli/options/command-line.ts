@@ -1,43 +1,38 @@
 import { parseArgs } from 'node:util';
 
-import type { OptionDef, OptionDefs } from '../command.ts';
-import { closest } from './closest.ts';
-import { UsageError } from '../usage-error.ts';
+import { UsageError } from '../exit-codes.ts';
+import { hintOf, type OptionDef, type OptionDefs, type ValueOf } from './option-def.ts';
 
 /** The arguments of one command, checked against its definitions. */
-export class CommandLine {
+export class CommandLine<D extends OptionDefs = OptionDefs> {
   readonly #values: ReadonlyMap<string, readonly string[]>;
 
   constructor(values: ReadonlyMap<string, readonly string[]>) {
     this.#values = values;
   }
 
-  flag(name: string): boolean {
+  flag(name: keyof D & string): boolean {
     return this.#values.has(name);
   }
 
-  value(name: string): string | undefined {
-    return this.#values.get(name)?.[0];
+  value<N extends keyof D & string>(name: N): Value<D[N]> {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `parseCommandLine` has compared it with the definition
+    return this.#values.get(name)?.[0] as Value<D[N]>;
   }
 
-  /** Of an argument that is required. */
-  required(name: string): string {
-    const value = this.value(name);
-    if (value === undefined) throw new UsageError(`${name} is missing`);
-    return value;
-  }
-
-  values(name: string): readonly string[] {
+  values(name: keyof D & string): readonly string[] {
     return this.#values.get(name) ?? [];
   }
 }
 
+type Value<D extends OptionDef> = ValueOf<D> | (D extends { readonly required: true } ? never : undefined);
+
 /**
- * citty lets unknown options pass, takes the last of repeated ones and guesses at missing values; here all of that is an
- * error that names the option and what was expected.
+ * The arguments by name. Node's parser takes them apart; what it lets pass is an error here: unknown options, repeated
+ * ones, missing values. The message names the option and says what was expected.
  * @throws {UsageError}
  */
-export function parseCommandLine(args: readonly string[], defs: OptionDefs): CommandLine {
+export function parseCommandLine<D extends OptionDefs>(args: readonly string[], defs: D): CommandLine<D> {
   const { tokens } = parseArgs({
     args: [...args],
     options: optionTypes(defs),
@@ -116,21 +111,44 @@ function checkedValue(
 
 function missing(name: string, def: OptionDef): string {
   const what = def.type === 'positional' ? `<${name}>` : `--${name} ${hintOf(def)}`;
-  return `${what} is missing: ${lowerFirst(def.description)}`;
+  return `${what} is missing (${lowerFirst(def.description)})`;
 }
 
 function expected(def: OptionDef): string {
-  const { options = [] } = def;
-  return options.length > 0 ? `${options.slice(0, -1).join(', ')} or ${options.at(-1)}` : hintOf(def);
-}
-
-/** What stands for the value in --help: `<N>`. */
-export function hintOf(def: OptionDef): string {
-  const { options = [] } = def;
-  return options.length > 0 ? options.join('|') : `<${def.valueHint ?? 'value'}>`;
+  const { options } = def;
+  return options === undefined ? hintOf(def) : `${options.slice(0, -1).join(', ')} or ${options.at(-1)}`;
 }
 
 function lowerFirst(text: string): string {
-  // Not of a name such as QEMU.
+  // A name such as QEMU stays as it is.
   return /^[A-Z]{2}/.test(text) ? text : text.slice(0, 1).toLowerCase() + text.slice(1);
+}
+
+const FARTHEST = 2;
+
+/** The word that was probably meant: one that begins or ends with `word`, else the one with the fewest letters to change. */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  const longer = candidates.filter(
+    (candidate) => word.length > 2 && (candidate.startsWith(word) || candidate.endsWith(`-${word}`)),
+  );
+  if (longer.length === 1) return longer[0];
+  const ranked = candidates
+    .map((candidate) => ({ candidate, distance: distance(word, candidate) }))
+    .filter(({ candidate, distance: letters }) => letters <= FARTHEST && letters < candidate.length)
+    .toSorted((left, right) => left.distance - right.distance);
+  return ranked[0]?.candidate;
+}
+
+/** Levenshtein's distance: the letters to insert, drop or replace. */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (const [index, letter] of Array.from(from).entries()) {
+    const next = [index + 1];
+    for (const [at, other] of Array.from(to).entries()) {
+      const replaced = (row[at] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(replaced, (row[at + 1] ?? 0) + 1, (next[at] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
 }

@@ -1,8 +1,7 @@
-import bytes from 'bytes-iec';
+import { UsageError } from '../exit-codes.ts';
 
-import { UsageError } from '../usage-error.ts';
-
-const NUMBER_AND_UNIT = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i;
+const UNITS = 'KMGTPE';
+const NUMBER_AND_UNIT = new RegExp(`^(\\d+(?:\\.\\d+)?)\\s*(?:([${UNITS}])(i?B)?|B)?$`, 'i');
 const HEX = /^0x[0-9a-f]+$/i;
 
 /**
@@ -11,19 +10,18 @@ const HEX = /^0x[0-9a-f]+$/i;
  */
 export function parseSize(option: string, text: string): number {
   if (HEX.test(text)) return wholeBytes(option, text, Number(text));
-  const [, number = '', unit = ''] = NUMBER_AND_UNIT.exec(text) ?? [];
-  if (/^[kmgtpe]b$/i.test(unit)) {
-    const letter = unit.slice(0, 1).toUpperCase();
-    throw new UsageError(
-      `${option}: '${text}' is ambiguous (powers of 1000 or of 1024?); write ${number}${letter}iB, or the number of bytes`,
-    );
-  }
-  const name = unit === '' ? 'B' : unit.replace(/^([kmgtpe])(?:ib)?$/i, '$1iB');
-  const size = /^(?:[kmgtpe]iB|B)$/i.test(name) ? bytes.parse(`1${name}`) : null;
-  if (number === '' || size === null) {
+  const [found, number = '', letter = '', suffix = ''] = NUMBER_AND_UNIT.exec(text) ?? [];
+  if (found === undefined) {
     throw new UsageError(`${option} must be a size such as 64M, 1GiB or a number of bytes, not '${text}'`);
   }
-  return wholeBytes(option, text, Number(number) * size);
+  const unit = letter.toUpperCase();
+  if (suffix.length === 1) {
+    throw new UsageError(
+      `${option}: '${text}' is ambiguous (powers of 1000 or of 1024?); write ${number}${unit}iB, or the number of bytes`,
+    );
+  }
+  const power = unit === '' ? 0 : UNITS.indexOf(unit) + 1;
+  return wholeBytes(option, text, Number(number) * 1024 ** power);
 }
 
 function wholeBytes(option: string, text: string, size: number): number {

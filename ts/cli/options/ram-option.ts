@@ -1,16 +1,18 @@
+import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
-import type { OptionDef } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
+import type { OptionDef } from './option-def.ts';
 
 export function ramOption(description: string): OptionDef {
   return { type: 'string', valueHint: 'block=path', description, repeatable: true };
 }
 
 /**
- * The paths by block id. The first `=` ends the id: QEMU's own ids have none, paths may.
+ * The paths of --ram by block id. The first `=` ends the id, because QEMU's own ids have none and paths may have some.
  * @throws {UsageError}
  */
-export function ramLocations(line: CommandLine): Readonly<Record<string, string>> {
+export function ramLocations(
+  line: CommandLine<{ readonly ram: OptionDef }>,
+): Readonly<Record<string, string>> {
   const locations = new Map<string, string>();
   for (const text of line.values('ram')) {
     const at = text.indexOf('=');

@@ -1,11 +1,11 @@
 import type { SealingOptions } from '../../seal/sealing.ts';
+import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
-import type { OptionDefs } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
+import type { OptionDef } from './option-def.ts';
 
-/** Of the commands that write snapshots. */
-export const SEAL_OPTIONS: OptionDefs = {
-  seal: { type: 'boolean', description: 'Write a seal, too, which mapped-ram verify checks against' },
+/** The options about seals that commands have which write snapshots. */
+export const SEAL_OPTIONS: Readonly<Record<'seal' | 'seal-file', OptionDef>> = {
+  seal: { type: 'boolean', description: 'Also write a seal, against which mapped-ram verify checks' },
   'seal-file': {
     type: 'string',
     valueHint: 'file',
@@ -13,9 +13,12 @@ export const SEAL_OPTIONS: OptionDefs = {
   },
 };
 
-/** @throws {UsageError} when there is a place for a seal and no seal */
-export function sealOptions(line: CommandLine): Pick<SealingOptions, 'seal' | 'sealPath'> {
+/** @throws {UsageError} when --seal-file names a place and --seal is missing */
+export function sealOptions(
+  line: CommandLine<typeof SEAL_OPTIONS>,
+): Pick<SealingOptions, 'seal' | 'sealPath'> {
   const [seal, sealPath] = [line.flag('seal'), line.value('seal-file')];
-  if (sealPath !== undefined && !seal) throw new UsageError('--seal-file says where --seal puts the seal');
+  if (sealPath !== undefined && !seal)
+    throw new UsageError('--seal-file says where --seal puts the seal: add --seal');
   return { seal, sealPath };
 }

@@ -3,7 +3,7 @@ import type { Style } from './style.ts';
 
 const GAP = '  ';
 
-/** `key  value` lines, the values under each other. */
+/** Lines of the form `key  value`, the values under each other. */
 export function keyValues(
   pairs: readonly (readonly [key: string, value: string])[],
   style: Style,

@@ -1,8 +1,11 @@
-import type { DemoResult } from '../../demo/demo-options.ts';
+import type { DemoResult, DemoStep } from '../../demo/demo-options.ts';
 import type { TransferReport } from '../../engine/transfer-options.ts';
+import type { Session } from '../session.ts';
 import { keyValues } from './columns.ts';
 import { formatCount, formatDuration, formatRate, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
+
+const STEP_WIDTH = 46;
 
 /** The demo's table: the product's face. */
 export function demoLines(result: DemoResult, style: Style): readonly string[] {
@@ -64,4 +67,40 @@ function smaller(reason: string | undefined): readonly (readonly [string, string
 
 function rate({ dataBytes, elapsedMs }: TransferReport, style: Style): string {
   return `${style('bold', formatRate(dataBytes, elapsedMs))} — ${formatSize(dataBytes)} of pages in ${formatDuration(elapsedMs)}`;
+}
+
+/** A line on stderr for each step of the demo that is done; on a terminal also one for the step that runs. */
+export class StepLines implements Disposable {
+  readonly #session: Session;
+  #pending = false;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  readonly update = ({ title, elapsedMs }: DemoStep): void => {
+    this.#erase();
+    if (elapsedMs === undefined) {
+      this.#pending = this.#rewrite(`  … ${title}`);
+    } else {
+      const time = formatDuration(elapsedMs).padStart(8);
+      this.#session.note(
+        (style) => `  ${style('green', '✓')} ${title.padEnd(STEP_WIDTH)}${style('dim', time)}`,
+      );
+    }
+  };
+
+  [Symbol.dispose](): void {
+    this.#erase();
+  }
+
+  #erase(): void {
+    if (this.#pending) this.#rewrite('');
+    this.#pending = false;
+  }
+
+  /** Puts text in the place of the terminal's current line. False without a terminal. */
+  #rewrite(text: string): boolean {
+    return this.#session.terminal?.write(`\r${text}\u001B[K`) !== undefined;
+  }
 }

@@ -5,12 +5,12 @@ import type { Style } from './style.ts';
 const COLUMNS = 64;
 const MAX_ROWS = 8;
 const EQUAL = '·';
-/** Up to a quarter, a half, three quarters, and more. */
+/** The shades of cells of which up to a quarter, a half, three quarters, and more differs. */
 const SHADES = ['░', '▒', '▓', '█'] as const;
 
 /**
- * Where blocks differ: a cell for each piece of memory, of one size for all blocks, so that the largest has at most
- * eight rows.
+ * A map of what differs in blocks: a cell for each piece of memory. All cells have one size, by which the largest block
+ * gets at most eight rows.
  */
 export function diffMap(blocks: readonly BlockDiff[], style: Style): readonly string[] {
   const largest = Math.max(...blocks.map(({ pages, pageSize }) => pages * pageSize));

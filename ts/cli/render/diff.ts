@@ -1,13 +1,19 @@
 import type { BlockDiff } from '../../diff/block-diff.ts';
 import type { SnapshotDiff } from '../../diff/diff.ts';
+import type { FieldDiff, SectionDiff } from '../../diff/section-diff.ts';
 import { keyValues, table } from './columns.ts';
+import { scalarText } from './devices/trees.ts';
 import { diffMap } from './diff-map.ts';
-import { formatCount, formatDuration, formatShare, formatSize, printable } from './format.ts';
-import { sectionDiffLines } from './section-diff-lines.ts';
+import { formatCount, formatDuration, formatOffset, formatShare, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer.ts';
 
-/** A comparison for people. */
+/** The most values of a section that are shown; --json has all of them. */
+const MAX_FIELDS = 12;
+/** The most bytes that are shown, from the first one on that differs. */
+const MAX_BYTES = 16;
+
+/** The lines that show a comparison to people. */
 export function diffLines(result: SnapshotDiff, style: Style): readonly string[] {
   const { blocks, sections = [] } = result;
   const differing = blocks.filter(({ equal }) => !equal);
@@ -40,7 +46,7 @@ function summary(result: SnapshotDiff, style: Style): readonly (readonly [string
     ...(notCompared.length === 0
       ? []
       : [['not compared', notCompared.map((id) => printable(id)).join(', ')] as const]),
-    // What was not read was zero on one side at least: not a share of the memory of one guest.
+    // The bytes that were not read are zero on one side at least, which is no share of one guest's memory.
     ...transferLines({ ...transfer, bytes: transfer.dataBytes }, 'read').filter(([key]) => key !== 'memory'),
     ['total', formatDuration(elapsedMs)],
   ];
@@ -64,7 +70,7 @@ function sum(blocks: readonly BlockDiff[], count: (block: BlockDiff) => number):
   return blocks.reduce((total, block) => total + count(block), 0);
 }
 
-/** Blocks by name, with the counts in which some block is not zero. */
+/** The blocks by name. Counts that are zero for all blocks are left out, the first four apart. */
 function blockTable(blocks: readonly BlockDiff[], style: Style): readonly string[] {
   const right = 'right' as const;
   const counts: readonly (readonly [string, (block: BlockDiff) => number])[] = [
@@ -85,4 +91,49 @@ function blockTable(blocks: readonly BlockDiff[], style: Style): readonly string
     ]),
     style,
   );
+}
+
+/** The sections that differ, and their values. */
+function sectionDiffLines(sections: readonly SectionDiff[], style: Style): readonly string[] {
+  return sections.flatMap((section) => {
+    const { name, instanceId, fields = [] } = section;
+    const names = Math.max(0, ...fields.slice(0, MAX_FIELDS).map(({ path }) => printable(path).length));
+    return [
+      `${style('bold', printable(`${name}/${instanceId}`))}  ${headline(section)}`,
+      ...fields.slice(0, MAX_FIELDS).map((field) => fieldLine(field, names, style)),
+      ...(fields.length > MAX_FIELDS
+        ? [style('dim', `  … ${formatCount(fields.length - MAX_FIELDS)} more`)]
+        : []),
+    ];
+  });
+}
+
+function headline({ kind, versions, fields, firstDifference }: SectionDiff): string {
+  if (kind !== 'changed') return kind === 'only-left' ? 'only on the left' : 'only on the right';
+  const version = versions.left === versions.right ? '' : `version ${versions.left} → ${versions.right}; `;
+  if (firstDifference === undefined) return `${version}the same bytes`;
+  if (fields === undefined || fields.length === 0)
+    return `${version}differs from byte ${formatOffset(firstDifference)} on${fields === undefined ? ', and cannot be decoded' : ''}`;
+  return `${version}${formatCount(fields.length)} ${fields.length === 1 ? 'value differs' : 'values differ'}`;
+}
+
+function fieldLine({ path, left, right }: FieldDiff, names: number, style: Style): string {
+  const head = `  ${printable(path).padEnd(names)}  `;
+  if (left instanceof Uint8Array && right instanceof Uint8Array) return head + bytesText(left, right, style);
+  const [from, to] = [left, right].map((value) => (value === undefined ? 'none' : scalarText(value)));
+  return `${head}${from} ${style('dim', '→')} ${to}`;
+}
+
+/** The bytes from the first difference on: two long values with the same beginning would look the same. */
+function bytesText(left: Uint8Array, right: Uint8Array, style: Style): string {
+  const first = left.findIndex((byte, at) => byte !== right[at]);
+  const at = first === -1 ? left.length : first;
+  const [from, to] = [left, right].map((bytes) => hexFrom(bytes, at));
+  return `${from} ${style('dim', '→')} ${to}${style('dim', ` at byte ${formatOffset(at)}`)}`;
+}
+
+function hexFrom(bytes: Uint8Array, at: number): string {
+  const shown = Buffer.from(bytes.subarray(at, at + MAX_BYTES)).toString('hex');
+  const rest = bytes.length - at - MAX_BYTES;
+  return shown === '' ? 'nothing' : `${shown}${rest > 0 ? '…' : ''}`;
 }

@@ -1,24 +1,24 @@
 import { MappedRamError, messageOf, type ErrorCode } from '../../errors.ts';
-import { printable } from './format.ts';
+import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
+import { printable } from './format.ts';
 import { causesOf, factsOf } from './json.ts';
 import type { Style } from './style.ts';
-import { UsageError } from '../usage-error.ts';
 
 const DIRECT_IO = '--direct-io auto goes through the page cache where direct I/O is not to be had';
-const ENGINE = '--engine auto takes what there is; mapped-ram doctor says what is missing';
+const ENGINE = '--io-engine auto takes what there is; mapped-ram doctor says what is missing';
 const OFFSET = 'if the stream starts further inside the file, give file:PATH,offset=BYTES';
 const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
 const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
 const TRUNCATED =
-  'there is less than it says of itself: was it copied to its end, or did what feeds the pipe fail?';
+  'the file is shorter than it must be: was it copied to its end, or did what feeds the pipe fail?';
 
-/** What to do about an error. */
+/** Advice on an error. */
 function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
   const packs = command.endsWith(' pack');
-  // Beneath is what an index ends at, so there is one. A pipe is read once.
+  // An error beneath is where an index ends, so info can show that index. A pipe cannot be read a second time.
   const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
   const hints: Partial<Record<ErrorCode, string>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
@@ -33,7 +33,7 @@ function hintFor({ code, cause }: MappedRamError, command: string): string | und
 
 const BUG = 'this is a fault in mapped-ram; please report it with what --verbose prints';
 
-/** What a person reads about an error. */
+/** The lines about an error for people. */
 export function renderError(error: unknown, command: string, verbose: boolean, style: Style): string {
   if (error instanceof Interrupted) return `mapped-ram: ${error.message}`;
   const lines = [`${style('red', `${command}:`)} ${printable(messageOf(error))}`];

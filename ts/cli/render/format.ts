@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-// Other C0 and C1 codes could move the cursor or change colours; tabs and line breaks are part of messages.
+// C0 and C1 codes could move the cursor or change colours. Tabs and line breaks stay: they are part of messages.
 // oxlint-disable-next-line no-control-regex
 const UNPRINTABLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 

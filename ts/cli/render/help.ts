@@ -1,24 +1,15 @@
-import { readFileSync } from 'node:fs';
-
-import { hintOf } from '../options/command-line.ts';
-import type { Command, OptionDef, OptionDefs } from '../command.ts';
+import type { Command } from '../command.ts';
+import { hintOf, type OptionDef, type OptionDefs } from '../options/option-def.ts';
 import type { Style } from './style.ts';
 
 const WIDTH = 80;
-/** Where descriptions start; longer options get a line of their own. */
+/** The column at which descriptions start; longer options get a line of their own. */
 const INDENT = 26;
 
-/** The version of this package. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  const { version }: { readonly version: string } = JSON.parse(text);
-  return version;
-}
-
-/** --help of a command. */
+/** The text of a command's --help. */
 export function renderHelp(command: Command, style: Style): string {
-  const { meta, args, examples } = command;
-  const lines = [usageOf(command), '', ...wrap(meta.description ?? '', 0)];
+  const { description, args, examples } = command;
+  const lines = [usageOf(command), '', ...wrap(description, 0)];
   for (const [group, defs] of groupsOf(args)) {
     lines.push('', style('bold', group));
     for (const [name, def] of defs) lines.push(...entry(labelOf(name, def), describe(def), style));
@@ -30,7 +21,7 @@ export function renderHelp(command: Command, style: Style): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** --help of the program. */
+/** The text of the program's --help. */
 export function renderOverview(commands: readonly Command[], style: Style): string {
   const lines = [
     'mapped-ram <command> [options]',
@@ -41,10 +32,10 @@ export function renderOverview(commands: readonly Command[], style: Style): stri
     ),
     '',
     style('bold', 'Commands'),
-    ...commands.flatMap(({ meta }) => entry(meta.name ?? '', summaryOf(meta.description), style, 13)),
+    ...commands.flatMap(({ name, description }) => entry(name, summaryOf(description), style, 13)),
     '',
     style('bold', 'Options'),
-    ...entry('--help', 'Show this, or the options of a command: mapped-ram pack --help', style, 13),
+    ...entry('--help', 'Show this help; mapped-ram pack --help shows the options of pack', style, 13),
     ...entry('--version', 'Show the version', style, 13),
     '',
     ...wrap(
@@ -56,17 +47,21 @@ export function renderOverview(commands: readonly Command[], style: Style): stri
 }
 
 /** The first sentence. */
-function summaryOf(description = ''): string {
+function summaryOf(description: string): string {
   return description.split('. ', 1)[0] ?? '';
 }
 
-function usageOf({ meta, args }: Command): string {
+function usageOf({ name: command, args }: Command): string {
   const parts = Object.entries(args).flatMap(([name, def]) => {
-    if (def.type === 'positional' && def.repeatable === true) return [`[-- <${name}> …]`];
-    if (def.type === 'positional') return [def.required === true ? `<${name}>` : `[${name}]`];
-    return def.required === true ? [`--${name} ${hintOf(def)}`] : [];
+    if (def.type === 'positional' && def.repeatable !== true)
+      return [def.required === true ? `<${name}>` : `[${name}]`];
+    return def.type !== 'positional' && def.required === true ? [`--${name} ${hintOf(def)}`] : [];
   });
-  return ['mapped-ram', meta.name, ...parts, '[options]'].join(' ');
+  // A command line of another program comes last: it takes everything after the dashes.
+  const rest = Object.entries(args).flatMap(([name, def]) =>
+    def.type === 'positional' && def.repeatable === true ? [`[-- <${name}> …]`] : [],
+  );
+  return ['mapped-ram', command, ...parts, '[options]', ...rest].join(' ');
 }
 
 function groupsOf(args: OptionDefs): ReadonlyMap<string, readonly (readonly [string, OptionDef])[]> {
@@ -84,8 +79,8 @@ function labelOf(name: string, def: OptionDef): string {
   return def.type === 'boolean' ? `${short}--${name}` : `${short}--${name} ${hintOf(def)}`;
 }
 
-function describe({ description, repeatable }: OptionDef): string {
-  return repeatable === true ? `${description} (repeatable)` : description;
+function describe({ type, description, repeatable }: OptionDef): string {
+  return repeatable === true && type !== 'positional' ? `${description} (repeatable)` : description;
 }
 
 function entry(label: string, description: string, style: Style, indent = INDENT): readonly string[] {

@@ -4,7 +4,7 @@ import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** A snapshot for people. */
+/** The lines that show a snapshot to people. */
 export function infoLines(info: SnapshotInfo, style: Style): readonly string[] {
   const { blocks, plainBlocks, sections, warnings } = info;
   return [

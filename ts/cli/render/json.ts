@@ -1,9 +1,9 @@
 import { MappedRamError, messageOf, type ErrorContext } from '../../errors.ts';
+import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
-import { UsageError } from '../usage-error.ts';
 
-/** Of all that --json prints. Grows by members; a member that changes its meaning or goes makes it 2. */
-export const SCHEMA_VERSION = 1;
+/** The version of all that --json prints. New members do not change it; a member that changes its meaning or goes makes it 2. */
+const SCHEMA_VERSION = 1;
 
 export interface ErrorFields {
   readonly code: string;
@@ -16,20 +16,20 @@ export interface ErrorFields {
   readonly qmp?: ErrorContext['qmp'];
   readonly rule?: ErrorContext['rule'];
   readonly migration?: ErrorContext['migration'];
-  /** With --verbose: what lies beneath, the nearest first. */
+  /** With --verbose: the errors beneath, the nearest first. */
   readonly causes?: readonly { readonly code: string | undefined; readonly message: string }[];
 }
 
 /**
- * One object as --json prints it: what is undefined is null, errors are objects, 64-bit integers decimal text (numbers in
- * JSON would lose their last digits), bytes hexadecimal text.
+ * One object as --json prints it: undefined is null, errors are objects, 64-bit integers decimal text (numbers in JSON
+ * would lose their last digits), bytes hexadecimal text.
  */
 export function toJson(value: object): string {
   return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, jsonMember, 2);
 }
 
-/** A member as JSON can say it. */
-export function jsonMember(_key: string, member: unknown): unknown {
+/** A member's value in the types that JSON has. */
+function jsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
   if (typeof member === 'bigint') return String(member);
   if (member instanceof Uint8Array) return Buffer.from(member).toString('hex');
@@ -59,7 +59,7 @@ export function causesOf(
   return causes;
 }
 
-/** What an error knows of QEMU and of the rules: only what there is. */
+/** An error's facts about QEMU and the rules: only those that it has. */
 export function factsOf(error: unknown): Pick<ErrorFields, 'qmp' | 'rule' | 'migration'> {
   const { qmp, rule, migration }: ErrorContext = error instanceof MappedRamError ? error : {};
   return {
@@ -73,4 +73,67 @@ function codeOf(error: unknown): string {
   if (error instanceof MappedRamError) return error.code;
   if (error instanceof UsageError) return 'ERR_MAPPED_RAM_INVALID_ARGUMENT';
   return error instanceof Interrupted ? 'ABORT_ERR' : 'ERR_MAPPED_RAM_INTERNAL';
+}
+
+const INDENT = '  ';
+/** The characters that are put together before they are handed out. */
+const BATCH = 1 << 16;
+
+/**
+ * The text of `toJson` in pieces, so that no string gets too long. An iterable that is no array becomes one: it is asked
+ * for its elements when it is their turn, and these must be without iterables.
+ */
+export function* jsonPieces(value: object): Generator<string, void, void> {
+  let batch = '';
+  for (const piece of pieces({ schemaVersion: SCHEMA_VERSION, ...value }, '')) {
+    batch += piece;
+    if (batch.length < BATCH) continue;
+    yield batch;
+    batch = '';
+  }
+  yield batch;
+}
+
+function* pieces(value: unknown, indent: string): Generator<string, void, void> {
+  const member = jsonMember('', value);
+  const inner = indent + INDENT;
+  if (typeof member !== 'object' || member === null) {
+    yield JSON.stringify(member);
+  } else if (!isIterable(member)) {
+    const members = Object.entries(member).map(([key, item]): Member => [`${JSON.stringify(key)}: `, item]);
+    yield* list('{', members, '}', indent);
+  } else if (Array.isArray(member)) {
+    const members = member.map((element): Member => ['', element]);
+    yield* list('[', members, ']', indent);
+  } else {
+    let before = '[';
+    for (const element of member) {
+      // Text in JSON has no line breaks of its own.
+      const text = JSON.stringify(element, jsonMember, 2).replaceAll('\n', `\n${inner}`);
+      yield `${before}\n${inner}${text}`;
+      before = ',';
+    }
+    yield before === '[' ? '[]' : `\n${indent}]`;
+  }
+}
+
+type Member = readonly [before: string, value: unknown];
+
+function* list(
+  open: string,
+  members: readonly Member[],
+  close: string,
+  indent: string,
+): Generator<string, void, void> {
+  const inner = indent + INDENT;
+  for (const [index, [before, value]] of members.entries()) {
+    yield `${index === 0 ? open : ','}\n${inner}${before}`;
+    yield* pieces(value, inner);
+  }
+  // An empty list has no line of its own.
+  yield members.length === 0 ? open + close : `\n${indent}${close}`;
+}
+
+function isIterable(value: object): value is Iterable<unknown> {
+  return Symbol.iterator in value;
 }

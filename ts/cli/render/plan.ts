@@ -4,7 +4,7 @@ import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** A plan as --json prints it: without what QEMU has told of itself. */
+/** The plan as --json prints it: without what QEMU has told of itself. */
 export function planReport(plan: Plan): object {
   const { qemu, target, ...decisions } = plan;
   const { major, minor, micro } = qemu.version;
@@ -25,7 +25,7 @@ export function planReport(plan: Plan): object {
   };
 }
 
-/** What would be done, and why. */
+/** The lines that say what would be done, and why. */
 export function planLines(plan: SavePlan, style: Style): readonly string[] {
   const { target, writer, format, qemu, engineBlocks, notes } = plan;
   const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset } = plan;

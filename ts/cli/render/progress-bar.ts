@@ -1,15 +1,26 @@
 import prettyBytes from 'pretty-bytes';
 
 import type { TransferProgress } from '../../engine/transfer-options.ts';
+import type { Session } from '../session.ts';
 import { formatRate, formatSize } from './format.ts';
 
 const PATIENCE_MS = 500;
 const BAR_WIDTH = 24;
 const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
-/** The rate is that of so many updates: disks have caches, and are slower in the long run. */
+/** The rate is that of the last updates, so many: disks have caches, and are slower in the long run. */
 const WINDOW = 12;
 
-/** One line on a terminal that is written anew as the work goes on. Says nothing about what is done in half a second. */
+/** Shows on a terminal how far `work` is while it runs. The bar is gone when the promise settles. */
+export async function withBar<T>(
+  session: Session,
+  label: string,
+  work: (onProgress: (progress: TransferProgress) => void) => Promise<T>,
+): Promise<T> {
+  using bar = new ProgressBar(label, session.terminal);
+  return await work(bar.update);
+}
+
+/** One line on a terminal that is written anew as the work goes on. Work that is done in half a second shows none. */
 export class ProgressBar implements Disposable {
   readonly #label: string;
   readonly #stream: NodeJS.WriteStream | undefined;
@@ -25,8 +36,9 @@ export class ProgressBar implements Disposable {
   readonly update = (progress: TransferProgress): void => {
     const [earlier] = this.#recent;
     this.#recent = [...this.#recent, progress].slice(-WINDOW);
-    if (this.#stream === undefined || progress.elapsedMs < PATIENCE_MS) return;
     const { bytesDone, bytesTotal } = progress;
+    // A save does not know at first how much memory there is.
+    if (this.#stream === undefined || bytesTotal === 0 || progress.elapsedMs < PATIENCE_MS) return;
     const filled = Math.floor((BAR_WIDTH * bytesDone) / Math.max(bytesTotal, 1));
     const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
     const text = `${this.#label} ${bar} ${progressText(progress, earlier)}`;
@@ -34,7 +46,7 @@ export class ProgressBar implements Disposable {
     this.#shown = true;
   };
 
-  /** Takes the line away again. */
+  /** Removes the line. */
   [Symbol.dispose](): void {
     if (this.#shown) this.#stream?.write('\r\u001B[K');
     this.#shown = false;

@@ -1,6 +1,6 @@
+import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { AttachResult } from '../../restore/attach.ts';
 import type { RestoreTimes } from '../../restore/restore.ts';
-import type { TransferReport } from '../../engine/transfer-options.ts';
 import { keyValues } from './columns.ts';
 import { printable } from './format.ts';
 import { planReport } from './plan.ts';
@@ -13,11 +13,11 @@ const FROM = {
   eager: 'read by QEMU',
 } as const;
 
-/** What is said of a restore, with --json too. */
+/** The facts of a restore that lines and --json show. */
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {
   readonly times?: RestoreTimes;
   readonly transfer?: TransferReport | undefined;
-  /** As `save` has it. */
+  /** The plan as the report of a save has it. */
   readonly plan: object;
 }
 
@@ -27,7 +27,7 @@ export function reportOf(result: AttachResult): RestoreReport {
   return { mode, runState, blocks, form, why, plan, warnings, locked, loadMs, elapsedMs };
 }
 
-/** How a restore went. */
+/** The lines that say how a restore went. */
 export function restoreLines(report: RestoreReport, style: Style): readonly string[] {
   const { mode, runState, blocks, form, why, warnings, loadMs, times, transfer } = report;
   const memory = blocks.length > 0 ? blocks.join(', ') : 'all blocks';

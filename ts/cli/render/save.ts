@@ -5,12 +5,12 @@ import { planReport } from './plan.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer.ts';
 
-/** A save as --json prints it. */
+/** The result of a save as --json prints it. */
 export function saveReport(result: SaveResult): object {
   return { ...result, plan: planReport(result.plan) };
 }
 
-/** How a save went. */
+/** The lines that say how a save went. */
 export function saveLines(result: SaveResult, style: Style): readonly string[] {
   const { writer, writerWhy, blocks, transfer, seal, runState, pauseMs, elapsedMs, warnings, verified } =
     result;

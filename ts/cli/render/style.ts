@@ -2,10 +2,10 @@ import { styleText } from 'node:util';
 
 export type StyleName = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** Text in a colour or weight, or as it is where that is not wanted. */
+/** Gives text a colour or weight, or leaves it as it is where nobody wants that. */
 export type Style = (name: StyleName, text: string) => string;
 
-/** For a terminal that shows colours, unless NO_COLOR or TERM=dumb says otherwise. */
+/** Colours for a terminal that shows them, unless NO_COLOR or TERM=dumb says otherwise. */
 export function styleFor(stream: NodeJS.WriteStream): Style {
   const colours = stream.isTTY && stream.hasColors();
   return colours ? styleText : plain;

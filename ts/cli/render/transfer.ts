@@ -1,7 +1,7 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import { formatDuration, formatRate, formatSize } from './format.ts';
 
-/** How pages were moved, as `key  value` pairs. */
+/** The `key  value` pairs that say how pages were moved. */
 export function transferLines(
   report: TransferReport,
   verb: 'written' | 'read',

@@ -5,10 +5,10 @@ import { formatCount, formatDuration, formatOffset, printable } from './format.t
 import type { Style } from './style.ts';
 import { transferLines } from './transfer.ts';
 
-/** More are for programs: they have --json. */
+/** The most findings that are listed; --json has all of them. */
 const MAX_LINES = 50;
 
-/** What was found, for people. */
+/** The lines that show people what was found. */
 export function verifyLines(result: VerifyResult, style: Style): readonly string[] {
   const { path, offset, findings, seal, transfer, elapsedMs } = result;
   const at = offset > 0 ? ` at ${formatOffset(offset)}` : '';

@@ -1,5 +1,5 @@
-import type { X86Cpu, X86Segment } from '../../stream/devices/x86-cpu.ts';
-import type { Style } from './style.ts';
+import type { X86Cpu, X86Segment } from '../../../stream/devices/x86-cpu.ts';
+import type { Style } from '../style.ts';
 
 const GENERAL = [
   ['rax', 'rbx', 'rcx', 'rdx'],
@@ -23,7 +23,7 @@ const DEBUG = [
 ] as const;
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldt', 'tr'] as const;
 const TABLES = ['gdt', 'idt'] as const;
-/** What `info registers` shows of the flags. */
+/** The bits of the flags that QEMU's `info registers` shows. */
 const FLAGS = 0xffff00;
 
 /** The registers of each CPU, much as QEMU's `info registers` prints them. */

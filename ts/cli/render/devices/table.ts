@@ -1,8 +1,8 @@
-import type { DeviceState, DeviceStates } from '../../stream/devices/device-state.ts';
-import { table, type Column } from './columns.ts';
-import { formatCount, formatOffset } from './format.ts';
-import { problemLines } from './problem-lines.ts';
-import type { Style } from './style.ts';
+import type { MappedRamError } from '../../../errors.ts';
+import type { DeviceState, DeviceStates } from '../../../stream/devices/device-state.ts';
+import { table, type Column } from '../columns.ts';
+import { formatCount, formatOffset, printable } from '../format.ts';
+import type { Style } from '../style.ts';
 
 const COLUMNS: readonly Column[] = [
   { title: 'device' },
@@ -14,7 +14,7 @@ const COLUMNS: readonly Column[] = [
   { title: '' },
 ];
 
-/** A device per line. */
+/** A table with a line for each device. */
 export function deviceTable(
   { devices, undescribed, problems }: DeviceStates,
   style: Style,
@@ -47,4 +47,9 @@ function row(
 function noteOf({ early, problem }: DeviceState): string {
   if (problem !== undefined) return 'does not fit';
   return early ? 'restored before the memory' : '';
+}
+
+/** The state that cannot be read, a line for each problem. */
+export function problemLines(problems: readonly MappedRamError[], style: Style): readonly string[] {
+  return problems.map(({ message }) => `${style('red', 'problem')}: ${printable(message)}`);
 }

@@ -1,8 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { jsonPieces } from '../../ts/cli/render/json-pieces.ts';
-import { toJson } from '../../ts/cli/render/json.ts';
+import { jsonPieces, toJson } from '../../ts/cli/render/json.ts';
 import { MappedRamError } from '../../ts/errors.ts';
 
 test('the pieces together are what toJson gives', (t) => {

@@ -4,19 +4,19 @@ import type {
   DeviceStates,
   DeviceStruct,
   DeviceValue,
-} from '../../stream/devices/device-state.ts';
-import { formatCount, formatOffset, printable } from './format.ts';
-import { problemLines } from './problem-lines.ts';
-import type { Style } from './style.ts';
+} from '../../../stream/devices/device-state.ts';
+import { formatCount, formatOffset, printable } from '../format.ts';
+import type { Style } from '../style.ts';
+import { problemLines } from './table.ts';
 
-/** What is shown of bytes and of arrays; --json has all of it. */
+/** The most bytes and elements of arrays that are shown; --json has all of them. */
 const MAX_BYTES = 32;
 const MAX_ELEMENTS = 16;
 /** Structs of no more plain fields than this are shown on one line. */
 const MAX_INLINE = 6;
 const INDENT = '  ';
 
-/** Every field of each device. */
+/** The lines that show every field of each device. */
 export function deviceTrees(
   { devices, undescribed, problems }: DeviceStates,
   style: Style,
@@ -60,7 +60,7 @@ function typeOf({ type, value }: DeviceField): string {
   return isList(value) ? `${type}[${value.length}]` : type;
 }
 
-/** A value behind its head, or below it. */
+/** The lines of a value: behind its head, or below it. */
 function withNested(head: string, value: DeviceValue, indent: string, style: Style): readonly string[] {
   if (isStruct(value)) {
     if (isSmall(value)) return [`${head}  ${inlineText(value, style)}`];
@@ -118,7 +118,7 @@ function listText(list: readonly DeviceValue[]): string {
 export function scalarText(value: DeviceValue): string {
   if (value instanceof Uint8Array) return bytesText(value);
   if (isStruct(value) || isList(value)) throw new TypeError('a value that holds others has lines of its own');
-  // Registers and flags are read in hexadecimal; what can be negative is a number.
+  // People read registers and flags in hexadecimal. A value that can be negative is a number.
   if ((typeof value === 'number' || typeof value === 'bigint') && value > 9) return `0x${value.toString(16)}`;
   return String(value);
 }

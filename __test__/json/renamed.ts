@@ -1,0 +1,19 @@
+/** The members that have a new name since the JSON was recorded: old to new, everywhere. */
+export const RENAMED_MEMBERS: Readonly<Record<string, string>> = {};
+
+/** The options that have a new name since then: new to old. */
+export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '--engine' };
+
+/** Words in values that changed since then, one after the other: old to new. */
+export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
+
+/** What was recorded, in today's names and words. */
+export function renamed(value: unknown): unknown {
+  if (typeof value === 'string')
+    return REWORDED.reduce((text, [old, now]) => text.replaceAll(old, now), value);
+  if (Array.isArray(value)) return value.map((element) => renamed(element));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [RENAMED_MEMBERS[name] ?? name, renamed(member)]),
+  );
+}

@@ -1,0 +1,47 @@
+/** An option or a positional argument of a command: what is accepted, and what --help says about it. */
+export interface OptionDef {
+  readonly type: 'boolean' | 'string' | 'enum' | 'positional';
+  readonly description: string;
+  /** @default false */
+  readonly required?: boolean;
+  /** The word that stands for the value in --help. */
+  readonly valueHint?: string;
+  /** One letter. */
+  readonly alias?: string;
+  /** The values that an enum accepts. */
+  readonly options?: readonly string[];
+  /** Whether it may be given more than once. @default false */
+  readonly repeatable?: boolean;
+  /** The heading under which --help lists it. @default 'Options' */
+  readonly group?: string;
+}
+
+export type OptionDefs = Readonly<Record<string, OptionDef>>;
+
+/** An option that accepts a few words. */
+export interface Choice<T extends string> {
+  readonly type: 'enum';
+  readonly options: readonly T[];
+}
+
+/** The part of a definition that lists the words; --help and the type of the value follow from it. */
+export function choice<T extends string>(...options: readonly T[]): Choice<T> {
+  return { type: 'enum', options };
+}
+
+/** The type of what a definition accepts. */
+export type ValueOf<D extends OptionDef> = D extends Choice<infer T> ? T : string;
+
+/** The words that stand for the value in --help: `<N>`, `auto|on|off`. */
+export function hintOf({ options, valueHint = 'value' }: OptionDef): string {
+  return options === undefined ? `<${valueHint}>` : options.join('|');
+}
+
+/** The options that every command has. */
+export const OUTPUT_OPTIONS: Readonly<Record<'json' | 'quiet' | 'verbose' | 'help', OptionDef>> = {
+  json: { type: 'boolean', description: 'Print one JSON object on stdout', group: 'Output' },
+  quiet: { type: 'boolean', description: 'Print nothing but errors', group: 'Output' },
+  verbose: { type: 'boolean', description: 'Show the causes of an error', group: 'Output' },
+  help: { type: 'boolean', alias: 'h', description: 'Show this help', group: 'Output' },
+};
+export type OutputOptions = typeof OUTPUT_OPTIONS;
