@@ -28,15 +28,15 @@ const failure = (() => {
   try {
     return probe('.');
   } catch (error) {
-    const { code, message } = error;
-    return { code, message, known: error instanceof MappedRamError };
+    const { code, shortMessage, found } = error;
+    return { code, shortMessage, found, known: error instanceof MappedRamError };
   }
 })();
 const again = (() => {
   try {
     return probe('.');
-  } catch ({ message }) {
-    return message;
+  } catch ({ shortMessage }) {
+    return shortMessage;
   }
 })();
 const rejected = verify('missing.mr').catch(({ code }) => code);
@@ -46,7 +46,7 @@ rejected.then((verified) => {
   const size = String(uri.parseSize('1.5k'));
   const reader = stream.bytesReader(new Uint8Array(8));
   stream.readStreamIndex(reader).catch(({ code }) => {
-    console.log(JSON.stringify({ filename, same, size, stream: code, failure, again: again === failure.message, verified }));
+    console.log(JSON.stringify({ filename, same, size, stream: code, failure, again: again === failure.shortMessage, verified }));
   });
 });
 `;
@@ -58,9 +58,10 @@ const EXPECTED = {
   stream: 'ERR_MAPPED_RAM_BAD_MAGIC',
   failure: {
     code: 'ERR_MAPPED_RAM_INTERNAL',
-    message:
+    shortMessage:
       'no native binding for this platform could be loaded; if npm skipped an optional dependency, remove ' +
-      `node_modules and package-lock.json and install again: found ${process.platform}-${process.arch}`,
+      'node_modules and package-lock.json and install again',
+    found: `${process.platform}-${process.arch}`,
     known: true,
   },
   again: true,
