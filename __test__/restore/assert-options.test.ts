@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { assertOptionsFor, assertStreamOptions } from '../../ts/restore/assert-options.ts';
 import { restore, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

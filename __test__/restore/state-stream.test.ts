@@ -3,7 +3,7 @@ import { open, readFile, utimes, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { assertStateFor } from '../../ts/restore/snapshot-identity.ts';
 import { openStateStream, type StateStreamOptions } from '../../ts/restore/state-stream.ts';
 import { readPieces } from '../../ts/io/read-pieces.ts';

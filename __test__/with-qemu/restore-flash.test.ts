@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';

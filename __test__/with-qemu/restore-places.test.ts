@@ -5,7 +5,7 @@ import type { ExecutionContext } from 'ava';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { saveTo } from '../../ts/qemu/migration.ts';
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';

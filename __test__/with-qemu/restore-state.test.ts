@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { saveTo } from '../../ts/qemu/migration.ts';
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import type { Then } from '../../ts/restore/run-state.ts';
 import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';

@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import type { RestoreMode, Writer } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import type { Writer } from '../../ts/negotiate/request.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';

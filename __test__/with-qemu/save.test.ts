@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { MIB, startGuest } from '../support/qemu.ts';

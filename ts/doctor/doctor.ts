@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 
 import { binding } from '../engine/binding.ts';
 import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
 import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';

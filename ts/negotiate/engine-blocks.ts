@@ -1,4 +1,4 @@
-import type { FileMemoryBlock, MemoryBlock } from './plan.ts';
+import type { FileMemoryBlock, MemoryBlock } from '../qemu/memory-block.ts';
 
 /** Blocks up to this many bytes (firmware, tables, video memory) go with QEMU's device state without holding it up. */
 export const LARGE_BLOCK: number = 16 * 1024 * 1024;

@@ -6,17 +6,9 @@ import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
 import { planTarget } from './plan-target.ts';
-import type {
-  NegotiationRequest,
-  Plan,
-  PlanTarget,
-  QemuFacts,
-  RestorePlan,
-  RestoreRequest,
-  SavePlan,
-  SaveRequest,
-} from './plan.ts';
-import { queryQemuFacts } from './qemu-facts.ts';
+import type { Plan, RestorePlan, SavePlan } from './plan.ts';
+import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
+import type { NegotiationRequest, PlanTarget, RestoreRequest, SaveRequest } from './request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
@@ -72,14 +64,14 @@ export async function negotiate(
   return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);
 }
 
-/** What is in the file that QEMU is to load. The state streams of the other modes are our own. */
+/** What is in the file that QEMU is to read. Streams that hold the device state only are our own. */
 async function lookInto(
   { path, offset }: PlanTarget,
-  { snapshot, mode = 'eager' }: RestoreRequest,
+  { snapshot, reader = 'qemu' }: RestoreRequest,
   { passesDescriptors }: QemuFacts,
 ): Promise<StreamIndex | undefined> {
   if (snapshot !== undefined) return snapshot.index;
-  if (mode !== 'eager' || path === undefined) return undefined;
+  if (reader !== 'qemu' || path === undefined) return undefined;
   try {
     await using opened = await Snapshot.open(offset === 0 ? path : `file:${path},offset=${offset}`);
     return opened.index;

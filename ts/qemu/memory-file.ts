@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 
 import { isMappedBy } from '../host/process-mappings.ts';
-import type { MemoryBackend, MemoryFile } from '../negotiate/plan.ts';
+import type { MemoryBackend, MemoryFile } from './memory-block.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 
 /** Where a block's memory is, when the engine can read it there. */

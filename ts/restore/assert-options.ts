@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
 import type { RestoreOptions } from './restore.ts';
 
 type Choices = Pick<RestoreOptions, 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer'>;

@@ -1,6 +1,8 @@
 import { MappedRamError } from '../errors.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
-import { queryQemuFacts } from '../negotiate/qemu-facts.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
+import type { Switch } from '../negotiate/request.ts';
+import { queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
@@ -8,7 +10,7 @@ import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
 import type { Then } from './run-state.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
 import { type EagerWay, eagerWay } from './eager-form.ts';
-import { loadFile, loadStream } from './load.ts';
+import { loadFile, type LoadPlan, loadStream } from './load.ts';
 import { mappedBlocks } from './preflight/mapped-blocks.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import {
@@ -62,7 +64,7 @@ export interface AttachResult {
   readonly form: 'mapped-ram' | 'stream';
   readonly why: string;
   /** How it was told to read it. */
-  readonly plan: RestorePlan;
+  readonly plan: LoadPlan;
   /** What may be wrong, in words. */
   readonly warnings: readonly string[];
   /** Whether QEMU holds a lock on the snapshot that keeps this package from writing into it: `instant` only. */

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 
-import type { MemoryBlock } from '../negotiate/plan.ts';
+import type { MemoryBlock } from '../qemu/memory-block.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../stream/index.ts';

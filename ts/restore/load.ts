@@ -2,7 +2,10 @@ import { applyPlan } from '../negotiate/apply-plan.ts';
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateIn } from '../qemu/migration.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
+import type { RestorePlan } from '../negotiate/plan.ts';
+import type { Switch } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -21,8 +24,15 @@ export interface LoadOptions extends WaitOptions {
   readonly fdset?: Switch | undefined;
 }
 
+/** How QEMU was told to load a guest. */
+export interface LoadPlan extends Omit<RestorePlan, 'reader'> {
+  readonly mode: RestoreMode;
+}
+
+const READERS = { eager: 'qemu', preload: 'engine', instant: 'nobody' } as const;
+
 export interface Loaded {
-  readonly plan: RestorePlan;
+  readonly plan: LoadPlan;
   readonly warnings: readonly string[];
   readonly runState: string;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
@@ -88,7 +98,7 @@ export async function loadStream(
 }
 
 /** The plan of a state stream that has the memory in it, too: what was decided is the same, the reasons are not. */
-function wholeGuest(plan: RestorePlan, why: string): RestorePlan {
+function wholeGuest(plan: LoadPlan, why: string): LoadPlan {
   return {
     ...plan,
     mode: 'eager',
@@ -115,8 +125,10 @@ async function load(
   const { multifd, channels, directIo, fdset, facts, timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
   const features = mode === 'eager' ? { multifd, channels, directIo } : {};
-  const request = { direction: 'restore', mode, target: address, snapshot, fdset, ...features } as const;
-  const plan = await negotiate(qmp, request, { ...wait, facts });
+  const reader = READERS[mode];
+  const request = { direction: 'restore', reader, target: address, snapshot, fdset, ...features } as const;
+  const { direction, reader: _, ...decisions } = await negotiate(qmp, request, { ...wait, facts });
+  const plan = { direction, mode, ...decisions };
   const applied = await applyPlan(qmp, plan, wait);
   try {
     const loaded = await loadWith(qmp, plan, { address, path }, options);
@@ -129,7 +141,7 @@ async function load(
 
 async function loadWith(
   qmp: QmpClient,
-  plan: RestorePlan,
+  plan: LoadPlan,
   { address, path }: Source,
   { then, timeoutMs, signal }: LoadOptions,
 ): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';

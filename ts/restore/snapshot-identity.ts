@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StateStream } from './state-stream.ts';
 

@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
-import type { FileMemoryBlock } from '../negotiate/plan.ts';
+import type { FileMemoryBlock } from '../qemu/memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { ioError } from '../io/fd-io.ts';

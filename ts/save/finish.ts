@@ -1,4 +1,4 @@
-import type { Settings } from '../negotiate/apply-plan.ts';
+import type { Settings } from '../qemu/settings.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin } from '../host/wait-within.ts';
 import type { Protection } from './protection.ts';

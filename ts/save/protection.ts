@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { Switch } from '../negotiate/plan.ts';
+import type { Switch } from '../negotiate/request.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { Guard } from './guard.ts';

@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import { putBackSettings, type Settings } from '../negotiate/apply-plan.ts';
+import { putBackSettings } from '../negotiate/apply-plan.ts';
+import type { Settings } from '../qemu/settings.ts';
 import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';

@@ -1,5 +1,6 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { SavePlan, SaveRequest, Switch, Writer } from '../negotiate/plan.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { SaveRequest, Switch, Writer } from '../negotiate/request.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';

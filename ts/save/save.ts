@@ -1,9 +1,10 @@
 import { MappedRamError } from '../errors.ts';
-import { applyPlan, querySettingsBefore, type Settings } from '../negotiate/apply-plan.ts';
+import { PlanSettings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
-import type { SavePlan, SaveRequest } from '../negotiate/plan.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
@@ -127,7 +128,7 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { ran, tag } = prepared;
-    await applyPlan(qmp, plan, { signal });
+    await prepared.settings.apply({ signal });
     await using guest = await StoppedGuest.stop(qmp, ran, { signal });
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
@@ -144,9 +145,9 @@ async function carryOut(
   }
   // The snapshot has its name: whatever goes wrong now, it is there.
   const sealed = await publishSeal(sealing);
-  const { then, before } = prepared;
+  const { then, settings } = prepared;
   const unprotected = protection.warnings;
-  const finished = await finish(qmp, then, before, protection);
+  const finished = await finish(qmp, then, settings.before, protection);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
@@ -191,8 +192,8 @@ interface Prepared {
   /** Whether the guest runs now. */
   readonly ran: boolean;
   readonly then: AfterSave;
-  /** What the plan changes, as it is now. */
-  readonly before: Settings;
+  /** Read, and not changed yet. */
+  readonly settings: PlanSettings;
 }
 
 /** Claims the guest, and sees to it that QEMU is brought back to where it is now. Changes nothing else. */
@@ -212,7 +213,7 @@ async function prepare(
     throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `a migration is under way already (${migration})`);
   }
   const { running: ran } = await qmp.execute('query-status', undefined, { signal });
-  const before = await querySettingsBefore(qmp, plan, { signal });
-  await protection.aim({ tag, claim, goal: { runs: ran, before } });
-  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), before };
+  const settings = await PlanSettings.read(qmp, plan, { signal });
+  await protection.aim({ tag, claim, goal: { runs: ran, before: settings.before } });
+  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), settings };
 }

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 
 import { QmpClient } from '../../qmp/client.ts';
 import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
-import type { RestoreMode } from '../../negotiate/plan.ts';
+import type { RestoreMode } from '../../restore/modes/modes.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
 import type { Then } from '../../restore/run-state.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';

@@ -1,4 +1,4 @@
-import type { Switch, ZeroPageDetection } from '../../negotiate/plan.ts';
+import type { Switch, ZeroPageDetection } from '../../negotiate/request.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AfterSave, SaveOptions, SaveProgress } from '../../save/save-options.ts';
 import type { CommandLine } from '../options/command-line.ts';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 
 import { MappedRamError } from '../../errors.ts';
-import type { RestoreMode } from '../../negotiate/plan.ts';
+import type { RestoreMode } from '../../restore/modes/modes.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { type CommandLineOption, parseCommandLine, valuesOf } from './options.ts';

@@ -1,4 +1,4 @@
-import type { RestoreMode } from '../../negotiate/plan.ts';
+import type { RestoreMode } from '../../restore/modes/modes.ts';
 import { type CommandLineOption, valuesOf } from './options.ts';
 import type { PlannedBackend } from './memory-plan.ts';
 import { parseOptionValue } from './option-value.ts';

@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../negotiate/plan.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
 import { isQmpRefusal } from '../../qmp/refusal.ts';

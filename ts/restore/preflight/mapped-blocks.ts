@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../negotiate/plan.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedFile } from './mapped-file.ts';
 import { mapsSnapshot } from './memory.ts';

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 
-import type { MemoryBackend, MemoryBlock, RestoreMode } from '../../negotiate/plan.ts';
+import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
+import type { RestoreMode } from '../../restore/modes/modes.ts';
 import type { MappedRamBlock } from '../../stream/index.ts';
 import type { MappedFile } from './mapped-file.ts';
 

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import type { RestoreMode } from '../../negotiate/plan.ts';
+import type { RestoreMode } from '../../restore/modes/modes.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { StreamIndex } from '../../stream/index.ts';
