@@ -38,12 +38,10 @@ export type { FieldDiff, SectionDiff } from './diff/section-diff.ts';
 export type { PageCounts, PageDifference } from './diff/page-differences.ts';
 export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
 export { QmpClient } from './qmp/client.ts';
-export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
-export {
-  launchArguments,
-  type LaunchArguments,
-  type LaunchOptions,
-} from './restore/command-line/launch-arguments.ts';
+export { attach, type AttachOptions, type AttachResult, type LoadPlan } from './restore/attach.ts';
+export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
+export type { LaunchArguments } from './restore/command-line/launch-plan.ts';
+export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';

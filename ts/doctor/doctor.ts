@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 
 import { binding } from '../engine/binding.ts';
 import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
-import type { RestoreMode } from '../restore/modes/modes.ts';
+import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
 import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
@@ -125,9 +125,8 @@ function choicesOf({
 }
 
 function modeHere(): Choice<RestoreMode> {
-  return process.platform === 'linux'
-    ? { value: 'instant', reason: 'QEMU can map the memory out of the snapshot' }
-    : { value: 'eager', reason: 'files are handed to QEMU through /proc, which only Linux has' };
+  const { mode, why } = modeOn(process.platform);
+  return { value: mode.name, reason: why };
 }
 
 async function kvmAvailability(): Promise<Availability> {

@@ -2,7 +2,8 @@ import { constants } from 'node:os';
 
 import { QmpClient } from '../../qmp/client.ts';
 import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
-import type { RestoreMode } from '../../restore/modes/modes.ts';
+import type { Mode } from '../../restore/modes/mode.ts';
+import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
 import type { Then } from '../../restore/run-state.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
@@ -14,7 +15,6 @@ import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
 import { UsageError } from '../usage-error.ts';
 
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 const THEN: readonly Then[] = ['run', 'pause', 'as-saved'];
 const SWITCHES = ['auto', 'on', 'off'] as const;
 /** How long a QEMU that was asked to quit may take before it is killed. */
@@ -40,9 +40,8 @@ export const restore: Command = {
     },
     mode: {
       type: 'enum',
-      options: [...MODES],
-      description:
-        'instant maps the memory out of the snapshot, preload loads it first, eager lets QEMU read it (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)',
+      options: MODES.map(({ name }) => name),
+      description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)`,
     },
     qmp: {
       type: 'string',
@@ -88,25 +87,30 @@ type Choices = Pick<AttachOptions, 'mode' | 'then' | 'fdset'>;
 
 function choices(line: CommandLine): Choices {
   return {
-    mode: MODES.find((mode) => mode === line.value('mode')),
+    mode: modeOn(line)?.name,
     then: THEN.find((then) => then === line.value('then')),
     fdset: SWITCHES.find((choice) => choice === line.value('fdset')),
   };
 }
 
-/** Who is told what of the options for moving pages: with preload our engine, else QEMU, as far as it knows them. */
+function modeOn(line: CommandLine): Mode<RestoreMode> | undefined {
+  return MODES.find(({ name }) => name === line.value('mode'));
+}
+
+/** Who is told what of the options for moving pages: our engine where the mode has it read, else QEMU, as far as it knows them. */
 function forWhom(line: CommandLine): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
   const { channels, directIo, ...engineOnly } = transferOptions(line);
-  return line.value('mode') === 'preload'
+  return modeOn(line)?.options.includes('transfer') === true
     ? { transfer: { channels, directIo, ...engineOnly } }
     : { channels, directIo, transfer: engineOnly };
 }
 
 async function attachTo(session: Session, server: string): Promise<void> {
   const { line, signal } = session;
-  if (line.value('mode') === 'preload') {
+  const mode = modeOn(line);
+  if (mode?.fillsMemoryFirst === true) {
     throw new UsageError(
-      '--mode preload fills the memory before QEMU starts: give its command line after --',
+      `--mode ${mode.name} fills the memory before QEMU starts: give its command line after --`,
     );
   }
   const engineOnly = ['ram-dir', 'engine', 'queue-depth', 'request-size'].filter(

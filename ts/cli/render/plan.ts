@@ -1,5 +1,5 @@
 import type { Decision, SavePlan } from '../../negotiate/plan.ts';
-import type { LoadPlan } from '../../restore/load.ts';
+import type { LoadPlan } from '../../restore/attach.ts';
 import { formatMigrationUri, type MigrationAddress } from '../../uri/index.ts';
 import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
