@@ -70,7 +70,7 @@ try {
       run: async () => {
         const snapshot = snapshotOf(memoryMiB);
         await prepare(snapshot, cache);
-        await using guest = await restoreGuest(snapshot, { memoryMiB }, { mode, then: 'run' });
+        await using guest = await restoreGuest(snapshot, { memoryMiB }, { mode, after: 'cont' });
         const { loadMs, totalMs } = guest.restored.times;
         times.get(name)?.push({ load: loadMs, total: totalMs });
         return loadMs;

@@ -149,7 +149,7 @@ async function load(clone: TestGuest, path: string, { options, offset = 0, flags
     const { multifd, channels, directIo } = options;
     const fdset = flags === undefined ? 'off' : 'on';
     const source = `file:${path},offset=${offset}`;
-    await attach(clone.qmp, source, { mode: 'eager', then: 'as-saved', multifd, channels, directIo, fdset });
+    await attach(clone.qmp, source, { mode: 'eager', after: 'as-saved', multifd, channels, directIo, fdset });
   } else if (flags === undefined) {
     await loadFrom(clone.qmp, `file:${path},offset=${offset}`, { mappedRam: false });
   } else {

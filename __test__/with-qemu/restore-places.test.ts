@@ -19,7 +19,7 @@ const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 /** Restores in all modes and lets the guest prove its memory. */
 async function restores(t: ExecutionContext, source: SnapshotSource, setup: GuestSetup): Promise<void> {
   for (const mode of MODES) {
-    await using guest = await restoreGuest(source, setup, { mode, then: 'pause' });
+    await using guest = await restoreGuest(source, setup, { mode, after: 'stop' });
     const before = await guest.checkMemory();
     const after = await guest.assertAlive();
     t.true(after.generation > before.generation, mode);
@@ -81,7 +81,7 @@ qemuTest(
     const setup: GuestSetup = { backend: 'file', share: true, memPathDir: dir.path };
     await saveGuest(setup, snapshot);
     await writeFile(dir.file('m0.ram'), randomFillSync(Buffer.alloc(128 * MIB)));
-    await using guest = await restoreGuest(snapshot, setup, { mode: 'eager', then: 'pause' });
+    await using guest = await restoreGuest(snapshot, setup, { mode: 'eager', after: 'stop' });
     t.is(guest.restored.form, 'stream');
     t.regex(guest.restored.why, /m0 is in .*m0\.ram, which holds something/);
     await guest.checkMemory();

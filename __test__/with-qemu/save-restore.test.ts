@@ -94,7 +94,7 @@ async function savesAndGoesOn(
 async function restores(t: ExecutionContext, snapshot: string, setup: GuestSetup): Promise<void> {
   const saved = new Set<string>();
   for (const mode of MODES) {
-    await using guest = await restoreGuest(snapshot, setup, { mode, then: 'pause' });
+    await using guest = await restoreGuest(snapshot, setup, { mode, after: 'stop' });
     t.is(await guest.runState(), 'paused');
     const before = await guest.checkMemory();
     saved.add(JSON.stringify(before));

@@ -62,7 +62,7 @@ qemuTest('a guest moves to a QEMU that waits for it at a socket', async (t) => {
   const listening = deferred<void>();
   const moving = migrateIn(next.qmp, uri, { onStatus: () => listening.resolve() });
   await Promise.race([listening.promise, moving]);
-  const saved = await save(guest.qmp, uri, { mappedRam: 'off', then: 'stop' });
+  const saved = await save(guest.qmp, uri, { mappedRam: 'off', after: 'stop' });
   await moving;
   t.like(saved, { path: undefined, verified: false, writer: 'qemu', runState: 'postmigrate' });
   const left = await guest.checkMemory();

@@ -85,7 +85,7 @@ async function attachSnapshot(
   options: AttachOptions,
 ): Promise<AttachResult> {
   const startedAt = performance.now();
-  const { then = 'run', timeoutMs, signal } = options;
+  const { after = 'cont', timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
   // QEMU also reads what only it can measure.
   snapshot.completeRam(true);
@@ -100,7 +100,7 @@ async function attachSnapshot(
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
-  const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, then } };
+  const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, after } };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
   const { direction, reader: _, ...decisions } = loaded.plan;
   return {

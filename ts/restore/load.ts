@@ -11,7 +11,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { FileMigrationAddress } from '../uri/index.ts';
 import type { LoadOptions } from './options.ts';
-import { setAutostart, settle, type Then } from './run-state.ts';
+import { setAutostart, settle, type AfterRestore } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 /** One load under way: the snapshot and QEMU were compared, and fit. */
@@ -21,7 +21,7 @@ export interface LoadRun {
   readonly snapshot: Snapshot;
   /** The blocks whose memory is in place, by id. */
   readonly inPlace: readonly string[];
-  readonly options: LoadOptions & { readonly then: Then };
+  readonly options: LoadOptions & { readonly after: AfterRestore };
 }
 
 export interface Loaded {
@@ -89,13 +89,13 @@ async function load(
   { address, path }: Source,
   features: Pick<RestoreRequest, 'reader' | 'multifd' | 'channels' | 'directIo'>,
 ): Promise<Omit<Loaded, 'form' | 'why'>> {
-  const { fdset, timeoutMs, signal, then } = options;
+  const { fdset, timeoutMs, signal, after } = options;
   const wait = { timeoutMs, signal };
   const request = { direction: 'restore', target: address, snapshot, fdset, ...features } as const;
   const plan = await negotiate(qmp, request, { ...wait, facts });
   const applied = await applyPlan(qmp, plan, wait);
   try {
-    const loaded = await loadWith(qmp, plan, { address, path }, then, wait);
+    const loaded = await loadWith(qmp, plan, { address, path }, after, wait);
     return { ...loaded, plan, warnings: plan.notes.map(({ words }) => words) };
   } finally {
     // When the load failed, its error tells more than QEMU's refusal to change settings now.
@@ -107,16 +107,16 @@ async function loadWith(
   qmp: QmpClient,
   plan: RestorePlan,
   { address, path }: Source,
-  then: Then,
+  after: AfterRestore,
   wait: WaitOptions,
 ): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {
   const access = { path, access: 'read', direct: plan.directIo.value } as const;
   await using set = plan.fdset.value ? await FdSet.open(qmp, { ...access, ...wait }) : undefined;
-  await setAutostart(qmp, then, wait);
+  await setAutostart(qmp, after, wait);
   const startedAt = performance.now();
   const place = set === undefined ? plan.target.address : { ...address, filename: set.filename };
   await migrateIn(qmp, place, wait);
-  const runState = await settle(qmp, then, wait);
+  const runState = await settle(qmp, after, wait);
   const readyAt = performance.now();
   return { runState, readyAt, loadMs: readyAt - startedAt };
 }

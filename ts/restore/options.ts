@@ -1,13 +1,13 @@
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { Switch } from '../negotiate/request.ts';
 import type { PreloadOptions } from './preload.ts';
-import type { Then } from './run-state.ts';
+import type { AfterRestore } from './run-state.ts';
 import type { StateStream } from './state-stream.ts';
 
 /** How QEMU is to take a guest over, whatever the mode. */
 export interface LoadOptions extends WaitOptions {
-  /** @default 'run' */
-  readonly then?: Then | undefined;
+  /** @default 'cont' */
+  readonly after?: AfterRestore | undefined;
   /**
    * A state stream that was made beforehand for this snapshot, mode and blocks: once for many clones. It stays the
    * caller's. Not with `eager`. @default made when it is needed

@@ -72,9 +72,9 @@ export async function restore(source: SnapshotSource, options: RestoreOptions): 
     // QEMU has the files mapped.
     await memory[Symbol.asyncDispose]();
     const waits = commandLine.some(({ name }) => name === 'S');
-    const then = options.then ?? (waits ? 'pause' : 'run');
+    const after = options.after ?? (waits ? 'stop' : 'cont');
     const { blocks } = launch;
-    const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, then, state });
+    const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
     return {
       ...attached,
       warnings: [...memory.warnings, ...attached.warnings],

@@ -17,7 +17,7 @@ export interface Finished {
 /** Leaves QEMU as it is to be after a save that has worked: whatever goes wrong now, the snapshot is there. */
 export async function finish(
   qmp: QmpClient,
-  then: AfterSave,
+  after: AfterSave,
   before: Settings,
   protection: Protection,
 ): Promise<Finished> {
@@ -26,7 +26,7 @@ export async function finish(
     const why = problem instanceof Error ? problem.message : String(problem);
     warnings.push(`the snapshot is complete, but ${what}: ${why}`);
   };
-  if (then === 'quit') {
+  if (after === 'quit') {
     try {
       await quit(qmp);
       await protection.release();
@@ -35,7 +35,7 @@ export async function finish(
       warn('QEMU did not quit', error);
     }
   }
-  const problem = await protection.finish({ runs: then === 'cont', before });
+  const problem = await protection.finish({ runs: after === 'cont', before });
   if (problem !== undefined) warn('QEMU is not as it was to be', problem);
   try {
     const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });

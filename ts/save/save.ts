@@ -133,7 +133,7 @@ async function carryOut(
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
       // One that did not run before does so only when everything else has worked.
-      if (prepared.then === 'cont' && ran) await guest.letRun();
+      if (prepared.after === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
@@ -145,9 +145,9 @@ async function carryOut(
   }
   // The snapshot has its name: whatever goes wrong now, it is there.
   const sealed = await publishSeal(sealing);
-  const { then, settings } = prepared;
+  const { after, settings } = prepared;
   const unprotected = protection.warnings;
-  const finished = await finish(qmp, then, settings.before, protection);
+  const finished = await finish(qmp, after, settings.before, protection);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
@@ -191,7 +191,7 @@ interface Prepared {
   readonly tag: string;
   /** Whether the guest runs now. */
   readonly ran: boolean;
-  readonly then: AfterSave;
+  readonly after: AfterSave;
   /** Read, and not changed yet. */
   readonly settings: PlanSettings;
 }
@@ -200,7 +200,7 @@ interface Prepared {
 async function prepare(
   qmp: QmpClient,
   plan: SavePlan,
-  { then, signal }: SaveOptions,
+  { after, signal }: SaveOptions,
   protection: Protection,
 ): Promise<Prepared> {
   const tag = newFdSetTag();
@@ -215,5 +215,5 @@ async function prepare(
   const { running: ran } = await qmp.execute('query-status', undefined, { signal });
   const settings = await PlanSettings.read(qmp, plan, { signal });
   await protection.aim({ tag, claim, goal: { runs: ran, before: settings.before } });
-  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), settings };
+  return { tag, ran, after: after ?? (ran ? 'cont' : 'stop'), settings };
 }

@@ -5,7 +5,7 @@ import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
 import type { Mode } from '../../restore/modes/mode.ts';
 import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
-import type { Then } from '../../restore/run-state.ts';
+import type { AfterRestore } from '../../restore/run-state.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import type { CommandLine } from '../options/command-line.ts';
 import { sessionOf, type Command } from '../command.ts';
@@ -15,7 +15,7 @@ import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
 import { UsageError } from '../usage-error.ts';
 
-const THEN: readonly Then[] = ['run', 'pause', 'as-saved'];
+const AFTER: readonly AfterRestore[] = ['cont', 'stop', 'as-saved'];
 const SWITCHES = ['auto', 'on', 'off'] as const;
 /** How long a QEMU that was asked to quit may take before it is killed. */
 const QUIT_MS = 10_000;
@@ -48,10 +48,10 @@ export const restore: Command = {
       valueHint: 'socket',
       description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
     },
-    then: {
+    after: {
       type: 'enum',
-      options: [...THEN],
-      description: 'What the guest does afterwards (default: run; with -S pause)',
+      options: [...AFTER],
+      description: 'What the guest does afterwards (default: cont; with -S stop)',
     },
     'ram-dir': {
       type: 'string',
@@ -68,7 +68,7 @@ export const restore: Command = {
   },
   examples: [
     'mapped-ram restore guest.mr -- qemu-system-x86_64 -machine q35 -m 2G',
-    'mapped-ram restore guest.mr --qmp /run/guest.qmp --then pause',
+    'mapped-ram restore guest.mr --qmp /run/guest.qmp --after stop',
   ],
   run: async (context) => {
     const session = sessionOf(context);
@@ -83,12 +83,12 @@ export const restore: Command = {
   },
 };
 
-type Choices = Pick<AttachOptions, 'mode' | 'then' | 'fdset'>;
+type Choices = Pick<AttachOptions, 'mode' | 'after' | 'fdset'>;
 
 function choices(line: CommandLine): Choices {
   return {
     mode: modeOn(line)?.name,
-    then: THEN.find((then) => then === line.value('then')),
+    after: AFTER.find((after) => after === line.value('after')),
     fdset: SWITCHES.find((choice) => choice === line.value('fdset')),
   };
 }

@@ -11,7 +11,7 @@ import type { ProgressBar } from '../render/progress-bar.ts';
 import { saveLines, saveReport } from '../render/save.ts';
 
 const WRITERS = ['auto', 'qemu', 'engine'] as const;
-const THEN: readonly AfterSave[] = ['cont', 'stop', 'quit'];
+const AFTER: readonly AfterSave[] = ['cont', 'stop', 'quit'];
 const SWITCHES: readonly Switch[] = ['auto', 'on', 'off'];
 const ZERO_PAGES: readonly (ZeroPageDetection | 'auto')[] = ['auto', 'none', 'legacy', 'multifd'];
 const NEGOTIATED = 'What QEMU is told';
@@ -40,9 +40,9 @@ export const save: Command = {
       description:
         'Who writes the memory: QEMU, or the engine out of the files in which QEMU shares it (default: auto, the engine where it can)',
     },
-    then: {
+    after: {
       type: 'enum',
-      options: [...THEN],
+      options: [...AFTER],
       description: 'What the guest does afterwards (default: go on if it ran, else stay stopped)',
     },
     'dry-run': { type: 'boolean', description: 'Show what would be done, and why; change nothing' },
@@ -75,7 +75,7 @@ export const save: Command = {
   },
   examples: [
     'mapped-ram save /run/guest.qmp guest.mr',
-    'mapped-ram save /run/guest.qmp guest.mr --then quit --writer engine',
+    'mapped-ram save /run/guest.qmp guest.mr --after quit --writer engine',
     'mapped-ram save /run/guest.qmp guest.mr --dry-run',
   ],
   run: async (context) => {
@@ -111,7 +111,7 @@ function saveOptions(line: CommandLine): SaveOptions {
   const bandwidth = line.value('max-bandwidth');
   return {
     writer: WRITERS.find((writer) => writer === line.value('writer')),
-    then: THEN.find((then) => then === line.value('then')),
+    after: AFTER.find((after) => after === line.value('after')),
     overwrite: line.flag('force'),
     ...sealOptions(line),
     guard: choice('guard'),
