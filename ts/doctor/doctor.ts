@@ -1,12 +1,16 @@
 import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { binding } from '../engine/binding.ts';
 import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
 import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
-import { findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import { hostFacts } from '../negotiate/host-facts.ts';
+import { makeSavePlan } from '../negotiate/make-save-plan.ts';
+import { planTarget } from '../negotiate/plan-target.ts';
+import { examineQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
 
 const SHARED_MEMORY = '/dev/shm';
@@ -73,7 +77,7 @@ export interface DoctorReport {
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const directory = resolve(options.directory ?? '.');
   await assertDirectory(directory);
-  const qemu = await findQemu({ binary: options.qemu, signal: options.signal });
+  const { finding, facts } = await examineQemu({ binary: options.qemu, signal: options.signal });
   const { ioUring, directIo, engine, usesDirectIo } = probe(directory);
   return {
     system: type(),
@@ -89,14 +93,14 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
     userfaultfd: { reason: undefined, ...binding.probeFaults() },
-    qemu,
+    qemu: finding,
     auto: {
       engine: {
         value: engine,
         reason: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
       },
       directIo: { value: usesDirectIo, reason: reasonOf(directIo, 'the directory accepts O_DIRECT') },
-      ...choicesOf(qemu),
+      ...(await choicesOf(facts, directory)),
       mode: modeHere(),
     },
   };
@@ -106,21 +110,22 @@ function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvail
   return available ? whenAvailable : (reason ?? 'it is not available');
 }
 
-function choicesOf({
-  version,
-  mappedRam,
-  multifd,
-  reason,
-}: QemuFinding): Pick<DoctorReport['auto'], 'format' | 'multifd'> {
-  if (version === undefined) return { format: undefined, multifd: undefined };
+/** What the rules say of a save that QEMU writes into a directory. */
+async function choicesOf(
+  qemu: QemuFacts | undefined,
+  directory: string,
+): Promise<Pick<DoctorReport['auto'], 'format' | 'multifd'>> {
+  if (qemu === undefined) return { format: undefined, multifd: undefined };
+  const path = join(directory, 'snapshot.mr');
+  const address = { transport: 'file', filename: path, offset: 0 } as const;
+  const request = { direction: 'save', target: address, writer: 'qemu' } as const;
+  const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
+  const target = planTarget(address);
+  const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
+  const { format, mappedRam, multifd } = makeSavePlan(start, request);
   return {
-    format: mappedRam
-      ? { value: 'mapped-ram', reason: 'every page gets a place of its own' }
-      : { value: 'stream', reason: reason ?? 'this QEMU has no mapped-ram' },
-    multifd:
-      mappedRam && multifd
-        ? { value: true, reason: 'several channels are faster than one' }
-        : { value: false, reason: 'several channels write to one file only with mapped-ram and multifd' },
+    format: { value: format, reason: mappedRam.why },
+    multifd: { value: multifd.value, reason: multifd.why },
   };
 }
 

@@ -1,8 +1,7 @@
 import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
 import { isDefaultMemory } from '../command-line/memory-plan.ts';
-import { type Loaded, loadFile, type LoadRun, loadState } from '../load.ts';
-import { formForQemu } from './form-for-qemu.ts';
+import type { Loaded, LoadRun } from '../load.ts';
 import type { NamelessMode } from './mode.ts';
 
 /** QEMU reads the memory itself: only the names of the blocks have to fit. */
@@ -52,6 +51,8 @@ export const eager: NamelessMode = {
 
 /** QEMU reads the mapped-ram file, or a plain stream where it would leave zero pages of the file out. */
 async function load(run: LoadRun): Promise<Loaded> {
+  const { loadFile, loadState } = await import('../load.ts');
+  const { formForQemu } = await import('./form-for-qemu.ts');
   const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);

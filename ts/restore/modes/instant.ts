@@ -3,7 +3,6 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/index.ts';
 import { type CommandLineOption, valuesOf } from '../command-line/options.ts';
 import { parseOptionValue } from '../command-line/option-value.ts';
-import { loadState } from '../load.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';
@@ -61,7 +60,10 @@ export const instant: NamelessMode = {
         ]
       : [],
 
-  load: (run) => loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY }),
+  load: async (run) => {
+    const { loadState } = await import('../load.ts');
+    return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
+  },
 };
 
 /** QEMU opens this very file, whatever happens to its name meanwhile. */

@@ -11,7 +11,7 @@ import type { MappedFile } from '../preflight/mapped-file.ts';
 /**
  * A way for a guest's memory to get from a snapshot into QEMU. All that depends on the mode of a restore is asked of an
  * object of this kind; nobody outside this folder asks which mode it is. A new mode is a file here, and a line in
- * modes.ts.
+ * modes.ts. The command line reads that table for its `--help`, so a mode imports what loads when it loads.
  *
  * All words are for people: no capital letter at the beginning, no full stop at the end.
  */

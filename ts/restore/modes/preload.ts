@@ -1,9 +1,7 @@
 import { MappedRamError } from '../../errors.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/index.ts';
-import { loadState } from '../load.ts';
 import type { PrepareOptions } from '../options.ts';
-import { preloadRam, roomProblem } from '../preload.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';
 
@@ -52,7 +50,10 @@ export const preload: NamelessMode = {
   capabilityProblems: () => [],
   placeWarnings: () => [],
 
-  load: (run) => loadState(run, { reader: 'engine', mapped: false, why: IN_PLACE_WHY }),
+  load: async (run) => {
+    const { loadState } = await import('../load.ts');
+    return loadState(run, { reader: 'engine', mapped: false, why: IN_PLACE_WHY });
+  },
 };
 
 async function prepare(
@@ -60,6 +61,7 @@ async function prepare(
   blocks: readonly MappedRamBlock[],
   { ramDirectory, transfer, signal }: PrepareOptions,
 ): Promise<PreparedMemory> {
+  const { preloadRam, roomProblem } = await import('../preload.ts');
   const directory = ramDirectory ?? '/dev/shm';
   const problem = await roomProblem(directory, blocks);
   const ids = blocks.map(({ id }) => id);
