@@ -3,7 +3,8 @@ import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
-import { loadFrom, migrateOut, saveTo } from '../../ts/qemu/migration.ts';
+import { migrateOut } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
 import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';

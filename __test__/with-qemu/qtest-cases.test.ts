@@ -9,7 +9,8 @@ import type { ExecutionContext } from 'ava';
 
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
 import { FdSet } from '../../ts/qemu/fd-set.ts';
-import { loadFrom, migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
+import { migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
+import { loadFrom } from '../support/plain-migration.ts';
 import type { SaveRequest } from '../../ts/negotiate/request.ts';
 import { attach } from '../../ts/restore/attach.ts';
 import { save } from '../../ts/save/save.ts';

@@ -4,7 +4,7 @@ import { open, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';

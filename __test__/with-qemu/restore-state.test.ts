@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import type { AfterRestore } from '../../ts/restore/run-state.ts';
 import { pagesOf } from '../../ts/pages/bitmap-reader.ts';

@@ -3,7 +3,8 @@ import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 
 import { deferred } from '../../ts/host/deferred.ts';
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
-import { loadFrom, migrateIn } from '../../ts/qemu/migration.ts';
+import { migrateIn } from '../../ts/qemu/migration.ts';
+import { loadFrom } from '../support/plain-migration.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { save } from '../../ts/save/save.ts';
 import { probe } from '../../ts/engine/probe.ts';

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 
-import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
+import { assertDirectory, filesystemOf, freeBytesIn, type Filesystem } from '../host/filesystem.ts';
 import { MappedRamError } from '../errors.ts';
 
 const MIB = 1024 * 1024;
@@ -63,18 +63,17 @@ async function shortageOf(size: number, memory: string, snapshot: string): Promi
   const [inMemory, onDisk] = [COPIES * size + FILE_RESERVE, size + FILE_RESERVE];
   const shared = await onOneDevice(memory, snapshot);
   const needed = shared ? inMemory + onDisk : inMemory;
-  if (memorySystem.freeBytes < needed) return tooLittle(memory, memorySystem, needed);
-  if (snapshotSystem !== undefined && snapshotSystem.freeBytes < onDisk) {
-    return tooLittle(snapshot, snapshotSystem, onDisk);
+  for (const [path, bytes] of [
+    [memory, needed],
+    [snapshot, onDisk],
+  ] as const) {
+    const free = await freeBytesIn(path);
+    if (free < bytes) return `${path} has ${mebibytes(free)} free of ${mebibytes(bytes)} needed`;
   }
   const taken = (isInMemory(memorySystem) ? inMemory : 0) + (isInMemory(snapshotSystem) ? onDisk : 0);
   const [available, wanted] = [availableMemory(), taken + MEMORY_RESERVE];
   if (available >= wanted) return undefined;
   return `${mebibytes(available)} of memory are available, ${mebibytes(wanted)} are needed`;
-}
-
-function tooLittle(path: string, { freeBytes }: Filesystem, needed: number): string {
-  return `${path} has ${mebibytes(freeBytes)} free of ${mebibytes(needed)} needed`;
 }
 
 async function onOneDevice(left: string, right: string): Promise<boolean> {

@@ -1,7 +1,14 @@
-import type { DemoCheck, DemoOptions } from './demo-options.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
+import { MappedRamError } from '../errors.ts';
+import type { UnpackResult } from '../pack/unpack.ts';
 import { compareFiles } from './compare-files.ts';
+import type { DemoCheck, DemoOptions, DemoResult } from './demo-options.ts';
 import type { DemoPlaces } from './demo-places.ts';
 import { Scratch } from './scratch.ts';
+
+/** What a demo measured. */
+export type DemoMeasures = Pick<DemoResult, 'save' | 'load'> &
+  Partial<Pick<DemoResult, 'qemuLoadMs' | 'generation'>>;
 
 /** What both kinds of demo work with: their places, their steps, and what they have found so far. */
 export class DemoRun implements AsyncDisposable {
@@ -62,4 +69,10 @@ export class DemoRun implements AsyncDisposable {
     await this.memory[Symbol.asyncDispose]();
     await this.disk[Symbol.asyncDispose]();
   }
+}
+
+/** The report of an unpack that was asked for RAM. */
+export function transferOf({ transfer, path }: UnpackResult): TransferReport {
+  if (transfer !== undefined) return transfer;
+  throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'RAM was unpacked without a transfer', { path });
 }

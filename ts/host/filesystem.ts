@@ -42,6 +42,15 @@ export async function filesystemOf(path: string): Promise<Filesystem | undefined
   }
 }
 
+/**
+ * Bytes that an ordinary user may still write below a path; Infinity where that is not known, or has no limit:
+ * filesystems in memory then have no blocks at all.
+ */
+export async function freeBytesIn(path: string): Promise<number> {
+  const found = await filesystemOf(path);
+  return found === undefined || found.sizeBytes === 0 ? Number.POSITIVE_INFINITY : found.freeBytes;
+}
+
 /** @throws {MappedRamError} ERR_MAPPED_RAM_IO */
 export async function assertDirectory(path: string): Promise<void> {
   const stats = await stat(path).catch((cause: unknown) => {

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
-import { access, open, stat, statfs } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { dirname } from 'node:path';
 
 import { probe } from '../engine/probe.ts';
+import { freeBytesIn } from '../host/filesystem.ts';
 
 /** Something that is possible, or why not. */
 export interface Possibility {
@@ -59,12 +60,6 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
   const openable = await canOpen(path, constants.O_RDONLY);
   const freeBytes = Number.POSITIVE_INFINITY;
   return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated, freeBytes };
-}
-
-async function freeBytesIn(directory: string): Promise<number> {
-  const found = await statfs(directory).catch(() => undefined);
-  // Filesystems in memory have no blocks at all when they have no limit.
-  return found === undefined || found.blocks === 0 ? Number.POSITIVE_INFINITY : found.bavail * found.bsize;
 }
 
 async function canWrite(directory: string): Promise<Possibility> {

@@ -1,6 +1,7 @@
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
+import { freeBytesIn } from '../host/filesystem.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -83,9 +84,7 @@ export async function roomProblem(
   blocks: readonly MappedRamBlock[],
 ): Promise<string | undefined> {
   const wanted = blocks.reduce((sum, { length }) => sum + length, 0);
-  const found = await statfs(directory).catch(() => undefined);
-  // Filesystems in memory have no blocks at all when they have no limit; QEMU reserves hugepages when it maps them.
-  const room = found === undefined || found.blocks === 0 ? Infinity : found.bavail * found.bsize;
+  const room = await freeBytesIn(directory);
   return room >= wanted
     ? undefined
     : `${directory} has ${room} bytes left and the guest's memory is ${wanted}: it may be killed when it uses them`;

@@ -5,8 +5,7 @@ import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
-import { AnonymousFile, procPath } from '../io/anonymous-file.ts';
-import { stateDirectory } from '../io/state-directory.ts';
+import { AnonymousFile, procPath, stateDirectory } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
 import { findStalePages, type StalePages, zeroPagesOf } from '../engine/stale-pages.ts';
 
