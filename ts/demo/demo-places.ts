@@ -16,10 +16,10 @@ const VAR_TMP = '/var/tmp';
 const COPIES = 2;
 /** Headers, device state, and not to fill a filesystem to its last byte. */
 const FILE_RESERVE = 32 * MIB;
-/** For QEMU itself, and everybody else. */
+/** Bytes of memory for QEMU itself, and everybody else. */
 const MEMORY_RESERVE = 256 * MIB;
 
-/** Where a demo can run, and how large. */
+/** The places where a demo can run, and its size. */
 export interface DemoPlaces {
   readonly size: number;
   /** Why the size is not the one that was asked for. */
@@ -56,7 +56,7 @@ function halve(size: number): number {
   return Math.floor(size / 2 / MIB) * MIB;
 }
 
-/** What is missing, in words; undefined when there is enough of everything. */
+/** Says in words what is missing; undefined when there is enough of everything. */
 async function shortageOf(size: number, memory: string, snapshot: string): Promise<string | undefined> {
   const [memorySystem, snapshotSystem] = [await filesystemOf(memory), await filesystemOf(snapshot)];
   if (memorySystem === undefined) return `there is no ${memory}`;
@@ -91,7 +91,7 @@ function mebibytes(size: number): string {
   return `${Math.floor(size / MIB)} MiB`;
 }
 
-/** On a disk, if that can be had: a snapshot in memory shows nothing, and takes memory. */
+/** Picks a directory on a disk, if that can be had: a snapshot in memory shows nothing, and takes memory. */
 async function temporaryDirectory(): Promise<string> {
   const usual = tmpdir();
   const [system, other] = [await filesystemOf(usual), await filesystemOf(VAR_TMP)];

@@ -6,16 +6,16 @@ import type { DemoCheck, DemoOptions, DemoResult } from './demo-options.ts';
 import type { DemoPlaces } from './demo-places.ts';
 import { Scratch } from './scratch.ts';
 
-/** What a demo measured. */
+/** The measurements of a demo. */
 export type DemoMeasures = Pick<DemoResult, 'save' | 'load'> &
   Partial<Pick<DemoResult, 'qemuLoadMs' | 'generation'>>;
 
-/** What both kinds of demo work with: their places, their steps, and what they have found so far. */
+/** The places, steps and findings of a demo, of either kind. */
 export class DemoRun implements AsyncDisposable {
   readonly places: DemoPlaces;
-  /** For the guest's memory. */
+  /** The directory for the guest's memory. */
   readonly memory: Scratch;
-  /** For the snapshot. */
+  /** The directory for the snapshot. */
   readonly disk: Scratch;
   readonly signal: AbortSignal | undefined;
   readonly #onStep: DemoOptions['onStep'];

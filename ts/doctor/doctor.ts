@@ -30,20 +30,20 @@ export interface Availability {
   readonly reason: string | undefined;
 }
 
-/** What `auto` takes, and why. */
+/** The choice of `auto`, and why. */
 export interface Choice<T> {
   readonly value: T;
   readonly reason: string;
 }
 
-/** What this host offers to snapshots. */
+/** The things that this host offers to snapshots. */
 export interface DoctorReport {
   readonly system: string;
   readonly kernel: string;
   readonly architecture: string;
   readonly node: string;
   readonly ioUring: IoUringProbe;
-  /** Absolute. */
+  /** The directory, absolute. */
   readonly directory: string;
   readonly filesystem: Filesystem | undefined;
   readonly directIo: DirectIoProbe;
@@ -56,14 +56,14 @@ export interface DoctorReport {
   /** What QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
-  /** What `auto` takes in that directory. Of a guest's save, `planSave` tells. */
+  /** The choices of `auto` in that directory. `planSave` tells what a guest's save would take. */
   readonly auto: {
     readonly engine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
-    /** What a QEMU that writes a save itself is told: undefined without QEMU. */
+    /** The form that a QEMU is told to write when it writes a save itself; undefined without QEMU. */
     readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
     readonly multifd: Choice<boolean> | undefined;
-    /** Of `restore`. */
+    /** The mode of `restore`. */
     readonly mode: Choice<RestoreMode>;
   };
 }
@@ -110,7 +110,7 @@ function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvail
   return available ? whenAvailable : (reason ?? 'it is not available');
 }
 
-/** What the rules say of a save that QEMU writes into a directory. */
+/** Asks the rules about a save that QEMU writes into a directory. */
 async function choicesOf(
   qemu: QemuFacts | undefined,
   directory: string,

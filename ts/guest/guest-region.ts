@@ -4,7 +4,7 @@ import { MappedRamError } from '../errors.ts';
 export const GUEST_PAGE_SIZE = 4096;
 
 const MIB = 1024 * 1024;
-/** Below lie the boot sector, its stack, the status block and the firmware's areas. */
+/** The boot sector, its stack, the status block and the firmware's areas lie below. */
 const LOWEST_START = MIB;
 /** Both `pc` and `q35` keep at least the first 2 GiB of memory in one piece. */
 const HIGHEST_END = 2048 * MIB;

@@ -24,7 +24,7 @@ export interface Filesystem {
   /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined when it is not known by name. */
   readonly type: string | undefined;
   readonly sizeBytes: number;
-  /** What an ordinary user may still use. */
+  /** Bytes that an ordinary user may still use. */
   readonly freeBytes: number;
 }
 

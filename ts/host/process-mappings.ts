@@ -11,7 +11,7 @@ export interface Mapping {
   /** First byte and the one after the last, in the address space. */
   readonly start: number;
   readonly end: number;
-  /** What the process writes there reaches the file. */
+  /** Whether the file has what the process writes there. */
   readonly isShared: boolean;
   /** The byte of the file that is at `start`. */
   readonly offset: number;
@@ -49,7 +49,7 @@ export async function findFileIn(pid: number, file: FileIdentity): Promise<FileI
 
 /** Where a process is expected to have a file mapped. */
 export interface MappedPlace {
-  /** In its address space. */
+  /** Address in the process's address space. */
   readonly address: number;
   /** The byte of the file that is there. */
   readonly offset: number;

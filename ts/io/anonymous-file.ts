@@ -64,7 +64,7 @@ export class AnonymousFile implements AsyncDisposable {
     return procPath(this.fd);
   }
 
-  /** Ours; who has it open keeps it. May be called again. */
+  /** Closes this process's descriptor; whoever else has the file open keeps it. May be called again. */
   async close(): Promise<void> {
     if (this.#handle.fd !== -1) await this.#handle.close();
   }
@@ -79,7 +79,7 @@ export function procPath(fd: number): string {
   return `/proc/${process.pid}/fd/${fd}`;
 }
 
-/** Where to keep a state stream that brings the pages of these blocks. */
+/** Picks a directory for a state stream that brings the pages of these blocks. */
 export async function stateDirectory(blocks: readonly { readonly length: number }[]): Promise<string> {
   const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
   if (bytes > SMALL) return tmpdir();

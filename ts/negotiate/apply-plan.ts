@@ -118,7 +118,7 @@ function settingsBefore(now: Settings, plan: Planned): Settings {
   return { capabilities: replaced(now.capabilities, touched), parameters };
 }
 
-/** Those of `now` that `wanted` changes. */
+/** Keeps those of `now` that `wanted` changes. */
 function replaced<T>(now: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
   return new Map([...now].filter(([name, value]) => wanted.has(name) && wanted.get(name) !== value));
 }

@@ -4,10 +4,10 @@ import type { Switch } from './request.ts';
 import type { Rule, Situation, Subject } from './rule.ts';
 import { type RuleId, RULES } from './rules/rules.ts';
 
-/** Which rule refused a request: the `cause` of the error. */
+/** The rule that refused a request: the `cause` of the error. */
 export interface RuleRefusal {
   readonly rule: RuleId;
-  /** Where docs/format.md tells about it. */
+  /** The section of docs/format.md that tells about the rule. */
   readonly section: string;
 }
 

@@ -9,11 +9,11 @@ import { freeBytesIn } from '../host/filesystem.ts';
 /** Something that is possible, or why not. */
 export interface Possibility {
   readonly possible: boolean;
-  /** In words, when it is not possible. */
+  /** The reason in words, when it is not possible. */
   readonly reason: string;
 }
 
-/** What this host offers for a file, without QEMU. */
+/** The things that this host offers for a file, without QEMU. */
 export interface HostFacts {
   /** Whether this process can open the file: make a new one beside it for a save, read it for a restore. */
   readonly openable: Possibility;

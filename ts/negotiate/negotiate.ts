@@ -13,7 +13,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 export interface NegotiateOptions extends WaitOptions {
-  /** What this QEMU has told of itself a moment ago. @default QEMU is asked */
+  /** Facts that this QEMU has told a moment ago. @default QEMU is asked */
   readonly facts?: QemuFacts | undefined;
 }
 
@@ -21,9 +21,9 @@ export interface NegotiateOptions extends WaitOptions {
  * Works out how to save or restore a guest with this QEMU, on this host, at this place, and says why. Changes nothing
  * anywhere; see `applyPlan`.
  *
- * What the request leaves on `auto` degrades where it has to: direct I/O to the page cache, several channels to one,
- * mapped-ram to a plain stream in the same file. What it asks for is had or refused. No transport but the one that was
- * named is ever used.
+ * Features that the request leaves on `auto` degrade where they have to: direct I/O to the page cache, several channels
+ * to one, mapped-ram to a plain stream in the same file. Features that it asks for are had or refused. No transport but
+ * the one that was named is ever used.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids what was asked for, in words; its `cause` is a
  *   RuleRefusal. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not survive, and as `Snapshot.open` for one that is
@@ -64,7 +64,7 @@ export async function negotiate(
   return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);
 }
 
-/** What is in the file that QEMU is to read. Streams that hold the device state only are our own. */
+/** Looks into the file that QEMU is to read. Streams that hold the device state only are our own. */
 async function lookInto(
   { path, offset }: PlanTarget,
   { snapshot, reader = 'qemu' }: RestoreRequest,

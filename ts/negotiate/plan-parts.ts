@@ -70,14 +70,14 @@ export interface CommonParts {
   readonly qemu: QemuFacts;
 }
 
-/** What is in QEMU while the decisions are carried out. */
+/** Settings of QEMU while the decisions are carried out. */
 export interface Settings {
   readonly mappedRam: boolean;
   readonly multifd: boolean;
   readonly channels: number | undefined;
   readonly directIo: boolean;
   readonly xIgnoreShared: boolean;
-  /** Beyond those that follow from the others. */
+  /** Parameters beyond those that follow from the other settings. */
   readonly parameters: Readonly<Record<string, QmpArgument>>;
 }
 

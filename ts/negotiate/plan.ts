@@ -7,7 +7,7 @@ import type { RuleId } from './rules/rules.ts';
 /** One part of a plan. */
 export interface Decision<T> {
   readonly value: T;
-  /** In words, for people: no capital letter at the beginning, no full stop at the end. */
+  /** The reason for people: no capital letter at the beginning, no full stop at the end. */
   readonly why: string;
   /** The rule that decided against what was wanted, when one did. */
   readonly rule?: RuleId;

@@ -23,7 +23,7 @@ export interface Situation {
   readonly directIo: boolean;
 }
 
-/** What is known before the first decision. */
+/** The situation before the first decision. */
 export type StartingSituation = Omit<Situation, 'engine' | 'mappedRam' | 'multifd' | 'directIo'>;
 
 /** What a rule is about: the request as a whole, or a feature. */
@@ -41,10 +41,10 @@ export type Subject =
 interface RuleBase<Id extends string> {
   readonly id: Id;
   readonly about: Subject;
-  /** Where docs/format.md tells about it. */
+  /** The section of docs/format.md that tells about the rule. */
   readonly section: string;
   readonly applies: (situation: Situation) => boolean;
-  /** Why, for people: no capital letter at the beginning, no full stop at the end. */
+  /** The reason for people: no capital letter at the beginning, no full stop at the end. */
   readonly words: string | ((situation: Situation) => string);
 }
 

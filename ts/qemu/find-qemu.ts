@@ -26,7 +26,7 @@ const NOTHING = {
   fdsets: false,
 } as const;
 
-/** What QEMU says of itself. */
+/** A QEMU's account of itself. */
 export interface QemuFinding {
   /** The binary; undefined when there is none. */
   readonly path: string | undefined;
@@ -42,7 +42,7 @@ export interface QemuFinding {
   readonly xIgnoreShared: boolean;
   /** It takes descriptors (add-fd), so that it needs no right to a file. */
   readonly fdsets: boolean;
-  /** In words, when it is not to be had, does not answer, or does not know mapped-ram. */
+  /** The reason in words, when QEMU is not to be had, does not answer, or does not know mapped-ram. */
   readonly reason: string | undefined;
 }
 
@@ -55,7 +55,7 @@ export interface FindQemuOptions {
 /** A QEMU that was looked for. */
 export interface ExaminedQemu {
   readonly finding: QemuFinding;
-  /** What it says of itself without a guest; undefined when there is none, or it does not answer. */
+  /** Facts of this QEMU without a guest; undefined when there is none, or it does not answer. */
   readonly facts: QemuFacts | undefined;
 }
 
@@ -65,7 +65,7 @@ export async function findQemu(options: FindQemuOptions = {}): Promise<QemuFindi
   return finding;
 }
 
-/** The same, with all that a plan needs to know. */
+/** Looks for QEMU as {@link findQemu} does, and returns the facts that a plan needs, too. */
 export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Promise<ExaminedQemu> {
   const name = binary ?? defaultQemu();
   const none = { path: undefined, version: undefined, ...NOTHING };

@@ -1,12 +1,12 @@
 /** A RAM block of a running machine. */
 export interface MemoryBlock {
-  /** As it is called in snapshots: `pc.ram`, `m0`, `/rom@etc/acpi/tables`, … */
+  /** The block's name in snapshots: `pc.ram`, `m0`, `/rom@etc/acpi/tables`, … */
   readonly id: string;
   /** Used length in bytes. */
   readonly length: number;
-  /** What the block may grow to, in bytes. */
+  /** Length that the block may grow to, in bytes. */
   readonly maxLength: number;
-  /** Of the host memory beneath, in bytes; more than 4096 with hugetlbfs. */
+  /** Page size of the host memory beneath, in bytes; more than 4096 with hugetlbfs. */
   readonly hostPageSize: number;
   /** The `-object memory-backend-…` it is made of; undefined for what devices bring along (video memory, firmware). */
   readonly backend: MemoryBackend | undefined;
@@ -24,7 +24,7 @@ export interface MemoryBackend {
   readonly id: string;
   /** `memory-backend-ram`, `memory-backend-file`, `memory-backend-memfd`, … */
   readonly type: string;
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number;
   readonly share: boolean;
   /** `mem-path`, for memory-backend-file. */

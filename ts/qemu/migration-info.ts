@@ -2,15 +2,15 @@ import type { QmpClient } from '../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../qmp/json.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
-/** What query-migrate says; see docs/format.md §6.3. */
+/** The answer of query-migrate; see docs/format.md §6.3. */
 export interface MigrationInfo {
   /** `none`, `setup`, `active`, `device`, `completed`, `failed`, `cancelled`, …; QEMU's words. */
   readonly status: string;
   /** Why the migration failed, in QEMU's words. */
   readonly errorDesc?: string;
-  /** Milliseconds. Only on the saving side. */
+  /** Milliseconds that the migration took. Only the saving side has it. */
   readonly totalTimeMs?: number;
-  /** Only on the saving side. */
+  /** Counts of the memory. Only the saving side has them. */
   readonly ram?: MigrationRamInfo;
 }
 
@@ -20,7 +20,7 @@ export interface MigrationRamInfo {
   readonly transferredBytes: number;
   readonly normalPages: number;
   readonly zeroPages: number;
-  /** In bytes. */
+  /** Size of a page in bytes. */
   readonly pageSize: number;
 }
 
@@ -51,7 +51,7 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
 /** A migration that was ended, whichever way, or never begun. */
 const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
 
-/** Whether a migration is: query-migrate's status. */
+/** Tells whether a migration is under way. @param status as query-migrate says it */
 export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
 }

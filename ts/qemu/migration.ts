@@ -15,7 +15,7 @@ import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 /** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
 const POLL_MS = 250;
 const CANCEL_MS = 10_000;
-/** What QEMU writes to stderr about a failure may arrive a little later than the news on QMP. */
+/** QEMU's words about a failure may arrive on stderr a little later than the news on QMP. */
 const STDERR_MS = 50;
 
 export interface MigrationRunOptions extends WaitOptions {
@@ -73,9 +73,9 @@ export async function migrateIn(
 
 interface Direction {
   readonly begin: () => Promise<unknown>;
-  /** What is still to be waited for when the migration has ended, whichever way. */
+  /** Waits for what is still to come when the migration has ended, whichever way. */
   readonly settle?: () => Promise<void>;
-  /** What can be done about a migration that is given up. */
+  /** Ends a migration that is given up, where that can be done. */
   readonly cancel?: () => Promise<unknown>;
 }
 

@@ -16,9 +16,9 @@ export interface QemuFacts {
   readonly migrationStatus: string;
   /** Why this guest cannot be migrated, in QEMU's words. */
   readonly blockedReasons: readonly string[];
-  /** By name, as query-migrate-capabilities has them. A name that is missing does not exist in this QEMU. */
+  /** Capabilities by name, as query-migrate-capabilities has them. A name that is missing does not exist in this QEMU. */
   readonly capabilities: ReadonlyMap<string, boolean>;
-  /** By name, as query-migrate-parameters has them. */
+  /** Parameters by name, as query-migrate-parameters has them. */
   readonly parameters: ReadonlyMap<string, unknown>;
   /** Whether descriptors can be handed over on this connection: it is a unix socket. */
   readonly passesDescriptors: boolean;
@@ -26,7 +26,7 @@ export interface QemuFacts {
   readonly memory: readonly MemoryBlock[];
 }
 
-/** Found out by asking, never out of a version number. */
+/** Features of a QEMU, found out by asking, never out of a version number. */
 export interface QemuFeatures {
   /** Capability mapped-ram: QEMU 9.0 and later. */
   readonly mappedRam: boolean;
@@ -74,7 +74,7 @@ export async function queryQemuFacts(
 }
 
 /**
- * What a QEMU can do, guest or no guest.
+ * Asks what a QEMU can do, guest or no guest.
  * @param settings all that it has
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
@@ -113,7 +113,7 @@ async function hasIgnoreSharedProperty(qmp: QmpClient, wait: WaitOptions): Promi
   return properties?.some(({ name }) => name === 'x-ignore-shared') ?? false;
 }
 
-/** What QEMU answers to a question; undefined when it does not know it. */
+/** Returns QEMU's answer to a question; undefined when QEMU does not know the question. */
 async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {
   try {
     return await question;

@@ -9,7 +9,7 @@ export interface Settings {
 }
 
 /**
- * Asks for all of them.
+ * Asks QEMU for all of its settings.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function querySettings(qmp: QmpClient, wait: WaitOptions): Promise<Settings> {

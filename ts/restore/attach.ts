@@ -47,7 +47,7 @@ export interface AttachResult {
   /** What QEMU read, and why. */
   readonly form: 'mapped-ram' | 'stream';
   readonly why: string;
-  /** How it was told to read it. */
+  /** How QEMU was told to read it. */
   readonly plan: LoadPlan;
   /** What may be wrong, in words. */
   readonly warnings: readonly string[];
@@ -55,7 +55,7 @@ export interface AttachResult {
   readonly locked: boolean;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** From the call to the guest in the state asked for. */
+  /** Milliseconds from the call to the guest in the state asked for. */
   readonly elapsedMs: number;
 }
 
@@ -87,7 +87,7 @@ async function attachSnapshot(
   const startedAt = performance.now();
   const { after = 'cont', timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
-  // QEMU also reads what only it can measure.
+  // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
   const [facts, about, file] = await Promise.all([

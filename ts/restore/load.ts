@@ -59,7 +59,7 @@ export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
 export interface StateLoad {
   /** Who has brought the memory that is in place. */
   readonly reader: Reader;
-  /** As `StateStreamOptions` has it. */
+  /** Whether the blocks in place are mappings of the snapshot file, as `StateStreamOptions` has it. */
   readonly mapped: boolean;
   /** Blocks that are not in place and whose memory reads as zeros, by id. @default none */
   readonly fresh?: readonly string[] | undefined;

@@ -37,5 +37,5 @@ export interface PrepareOptions {
 /** The options that some modes have a use for, and others have not. */
 export type ModeOption = 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer';
 
-/** What was asked for of these. */
+/** Those of these options that somebody has set. */
 export type AskedOptions = Pick<LoadOptions & PrepareOptions, ModeOption>;

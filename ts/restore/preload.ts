@@ -11,7 +11,7 @@ import { AnonymousFile } from '../io/anonymous-file.ts';
 export interface PreloadOptions extends TransferOptions {
   /** The blocks to load, by id. */
   readonly blocks: readonly string[];
-  /** Where to: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  /** Where the memory goes: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
   readonly directory?: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export class PreloadedRam implements AsyncDisposable {
     this.#files = [...files.values()];
   }
 
-  /** May be called again. */
+  /** Closes the files. May be called again. */
   async close(): Promise<void> {
     for (const file of this.#files) await file.close();
   }
@@ -76,8 +76,8 @@ export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): P
 }
 
 /**
- * Whether the directory has room for all of the memory, or the guest might be killed when it comes to write its zero
- * pages. In words when it has not.
+ * Says in words when a directory has too little room for all of the memory: then the guest might be killed when it comes
+ * to write its zero pages.
  */
 export async function roomProblem(
   directory: string,

@@ -26,18 +26,18 @@ export interface RestoreOptions
 export interface RestoreTimes {
   /** Milliseconds from the call to QEMU being started: opening, and loading with `preload`. */
   readonly prepareMs: number;
-  /** Until it answers on QMP; the state stream is made meanwhile. */
+  /** Milliseconds until QEMU answers on QMP; the state stream is made meanwhile. */
   readonly startMs: number;
-  /** From the command that starts the load to the guest in the state asked for. */
+  /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** From the call to the guest in the state asked for. */
+  /** Milliseconds from the call to the guest in the state asked for. */
   readonly totalMs: number;
 }
 
 /** A guest that was restored into a QEMU of our own. Disposing of it ends QEMU. */
 export interface RestoredGuest extends AttachResult, AsyncDisposable {
   readonly qemu: QemuProcess;
-  /** The command line it was started with, without the binary. */
+  /** The command line that QEMU was started with, without the binary. */
   readonly args: readonly string[];
   readonly times: RestoreTimes;
   /** How `preload` loaded the memory. */
@@ -49,8 +49,8 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  * the mode needs is added (see `launchArguments`). When this rejects, no process, file or descriptor is left.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not go with the command line or with
- *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
- *   `preloadRam`
+ *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU
+ *   does not start, or fails; and as `attach` and `preloadRam`
  */
 export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
   const startedAt = performance.now();

@@ -8,19 +8,19 @@ export interface SnapshotIdentity {
   readonly ino: bigint;
   /** Where the stream begins in the file, in bytes. */
   readonly offset: number;
-  /** Of the file, in bytes. */
+  /** Size of the file in bytes. */
   readonly size: bigint;
   /** When the file was last written, in nanoseconds. */
   readonly mtimeNs: bigint;
 }
 
-/** Asks the open file, not its name. */
+/** Identifies a snapshot by the open file, not by its name. */
 export function identify(snapshot: Snapshot): SnapshotIdentity {
   const { dev, ino, size, mtimeNs } = fstatSync(snapshot.reader.fd, { bigint: true });
   return { dev, ino, offset: snapshot.index.base, size, mtimeNs };
 }
 
-/** In words, so that two of them can be compared and shown. */
+/** Says an identity in words, so that two of them can be compared and shown. */
 export function describeIdentity({ dev, ino, offset, size, mtimeNs }: SnapshotIdentity): string {
   return `device ${dev}, inode ${ino}, offset ${offset}, ${size} bytes, written at ${mtimeNs} ns`;
 }

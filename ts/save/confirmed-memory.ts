@@ -14,7 +14,7 @@ import type { RamLocation } from '../snapshot/ram-location.ts';
  */
 export class ConfirmedMemory implements AsyncDisposable {
   readonly #handles: readonly FileHandle[];
-  /** By block. */
+  /** The opened files, by block id. */
   readonly locations: Readonly<Record<string, RamLocation>>;
 
   private constructor(handles: readonly FileHandle[], locations: Readonly<Record<string, RamLocation>>) {

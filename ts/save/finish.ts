@@ -10,7 +10,7 @@ const QUIT_MS = 60_000;
 export interface Finished {
   /** What QEMU says of the guest; undefined when QEMU has quit, or does not say. */
   readonly runState: string | undefined;
-  /** What did not work, in words. */
+  /** The things that did not work, in words. */
   readonly warnings: readonly string[];
 }
 

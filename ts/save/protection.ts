@@ -43,7 +43,7 @@ export class Protection {
     return new Protection(qmp, started);
   }
 
-  /** What is not protected, in words, as long as it has not been released. */
+  /** Lists in words what is not protected, as long as the protection has not been released. */
   get warnings(): readonly string[] {
     const why = this.#guard?.isAlive === false ? 'it was killed' : this.#why;
     return why === undefined
@@ -51,7 +51,7 @@ export class Protection {
       : [`no guard (${why}): if this process had been killed, the guest would have stood still`];
   }
 
-  /** From now on QEMU is brought there, by the guard too. */
+  /** Sets where QEMU is brought from now on, by the guard, too. */
   async aim(recovery: Recovery): Promise<void> {
     this.#recovery = recovery;
     await this.#guard?.tell(recovery);
@@ -125,7 +125,7 @@ export class Protection {
       await recovering;
       await this.release();
     } catch {
-      // Whoever has closed the connection leaves it to the guard.
+      // The connection was closed by somebody who leaves the rest to the guard.
       await this.#guard?.recover(0);
     } finally {
       inBackground.delete(this.#qmp);
@@ -140,7 +140,7 @@ export class Protection {
     if (recovered === 'late')
       throw new Error('it does not answer; as soon as it does, the guard brings it back');
     const { server, pid } = this.#qmp;
-    // Without an address all that is left is to say what has become of the connection.
+    // All that is left without an address is to say what has become of the connection.
     if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
     await using again = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS, pid });
     await recover(again, recovery);
@@ -157,7 +157,7 @@ async function startGuard(qmp: QmpClient, wait: WaitOptions): Promise<Guard | st
   }
 }
 
-/** Whether there is nothing left to be brought back. */
+/** Tells whether there is nothing left to be brought back. */
 function isQemuGone({ pid }: QmpClient, problem: unknown): boolean {
   if (pid !== undefined) return !isAlive(pid);
   const cause = problem instanceof MappedRamError ? problem.cause : undefined;

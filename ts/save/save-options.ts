@@ -78,7 +78,7 @@ export interface SaveResult {
   readonly transfer: TransferReport | undefined;
   /** The seal's path; undefined without one. */
   readonly seal: string | undefined;
-  /** What QEMU says of its part. */
+  /** QEMU's report of its part. */
   readonly migration: MigrationInfo;
   /** What QEMU says of the guest now: `running`, `postmigrate`; undefined when it has quit. */
   readonly runState: string | undefined;

@@ -60,7 +60,7 @@ export async function save(
 }
 
 /**
- * What `save` would do with the same arguments, and why. Changes nothing.
+ * Works out what `save` would do with the same arguments, and why. Changes nothing.
  * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
  */
 export async function planSave(
@@ -132,7 +132,7 @@ async function carryOut(
     await using guest = await StoppedGuest.stop(qmp, ran, { signal });
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
-      // One that did not run before does so only when everything else has worked.
+      // A guest that did not run before does so only when everything else has worked.
       if (prepared.after === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
@@ -187,12 +187,12 @@ async function publishSeal(
 }
 
 interface Prepared {
-  /** For every descriptor that QEMU is given, and for the claim. */
+  /** The tag of every descriptor that QEMU is given, and of the claim. */
   readonly tag: string;
   /** Whether the guest runs now. */
   readonly ran: boolean;
   readonly after: AfterSave;
-  /** Read, and not changed yet. */
+  /** QEMU's settings, read and not changed yet. */
   readonly settings: PlanSettings;
 }
 

@@ -19,7 +19,7 @@ export interface LaunchArguments {
 /** The files that hold the memory of blocks, by block id. */
 export type MemoryFiles = Readonly<Record<string, string>>;
 
-/** What the caller's own object may say and ours keeps saying. */
+/** Members of the caller's own object that ours keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
 
@@ -54,7 +54,7 @@ export class LaunchPlan {
     this.#snapshot = snapshot;
   }
 
-  /** What memory backends are to bring. */
+  /** The blocks that memory backends are to bring. */
   get backends(): readonly PlannedBackend[] {
     return this.#memory.backends;
   }

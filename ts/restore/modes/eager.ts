@@ -35,7 +35,7 @@ export const eager: NamelessMode = {
 
   blocksInPlace: () => [],
   nothingInPlace: undefined,
-  // mapped-ram does not.
+  // A plain stream would resize them; mapped-ram does not.
   resizesBlocks: false,
   placeProblems: () => [],
   capabilityProblems: ({ capabilities }, known) =>

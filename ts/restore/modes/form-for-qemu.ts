@@ -10,7 +10,7 @@ import { isDefaultMemory } from '../command-line/memory-plan.ts';
 export interface FormForQemu {
   /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
   readonly form: 'mapped-ram' | 'stream';
-  /** In words. */
+  /** Why, in words. */
   readonly why: string;
   /** Blocks whose memory reads as zeros before, by id. */
   readonly fresh: readonly string[];
@@ -44,7 +44,7 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
       };
 }
 
-/** Why a block's memory may hold something before the guest comes; undefined when it does not. */
+/** Says why a block's memory may hold something before the guest comes; undefined when it does not. */
 async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,

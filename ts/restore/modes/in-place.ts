@@ -4,12 +4,12 @@ import type { CommandLineOption } from '../command-line/options.ts';
 import { skippedProblem } from '../preflight/memory.ts';
 import type { Possibility } from './mode.ts';
 
-// What the modes share whose memory is in place before QEMU loads the rest as a plain stream.
+// Modes share this whose memory is in place before QEMU loads the rest as a plain stream.
 
 /** Why QEMU reads a stream. */
 export const IN_PLACE_WHY = 'the memory is in place';
 
-/** What in a command line keeps memory backends from bringing the memory. */
+/** Lists what in a command line keeps memory backends from bringing the memory. */
 export function backendProblems(
   options: readonly CommandLineOption[],
   backends: readonly PlannedBackend[],

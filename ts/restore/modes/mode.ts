@@ -59,7 +59,7 @@ export interface Mode<Name extends string = string> {
   ): Promise<PreparedMemory>;
   /** Whether the memory of the blocks that backends bring is in place as soon as QEMU has started. */
   readonly startsWithMemory: boolean;
-  /** What in a command line the mode cannot handle, in words. */
+  /** Lists what in a command line the mode cannot handle, in words. */
   launchProblems(
     options: readonly CommandLineOption[],
     backends: readonly PlannedBackend[],
@@ -81,7 +81,7 @@ export interface Mode<Name extends string = string> {
   placeProblems(block: MappedRamBlock, found: MemoryBlock, place: BlockPlace): readonly string[];
   /** Capabilities that QEMU lacks. @param known empty when it does not tell */
   capabilityProblems(index: StreamIndex, known: readonly string[]): readonly string[];
-  /** What can only be believed of a QEMU. */
+  /** Lists what can only be believed of a QEMU, in words. */
   placeWarnings(file: MappedFile): readonly string[];
 
   /** Lets QEMU take the guest over. */
@@ -99,7 +99,7 @@ export interface Possibility {
 
 /** What sort of state stream a mode loads. */
 export interface StateForm {
-  /** As `StateStreamOptions` has it. */
+  /** Whether blocks in place are mappings of the snapshot file, as `StateStreamOptions` has it. */
   readonly mapped: boolean;
 }
 
@@ -117,7 +117,7 @@ export interface LaunchPlace {
   readonly plan: MemoryPlan;
   /** The file that was given for the block's memory. */
   readonly file: string | undefined;
-  /** The snapshot's own. */
+  /** The snapshot's own file. */
   readonly snapshotFile: string;
 }
 
@@ -130,7 +130,7 @@ export interface MemoryObject {
 
 /** What is known of a block in QEMU. */
 export interface BlockPlace {
-  /** Whether its memory is said to be in place. */
+  /** Whether the block's memory is said to be in place. */
   readonly isInPlace: boolean;
   /** The snapshot's file. */
   readonly file: MappedFile;

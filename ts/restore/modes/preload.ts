@@ -14,7 +14,7 @@ export const preload: NamelessMode = {
   whyNoOthers: 'no memory goes through QEMU; how it is read is said in transfer',
 
   isPossibleOn: (platform) => needsProc(platform, 'the engine can load the memory for QEMU'),
-  // That memory was loaded beforehand cannot be seen.
+  // Nobody can see that memory was loaded beforehand.
   isMeantBy: () => false,
 
   fillsMemoryFirst: true,

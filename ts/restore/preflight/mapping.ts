@@ -20,7 +20,7 @@ export function mappedBlocks(
     .map(({ id }) => id);
 }
 
-/** What keeps a backend from being a private mapping of a block's pages in the snapshot, in words. */
+/** Lists in words what keeps a backend from being a private mapping of a block's pages in the snapshot. */
 export function mappingProblems(
   block: MappedRamBlock,
   backend: MemoryBackend,

@@ -6,11 +6,11 @@ import type { MappedFile } from './mapped-file.ts';
 interface Place {
   readonly mode: Mode;
   readonly inPlace: readonly string[];
-  /** The snapshot's. */
+  /** The snapshot's file. */
   readonly file: MappedFile;
 }
 
-/** What RAM blocks have against each other. QEMU takes blocks of another size, and guests that lack some. */
+/** Lists what RAM blocks have against each other. QEMU takes blocks of another size, and guests that lack some. */
 export function blockProblems(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
@@ -33,7 +33,7 @@ export function blockProblems(
   ];
 }
 
-/** Blocks without a backend may be such as no snapshot has. */
+/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be such as no snapshot has. */
 export function blockWarnings(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],

@@ -12,7 +12,7 @@ import { blockProblems, blockWarnings } from './memory.ts';
 export interface Preflight {
   /** Each of these makes the restore fail, or, worse, succeed with a guest that is not as it was saved. */
   readonly problems: readonly string[];
-  /** What may be wrong. */
+  /** Doubts: the restore may go well all the same. */
   readonly warnings: readonly string[];
 }
 
@@ -20,13 +20,13 @@ export interface PreflightOptions {
   readonly mode: Mode;
   /** The blocks whose memory is in place already. */
   readonly inPlace: readonly string[];
-  /** The snapshot's. */
+  /** The snapshot's file. */
   readonly file: MappedFile;
 }
 
 const X86 = /^(x86_64|i386)$/;
 
-/** Compares the two. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
+/** Compares a snapshot with a QEMU. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
 export function comparePreflight(
   snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
   destination: Destination,
