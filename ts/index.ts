@@ -43,6 +43,7 @@ export { launchArguments, type LaunchOptions } from './restore/command-line/laun
 export type { LaunchArguments } from './restore/command-line/launch-plan.ts';
 export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
+export type { AfterRestore } from './restore/run-state.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export { openStateStream } from './restore/state-stream.ts';
 export { negotiate } from './negotiate/negotiate.ts';
