@@ -20,7 +20,7 @@ export function assertStateFor(
   if (mode.state === undefined) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-      `mode ${mode.name} has no use for state: QEMU reads the snapshot itself`,
+      `mode ${mode.name} has no use for state: ${mode.whyNoOthers}`,
       { path },
     );
   }
