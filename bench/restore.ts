@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
 import { restoreGuest, saveGuest } from '../__test__/support/restored-guest.ts';
-import type { RestoreMode } from '../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../ts/restore/modes/modes.ts';
 import { readPieces } from '../ts/io/read-pieces.ts';
 import { Snapshot } from '../ts/snapshot/snapshot.ts';
 import { plainPages, stateBatches } from '../ts/pack/device-state.ts';
@@ -70,7 +70,7 @@ try {
       run: async () => {
         const snapshot = snapshotOf(memoryMiB);
         await prepare(snapshot, cache);
-        await using guest = await restoreGuest(snapshot, { memoryMiB }, { mode, then: 'run' });
+        await using guest = await restoreGuest(snapshot, { memoryMiB }, { mode, after: 'cont' });
         const { loadMs, totalMs } = guest.restored.times;
         times.get(name)?.push({ load: loadMs, total: totalMs });
         return loadMs;

@@ -12,7 +12,7 @@ import { parseArgs, promisify } from 'node:util';
 
 import { startGuest } from '../__test__/support/qemu.ts';
 import { pack } from '../ts/index.ts';
-import { saveTo } from '../ts/qemu/migration.ts';
+import { saveTo } from '../__test__/support/plain-migration.ts';
 import { fillRandom } from './fill-random.ts';
 import { alternate, printTable } from './measure.ts';
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { saveTo } from '../ts/qemu/migration.ts';
+import { saveTo } from '../__test__/support/plain-migration.ts';
 import { QemuProcess } from '../ts/qemu/qemu-process.ts';
 import { OpenFile } from '../__test__/support/open-reader.ts';
 import type { SparseInput } from './sparse-input.ts';

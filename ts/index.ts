@@ -112,46 +112,35 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 // Running guests.
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
-export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
-export {
-  launchArguments,
-  type LaunchArguments,
-  type LaunchOptions,
-} from './restore/command-line/launch-arguments.ts';
+export { attach, type AttachOptions, type AttachResult, type LoadPlan } from './restore/attach.ts';
+export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
+export type { LaunchArguments } from './restore/command-line/launch-plan.ts';
+export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
-export type { Then } from './restore/run-state.ts';
+export type { AfterRestore } from './restore/run-state.ts';
 export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
 export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
+export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {
-  CommonPlan,
-  Decision,
-  FileMemoryBlock,
-  MemoryBackend,
-  MemoryBlock,
-  MemoryFile,
   NegotiationRequest,
-  Plan,
-  PlanNote,
   PlanRequest,
   PlanTarget,
-  QemuFacts,
-  QemuFeatures,
-  RestoreMode,
-  RestorePlan,
+  Reader,
   RestoreRequest,
-  SavePlan,
   SaveRequest,
   Switch,
   Writer,
   ZeroPageDetection,
-} from './negotiate/plan.ts';
-export type { RuleId } from './negotiate/rule.ts';
+} from './negotiate/request.ts';
+export type { RuleId } from './negotiate/rules/rules.ts';
 
 // QEMU.
 export type { WaitOptions } from './host/wait-within.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
+export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory-block.ts';
+export type { QemuFacts, QemuFeatures } from './qemu/qemu-facts.ts';
 export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
 export { QmpClient, type ExecuteOptions, type QmpClientOptions } from './qmp/client.ts';
 export type { QmpArguments, QmpResult } from './qmp/commands.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { checkGuestMemory } from '../../ts/guest/check-guest-memory.ts';
-import { guestPattern } from '../../ts/guest/guest-pattern.ts';
+import { guestPattern } from '../../ts/guest/guest-region.ts';
 import { readGuestStatus } from '../../ts/guest/guest-status.ts';
 
 const MIB = 1024 * 1024;

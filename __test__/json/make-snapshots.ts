@@ -2,11 +2,12 @@ import { open, writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 
 import { encodeInput } from '../../fuzz/sparse-input.ts';
-import { saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { OpenFile } from '../support/open-reader.ts';
 import { QEMU_AARCH64_BINARY } from '../support/qemu-binary.ts';
+import { saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { MIB, startGuest, type GuestSetup } from '../support/qemu.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { reduceSnapshot } from './reduce-snapshot.ts';

@@ -3,7 +3,8 @@ import { FdSet } from '../../ts/qemu/fd-set.ts';
 import type { MigrationInfo } from '../../ts/qemu/migration-info.ts';
 import { migrateIn, migrateOut, type MigrationRunOptions } from '../../ts/qemu/migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
-import type { Plan, RestoreRequest, SaveRequest } from '../../ts/negotiate/plan.ts';
+import type { Plan } from '../../ts/negotiate/plan.ts';
+import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 
 /** Saves or restores as a plan says, by QEMU, and takes back what the plan changed. */

@@ -2,7 +2,8 @@ import test from 'ava';
 
 import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
 import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
-import type { RestorePlan, RestoreRequest, SavePlan, SaveRequest } from '../../ts/negotiate/plan.ts';
+import type { RestorePlan, SavePlan } from '../../ts/negotiate/plan.ts';
+import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import {
   type Differences,
   firmware,
@@ -168,7 +169,7 @@ test('a stream is only saved to when it was asked for by name', (t) => {
 test('a restore has on what the file was saved with', async (t) => {
   const mapped = restoring({}, { snapshot: await index(['mapped-ram']) });
   t.like(mapped, {
-    mode: 'eager',
+    reader: 'qemu',
     mappedRam: { value: true },
     multifd: { value: true },
     directIo: { value: false },
@@ -196,9 +197,9 @@ test('a file that the page cache cannot hold is read past it', async (t) => {
 });
 
 test('QEMU loads a plain stream when the engine brings the memory', (t) => {
-  for (const mode of ['preload', 'instant'] as const) {
-    const plan = restoring({ mode, target: 'unix:/state' }, { on: ['multifd', 'mapped-ram'] });
-    t.like(plan, { mode, fdset: { value: true }, channels: { value: undefined } });
+  for (const reader of ['engine', 'nobody'] as const) {
+    const plan = restoring({ reader, target: 'unix:/state' }, { on: ['multifd', 'mapped-ram'] });
+    t.like(plan, { reader, fdset: { value: true }, channels: { value: undefined } });
     t.like(plan.capabilities, { 'mapped-ram': false, multifd: false, 'x-ignore-shared': false });
     t.deepEqual(plan.parameters, { 'direct-io': false });
   }

@@ -1,9 +1,11 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../ts/errors.ts';
-import type { Decision, NegotiationRequest, Plan } from '../../ts/negotiate/plan.ts';
-import type { Rule, RuleId, Subject } from '../../ts/negotiate/rule.ts';
-import { RULES } from '../../ts/negotiate/rules.ts';
+import type { Decision, Plan } from '../../ts/negotiate/plan.ts';
+import type { NegotiationRequest } from '../../ts/negotiate/request.ts';
+import type { Rule, Subject } from '../../ts/negotiate/rule.ts';
+import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
+import { RULES } from '../../ts/negotiate/rules/rules.ts';
 import {
   type Differences,
   index,
@@ -103,7 +105,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'max-bandwidth': { request: save(), different: { parameters: { 'max-bandwidth': 134_217_728 } } },
   'migration-running': { request: save(), different: { qemu: { migrationStatus: 'active' } } },
   'multifd-disk-may-fill': { request: save(), different: { host: { freeBytes: 4096 } } },
-  'multifd-engine': { request: restore({ mode: 'preload', target: 'unix:/x' }) },
+  'multifd-engine': { request: restore({ reader: 'engine', target: 'unix:/x' }) },
   'multifd-missing': { request: save(), different: { features: { multifd: false } } },
   'multifd-needs-mapped-ram': { request: save({ mappedRam: 'off' }) },
   'multifd-transport': { request: save({ target: 'exec:cat > x', mappedRam: 'off' }) },

@@ -1,15 +1,10 @@
 import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
 import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
 import { planTarget } from '../../ts/negotiate/plan-target.ts';
-import type {
-  MemoryBlock,
-  NegotiationRequest,
-  Plan,
-  QemuFacts,
-  QemuFeatures,
-  RestoreRequest,
-  SaveRequest,
-} from '../../ts/negotiate/plan.ts';
+import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
+import type { NegotiationRequest, RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
+import type { Plan } from '../../ts/negotiate/plan.ts';
+import type { QemuFacts, QemuFeatures } from '../../ts/qemu/qemu-facts.ts';
 import type { HostFacts } from '../../ts/negotiate/host-facts.ts';
 import type { StartingSituation } from '../../ts/negotiate/rule.ts';
 import { buildStream } from '../support/stream-builder.ts';

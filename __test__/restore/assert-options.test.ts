@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import { modeOf, type RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { assertOptionsFor, assertStreamOptions } from '../../ts/restore/assert-options.ts';
 import { restore, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -41,10 +41,10 @@ test('each option is taken by the mode that has a use for it, and refused by the
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, [{ id: 'pc.ram', pages: 4 }]);
   for (const mode of MODES) {
-    t.notThrows(() => assertOptionsFor(mode, NOTHING));
+    t.notThrows(() => assertOptionsFor(modeOf(mode), NOTHING));
     for (const asked of [...OF_QEMU, ...OF_ENGINE]) {
       if (OF[mode].includes(asked)) {
-        t.notThrows(() => assertOptionsFor(mode, asked));
+        t.notThrows(() => assertOptionsFor(modeOf(mode), asked));
         continue;
       }
       const options = { ...asked, mode, binary: '/no/such/qemu', args: ['-machine', 'q35'] };
@@ -57,7 +57,7 @@ test('each option is taken by the mode that has a use for it, and refused by the
 });
 
 test('all that has no use is named at once', (t) => {
-  t.throws(() => assertOptionsFor('instant', { channels: 9, directIo: 'on', ramDirectory: '/x' }), {
+  t.throws(() => assertOptionsFor(modeOf('instant'), { channels: 9, directIo: 'on', ramDirectory: '/x' }), {
     message: /^mode instant has no use for channels, directIo, ramDirectory: /,
   });
 });

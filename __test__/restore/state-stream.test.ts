@@ -3,8 +3,8 @@ import { open, readFile, utimes, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
-import { assertStateFor } from '../../ts/restore/snapshot-identity.ts';
+import { modeOf, type RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { assertStateFor } from '../../ts/restore/assert-state.ts';
 import { openStateStream, type StateStreamOptions } from '../../ts/restore/state-stream.ts';
 import { readPieces } from '../../ts/io/read-pieces.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
@@ -131,14 +131,14 @@ test('a state stream is for one snapshot as it is, one mode and some blocks', as
   await using other = await syntheticSnapshot(otherDir, [LARGE, SMALL]);
   await using state = await openStateStream(snapshot, { inPlace: ['pc.ram'], mapped: true });
   const refused = (message: RegExp, ...[of, mode, blocks]: Place): void => {
-    t.throws(() => assertStateFor(state, of, mode, blocks), {
+    t.throws(() => assertStateFor(state, of, modeOf(mode), blocks), {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       message,
     });
   };
-  t.notThrows(() => assertStateFor(state, snapshot, 'instant', ['pc.ram']));
+  t.notThrows(() => assertStateFor(state, snapshot, modeOf('instant'), ['pc.ram']));
   await using again = await Snapshot.open(snapshot.path);
-  t.notThrows(() => assertStateFor(state, again, 'instant', ['pc.ram']));
+  t.notThrows(() => assertStateFor(state, again, modeOf('instant'), ['pc.ram']));
   refused(/another snapshot/, other, 'instant', ['pc.ram']);
   refused(/another kind of restore/, snapshot, 'preload', ['pc.ram']);
   refused(/another kind of restore/, snapshot, 'instant', ['pc.ram', 'pc.bios']);

@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { save, type SaveOptions } from '../../ts/index.ts';
-import type { Writer } from '../../ts/negotiate/plan.ts';
+import type { Writer } from '../../ts/negotiate/request.ts';
 import { MIB, startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { settings } from '../negotiate/carry-out.ts';

@@ -1,4 +1,4 @@
-import type { Writer } from '../../ts/negotiate/plan.ts';
+import type { Writer } from '../../ts/negotiate/request.ts';
 import type { GuestSetup } from '../support/qemu.ts';
 
 /** Each writer, with a guest for which it is the one that `auto` chooses. */

@@ -66,7 +66,7 @@ class Clones implements AsyncDisposable {
 
   async start(snapshot: string, setup: GuestSetup): Promise<void> {
     for (let started = 0; started < CLONES; started += 1) {
-      this.all.push(await restoreGuest(snapshot, setup, { mode: 'instant', then: 'pause' }));
+      this.all.push(await restoreGuest(snapshot, setup, { mode: 'instant', after: 'stop' }));
     }
   }
 

@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 
 import { convert, pack, Snapshot } from '../../ts/index.ts';
-import { loadFrom, migrateOut, saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+import { migrateOut } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { isQmpObject } from '../../ts/qmp/json.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { memoryOf } from '../support/memory-of.ts';

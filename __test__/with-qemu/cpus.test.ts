@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 
 import { Snapshot, type X86Cpu } from '../../ts/index.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { LONG_MODE_MSRS, LONG_MODE_REGISTERS, longModeDisk } from '../support/long-mode-guest.ts';

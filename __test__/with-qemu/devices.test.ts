@@ -3,7 +3,7 @@ import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { startSwtpm } from '../support/swtpm.ts';
 import {

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { diff, pack, Snapshot, unpack, type SnapshotDiff } from '../../ts/index.ts';
-import { loadFrom, saveTo } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { blockContent, kindsOf, naiveDiff, ramContent } from '../support/naive-diff.ts';
 import { startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 
 import { extract } from '../../ts/index.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { covered, memoryAt, readCore } from '../support/core-file.ts';

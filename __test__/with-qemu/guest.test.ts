@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 
-import { guestPattern } from '../../ts/guest/guest-pattern.ts';
+import { guestPattern } from '../../ts/guest/guest-region.ts';
 import { readGuestStatus } from '../../ts/guest/guest-status.ts';
-import { loadFrom, type MigrationOptions, saveTo } from '../../ts/qemu/migration.ts';
+import { loadFrom, type MigrationOptions, saveTo } from '../support/plain-migration.ts';
 import { KVM_REGION, kvmTest } from '../support/kvm-test.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';

@@ -1,6 +1,6 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 
-import { loadFrom, saveTo } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

@@ -3,12 +3,13 @@ import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
-import { loadFrom, migrateOut, saveTo } from '../../ts/qemu/migration.ts';
+import { migrateOut } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
-import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/plan.ts';
+import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
-import type { RuleId } from '../../ts/negotiate/rule.ts';
+import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { carryOut, run, setCapabilities, settings } from '../negotiate/carry-out.ts';
 import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';

@@ -1,9 +1,10 @@
 import { rename, unlink, writeFile } from 'node:fs/promises';
 
 import { applyPlan } from '../../ts/negotiate/apply-plan.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
-import type { SavePlan, SaveRequest } from '../../ts/negotiate/plan.ts';
+import type { SavePlan } from '../../ts/negotiate/plan.ts';
+import type { SaveRequest } from '../../ts/negotiate/request.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { probe } from '../../ts/engine/probe.ts';

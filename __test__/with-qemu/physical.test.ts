@@ -6,7 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { Snapshot, type PhysicalOptions, type PhysicalRange } from '../../ts/index.ts';
 import { machineFacts } from '../../ts/physical/machine-facts.ts';
 import { ramLayout } from '../../ts/physical/ram-layout.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
+import { saveTo } from '../support/plain-migration.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { aarch64Test, QEMU_AARCH64_BINARY, QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';

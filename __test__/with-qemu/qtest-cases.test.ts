@@ -9,8 +9,9 @@ import type { ExecutionContext } from 'ava';
 
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
 import { FdSet } from '../../ts/qemu/fd-set.ts';
-import { loadFrom, migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
-import type { SaveRequest } from '../../ts/negotiate/plan.ts';
+import { migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
+import { loadFrom } from '../support/plain-migration.ts';
+import type { SaveRequest } from '../../ts/negotiate/request.ts';
 import { attach } from '../../ts/restore/attach.ts';
 import { save } from '../../ts/save/save.ts';
 import { probe } from '../../ts/engine/probe.ts';
@@ -149,7 +150,7 @@ async function load(clone: TestGuest, path: string, { options, offset = 0, flags
     const { multifd, channels, directIo } = options;
     const fdset = flags === undefined ? 'off' : 'on';
     const source = `file:${path},offset=${offset}`;
-    await attach(clone.qmp, source, { mode: 'eager', then: 'as-saved', multifd, channels, directIo, fdset });
+    await attach(clone.qmp, source, { mode: 'eager', after: 'as-saved', multifd, channels, directIo, fdset });
   } else if (flags === undefined) {
     await loadFrom(clone.qmp, `file:${path},offset=${offset}`, { mappedRam: false });
   } else {

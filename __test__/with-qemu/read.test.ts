@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { Snapshot, unpack } from '../../ts/index.ts';
-import { saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+import { saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';

@@ -149,7 +149,7 @@ qemuTest('a QEMU that waits takes the guest over', async (t) => {
   });
   const preload = await runCli(['restore', snapshot, '--qmp', socket, '--mode', 'preload']);
   t.is(preload.code, 2);
-  const { code, json } = await runCli(['restore', snapshot, '--qmp', socket, '--json', '--then', 'pause']);
+  const { code, json } = await runCli(['restore', snapshot, '--qmp', socket, '--json', '--after', 'stop']);
   t.is(code, 0);
   t.like(json(), { mode: 'eager', form: 'mapped-ram', runState: 'paused' });
   await guest.assertAlive();

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { assertNoLeak } from '../support/leaks.ts';

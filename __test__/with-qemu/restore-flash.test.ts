@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -54,7 +54,7 @@ for (const { writer, setup } of WRITERS) {
     }
     for (const mode of MODES) {
       const other = await flashSetup(dir, mode, bios, randomBytes(data.length));
-      await using guest = await restoreGuest(snapshot, { ...setup, ...other }, { mode, then: 'pause' });
+      await using guest = await restoreGuest(snapshot, { ...setup, ...other }, { mode, after: 'stop' });
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);
       await guest.assertAlive();
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);

@@ -4,8 +4,8 @@ import { open, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
-import { saveTo } from '../../ts/qemu/migration.ts';
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import { saveTo } from '../support/plain-migration.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
@@ -19,7 +19,7 @@ const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 /** Restores in all modes and lets the guest prove its memory. */
 async function restores(t: ExecutionContext, source: SnapshotSource, setup: GuestSetup): Promise<void> {
   for (const mode of MODES) {
-    await using guest = await restoreGuest(source, setup, { mode, then: 'pause' });
+    await using guest = await restoreGuest(source, setup, { mode, after: 'stop' });
     const before = await guest.checkMemory();
     const after = await guest.assertAlive();
     t.true(after.generation > before.generation, mode);
@@ -81,7 +81,7 @@ qemuTest(
     const setup: GuestSetup = { backend: 'file', share: true, memPathDir: dir.path };
     await saveGuest(setup, snapshot);
     await writeFile(dir.file('m0.ram'), randomFillSync(Buffer.alloc(128 * MIB)));
-    await using guest = await restoreGuest(snapshot, setup, { mode: 'eager', then: 'pause' });
+    await using guest = await restoreGuest(snapshot, setup, { mode: 'eager', after: 'stop' });
     t.is(guest.restored.form, 'stream');
     t.regex(guest.restored.why, /m0 is in .*m0\.ram, which holds something/);
     await guest.checkMemory();

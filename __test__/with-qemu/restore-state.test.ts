@@ -3,9 +3,9 @@ import { open } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { saveTo } from '../../ts/qemu/migration.ts';
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
-import type { Then } from '../../ts/restore/run-state.ts';
+import { saveTo } from '../support/plain-migration.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import type { AfterRestore } from '../../ts/restore/run-state.ts';
 import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { startGuest } from '../support/qemu.ts';
@@ -15,10 +15,10 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 
 const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
-const STATES: readonly { readonly then: Then; readonly stopped: string; readonly live: string }[] = [
-  { then: 'run', stopped: 'running', live: 'running' },
-  { then: 'pause', stopped: 'paused', live: 'paused' },
-  { then: 'as-saved', stopped: 'paused', live: 'running' },
+const STATES: readonly { readonly after: AfterRestore; readonly stopped: string; readonly live: string }[] = [
+  { after: 'cont', stopped: 'running', live: 'running' },
+  { after: 'stop', stopped: 'paused', live: 'paused' },
+  { after: 'as-saved', stopped: 'paused', live: 'running' },
 ];
 
 qemuTest('the guest runs, stays stopped, or does what it did when it was saved', async (t) => {
@@ -28,12 +28,12 @@ qemuTest('the guest runs, stays stopped, or does what it did when it was saved',
   await saveLive(live);
   for (const mode of MODES) {
     for (const expected of STATES) {
-      const { then } = expected;
-      await using first = await restoreGuest(stopped, {}, { mode, then });
-      t.is(first.restored.runState, expected.stopped, `saved stopped, ${mode}, ${then}`);
+      const { after } = expected;
+      await using first = await restoreGuest(stopped, {}, { mode, after });
+      t.is(first.restored.runState, expected.stopped, `saved stopped, ${mode}, ${after}`);
       t.is(await first.runState(), expected.stopped);
-      await using second = await restoreGuest(live, {}, { mode, then });
-      t.is(second.restored.runState, expected.live, `saved running, ${mode}, ${then}`);
+      await using second = await restoreGuest(live, {}, { mode, after });
+      t.is(second.restored.runState, expected.live, `saved running, ${mode}, ${after}`);
       t.is(await second.runState(), expected.live);
     }
   }
@@ -46,7 +46,7 @@ qemuTest('a guest that was told to wait (-S) waits, unless the caller says other
   await using waiting = await restoreGuest(snapshot, { extraArgs: ['-S'] }, {});
   t.is(await waiting.runState(), 'paused');
   t.is(waiting.serial(), '', 'it has not run for a moment');
-  await using running = await restoreGuest(snapshot, { extraArgs: ['-S'] }, { then: 'run' });
+  await using running = await restoreGuest(snapshot, { extraArgs: ['-S'] }, { after: 'cont' });
   t.is(await running.runState(), 'running');
 });
 
@@ -56,7 +56,7 @@ qemuTest('what a live save leaves behind in place of zero pages is not seen by t
   await saveGuest({}, snapshot);
   const spoiled = await spoilZeroPages(t, snapshot);
   for (const mode of MODES) {
-    await using guest = await restoreGuest(snapshot, {}, { mode, then: 'pause' });
+    await using guest = await restoreGuest(snapshot, {}, { mode, after: 'stop' });
     const memory = await guest.readBlock('pc.ram', spoiled, 4096);
     t.true(
       memory.every((byte) => byte === 0),

@@ -63,16 +63,16 @@ qemuTest('the command line saves a guest that goes on, and says what it did', as
   await guest.assertAlive();
 });
 
-qemuTest('--then says what becomes of the guest', async (t) => {
+qemuTest('--after says what becomes of the guest', async (t) => {
   await using at = await scene();
   const { guest, dir, save } = at;
-  const stopped = await save([dir.file('a'), '--then', 'stop', '--json']);
+  const stopped = await save([dir.file('a'), '--after', 'stop', '--json']);
   t.like(stopped.json(), { runState: 'postmigrate', pauseMs: null });
   const refused = await save([dir.file('b')]);
   t.is(refused.code, 1);
   t.regex(refused.stderr, /let it go on first \(cont\)/);
   await guest.cont();
-  const gone = await save([dir.file('b'), '--then', 'quit']);
+  const gone = await save([dir.file('b'), '--after', 'quit']);
   t.is(gone.code, 0, gone.stderr);
   t.regex(gone.stdout, /^guest +gone with QEMU$/m);
   t.is((await guest.qemu.exited).code, 0);
@@ -119,7 +119,7 @@ qemuTest('what cannot be had is refused with its reason', async (t) => {
     [['file:x,offset=bad'], 2, /offset/],
     [[dir.file('no/such/directory')], 1, /there is no directory/],
     [[path, '--max-bandwidth', '10MB'], 2, /ambiguous/],
-    [[path, '--then', 'sleep'], 2, /--then must be cont, stop or quit/],
+    [[path, '--after', 'sleep'], 2, /--after must be cont, stop or quit/],
   ];
   for (const [args, code, words] of refusals) {
     const run = await save(args);

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { KVM_REGION, kvmTest } from '../support/kvm-test.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';

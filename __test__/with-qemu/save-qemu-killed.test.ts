@@ -51,7 +51,7 @@ for (const writer of ['engine', 'qemu'] as const) {
   qemuTest(`a QEMU that is to quit after its save does, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const { qemu, qmp } = rig.guest;
-    const result = await save(qmp, rig.target, { writer, then: 'quit' });
+    const result = await save(qmp, rig.target, { writer, after: 'quit' });
     t.like(result, { runState: undefined, warnings: [], pauseMs: undefined });
     t.deepEqual(await qemu.exited, { code: 0, signal: null });
     t.true(await rig.assertNoneIncomplete(t, 'quit'));

@@ -4,7 +4,7 @@ import type { ExecutionContext } from 'ava';
 
 import { deferred } from '../../ts/host/deferred.ts';
 import { migrateOut } from '../../ts/qemu/migration.ts';
-import type { RuleId } from '../../ts/negotiate/rule.ts';
+import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
 import type { SaveOptions } from '../../ts/save/save-options.ts';
 import { save } from '../../ts/save/save.ts';
 import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';

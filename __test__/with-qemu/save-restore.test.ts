@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import type { RestoreMode, Writer } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import type { Writer } from '../../ts/negotiate/request.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -93,7 +94,7 @@ async function savesAndGoesOn(
 async function restores(t: ExecutionContext, snapshot: string, setup: GuestSetup): Promise<void> {
   const saved = new Set<string>();
   for (const mode of MODES) {
-    await using guest = await restoreGuest(snapshot, setup, { mode, then: 'pause' });
+    await using guest = await restoreGuest(snapshot, setup, { mode, after: 'stop' });
     t.is(await guest.runState(), 'paused');
     const before = await guest.checkMemory();
     saved.add(JSON.stringify(before));

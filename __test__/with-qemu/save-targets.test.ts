@@ -3,7 +3,8 @@ import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 
 import { deferred } from '../../ts/host/deferred.ts';
 import { addFd, removeFd } from '../../ts/qemu/descriptors.ts';
-import { loadFrom, migrateIn } from '../../ts/qemu/migration.ts';
+import { migrateIn } from '../../ts/qemu/migration.ts';
+import { loadFrom } from '../support/plain-migration.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { save } from '../../ts/save/save.ts';
 import { probe } from '../../ts/engine/probe.ts';
@@ -62,7 +63,7 @@ qemuTest('a guest moves to a QEMU that waits for it at a socket', async (t) => {
   const listening = deferred<void>();
   const moving = migrateIn(next.qmp, uri, { onStatus: () => listening.resolve() });
   await Promise.race([listening.promise, moving]);
-  const saved = await save(guest.qmp, uri, { mappedRam: 'off', then: 'stop' });
+  const saved = await save(guest.qmp, uri, { mappedRam: 'off', after: 'stop' });
   await moving;
   t.like(saved, { path: undefined, verified: false, writer: 'qemu', runState: 'postmigrate' });
   const left = await guest.checkMemory();

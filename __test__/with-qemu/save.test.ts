@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/negotiate/plan.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { MIB, startGuest } from '../support/qemu.ts';
@@ -37,7 +37,7 @@ for (const { writer, setup } of WRITERS) {
     await using dir = await temporaryDirectory();
     await using guest = await startGuest(setup);
     await guest.waitForGenerations(2);
-    const stopped = await save(guest.qmp, dir.file('one'), { then: 'stop' });
+    const stopped = await save(guest.qmp, dir.file('one'), { after: 'stop' });
     t.like(stopped, { runState: 'postmigrate', pauseMs: undefined });
     const progress = await guest.checkMemory();
     const again = await t.throwsAsync(save(guest.qmp, dir.file('two')), {
@@ -47,11 +47,11 @@ for (const { writer, setup } of WRITERS) {
     t.like(again, { rule: { rule: 'postmigrate' } });
     await guest.assertAlive();
     await guest.cont();
-    const quit = await save(guest.qmp, dir.file('three'), { then: 'quit' });
+    const quit = await save(guest.qmp, dir.file('three'), { after: 'quit' });
     t.like(quit, { runState: undefined, pauseMs: undefined, warnings: [], verified: true });
     t.deepEqual(await guest.qemu.exited, { code: 0, signal: null });
     t.deepEqual((await readdir(dir.path)).toSorted(), ['one', 'three']);
-    await using clone = await restoreGuest(dir.file('one'), setup, { then: 'pause' });
+    await using clone = await restoreGuest(dir.file('one'), setup, { after: 'stop' });
     t.deepEqual(await clone.checkMemory(), progress);
   });
 
@@ -63,13 +63,13 @@ for (const { writer, setup } of WRITERS) {
     const saved = await save(guest.qmp, dir.file('stopped'));
     t.like(saved, { runState: 'postmigrate', pauseMs: undefined });
     t.deepEqual(await guest.checkMemory(), progress);
-    await using clone = await restoreGuest(dir.file('stopped'), setup, { then: 'as-saved' });
+    await using clone = await restoreGuest(dir.file('stopped'), setup, { after: 'as-saved' });
     t.is(await clone.runState(), 'paused');
     t.deepEqual(await clone.checkMemory(), progress);
     await clone.assertAlive();
     // Asked to, it runs afterwards.
     await guest.assertAlive();
-    t.like(await save(guest.qmp, dir.file('woken'), { then: 'cont' }), { runState: 'running' });
+    t.like(await save(guest.qmp, dir.file('woken'), { after: 'cont' }), { runState: 'running' });
     await guest.assertAlive();
   });
 

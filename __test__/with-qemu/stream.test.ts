@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { loadFrom, saveTo } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { readStreamIndex, readVmdescriptionFor, walkStream } from '../../ts/stream/index.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';

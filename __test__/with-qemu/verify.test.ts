@@ -3,7 +3,7 @@ import { readdir, truncate, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { pack, save, unpack, verify } from '../../ts/index.ts';
-import { saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+import { saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { startGuest, type GuestSetup } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
 import { pack, Snapshot, unpack } from '../../ts/index.ts';
-import { loadFrom, saveTo, type MigrationOptions } from '../../ts/qemu/migration.ts';
+import { loadFrom, saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';

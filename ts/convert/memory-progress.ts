@@ -1,4 +1,5 @@
 import type { TransferOptions } from '../engine/transfer-options.ts';
+import { tellListener } from '../host/tell-listener.ts';
 
 const INTERVAL_MS = 250;
 
@@ -31,15 +32,11 @@ export class MemoryProgress {
 
   #report(): void {
     this.#reportedAt = performance.now();
-    try {
-      this.#onProgress?.({
-        bytesTotal: this.#bytesTotal,
-        bytesDone: this.#bytesDone,
-        dataBytes: this.#dataBytes,
-        elapsedMs: this.#reportedAt - this.#startedAt,
-      });
-    } catch {
-      // Progress is for show: what its listener throws must not decide about the work.
-    }
+    tellListener(this.#onProgress, () => ({
+      bytesTotal: this.#bytesTotal,
+      bytesDone: this.#bytesDone,
+      dataBytes: this.#dataBytes,
+      elapsedMs: this.#reportedAt - this.#startedAt,
+    }));
   }
 }

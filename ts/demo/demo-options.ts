@@ -16,7 +16,7 @@ export interface DemoOptions {
 }
 
 export interface DemoStep {
-  /** In words: `boot the guest`. */
+  /** The step in words: `boot the guest`. */
   readonly title: string;
   /** Undefined while the step runs. */
   readonly elapsedMs: number | undefined;
@@ -26,12 +26,12 @@ export interface DemoStep {
 export interface DemoCheck {
   readonly title: string;
   readonly passed: boolean;
-  /** What was different. */
+  /** The difference, in words. */
   readonly difference: string | undefined;
 }
 
 export interface DemoResult {
-  /** With a real guest, or with synthetic memory where there is no QEMU. */
+  /** `qemu` with a real guest, `synthetic` with synthetic memory where there is no QEMU. */
   readonly mode: 'qemu' | 'synthetic';
   /** Why the memory is synthetic. */
   readonly modeReason: string | undefined;

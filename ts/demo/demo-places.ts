@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 
-import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
+import { assertDirectory, filesystemOf, freeBytesIn, type Filesystem } from '../host/filesystem.ts';
 import { MappedRamError } from '../errors.ts';
 
 const MIB = 1024 * 1024;
@@ -16,10 +16,10 @@ const VAR_TMP = '/var/tmp';
 const COPIES = 2;
 /** Headers, device state, and not to fill a filesystem to its last byte. */
 const FILE_RESERVE = 32 * MIB;
-/** For QEMU itself, and everybody else. */
+/** Bytes of memory for QEMU itself, and everybody else. */
 const MEMORY_RESERVE = 256 * MIB;
 
-/** Where a demo can run, and how large. */
+/** The places where a demo can run, and its size. */
 export interface DemoPlaces {
   readonly size: number;
   /** Why the size is not the one that was asked for. */
@@ -56,25 +56,24 @@ function halve(size: number): number {
   return Math.floor(size / 2 / MIB) * MIB;
 }
 
-/** What is missing, in words; undefined when there is enough of everything. */
+/** Says in words what is missing; undefined when there is enough of everything. */
 async function shortageOf(size: number, memory: string, snapshot: string): Promise<string | undefined> {
   const [memorySystem, snapshotSystem] = [await filesystemOf(memory), await filesystemOf(snapshot)];
   if (memorySystem === undefined) return `there is no ${memory}`;
   const [inMemory, onDisk] = [COPIES * size + FILE_RESERVE, size + FILE_RESERVE];
   const shared = await onOneDevice(memory, snapshot);
   const needed = shared ? inMemory + onDisk : inMemory;
-  if (memorySystem.freeBytes < needed) return tooLittle(memory, memorySystem, needed);
-  if (snapshotSystem !== undefined && snapshotSystem.freeBytes < onDisk) {
-    return tooLittle(snapshot, snapshotSystem, onDisk);
+  for (const [path, bytes] of [
+    [memory, needed],
+    [snapshot, onDisk],
+  ] as const) {
+    const free = await freeBytesIn(path);
+    if (free < bytes) return `${path} has ${mebibytes(free)} free of ${mebibytes(bytes)} needed`;
   }
   const taken = (isInMemory(memorySystem) ? inMemory : 0) + (isInMemory(snapshotSystem) ? onDisk : 0);
   const [available, wanted] = [availableMemory(), taken + MEMORY_RESERVE];
   if (available >= wanted) return undefined;
   return `${mebibytes(available)} of memory are available, ${mebibytes(wanted)} are needed`;
-}
-
-function tooLittle(path: string, { freeBytes }: Filesystem, needed: number): string {
-  return `${path} has ${mebibytes(freeBytes)} free of ${mebibytes(needed)} needed`;
 }
 
 async function onOneDevice(left: string, right: string): Promise<boolean> {
@@ -92,7 +91,7 @@ function mebibytes(size: number): string {
   return `${Math.floor(size / MIB)} MiB`;
 }
 
-/** On a disk, if that can be had: a snapshot in memory shows nothing, and takes memory. */
+/** Picks a directory on a disk, if that can be had: a snapshot in memory shows nothing, and takes memory. */
 async function temporaryDirectory(): Promise<string> {
   const usual = tmpdir();
   const [system, other] = [await filesystemOf(usual), await filesystemOf(VAR_TMP)];

@@ -1,14 +1,21 @@
-import type { DemoCheck, DemoOptions } from './demo-options.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
+import { MappedRamError } from '../errors.ts';
+import type { UnpackResult } from '../pack/unpack.ts';
 import { compareFiles } from './compare-files.ts';
+import type { DemoCheck, DemoOptions, DemoResult } from './demo-options.ts';
 import type { DemoPlaces } from './demo-places.ts';
 import { Scratch } from './scratch.ts';
 
-/** What both kinds of demo work with: their places, their steps, and what they have found so far. */
+/** The measurements of a demo. */
+export type DemoMeasures = Pick<DemoResult, 'save' | 'load'> &
+  Partial<Pick<DemoResult, 'qemuLoadMs' | 'generation'>>;
+
+/** The places, steps and findings of a demo, of either kind. */
 export class DemoRun implements AsyncDisposable {
   readonly places: DemoPlaces;
-  /** For the guest's memory. */
+  /** The directory for the guest's memory. */
   readonly memory: Scratch;
-  /** For the snapshot. */
+  /** The directory for the snapshot. */
   readonly disk: Scratch;
   readonly signal: AbortSignal | undefined;
   readonly #onStep: DemoOptions['onStep'];
@@ -62,4 +69,10 @@ export class DemoRun implements AsyncDisposable {
     await this.memory[Symbol.asyncDispose]();
     await this.disk[Symbol.asyncDispose]();
   }
+}
+
+/** The report of an unpack that was asked for RAM. */
+export function transferOf({ transfer, path }: UnpackResult): TransferReport {
+  if (transfer !== undefined) return transfer;
+  throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'RAM was unpacked without a transfer', { path });
 }

@@ -14,7 +14,7 @@ const MIB = 1024 * 1024;
 /**
  * Shows that it works: saves and restores a real guest where there is QEMU 9.0 or later, synthetic memory elsewhere, and
  * compares every byte. Takes seconds, and leaves nothing behind: no process, no file but the snapshot that was to be kept.
- * That something was different is in the result, not an error.
+ * A difference is in the result, and no error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for the size, ERR_MAPPED_RAM_IO when there is no room,
  * ERR_MAPPED_RAM_QEMU when QEMU fails, ERR_MAPPED_RAM_TIMEOUT when the guest does not get on, ERR_MAPPED_RAM_CORRUPT when the guest finds its memory wrong; the signal's reason

@@ -4,20 +4,21 @@ import type { QemuFinding } from '../qemu/find-qemu.ts';
 import type { GuestProgress } from '../guest/check-guest-memory.ts';
 import type { GuestRegionOptions } from '../guest/guest-region.ts';
 import { writeGuestDisk } from '../guest/write-guest-disk.ts';
-import { loadFrom, saveTo, type MigrationOptions } from '../qemu/migration.ts';
 import { pack } from '../pack/pack.ts';
 import { unpack } from '../pack/unpack.ts';
-import { probe } from '../engine/probe.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { formatMigrationUri } from '../uri/index.ts';
+import { attach } from '../restore/attach.ts';
+import { save } from '../save/save.ts';
+import type { SaveOptions } from '../save/save-options.ts';
 import { DemoGuest, GUEST_BLOCK, type DemoGuestOptions } from './demo-guest.ts';
-import { transferOf, type DemoMeasures } from './demo-measures.ts';
-import type { DemoRun } from './demo-run.ts';
+import { type DemoMeasures, type DemoRun, transferOf } from './demo-run.ts';
 import { fillMemory } from './fill-memory.ts';
 
 const MIB = 1024 * 1024;
 /** Generations to wait for: then the guest has checked all of its memory itself, twice. */
 const GENERATIONS = 3;
+/** QEMU goes when this process goes, so that there is nothing to guard. */
+const BY_QEMU = { writer: 'qemu', after: 'stop', guard: 'off' } as const satisfies SaveOptions;
 
 /** A QEMU that the demo can use. */
 export type UsableQemu = QemuFinding & { readonly path: string; readonly version: string };
@@ -52,7 +53,7 @@ export async function guestDemo(
     snapshot,
     copy,
   );
-  const restored = await restoreGuest(run, { ...common, ram: copy, incoming: true }, qemu, region, snapshot, {
+  const restored = await restoreGuest(run, { ...common, ram: copy, incoming: true }, region, snapshot, {
     original,
     generation: saved.progress.generation,
   });
@@ -97,7 +98,7 @@ async function saveGuest(
   await guest.check(region);
 
   await run.step('let QEMU write a snapshot of its own', () =>
-    saveTo(guest.qmp, uriOf(qemuSnapshot), migrationOptions(run, qemu)),
+    save(guest.qmp, qemuSnapshot, { ...BY_QEMU, signal }),
   );
   const unpacked = await run.step('load it with mapped-ram', () =>
     unpack(qemuSnapshot, { ram: { [GUEST_BLOCK]: copy }, signal }),
@@ -113,7 +114,7 @@ async function saveGuest(
   });
   const progress = await guest.check(region);
   const packed = await run.step('save it with mapped-ram', async () => {
-    await saveTo(guest.qmp, uriOf(state), { mappedRam: false, xIgnoreShared: true, signal });
+    await save(guest.qmp, state, { ...BY_QEMU, mappedRam: 'off', xIgnoreShared: 'on', signal });
     return pack(snapshot, { state, ram: { [GUEST_BLOCK]: options.ram }, signal });
   });
   return { save: packed.transfer, load: transferOf(unpacked), progress, accelerator };
@@ -122,17 +123,14 @@ async function saveGuest(
 async function restoreGuest(
   run: DemoRun,
   options: DemoGuestOptions,
-  qemu: UsableQemu,
   region: GuestRegionOptions,
   snapshot: string,
   saved: { readonly original: string; readonly generation: number },
 ): Promise<{ readonly qemuLoadMs: number; readonly generation: number }> {
   await using guest = await run.step('start a new QEMU', () => DemoGuest.start(options));
-  const startedAt = performance.now();
-  await run.step('let it restore our snapshot', () =>
-    loadFrom(guest.qmp, uriOf(snapshot), migrationOptions(run, qemu)),
+  const { loadMs: qemuLoadMs } = await run.step('let it restore our snapshot', () =>
+    attach(guest.qmp, snapshot, { after: 'stop', signal: run.signal }),
   );
-  const qemuLoadMs = performance.now() - startedAt;
   await run.step('compare every byte', () =>
     run.checkSame("our snapshot, restored by QEMU: every byte is the guest's", saved.original, options.ram),
   );
@@ -149,17 +147,7 @@ async function restoreGuest(
   return { qemuLoadMs, generation: resumed.generation };
 }
 
-/** As fast as this QEMU can. */
-function migrationOptions(run: DemoRun, qemu: UsableQemu): MigrationOptions {
-  const directIo = qemu.directIo && probe(run.disk.path).usesDirectIo;
-  return { multifd: true, channels: 2, ...(qemu.directIo ? { directIo } : {}), signal: run.signal };
-}
-
 /** The part of its memory that the guest keeps rewriting: 64 MiB, or half of a small guest. */
 function regionOf(size: number): { readonly start: number; readonly length: number } {
   return { start: 16 * MIB, length: Math.min(64, Math.floor(size / MIB / 2)) * MIB };
-}
-
-function uriOf(filename: string): string {
-  return formatMigrationUri({ transport: 'file', filename, offset: 0 });
 }

@@ -2,8 +2,7 @@ import { writeFile } from 'node:fs/promises';
 
 import { pack } from '../pack/pack.ts';
 import { unpack } from '../pack/unpack.ts';
-import { transferOf, type DemoMeasures } from './demo-measures.ts';
-import type { DemoRun } from './demo-run.ts';
+import { type DemoMeasures, type DemoRun, transferOf } from './demo-run.ts';
 import { fillMemory } from './fill-memory.ts';
 import { syntheticState } from './synthetic-state.ts';
 

@@ -1,12 +1,16 @@
 import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { binding } from '../engine/binding.ts';
 import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
-import { findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import { hostFacts } from '../negotiate/host-facts.ts';
+import { makeSavePlan } from '../negotiate/make-save-plan.ts';
+import { planTarget } from '../negotiate/plan-target.ts';
+import { examineQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
 
 const SHARED_MEMORY = '/dev/shm';
@@ -26,20 +30,20 @@ export interface Availability {
   readonly reason: string | undefined;
 }
 
-/** What `auto` takes, and why. */
+/** The choice of `auto`, and why. */
 export interface Choice<T> {
   readonly value: T;
   readonly reason: string;
 }
 
-/** What this host offers to snapshots. */
+/** The things that this host offers to snapshots. */
 export interface DoctorReport {
   readonly system: string;
   readonly kernel: string;
   readonly architecture: string;
   readonly node: string;
   readonly ioUring: IoUringProbe;
-  /** Absolute. */
+  /** The directory, absolute. */
   readonly directory: string;
   readonly filesystem: Filesystem | undefined;
   readonly directIo: DirectIoProbe;
@@ -52,14 +56,14 @@ export interface DoctorReport {
   /** What QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
-  /** What `auto` takes in that directory. Of a guest's save, `planSave` tells. */
+  /** The choices of `auto` in that directory. `planSave` tells what a guest's save would take. */
   readonly auto: {
     readonly engine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
-    /** What a QEMU that writes a save itself is told: undefined without QEMU. */
+    /** The form that a QEMU is told to write when it writes a save itself; undefined without QEMU. */
     readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
     readonly multifd: Choice<boolean> | undefined;
-    /** Of `restore`. */
+    /** The mode of `restore`. */
     readonly mode: Choice<RestoreMode>;
   };
 }
@@ -73,7 +77,7 @@ export interface DoctorReport {
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const directory = resolve(options.directory ?? '.');
   await assertDirectory(directory);
-  const qemu = await findQemu({ binary: options.qemu, signal: options.signal });
+  const { finding, facts } = await examineQemu({ binary: options.qemu, signal: options.signal });
   const { ioUring, directIo, engine, usesDirectIo } = probe(directory);
   return {
     system: type(),
@@ -89,14 +93,14 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
     userfaultfd: { reason: undefined, ...binding().probeFaults() },
-    qemu,
+    qemu: finding,
     auto: {
       engine: {
         value: engine,
         reason: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
       },
       directIo: { value: usesDirectIo, reason: reasonOf(directIo, 'the directory accepts O_DIRECT') },
-      ...choicesOf(qemu),
+      ...(await choicesOf(facts, directory)),
       mode: modeHere(),
     },
   };
@@ -106,28 +110,28 @@ function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvail
   return available ? whenAvailable : (reason ?? 'it is not available');
 }
 
-function choicesOf({
-  version,
-  mappedRam,
-  multifd,
-  reason,
-}: QemuFinding): Pick<DoctorReport['auto'], 'format' | 'multifd'> {
-  if (version === undefined) return { format: undefined, multifd: undefined };
+/** Asks the rules about a save that QEMU writes into a directory. */
+async function choicesOf(
+  qemu: QemuFacts | undefined,
+  directory: string,
+): Promise<Pick<DoctorReport['auto'], 'format' | 'multifd'>> {
+  if (qemu === undefined) return { format: undefined, multifd: undefined };
+  const path = join(directory, 'snapshot.mr');
+  const address = { transport: 'file', filename: path, offset: 0 } as const;
+  const request = { direction: 'save', target: address, writer: 'qemu' } as const;
+  const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
+  const target = planTarget(address);
+  const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
+  const { format, mappedRam, multifd } = makeSavePlan(start, request);
   return {
-    format: mappedRam
-      ? { value: 'mapped-ram', reason: 'every page gets a place of its own' }
-      : { value: 'stream', reason: reason ?? 'this QEMU has no mapped-ram' },
-    multifd:
-      mappedRam && multifd
-        ? { value: true, reason: 'several channels are faster than one' }
-        : { value: false, reason: 'several channels write to one file only with mapped-ram and multifd' },
+    format: { value: format, reason: mappedRam.why },
+    multifd: { value: multifd.value, reason: multifd.why },
   };
 }
 
 function modeHere(): Choice<RestoreMode> {
-  return process.platform === 'linux'
-    ? { value: 'instant', reason: 'QEMU can map the memory out of the snapshot' }
-    : { value: 'eager', reason: 'files are handed to QEMU through /proc, which only Linux has' };
+  const { mode, why } = modeOn(process.platform);
+  return { value: mode.name, reason: why };
 }
 
 async function kvmAvailability(): Promise<Availability> {

@@ -1,6 +1,7 @@
 import { addAbortListener } from 'node:events';
 
 import { MappedRamError } from '../errors.ts';
+import { tellListener } from '../host/tell-listener.ts';
 import { toMappedRamError, type BindingError } from './binding.ts';
 import type { TransferOptions, TransferProgress, TransferReport } from './transfer-options.ts';
 
@@ -28,13 +29,8 @@ export async function runJob<Outcome extends JobOutcome>(
   { signal, onProgress }: TransferOptions,
 ): Promise<{ readonly outcome: Outcome; readonly report: TransferReport }> {
   const startedAt = performance.now();
-  const report = (): void => {
-    try {
-      onProgress?.({ ...job.progress(), elapsedMs: performance.now() - startedAt });
-    } catch {
-      // Progress is for show: what its listener throws must not decide about the work.
-    }
-  };
+  const report = (): void =>
+    tellListener(onProgress, () => ({ ...job.progress(), elapsedMs: performance.now() - startedAt }));
   const ticks = onProgress === undefined ? undefined : setInterval(report, PROGRESS_INTERVAL_MS);
   const listener = signal === undefined ? undefined : addAbortListener(signal, () => job.cancel());
   try {

@@ -1,7 +1,13 @@
 import { MappedRamError } from '../errors.ts';
 import { Assembler } from './assembler.ts';
-import { GENERATION_FACTOR, PAGE_FACTOR, ZERO_PERIOD } from './guest-pattern.ts';
-import { GUEST_PAGE_SIZE, guestRegion, type GuestRegionOptions } from './guest-region.ts';
+import {
+  GENERATION_FACTOR,
+  GUEST_PAGE_SIZE,
+  guestRegion,
+  type GuestRegionOptions,
+  PAGE_FACTOR,
+  ZERO_PERIOD,
+} from './guest-region.ts';
 import { GUEST_ERROR, STATUS_ADDRESS, STATUS_MAGIC, STATUS_WORDS } from './guest-status.ts';
 
 export const BOOT_SECTOR_SIZE = 512;

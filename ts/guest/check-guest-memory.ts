@@ -1,6 +1,11 @@
 import { MappedRamError } from '../errors.ts';
-import { guestPattern } from './guest-pattern.ts';
-import { GUEST_PAGE_SIZE, guestRegion, type GuestRegion, type GuestRegionOptions } from './guest-region.ts';
+import {
+  GUEST_PAGE_SIZE,
+  guestPattern,
+  guestRegion,
+  type GuestRegion,
+  type GuestRegionOptions,
+} from './guest-region.ts';
 import { GUEST_ERROR, type GuestStatus, readGuestStatus, type ReadPhysical } from './guest-status.ts';
 
 const WORDS_PER_PAGE = GUEST_PAGE_SIZE / 4;

@@ -24,7 +24,7 @@ export async function fdAccess(pid: number | 'self', fd: number): Promise<FdAcce
   return mode && { mode, direct: (flags & constants.O_DIRECT) !== 0 };
 }
 
-/** As `O_WRONLY|O_DIRECT`. */
+/** Writes an access as `O_WRONLY|O_DIRECT`. */
 export function formatFdAccess({ mode, direct }: FdAccess): string {
   return direct ? `${WORDS[mode]}|${DIRECT}` : WORDS[mode];
 }

@@ -24,7 +24,7 @@ export interface Filesystem {
   /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined when it is not known by name. */
   readonly type: string | undefined;
   readonly sizeBytes: number;
-  /** What an ordinary user may still use. */
+  /** Bytes that an ordinary user may still use. */
   readonly freeBytes: number;
 }
 
@@ -40,6 +40,15 @@ export async function filesystemOf(path: string): Promise<Filesystem | undefined
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Bytes that an ordinary user may still write below a path; Infinity where that is not known, or has no limit:
+ * filesystems in memory then have no blocks at all.
+ */
+export async function freeBytesIn(path: string): Promise<number> {
+  const found = await filesystemOf(path);
+  return found === undefined || found.sizeBytes === 0 ? Number.POSITIVE_INFINITY : found.freeBytes;
 }
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_IO */

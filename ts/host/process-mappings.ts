@@ -6,45 +6,87 @@ export interface FileIdentity {
   readonly ino: bigint;
 }
 
-/** Where a process is expected to have a file mapped. */
-export interface MappedPlace {
-  /** In its address space. */
-  readonly address: number;
-  /** The byte of the file that is there. */
+/** A stretch of a process's address space that a file is mapped to (proc_pid_maps(5)). */
+export interface Mapping {
+  /** First byte and the one after the last, in the address space. */
+  readonly start: number;
+  readonly end: number;
+  /** Whether the file has what the process writes there. */
+  readonly isShared: boolean;
+  /** The byte of the file that is at `start`. */
   readonly offset: number;
+}
+
+/** A file in a process. */
+export interface FileInProcess {
+  /** Whether one of its descriptors is of the file. */
+  readonly isOpen: boolean;
+  /**
+   * Mappings of files with the same inode number. Some filesystems have another device number here than in stat, which
+   * is why descriptors have to be looked at, too; and some have another inode number, so that there are none.
+   */
+  readonly mappings: readonly Mapping[];
 }
 
 const MAPPING =
   /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) ...(?<sharing>.) (?<offset>[0-9a-f]+) \S+ (?<inode>\d+)/;
 
 /**
- * Whether a process shares a file at an address, as QEMU does with the file of a memory backend, which it keeps open. A
- * name proves nothing: the file that had it may have been removed.
+ * Looks for a file in a process that keeps the descriptors of what it maps, as QEMU does. A name proves nothing: the file
+ * that had it may have been removed.
  *
  * @returns undefined when one may not look, or there is no such process
  */
-export async function isMappedBy(
-  pid: number,
-  file: FileIdentity,
-  place: MappedPlace,
-): Promise<boolean | undefined> {
+export async function findFileIn(pid: number, file: FileIdentity): Promise<FileInProcess | undefined> {
   const [descriptors, maps] = await Promise.all([
     readdir(`/proc/${pid}/fd`).catch(() => undefined),
     readFile(`/proc/${pid}/maps`, 'latin1').catch(() => undefined),
   ]);
   if (descriptors === undefined || maps === undefined) return undefined;
-  // The device that the kernel shows for a mapping is not that of the file on every file system; that of a descriptor is.
-  return maps.split('\n').some((line) => hasMapped(line, file, place)) && isOpen(pid, descriptors, file);
+  const mappings = maps.split('\n').flatMap((line) => mappingOf(line, file));
+  return { isOpen: await hasOpen(pid, descriptors, file), mappings };
 }
 
-function hasMapped(line: string, { ino }: FileIdentity, { address, offset }: MappedPlace): boolean {
-  const { start, end, sharing, offset: first, inode } = MAPPING.exec(line)?.groups ?? {};
-  if (sharing !== 's' || inode !== String(ino)) return false;
-  const [from, to] = [Number(`0x${start}`), Number(`0x${end}`)];
-  return from <= address && address < to && Number(`0x${first}`) + address - from === offset;
+/** Where a process is expected to have a file mapped. */
+export interface MappedPlace {
+  /** Address in the process's address space. */
+  readonly address: number;
+  /** The byte of the file that is there. */
+  readonly offset: number;
 }
 
-async function isOpen(
+/**
+ * Whether a process shares a file at an address, as QEMU does with the file of a memory backend.
+ * @returns undefined when one may not look, or there is no such process
+ */
+export async function isMappedBy(
+  pid: number,
+  file: FileIdentity,
+  { address, offset }: MappedPlace,
+): Promise<boolean | undefined> {
+  const found = await findFileIn(pid, file);
+  if (found === undefined) return undefined;
+  return (
+    found.isOpen &&
+    found.mappings.some(
+      (mapping) =>
+        mapping.isShared &&
+        mapping.start <= address &&
+        address < mapping.end &&
+        mapping.offset + address - mapping.start === offset,
+    )
+  );
+}
+
+function mappingOf(line: string, { ino }: FileIdentity): readonly Mapping[] {
+  const { start, end, sharing, offset, inode } = MAPPING.exec(line)?.groups ?? {};
+  if (inode !== String(ino)) return [];
+  const [from, to, first] = [start, end, offset].map((hex) => Number(`0x${hex}`));
+  if (from === undefined || to === undefined || first === undefined) return [];
+  return [{ start: from, end: to, isShared: sharing === 's', offset: first }];
+}
+
+async function hasOpen(
   pid: number,
   descriptors: readonly string[],
   { dev, ino }: FileIdentity,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { access, type FileHandle, open, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
@@ -9,6 +10,9 @@ import { MappedRamError } from '../errors.ts';
 const NAMELESS = 0o20000000 | (constants.O_DIRECTORY ?? 0) | constants.O_RDWR;
 /** Mode 0600: what is in it is a guest's memory. */
 const MODE = 0o600;
+/** Up to this size a state stream goes to memory, beyond that to the system's directory for temporary files. */
+const SMALL = 64 * 2 ** 20;
+const SHARED_MEMORY = '/dev/shm';
 
 /**
  * A file without a name: it is gone when the last process that has it open or mapped is, whichever way that ends. It
@@ -60,7 +64,7 @@ export class AnonymousFile implements AsyncDisposable {
     return procPath(this.fd);
   }
 
-  /** Ours; who has it open keeps it. May be called again. */
+  /** Closes this process's descriptor; whoever else has the file open keeps it. May be called again. */
   async close(): Promise<void> {
     if (this.#handle.fd !== -1) await this.#handle.close();
   }
@@ -73,4 +77,14 @@ export class AnonymousFile implements AsyncDisposable {
 /** Where other processes of the same user find what a descriptor of this process stands for. Linux only. */
 export function procPath(fd: number): string {
   return `/proc/${process.pid}/fd/${fd}`;
+}
+
+/** Picks a directory for a state stream that brings the pages of these blocks. */
+export async function stateDirectory(blocks: readonly { readonly length: number }[]): Promise<string> {
+  const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
+  if (bytes > SMALL) return tmpdir();
+  return access(SHARED_MEMORY, constants.W_OK).then(
+    () => SHARED_MEMORY,
+    () => tmpdir(),
+  );
 }

@@ -1,27 +1,49 @@
-import type { Plan } from './plan.ts';
-import type { QmpClient } from '../qmp/client.ts';
-import type { QmpArgument } from '../qmp/json.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
-import { untilFinalized } from '../qemu/until-finalized.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { querySettings, type Settings } from '../qemu/settings.ts';
+import { untilFinalized } from '../qemu/until-finalized.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { isQmpRefusal } from '../qmp/refusal.ts';
+import type { Plan } from './plan.ts';
 
 const PUT_BACK_MS = 10_000;
 
-/** Capabilities and parameters of a QEMU, some of them. */
-export interface Settings {
-  readonly capabilities: ReadonlyMap<string, boolean>;
-  readonly parameters: ReadonlyMap<string, QmpArgument>;
-}
+/** The part of a plan that is set in QEMU. */
+type Planned = Pick<Plan, 'direction' | 'capabilities' | 'parameters'>;
 
-/** Settings that are in force until this is disposed of: then QEMU has exactly what it had before. */
-export class AppliedPlan implements AsyncDisposable {
+/**
+ * What a plan changes in QEMU. `before` is known before anything is changed, so that somebody else can put it back, too:
+ * the guard of a save, should this process be killed.
+ */
+export class PlanSettings implements AsyncDisposable {
+  /** What the plan changes, as it was when it was read. */
+  readonly before: Settings;
   readonly #qmp: QmpClient;
-  #before: Settings | undefined;
+  readonly #now: Settings;
+  readonly #wanted: Settings;
+  #isChanged = false;
 
-  /** @param before what was there instead of what was changed */
-  constructor(qmp: QmpClient, before: Settings) {
+  private constructor(qmp: QmpClient, now: Settings, plan: Planned) {
     this.#qmp = qmp;
-    this.#before = before;
+    this.#now = now;
+    this.#wanted = settingsOf(plan);
+    this.before = settingsBefore(now, plan);
+  }
+
+  /**
+   * Asks QEMU for its settings. Changes nothing.
+   * @throws {MappedRamError} as {@link QmpClient.execute}
+   */
+  static async read(qmp: QmpClient, plan: Planned, wait: WaitOptions): Promise<PlanSettings> {
+    return new PlanSettings(qmp, await querySettings(qmp, wait), plan);
+  }
+
+  /**
+   * Gives QEMU the capabilities and parameters of the plan. When this rejects, QEMU may have some of them.
+   * @throws {MappedRamError} as {@link QmpClient.execute}
+   */
+  async apply(wait: WaitOptions): Promise<void> {
+    this.#isChanged = true;
+    await change(this.#qmp, this.#now, this.#wanted, wait);
   }
 
   /**
@@ -31,11 +53,10 @@ export class AppliedPlan implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses
    */
   async putBack(): Promise<void> {
-    const before = this.#before;
-    this.#before = undefined;
-    if (before === undefined) return;
+    if (!this.#isChanged) return;
+    this.#isChanged = false;
     try {
-      await putBackSettings(this.#qmp, before);
+      await putBackSettings(this.#qmp, this.before);
     } catch (error) {
       if (isQmpRefusal(error)) throw error;
     }
@@ -54,28 +75,19 @@ export class AppliedPlan implements AsyncDisposable {
  */
 export async function applyPlan(
   qmp: QmpClient,
-  plan: Plan,
+  plan: Planned,
   { timeoutMs, signal }: WaitOptions = {},
-): Promise<AppliedPlan> {
+): Promise<PlanSettings> {
   const wait = { timeoutMs, signal };
-  const now = await querySettings(qmp, wait);
-  const applied = new AppliedPlan(qmp, settingsBefore(now, plan));
+  const settings = await PlanSettings.read(qmp, plan, wait);
   try {
-    await change(qmp, now, settingsOf(plan), wait);
-    return applied;
+    await settings.apply(wait);
+    return settings;
   } catch (error) {
-    // What it says about this matters less.
-    await applied.putBack().catch(() => undefined);
+    // What QEMU says about this matters less.
+    await settings.putBack().catch(() => undefined);
     throw error;
   }
-}
-
-/**
- * What a plan will change, as it is now.
- * @throws {MappedRamError} as {@link QmpClient.execute}
- */
-export async function querySettingsBefore(qmp: QmpClient, plan: Plan, wait: WaitOptions): Promise<Settings> {
-  return settingsBefore(await querySettings(qmp, wait), plan);
 }
 
 /**
@@ -88,14 +100,14 @@ export async function putBackSettings(qmp: QmpClient, before: Settings): Promise
   await change(qmp, await querySettings(qmp, wait), before, wait);
 }
 
-function settingsOf({ capabilities, parameters }: Plan): Settings {
+function settingsOf({ capabilities, parameters }: Planned): Settings {
   return {
     capabilities: new Map(Object.entries(capabilities)),
     parameters: new Map(Object.entries(parameters)),
   };
 }
 
-function settingsBefore(now: Settings, plan: Plan): Settings {
+function settingsBefore(now: Settings, plan: Planned): Settings {
   const wanted = settingsOf(plan);
   // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
   const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
@@ -106,7 +118,7 @@ function settingsBefore(now: Settings, plan: Plan): Settings {
   return { capabilities: replaced(now.capabilities, touched), parameters };
 }
 
-/** Those of `now` that `wanted` changes. */
+/** Keeps those of `now` that `wanted` changes. */
 function replaced<T>(now: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
   return new Map([...now].filter(([name, value]) => wanted.has(name) && wanted.get(name) !== value));
 }
@@ -141,15 +153,4 @@ async function setCapabilities(
 ): Promise<void> {
   const capabilities = states.map(([capability, state]) => ({ capability, state }));
   await qmp.execute('migrate-set-capabilities', { capabilities }, wait);
-}
-
-async function querySettings(qmp: QmpClient, wait: WaitOptions): Promise<Settings> {
-  const [states, parameters] = await Promise.all([
-    qmp.execute('query-migrate-capabilities', undefined, wait),
-    qmp.execute('query-migrate-parameters', undefined, wait),
-  ]);
-  return {
-    capabilities: new Map(states.map(({ capability, state }): [string, boolean] => [capability, state])),
-    parameters: new Map(Object.entries(parameters)),
-  };
 }

@@ -1,7 +1,8 @@
 import { MappedRamError, type RuleRefusal } from '../errors.ts';
-import type { Decision, Switch } from './plan.ts';
+import type { Decision } from './plan.ts';
+import type { Switch } from './request.ts';
 import type { Rule, Situation, Subject } from './rule.ts';
-import { RULES } from './rules.ts';
+import { type RuleId, RULES } from './rules/rules.ts';
 
 export const ASKED = 'it was asked for';
 
@@ -59,7 +60,7 @@ function isHit(rule: Rule, about: Subject, situation: Situation): boolean {
   return rule.about === about && rule.applies(situation);
 }
 
-function refusal(rule: Rule, words: string, { target }: Situation): MappedRamError {
+function refusal(rule: Rule<RuleId>, words: string, { target }: Situation): MappedRamError {
   const code = rule.effect === 'refuse' ? rule.code : undefined;
   const facts: RuleRefusal = { rule: rule.id, section: rule.section };
   return new MappedRamError(code ?? 'ERR_MAPPED_RAM_UNSUPPORTED', words, { path: target.path, rule: facts });

@@ -1,18 +1,18 @@
-import type { FileMemoryBlock, MemoryBlock } from './plan.ts';
+import type { FileMemoryBlock, MemoryBlock } from '../qemu/memory-block.ts';
 
 /** Blocks up to this many bytes (firmware, tables, video memory) go with QEMU's device state without holding it up. */
 export const LARGE_BLOCK: number = 16 * 1024 * 1024;
 
 export interface EngineBlocks {
-  /** QEMU shares them in named files: with x-ignore-shared it leaves these out, and the engine can write them. */
+  /** Blocks that QEMU shares in named files: with x-ignore-shared it leaves these out, and the engine can write them. */
   readonly reachable: readonly FileMemoryBlock[];
-  /** QEMU would leave them out too, but they cannot be read from here. */
+  /** Blocks that QEMU would leave out, too, but that cannot be read from here. */
   readonly unreachable: readonly MemoryBlock[];
-  /** Large, and only QEMU can get at them. */
+  /** Large blocks that only QEMU can get at. */
   readonly private: readonly MemoryBlock[];
 }
 
-/** Which blocks the engine can write, and which stand in its way. */
+/** Sorts blocks into those that the engine can write and those that stand in its way. */
 export function engineBlocks(memory: readonly MemoryBlock[]): EngineBlocks {
   const [shared, own] = [memory.filter(isIgnoredShared), memory.filter((block) => !isIgnoredShared(block))];
   return {
@@ -22,7 +22,7 @@ export function engineBlocks(memory: readonly MemoryBlock[]): EngineBlocks {
   };
 }
 
-/** What QEMU takes for shared memory: a file with a name, mapped shared (docs/format.md §10). */
+/** Tells whether QEMU takes a block for shared memory: a file with a name, mapped shared (docs/format.md §10). */
 function isIgnoredShared({ backend }: MemoryBlock): boolean {
   return backend?.type === 'memory-backend-file' && backend.share;
 }

@@ -1,19 +1,20 @@
 import { constants } from 'node:fs';
-import { access, open, stat, statfs } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { dirname } from 'node:path';
 
 import { messageOf } from '../errors.ts';
 import { probe } from '../engine/probe.ts';
+import { freeBytesIn } from '../host/filesystem.ts';
 
 /** Something that is possible, or why not. */
 export interface Possibility {
   readonly possible: boolean;
-  /** In words, when it is not possible. */
+  /** The reason in words, when it is not possible. */
   readonly reason: string;
 }
 
-/** What this host offers for a file, without QEMU. */
+/** The things that this host offers for a file, without QEMU. */
 export interface HostFacts {
   /** Whether this process can open the file: make a new one beside it for a save, read it for a restore. */
   readonly openable: Possibility;
@@ -60,12 +61,6 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
   const openable = await canOpen(path, constants.O_RDONLY);
   const freeBytes = Number.POSITIVE_INFINITY;
   return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated, freeBytes };
-}
-
-async function freeBytesIn(directory: string): Promise<number> {
-  const found = await statfs(directory).catch(() => undefined);
-  // Filesystems in memory have no blocks at all when they have no limit.
-  return found === undefined || found.blocks === 0 ? Number.POSITIVE_INFINITY : found.bavail * found.bsize;
 }
 
 async function canWrite(directory: string): Promise<Possibility> {

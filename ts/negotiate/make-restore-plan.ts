@@ -1,6 +1,7 @@
 import { decide, refuseIfForbidden } from './decide.ts';
 import { commonParts, decideChannels } from './plan-parts.ts';
-import type { Decision, RestorePlan, RestoreRequest, Switch } from './plan.ts';
+import type { Decision, RestorePlan } from './plan.ts';
+import type { RestoreRequest, Switch } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
 /**
@@ -8,8 +9,8 @@ import type { Situation, StartingSituation } from './rule.ts';
  * @throws {MappedRamError} as {@link makeSavePlan}
  */
 export function makeRestorePlan(start: StartingSituation, request: RestoreRequest): RestorePlan {
-  const mode = request.mode ?? 'eager';
-  const engine = mode !== 'eager';
+  const { reader = 'qemu' } = request;
+  const engine = reader !== 'qemu';
   const nothing = { ...start, engine, mappedRam: false, multifd: false, directIo: false };
   refuseIfForbidden(nothing, 'qemu');
   refuseIfForbidden(nothing, 'target');
@@ -24,7 +25,7 @@ export function makeRestorePlan(start: StartingSituation, request: RestoreReques
   const situation = { ...withChannels, directIo: directIo.value };
   return {
     direction: 'restore',
-    mode,
+    reader,
     ...commonParts(situation, {
       mappedRam: mappedRam.value,
       multifd: channelled.multifd.value,

@@ -2,7 +2,8 @@ import { MappedRamError } from '../errors.ts';
 import { ASKED, decide, refuseIfForbidden } from './decide.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import { commonParts, decideChannels } from './plan-parts.ts';
-import type { Decision, SavePlan, SaveRequest, Switch, ZeroPageDetection } from './plan.ts';
+import type { Decision, SavePlan } from './plan.ts';
+import type { SaveRequest, Switch, ZeroPageDetection } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
 /**

@@ -6,23 +6,15 @@ import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
 import { planTarget } from './plan-target.ts';
-import type {
-  NegotiationRequest,
-  Plan,
-  PlanTarget,
-  QemuFacts,
-  RestorePlan,
-  RestoreRequest,
-  SavePlan,
-  SaveRequest,
-} from './plan.ts';
-import { queryQemuFacts } from './qemu-facts.ts';
+import type { Plan, RestorePlan, SavePlan } from './plan.ts';
+import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
+import type { NegotiationRequest, PlanTarget, RestoreRequest, SaveRequest } from './request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /** What is not a part of the request. */
 export interface NegotiateOptions extends WaitOptions {
-  /** What this QEMU has told of itself a moment ago. @default QEMU is asked */
+  /** Facts that this QEMU has told a moment ago. @default QEMU is asked */
   readonly facts?: QemuFacts | undefined;
 }
 
@@ -30,9 +22,9 @@ export interface NegotiateOptions extends WaitOptions {
  * Works out how to save or restore a guest with this QEMU, on this host, at this place, and says why. Changes nothing
  * anywhere; see `applyPlan`.
  *
- * What the request leaves on `auto` degrades where it has to: direct I/O to the page cache, several channels to one,
- * mapped-ram to a plain stream in the same file. What it asks for is had or refused. No transport but the one that was
- * named is ever used.
+ * Features that the request leaves on `auto` degrade where they have to: direct I/O to the page cache, several channels
+ * to one, mapped-ram to a plain stream in the same file. Features that it asks for are had or refused. No transport but
+ * the one that was named is ever used.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids what was asked for, in words; its `rule` names
  *   it. ERR_MAPPED_RAM_BUSY when a migration is under way. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not survive, and as `Snapshot.open` for one that is
@@ -73,14 +65,14 @@ export async function negotiate(
   return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);
 }
 
-/** What is in the file that QEMU is to load. The state streams of the other modes are our own. */
+/** Looks into the file that QEMU is to read. Streams that hold the device state only are our own. */
 async function lookInto(
   { path, offset }: PlanTarget,
-  { snapshot, mode = 'eager' }: RestoreRequest,
+  { snapshot, reader = 'qemu' }: RestoreRequest,
   { passesDescriptors }: QemuFacts,
 ): Promise<StreamIndex | undefined> {
   if (snapshot !== undefined) return snapshot.index;
-  if (mode !== 'eager' || path === undefined) return undefined;
+  if (reader !== 'qemu' || path === undefined) return undefined;
   try {
     await using opened = await Snapshot.open(offset === 0 ? path : `file:${path},offset=${offset}`);
     return opened.index;

@@ -1,9 +1,11 @@
 import { MappedRamError } from '../errors.ts';
 import { ASKED, decide, refuseIfForbidden, whyOf } from './decide.ts';
-import type { Decision, PlanNote, PlanTarget, QemuFacts } from './plan.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
+import type { Decision, PlanNote } from './plan.ts';
+import type { PlanTarget } from './request.ts';
 import type { Situation } from './rule.ts';
-import { RULES } from './rules.ts';
+import { RULES } from './rules/rules.ts';
 
 /** QEMU gains next to nothing from more. */
 const MOST_CHANNELS = 4;
@@ -39,7 +41,7 @@ export function decideChannels(situation: Situation): ChannelDecisions {
 }
 
 function engineChannels({ request }: Situation): string {
-  return request.direction === 'restore' && request.mode === 'instant'
+  return request.direction === 'restore' && request.reader === 'nobody'
     ? 'the memory is mapped, nobody reads it beforehand'
     : 'the engine knows what suits it';
 }
@@ -68,14 +70,14 @@ export interface CommonParts {
   readonly qemu: QemuFacts;
 }
 
-/** What is in QEMU while the decisions are carried out. */
+/** Settings of QEMU while the decisions are carried out. */
 export interface Settings {
   readonly mappedRam: boolean;
   readonly multifd: boolean;
   readonly channels: number | undefined;
   readonly directIo: boolean;
   readonly xIgnoreShared: boolean;
-  /** Beyond those that follow from the others. */
+  /** Parameters beyond those that follow from the other settings. */
   readonly parameters: Readonly<Record<string, QmpArgument>>;
 }
 

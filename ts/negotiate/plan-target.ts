@@ -5,7 +5,7 @@ import { fileTargetOf } from '../io/file-target.ts';
 import { checkMigrationAddress } from '../uri/check-migration-address.ts';
 import { parseFdset, parseMigrationUri, type MigrationAddress } from '../uri/index.ts';
 import { schemeOf } from '../uri/parse-migration-uri.ts';
-import type { PlanTarget } from './plan.ts';
+import type { PlanTarget } from './request.ts';
 
 /**
  * Reads and checks where a save goes or a restore comes from. A relative path is one of this process, so QEMU gets the

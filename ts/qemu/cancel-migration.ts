@@ -10,14 +10,14 @@ import type { WaitOptions } from '../host/wait-within.ts';
 const SLOW = 4096;
 /** QEMU obeys a new limit from its next tenth of a second on. */
 const OBEYED_MS = 150;
-/** After so long without a page the channels are idle until the next tenth of a second. */
+/** Channels that have sent no page for so long are idle until the next tenth of a second. */
 const IDLE_MS = 40;
 const POLL_MS = 5;
 const PATIENCE_MS = 5000;
 
-/** Where the channels have work, or will. */
+/** States in which the channels have work, or will. */
 const AT_WORK = new Set(['setup', 'active']);
-/** Where there is nothing to cancel any more. */
+/** States in which there is nothing to cancel any more. */
 const OVER = new Set(['none', 'cancelling', 'cancelled', 'completed', 'failed']);
 
 /**

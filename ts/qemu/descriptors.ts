@@ -48,8 +48,8 @@ export async function removeFd(
 }
 
 /**
- * Gives QEMU a duplicate of a descriptor under a name, for `fd:NAME`. It goes with the connection, or with
- * {@link closeFd}.
+ * Gives QEMU a duplicate of a descriptor under a name, for `fd:NAME`. QEMU closes it when the monitor's connection ends,
+ * unless a migration has taken it over.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function getFd(
@@ -59,18 +59,6 @@ export async function getFd(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<void> {
   await qmp.execute('getfd', { fdname: name }, { fd, timeoutMs, signal });
-}
-
-/**
- * Takes back what {@link getFd} gave, unless a migration took it over.
- * @throws {MappedRamError} as {@link QmpClient.execute}
- */
-export async function closeFd(
-  qmp: QmpClient,
-  name: string,
-  { timeoutMs, signal }: WaitOptions = {},
-): Promise<void> {
-  await qmp.execute('closefd', { fdname: name }, { timeoutMs, signal });
 }
 
 /**

@@ -20,7 +20,7 @@ export interface FdSetOptions extends WaitOptions {
   readonly access: 'read' | 'write';
   /** Add a descriptor with O_DIRECT, which QEMU needs beside the other when its parameter direct-io is on. */
   readonly direct: boolean;
-  /** As {@link FdSet.of}. */
+  /** The tag that {@link FdSet.of} takes. */
   readonly tag?: string | undefined;
 }
 
@@ -77,7 +77,7 @@ export class FdSet implements AsyncDisposable {
     qmp: QmpClient,
     fds: readonly number[],
     wait: WaitOptions = {},
-    // By this the set is found again when add-fd is given up before its answer says the number.
+    // The set is found again by its tag when add-fd is given up before its answer says the number.
     tag: string = newFdSetTag(),
   ): Promise<FdSet> {
     let fdset: number | undefined;
@@ -117,7 +117,7 @@ export function newFdSetTag(): string {
   return `mapped-ram-${randomUUID()}`;
 }
 
-/** Takes the set with a tag away from QEMU, if it has one. What keeps QEMU from answering is no error here. */
+/** Takes the set with a tag away from QEMU, if it has one. A QEMU that does not answer is no error here. */
 export async function removeFdSet(qmp: QmpClient, tag: string): Promise<void> {
   const endsAt = Date.now() + CLEANUP_MS;
   try {

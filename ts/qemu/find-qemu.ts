@@ -3,8 +3,9 @@ import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 import { messageOf } from '../errors.ts';
-import { isQmpObject, type QmpValue } from '../qmp/json.ts';
+import { type QemuFacts, queryFeatures } from './qemu-facts.ts';
 import { QemuProcess } from './qemu-process.ts';
+import { querySettings } from './settings.ts';
 
 const ANSWER_MS = 15_000;
 /** A machine without anything in it: enough to be asked. */
@@ -26,7 +27,7 @@ const NOTHING = {
   fdsets: false,
 } as const;
 
-/** What QEMU says of itself. */
+/** A QEMU's account of itself. */
 export interface QemuFinding {
   /** The binary; undefined when there is none. */
   readonly path: string | undefined;
@@ -42,7 +43,7 @@ export interface QemuFinding {
   readonly xIgnoreShared: boolean;
   /** It takes descriptors (add-fd), so that it needs no right to a file. */
   readonly fdsets: boolean;
-  /** In words, when it is not to be had, does not answer, or does not know mapped-ram. */
+  /** The reason in words, when QEMU is not to be had, does not answer, or does not know mapped-ram. */
   readonly reason: string | undefined;
 }
 
@@ -52,35 +53,54 @@ export interface FindQemuOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A QEMU that was looked for. */
+export interface ExaminedQemu {
+  readonly finding: QemuFinding;
+  /** Facts of this QEMU without a guest; undefined when there is none, or it does not answer. */
+  readonly facts: QemuFacts | undefined;
+}
+
 /** Looks for QEMU and asks it, over QMP, what it can do. Throws only the signal's reason. */
-export async function findQemu({ binary, signal }: FindQemuOptions = {}): Promise<QemuFinding> {
+export async function findQemu(options: FindQemuOptions = {}): Promise<QemuFinding> {
+  const { finding } = await examineQemu(options);
+  return finding;
+}
+
+/** Looks for QEMU as {@link findQemu} does, and returns the facts that a plan needs, too. */
+export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Promise<ExaminedQemu> {
   const name = binary ?? defaultQemu();
   const none = { path: undefined, version: undefined, ...NOTHING };
   const path = await resolveBinary(name);
-  if (path === undefined) return { ...none, reason: notFound(name) };
+  if (path === undefined) return { finding: { ...none, reason: notFound(name) }, facts: undefined };
   try {
     await using qemu = await QemuProcess.start({ binary: path, args: BARE, timeoutMs: ANSWER_MS, signal });
-    const wait = { timeoutMs: ANSWER_MS, signal };
-    const capabilities = await qemu.qmp.execute('query-migrate-capabilities', undefined, wait);
-    const parameters = await qemu.qmp.execute('query-migrate-parameters', undefined, wait);
-    const fdsets = await qemu.qmp.execute('query-fdsets', undefined, wait).then(
-      (sets) => Array.isArray(sets),
-      () => false,
-    );
-    const { major, minor, micro } = qemu.qmp.version;
+    const facts = await bareFacts(qemu, signal);
+    const { mappedRam, directIo, multifd, xIgnoreShared, fdsets } = facts.features;
+    const { major, minor, micro } = facts.version;
     const version = `${major}.${minor}.${micro}`;
-    const mappedRam = hasCapability(capabilities, 'mapped-ram');
-    const directIo = isQmpObject(parameters) && 'direct-io' in parameters;
     const reason = mappedRam ? undefined : `QEMU ${version} is too old: mapped-ram came with 9.0`;
-    const [multifd, xIgnoreShared] = [
-      hasCapability(capabilities, 'multifd'),
-      hasCapability(capabilities, 'x-ignore-shared'),
-    ];
-    return { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, reason };
+    const finding = { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, reason };
+    return { finding, facts };
   } catch (error) {
     signal?.throwIfAborted();
-    return { ...none, path, reason: messageOf(error) };
+    return { finding: { ...none, path, reason: messageOf(error) }, facts: undefined };
   }
+}
+
+/** The facts of a QEMU that has no guest: nobody need ask for its memory, or what it is doing. */
+async function bareFacts({ qmp }: QemuProcess, signal: AbortSignal | undefined): Promise<QemuFacts> {
+  const wait = { timeoutMs: ANSWER_MS, signal };
+  const settings = await querySettings(qmp, wait);
+  return {
+    version: qmp.version,
+    features: await queryFeatures(qmp, settings, wait),
+    runState: 'running',
+    migrationStatus: 'none',
+    blockedReasons: [],
+    ...settings,
+    passesDescriptors: qmp.passesDescriptors,
+    memory: [],
+  };
 }
 
 /** The QEMU that is meant when nobody says which. */
@@ -90,10 +110,6 @@ export function defaultQemu(target: string = TARGETS[arch()] ?? arch()): string 
 
 function notFound(name: string): string {
   return name.includes('/') ? `there is no program ${name}` : `there is no ${name} on the PATH`;
-}
-
-function hasCapability(reply: QmpValue, name: string): boolean {
-  return Array.isArray(reply) && reply.some((entry) => isQmpObject(entry) && entry['capability'] === name);
 }
 
 async function resolveBinary(name: string): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 import { locateMemory } from './memory-file.ts';
-import type { MemoryBackend, MemoryBlock } from '../negotiate/plan.ts';
+import type { MemoryBackend, MemoryBlock } from './memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { queryRamBlocks } from './query-ram-blocks.ts';
 import type { WaitOptions } from '../host/wait-within.ts';

@@ -3,17 +3,17 @@ import { access, stat } from 'node:fs/promises';
 
 import { messageOf } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
-import type { MemoryBackend, MemoryFile } from '../negotiate/plan.ts';
+import type { MemoryBackend, MemoryFile } from './memory-block.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 
-/** Where a block's memory is, when the engine can read it there. */
+/** The place of a block's memory, when the engine can read it there. */
 export interface MemoryPlace {
   readonly file: MemoryFile | undefined;
-  /** In words. */
+  /** The reason in words. */
   readonly why: string;
 }
 
-/** Who has the memory. */
+/** The process that has the memory. */
 export interface MemoryHolder {
   /** QEMU's process, when it is known for certain. */
   readonly pid: number | undefined;

@@ -7,7 +7,7 @@ import {
   type MigrationChannel,
 } from '../uri/index.ts';
 
-/** What QMP's migrate and migrate-incoming take as their address. */
+/** The address, as QMP's migrate and migrate-incoming take it. */
 export type MigrateArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };
 
 /**

@@ -32,7 +32,7 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
 /** A migration that was ended, whichever way, or never begun. */
 const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
 
-/** Whether a migration is: query-migrate's status. */
+/** Tells whether a migration is under way. @param status as query-migrate says it */
 export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
 }

@@ -9,63 +9,18 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
 import { isUnknownArgument } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
+import { tellListener } from '../host/tell-listener.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
 /** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
 const POLL_MS = 250;
 const CANCEL_MS = 10_000;
-/** What QEMU writes to stderr about a failure may arrive a little later than the news on QMP. */
+/** QEMU's words about a failure may arrive on stderr a little later than the news on QMP. */
 const STDERR_MS = 50;
 
 export interface MigrationRunOptions extends WaitOptions {
   /** Called with every answer of query-migrate on the way. */
   readonly onStatus?: ((info: MigrationInfo) => void) | undefined;
-}
-
-export interface MigrationOptions extends MigrationRunOptions {
-  /** The mapped-ram format. @default true */
-  readonly mappedRam?: boolean | undefined;
-  /** @default false */
-  readonly multifd?: boolean | undefined;
-  /** Channels of multifd, 1..255. Undefined leaves what QEMU has (2 unless changed). */
-  readonly channels?: number | undefined;
-  /** O_DIRECT for the pages; QEMU obeys it only with mappedRam and multifd. Undefined leaves what QEMU has. */
-  readonly directIo?: boolean | undefined;
-  /** @default false */
-  readonly xIgnoreShared?: boolean | undefined;
-  /** Bytes per second, 0 for no limit (QEMU's own default is 128 MiB/s, for files too). @default 0 */
-  readonly maxBandwidth?: number | undefined;
-}
-
-/**
- * Sets what the options say, for good, and lets QEMU save the guest: `negotiate`, `applyPlan` and {@link migrateOut}
- * without the planning.
- *
- * @throws {MappedRamError} as {@link migrateOut}
- */
-export async function saveTo(
-  qmp: QmpClient,
-  target: string | MigrationAddress,
-  options: MigrationOptions = {},
-): Promise<MigrationInfo> {
-  migrateArguments(target);
-  await configure(qmp, options);
-  return migrateOut(qmp, target, options);
-}
-
-/**
- * Sets what the options say, for good, and lets a QEMU started with `-incoming defer` load the guest.
- *
- * @throws {MappedRamError} as {@link migrateIn}
- */
-export async function loadFrom(
-  qmp: QmpClient,
-  source: string | MigrationAddress,
-  options: MigrationOptions = {},
-): Promise<MigrationInfo> {
-  migrateArguments(source);
-  await configure(qmp, options);
-  return migrateIn(qmp, source, options);
 }
 
 /**
@@ -118,9 +73,9 @@ export async function migrateIn(
 
 interface Direction {
   readonly begin: () => Promise<unknown>;
-  /** What is still to be waited for when the migration has ended, whichever way. */
+  /** Waits for what is still to come when the migration has ended, whichever way. */
   readonly settle?: () => Promise<void>;
-  /** What can be done about a migration that is given up. */
+  /** Ends a migration that is given up, where that can be done. */
   readonly cancel?: () => Promise<unknown>;
 }
 
@@ -169,27 +124,6 @@ async function migrate(
   }
 }
 
-async function configure(
-  qmp: QmpClient,
-  {
-    mappedRam = true,
-    multifd = false,
-    channels,
-    directIo,
-    xIgnoreShared = false,
-    maxBandwidth = 0,
-    timeoutMs,
-    signal,
-  }: MigrationOptions,
-): Promise<void> {
-  const wait = { timeoutMs, signal };
-  const states = { events: true, 'mapped-ram': mappedRam, multifd, 'x-ignore-shared': xIgnoreShared };
-  const capabilities = Object.entries(states).map(([capability, state]) => ({ capability, state }));
-  await qmp.execute('migrate-set-capabilities', { capabilities }, wait);
-  const parameters = { 'max-bandwidth': maxBandwidth, 'multifd-channels': channels, 'direct-io': directIo };
-  await qmp.execute('migrate-set-parameters', parameters, wait);
-}
-
 /** The answer of query-migrate that says `completed`, `failed` or `cancelled`. */
 async function untilEnd(
   qmp: QmpClient,
@@ -200,22 +134,13 @@ async function untilEnd(
   let change: Promise<IteratorResult<QmpEvent, undefined>> | undefined;
   for (;;) {
     const info = await queryMigration(qmp);
-    tell(onStatus, info);
+    tellListener(onStatus, () => info);
     if (['completed', 'failed', 'cancelled'].includes(info.status)) return info;
     change ??= events.next();
     change.catch(() => undefined);
     const changed = await Promise.race([change, delay(POLL_MS, undefined, { ref: false })]);
     if (changed?.done === true) throw new MappedRamError('ERR_MAPPED_RAM_CLOSED', `${what}: given up`);
     if (changed !== undefined) change = undefined;
-  }
-}
-
-/** What a listener throws must not decide about the migration. */
-function tell(onStatus: MigrationRunOptions['onStatus'], info: MigrationInfo): void {
-  try {
-    onStatus?.(info);
-  } catch {
-    // It is for show.
   }
 }
 

@@ -5,11 +5,11 @@ import type { WaitOptions } from '../host/wait-within.ts';
 /** A RAM block, as QEMU itself lists it. */
 export interface RamBlockRow {
   readonly id: string;
-  /** In bytes. */
+  /** Used length in bytes. */
   readonly usedLength: number;
   readonly maxLength: number;
   readonly hostPageSize: number;
-  /** Where it is in QEMU's address space. */
+  /** Address of the block in QEMU's address space. */
   readonly hostAddress: number;
 }
 

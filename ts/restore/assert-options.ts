@@ -1,30 +1,39 @@
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
-import type { RestoreOptions } from './restore.ts';
+import type { Mode } from './modes/mode.ts';
+import type { AskedOptions, ModeOption } from './options.ts';
 
-type Choices = Pick<RestoreOptions, 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer'>;
-
-const WHY: Readonly<Record<RestoreMode, string>> = {
-  instant: 'the memory is mapped out of the snapshot, nobody reads it beforehand',
-  preload: 'no memory goes through QEMU; how it is read is said in transfer',
-  eager: 'QEMU reads the memory itself',
+/**
+ * What was asked for of each option, by the names that errors call it. `auto`, and `off` where it is what happens, are no
+ * demands.
+ */
+const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Record<string, boolean>>>> = {
+  multifd: ({ multifd }) => ({ multifd: multifd === 'on' }),
+  channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
+  directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
+  ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
+  transfer: ({ transfer: { channels, queueDepth, requestSize, engine = 'auto', directIo } = {} }) => ({
+    'transfer.channels': channels !== undefined,
+    'transfer.queueDepth': queueDepth !== undefined,
+    'transfer.requestSize': requestSize !== undefined,
+    'transfer.engine': engine !== 'auto',
+    'transfer.directIo': directIo === 'on',
+  }),
 };
 
 /**
- * Refuses what is asked for and has no meaning in the mode. `auto`, and `off` where it is what happens, are no demands.
+ * Refuses what is asked for and has no meaning in the mode.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming the mode and each such option
  */
-export function assertOptionsFor(mode: RestoreMode, options: Choices): void {
-  const { ramDirectory, transfer } = options;
-  const unused = [
-    ...(mode === 'eager' ? [] : channelOptions(options)),
-    ...(mode === 'preload' || ramDirectory === undefined ? [] : ['ramDirectory']),
-    ...(mode === 'preload' ? [] : transferOptions(transfer)),
-  ];
+export function assertOptionsFor(
+  mode: Pick<Mode, 'name' | 'options' | 'whyNoOthers'>,
+  options: AskedOptions,
+): void {
+  const used: readonly string[] = mode.options;
+  const unused = askedFor(options).filter(({ option }) => !used.includes(option));
   if (unused.length === 0) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `mode ${mode} has no use for ${unused.join(', ')}: ${WHY[mode]}`,
+    `mode ${mode.name} has no use for ${namesOf(unused)}: ${mode.whyNoOthers}`,
   );
 }
 
@@ -33,37 +42,26 @@ export function assertOptionsFor(mode: RestoreMode, options: Choices): void {
  * @param why QEMU is not to read it
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED naming each such option
  */
-export function assertStreamOptions(options: Choices, why: string): void {
-  const { channels } = options;
-  const unused = channelOptions({ ...options, channels: channels === 1 ? undefined : channels });
+export function assertStreamOptions({ multifd, channels, directIo }: AskedOptions, why: string): void {
+  const unused = askedFor({ multifd, channels: channels === 1 ? undefined : channels, directIo });
   if (unused.length === 0) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_UNSUPPORTED',
-    `${unused.join(', ')} cannot be had: the guest goes to QEMU as a plain stream, through one channel and the page cache; ${why}`,
+    `${namesOf(unused)} cannot be had: the guest goes to QEMU as a plain stream, through one channel and the page cache; ${why}`,
   );
 }
 
-/** Those of QEMU's own reading. */
-function channelOptions({ multifd, channels = 'auto', directIo }: Choices): readonly string[] {
-  return named({
-    multifd: multifd === 'on',
-    channels: channels !== 'auto',
-    directIo: directIo === 'on',
-  });
+interface Asked {
+  readonly option: string;
+  readonly name: string;
 }
 
-/** Those of our engine's. */
-function transferOptions(transfer: Choices['transfer'] = {}): readonly string[] {
-  const { channels, queueDepth, requestSize, engine = 'auto', directIo } = transfer;
-  return named({
-    'transfer.channels': channels !== undefined,
-    'transfer.queueDepth': queueDepth !== undefined,
-    'transfer.requestSize': requestSize !== undefined,
-    'transfer.engine': engine !== 'auto',
-    'transfer.directIo': directIo === 'on',
-  });
+function askedFor(options: AskedOptions): readonly Asked[] {
+  return Object.entries(ASKED).flatMap(([option, ask]) =>
+    Object.entries(ask(options)).flatMap(([name, isAsked]) => (isAsked ? [{ option, name }] : [])),
+  );
 }
 
-function named(asked: Readonly<Record<string, boolean>>): readonly string[] {
-  return Object.keys(asked).filter((name) => asked[name]);
+function namesOf(asked: readonly Asked[]): string {
+  return asked.map(({ name }) => name).join(', ');
 }

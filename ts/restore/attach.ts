@@ -1,16 +1,16 @@
 import { MappedRamError } from '../errors.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
-import { queryQemuFacts } from '../negotiate/qemu-facts.ts';
+import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
-import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
-import type { Then } from './run-state.ts';
+import type { RestorePlan } from '../negotiate/plan.ts';
+import { assertOptionsFor } from './assert-options.ts';
+import { assertStateFor } from './assert-state.ts';
+import type { Mode } from './modes/mode.ts';
+import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
+import type { LoadOptions } from './options.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
-import { type EagerWay, eagerWay } from './eager-form.ts';
-import { loadFile, loadStream } from './load.ts';
-import { mappedBlocks } from './preflight/mapped-blocks.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
+import { mappedBlocks } from './preflight/mapping.ts';
 import {
   assertPreflight,
   comparePreflight,
@@ -18,10 +18,8 @@ import {
   type PreflightOptions,
 } from './preflight/preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-lock.ts';
-import { assertStateFor } from './snapshot-identity.ts';
-import type { StateStream } from './state-stream.ts';
 
-export interface AttachOptions extends WaitOptions {
+export interface AttachOptions extends LoadOptions {
   /**
    * Where the guest's memory comes from. `instant` and `preload` need a QEMU that was started with what
    * `launchArguments` says.
@@ -33,23 +31,11 @@ export interface AttachOptions extends WaitOptions {
    * @default for `instant` those that QEMU maps out of the snapshot; `preload` has to say
    */
   readonly blocks?: readonly string[] | undefined;
-  /** @default 'run' */
-  readonly then?: Then | undefined;
-  /**
-   * A state stream that was made beforehand for this snapshot, mode and blocks: once for many clones. It stays the
-   * caller's. Not with `eager`. @default made when it is needed
-   */
-  readonly state?: StateStream | undefined;
-  /** Several channels of QEMU: `eager` only, and not where it reads a plain stream. @default 'auto' */
-  readonly multifd?: Switch | undefined;
-  /** Channels of QEMU, 1 to 255: as `multifd`. @default 'auto' */
-  readonly channels?: number | 'auto' | undefined;
-  /** O_DIRECT: as `multifd`. @default 'auto' */
-  readonly directIo?: Switch | undefined;
-  /** Whether files are handed to QEMU as descriptors, so that it needs no right to any path. @default 'auto' */
-  readonly fdset?: Switch | undefined;
-  /** Milliseconds for each step that QEMU is asked to take. @default no limit for the load, 60000 for commands */
-  readonly timeoutMs?: number | undefined;
+}
+
+/** How QEMU was told to load a guest. */
+export interface LoadPlan extends Omit<RestorePlan, 'reader'> {
+  readonly mode: RestoreMode;
 }
 
 export interface AttachResult {
@@ -61,15 +47,15 @@ export interface AttachResult {
   /** What QEMU read, and why. */
   readonly form: 'mapped-ram' | 'stream';
   readonly why: string;
-  /** How it was told to read it. */
-  readonly plan: RestorePlan;
+  /** How QEMU was told to read it. */
+  readonly plan: LoadPlan;
   /** What may be wrong, in words. */
   readonly warnings: readonly string[];
   /** Whether QEMU holds a lock on the snapshot that keeps this package from writing into it: `instant` only. */
   readonly locked: boolean;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** From the call to the guest in the state asked for. */
+  /** Milliseconds from the call to the guest in the state asked for. */
   readonly elapsedMs: number;
 }
 
@@ -99,9 +85,9 @@ async function attachSnapshot(
   options: AttachOptions,
 ): Promise<AttachResult> {
   const startedAt = performance.now();
-  const { then = 'run', timeoutMs, signal } = options;
+  const { after = 'cont', timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
-  // QEMU also reads what only it can measure.
+  // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
   const [facts, about, file] = await Promise.all([
@@ -113,21 +99,22 @@ async function attachSnapshot(
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
-  const way: EagerWay =
-    mode === 'eager'
-      ? await eagerWay(snapshot, facts.memory)
-      : { form: 'stream', why: 'the memory is in place', fresh: [] };
-  if (mode === 'eager' && way.form === 'stream') assertStreamOptions(options, way.why);
-  const locked = mode === 'instant' && hasLocks && (await handHold(qmp, snapshot, wait));
-  const loaded =
-    way.form === 'mapped-ram'
-      ? await loadFile(qmp, snapshot, { ...options, then, facts })
-      : await loadStream(qmp, snapshot, { mode, blocks, ...way }, { ...options, then, facts });
-  const { plan, loadMs, runState, readyAt } = loaded;
-  const { form, why } = way;
-  const elapsedMs = readyAt - startedAt;
-  const all = [...warnings, ...loaded.warnings];
-  return { mode, runState, blocks, form, why, plan, warnings: all, locked, loadMs, elapsedMs };
+  const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
+  const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, after } };
+  const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
+  const { direction, reader: _, ...decisions } = loaded.plan;
+  return {
+    mode: mode.name,
+    runState,
+    blocks,
+    form,
+    why,
+    plan: { direction, mode: mode.name, ...decisions },
+    warnings: [...warnings, ...loaded.warnings],
+    locked,
+    loadMs,
+    elapsedMs: readyAt - startedAt,
+  };
 }
 
 function placeOf(
@@ -135,22 +122,14 @@ function placeOf(
   { memory }: QemuFacts,
   file: MappedFile,
   options: AttachOptions,
-): { readonly mode: RestoreMode; readonly blocks: readonly string[] } {
+): { readonly mode: Mode<RestoreMode>; readonly blocks: readonly string[] } {
   const mapped = mappedBlocks(snapshot, memory, file);
-  const mode = options.mode ?? (mapped.length > 0 ? 'instant' : 'eager');
-  const given = options.blocks ?? (mode === 'instant' ? mapped : []);
-  const blocks = mode === 'eager' ? [] : given;
+  const mode = options.mode === undefined ? modeMeantBy(mapped) : modeOf(options.mode);
+  const blocks = mode.blocksInPlace(options.blocks, mapped);
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, blocks);
-  if (mode === 'eager') return { mode, blocks };
-  snapshot.completeRam();
-  if (blocks.length > 0) return { mode, blocks };
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    mode === 'instant'
-      ? 'QEMU maps no block of the snapshot: start it with what launchArguments says, or use mode eager'
-      : 'which blocks are loaded already: preload has to say (blocks)',
-    { path: snapshot.path },
-  );
+  snapshot.completeRam(mode.takesUnmeasured);
+  if (blocks.length > 0 || mode.nothingInPlace === undefined) return { mode, blocks };
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', mode.nothingInPlace, { path: snapshot.path });
 }
 
 function knownOf({ runState, migrationStatus, memory, capabilities }: QemuFacts): KnownDestination {

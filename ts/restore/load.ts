@@ -1,33 +1,39 @@
+import type { WaitOptions } from '../host/wait-within.ts';
+import { procPath } from '../io/anonymous-file.ts';
 import { applyPlan } from '../negotiate/apply-plan.ts';
+import { negotiate } from '../negotiate/negotiate.ts';
+import type { RestorePlan } from '../negotiate/plan.ts';
+import type { Reader, RestoreRequest } from '../negotiate/request.ts';
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateIn } from '../qemu/migration.ts';
-import { negotiate } from '../negotiate/negotiate.ts';
-import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/plan.ts';
+import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { FileMigrationAddress } from '../uri/index.ts';
-import { procPath } from '../io/anonymous-file.ts';
-import { setAutostart, settle, type Then } from './run-state.ts';
+import type { LoadOptions } from './options.ts';
+import { setAutostart, settle, type AfterRestore } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
-export interface LoadOptions extends WaitOptions {
+/** One load under way: the snapshot and QEMU were compared, and fit. */
+export interface LoadRun {
+  readonly qmp: QmpClient;
   readonly facts: QemuFacts;
-  readonly then: Then;
-  readonly state?: StateStream | undefined;
-  readonly multifd?: Switch | undefined;
-  readonly channels?: number | 'auto' | undefined;
-  readonly directIo?: Switch | undefined;
-  readonly fdset?: Switch | undefined;
+  readonly snapshot: Snapshot;
+  /** The blocks whose memory is in place, by id. */
+  readonly inPlace: readonly string[];
+  readonly options: LoadOptions & { readonly after: AfterRestore };
 }
 
 export interface Loaded {
+  /** What QEMU read, and why. */
+  readonly form: 'mapped-ram' | 'stream';
+  readonly why: string;
   readonly plan: RestorePlan;
   readonly warnings: readonly string[];
   readonly runState: string;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** When it was, by `performance.now()`. */
+  /** When the guest was in that state, by `performance.now()`. */
   readonly readyAt: number;
 }
 
@@ -37,67 +43,41 @@ interface Source {
   readonly path: string;
 }
 
-/** Lets QEMU read the mapped-ram file itself. */
-export async function loadFile(qmp: QmpClient, snapshot: Snapshot, options: LoadOptions): Promise<Loaded> {
-  const { location, index, reader } = snapshot;
+/** Lets QEMU read the mapped-ram file itself. @param why in words */
+export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
+  const { location, index, reader } = run.snapshot;
   const path = procPath(reader.fd);
   const filename = 'path' in location ? location.path : path;
   const address = { transport: 'file', filename, offset: index.base } as const;
   // A descriptor is of the very file that was looked into, whatever happened to its name.
-  return load(
-    qmp,
-    { address, path: process.platform === 'linux' ? path : filename },
-    'eager',
-    snapshot,
-    options,
-  );
+  const source = { address, path: process.platform === 'linux' ? path : filename };
+  const { multifd, channels, directIo } = run.options;
+  const loaded = await load(run, source, { reader: 'qemu', multifd, channels, directIo });
+  return { form: 'mapped-ram', why, ...loaded };
 }
 
-export interface StreamPlace {
-  readonly mode: RestoreMode;
-  /** In place already, by id. */
-  readonly blocks: readonly string[];
-  /** Other blocks whose memory reads as zeros, by id. */
-  readonly fresh: readonly string[];
-  /** Why QEMU reads a stream. */
+export interface StateLoad {
+  /** Who has brought the memory that is in place. */
+  readonly reader: Reader;
+  /** Whether the blocks in place are mappings of the snapshot file, as `StateStreamOptions` has it. */
+  readonly mapped: boolean;
+  /** Blocks that are not in place and whose memory reads as zeros, by id. @default none */
+  readonly fresh?: readonly string[] | undefined;
+  /** Why QEMU reads a stream, in words. */
   readonly why: string;
 }
 
 /** Lets QEMU read the state stream: the caller's, or one that is made for this. */
-export async function loadStream(
-  qmp: QmpClient,
-  snapshot: Snapshot,
-  { mode, blocks, fresh, why }: StreamPlace,
-  options: LoadOptions,
-): Promise<Loaded> {
-  // How a QEMU is told to read a plain stream does not depend on what is in it.
-  const loadState = async (state: StateStream): Promise<Loaded> => {
-    const planMode = mode === 'eager' ? 'preload' : mode;
-    const loaded = await load(qmp, sourceOf(state), planMode, snapshot, options, state.warnings);
-    return mode === 'eager' ? { ...loaded, plan: wholeGuest(loaded.plan, why) } : loaded;
+export async function loadState(run: LoadRun, { reader, mapped, fresh, why }: StateLoad): Promise<Loaded> {
+  const { snapshot, inPlace, options } = run;
+  const read = async (state: StateStream): Promise<Loaded> => {
+    const loaded = await load(run, sourceOf(state), { reader });
+    return { form: 'stream', why, ...loaded, warnings: [...state.warnings, ...loaded.warnings] };
   };
-  if (options.state !== undefined) return loadState(options.state);
+  if (options.state !== undefined) return read(options.state);
   const { signal } = options;
-  await using state = await openStateStream(snapshot, {
-    inPlace: blocks,
-    mapped: mode === 'instant',
-    fresh,
-    signal,
-  });
-  return await loadState(state);
-}
-
-/** The plan of a state stream that has the memory in it, too: what was decided is the same, the reasons are not. */
-function wholeGuest(plan: RestorePlan, why: string): RestorePlan {
-  return {
-    ...plan,
-    mode: 'eager',
-    mappedRam: { value: false, why },
-    xIgnoreShared: { value: false, why: 'a plain stream has all of the memory in it' },
-    multifd: { value: false, why: 'a plain stream from a file has one channel' },
-    channels: { value: 1, why: 'a plain stream from a file has one channel' },
-    directIo: { value: false, why: 'QEMU reads plain streams through the page cache' },
-  };
+  await using state = await openStateStream(snapshot, { inPlace, mapped, fresh, signal });
+  return await read(state);
 }
 
 function sourceOf({ path }: StateStream): Source {
@@ -105,22 +85,18 @@ function sourceOf({ path }: StateStream): Source {
 }
 
 async function load(
-  qmp: QmpClient,
+  { qmp, facts, snapshot, options }: LoadRun,
   { address, path }: Source,
-  mode: RestoreMode,
-  snapshot: Snapshot,
-  options: LoadOptions,
-  warnings: readonly string[] = [],
-): Promise<Loaded> {
-  const { multifd, channels, directIo, fdset, facts, timeoutMs, signal } = options;
+  features: Pick<RestoreRequest, 'reader' | 'multifd' | 'channels' | 'directIo'>,
+): Promise<Omit<Loaded, 'form' | 'why'>> {
+  const { fdset, timeoutMs, signal, after } = options;
   const wait = { timeoutMs, signal };
-  const features = mode === 'eager' ? { multifd, channels, directIo } : {};
-  const request = { direction: 'restore', mode, target: address, snapshot, fdset, ...features } as const;
+  const request = { direction: 'restore', target: address, snapshot, fdset, ...features } as const;
   const plan = await negotiate(qmp, request, { ...wait, facts });
   const applied = await applyPlan(qmp, plan, wait);
   try {
-    const loaded = await loadWith(qmp, plan, { address, path }, options);
-    return { ...loaded, plan, warnings: [...warnings, ...plan.notes.map(({ words }) => words)] };
+    const loaded = await loadWith(qmp, plan, { address, path }, after, wait);
+    return { ...loaded, plan, warnings: plan.notes.map(({ words }) => words) };
   } finally {
     // When the load failed, its error tells more than QEMU's refusal to change settings now.
     await applied.putBack().catch(() => undefined);
@@ -131,16 +107,16 @@ async function loadWith(
   qmp: QmpClient,
   plan: RestorePlan,
   { address, path }: Source,
-  { then, timeoutMs, signal }: LoadOptions,
+  after: AfterRestore,
+  wait: WaitOptions,
 ): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {
-  const wait = { timeoutMs, signal };
   const access = { path, access: 'read', direct: plan.directIo.value } as const;
   await using set = plan.fdset.value ? await FdSet.open(qmp, { ...access, ...wait }) : undefined;
-  await setAutostart(qmp, then, wait);
+  await setAutostart(qmp, after, wait);
   const startedAt = performance.now();
   const place = set === undefined ? plan.target.address : { ...address, filename: set.filename };
   await migrateIn(qmp, place, wait);
-  const runState = await settle(qmp, then, wait);
+  const runState = await settle(qmp, after, wait);
   const readyAt = performance.now();
   return { runState, readyAt, loadMs: readyAt - startedAt };
 }

@@ -1,6 +1,7 @@
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
+import { freeBytesIn } from '../host/filesystem.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../stream/index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -10,7 +11,7 @@ import { AnonymousFile } from '../io/anonymous-file.ts';
 export interface PreloadOptions extends TransferOptions {
   /** The blocks to load, by id. */
   readonly blocks: readonly string[];
-  /** Where to: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  /** Where the memory goes: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
   readonly directory?: string | undefined;
 }
 
@@ -31,7 +32,7 @@ export class PreloadedRam implements AsyncDisposable {
     this.#files = [...files.values()];
   }
 
-  /** May be called again. */
+  /** Closes the files. May be called again. */
   async close(): Promise<void> {
     for (const file of this.#files) await file.close();
   }
@@ -75,17 +76,15 @@ export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): P
 }
 
 /**
- * Whether the directory has room for all of the memory, or the guest might be killed when it comes to write its zero
- * pages. In words when it has not.
+ * Says in words when a directory has too little room for all of the memory: then the guest might be killed when it comes
+ * to write its zero pages.
  */
 export async function roomProblem(
   directory: string,
   blocks: readonly MappedRamBlock[],
 ): Promise<string | undefined> {
   const wanted = blocks.reduce((sum, { length }) => sum + length, 0);
-  const found = await statfs(directory).catch(() => undefined);
-  // Filesystems in memory have no blocks at all when they have no limit; QEMU reserves hugepages when it maps them.
-  const room = found === undefined || found.blocks === 0 ? Infinity : found.bavail * found.bsize;
+  const room = await freeBytesIn(directory);
   return room >= wanted
     ? undefined
     : `${directory} has ${room} bytes left and the guest's memory is ${wanted}: it may be killed when it uses them`;

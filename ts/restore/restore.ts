@@ -1,45 +1,43 @@
 import { MappedRamError } from '../errors.ts';
-import type { RestoreMode } from '../negotiate/plan.ts';
+import type { TransferReport } from '../engine/transfer-options.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
-import type { TransferReport } from '../engine/transfer-options.ts';
-import { procPath } from '../io/anonymous-file.ts';
 import { assertOptionsFor } from './assert-options.ts';
+import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
-import { parseCommandLine } from './command-line/options.ts';
-import { type LaunchArguments, launchArguments } from './command-line/launch-arguments.ts';
-import { planMemory } from './command-line/memory-plan.ts';
-import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
-import { holdSnapshot } from './snapshot-lock.ts';
-import { assertStateFor } from './snapshot-identity.ts';
+import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
+import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
+import type { Mode, PreparedMemory } from './modes/mode.ts';
+import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
+import type { PrepareOptions } from './options.ts';
+import { holdSnapshot } from './snapshot-lock.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
-  extends Omit<AttachOptions, 'mode' | 'blocks'>, Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
+  extends
+    Omit<AttachOptions, 'mode' | 'blocks'>,
+    PrepareOptions,
+    Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
   /** Where the guest's memory comes from. @default 'instant' */
   readonly mode?: RestoreMode | undefined;
-  /** Where `preload` keeps the memory, and no other mode: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
-  readonly ramDirectory?: string | undefined;
-  /** How `preload` reads the snapshot. No other mode has a use for more than `auto`. */
-  readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
 }
 
 export interface RestoreTimes {
   /** Milliseconds from the call to QEMU being started: opening, and loading with `preload`. */
   readonly prepareMs: number;
-  /** Until it answers on QMP; the state stream is made meanwhile. */
+  /** Milliseconds until QEMU answers on QMP; the state stream is made meanwhile. */
   readonly startMs: number;
-  /** From the command that starts the load to the guest in the state asked for. */
+  /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** From the call to the guest in the state asked for. */
+  /** Milliseconds from the call to the guest in the state asked for. */
   readonly totalMs: number;
 }
 
 /** A guest that was restored into a QEMU of our own. Disposing of it ends QEMU. */
 export interface RestoredGuest extends AttachResult, AsyncDisposable {
   readonly qemu: QemuProcess;
-  /** The command line it was started with, without the binary. */
+  /** The command line that QEMU was started with, without the binary. */
   readonly args: readonly string[];
   readonly times: RestoreTimes;
   /** How `preload` loaded the memory. */
@@ -51,38 +49,38 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  * the mode needs is added (see `launchArguments`). When this rejects, no process, file or descriptor is left.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not go with the command line or with
- *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
- *   `preloadRam`
+ *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU
+ *   does not start, or fails; and as `attach` and `preloadRam`
  */
 export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
   const startedAt = performance.now();
-  const { mode = 'instant', signal } = options;
+  const { signal } = options;
+  const mode = modeOf(options.mode ?? DEFAULT_MODE);
   signal?.throwIfAborted();
   assertOptionsFor(mode, options);
   await using snapshot = await Snapshot.open(source, signal);
-  snapshot.completeRam(mode === 'eager');
+  snapshot.completeRam(mode.takesUnmeasured);
   holdSnapshot(snapshot);
-  await using memory = await memoryFor(snapshot, mode, options);
-  const { warnings, ram } = memory;
-  const parsed = parseCommandLine(options.args);
-  // Our QMP monitor would take it away.
-  const launch = { ...memory.launch, args: [...memory.launch.args, ...standardMonitor(parsed)] };
+  const commandLine = parseCommandLine(options.args);
+  await using prepared = await prepare(snapshot, mode, commandLine, options);
+  const { memory, launch } = prepared;
   const preparedAt = performance.now();
   await using started = await startWithState(snapshot, mode, launch, options);
   const { qemu, state } = started;
   try {
     const answeredAt = performance.now();
-    // It has the files mapped.
-    await ram?.close();
-    const waits = parsed.some(({ name }) => name === 'S');
-    const then = options.then ?? (waits ? 'pause' : 'run');
-    const attached = await attach(qemu.qmp, snapshot, { ...options, ...launch, mode, then, state });
+    // QEMU has the files mapped.
+    await memory[Symbol.asyncDispose]();
+    const waits = commandLine.some(({ name }) => name === 'S');
+    const after = options.after ?? (waits ? 'stop' : 'cont');
+    const { blocks } = launch;
+    const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
     return {
       ...attached,
-      warnings: [...warnings, ...attached.warnings],
+      warnings: [...memory.warnings, ...attached.warnings],
       qemu,
       args: launch.args,
-      transfer: ram?.report,
+      transfer: memory.report,
       times: {
         prepareMs: preparedAt - startedAt,
         startMs: answeredAt - preparedAt,
@@ -97,52 +95,49 @@ export async function restore(source: SnapshotSource, options: RestoreOptions): 
   }
 }
 
-interface Memory extends AsyncDisposable {
+interface Prepared extends AsyncDisposable {
+  readonly memory: PreparedMemory;
   readonly launch: LaunchArguments;
-  readonly ram: PreloadedRam | undefined;
-  readonly warnings: readonly string[];
 }
 
-/** Loads it with `preload`, and works out the command line. */
-async function memoryFor(snapshot: Snapshot, mode: RestoreMode, options: RestoreOptions): Promise<Memory> {
-  const { args, ramDirectory, transfer, state, signal } = options;
-  refuseDaemon(args);
-  const { backends } = planMemory(parseCommandLine(args), snapshot.completeRam(true).blocks);
-  const blocks = backends.map(({ block }) => block);
-  // QEMU opens this very file, whatever happens to its name meanwhile.
-  const mapped = Object.fromEntries(blocks.map(({ id }) => [id, procPath(snapshot.reader.fd)]));
+/** Prepares the memory, and works out the command line. */
+async function prepare(
+  snapshot: Snapshot,
+  mode: Mode,
+  commandLine: readonly CommandLineOption[],
+  options: RestoreOptions,
+): Promise<Prepared> {
+  refuseDaemon(commandLine);
   // Whatever is wrong with the command line or the state is said before gigabytes are loaded.
-  const launch = launchArguments(snapshot, { mode, args, files: mapped });
-  if (state !== undefined) assertStateFor(state, snapshot, mode, launch.blocks);
-  if (mode !== 'preload') {
-    return { launch, ram: undefined, warnings: [], [Symbol.asyncDispose]: async () => undefined };
+  const plan = new LaunchPlan(snapshot, mode, commandLine);
+  if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
+  const blocks = plan.backends.map(({ block }) => block);
+  const memory = await mode.prepare(snapshot, blocks, options);
+  try {
+    const { args, ...launch } = plan.launchWith(memory.files);
+    // The QMP monitor of ours would take the standard one away.
+    const all = [...args, ...standardMonitor(commandLine)];
+    return {
+      memory,
+      launch: { ...launch, args: all },
+      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await memory[Symbol.asyncDispose]();
+    throw error;
   }
-  const directory = ramDirectory ?? '/dev/shm';
-  const problem = await roomProblem(directory, blocks);
-  const ram = await preloadRam(snapshot, {
-    ...transfer,
-    directory,
-    signal,
-    blocks: blocks.map(({ id }) => id),
-  });
-  return {
-    launch: launchArguments(snapshot, { mode, args, files: ram.files }),
-    ram,
-    warnings: problem === undefined ? [] : [problem],
-    [Symbol.asyncDispose]: () => ram.close(),
-  };
 }
 
 interface Started extends AsyncDisposable {
   readonly qemu: QemuProcess;
-  /** Undefined when QEMU is to read the snapshot itself. */
+  /** Undefined when the mode has no use for one. */
   readonly state: StateStream | undefined;
 }
 
 /** The state stream is made while QEMU starts. When one of them fails, the other ends. */
 async function startWithState(
   snapshot: Snapshot,
-  mode: RestoreMode,
+  mode: Mode,
   { args, blocks }: LaunchArguments,
   { binary, stdio, signal, timeoutMs, state: given }: RestoreOptions,
 ): Promise<Started> {
@@ -154,9 +149,9 @@ async function startWithState(
     throw error;
   };
   const make = async (): Promise<StateStream | undefined> =>
-    mode === 'eager' || given !== undefined
+    mode.state === undefined || given !== undefined
       ? given
-      : openStateStream(snapshot, { inPlace: blocks, mapped: mode === 'instant', signal: either });
+      : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
     QemuProcess.start({ binary, args, stdio, signal: either, timeoutMs }).catch(giveUp),
     make().catch(giveUp),
@@ -173,8 +168,8 @@ async function startWithState(
   throw failed.signal.reason;
 }
 
-function refuseDaemon(args: readonly string[]): void {
-  if (!parseCommandLine(args).some(({ name }) => name === 'daemonize')) return;
+function refuseDaemon(commandLine: readonly CommandLineOption[]): void {
+  if (!commandLine.some(({ name }) => name === 'daemonize')) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     'a QEMU that daemonizes leaves its parent: leave -daemonize out, or start it yourself and use attach',

@@ -2,31 +2,31 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * What the guest is to do afterwards: run; stay stopped, without having run for a moment; or what it did when it was
- * saved.
+ * What the guest does after a restore: it runs (`cont`); it stays stopped and has not run for a moment (`stop`); or it
+ * does what it did when it was saved (`as-saved`).
  */
-export type Then = 'run' | 'pause' | 'as-saved';
+export type AfterRestore = 'cont' | 'stop' | 'as-saved';
 
 /**
  * Tells a QEMU that waits for a guest whether to start it. While it waits, `stop` and `cont` change only that, whatever
  * `-S` said; a guest that was saved while stopped stays stopped with both.
  */
-export async function setAutostart(qmp: QmpClient, then: Then, wait: WaitOptions): Promise<void> {
-  await qmp.execute(then === 'pause' ? 'stop' : 'cont', undefined, wait);
+export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<void> {
+  await qmp.execute(after === 'stop' ? 'stop' : 'cont', undefined, wait);
 }
 
 /**
  * Brings the guest into the state asked for, when QEMU reports that it has it.
  * @returns the run state, in QEMU's words
  */
-export async function settle(qmp: QmpClient, then: Then, wait: WaitOptions): Promise<string> {
+export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<string> {
   const runState = async (): Promise<string> => (await qmp.execute('query-status', undefined, wait)).status;
   const status = await runState();
-  if (then === 'run' && status !== 'running') {
+  if (after === 'cont' && status !== 'running') {
     await qmp.execute('cont', undefined, wait);
     return runState();
   }
-  if (then === 'pause' && status === 'running') {
+  if (after === 'stop' && status === 'running') {
     await qmp.execute('stop', undefined, wait);
     return runState();
   }

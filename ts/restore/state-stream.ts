@@ -5,12 +5,11 @@ import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
-import { AnonymousFile, procPath } from '../io/anonymous-file.ts';
-import { stateDirectory } from '../io/state-directory.ts';
+import { AnonymousFile, procPath, stateDirectory } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
 import { findStalePages, type StalePages, zeroPagesOf } from '../engine/stale-pages.ts';
 
-/** A live save leaves less behind. */
+/** Bytes of filled holes that call for a warning: a live save leaves fewer behind. */
 const MANY = 256 * 2 ** 20;
 
 export interface StateStreamOptions {
@@ -36,13 +35,13 @@ export interface StateStreamOptions {
  * other or at once, in any QEMU version and without capabilities.
  */
 export class StateStream implements AsyncDisposable {
-  /** What it was made for. */
+  /** What the stream was made for. */
   readonly options: StateStreamOptions;
-  /** And of which snapshot. */
+  /** The snapshot that the stream was made of. */
   readonly identity: SnapshotIdentity;
-  /** In bytes. */
+  /** Length of the stream in bytes. */
   readonly size: number;
-  /** Open for reading only, which is what QEMU wants of descriptors in an fdset. */
+  /** A descriptor that is open for reading only, which is what QEMU wants of descriptors in an fdset. */
   readonly fd: number;
   /** Pages of mapped blocks that the file says are zero, and that hold something else. */
   readonly stalePages: number;
@@ -69,12 +68,12 @@ export class StateStream implements AsyncDisposable {
     this.#close = close;
   }
 
-  /** Under which QEMUs of the same user on this host can open it (`file:` and this), until it is closed. */
+  /** The path by which QEMUs of the same user on this host can open the stream (`file:` and this), until it is closed. */
   get path(): string {
     return procPath(this.fd);
   }
 
-  /** What is being loaded goes on. May be called again. */
+  /** Closes the stream. Loads under way go on. May be called again. */
   close(): Promise<void> {
     return this.#close();
   }

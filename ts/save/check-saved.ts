@@ -11,7 +11,7 @@ export interface SavedFile {
   readonly warnings: readonly string[];
 }
 
-/** What is known about a save besides its file. */
+/** Facts about a save besides its file. */
 export interface SavedContext {
   readonly plan: SavePlan;
   /** Bytes of pages, as the writer counts them: a page that is written twice, while the guest runs, counts twice. */
@@ -73,7 +73,7 @@ function blockProblems(
   return [...wrong, ...missing.map(({ id }) => `block ${id} is not in the file`)];
 }
 
-/** The writer counts the pages that it writes; each has a bit. */
+/** Compares bitmaps with the writer's count of the pages that it has written: each has a bit. */
 async function pageProblems(
   snapshot: Snapshot,
   { dataBytes, stoodStill }: SavedContext,

@@ -6,11 +6,11 @@ import { isQmpRefusal } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * What says in QEMU that somebody is saving the guest: an object that holds nothing but who that is. QEMU makes only one
- * with a name, whichever of its monitors asks.
+ * The object that says in QEMU that somebody is saving the guest. It holds nothing but who that is. QEMU makes only one
+ * object of a name, whichever of its monitors asks.
  */
 const OBJECT = 'mapped-ram-save';
-/** What removes it, over QMP. */
+/** The QMP command that removes it. */
 const REMOVAL = JSON.stringify({ execute: 'object-del', arguments: { id: OBJECT } });
 const PATH = `/objects/${OBJECT}`;
 
@@ -56,7 +56,7 @@ export async function removeClaim(qmp: QmpClient, tag: string, wait: WaitOptions
 }
 
 async function add(qmp: QmpClient, data: string, wait: WaitOptions): Promise<boolean> {
-  // Of all kinds of objects that hold a text, the one that every QEMU has.
+  // Every QEMU has this kind of object, of all that hold a text.
   return isDone(qmp.execute('object-add', { 'qom-type': 'secret', id: OBJECT, data }, wait));
 }
 
@@ -93,7 +93,7 @@ async function identity(): Promise<string> {
   return `${process.pid} ${boot.trim() || 'unknown'} ${namespace || 'unknown'}`;
 }
 
-/** Only one that was started here can be known to be gone. */
+/** Tells whether a claimant is gone. Only of one that was started here that can be known. */
 function isGone(data: string, self: string): boolean {
   const [, pid, ...where] = data.split(' ');
   const here = self.split(' ').slice(1).join(' ');

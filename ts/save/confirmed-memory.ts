@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
-import type { FileMemoryBlock } from '../negotiate/plan.ts';
+import type { FileMemoryBlock } from '../qemu/memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { ioError } from '../io/fd-io.ts';
@@ -14,7 +14,7 @@ import type { RamLocation } from '../snapshot/ram-location.ts';
  */
 export class ConfirmedMemory implements AsyncDisposable {
   readonly #handles: readonly FileHandle[];
-  /** By block. */
+  /** The opened files, by block id. */
   readonly locations: Readonly<Record<string, RamLocation>>;
 
   private constructor(handles: readonly FileHandle[], locations: Readonly<Record<string, RamLocation>>) {

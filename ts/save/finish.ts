@@ -1,5 +1,5 @@
 import { MappedRamError, messageOf } from '../errors.ts';
-import type { Settings } from '../negotiate/apply-plan.ts';
+import type { Settings } from '../qemu/settings.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin } from '../host/wait-within.ts';
 import type { Protection } from './protection.ts';
@@ -11,14 +11,14 @@ const QUIT_MS = 60_000;
 export interface Finished {
   /** What QEMU says of the guest; undefined when QEMU has quit, or does not say. */
   readonly runState: string | undefined;
-  /** What did not work, in words. */
+  /** The things that did not work, in words. */
   readonly warnings: readonly string[];
 }
 
 /** Leaves QEMU as it is to be after a save that has worked: whatever goes wrong now, the snapshot is there. */
 export async function finish(
   qmp: QmpClient,
-  then: AfterSave,
+  after: AfterSave,
   before: Settings,
   protection: Protection,
 ): Promise<Finished> {
@@ -26,7 +26,7 @@ export async function finish(
   const warn = (what: string, problem: unknown): void => {
     warnings.push(`the snapshot is complete, but ${what}: ${messageOf(problem)}`);
   };
-  if (then === 'quit') {
+  if (after === 'quit') {
     try {
       await quit(qmp);
       await protection.release();
@@ -35,7 +35,7 @@ export async function finish(
       warn('QEMU did not quit', error);
     }
   }
-  const problem = await protection.finish({ runs: then === 'cont', before });
+  const problem = await protection.finish({ runs: after === 'cont', before });
   if (problem !== undefined) warn('QEMU is not as it was to be', problem);
   try {
     const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });

@@ -1,6 +1,6 @@
 /**
- * What `Guard` starts: a process that waits for the one that saves a guest. As long as that is there nothing happens; if
- * it goes without a word, this brings QEMU where it is to be, over the connection that it has inherited. Each line of
+ * The process that `Guard` starts. It waits for the process that saves a guest. As long as that is there nothing happens;
+ * if it goes without a word, the guard brings QEMU where it is to be, over the connection that it has inherited. Each line of
  * standard input is a recovery in the place of the one before, or `done`: there is nothing to be brought back.
  */
 import { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { parseRecovery, recoverAtLast, type Recovery } from './recovery.ts';
 /** The descriptor of the QMP connection. */
 const QMP_FD = 3;
 
-// It ends with its pipe. What ends the other one is to find this one here.
+// The guard ends with its pipe. A signal that ends the saving process must find the guard alive.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 async function main(): Promise<void> {

@@ -10,9 +10,9 @@ import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { formatRecovery, type Recovery } from './recovery.ts';
 
-/** A new Node takes a tenth of a second; not every machine is fast. */
+/** How long the guard may take to start: a new Node takes a tenth of a second, and not every machine is fast. */
 const START_MS = 20_000;
-/** How long one that has nothing to do any more may take to end. */
+/** How long a guard that has nothing to do any more may take to end. */
 const RELEASE_MS = 10_000;
 
 /**
@@ -50,7 +50,7 @@ export class Guard {
     const extension = extname(import.meta.url);
     const main = fileURLToPath(new URL(`guard-main${extension}`, import.meta.url));
     const options = extension === '.ts' ? process.execArgv : [];
-    // In a group of its own: Ctrl-C is for the other one.
+    // The guard is in a process group of its own: Ctrl-C is for this process.
     const stdio: StdioOptions = ['pipe', 'pipe', 'ignore', descriptor];
     const child = spawn(process.execPath, [...options, main], { detached: true, stdio });
     const exit = deferred<number | null>();
@@ -75,15 +75,18 @@ export class Guard {
     }
   }
 
-  /** Whether it is still there. */
+  /** Whether the guard is still there. */
   get isAlive(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** Tells it what to do, in the place of what it was told before. Settles when it does so whatever becomes of this process. */
+  /**
+   * Tells the guard what to do, in the place of what it was told before. Settles when the guard will do so whatever becomes
+   * of this process.
+   */
   async tell(recovery: Recovery): Promise<void> {
     await new Promise<void>((resolve) => {
-      // With an error when it is gone, which `isAlive` tells.
+      // A write fails when the guard is gone, which `isAlive` tells.
       this.#input.write(`${formatRecovery(recovery)}\n`, () => resolve());
     });
   }

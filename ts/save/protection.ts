@@ -1,5 +1,5 @@
 import { MappedRamError, messageOf, systemCode } from '../errors.ts';
-import type { Switch } from '../negotiate/plan.ts';
+import type { Switch } from '../negotiate/request.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { Guard } from './guard.ts';
@@ -46,7 +46,7 @@ export class Protection {
     return new Protection(qmp, started);
   }
 
-  /** What is not protected, in words, as long as it has not been released. */
+  /** Lists in words what is not protected, as long as the protection has not been released. */
   get warnings(): readonly string[] {
     const why = this.#guard?.isAlive === false ? 'it was killed' : this.#why;
     return why === undefined
@@ -54,7 +54,7 @@ export class Protection {
       : [`no guard (${why}): if this process had been killed, the guest would have stood still`];
   }
 
-  /** From now on QEMU is brought there, by the guard too. */
+  /** Sets where QEMU is brought from now on, by the guard, too. */
   async aim(recovery: Recovery): Promise<void> {
     this.#recovery = recovery;
     await this.#guard?.tell(recovery);
@@ -129,7 +129,7 @@ export class Protection {
       await recovering;
       await this.release();
     } catch {
-      // Whoever has closed the connection leaves it to the guard.
+      // The connection was closed by somebody who leaves the rest to the guard.
       await this.#guard?.recover(0);
     } finally {
       inBackground.delete(this.#qmp);
@@ -143,7 +143,7 @@ export class Protection {
     if (recovered === true) return;
     if (recovered === 'late') throw notYet('the guard brings it back');
     const { server, pid } = this.#qmp;
-    // Without an address all that is left is to say what has become of the connection.
+    // All that is left without an address is to say what has become of the connection.
     if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
     await using again = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS, pid });
     await recover(again, recovery);
@@ -164,7 +164,7 @@ function notYet(then: string): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `it does not answer; as soon as it does, ${then}`);
 }
 
-/** Whether there is nothing left to be brought back. */
+/** Tells whether there is nothing left to be brought back. */
 function isQemuGone({ pid }: QmpClient, problem: unknown): boolean {
   if (pid !== undefined) return !isAlive(pid);
   const code = problem instanceof MappedRamError ? systemCode(problem.cause) : undefined;

@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import { putBackSettings, type Settings } from '../negotiate/apply-plan.ts';
+import { putBackSettings } from '../negotiate/apply-plan.ts';
+import type { Settings } from '../qemu/settings.ts';
 import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
@@ -8,9 +9,9 @@ import { parseQmpJson, stringifyQmpJson, isQmpObject, type QmpArgument, type Qmp
 import { untilFinalized } from '../qemu/until-finalized.ts';
 import { type Claim, hasClaim, removeClaim } from './claim.ts';
 
-/** What it takes to bring a QEMU where it is to be after a save, whoever does it. */
+/** All that somebody needs to know who brings a QEMU where it is to be after a save. */
 export interface Recovery {
-  /** What the save's fdset and its claim are found by. */
+  /** The tag by which the save's fdset and its claim are found. */
   readonly tag: string;
   /** Whether the guest is claimed. Nothing is changed in a QEMU whose guest somebody else has claimed. */
   readonly claim: Claim;
@@ -18,16 +19,16 @@ export interface Recovery {
   readonly goal: Goal | undefined;
 }
 
-/** Where a QEMU is to be after a save. */
+/** The state that a QEMU is to be in after a save. */
 export interface Goal {
   /** Whether the guest is to run. */
   readonly runs: boolean;
-  /** What the save changes, as it was. */
+  /** The settings that the save changes, as they were. */
   readonly before: Settings;
 }
 
 const WAIT = { timeoutMs: 10_000 };
-/** A guest in one of these was stopped for the save. In any other it has stopped by itself, and stays so. */
+/** A guest in one of these states was stopped for the save. In any other it has stopped by itself, and stays so. */
 const STOPPED = new Set(['paused', 'postmigrate']);
 
 /**
@@ -91,7 +92,7 @@ function isLate(error: unknown): boolean {
   return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_TIMEOUT';
 }
 
-/** As a line of text, for another process. */
+/** Writes a recovery as a line of text, for another process. */
 export function formatRecovery({ tag, claim, goal }: Recovery): string {
   if (goal === undefined) return stringifyQmpJson({ tag, claim });
   const { runs, before } = goal;

@@ -1,10 +1,14 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { SavePlan, SaveRequest, Switch, Writer } from '../negotiate/plan.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { SaveRequest, Switch, Writer } from '../negotiate/request.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 
-/** What the guest does after its save: it runs; it stays stopped (QEMU: `postmigrate`); QEMU ends. */
+/**
+ * What the guest does after its save: it runs (`cont`); it stays stopped, QEMU says `postmigrate` (`stop`); or QEMU ends
+ * (`quit`).
+ */
 export type AfterSave = 'cont' | 'stop' | 'quit';
 
 export interface SaveOptions
@@ -17,7 +21,7 @@ export interface SaveOptions
    * What becomes of the guest when it is saved. QEMU saves a guest that it has left `postmigrate` only after it has run
    * again. @default what it did before: `cont` if it ran, else `stop`
    */
-  readonly then?: AfterSave | undefined;
+  readonly after?: AfterSave | undefined;
   /** Whether an existing snapshot may be replaced. @default false */
   readonly overwrite?: boolean | undefined;
   /**
@@ -74,7 +78,7 @@ export interface SaveResult {
   readonly transfer: TransferReport | undefined;
   /** The seal's path; undefined without one. */
   readonly seal: string | undefined;
-  /** What QEMU says of its part. */
+  /** QEMU's report of its part. */
   readonly migration: MigrationInfo;
   /** What QEMU says of the guest now: `running`, `postmigrate`; undefined when it has quit. */
   readonly runState: string | undefined;

@@ -1,5 +1,6 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { TransferProgress } from '../engine/transfer-options.ts';
+import { tellListener } from '../host/tell-listener.ts';
 import type { SaveProgress } from './save-options.ts';
 
 const PAGE = 4096;
@@ -59,17 +60,13 @@ export class ProgressTeller {
     const now = performance.now();
     const seconds = this.#memoryFrom === undefined ? 0 : (now - this.#memoryFrom) / 1000;
     const bytesPerSecond = seconds > 0 ? Math.round(bytesDone / seconds) : 0;
-    try {
-      this.#listener?.({
-        step,
-        ...this.#last,
-        bytesPerSecond,
-        remainingMs:
-          bytesPerSecond > 0 ? Math.round(((bytesTotal - bytesDone) / bytesPerSecond) * 1000) : undefined,
-        elapsedMs: now - this.#startedAt,
-      });
-    } catch {
-      // Progress is for show: what its listener throws must not decide about the save.
-    }
+    tellListener(this.#listener, () => ({
+      step,
+      ...this.#last,
+      bytesPerSecond,
+      remainingMs:
+        bytesPerSecond > 0 ? Math.round(((bytesTotal - bytesDone) / bytesPerSecond) * 1000) : undefined,
+      elapsedMs: now - this.#startedAt,
+    }));
   }
 }

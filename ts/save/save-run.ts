@@ -13,13 +13,13 @@ export interface SaveRun {
   readonly qmp: QmpClient;
   readonly plan: SavePlan;
   readonly options: SaveOptions;
-  /** For every descriptor that QEMU is given (`FdSet.of`). */
+  /** The tag of every descriptor that QEMU is given (`FdSet.of`). */
   readonly tag: string;
   readonly guest: StoppedGuest;
   readonly progress: ProgressTeller;
 }
 
-/** The same, into a file that this process publishes. */
+/** A save into a file that this process publishes. */
 export interface FileSaveRun extends SaveRun {
   readonly output: SnapshotOutput;
   readonly sealing: Sealing;

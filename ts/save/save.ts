@@ -1,9 +1,10 @@
 import { MappedRamError, messageOf } from '../errors.ts';
-import { applyPlan, querySettingsBefore, type Settings } from '../negotiate/apply-plan.ts';
+import { PlanSettings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
-import type { SavePlan, SaveRequest } from '../negotiate/plan.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
@@ -61,7 +62,7 @@ export async function save(
 }
 
 /**
- * What `save` would do with the same arguments, and why. Changes nothing.
+ * Works out what `save` would do with the same arguments, and why. Changes nothing.
  * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
  */
 export async function planSave(
@@ -129,12 +130,12 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { ran, tag } = prepared;
-    await applyPlan(qmp, plan, { signal });
+    await prepared.settings.apply({ signal });
     await using guest = await StoppedGuest.stop(qmp, ran, { signal });
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
-      // One that did not run before does so only when everything else has worked.
-      if (prepared.then === 'cont' && ran) await guest.letRun();
+      // A guest that did not run before does so only when everything else has worked.
+      if (prepared.after === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
@@ -146,9 +147,9 @@ async function carryOut(
   }
   // The snapshot has its name: whatever goes wrong now, it is there.
   const sealed = await publishSeal(sealing);
-  const { then, before } = prepared;
+  const { after, settings } = prepared;
   const unprotected = protection.warnings;
-  const finished = await finish(qmp, then, before, protection);
+  const finished = await finish(qmp, after, settings.before, protection);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
@@ -190,20 +191,20 @@ async function publishSeal(
 }
 
 interface Prepared {
-  /** For every descriptor that QEMU is given, and for the claim. */
+  /** The tag of every descriptor that QEMU is given, and of the claim. */
   readonly tag: string;
   /** Whether the guest runs now. */
   readonly ran: boolean;
-  readonly then: AfterSave;
-  /** What the plan changes, as it is now. */
-  readonly before: Settings;
+  readonly after: AfterSave;
+  /** QEMU's settings, read and not changed yet. */
+  readonly settings: PlanSettings;
 }
 
 /** Claims the guest, and sees to it that QEMU is brought back to where it is now. Changes nothing else. */
 async function prepare(
   qmp: QmpClient,
   plan: SavePlan,
-  { then, signal }: SaveOptions,
+  { after, signal }: SaveOptions,
   protection: Protection,
 ): Promise<Prepared> {
   const tag = newFdSetTag();
@@ -216,7 +217,7 @@ async function prepare(
     throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
   }
   const { running: ran } = await qmp.execute('query-status', undefined, { signal });
-  const before = await querySettingsBefore(qmp, plan, { signal });
-  await protection.aim({ tag, claim, goal: { runs: ran, before } });
-  return { tag, ran, then: then ?? (ran ? 'cont' : 'stop'), before };
+  const settings = await PlanSettings.read(qmp, plan, { signal });
+  await protection.aim({ tag, claim, goal: { runs: ran, before: settings.before } });
+  return { tag, ran, after: after ?? (ran ? 'cont' : 'stop'), settings };
 }

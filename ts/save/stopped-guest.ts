@@ -32,7 +32,7 @@ export class StoppedGuest implements AsyncDisposable {
     const guest = new StoppedGuest(qmp, ran);
     try {
       if (ran) await qmp.execute('stop', undefined, wait);
-      // Without an event, if somebody else had stopped it just before.
+      // No event comes if somebody else had stopped the guest just before.
       guest.#stands = true;
       return guest;
     } catch (error) {

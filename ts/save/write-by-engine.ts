@@ -1,8 +1,7 @@
 import { migrateOut } from '../qemu/migration.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
-import { AnonymousFile } from '../io/anonymous-file.ts';
-import { stateDirectory } from '../io/state-directory.ts';
+import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
 import { Packing } from '../pack/packing.ts';
 import type { PackOptions } from '../pack/pack.ts';
 import { checkSaved } from './check-saved.ts';

@@ -2,7 +2,8 @@ import { copyFile, rename } from 'node:fs/promises';
 
 import test from 'ava';
 
-import type { MemoryBlock } from '../../../ts/negotiate/plan.ts';
+import type { MemoryBlock } from '../../../ts/qemu/memory-block.ts';
+import { modeOf } from '../../../ts/restore/modes/modes.ts';
 import type { Destination } from '../../../ts/restore/preflight/destination.ts';
 import { lookAtFile } from '../../../ts/restore/preflight/mapped-file.ts';
 import { comparePreflight, type PreflightOptions } from '../../../ts/restore/preflight/preflight.ts';
@@ -62,7 +63,7 @@ async function withSnapshot(
       comparePreflight(
         snapshot,
         { ...FITTING, ...destination },
-        { mode: 'eager', inPlace: [], file, ...options },
+        { mode: modeOf('eager'), inPlace: [], file, ...options },
       ).problems,
     snapshot,
   );
@@ -113,7 +114,7 @@ test('a machine type that QEMU does not have, and a load that was tried before',
 test('a block that can be resized may differ, unless QEMU reads the mapped-ram file', async (t) => {
   await withSnapshot((problems) => {
     const memory = [ram(64), block('/rom@etc/acpi/tables', 2, { maxLength: 65_536 })];
-    t.deepEqual(problems({ memory }, { mode: 'preload' }), []);
+    t.deepEqual(problems({ memory }, { mode: modeOf('preload') }), []);
     t.is(problems({ memory }).length, 1);
   });
 });
@@ -125,13 +126,16 @@ test('what is said to be in place has to be there', async (t) => {
     const mapped = { type: 'memory-backend-file', offset: pagesOffset, path: snapshot.path };
     const tables = block('/rom@etc/acpi/tables', 4);
     const found = (backend: Partial<MemoryBlock['backend']>): readonly string[] =>
-      problems({ memory: [ram(64, { ...mapped, ...backend }), tables] }, { mode: 'instant', inPlace });
+      problems(
+        { memory: [ram(64, { ...mapped, ...backend }), tables] },
+        { mode: modeOf('instant'), inPlace },
+      );
     t.deepEqual(found({}), []);
     t.regex(found({ share: true }).join(), /is shared, so that the guest would write into the snapshot/);
     t.regex(found({ offset: 4096 }).join(), /begins at 4096, not at 1048576/);
     t.regex(found({ type: 'memory-backend-ram' }).join(), /is of type memory-backend-ram/);
     t.regex(found({ path: '/dev/null' }).join(), /is in \/dev\/null/);
-    const bare = problems({ memory: [block('pc.ram', 64), tables] }, { mode: 'preload', inPlace });
+    const bare = problems({ memory: [block('pc.ram', 64), tables] }, { mode: modeOf('preload'), inPlace });
     t.deepEqual(bare, ['block pc.ram has no memory backend, so nothing can be in place']);
   });
 });
@@ -143,7 +147,7 @@ test('a name that was given to another file meanwhile is not taken for the snaps
   const mapped = ram(64, { type: 'memory-backend-file', offset, path: snapshot.path });
   const compare = async (pid: number | undefined): Promise<readonly (readonly string[])[]> => {
     const place = {
-      mode: 'instant',
+      mode: modeOf('instant'),
       inPlace: ['pc.ram'],
       file: await lookAtFile(snapshot, { pid, peerPid: undefined }),
     } as const;
@@ -182,7 +186,7 @@ test('devices that the snapshot does not know are a warning', async (t) => {
     completeRam: () => snapshot.completeRam(),
     index: { ...snapshot.index, sections },
   };
-  const place = { mode: 'eager', inPlace: [], file: await lookAtFile(snapshot, NOBODY) } as const;
+  const place = { mode: modeOf('eager'), inPlace: [], file: await lookAtFile(snapshot, NOBODY) } as const;
   const { problems, warnings } = comparePreflight(like, { ...FITTING, pci }, place);
   t.deepEqual(problems, []);
   t.deepEqual(warnings, [

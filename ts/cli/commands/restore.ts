@@ -3,8 +3,9 @@ import { constants } from 'node:os';
 import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
+import type { Mode } from '../../restore/modes/mode.ts';
+import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
-import type { Then } from '../../restore/run-state.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
@@ -14,7 +15,6 @@ import { withBar } from '../render/progress-bar.ts';
 import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
 
-const THEN: readonly Then[] = ['run', 'pause', 'as-saved'];
 /** A QEMU that was asked to quit is killed after so many milliseconds. */
 const QUIT_MS = 10_000;
 
@@ -31,19 +31,17 @@ const args = {
     description: "After --: the guest's QEMU command line, as for a fresh start",
   },
   mode: {
-    ...choice('instant', 'preload', 'eager'),
-    description:
-      'instant maps the memory out of the snapshot, preload loads it first, eager lets QEMU read it (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)',
+    ...choice(...MODES.map(({ name }) => name)),
+    description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)`,
   },
   qmp: {
     type: 'string',
     valueHint: 'socket',
     description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
   },
-  then: {
-    type: 'enum',
-    options: [...THEN],
-    description: 'What the guest does afterwards (default: run; with -S pause)',
+  after: {
+    ...choice('cont', 'stop', 'as-saved'),
+    description: 'What the guest does afterwards (default: cont; with -S stop)',
   },
   'ram-dir': {
     type: 'string',
@@ -66,7 +64,7 @@ export const restore: Command = defineCommand({
   args,
   examples: [
     'mapped-ram restore guest.mr -- qemu-system-x86_64 -machine q35 -m 2G',
-    'mapped-ram restore guest.mr --qmp /run/guest.qmp --then pause',
+    'mapped-ram restore guest.mr --qmp /run/guest.qmp --after stop',
   ],
   run: async (session) => {
     const { line } = session;
@@ -80,29 +78,34 @@ export const restore: Command = defineCommand({
   },
 });
 
-type Choices = Pick<AttachOptions, 'mode' | 'then' | 'fdset'>;
+type Choices = Pick<AttachOptions, 'mode' | 'after' | 'fdset'>;
 
 function choices(line: Line): Choices {
   return {
     mode: line.value('mode'),
-    then: THEN.find((then) => then === line.value('then')),
+    after: line.value('after'),
     fdset: line.value('fdset'),
   };
 }
 
-/** The options for moving pages by whom they are for: with preload our engine, else QEMU, as far as it knows them. */
+function modeOn(line: Line): Mode<RestoreMode> | undefined {
+  return MODES.find(({ name }) => name === line.value('mode'));
+}
+
+/** The options for moving pages by whom they are for: our engine where the mode has it read, else QEMU, as far as it knows them. */
 function forWhom(line: Line): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
   const { channels, directIo, ...engineOnly } = transferOptions(line);
-  return line.value('mode') === 'preload'
+  return modeOn(line)?.options.includes('transfer') === true
     ? { transfer: { channels, directIo, ...engineOnly } }
     : { channels, directIo, transfer: engineOnly };
 }
 
 async function attachTo(session: RestoreSession, server: string): Promise<void> {
   const { line, signal } = session;
-  if (line.value('mode') === 'preload') {
+  const mode = modeOn(line);
+  if (mode?.fillsMemoryFirst === true) {
     throw new UsageError(
-      '--mode preload fills the memory before QEMU starts: give its command line after --',
+      `--mode ${mode.name} fills the memory before QEMU starts: give its command line after --`,
     );
   }
   const engineOnly = (['ram-dir', 'io-engine', 'queue-depth', 'request-size'] as const).filter(

@@ -1,6 +1,6 @@
-import type { Switch } from '../../negotiate/plan.ts';
+import type { Switch } from '../../negotiate/request.ts';
 import { QmpClient } from '../../qmp/client.ts';
-import type { AfterSave, SaveOptions } from '../../save/save-options.ts';
+import type { SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { choice, type Choice, type OptionDef, type OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
@@ -11,7 +11,6 @@ import { withBar } from '../render/progress-bar.ts';
 import { saveLines, saveReport } from '../render/save.ts';
 import type { Session } from '../session.ts';
 
-const THEN: readonly AfterSave[] = ['cont', 'stop', 'quit'];
 const SWITCH: Choice<Switch> = choice('auto', 'on', 'off');
 const NEGOTIATED = 'What QEMU is told';
 
@@ -32,9 +31,8 @@ const args = {
     description:
       'Who writes the memory: QEMU, or the engine out of the files in which QEMU shares it (default: auto, the engine where it can)',
   },
-  then: {
-    type: 'enum',
-    options: [...THEN],
+  after: {
+    ...choice('cont', 'stop', 'quit'),
     description: 'What the guest does afterwards (default: go on if it ran, else stay stopped)',
   },
   'dry-run': { type: 'boolean', description: 'Show what would be done, and why; change nothing' },
@@ -71,7 +69,7 @@ export const save: Command = defineCommand({
   args,
   examples: [
     'mapped-ram save /run/guest.qmp guest.mr',
-    'mapped-ram save /run/guest.qmp guest.mr --then quit --writer engine',
+    'mapped-ram save /run/guest.qmp guest.mr --after quit --writer engine',
     'mapped-ram save /run/guest.qmp guest.mr --dry-run',
   ],
   run: async (session) => {
@@ -100,7 +98,7 @@ function saveOptions(line: Line): SaveOptions {
   const bandwidth = line.value('max-bandwidth');
   return {
     writer: line.value('writer'),
-    then: THEN.find((then) => then === line.value('then')),
+    after: line.value('after'),
     overwrite: line.flag('force'),
     ...sealOptions(line),
     guard: line.value('guard'),

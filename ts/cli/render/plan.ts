@@ -1,11 +1,12 @@
-import type { Decision, Plan, SavePlan } from '../../negotiate/plan.ts';
+import type { Decision, SavePlan } from '../../negotiate/plan.ts';
+import type { LoadPlan } from '../../restore/attach.ts';
 import { formatMigrationUri, type MigrationAddress } from '../../uri/index.ts';
 import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** The plan as --json prints it: without what QEMU has told of itself. */
-export function planReport(plan: Plan): object {
+/** A plan as --json prints it: without what QEMU has told of itself. */
+export function planReport(plan: SavePlan | LoadPlan): object {
   const { qemu, target, ...decisions } = plan;
   const { major, minor, micro } = qemu.version;
   const report = {

@@ -1,17 +1,12 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { AttachResult } from '../../restore/attach.ts';
+import { modeOf } from '../../restore/modes/modes.ts';
 import type { RestoreTimes } from '../../restore/restore.ts';
 import { keyValues } from './columns.ts';
 import { printable } from './format.ts';
 import { planReport } from './plan.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer.ts';
-
-const FROM = {
-  instant: 'mapped out of the snapshot',
-  preload: 'loaded beforehand',
-  eager: 'read by QEMU',
-} as const;
 
 /** The facts of a restore that lines and --json show. */
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {
@@ -35,7 +30,7 @@ export function restoreLines(report: RestoreReport, style: Style): readonly stri
     ...keyValues(
       [
         ['guest', runState],
-        ['memory', printable(`${memory} ${FROM[mode]}`)],
+        ['memory', printable(`${memory} ${modeOf(mode).outcome}`)],
         ['QEMU read', printable(`${form === 'stream' ? 'a plain stream' : 'the mapped-ram file'}: ${why}`)],
         ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
         ['load', `${loadMs.toFixed(1)} ms`],

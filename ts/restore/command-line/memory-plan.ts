@@ -13,7 +13,7 @@ const MIB = 2 ** 20;
 /** A memory backend that the snapshot's block is to come back in. */
 export interface PlannedBackend {
   readonly block: MappedRamBlock;
-  /** Of the object. */
+  /** The object's id. */
   readonly id: string;
   /** The caller's own object of that name; undefined when there is none. */
   readonly own: OptionValue | undefined;
@@ -22,11 +22,11 @@ export interface PlannedBackend {
 /** How the snapshot's memory and a command line go together. */
 export interface MemoryPlan {
   readonly backends: readonly PlannedBackend[];
-  /** What `-machine memory-backend=` is to be; undefined when the command line says enough. */
+  /** The value that `-machine memory-backend=` is to have; undefined when the command line says enough. */
   readonly machineBackend: string | undefined;
   /** Bytes for `-m`; undefined when the command line has it. */
   readonly size: number | undefined;
-  /** In words, why they do not go together. */
+  /** Why the two do not go together, in words. */
   readonly problems: readonly string[];
 }
 
@@ -72,7 +72,7 @@ export function planMemory(
   };
 }
 
-/** Whether a machine type has a block of this name without being told. */
+/** Tells whether a machine type has a block of this name without being told. */
 export function isDefaultMemory(id: string): boolean {
   return DEFAULT_MEMORY.test(id);
 }
@@ -91,12 +91,12 @@ function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string,
   return objects;
 }
 
-/** Whether an object is memory. */
+/** Tells whether an object is memory. */
 export function isMemoryBackend(object: OptionValue): boolean {
   return object.get('qom-type')?.startsWith('memory-backend-') ?? false;
 }
 
-/** What `-machine memory-backend=` or `-numa node,memdev=` name. */
+/** The objects that `-machine memory-backend=` or `-numa node,memdev=` name. */
 function namedMemory(options: readonly CommandLineOption[]): readonly string[] {
   const machine = valuesOf(options, 'machine').map((value) => parseOptionValue(value, 'type'));
   const numa = valuesOf(options, 'numa').map((value) => parseOptionValue(value, 'type'));
@@ -130,7 +130,7 @@ function sizeProblems(block: MappedRamBlock, own: OptionValue | undefined): read
   return [`-object ${block.id} is ${found}, but the snapshot's block is ${words(block.length)}`];
 }
 
-/** What `-m` says. */
+/** The size that `-m` gives. */
 function givenSize(options: readonly CommandLineOption[]): string | undefined {
   const sizes = valuesOf(options, 'm').map((value) => parseOptionValue(value, 'size').get('size'));
   return sizes.findLast((size) => size !== undefined);

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 
-/** As `jsonMember` leaves a list of numbers. */
+/** A list of numbers, as `jsonMember` leaves it. */
 const LIST = /^\[\d+(?:,\d+)*\]$/;
 /** Members that are text, whatever they look like. */
 const TEXTS = new Set(['qom-type', 'id', 'mem-path']);

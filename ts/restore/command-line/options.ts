@@ -1,10 +1,10 @@
 /** One option of a QEMU command line, or a word that belongs to none (a disk image). */
 export interface CommandLineOption {
-  /** Without its dashes; `M` is `machine`. Undefined for a word that is no option. */
+  /** The name without its dashes; `M` is `machine`. Undefined for a word that is no option. */
   readonly name: string | undefined;
-  /** The word behind it, when that may be its value. */
+  /** The word behind the option, when that may be its value. */
   readonly value: string | undefined;
-  /** As it was given. */
+  /** The words of the option, as they were given. */
   readonly words: readonly string[];
 }
 

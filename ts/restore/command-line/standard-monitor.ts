@@ -1,7 +1,7 @@
 import { type CommandLineOption, valuesOf } from './options.ts';
 import { parseOptionValue } from './option-value.ts';
 
-/** With these a QEMU adds no monitor of its own. */
+/** Options with which a QEMU adds no monitor of its own. */
 const MONITORS = ['monitor', 'mon', 'qmp', 'qmp-pretty', 'nodefaults'];
 
 /**

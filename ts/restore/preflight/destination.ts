@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../negotiate/plan.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
 import { isQmpRefusal } from '../../qmp/refusal.ts';
@@ -6,9 +6,9 @@ import type { WaitOptions } from '../../host/wait-within.ts';
 
 /** A PCI device on a root bus. Those behind bridges are not seen before the guest's firmware has run. */
 export interface PciSlot {
-  /** As in the names of sections: `0000:00:1f.2`. */
+  /** The address as in the names of sections: `0000:00:1f.2`. */
   readonly address: string;
-  /** What it is, in QEMU's words. */
+  /** The device in QEMU's words. */
   readonly words: string;
 }
 
@@ -18,7 +18,7 @@ export interface Destination {
   readonly runState: string;
   /** `none` when no migration was tried. */
   readonly migrationStatus: string;
-  /** Resolved, as snapshots have it. Undefined when QEMU does not tell. */
+  /** The machine type, resolved, as snapshots have it. Undefined when QEMU does not tell. */
   readonly machine: string | undefined;
   /** Machine types that this QEMU has, aliases too. */
   readonly machines: readonly string[];
@@ -26,24 +26,24 @@ export interface Destination {
   readonly target: string | undefined;
   readonly cpus: number | undefined;
   readonly kvm: boolean | undefined;
-  /** As 32 hex digits; undefined when none was given. */
+  /** The UUID as 32 hex digits; undefined when none was given. */
   readonly uuid: string | undefined;
-  /** Empty when QEMU does not tell. */
+  /** The machine's RAM blocks; empty when QEMU does not tell. */
   readonly memory: readonly MemoryBlock[];
-  /** Undefined when QEMU does not tell. */
+  /** The machine's PCI devices; undefined when QEMU does not tell. */
   readonly pci: readonly PciSlot[] | undefined;
   /** Migration capabilities that this QEMU has. */
   readonly capabilities: readonly string[];
 }
 
-/** What `QemuFacts` tell of it. */
+/** The part of a destination that `QemuFacts` tell. */
 export type KnownDestination = Pick<Destination, 'runState' | 'migrationStatus' | 'memory' | 'capabilities'>;
 
 const MACHINE_SUFFIX = '-machine';
 const NO_UUID = /^0+$/;
 
 /**
- * Asks for all of it that `QemuFacts` do not tell. What a QEMU does not answer stays undefined.
+ * Asks a destination for all that `QemuFacts` do not tell. Questions that a QEMU does not answer stay undefined.
  * @throws {MappedRamError} when the connection is lost
  */
 export async function describeDestination(

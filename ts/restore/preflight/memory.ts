@@ -1,17 +1,16 @@
-import { statSync } from 'node:fs';
-
-import type { MemoryBackend, MemoryBlock, RestoreMode } from '../../negotiate/plan.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { MappedRamBlock } from '../../stream/index.ts';
+import type { Mode } from '../modes/mode.ts';
 import type { MappedFile } from './mapped-file.ts';
 
 interface Place {
-  readonly mode: RestoreMode;
+  readonly mode: Mode;
   readonly inPlace: readonly string[];
-  /** The snapshot's. */
+  /** The snapshot's file. */
   readonly file: MappedFile;
 }
 
-/** What RAM blocks have against each other. QEMU takes blocks of another size, and guests that lack some. */
+/** Lists what RAM blocks have against each other. QEMU takes blocks of another size, and guests that lack some. */
 export function blockProblems(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
@@ -34,7 +33,7 @@ export function blockProblems(
   ];
 }
 
-/** Blocks without a backend may be such as no snapshot has. */
+/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be such as no snapshot has. */
 export function blockWarnings(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
@@ -49,8 +48,7 @@ function lengthProblems(
   found: MemoryBlock,
   { mode }: Place,
 ): readonly string[] {
-  // A plain stream resizes what can be resized (ACPI tables); mapped-ram does not.
-  const fits = mode === 'eager' ? length === found.length : length === found.length || resizes(found, length);
+  const fits = length === found.length || (mode.resizesBlocks && resizes(found, length));
   return fits ? [] : [`block ${id} has ${length} bytes in the snapshot and ${found.length} in QEMU`];
 }
 
@@ -58,50 +56,15 @@ function resizes({ length, maxLength }: MemoryBlock, wanted: number): boolean {
   return maxLength > length && wanted <= maxLength;
 }
 
-function placeProblems(block: MappedRamBlock, found: MemoryBlock, place: Place): readonly string[] {
-  const { mode, inPlace, file } = place;
-  if (block.skipped) return [`block ${block.id} was saved without its pages (x-ignore-shared)`];
-  if (!inPlace.includes(block.id) || mode === 'eager') return [];
-  const { backend } = found;
-  if (backend === undefined) return [`block ${block.id} has no memory backend, so nothing can be in place`];
-  if (mode === 'preload') return [];
-  const wrong = mapsSnapshot(block, backend, file);
-  return wrong.length === 0 ? [] : [`block ${block.id} does not map the snapshot: it ${wrong.join(', ')}`];
-}
-
-/** What keeps a backend from being a private mapping of a block's pages in the snapshot, in words. */
-export function mapsSnapshot(
+function placeProblems(
   block: MappedRamBlock,
-  backend: MemoryBackend,
-  file: MappedFile,
+  found: MemoryBlock,
+  { mode, inPlace, file }: Place,
 ): readonly string[] {
-  const wrong = [
-    backend.type === 'memory-backend-file' ? undefined : `is of type ${backend.type}`,
-    backend.share ? 'is shared, so that the guest would write into the snapshot' : undefined,
-    backend.offset === block.pagesOffset
-      ? undefined
-      : `begins at ${backend.offset}, not at ${block.pagesOffset}`,
-    otherFile(block, backend, file),
-  ];
-  return wrong.filter((words) => words !== undefined);
+  if (block.skipped) return [skippedProblem(block)];
+  return mode.placeProblems(block, found, { isInPlace: inPlace.includes(block.id), file });
 }
 
-/** What can only be believed of a QEMU that maps the snapshot. */
-export function mappingWarnings({ mode, file }: Place): readonly string[] {
-  if (mode !== 'instant' || file.isMappedAt !== undefined) return [];
-  return [
-    `that QEMU maps this very file could not be seen, only that it maps one of its name: if ${file.path} was replaced since QEMU was started, the guest has the memory of another snapshot`,
-  ];
-}
-
-/** Names may have been given to other files since QEMU opened them: its mappings are asked where they can be seen. */
-function otherFile(
-  { pagesOffset }: MappedRamBlock,
-  { path }: MemoryBackend,
-  { dev, ino, isMappedAt }: MappedFile,
-): string | undefined {
-  const words = `is in ${path}, which is not the file that was opened`;
-  if (isMappedAt !== undefined) return isMappedAt(pagesOffset) ? undefined : words;
-  const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false, bigint: true });
-  return found === undefined || (found.dev === dev && found.ino === ino) ? undefined : words;
+export function skippedProblem({ id }: MappedRamBlock): string {
+  return `block ${id} was saved without its pages (x-ignore-shared)`;
 }

@@ -1,32 +1,32 @@
 import { MappedRamError } from '../../errors.ts';
-import type { RestoreMode } from '../../negotiate/plan.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { StreamIndex } from '../../stream/index.ts';
+import type { Mode } from '../modes/mode.ts';
 import type { Destination } from './destination.ts';
 import type { MappedFile } from './mapped-file.ts';
 import { deviceProblems, deviceWarnings } from './devices.ts';
-import { blockProblems, blockWarnings, mappingWarnings } from './memory.ts';
+import { blockProblems, blockWarnings } from './memory.ts';
 
 /** What a snapshot and the QEMU that is to take it over have against each other, in words. */
 export interface Preflight {
   /** Each of these makes the restore fail, or, worse, succeed with a guest that is not as it was saved. */
   readonly problems: readonly string[];
-  /** What may be wrong. */
+  /** Doubts: the restore may go well all the same. */
   readonly warnings: readonly string[];
 }
 
 export interface PreflightOptions {
-  readonly mode: RestoreMode;
+  readonly mode: Mode;
   /** The blocks whose memory is in place already. */
   readonly inPlace: readonly string[];
-  /** The snapshot's. */
+  /** The snapshot's file. */
   readonly file: MappedFile;
 }
 
 const X86 = /^(x86_64|i386)$/;
 
-/** Compares the two. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
+/** Compares a snapshot with a QEMU. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
 export function comparePreflight(
   snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
   destination: Destination,
@@ -39,14 +39,14 @@ export function comparePreflight(
       ...stateProblems(destination),
       ...machineProblems(index, destination),
       ...pageSizeProblems(targetPageSize, destination),
-      ...capabilityProblems(index, destination, options.mode),
+      ...options.mode.capabilityProblems(index, destination.capabilities),
       ...uuidProblems(index, destination),
       ...blockProblems(blocks, destination.memory, options),
       ...deviceProblems(index, destination),
     ],
     warnings: [
       ...blockWarnings(blocks, destination.memory),
-      ...mappingWarnings(options),
+      ...options.mode.placeWarnings(options.file),
       ...deviceWarnings(index, destination),
     ],
   };
@@ -95,18 +95,6 @@ function machineProblems(index: StreamIndex, { machine, machines }: Destination)
 function pageSizeProblems(pageSize: number, { target }: Destination): readonly string[] {
   if (target === undefined || !X86.test(target) || pageSize === 4096) return [];
   return [`the snapshot's pages have ${pageSize} bytes, those of ${target} 4096`];
-}
-
-function capabilityProblems(
-  index: StreamIndex,
-  { capabilities }: Destination,
-  mode: RestoreMode,
-): readonly string[] {
-  // Other modes load a plain stream, which needs none.
-  if (mode !== 'eager' || capabilities.length === 0) return [];
-  return index.capabilities
-    .filter((capability) => !capabilities.includes(capability))
-    .map((capability) => `this QEMU does not know the capability ${capability}`);
 }
 
 function uuidProblems({ configuration }: StreamIndex, { uuid }: Destination): readonly string[] {

@@ -1,16 +1,16 @@
 import { stat } from 'node:fs/promises';
 
-import type { MemoryBlock } from '../negotiate/plan.ts';
-import { countSetPages } from '../pages/bitmap-reader.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
-import { isDefaultMemory } from './command-line/memory-plan.ts';
+import { countSetPages } from '../../pages/bitmap-reader.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../../stream/index.ts';
+import { isDefaultMemory } from '../command-line/memory-plan.ts';
 
-/** Whether QEMU may read the mapped-ram file itself. */
-export interface EagerWay {
+/** What QEMU is given to read when it reads the memory itself. */
+export interface FormForQemu {
   /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
   readonly form: 'mapped-ram' | 'stream';
-  /** In words. */
+  /** Why, in words. */
   readonly why: string;
   /** Blocks whose memory reads as zeros before, by id. */
   readonly fresh: readonly string[];
@@ -19,11 +19,11 @@ export interface EagerWay {
 const FLASH = /\.flash\d+$/;
 
 /**
- * QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so it may read the file only where every block
- * that has such pages reads as zeros beforehand. Flash does not: QEMU fills it from its image. Nor need a file that
- * memory is made of.
+ * Whether QEMU may read the mapped-ram file. QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so
+ * it may do so only where every block that has such pages reads as zeros beforehand. Flash does not: QEMU fills it from
+ * its image. A file that memory is made of may not, either.
  */
-export async function eagerWay(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<EagerWay> {
+export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<FormForQemu> {
   const fresh: string[] = [];
   const reasons: string[] = [];
   for (const block of snapshot.completeRam(true).blocks) {
@@ -44,7 +44,7 @@ export async function eagerWay(snapshot: Snapshot, memory: readonly MemoryBlock[
       };
 }
 
-/** Why a block's memory may hold something before the guest comes; undefined when it does not. */
+/** Says why a block's memory may hold something before the guest comes; undefined when it does not. */
 async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,

@@ -1,0 +1,37 @@
+import type { Situation } from '../rule.ts';
+
+/** What keeps the file from being opened here and handed to QEMU as descriptors. */
+export const FDSET_RULES = [
+  {
+    id: 'fdset-needs-file',
+    about: 'fdset',
+    section: '5.3',
+    effect: 'degrade',
+    applies: ({ target, engine }: Situation): boolean => !engine && target.address.transport !== 'file',
+    words: 'there is no file to open',
+  },
+  {
+    id: 'fdset-given',
+    about: 'fdset',
+    section: '5.3',
+    effect: 'degrade',
+    applies: ({ target, engine }: Situation): boolean => !engine && target.fdset !== undefined,
+    words: 'the target is an fd set of yours',
+  },
+  {
+    id: 'fdset-connection',
+    about: 'fdset',
+    section: '5.3',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors || !qemu.features.fdsets,
+    words: 'descriptors travel over a unix socket, on Linux, to a QEMU that has add-fd',
+  },
+  {
+    id: 'fdset-cannot-open',
+    about: 'fdset',
+    section: '5.3',
+    effect: 'degrade',
+    applies: ({ host, engine }: Situation): boolean => !engine && !host.openable.possible,
+    words: ({ host }: Situation): string => `this process cannot open the file: ${host.openable.reason}`,
+  },
+] as const;

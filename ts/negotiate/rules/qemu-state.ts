@@ -1,0 +1,65 @@
+import { isUnderWay } from '../../qemu/migration-info.ts';
+import type { Situation } from '../rule.ts';
+
+/** What QEMU is doing, and so cannot do now. */
+export const QEMU_STATE_RULES = [
+  {
+    id: 'blocked',
+    about: 'qemu',
+    section: '6.3',
+    effect: 'refuse',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'save' && qemu.blockedReasons.length > 0,
+    words: ({ qemu }: Situation): string =>
+      `QEMU says that this guest cannot be saved: ${qemu.blockedReasons.join('; ')}`,
+  },
+  {
+    id: 'migration-running',
+    about: 'qemu',
+    section: '6.3',
+    effect: 'refuse',
+    code: 'ERR_MAPPED_RAM_BUSY',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'save' && isUnderWay(qemu.migrationStatus),
+    words: ({ qemu }: Situation): string => `a migration is under way already (${qemu.migrationStatus})`,
+  },
+  {
+    id: 'postmigrate',
+    about: 'qemu',
+    section: '4.1',
+    effect: 'refuse',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'save' && qemu.runState === 'postmigrate',
+    words:
+      'the guest stands still since its last save, and QEMU saves no such guest; let it go on first (cont)',
+  },
+  {
+    id: 'only-incoming',
+    about: 'qemu',
+    section: '6.4',
+    effect: 'refuse',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'save' && qemu.runState === 'inmigrate',
+    words: 'there is no guest yet: this QEMU waits for one to be restored',
+  },
+  {
+    id: 'not-incoming',
+    about: 'qemu',
+    section: '6.4',
+    effect: 'refuse',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'restore' && qemu.runState !== 'inmigrate',
+    words: ({ qemu }: Situation): string =>
+      `QEMU was not started with -incoming defer, or has a guest already (${qemu.runState})`,
+  },
+  {
+    id: 'incoming-once',
+    about: 'qemu',
+    section: '7.1 11',
+    effect: 'refuse',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.direction === 'restore' && qemu.runState === 'inmigrate' && qemu.migrationStatus !== 'none',
+    words: ({ qemu }: Situation): string =>
+      `this QEMU has tried to restore a guest before (${qemu.migrationStatus}), and cannot try twice`,
+  },
+] as const;

@@ -1,0 +1,125 @@
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import { engineBlocks, LARGE_BLOCK } from '../engine-blocks.ts';
+import type { Situation } from '../rule.ts';
+
+/** What keeps the engine from writing a save, so that QEMU does. */
+export const WRITER_RULES = [
+  {
+    id: 'engine-needs-file',
+    about: 'writer',
+    section: '5.4',
+    effect: 'degrade',
+    applies: ({ target }: Situation): boolean => target.path === undefined,
+    words: 'the engine writes to a file that it can open by name',
+  },
+  {
+    id: 'engine-another-host',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors,
+    words: 'only a unix socket shows that QEMU is on this host, and its memory files with it',
+  },
+  {
+    id: 'engine-needs-x-ignore-shared',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ request, qemu }: Situation): boolean =>
+      !qemu.features.xIgnoreShared || request.xIgnoreShared === 'off',
+    words: 'QEMU has to leave the shared memory out of its stream, which takes x-ignore-shared',
+  },
+  {
+    id: 'engine-writes-mapped-ram',
+    about: 'writer',
+    section: '2',
+    effect: 'degrade',
+    applies: ({ request }: Situation): boolean => request.mappedRam === 'off',
+    words: 'the engine writes mapped-ram files only',
+  },
+  {
+    id: 'engine-no-multifd',
+    about: 'writer',
+    section: '5.4',
+    effect: 'degrade',
+    applies: ({ request }: Situation): boolean => request.multifd === 'on',
+    words: 'multifd is how QEMU writes memory; the engine has channels of its own',
+  },
+  {
+    id: 'engine-no-zero-page-choice',
+    about: 'writer',
+    section: '4.1',
+    effect: 'degrade',
+    applies: ({ request }: Situation): boolean =>
+      request.direction === 'save' &&
+      (request.zeroPageDetection === 'none' || request.zeroPageDetection === 'legacy'),
+    words: 'the channels of the engine look for zero pages, and leave them out',
+  },
+  {
+    id: 'engine-no-bandwidth',
+    about: 'writer',
+    section: '7.1 12',
+    effect: 'degrade',
+    applies: ({ request }: Situation): boolean =>
+      request.direction === 'save' && (request.maxBandwidth ?? 0) > 0,
+    words: 'only QEMU keeps to a bandwidth; the engine is as fast as it can',
+  },
+  {
+    id: 'engine-memory-unknown',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => qemu.memory.length === 0,
+    words: 'this QEMU does not tell its RAM blocks',
+  },
+  {
+    id: 'engine-memory-private',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => {
+      const blocks = engineBlocks(qemu.memory);
+      return blocks.private.length > 0 || blocks.reachable.length + blocks.unreachable.length === 0;
+    },
+    words: ({ qemu }: Situation): string => {
+      const blocks = engineBlocks(qemu.memory).private.map(({ id, why }) => `${id} is not: ${why}`);
+      const size = `${LARGE_BLOCK / 1024 / 1024} MiB`;
+      return `blocks above ${size} have to be in shared files with names; ${blocks.join(', ') || 'no block is'}`;
+    },
+  },
+  {
+    id: 'engine-memory-unreachable',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => engineBlocks(qemu.memory).unreachable.length > 0,
+    words: ({ qemu }: Situation): string =>
+      engineBlocks(qemu.memory)
+        .unreachable.map(({ id, why }) => `${id}: ${why}`)
+        .join(', '),
+  },
+  {
+    id: 'engine-memory-unconfirmed',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean => unconfirmed(qemu.memory).length > 0,
+    words: ({ qemu }: Situation): string =>
+      unconfirmed(qemu.memory)
+        .map(({ id, why }) => `${id}: ${why}`)
+        .join(', '),
+  },
+  {
+    id: 'engine-cannot-write',
+    about: 'writer',
+    section: '4.1',
+    effect: 'degrade',
+    applies: ({ target, host }: Situation): boolean => target.path !== undefined && !host.openable.possible,
+    words: ({ host }: Situation): string => `this process cannot make the file: ${host.openable.reason}`,
+  },
+] as const;
+
+/** Blocks that the engine would write, out of files that may be others than QEMU's. */
+function unconfirmed(memory: readonly MemoryBlock[]): readonly MemoryBlock[] {
+  return engineBlocks(memory).reachable.filter(({ file }) => !file.confirmed);
+}

@@ -1,0 +1,48 @@
+import { MappedRamError } from '../errors.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Mode } from './modes/mode.ts';
+import { MODES } from './modes/modes.ts';
+import { describeIdentity, identify } from './snapshot-identity.ts';
+import type { StateStream } from './state-stream.ts';
+
+/**
+ * Sees to it that a state stream was made for this very restore: another's would give the guest devices that its memory
+ * knows nothing of.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when it was not, or the mode needs none
+ */
+export function assertStateFor(
+  { options, identity }: StateStream,
+  snapshot: Snapshot,
+  mode: Mode,
+  blocks: readonly string[],
+): void {
+  const { path } = snapshot;
+  if (mode.state === undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      `mode ${mode.name} has no use for state: ${mode.whyNoOthers}`,
+      { path },
+    );
+  }
+  const found = describeIdentity(identify(snapshot));
+  if (found !== describeIdentity(identity)) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'the state stream is of another snapshot, or of this one before it was written again',
+      { path, expected: found, found: describeIdentity(identity) },
+    );
+  }
+  const { inPlace, mapped = false } = options;
+  const isSame = inPlace.toSorted().join('\n') === blocks.toSorted().join('\n');
+  if (isSame && mapped === mode.state.mapped) return;
+  const made = MODES.find(({ state }) => state?.mapped === mapped);
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    'the state stream is for another kind of restore',
+    {
+      path,
+      expected: `${mode.name}, blocks ${blocks.join(', ')}`,
+      found: `${made?.name}, blocks ${inPlace.join(', ')}`,
+    },
+  );
+}

@@ -1,0 +1,146 @@
+import { resolve } from 'node:path';
+
+import { MappedRamError } from '../../errors.ts';
+import { procPath } from '../../io/anonymous-file.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { Mode } from '../modes/mode.ts';
+import { launchProblems } from './launch-problems.ts';
+import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
+import { formatOptionValue, parseOptionValue } from './option-value.ts';
+import { type CommandLineOption, valuesOf } from './options.ts';
+
+export interface LaunchArguments {
+  /** The whole command line, without the binary. */
+  readonly args: readonly string[];
+  /** The blocks whose memory comes with the command line. The state stream brings all others. */
+  readonly blocks: readonly string[];
+}
+
+/** The files that hold the memory of blocks, by block id. */
+export type MemoryFiles = Readonly<Record<string, string>>;
+
+/** Members of the caller's own object that ours keeps. */
+const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
+const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
+
+/** A command line and a snapshot that go together in a mode: all that can be said against it was said. */
+export class LaunchPlan {
+  readonly #mode: Mode;
+  readonly #commandLine: readonly CommandLineOption[];
+  readonly #memory: MemoryPlan;
+  readonly #snapshot: Snapshot;
+
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
+   *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
+   */
+  constructor(snapshot: Snapshot, mode: Mode, commandLine: readonly CommandLineOption[]) {
+    const ram = snapshot.completeRam(mode.takesUnmeasured);
+    const memory = planMemory(commandLine, ram.blocks);
+    const problems = [
+      ...memory.problems,
+      ...launchProblems(commandLine),
+      ...mode.launchProblems(commandLine, memory.backends),
+    ];
+    if (problems.length > 0) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+        `the command line does not go with ${snapshot.path} (mode ${mode.name}): ${problems.join('; ')}`,
+      );
+    }
+    this.#mode = mode;
+    this.#commandLine = commandLine;
+    this.#memory = memory;
+    this.#snapshot = snapshot;
+  }
+
+  /** The blocks that memory backends are to bring. */
+  get backends(): readonly PlannedBackend[] {
+    return this.#memory.backends;
+  }
+
+  /** The blocks whose memory comes with the command line, by id. */
+  get blocks(): readonly string[] {
+    return this.#mode.startsWithMemory ? this.backends.map(({ block }) => block.id) : [];
+  }
+
+  /**
+   * The command line for QEMU.
+   * @param files where the memory of blocks is, by id
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the mode needs a file that is missing
+   */
+  launchWith(files: MemoryFiles): LaunchArguments {
+    const objects = new Map<string, readonly string[]>();
+    for (const backend of this.backends) {
+      const object = this.#objectFor(backend, files);
+      if (object !== undefined) objects.set(backend.id, object);
+    }
+    const args = [
+      ...rewritten(this.#commandLine, objects, this.#memory),
+      ...additions(this.#commandLine, this.#memory, objects, this.#snapshot),
+    ];
+    return { args, blocks: this.blocks };
+  }
+
+  #objectFor(backend: PlannedBackend, files: MemoryFiles): readonly string[] | undefined {
+    const { block, id, own } = backend;
+    const { location, reader } = this.#snapshot;
+    const object = this.#mode.memoryObject(backend, {
+      plan: this.#memory,
+      file: files[block.id],
+      snapshotFile: 'path' in location ? resolve(location.path) : procPath(reader.fd),
+    });
+    if (object === undefined) return undefined;
+    const members = new Map([
+      ['qom-type', object.type],
+      ['id', id],
+      ['size', String(block.length)],
+      ...object.members,
+    ]);
+    if (block.id !== id) members.set(CANONICAL, 'on');
+    for (const key of KEPT) {
+      const value = own?.get(key) ?? '';
+      if (value !== '') members.set(key, value);
+    }
+    return ['-object', formatOptionValue(members, 'qom-type')];
+  }
+}
+
+/** The caller's words, with our objects in place of the caller's. */
+function rewritten(
+  options: readonly CommandLineOption[],
+  objects: ReadonlyMap<string, readonly string[]>,
+  plan: MemoryPlan,
+): readonly string[] {
+  const own = plan.backends.filter((backend) => backend.own !== undefined);
+  return options.flatMap((option) => {
+    if (option.name !== 'object') return option.words;
+    const object = parseOptionValue(option.value ?? '', 'qom-type');
+    const replaced = own.find(({ id }) => isMemoryBackend(object) && id === object.get('id'));
+    return (replaced === undefined ? undefined : objects.get(replaced.id)) ?? option.words;
+  });
+}
+
+function additions(
+  options: readonly CommandLineOption[],
+  plan: MemoryPlan,
+  objects: ReadonlyMap<string, readonly string[]>,
+  snapshot: Snapshot,
+): readonly string[] {
+  const fresh = plan.backends.flatMap(({ id, own }) => (own === undefined ? (objects.get(id) ?? []) : []));
+  const { machineBackend, size } = plan;
+  const backend =
+    machineBackend === undefined || !objects.has(machineBackend)
+      ? []
+      : ['-machine', `memory-backend=${machineBackend}`];
+  const namesMachine = valuesOf(options, 'machine').some((value) =>
+    parseOptionValue(value, 'type').has('type'),
+  );
+  return [
+    ...(namesMachine ? [] : ['-machine', snapshot.index.machine]),
+    ...(size === undefined ? [] : ['-m', `${size}B`]),
+    ...fresh,
+    ...backend,
+    ...(valuesOf(options, 'incoming').length === 0 ? ['-incoming', 'defer'] : []),
+  ];
+}

@@ -1,0 +1,76 @@
+import type { RestorePlan } from '../../negotiate/plan.ts';
+import { assertStreamOptions } from '../assert-options.ts';
+import { isDefaultMemory } from '../command-line/memory-plan.ts';
+import type { Loaded, LoadRun } from '../load.ts';
+import type { NamelessMode } from './mode.ts';
+
+/** QEMU reads the memory itself: only the names of the blocks have to fit. */
+export const eager: NamelessMode = {
+  summary: 'lets QEMU read it',
+  outcome: 'read by QEMU',
+
+  options: ['multifd', 'channels', 'directIo'],
+  whyNoOthers: 'QEMU reads the memory itself',
+
+  isPossibleOn: () => ({ possible: true, why: 'QEMU can read the snapshot itself' }),
+  isMeantBy: () => true,
+
+  fillsMemoryFirst: false,
+  takesUnmeasured: true,
+  keepsSnapshot: false,
+  state: undefined,
+
+  prepare: async () => ({
+    files: {},
+    report: undefined,
+    warnings: [],
+    [Symbol.asyncDispose]: async () => undefined,
+  }),
+  startsWithMemory: false,
+  launchProblems: () => [],
+  memoryObject: ({ own, block }, { plan }) => {
+    const isThere = own !== undefined || (plan.machineBackend !== undefined && isDefaultMemory(block.id));
+    return isThere ? undefined : { type: 'memory-backend-ram', members: [] };
+  },
+
+  blocksInPlace: () => [],
+  nothingInPlace: undefined,
+  // A plain stream would resize them; mapped-ram does not.
+  resizesBlocks: false,
+  placeProblems: () => [],
+  capabilityProblems: ({ capabilities }, known) =>
+    known.length === 0
+      ? []
+      : capabilities
+          .filter((capability) => !known.includes(capability))
+          .map((capability) => `this QEMU does not know the capability ${capability}`),
+  placeWarnings: () => [],
+
+  load,
+};
+
+/** QEMU reads the mapped-ram file, or a plain stream where it would leave zero pages of the file out. */
+async function load(run: LoadRun): Promise<Loaded> {
+  const { loadFile, loadState } = await import('../load.ts');
+  const { formForQemu } = await import('./form-for-qemu.ts');
+  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory);
+  if (form === 'mapped-ram') return loadFile(run, why);
+  assertStreamOptions(run.options, why);
+  // How a QEMU is told to read a plain stream does not depend on what is in it.
+  const loaded = await loadState(run, { reader: 'engine', mapped: false, fresh, why });
+  return { ...loaded, plan: wholeGuest(loaded.plan, why) };
+}
+
+/** The plan of a state stream that has the memory in it, too: what was decided is the same, the reasons are not. */
+function wholeGuest(plan: RestorePlan, why: string): RestorePlan {
+  const oneChannel = 'a plain stream from a file has one channel';
+  return {
+    ...plan,
+    reader: 'qemu',
+    mappedRam: { value: false, why },
+    xIgnoreShared: { value: false, why: 'a plain stream has all of the memory in it' },
+    multifd: { value: false, why: oneChannel },
+    channels: { value: 1, why: oneChannel },
+    directIo: { value: false, why: 'QEMU reads plain streams through the page cache' },
+  };
+}

@@ -1,0 +1,39 @@
+import type { MappedRamBlock } from '../../stream/index.ts';
+import type { PlannedBackend } from '../command-line/memory-plan.ts';
+import type { CommandLineOption } from '../command-line/options.ts';
+import { skippedProblem } from '../preflight/memory.ts';
+import type { Possibility } from './mode.ts';
+
+// Modes share this whose memory is in place before QEMU loads the rest as a plain stream.
+
+/** Why QEMU reads a stream. */
+export const IN_PLACE_WHY = 'the memory is in place';
+
+/** Lists what in a command line keeps memory backends from bringing the memory. */
+export function backendProblems(
+  options: readonly CommandLineOption[],
+  backends: readonly PlannedBackend[],
+): readonly string[] {
+  const problems: string[] = [];
+  if (backends.length === 0) {
+    problems.push('no block of the snapshot is memory that could be mapped: use mode eager');
+  }
+  for (const { block } of backends.filter((backend) => backend.block.skipped)) {
+    problems.push(skippedProblem(block));
+  }
+  if (options.some(({ name }) => name === 'mem-path')) {
+    problems.push('-mem-path and memory backends exclude each other: leave it out');
+  }
+  return problems;
+}
+
+export function noBackend({ id }: MappedRamBlock): string {
+  return `block ${id} has no memory backend, so nothing can be in place`;
+}
+
+/** Other processes find files without names through /proc, and so does QEMU. */
+export function needsProc(platform: NodeJS.Platform, why: string): Possibility {
+  return platform === 'linux'
+    ? { possible: true, why }
+    : { possible: false, why: 'files are handed to QEMU through /proc, which only Linux has' };
+}

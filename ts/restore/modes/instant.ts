@@ -1,0 +1,106 @@
+import { procPath } from '../../io/anonymous-file.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../../stream/index.ts';
+import { type CommandLineOption, valuesOf } from '../command-line/options.ts';
+import { parseOptionValue } from '../command-line/option-value.ts';
+import { mappingProblems } from '../preflight/mapping.ts';
+import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
+import type { NamelessMode, PreparedMemory } from './mode.ts';
+
+/** The snapshot is mapped privately, read-only, page by page as the guest touches it. */
+export const instant: NamelessMode = {
+  summary: 'maps the memory out of the snapshot',
+  outcome: 'mapped out of the snapshot',
+
+  options: [],
+  whyNoOthers: 'the memory is mapped out of the snapshot, nobody reads it beforehand',
+
+  isPossibleOn: (platform) => needsProc(platform, 'QEMU can map the memory out of the snapshot'),
+  isMeantBy: (mapped) => mapped.length > 0,
+
+  fillsMemoryFirst: false,
+  takesUnmeasured: false,
+  keepsSnapshot: true,
+  // Where a mapping shows what the file holds in place of zero pages, the stream has to bring those.
+  state: { mapped: true },
+
+  prepare,
+  startsWithMemory: true,
+  launchProblems: (options, backends) => [
+    ...backendProblems(options, backends),
+    ...copyProblems(options),
+    ...deviceProblems(options),
+  ],
+  memoryObject: ({ block }, { file, snapshotFile }) => ({
+    type: 'memory-backend-file',
+    members: [
+      ['mem-path', file ?? snapshotFile],
+      ['offset', String(block.pagesOffset)],
+      ['share', 'off'],
+      ['readonly', 'on'],
+      ['rom', 'off'],
+    ],
+  }),
+
+  blocksInPlace: (given, mapped) => given ?? mapped,
+  nothingInPlace:
+    'QEMU maps no block of the snapshot: start it with what launchArguments says, or use mode eager',
+  resizesBlocks: true,
+  placeProblems: (block, { backend }, { isInPlace, file }) => {
+    if (!isInPlace) return [];
+    if (backend === undefined) return [noBackend(block)];
+    const wrong = mappingProblems(block, backend, file);
+    return wrong.length === 0 ? [] : [`block ${block.id} does not map the snapshot: it ${wrong.join(', ')}`];
+  },
+  capabilityProblems: () => [],
+  placeWarnings: ({ path, isMappedAt }) =>
+    isMappedAt === undefined
+      ? [
+          `that QEMU maps this very file could not be seen, only that it maps one of its name: if ${path} was replaced since QEMU was started, the guest has the memory of another snapshot`,
+        ]
+      : [],
+
+  load: async (run) => {
+    const { loadState } = await import('../load.ts');
+    return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
+  },
+};
+
+/** QEMU opens this very file, whatever happens to its name meanwhile. */
+async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
+  const path = procPath(snapshot.reader.fd);
+  return {
+    files: Object.fromEntries(blocks.map(({ id }) => [id, path])),
+    report: undefined,
+    warnings: [],
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
+/** Options that make QEMU touch all of the memory at once. */
+function copyProblems(options: readonly CommandLineOption[]): readonly string[] {
+  const problems: string[] = [];
+  if (options.some(({ name }) => name === 'mem-prealloc')) {
+    problems.push('-mem-prealloc would copy the whole memory: leave it out, or use mode preload');
+  }
+  const locks = valuesOf(options, 'overcommit').map((value) => parseOptionValue(value, '').get('mem-lock'));
+  if (locks.includes('on')) {
+    problems.push(
+      '-overcommit mem-lock=on would copy the whole memory: use mem-lock=on-fault, or mode preload',
+    );
+  }
+  return problems;
+}
+
+/** Devices that need memory of another kind than a private mapping of a read-only file. */
+function deviceProblems(options: readonly CommandLineOption[]): readonly string[] {
+  const drivers = [
+    ...valuesOf(options, 'device').map((value) => parseOptionValue(value, 'driver').get('driver') ?? ''),
+    ...valuesOf(options, 'netdev').map((value) => parseOptionValue(value, 'type').get('type') ?? ''),
+  ];
+  return drivers.flatMap((driver) => {
+    if (driver.startsWith('vhost-user')) return [`${driver} needs shared memory: use mode preload`];
+    if (!driver.startsWith('virtio-mem')) return [];
+    return [`${driver} gives memory back, which a read-only file does not allow: use mode eager`];
+  });
+}

@@ -1,0 +1,75 @@
+import { MappedRamError } from '../../errors.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../../stream/index.ts';
+import type { PrepareOptions } from '../options.ts';
+import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
+import type { NamelessMode, PreparedMemory } from './mode.ts';
+
+/** Our engine loads the memory into files, which QEMU then shares. */
+export const preload: NamelessMode = {
+  summary: 'loads it first',
+  outcome: 'loaded beforehand',
+
+  options: ['ramDirectory', 'transfer'],
+  whyNoOthers: 'no memory goes through QEMU; how it is read is said in transfer',
+
+  isPossibleOn: (platform) => needsProc(platform, 'the engine can load the memory for QEMU'),
+  // Nobody can see that memory was loaded beforehand.
+  isMeantBy: () => false,
+
+  fillsMemoryFirst: true,
+  takesUnmeasured: false,
+  keepsSnapshot: false,
+  state: { mapped: false },
+
+  prepare,
+  startsWithMemory: true,
+  launchProblems: backendProblems,
+  memoryObject: ({ block }, { file }) => {
+    if (file !== undefined) {
+      return {
+        type: 'memory-backend-file',
+        members: [
+          ['mem-path', file],
+          ['share', 'on'],
+        ],
+      };
+    }
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      `where the memory of ${block.id} was loaded to`,
+      { expected: 'a path in files', found: 'none' },
+    );
+  },
+
+  blocksInPlace: (given) => given ?? [],
+  nothingInPlace: 'which blocks are loaded already: preload has to say (blocks)',
+  resizesBlocks: true,
+  placeProblems: (block, { backend }, { isInPlace }) =>
+    isInPlace && backend === undefined ? [noBackend(block)] : [],
+  capabilityProblems: () => [],
+  placeWarnings: () => [],
+
+  load: async (run) => {
+    const { loadState } = await import('../load.ts');
+    return loadState(run, { reader: 'engine', mapped: false, why: IN_PLACE_WHY });
+  },
+};
+
+async function prepare(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+  { ramDirectory, transfer, signal }: PrepareOptions,
+): Promise<PreparedMemory> {
+  const { preloadRam, roomProblem } = await import('../preload.ts');
+  const directory = ramDirectory ?? '/dev/shm';
+  const problem = await roomProblem(directory, blocks);
+  const ids = blocks.map(({ id }) => id);
+  const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
+  return {
+    files: ram.files,
+    report: ram.report,
+    warnings: problem === undefined ? [] : [problem],
+    [Symbol.asyncDispose]: () => ram.close(),
+  };
+}

@@ -1,0 +1,50 @@
+import { statSync } from 'node:fs';
+
+import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedFile } from './mapped-file.ts';
+
+/** The blocks of a snapshot that a QEMU maps out of it, by id. */
+export function mappedBlocks(
+  snapshot: Snapshot,
+  memory: readonly MemoryBlock[],
+  file: MappedFile,
+): readonly string[] {
+  return snapshot
+    .completeRam(true)
+    .blocks.filter((block) => {
+      const found = memory.find(({ id }) => id === block.id);
+      return found?.backend !== undefined && mappingProblems(block, found.backend, file).length === 0;
+    })
+    .map(({ id }) => id);
+}
+
+/** Lists in words what keeps a backend from being a private mapping of a block's pages in the snapshot. */
+export function mappingProblems(
+  block: MappedRamBlock,
+  backend: MemoryBackend,
+  file: MappedFile,
+): readonly string[] {
+  const wrong = [
+    backend.type === 'memory-backend-file' ? undefined : `is of type ${backend.type}`,
+    backend.share ? 'is shared, so that the guest would write into the snapshot' : undefined,
+    backend.offset === block.pagesOffset
+      ? undefined
+      : `begins at ${backend.offset}, not at ${block.pagesOffset}`,
+    otherFile(block, backend, file),
+  ];
+  return wrong.filter((words) => words !== undefined);
+}
+
+/** Names may have been given to other files since QEMU opened them: its mappings are asked where they can be seen. */
+function otherFile(
+  { pagesOffset }: MappedRamBlock,
+  { path }: MemoryBackend,
+  { dev, ino, isMappedAt }: MappedFile,
+): string | undefined {
+  const words = `is in ${path}, which is not the file that was opened`;
+  if (isMappedAt !== undefined) return isMappedAt(pagesOffset) ? undefined : words;
+  const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false, bigint: true });
+  return found === undefined || (found.dev === dev && found.ino === ino) ? undefined : words;
+}
