@@ -14,8 +14,8 @@ use common::process::{Holdings, alone};
 use common::{KIB, MIB, Noise, Place, TestFile, TestMemory};
 use mapped_ram_engine::compare::{PagesAt, Right};
 use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request};
-use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
     CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
 };

@@ -18,9 +18,9 @@ use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::file::{FileSource, Replace, SnapshotSpec, StagedFile};
 use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
 use mapped_ram_engine::queue::{self, Queue};
-use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
     CancelToken, DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Report, Transfer,
 };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, reopen};
+use mapped_ram_engine::file::{FileSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Region, Transfer};
 
@@ -657,12 +657,12 @@ fn closed_descriptors_are_refused() {
 fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
     let files = Files::new();
     let path = files.snapshot.source().path().unwrap();
-    let Ok(direct) = reopen::open_direct(&path, true) else {
+    let Ok(direct) = source::open_direct(&path, true) else {
         common::skipped("descriptor pairs", "the temporary directory has no direct I/O");
         return;
     };
-    let buffered = reopen::open(&path, true).unwrap();
-    let other = reopen::open_direct(&files.fresh(), true).unwrap();
+    let buffered = source::open(&path, true).unwrap();
+    let other = source::open_direct(&files.fresh(), true).unwrap();
     let spec = |file: &File, direct: Option<&File>| SnapshotSpec {
         file: FileSource::Fd(file.as_raw_fd()),
         direct: direct.map(|direct| FileSource::Fd(direct.as_raw_fd())),

@@ -1,24 +1,24 @@
 //! What became of each page from one snapshot to another, or to a guest's memory. Reads the pages whose bits are set and
 //! nothing else; writes nothing.
 
+mod pages;
 mod plan;
-mod shared;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel;
-use crate::channel::compare::Sides;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{DirectState, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
-use crate::queue::{self, EngineState};
-use crate::transfer::{CancelToken, Ending, Progress, QueueFactory, Report, Setup, run_channels};
+use crate::queue::{self, EngineState, QueueFactory};
+use crate::run::{Ending, Progress, Report, Setup, run_channels};
 
+use pages::Sides;
 pub use plan::{ComparePlan, Compared, PagesAt, Right};
-use shared::OpenBlock;
-pub(crate) use shared::{OpenPages, OpenRight, Shared, Window};
+use windows::{OpenBlock, OpenPages, OpenRight, Shared};
 
 /// What a finished comparison says.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Comparison {
             .map(|block| open_block(plan, block, &left, right.as_deref()))
             .collect::<Result<_>>()?;
         let lengths = plan.blocks.iter().map(|block| block.length);
-        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let setup = Setup::new(started, plan.tuning(), lengths, &self.progress);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
@@ -103,7 +103,7 @@ impl Comparison {
             cursor: std::sync::Mutex::default(),
         };
         run_channels(&shared.ending, &shared.left.name, sides, |sides| {
-            channel::compare::run(&shared, sides)
+            pages::run(&shared, sides)
         })?;
         let report = setup.report(engine, direct_io, &self.progress);
         let differences = shared.blocks.into_iter().map(|block| block.differences);

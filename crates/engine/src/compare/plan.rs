@@ -1,10 +1,10 @@
 //! A comparison as plain data, and every check that can be made before a file is open.
 
+use crate::choices::{DirectIo, EngineChoice};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{PageArea, SnapshotSpec};
+use crate::file::{PageArea, SnapshotSpec, check_range};
 use crate::memory::MemorySpec;
-use crate::numbers::Numbers;
-use crate::plan::{DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, DirectIo, EngineChoice, check_range};
+use crate::tuning::{DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, Tuning};
 
 /// Where a block lies in a snapshot: absolute file offsets.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ impl ComparePlan {
 
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
-        self.numbers().check()?;
+        self.tuning().check()?;
         for block in &self.blocks {
             let name = &block.name;
             self.area(block, block.left).check()?;
@@ -96,8 +96,8 @@ impl ComparePlan {
         }
     }
 
-    pub(super) fn numbers(&self) -> Numbers {
-        Numbers {
+    pub(super) fn tuning(&self) -> Tuning {
+        Tuning {
             page_size: self.page_size,
             channels: self.channels,
             queue_depth: self.queue_depth,

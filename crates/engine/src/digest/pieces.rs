@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use super::Digest;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::pages::is_zero;
-use crate::plan::MAX_REQUEST_SIZE;
 use crate::transfer::{Pages, Visitor};
+use crate::tuning::MAX_REQUEST_SIZE;
 
 /// A piece that has at least one page that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

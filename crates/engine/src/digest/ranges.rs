@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::Digest;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, position, reopen};
-use crate::transfer::CancelToken;
+use crate::file::{FileSource, positional, source};
 
 const PIECE: usize = 1 << 20;
 
@@ -21,7 +21,7 @@ pub fn digest_ranges(
     // The caller's descriptor may be open for writing only.
     let file = source
         .path()
-        .and_then(|path| reopen::open(&path, false).ok())
+        .and_then(|path| source::open(&path, false).ok())
         .map_or_else(|| source.open(false), Ok)
         .map_err(|error| EngineError::io("opening the file", error).on(name))?;
     let mut hasher = blake3::Hasher::new();
@@ -36,7 +36,7 @@ pub fn digest_ranges(
                 .unwrap_or(usize::MAX)
                 .min(PIECE);
             let bytes = &mut buffer[..wanted];
-            let found = position::read_full_at(&file, bytes, offset)
+            let found = positional::read_full_at(&file, bytes, offset)
                 .map_err(|error| EngineError::io("reading the file", error).at(name, offset))?;
             if found < wanted {
                 let message = format!("the file ended: expected {wanted} more bytes, found {found}");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::reopen::open_direct;
+use super::source::open_direct;
 use super::staged::{Replace, StagedFile};
 
 /// Powers of two, in bytes.

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 
-use super::reopen::FileSource;
+use super::source::FileSource;
 use crate::error::{EngineError, Result};
 
 /// What to do about the lock of an open file description.

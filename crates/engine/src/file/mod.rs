@@ -1,23 +1,26 @@
 //! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
 
-mod abandoned;
+mod abandoned_partials;
 mod alignment;
 pub(crate) mod extents;
+mod identity;
 mod lock;
 mod page_area;
+mod paths;
 mod snapshot;
 mod staged;
-mod stale;
+mod stale_pages;
 
-pub mod position;
-pub mod reopen;
+pub mod positional;
+pub mod source;
 
-pub use abandoned::remove_abandoned;
+pub use abandoned_partials::remove_abandoned;
 pub use alignment::{Alignment, direct_alignment, probe_directory};
+pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
-pub(crate) use page_area::read_bitmap;
-pub use reopen::FileSource;
+pub(crate) use page_area::{check_page_size, check_range, read_bitmap};
 pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
+pub use source::FileSource;
 pub use staged::{Replace, StagedFile};
-pub use stale::{StalePages, stale_pages};
+pub use stale_pages::{StalePages, stale_pages};

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::ops::Range;
 
 use super::extents::next_extent;
-use super::{position, reopen};
+use super::{positional, source};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::numbers::check_page_size;
 use crate::pages::{Bitmap, bitmap_bytes};
-use crate::plan::{check_length, check_range};
 
 const WORD: u64 = 8;
 /// The most bytes of a bitmap that are read at once: whole words.
@@ -85,13 +83,13 @@ pub(crate) fn read_bitmap(file: &File, path: &str, area: &PageArea) -> Result<Bi
     let mut bitmap = Bitmap::try_new(area.pages()).ok_or_else(|| area.too_large().at(path, start))?;
     let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))];
     // Looking for holes moves a file position, which may be the caller's; a small bitmap is not worth it.
-    let own = (length > PIECE as u64).then(|| reopen::again(file)).flatten();
+    let own = (length > PIECE as u64).then(|| source::again(file)).flatten();
     let mut done = 0;
     while let Some(piece) = next_piece(own.as_ref(), start, done..length) {
         let offset = start + piece.start;
         let size = usize::try_from(piece.end - piece.start).unwrap_or(PIECE);
         let bytes = &mut buffer[..size];
-        let read = position::read_full_at(file, bytes, offset)
+        let read = positional::read_full_at(file, bytes, offset)
             .map_err(|error| EngineError::io("reading the bitmap", error).at(path, offset))?;
         if read < size {
             let found = offset + read as u64;
@@ -105,6 +103,44 @@ pub(crate) fn read_bitmap(file: &File, path: &str, area: &PageArea) -> Result<Bi
         area.require("pages", end, file, path)?;
     }
     Ok(bitmap)
+}
+
+pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
+    if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "page size: expected a power of two from 512 to 65536, found {page_size}"
+    )))
+}
+
+/// A block has whole pages.
+pub(crate) fn check_length(name: &str, length: u64, page_size: u64) -> Result<()> {
+    if length.is_multiple_of(page_size) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "block {name}: expected a length that is a multiple of the page size {page_size}, found {length}"
+    )))
+}
+
+/// What a block has in a file ends where offsets end, at the latest.
+pub(crate) fn check_range(name: &str, what: &str, start: u64, length: u64) -> Result<()> {
+    let end = start.checked_add(length);
+    if end.is_some_and(|end| i64::try_from(end).is_ok()) {
+        return Ok(());
+    }
+    Err(EngineError::new(
+        ErrorKind::OutOfRange,
+        format!(
+            "block {name}: its {what} end beyond the largest file offset: expected at most {}, found {length} bytes at {start}",
+            i64::MAX
+        ),
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> EngineError {
+    EngineError::new(ErrorKind::InvalidArgument, message)
 }
 
 /// The next words of `rest`, in bytes of a bitmap that starts at `start`, that may be in no hole of the file.
@@ -132,7 +168,7 @@ mod tests {
     use std::io::{Seek, SeekFrom, Write};
     use std::ops::Range;
 
-    use super::{PIECE, PageArea, position, read_bitmap};
+    use super::{PIECE, PageArea, positional, read_bitmap};
     use proptest::prelude::*;
 
     fn area_of(bitmap_offset: u64, pages: u64) -> PageArea {
@@ -183,7 +219,7 @@ mod tests {
             let bitmap = read_bitmap(file, "file", &area).unwrap();
             prop_assert_eq!(file.stream_position().unwrap(), position, "the file position stays");
             let mut bytes = vec![0; usize::try_from(pages / 8).unwrap()];
-            position::read_full_at(file, &mut bytes, bitmap_offset).unwrap();
+            positional::read_full_at(file, &mut bytes, bitmap_offset).unwrap();
             prop_assert_eq!(bitmap.runs(0..pages).collect::<Vec<_>>(), naive_runs(&bytes));
         }
     }

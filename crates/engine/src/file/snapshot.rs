@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io;
 
 use super::alignment::{Alignment, direct_alignment};
+use super::identity::Identity;
 #[cfg(target_os = "linux")]
-use super::position;
-use super::reopen::{FileSource, kind_of, open_direct};
+use super::positional;
+use super::source::{FileSource, kind_of, open_direct};
+#[cfg(target_os = "linux")]
+use crate::arena::Arena;
+use crate::choices::DirectIo;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::plan::DirectIo;
-#[cfg(target_os = "linux")]
-use crate::queue::Arena;
 
 /// How a plan names the snapshot file.
 #[derive(Debug, Clone)]
@@ -109,19 +110,8 @@ impl SnapshotFile {
         }
     }
 
-    /// Device and inode.
-    #[cfg(unix)]
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.buffered
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        None
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        Identity::of_file(&self.buffered)
     }
 
     fn open_direct(&self, spec: &SnapshotSpec, write: bool) -> io::Result<(File, Alignment)> {
@@ -167,7 +157,7 @@ fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
         .slot(0)?
         .get_mut(..length)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    match position::read_at(file, buffer, 0) {
+    match positional::read_at(file, buffer, 0) {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::BADF.raw_os_error()) => Err(error),
         _ => Ok(()),
     }
@@ -240,20 +230,12 @@ fn require_direct_flag(file: &File, write: bool) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-#[cfg(unix)]
 fn require_same_file(left: &File, right: &File) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let (left, right) = (left.metadata()?, right.metadata()?);
-    if (left.dev(), left.ino()) == (right.dev(), right.ino()) {
+    if Identity::of(&left.metadata()?) == Identity::of(&right.metadata()?) {
         return Ok(());
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
         "the two descriptors belong to different files",
     ))
-}
-
-#[cfg(not(unix))]
-fn require_same_file(_left: &File, _right: &File) -> io::Result<()> {
-    Ok(())
 }

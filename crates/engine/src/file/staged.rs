@@ -11,18 +11,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::abandoned::{partial_name, possess};
+use super::abandoned_partials::{partial_name, possess};
 use super::extents::next_extent;
-use super::position::{read_full_at, write_all_at};
-use super::reopen::kind_of;
+use super::paths::{missing_directory, resolved, sync_directory};
+use super::positional::{read_full_at, write_all_at};
+use super::source::kind_of;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::transfer::CancelToken;
 
 /// A kept prefix is copied in pieces of this size, with a look at the cancel token between them.
 const COPY_PIECE: u64 = 1 << 20;
-
-/// As many links in a row as Linux follows.
-const MAX_LINKS: usize = 40;
 
 /// What may happen to a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,37 +172,6 @@ fn already_exists(name: &str) -> EngineError {
     EngineError::new(ErrorKind::Exists, "the file exists already").on(name)
 }
 
-/// What `target` is, whatever links lead there.
-pub(super) fn resolved(target: &Path) -> PathBuf {
-    fs::canonicalize(target).unwrap_or_else(|_| follow_links(target))
-}
-
-/// Where a chain of symbolic links ends, also when nothing is there.
-fn follow_links(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    for _ in 0..MAX_LINKS {
-        let Ok(link) = fs::read_link(&path) else {
-            break;
-        };
-        path = path.parent().unwrap_or_else(|| Path::new("")).join(link);
-    }
-    path
-}
-
-/// The directory of `target`; `.` where the name has none.
-pub(super) fn directory_of(target: &Path) -> &Path {
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    directory.unwrap_or_else(|| Path::new("."))
-}
-
-fn missing_directory(target: &Path) -> Option<&Path> {
-    let directory = directory_of(target);
-    let found = fs::metadata(directory);
-    found
-        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        .then_some(directory)
-}
-
 /// Copies the data of the first `keep` bytes; what is a hole stays one. False when it was cancelled.
 fn copy_prefix(from: &File, to: &File, keep: u64, cancel: &CancelToken) -> io::Result<bool> {
     let length = from.metadata()?.len().min(keep);
@@ -301,15 +268,4 @@ fn unique() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{count:x}", std::process::id())
-}
-
-#[cfg(unix)]
-fn sync_directory(target: &Path) -> io::Result<()> {
-    File::open(directory_of(target))?.sync_all()
-}
-
-/// A directory cannot be opened for fsync there.
-#[cfg(not(unix))]
-fn sync_directory(_target: &Path) -> io::Result<()> {
-    Ok(())
 }

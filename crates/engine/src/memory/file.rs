@@ -11,8 +11,7 @@ use std::ops::Range;
 use super::hugetlb::HugetlbSink;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::extents::next_extent;
-use crate::file::position;
-use crate::file::{FileSource, reopen};
+use crate::file::{FileSource, Identity, positional, source};
 use crate::pages::is_zero;
 
 #[derive(Debug)]
@@ -30,7 +29,7 @@ impl FileMemory {
         let name = source.name();
         let failed = |error| EngineError::io("opening guest memory", error).on(&name);
         // Re-opening gives a description of our own; a descriptor that cannot be re-opened is duplicated.
-        let reopened = source.path().and_then(|path| reopen::open(&path, write).ok());
+        let reopened = source.path().and_then(|path| source::open(&path, write).ok());
         let private = reopened.is_some();
         let file = match reopened {
             Some(file) => file,
@@ -42,7 +41,7 @@ impl FileMemory {
                 ErrorKind::Unsupported,
                 format!(
                     "guest memory: expected a regular file or memfd, found {}",
-                    reopen::kind_of(metadata.file_type())
+                    source::kind_of(metadata.file_type())
                 ),
             )
             .on(&name));
@@ -106,7 +105,7 @@ impl FileMemory {
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let count = position::read_full_at(&self.file, buffer, offset)
+        let count = positional::read_full_at(&self.file, buffer, offset)
             .map_err(|error| self.failed("reading guest memory", offset, error))?;
         if count < buffer.len() {
             return Err(EngineError::new(
@@ -128,7 +127,7 @@ impl FileMemory {
                 .write(buffer, offset)
                 .map_err(|error| self.failed("writing guest memory", offset, error));
         }
-        position::write_all_at(&self.file, buffer, offset)
+        positional::write_all_at(&self.file, buffer, offset)
             .map_err(|error| self.failed("writing guest memory", offset, error))
     }
 
@@ -173,19 +172,8 @@ impl FileMemory {
         Ok(())
     }
 
-    /// What tells files apart, whichever way they are reached.
-    #[cfg(unix)]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.file
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        None
+    pub(super) fn identity(&self) -> Option<Identity> {
+        Identity::of_file(&self.file)
     }
 
     fn failed(&self, doing: &str, offset: u64, error: io::Error) -> EngineError {

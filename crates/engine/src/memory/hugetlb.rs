@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::error::{EngineError, Result};
-use crate::file::position;
+use crate::file::positional;
 
 /// `HUGETLBFS_MAGIC` of linux/magic.h.
 const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
@@ -70,7 +70,7 @@ impl HugetlbSink {
         if end.is_none() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        position::write_all_at(
+        positional::write_all_at(
             &self.own_memory,
             buffer,
             mapping.address.as_ptr().addr() as u64 + offset,

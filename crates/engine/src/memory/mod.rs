@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::FileSource;
+use crate::file::{FileSource, Identity};
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
@@ -68,8 +68,8 @@ impl Memory {
         }
     }
 
-    /// Device and inode of a file.
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+    /// `None` where the memory is no file.
+    pub(crate) fn identity(&self) -> Option<Identity> {
         match self {
             Self::File(file) => file.identity(),
             Self::Bytes(_) | Self::None => None,

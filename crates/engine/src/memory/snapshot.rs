@@ -5,7 +5,7 @@ use std::fs::File;
 use std::ops::Range;
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, PageArea, position, read_bitmap};
+use crate::file::{FileSource, Identity, PageArea, positional, read_bitmap};
 use crate::pages::Bitmap;
 
 /// How a plan names it. The region's `memory_offset` counts from the block's first page.
@@ -72,18 +72,8 @@ impl SnapshotMemory {
         Ok(())
     }
 
-    #[cfg(unix)]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.file
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        None
+    pub(super) fn identity(&self) -> Option<Identity> {
+        Identity::of_file(&self.file)
     }
 
     /// A place in the block as one in a buffer that starts at `offset` of it.
@@ -93,7 +83,7 @@ impl SnapshotMemory {
 
     fn read_run(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let at = self.area.pages_offset + offset;
-        let count = position::read_full_at(&self.file, buffer, at)
+        let count = positional::read_full_at(&self.file, buffer, at)
             .map_err(|error| EngineError::io("reading the other snapshot", error).at(&self.name, at))?;
         if count == buffer.len() {
             return Ok(());

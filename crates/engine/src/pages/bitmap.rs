@@ -4,11 +4,17 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::zeroed::try_zeroed;
+use bytemuck::Zeroable;
 
 /// Bytes of a bitmap of `pages` bits: whole 64-bit words.
 pub const fn bitmap_bytes(pages: u64) -> u64 {
     pages.div_ceil(64) * 8
+}
+
+/// So many zeros, which take up memory once something else is written to them; `None` when there are too many.
+pub(super) fn try_zeroed<T: Zeroable>(count: u64) -> Option<Vec<T>> {
+    let count = usize::try_from(count).ok()?;
+    bytemuck::allocation::try_zeroed_vec(count).ok()
 }
 
 /// A bitmap read from a file, to be walked.

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::zeroed::try_zeroed;
+use super::bitmap::try_zeroed;
 
 const PAGES_IN_BYTE: u64 = 4;
 

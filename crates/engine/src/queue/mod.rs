@@ -3,7 +3,6 @@
 //! A queue owns the buffers its requests use, as numbered slots. While a request on a slot is in flight the slot
 //! cannot be borrowed, so no request can ever lose its buffer.
 
-mod arena;
 #[cfg(feature = "faulty")]
 pub mod faulty;
 mod threads;
@@ -14,11 +13,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::choices::EngineChoice;
 use crate::error::Result;
 use crate::file::SnapshotFile;
-use crate::plan::EngineChoice;
-
-pub use arena::Arena;
 
 /// Which descriptor of the snapshot a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +104,10 @@ pub struct EngineState {
     /// Buffers of each channel: as many as asked for, or fewer where more would lie idle.
     pub slots: usize,
 }
+
+/// Makes the queues of a transfer. Tests put a faulty one in its place.
+pub type QueueFactory<'a> =
+    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;
 
 /// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
 pub fn make_queues(

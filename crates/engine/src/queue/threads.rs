@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::arena::Arena;
 use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use crate::arena::Arena;
 use crate::error::{EngineError, Result};
-use crate::file::{SnapshotFile, position};
+use crate::file::{SnapshotFile, positional};
 
 #[derive(Debug)]
 struct ThreadQueue {
@@ -62,8 +62,8 @@ impl ThreadQueue {
             .get_mut(range)
             .ok_or(io::ErrorKind::InvalidInput)?;
         match request.action {
-            Action::Read => position::read_at(file, buffer, request.offset),
-            Action::Write => position::write_at(file, buffer, request.offset),
+            Action::Read => positional::read_at(file, buffer, request.offset),
+            Action::Write => positional::write_at(file, buffer, request.offset),
         }
     }
 }

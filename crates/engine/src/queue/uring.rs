@@ -12,8 +12,8 @@ use std::sync::Arc;
 use io_uring::register::{Probe, Restriction};
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::arena::Arena;
 use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use crate::arena::Arena;
 use crate::file::SnapshotFile;
 
 /// The opcodes this engine uses.

@@ -1,49 +1,27 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
-mod ending;
-mod progress;
-mod run_channels;
-mod setup;
-mod shared;
+mod load;
+mod plan;
+mod save;
 mod visitor;
+mod windows;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::channel;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, read_bitmap};
+use crate::file::{SnapshotFile, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::plan::{Direction, Plan, Region};
-use crate::queue::{self, EngineState, Queue, QueueOptions};
+use crate::queue::{self, Queue, QueueFactory};
+use crate::requests::Requests;
+use crate::run::{Ending, Progress, Report, Setup, run_channels};
 
-pub(crate) use ending::Ending;
-pub use progress::{CancelToken, Progress};
-pub(crate) use run_channels::run_channels;
-pub(crate) use setup::Setup;
-pub(crate) use shared::{OpenRegion, Shared, Window};
+pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
-
-/// What a finished transfer says of itself.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub engine: EngineState,
-    pub direct_io: DirectState,
-    pub channels: usize,
-    pub queue_depth: usize,
-    pub request_size: usize,
-    /// Guest memory covered, in bytes.
-    pub bytes: u64,
-    /// Bytes of pages that were written or read; the rest were zero pages.
-    pub data_bytes: u64,
-    pub elapsed: Duration,
-}
-
-/// Makes the queues of a transfer. Tests put a faulty one in its place.
-pub type QueueFactory<'a> =
-    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;
+use windows::{OpenRegion, Shared};
 
 /// A transfer that is ready to run.
 #[derive(Debug)]
@@ -117,7 +95,7 @@ impl Transfer {
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
         let lengths = plan.regions.iter().map(|region| region.length);
-        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let setup = Setup::new(started, plan.tuning(), lengths, &self.progress);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
@@ -135,10 +113,22 @@ impl Transfer {
             cursor: Mutex::default(),
         };
         run_channels(&shared.ending, &shared.file.name, queues, |queue| {
-            channel::run(&shared, queue)
+            run_channel(&shared, queue)
         })?;
         Ok(setup.report(engine, direct_io, &self.progress))
     }
+}
+
+/// Runs one channel to its end. On return nothing is in flight, whatever happened.
+fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
+    let mut requests = Requests::start(&shared.file, shared.queue_options, queue)?;
+    let result = match shared.direction {
+        Direction::Save => save::run(shared, &mut requests),
+        Direction::Load | Direction::Scan => load::run(shared, &mut requests),
+    };
+    // Buffers may only go when the kernel is done with them.
+    let drained = requests.drain();
+    result.and(drained)
 }
 
 /// Refuses memory that is the snapshot itself, and a load that would write to the same memory twice. Only open files

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::plan::Plan;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::plan::Plan;
 
 /// A window of a block as it was read.
 #[derive(Debug, Clone, Copy)]

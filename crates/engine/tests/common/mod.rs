@@ -21,7 +21,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, reopen};
+use mapped_ram_engine::file::{FileSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::pages::bitmap_bytes;
 use mapped_ram_engine::{DirectIo, EngineChoice, Region};
@@ -58,7 +58,7 @@ pub(crate) fn engines() -> Vec<EngineChoice> {
 /// `On` where files below `directory` accept O_DIRECT.
 pub(crate) fn direct_io(directory: &Path) -> DirectIo {
     let probe = tempfile::NamedTempFile::new_in(directory).expect("a file for the probe");
-    match reopen::open_direct(probe.path(), true) {
+    match source::open_direct(probe.path(), true) {
         Ok(_) => DirectIo::On,
         Err(_) => DirectIo::Off,
     }

@@ -6,8 +6,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request, Target};
-use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{EngineChoice, EngineError, Report, Transfer};
 
 type Hook = dyn Fn(u64) + Send + Sync;

@@ -15,7 +15,7 @@ const MAX_RETRIES: u32 = 100;
 /// buffered one has its other part: the write-back could undo the direct write.
 const CACHE_PAGE: u64 = 4096;
 
-pub(super) struct Requests<'a> {
+pub(crate) struct Requests<'a> {
     queue: Box<dyn Queue>,
     file: &'a SnapshotFile,
     depth: usize,
@@ -30,7 +30,7 @@ pub(super) struct Requests<'a> {
 
 impl<'a> Requests<'a> {
     /// Requests on `file`, which `queue` was made for with these options.
-    pub(super) fn start(
+    pub(crate) fn start(
         file: &'a SnapshotFile,
         options: QueueOptions,
         mut queue: Box<dyn Queue>,
@@ -53,17 +53,17 @@ impl<'a> Requests<'a> {
     }
 
     /// A slot that nothing uses, if there is one.
-    pub(super) fn take_free(&mut self) -> Option<usize> {
+    pub(crate) fn take_free(&mut self) -> Option<usize> {
         self.free.pop()
     }
 
     /// Gives a slot back.
-    pub(super) fn give_back(&mut self, slot: usize) {
+    pub(crate) fn give_back(&mut self, slot: usize) {
         self.free.push(slot);
     }
 
     /// The bytes of a slot that was taken and has no open request.
-    pub(super) fn bytes(&mut self, slot: usize, length: usize) -> Result<&mut [u8]> {
+    pub(crate) fn bytes(&mut self, slot: usize, length: usize) -> Result<&mut [u8]> {
         let name = &self.file.name;
         let bytes = self
             .queue
@@ -74,13 +74,13 @@ impl<'a> Requests<'a> {
             .ok_or_else(|| EngineError::new(ErrorKind::Internal, "window larger than its buffer"))
     }
 
-    pub(super) fn has_open(&self) -> bool {
+    pub(crate) fn has_open(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }
 
     /// Moves `length` bytes at `start` of the slot from or to `offset` of the file. What can be aligned goes through
     /// the direct descriptor, the rest through the buffered one.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         action: Action,
         slot: usize,
@@ -111,7 +111,7 @@ impl<'a> Requests<'a> {
     }
 
     /// As `add`, but never through the direct descriptor.
-    pub(super) fn add_buffered(
+    pub(crate) fn add_buffered(
         &mut self,
         action: Action,
         slot: usize,
@@ -133,14 +133,14 @@ impl<'a> Requests<'a> {
     }
 
     /// Starts what was added.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.queue
             .flush()
             .map_err(|error| EngineError::io("submitting requests", error).on(&self.file.name))
     }
 
     /// Waits until some slot has no open request left, and says which.
-    pub(super) fn wait_slot(&mut self) -> Result<usize> {
+    pub(crate) fn wait_slot(&mut self) -> Result<usize> {
         loop {
             let completion = self
                 .queue
@@ -153,7 +153,7 @@ impl<'a> Requests<'a> {
     }
 
     /// Waits for everything in flight and forgets what was not started. Buffers may go afterwards.
-    pub(super) fn drain(&mut self) -> Result<()> {
+    pub(crate) fn drain(&mut self) -> Result<()> {
         self.waiting.clear();
         let mut first = Ok(());
         while !self.in_flight.is_empty() {

@@ -1,10 +1,11 @@
 //! A transfer as plain data, and every check that can be made before the first byte moves.
 
+use crate::choices::{DirectIo, EngineChoice};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{PageArea, SnapshotSpec};
+use crate::file::{PageArea, SnapshotSpec, check_range};
 use crate::memory::MemorySpec;
-use crate::numbers::Numbers;
 use crate::pages::bitmap_bytes;
+use crate::tuning::{DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, Tuning};
 
 /// Which way the pages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +16,6 @@ pub enum Direction {
     Load,
     /// Snapshot → a visitor: every set page is read, nothing is written.
     Scan,
-}
-
-/// Who executes the requests. Only `Auto` falls back, and the report says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EngineChoice {
-    #[default]
-    Auto,
-    IoUring,
-    Threads,
-}
-
-/// Whether the channels bypass the page cache. Only `Auto` falls back, and the report says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DirectIo {
-    #[default]
-    Auto,
-    On,
-    Off,
 }
 
 /// One RAM block: where its memory is, and where its pages and bitmap lie in the snapshot.
@@ -87,18 +70,6 @@ pub struct Plan {
     pub alignment: Option<u32>,
 }
 
-pub const DEFAULT_QUEUE_DEPTH: usize = 16;
-pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
-/// Channels that `None` stands for, with the threads engine.
-pub const DEFAULT_THREAD_CHANNELS: usize = 8;
-/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this.
-pub const DEFAULT_MAX_RINGS: usize = 4;
-pub const MAX_CHANNELS: usize = 64;
-pub const MAX_QUEUE_DEPTH: usize = 256;
-pub const MAX_REQUEST_SIZE: usize = 16 << 20;
-/// The most that the buffers of all channels may have together: what every number of channels can do with by default.
-pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
-
 impl Plan {
     pub fn new(direction: Direction, snapshot: SnapshotSpec, regions: Vec<Region>) -> Self {
         Self {
@@ -117,15 +88,15 @@ impl Plan {
 
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
-        self.numbers().check()?;
+        self.tuning().check()?;
         for region in &self.regions {
             self.check_region(region)?;
         }
         self.check_overlaps()
     }
 
-    pub(crate) fn numbers(&self) -> Numbers {
-        Numbers {
+    pub(crate) fn tuning(&self) -> Tuning {
+        Tuning {
             page_size: self.page_size,
             channels: self.channels,
             queue_depth: self.queue_depth,
@@ -173,33 +144,4 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// A block has whole pages.
-pub(crate) fn check_length(name: &str, length: u64, page_size: u64) -> Result<()> {
-    if length.is_multiple_of(page_size) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "block {name}: expected a length that is a multiple of the page size {page_size}, found {length}"
-    )))
-}
-
-/// What a block has in a file ends where offsets end, at the latest.
-pub(crate) fn check_range(name: &str, what: &str, start: u64, length: u64) -> Result<()> {
-    let end = start.checked_add(length);
-    if end.is_some_and(|end| i64::try_from(end).is_ok()) {
-        return Ok(());
-    }
-    Err(EngineError::new(
-        ErrorKind::OutOfRange,
-        format!(
-            "block {name}: its {what} end beyond the largest file offset: expected at most {}, found {length} bytes at {start}",
-            i64::MAX
-        ),
-    ))
-}
-
-fn invalid(message: impl Into<String>) -> EngineError {
-    EngineError::new(ErrorKind::InvalidArgument, message)
 }

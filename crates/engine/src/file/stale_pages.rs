@@ -7,8 +7,8 @@ use std::io;
 use std::ops::Range;
 
 use super::page_area::{PageArea, read_bitmap};
-use super::position;
-use super::reopen::{self, FileSource};
+use super::positional;
+use super::source::{self, FileSource};
 use crate::error::{EngineError, Result};
 use crate::pages::is_zero;
 
@@ -28,7 +28,7 @@ pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
     // Looking for data moves the position: a description of our own keeps that from others.
     let file = source
         .path()
-        .and_then(|path| reopen::options(false).open(path).ok())
+        .and_then(|path| source::options(false).open(path).ok())
         .map_or_else(|| source.open(false), Ok)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
     let bitmap = read_bitmap(&file, &name, area)?;
@@ -71,7 +71,7 @@ fn scan_piece(
 ) -> io::Result<()> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     let offset = area.pages_offset + first * area.page_size;
-    if position::read_full_at(file, &mut bytes, offset)? < bytes.len() {
+    if positional::read_full_at(file, &mut bytes, offset)? < bytes.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     found.bytes_read += length;

@@ -11,7 +11,7 @@ const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
 
 #[derive(Debug)]
-pub struct Arena {
+pub(crate) struct Arena {
     mapping: Mapping,
     slot_size: usize,
     slots: usize,
@@ -21,7 +21,7 @@ pub struct Arena {
 
 impl Arena {
     /// `slots` × `slot_size` bytes, at least one of each.
-    pub fn new(slots: usize, slot_size: usize) -> io::Result<Self> {
+    pub(crate) fn new(slots: usize, slot_size: usize) -> io::Result<Self> {
         // Slots start at page boundaries so that a request may begin at any page of one.
         let slot_size = slot_size.max(1).next_multiple_of(PAGE);
         let length = slots
@@ -37,12 +37,12 @@ impl Arena {
         })
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.busy.iter().all(|count| *count == 0)
     }
 
     /// The slot's bytes, unless the kernel may be using them.
-    pub fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
+    pub(crate) fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         match self.busy.get(slot) {
             Some(0) => {}
             Some(_) => return Err(io::Error::other("slot is in flight")),
@@ -55,7 +55,7 @@ impl Arena {
     }
 
     /// Marks part of a slot as in flight and gives its address for the kernel.
-    pub fn acquire(&mut self, slot: usize, start: usize, length: usize) -> io::Result<NonNull<u8>> {
+    pub(crate) fn acquire(&mut self, slot: usize, start: usize, length: usize) -> io::Result<NonNull<u8>> {
         let inside = start.checked_add(length).is_some_and(|end| end <= self.slot_size);
         let busy = self
             .busy
@@ -67,14 +67,14 @@ impl Arena {
     }
 
     /// Ends one request on a slot.
-    pub fn release(&mut self, slot: usize) {
+    pub(crate) fn release(&mut self, slot: usize) {
         if let Some(busy) = self.busy.get_mut(slot) {
             *busy = busy.saturating_sub(1);
         }
     }
 
     /// The whole allocation, to register it with the kernel.
-    pub fn whole(&self) -> (NonNull<u8>, usize) {
+    pub(crate) fn whole(&self) -> (NonNull<u8>, usize) {
         (self.mapping.address, self.mapping.length)
     }
 

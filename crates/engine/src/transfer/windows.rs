@@ -4,15 +4,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ending::Ending;
-use super::progress::Progress;
+use super::plan::Direction;
 use super::visitor::{Pages, Visitor};
 use crate::error::Result;
 use crate::file::SnapshotFile;
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::plan::Direction;
 use crate::queue::QueueOptions;
+use crate::run::{Ending, Progress};
 
 /// A region of the plan with everything open.
 #[derive(Debug)]

@@ -2,15 +2,25 @@
 
 use std::thread;
 
+use crate::choices::EngineChoice;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::plan::{
-    DEFAULT_MAX_RINGS, DEFAULT_THREAD_CHANNELS, EngineChoice, MAX_BUFFERS, MAX_CHANNELS, MAX_QUEUE_DEPTH,
-    MAX_REQUEST_SIZE,
-};
+use crate::file::check_page_size;
 use crate::queue;
 
+pub const DEFAULT_QUEUE_DEPTH: usize = 16;
+pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
+/// Channels that `None` stands for, with the threads engine.
+pub const DEFAULT_THREAD_CHANNELS: usize = 8;
+/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this.
+pub const DEFAULT_MAX_RINGS: usize = 4;
+pub const MAX_CHANNELS: usize = 64;
+pub const MAX_QUEUE_DEPTH: usize = 256;
+pub const MAX_REQUEST_SIZE: usize = 16 << 20;
+/// The most that the buffers of all channels may have together: what every number of channels can do with by default.
+pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
+
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Numbers {
+pub(crate) struct Tuning {
     pub(crate) page_size: u64,
     pub(crate) channels: Option<usize>,
     pub(crate) queue_depth: usize,
@@ -18,7 +28,7 @@ pub(crate) struct Numbers {
     pub(crate) engine: EngineChoice,
 }
 
-impl Numbers {
+impl Tuning {
     pub(crate) fn check(&self) -> Result<()> {
         check_page_size(self.page_size)?;
         within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
@@ -73,21 +83,6 @@ impl Numbers {
             ),
         ))
     }
-}
-
-/// The length of a window, in bytes, as a buffer's length.
-pub(crate) fn in_memory(bytes: u64) -> Result<usize> {
-    usize::try_from(bytes)
-        .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
-}
-
-pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
-    if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "page size: expected a power of two from 512 to 65536, found {page_size}"
-    )))
 }
 
 fn default_channels(engine: EngineChoice) -> usize {

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::load::merge;
-use super::requests::Requests;
-use crate::compare::{ComparePlan, OpenPages, OpenRight, Right, Shared, Window};
+use super::plan::{ComparePlan, Right};
+use super::windows::{OpenPages, OpenRight, Shared, Window};
 use crate::error::{EngineError, Result};
-use crate::numbers::in_memory;
 use crate::pages::{Bitmap, Difference, is_zero};
 use crate::queue::{Action, Queue};
+use crate::requests::Requests;
+use crate::run::{in_memory, merge};
 
 /// What one channel compares with.
 #[derive(Debug)]

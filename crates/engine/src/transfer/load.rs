@@ -4,16 +4,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::requests::Requests;
+use super::plan::Direction;
+use super::windows::{Shared, Window};
 use crate::error::Result;
-use crate::numbers::in_memory;
-use crate::plan::Direction;
 use crate::queue::Action;
-use crate::transfer::{Shared, Window};
-
-/// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
-/// read than a request costs to make. What was read for a clear page is not used.
-const MAX_GAP: u64 = 64 << 10;
+use crate::requests::Requests;
+use crate::run::{in_memory, merge};
 
 /// What a slot holds while its requests are under way.
 struct Filling {
@@ -114,29 +110,4 @@ fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<(
         position = run.end;
     }
     Ok(())
-}
-
-/// The ranges to read for these runs.
-pub(super) fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for run in runs {
-        match merged.last_mut() {
-            Some(last) if run.start - last.end <= MAX_GAP => last.end = run.end,
-            _ => merged.push(run.clone()),
-        }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MAX_GAP, merge};
-
-    #[test]
-    fn runs_with_a_small_gap_are_read_together() {
-        let far = 8192 + MAX_GAP + 4096;
-        let near = merge(&[0..4096, 4096 + MAX_GAP..8192 + MAX_GAP]);
-        assert_eq!(near, std::slice::from_ref(&(0..8192 + MAX_GAP)));
-        assert_eq!(merge(&[0..4096, far..far + 4096]), [0..4096, far..far + 4096]);
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::Report;
 use super::progress::Progress;
+use super::report::Report;
 use crate::file::DirectState;
-use crate::numbers::Numbers;
 use crate::queue::{EngineState, QueueOptions};
+use crate::tuning::Tuning;
 
 /// How many channels there are to be, with which queues, for how many bytes.
 #[derive(Debug)]
@@ -23,19 +23,19 @@ impl Setup {
     /// For blocks of these lengths. The progress learns how much there is to do.
     pub(crate) fn new(
         started: Instant,
-        numbers: Numbers,
+        tuning: Tuning,
         lengths: impl Iterator<Item = u64> + Clone,
         progress: &Progress,
     ) -> Self {
         let bytes = lengths.clone().sum();
         progress.set_total(bytes);
         let options = QueueOptions {
-            depth: numbers.queue_depth,
-            slots: numbers.slots(),
-            slot_size: numbers.request_size,
+            depth: tuning.queue_depth,
+            slots: tuning.slots(),
+            slot_size: tuning.request_size,
         };
         Self {
-            channels: numbers.channels(lengths),
+            channels: tuning.channels(lengths),
             options,
             started,
             bytes,

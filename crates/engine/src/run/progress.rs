@@ -1,7 +1,6 @@
 //! What a transfer tells about itself while it runs: counters that anybody may read at any time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters in bytes of guest memory. Monotonic; relaxed, since nothing is ordered by them.
 #[derive(Debug, Default)]
@@ -35,19 +34,5 @@ impl Progress {
     /// Bytes of pages read from or written to the snapshot.
     pub fn data(&self) -> u64 {
         self.data.load(Ordering::Relaxed)
-    }
-}
-
-/// Ends a transfer early. Clones share one state.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
-
-impl CancelToken {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }

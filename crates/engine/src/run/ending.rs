@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::progress::CancelToken;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 
 #[derive(Debug)]

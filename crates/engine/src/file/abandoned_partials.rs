@@ -8,8 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::identity::Identity;
 use super::lock::{Lock, Locked, lock_file};
-use super::staged::{directory_of, resolved};
+use super::paths::{directory_of, resolved};
 
 const MARK: &str = ".mapped-ram-partial";
 
@@ -70,22 +71,11 @@ fn remove_if_abandoned(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     // It may have been published, and its old name given to another, since it was opened.
-    if is_same(&found, &fs::symlink_metadata(path)?) {
+    let identity = Identity::of(&found);
+    if identity.is_some() && identity == Identity::of(&fs::symlink_metadata(path)?) {
         fs::remove_file(path)?;
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Never asked: there are no locks.
-#[cfg(not(unix))]
-fn is_same(_one: &fs::Metadata, _other: &fs::Metadata) -> bool {
-    false
 }
 
 #[cfg(unix)]

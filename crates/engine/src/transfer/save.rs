@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::requests::Requests;
+use super::windows::{OpenRegion, Shared};
 use crate::error::Result;
-use crate::numbers::in_memory;
 use crate::pages::is_zero;
 use crate::queue::Action;
-use crate::transfer::{OpenRegion, Shared};
+use crate::requests::Requests;
+use crate::run::in_memory;
 
 pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
     loop {

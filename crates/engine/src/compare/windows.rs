@@ -8,7 +8,7 @@ use crate::file::SnapshotFile;
 use crate::memory::Memory;
 use crate::pages::{Bitmap, Differences};
 use crate::queue::QueueOptions;
-use crate::transfer::{Ending, Progress};
+use crate::run::{Ending, Progress};
 
 /// A block in an open snapshot.
 #[derive(Debug)]

@@ -1,0 +1,40 @@
+//! What is read of a window: its length as a buffer's, and the ranges to read for its runs.
+
+use std::ops::Range;
+
+use crate::error::{EngineError, ErrorKind, Result};
+
+/// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
+/// read than a request costs to make. What was read for a clear page is not used.
+const MAX_GAP: u64 = 64 << 10;
+
+/// The length of a window, in bytes, as a buffer's length.
+pub(crate) fn in_memory(bytes: u64) -> Result<usize> {
+    usize::try_from(bytes)
+        .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
+}
+
+/// The ranges to read for these runs.
+pub(crate) fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for run in runs {
+        match merged.last_mut() {
+            Some(last) if run.start - last.end <= MAX_GAP => last.end = run.end,
+            _ => merged.push(run.clone()),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_GAP, merge};
+
+    #[test]
+    fn runs_with_a_small_gap_are_read_together() {
+        let far = 8192 + MAX_GAP + 4096;
+        let near = merge(&[0..4096, 4096 + MAX_GAP..8192 + MAX_GAP]);
+        assert_eq!(near, std::slice::from_ref(&(0..8192 + MAX_GAP)));
+        assert_eq!(merge(&[0..4096, far..far + 4096]), [0..4096, far..far + 4096]);
+    }
+}
