@@ -2,7 +2,7 @@
 
 /// Who executes the requests. Only `Auto` falls back, and the report says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EngineChoice {
+pub enum IoEngine {
     #[default]
     Auto,
     IoUring,

@@ -34,8 +34,9 @@ mod requests;
 mod run;
 
 pub use cancel::CancelToken;
-pub use choices::{DirectIo, EngineChoice};
+pub use choices::{DirectIo, IoEngine};
 pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
 pub use run::{Progress, Report};
 pub use transfer::{Direction, Pages, Plan, Region, Transfer, Visitor};
+pub use tuning::Tuning;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::choices::EngineChoice;
+use crate::choices::{DirectIo, IoEngine};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::check_page_size;
 use crate::queue;
@@ -19,21 +19,41 @@ pub const MAX_REQUEST_SIZE: usize = 16 << 20;
 /// The most that the buffers of all channels may have together: what every number of channels can do with by default.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
 
+/// How a run goes about its work. A transfer's plan and a comparison's have one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tuning {
-    pub(crate) page_size: u64,
-    pub(crate) channels: Option<usize>,
-    pub(crate) queue_depth: usize,
-    pub(crate) request_size: usize,
-    pub(crate) engine: EngineChoice,
+pub struct Tuning {
+    /// 1 to 64; `None` lets the engine choose.
+    pub channels: Option<usize>,
+    /// Requests in flight on each channel and each file, 1 to 256.
+    pub queue_depth: usize,
+    /// The most bytes that one request moves: a multiple of the page size, up to 16 MiB.
+    pub request_size: usize,
+    pub io_engine: IoEngine,
+    pub direct_io: DirectIo,
+    /// Overrides what the filesystem says of direct I/O alignment. For tests.
+    pub alignment: Option<u32>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            channels: None,
+            queue_depth: DEFAULT_QUEUE_DEPTH,
+            request_size: DEFAULT_REQUEST_SIZE,
+            io_engine: IoEngine::Auto,
+            direct_io: DirectIo::Auto,
+            alignment: None,
+        }
+    }
 }
 
 impl Tuning {
-    pub(crate) fn check(&self) -> Result<()> {
-        check_page_size(self.page_size)?;
+    /// For blocks of this page size.
+    pub(crate) fn check(&self, page_size: u64) -> Result<()> {
+        check_page_size(page_size)?;
         within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
         within("queue depth", self.queue_depth, 1, MAX_QUEUE_DEPTH)?;
-        let page = usize::try_from(self.page_size).map_err(|_| invalid("page size out of range"))?;
+        let page = usize::try_from(page_size).map_err(|_| invalid("page size out of range"))?;
         within("request size", self.request_size, page, MAX_REQUEST_SIZE)?;
         if !self.request_size.is_multiple_of(page) {
             return Err(invalid(format!(
@@ -47,7 +67,7 @@ impl Tuning {
     /// Buffers of each channel, unless the engine can do with fewer. One more than requests in flight: memory is copied
     /// to or from it while the others are with the disk.
     pub(crate) fn slots(&self) -> usize {
-        if self.engine == EngineChoice::Threads {
+        if self.io_engine == IoEngine::Threads {
             // One request at a time is in flight there.
             return 1;
         }
@@ -62,7 +82,7 @@ impl Tuning {
             .sum();
         let useful = usize::try_from(windows).unwrap_or(usize::MAX);
         self.channels
-            .unwrap_or_else(|| default_channels(self.engine))
+            .unwrap_or_else(|| default_channels(self.io_engine))
             .min(useful)
     }
 
@@ -85,8 +105,8 @@ impl Tuning {
     }
 }
 
-fn default_channels(engine: EngineChoice) -> usize {
-    if engine == EngineChoice::Threads || queue::probe_io_uring().is_err() {
+fn default_channels(engine: IoEngine) -> usize {
+    if engine == IoEngine::Threads || queue::probe_io_uring().is_err() {
         // One request in flight each: it takes several to keep a drive busy.
         return DEFAULT_THREAD_CHANNELS;
     }

@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::process::{Holdings, alone};
 use common::{KIB, MIB, Noise, Place, TestFile, TestMemory};
-use mapped_ram_engine::compare::{PagesAt, Right};
+use mapped_ram_engine::compare::Right;
+use mapped_ram_engine::file::PageArea;
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request};
 use mapped_ram_engine::{
-    CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
+    CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineError, ErrorKind, IoEngine, Report,
+    Tuning,
 };
 use proptest::prelude::*;
 
@@ -69,7 +71,7 @@ struct Case {
     channels: u64,
     depth: u64,
     request_pages: u64,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
     alignment: Option<u32>,
 }
@@ -132,7 +134,7 @@ impl Block {
         bytes
     }
 
-    fn write(&self, file: &File, at: PagesAt, cells: &[Cell], side: u8, stale: bool) {
+    fn write(&self, file: &File, at: PageArea, cells: &[Cell], side: u8, stale: bool) {
         let mut bitmap = vec![0_u8; cells.len().div_ceil(64) * 8];
         if stale {
             let garbage = vec![0xee; common::size(self.length())];
@@ -168,13 +170,13 @@ impl Block {
     }
 
     /// What the loop says, which looks at the files as they are.
-    fn expected(&self, left: (&File, PagesAt), right: (&File, Option<PagesAt>, u64)) -> Vec<u8> {
+    fn expected(&self, left: (&File, PageArea), right: (&File, Option<PageArea>, u64)) -> Vec<u8> {
         let page_at = |file: &File, offset: u64| {
             let mut bytes = vec![0; common::size(self.page_size)];
             file.read_exact_at(&mut bytes, offset).expect("a page");
             bytes
         };
-        let from_snapshot = |file: &File, at: PagesAt, page: u64| {
+        let from_snapshot = |file: &File, at: PageArea, page: u64| {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at.bitmap_offset + page / 8)
                 .expect("a byte of the bitmap");
@@ -192,7 +194,7 @@ impl Block {
     }
 }
 
-fn places(blocks: &[Block], layout: Layout) -> Vec<PagesAt> {
+fn places(blocks: &[Block], layout: Layout) -> Vec<PageArea> {
     let mut end = 4096;
     let mut places = Vec::new();
     for block in blocks {
@@ -205,9 +207,11 @@ fn places(blocks: &[Block], layout: Layout) -> Vec<PagesAt> {
             Layout::Odd => after + 100,
         };
         end = pages_offset + block.length();
-        places.push(PagesAt {
+        places.push(PageArea {
             pages_offset,
             bitmap_offset,
+            length: block.length(),
+            page_size: block.page_size,
         });
     }
     places
@@ -246,7 +250,6 @@ fn compare_equals(case: &Case) {
                 expected.push(block.expected((&left.file, left_at[index]), seen));
                 compared.push(Compared {
                     name: name(index),
-                    length: block.length(),
                     left: left_at[index],
                     right: Right::Pages(right_at[index]),
                 });
@@ -262,7 +265,6 @@ fn compare_equals(case: &Case) {
                 let memory = TestMemory::new(file);
                 compared.push(Compared {
                     name: name(index),
-                    length: block.length(),
                     left: left_at[index],
                     right: Right::Memory {
                         memory: memory.spec(),
@@ -274,17 +276,18 @@ fn compare_equals(case: &Case) {
         }
     }
     let plan = ComparePlan {
-        page_size: case.page_size,
-        channels: Some(common::size(case.channels)),
-        queue_depth: common::size(case.depth),
-        request_size: common::size(case.request_pages * case.page_size),
-        engine: case.engine,
-        direct_io: if case.direct {
-            DirectIo::Auto
-        } else {
-            DirectIo::Off
+        tuning: Tuning {
+            channels: Some(common::size(case.channels)),
+            queue_depth: common::size(case.depth),
+            request_size: common::size(case.request_pages * case.page_size),
+            io_engine: case.engine,
+            direct_io: if case.direct {
+                DirectIo::Auto
+            } else {
+                DirectIo::Off
+            },
+            alignment: case.alignment,
         },
-        alignment: case.alignment,
         ..ComparePlan::new(
             left.snapshot(),
             right_snapshot.as_ref().map(TestFile::snapshot),
@@ -406,7 +409,7 @@ struct Pair {
     directory: tempfile::TempDir,
     left: TestFile,
     right: TestFile,
-    at: PagesAt,
+    at: PageArea,
     block: Block,
 }
 
@@ -419,9 +422,11 @@ impl Pair {
             alike: 500,
         };
         let block = Block::new(&shape, 4096, 4);
-        let at = PagesAt {
+        let at = PageArea {
             pages_offset: 64 * KIB,
             bitmap_offset: 4096,
+            length: block.length(),
+            page_size: block.page_size,
         };
         let left = TestFile::new(directory.path(), "left", Place::Disk);
         let right = TestFile::new(directory.path(), "right", Place::Disk);
@@ -438,15 +443,17 @@ impl Pair {
 
     fn plan(&self, right: &TestFile) -> ComparePlan {
         ComparePlan {
-            channels: Some(2),
-            queue_depth: 3,
-            request_size: common::size(16 * KIB),
+            tuning: Tuning {
+                channels: Some(2),
+                queue_depth: 3,
+                request_size: common::size(16 * KIB),
+                ..Tuning::default()
+            },
             ..ComparePlan::new(
                 self.left.snapshot(),
                 Some(right.snapshot()),
                 vec![Compared {
                     name: "ram".to_owned(),
-                    length: self.block.length(),
                     left: self.at,
                     right: Right::Pages(self.at),
                 }],
@@ -471,17 +478,22 @@ impl Pair {
     }
 }
 
+/// On both sides.
+fn set_length(block: &mut Compared, length: u64) {
+    block.left.length = length;
+    if let Right::Pages(area) = &mut block.right {
+        area.length = length;
+    }
+}
+
 #[test]
 fn a_snapshot_equals_itself() {
     let _turn = alone();
     let pair = Pair::new(300);
     for engine in common::engines() {
-        let (found, report) = pair
-            .answers(ComparePlan {
-                engine,
-                ..pair.plan(&pair.left)
-            })
-            .unwrap();
+        let mut plan = pair.plan(&pair.left);
+        plan.tuning.io_engine = engine;
+        let (found, report) = pair.answers(plan).unwrap();
         assert!(found.iter().all(|answer| *answer == 0));
         assert!(report.data_bytes > 0);
     }
@@ -496,14 +508,24 @@ fn a_plan_that_cannot_be_is_refused() {
     plan.right = None;
     assert_eq!(refused(plan).kind(), ErrorKind::InvalidArgument);
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length += 1;
+    plan.blocks[0].left.length += 1;
     assert_eq!(refused(plan).kind(), ErrorKind::InvalidArgument);
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length = u64::MAX - 4095;
+    set_length(&mut plan.blocks[0], u64::MAX - 4095);
     assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
+    let mut plan = pair.plan(&pair.right);
+    plan.blocks[0].left.length += 4096;
+    let error = refused(plan);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("on the right as on the left"), "{error}");
+    let mut plan = pair.plan(&pair.right);
+    plan.blocks[0].left.page_size = 512;
+    let error = refused(plan);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("expected the page size 512"), "{error}");
     for side in [false, true] {
         let mut plan = pair.plan(&pair.right);
-        let beyond = PagesAt {
+        let beyond = PageArea {
             pages_offset: u64::MAX - 4096,
             ..pair.at
         };
@@ -515,7 +537,7 @@ fn a_plan_that_cannot_be_is_refused() {
         assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
     }
     let mut plan = pair.plan(&pair.right);
-    plan.channels = Some(65);
+    plan.tuning.channels = Some(65);
     assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
 }
 
@@ -536,7 +558,7 @@ fn what_a_file_lacks_is_an_error_that_names_it() {
     }
     // A length that only lies costs no memory.
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length = 1 << 60;
+    set_length(&mut plan.blocks[0], 1 << 60);
     let error = pair.answers(plan).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
 
@@ -563,7 +585,7 @@ mod faults {
     /// Runs a comparison whose queues follow a script, and says how many requests there were.
     fn run(
         pair: &Pair,
-        engine: EngineChoice,
+        engine: IoEngine,
         direct_io: DirectIo,
         script: &Script,
     ) -> Result<Vec<u8>, EngineError> {
@@ -575,17 +597,15 @@ mod faults {
                 .collect();
             Ok((faulty, state))
         };
-        let plan = ComparePlan {
-            engine,
-            direct_io,
-            ..pair.plan(&pair.right)
-        };
+        let mut plan = pair.plan(&pair.right);
+        plan.tuning.io_engine = engine;
+        plan.tuning.direct_io = direct_io;
         let outcome = Comparison::new(plan).run_with(factory)?;
         let differences = outcome.differences.into_iter().next().expect("one block");
         Ok(answers(&differences.into_bytes(), pair.block.left.len()))
     }
 
-    fn setups(pair: &Pair) -> Vec<(EngineChoice, DirectIo)> {
+    fn setups(pair: &Pair) -> Vec<(IoEngine, DirectIo)> {
         let direct = common::direct_io(pair.path());
         common::engines()
             .into_iter()
@@ -663,13 +683,13 @@ fn nothing_to_compare_is_no_error() {
     let pair = Pair::new(8);
     for engine in common::engines() {
         let mut plan = pair.plan(&pair.right);
-        plan.engine = engine;
-        plan.blocks[0].length = 0;
+        plan.tuning.io_engine = engine;
+        set_length(&mut plan.blocks[0], 0);
         let outcome = Comparison::new(plan).run().unwrap();
         assert_eq!((outcome.report.bytes, outcome.report.channels), (0, 0));
         assert_eq!(outcome.differences.len(), 1);
         let mut plan = pair.plan(&pair.right);
-        plan.engine = engine;
+        plan.tuning.io_engine = engine;
         plan.blocks.clear();
         assert!(Comparison::new(plan).run().unwrap().differences.is_empty());
     }
@@ -785,10 +805,9 @@ fn a_cancelled_comparison_leaves_nothing_behind() {
     let pair = Pair::new(400);
     for engine in common::engines() {
         let before = Holdings::idle();
-        let comparison = Comparison::new(ComparePlan {
-            engine,
-            ..pair.plan(&pair.right)
-        });
+        let mut plan = pair.plan(&pair.right);
+        plan.tuning.io_engine = engine;
+        let comparison = Comparison::new(plan);
         comparison.cancel_token().cancel();
         assert_eq!(comparison.run().unwrap_err().kind(), ErrorKind::Cancelled);
         before.assert_again("a comparison that was cancelled");

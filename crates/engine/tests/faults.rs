@@ -22,7 +22,7 @@ use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
 use mapped_ram_engine::queue::{self, Queue};
 use mapped_ram_engine::{
-    CancelToken, DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Report, Transfer,
+    CancelToken, DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Report, Transfer, Tuning,
 };
 use rustix::io::Errno;
 
@@ -74,11 +74,14 @@ impl Guest {
 
     fn plan(&self, setup: Setup, snapshot: SnapshotSpec, memories: &[TestMemory]) -> Plan {
         Plan {
-            channels: Some(setup.channels),
-            queue_depth: 3,
-            request_size: common::size(16 * KIB),
-            engine: setup.engine,
-            direct_io: setup.direct_io,
+            tuning: Tuning {
+                channels: Some(setup.channels),
+                queue_depth: 3,
+                request_size: common::size(16 * KIB),
+                io_engine: setup.engine,
+                direct_io: setup.direct_io,
+                ..Tuning::default()
+            },
             ..Plan::new(
                 setup.direction,
                 snapshot,
@@ -161,7 +164,7 @@ fn block(name: &str, start: u64, pages: usize) -> Block {
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     direction: Direction,
-    engine: EngineChoice,
+    engine: IoEngine,
     channels: usize,
     direct_io: DirectIo,
 }
@@ -184,7 +187,7 @@ fn setups(directory: &Path) -> Vec<Setup> {
     setups
 }
 
-fn run(transfer: Transfer, engine: EngineChoice, script: &Script) -> Result<Report, EngineError> {
+fn run(transfer: Transfer, engine: IoEngine, script: &Script) -> Result<Report, EngineError> {
     let factory: &QueueFactory<'_> = &|count, file, options| {
         let (queues, state) = queue::make_queues(engine, count, file, options)?;
         let faulty = queues

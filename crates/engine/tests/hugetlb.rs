@@ -17,7 +17,7 @@ use common::spy::Spy;
 use common::{Block, KIB, MIB, Page, Pattern, Place, TestFile};
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::memory::MemorySpec;
-use mapped_ram_engine::{Direction, ErrorKind, Plan, Region, Transfer};
+use mapped_ram_engine::{Direction, ErrorKind, Plan, Region, Transfer, Tuning};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -110,9 +110,12 @@ fn block(pattern: Pattern, length: u64, memory_offset: u64, memory_is_zero: bool
 
 fn plan(direction: Direction, snapshot: &TestFile, region: Region) -> Plan {
     Plan {
-        channels: Some(3),
-        queue_depth: 4,
-        request_size: common::size(256 * KIB),
+        tuning: Tuning {
+            channels: Some(3),
+            queue_depth: 4,
+            request_size: common::size(256 * KIB),
+            ..Tuning::default()
+        },
         ..Plan::new(direction, snapshot.snapshot(), vec![region])
     }
 }
@@ -152,7 +155,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
                 &source,
                 block.region(MemorySpec::File(memory.clone())),
             );
-            load.engine = engine;
+            load.tuning.io_engine = engine;
             Transfer::new(load).run().expect("a load into huge pages");
             let found = common::contents(look);
             assert_eq!(found.len() as u64 % HUGE, 0, "whole huge pages");
@@ -167,7 +170,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
                 &saved,
                 block.region(MemorySpec::File(memory.clone())),
             );
-            save.engine = engine;
+            save.tuning.io_engine = engine;
             Transfer::new(save).run().expect("a save of huge pages");
             common::assert_same("saved", &saved.contents(), &oracle.contents());
             for name in ["source", "saved", "oracle"] {
@@ -220,7 +223,7 @@ fn too_few(directory: &Path, huge: &HugePages) {
             &snapshot,
             block.region(MemorySpec::File(source.clone())),
         );
-        load.engine = engine;
+        load.tuning.io_engine = engine;
         let error = Transfer::new(load).run().expect_err("there are too few");
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
         assert_eq!(error.path(), Some(source.name().as_str()));

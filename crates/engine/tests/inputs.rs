@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, source};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Region, Transfer};
+use mapped_ram_engine::{
+    DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning,
+};
 
 const PAGES: usize = 256;
 const LENGTH: u64 = PAGES as u64 * 4096;
@@ -90,9 +92,12 @@ impl Files {
 
 fn plan(direction: Direction, snapshot: SnapshotSpec, region: Region) -> Plan {
     Plan {
-        request_size: common::size(64 * KIB),
-        channels: Some(2),
-        queue_depth: 4,
+        tuning: Tuning {
+            request_size: common::size(64 * KIB),
+            channels: Some(2),
+            queue_depth: 4,
+            ..Tuning::default()
+        },
         ..Plan::new(direction, snapshot, vec![region])
     }
 }
@@ -135,7 +140,7 @@ fn a_page_size_that_is_none_is_refused() {
     for direction in both() {
         for page_size in [0, 1, 3, 256, 4095, 131_072, 1 << 20, u64::MAX] {
             let mut plan = files.plan(direction);
-            plan.page_size = page_size;
+            plan.regions[0].area.page_size = page_size;
             assert_says(
                 &refused(plan),
                 ErrorKind::InvalidArgument,
@@ -149,12 +154,31 @@ fn a_page_size_that_is_none_is_refused() {
 }
 
 #[test]
+fn blocks_of_different_page_sizes_are_refused() {
+    let files = Files::new();
+    let mut plan = files.plan(Direction::Save);
+    plan.regions.push(Region {
+        name: "rom".to_owned(),
+        area: PageArea {
+            page_size: 8192,
+            ..block().area()
+        },
+        ..block().region(files.memory.spec())
+    });
+    assert_says(
+        &refused(plan),
+        ErrorKind::InvalidArgument,
+        &["block rom: expected the page size 4096 of block ram, found 8192"],
+    );
+}
+
+#[test]
 fn counts_out_of_range_are_refused() {
     let files = Files::new();
     for direction in both() {
         for channels in [0, 65, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.channels = Some(channels);
+            plan.tuning.channels = Some(channels);
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -163,7 +187,7 @@ fn counts_out_of_range_are_refused() {
         }
         for depth in [0, 257, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.queue_depth = depth;
+            plan.tuning.queue_depth = depth;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -172,7 +196,7 @@ fn counts_out_of_range_are_refused() {
         }
         for request_size in [0, 512, 4095, (16 << 20) + 4096, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.request_size = request_size;
+            plan.tuning.request_size = request_size;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -183,7 +207,7 @@ fn counts_out_of_range_are_refused() {
             );
         }
         let mut plan = files.plan(direction);
-        plan.request_size = 4096 + 512;
+        plan.tuning.request_size = 4096 + 512;
         assert_says(
             &refused(plan),
             ErrorKind::InvalidArgument,
@@ -198,7 +222,7 @@ fn a_length_of_broken_pages_is_refused() {
     for direction in both() {
         for length in [1, 4095, LENGTH - 512, LENGTH + 1, u64::MAX] {
             let mut plan = files.plan(direction);
-            plan.regions[0].length = length;
+            plan.regions[0].area.length = length;
             assert_says(
                 &refused(plan),
                 ErrorKind::InvalidArgument,
@@ -223,8 +247,8 @@ fn gigantic_numbers_are_refused_without_wrapping() {
                 let mut plan = files.plan(direction);
                 let region = &mut plan.regions[0];
                 match what {
-                    "pages" => region.pages_offset = value,
-                    "bitmap" => region.bitmap_offset = value,
+                    "pages" => region.area.pages_offset = value,
+                    "bitmap" => region.area.bitmap_offset = value,
                     _ => region.memory_offset = value,
                 }
                 if what == "bitmap" && value == (1 << 63) - 4096 {
@@ -244,7 +268,7 @@ fn gigantic_numbers_are_refused_without_wrapping() {
         }
         for length in [last, 1 << 63] {
             let mut plan = files.plan(direction);
-            plan.regions[0].length = length;
+            plan.regions[0].area.length = length;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -262,9 +286,12 @@ fn gigantic_sums_are_refused_without_wrapping() {
     plan.regions = (0..8)
         .map(|index| Region {
             name: format!("block{index}"),
-            length: 1 << 62,
-            pages_offset: MIB,
-            bitmap_offset: 4096,
+            area: PageArea {
+                length: 1 << 62,
+                pages_offset: MIB,
+                bitmap_offset: 4096,
+                page_size: 4096,
+            },
             ..block().region(files.empty.spec())
         })
         .collect();
@@ -324,8 +351,11 @@ fn overlapping_parts_are_refused() {
             let mut plan = files.plan(direction);
             plan.regions.push(Region {
                 name: "rom".to_owned(),
-                pages_offset,
-                bitmap_offset,
+                area: PageArea {
+                    pages_offset,
+                    bitmap_offset,
+                    ..block().area()
+                },
                 ..block().region(files.memory.spec())
             });
             let error = refused(plan);
@@ -342,18 +372,24 @@ fn overlapping_parts_are_refused() {
 fn parts_that_touch_do_not_overlap() {
     let files = Files::new();
     let mut plan = files.plan(Direction::Save);
-    plan.regions[0].pages_offset = BITMAP_OFFSET + 32;
+    plan.regions[0].area.pages_offset = BITMAP_OFFSET + 32;
     plan.regions.push(Region {
         name: "rom".to_owned(),
-        pages_offset: BITMAP_OFFSET + 32 + LENGTH,
-        bitmap_offset: BITMAP_OFFSET - 32,
+        area: PageArea {
+            pages_offset: BITMAP_OFFSET + 32 + LENGTH,
+            bitmap_offset: BITMAP_OFFSET - 32,
+            ..block().area()
+        },
         ..block().region(files.memory.spec())
     });
     plan.regions.push(Region {
         name: "empty".to_owned(),
-        length: 0,
-        pages_offset: PAGES_OFFSET,
-        bitmap_offset: PAGES_OFFSET,
+        area: PageArea {
+            length: 0,
+            pages_offset: PAGES_OFFSET,
+            bitmap_offset: PAGES_OFFSET,
+            page_size: 4096,
+        },
         ..block().region(files.memory.spec())
     });
     Transfer::new(plan).run().unwrap();
@@ -368,9 +404,9 @@ fn a_bitmap_beyond_the_file_is_refused_without_allocating_for_it() {
     // A bitmap of 32 GiB, one that ends just behind the file, one that starts behind it.
     for (length, bitmap_offset) in [(1 << 50, BITMAP_OFFSET), (LENGTH, size - 31), (LENGTH, 1 << 40)] {
         let mut plan = files.plan(Direction::Load);
-        plan.regions[0].length = length;
-        plan.regions[0].bitmap_offset = bitmap_offset;
-        plan.regions[0].pages_offset = size + (1 << 41);
+        plan.regions[0].area.length = length;
+        plan.regions[0].area.bitmap_offset = bitmap_offset;
+        plan.regions[0].area.pages_offset = size + (1 << 41);
         let needed = bitmap_offset + length / 4096 / 8;
         assert_says(
             &refused(plan),
@@ -400,9 +436,9 @@ fn a_bitmap_that_does_not_fit_into_memory_is_an_error() {
         return;
     }
     let mut plan = files.plan(Direction::Load);
-    plan.regions[0].bitmap_offset = 0;
-    plan.regions[0].length = 1 << 58;
-    plan.regions[0].pages_offset = size;
+    plan.regions[0].area.bitmap_offset = 0;
+    plan.regions[0].area.length = 1 << 58;
+    plan.regions[0].area.pages_offset = size;
     assert_says(
         &refused(plan),
         ErrorKind::OutOfRange,
@@ -533,7 +569,7 @@ fn a_snapshot_that_is_no_file_is_refused() {
             for path in [fifo.as_path(), files.path()] {
                 let mut plan = files.plan(direction);
                 plan.snapshot = SnapshotSpec::path(path);
-                plan.direct_io = direct_io;
+                plan.tuning.direct_io = direct_io;
                 let error = refused_soon(plan, &fifo);
                 let text = error.to_string();
                 assert!(text.contains(&path.display().to_string()), "{text}");
@@ -562,7 +598,7 @@ fn descriptors_of_a_transfer_have_no_stray_flags() {
     let files = Files::new();
     for direction in both() {
         let plan = files.plan(direction);
-        let engine = plan.engine;
+        let engine = plan.tuning.io_engine;
         Transfer::new(plan)
             .run_with(&|count, file, options| {
                 for descriptor in std::iter::once(&file.buffered).chain(&file.direct) {
@@ -669,9 +705,10 @@ fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
         name: "the snapshot".to_owned(),
     };
     for direct_io in [DirectIo::Auto, DirectIo::On] {
-        let load = |snapshot: SnapshotSpec| Plan {
-            direct_io,
-            ..plan(Direction::Load, snapshot, block().region(files.empty.spec()))
+        let load = |snapshot: SnapshotSpec| {
+            let mut load = plan(Direction::Load, snapshot, block().region(files.empty.spec()));
+            load.tuning.direct_io = direct_io;
+            load
         };
         assert_says(
             &refused(load(spec(&buffered, Some(&other)))),
@@ -729,8 +766,8 @@ fn a_descriptor_that_cannot_be_written_is_an_error() {
     for engine in common::engines() {
         let mut plan = files.plan(Direction::Save);
         plan.snapshot.file = FileSource::Fd(reading.as_raw_fd());
-        plan.direct_io = DirectIo::Off;
-        plan.engine = engine;
+        plan.tuning.direct_io = DirectIo::Off;
+        plan.tuning.io_engine = engine;
         let error = refused(plan);
         assert_says(
             &error,
@@ -743,7 +780,7 @@ fn a_descriptor_that_cannot_be_written_is_an_error() {
 
 // ---- files that change meanwhile ----
 
-fn engines_and_modes(directory: &Path) -> Vec<(EngineChoice, DirectIo)> {
+fn engines_and_modes(directory: &Path) -> Vec<(IoEngine, DirectIo)> {
     let mut modes = vec![DirectIo::Off, common::direct_io(directory)];
     modes.dedup();
     common::engines()
@@ -760,7 +797,7 @@ fn a_snapshot_truncated_while_it_is_loaded_is_an_error() {
         for size in [0, PAGES_OFFSET, whole / 2, whole - 4096, whole - 1, whole - 513] {
             let files = Files::new();
             let mut plan = files.plan(Direction::Load);
-            plan.direct_io = direct_io;
+            plan.tuning.direct_io = direct_io;
             let error = Spy::default()
                 .run_after(Transfer::new(plan), engine, || {
                     files.snapshot.file.set_len(size).expect("a new size");
@@ -792,7 +829,7 @@ fn a_snapshot_truncated_after_some_requests_is_an_error() {
             let files = Files::new();
             let snapshot = files.snapshot.file.try_clone().unwrap();
             let mut plan = files.plan(Direction::Load);
-            plan.channels = Some(1);
+            plan.tuning.channels = Some(1);
             let spy = Spy::new(move |at| {
                 if at == number {
                     snapshot.set_len(PAGES_OFFSET).expect("a new size");

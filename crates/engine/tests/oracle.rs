@@ -12,7 +12,7 @@ use std::path::Path;
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::queue::Target;
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, Plan, Report, Transfer};
+use mapped_ram_engine::{DirectIo, Direction, IoEngine, Plan, Report, Transfer, Tuning};
 use proptest::prelude::*;
 
 /// The most bytes of buffers one transfer of these tests uses: registered buffers are pinned memory.
@@ -56,7 +56,7 @@ struct Case {
     channels: u64,
     depth: u64,
     request_pages: u64,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
     alignment: Option<u32>,
 }
@@ -112,12 +112,14 @@ impl Case {
             DirectIo::Off
         };
         Plan {
-            page_size: self.page_size,
-            channels: Some(common::size(self.channels)),
-            queue_depth: self.depth(),
-            request_size: common::size(self.request_size()),
-            direct_io,
-            alignment: self.alignment,
+            tuning: Tuning {
+                channels: Some(common::size(self.channels)),
+                queue_depth: self.depth(),
+                request_size: common::size(self.request_size()),
+                direct_io,
+                alignment: self.alignment,
+                ..Tuning::default()
+            },
             ..Plan::new(direction, snapshot.snapshot(), Vec::new())
         }
     }
@@ -203,7 +205,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let engines: Vec<EngineChoice> = common::engines();
+    let engines: Vec<IoEngine> = common::engines();
     (
         prop_oneof![
             4 => Just(4096_u64),
@@ -445,7 +447,7 @@ fn assert_allocation(block: &Block, found: &File, expected: &File) {
 }
 
 /// A block that fills three requests and starts 4096 bytes into the file.
-fn split_case(alignment: Option<u32>, engine: EngineChoice) -> Case {
+fn split_case(alignment: Option<u32>, engine: IoEngine) -> Case {
     Case {
         page_size: 4096,
         shapes: vec![Shape {
@@ -604,11 +606,13 @@ fn a_bitmap_may_be_larger_than_a_request() {
         let found = TestFile::new(directory.path(), "found", Place::Disk);
         let loaded = TestMemory::new(TestFile::new(directory.path(), "loaded", Place::Memfd));
         let plan = |direction: Direction, memory: &TestMemory| Plan {
-            page_size: 512,
-            channels: Some(3),
-            queue_depth: 2,
-            request_size: 4096,
-            direct_io: common::direct_io(directory.path()),
+            tuning: Tuning {
+                channels: Some(3),
+                queue_depth: 2,
+                request_size: 4096,
+                direct_io: common::direct_io(directory.path()),
+                ..Tuning::default()
+            },
             ..Plan::new(direction, found.snapshot(), vec![block.region(memory.spec())])
         };
 
@@ -648,8 +652,8 @@ fn a_bitmap_may_be_larger_than_a_request() {
 fn regions_may_share_one_memory_file() {
     let directory = tempfile::tempdir().unwrap();
     let case = Case {
-        shapes: vec![split_case(None, EngineChoice::Auto).shapes.remove(0); 3],
-        ..split_case(None, EngineChoice::Auto)
+        shapes: vec![split_case(None, IoEngine::Auto).shapes.remove(0); 3],
+        ..split_case(None, IoEngine::Auto)
     };
     let mut blocks = case.blocks();
     let mut end = 0;
@@ -678,7 +682,7 @@ fn no_channel_is_made_that_finds_nothing_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let case = Case {
         channels: 16,
-        ..split_case(None, EngineChoice::Auto)
+        ..split_case(None, IoEngine::Auto)
     };
     let block = case.blocks().remove(0);
     let memory = source(directory.path(), &block, Place::Memfd);

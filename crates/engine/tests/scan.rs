@@ -16,7 +16,8 @@ use mapped_ram_engine::digest::{DIGEST_BYTES, PieceDigest, PieceDigests, digest_
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::{
-    CancelToken, DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Pages, Plan, Transfer, Visitor,
+    CancelToken, DirectIo, Direction, EngineError, ErrorKind, IoEngine, Pages, Plan, Transfer, Tuning,
+    Visitor,
 };
 use proptest::prelude::*;
 
@@ -43,7 +44,7 @@ struct Case {
     /// As powers of two of the page size and of the piece size.
     piece: u32,
     request: u32,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
 }
 
@@ -93,12 +94,14 @@ impl Case {
             DirectIo::Off
         };
         Plan {
-            page_size: self.page_size,
-            channels: Some(self.channels),
-            queue_depth: self.depth,
-            request_size: common::size(self.request_size()),
-            engine: self.engine,
-            direct_io,
+            tuning: Tuning {
+                channels: Some(self.channels),
+                queue_depth: self.depth,
+                request_size: common::size(self.request_size()),
+                io_engine: self.engine,
+                direct_io,
+                ..Tuning::default()
+            },
             ..Plan::new(direction, snapshot.snapshot(), Vec::new())
         }
     }
@@ -371,7 +374,10 @@ fn a_request_must_hold_whole_pieces() {
     block.fill_snapshot(&snapshot.file, false);
     let scan = |request_size: u64| {
         let plan = Plan {
-            request_size: common::size(request_size),
+            tuning: Tuning {
+                request_size: common::size(request_size),
+                ..Tuning::default()
+            },
             ..Plan::new(
                 Direction::Scan,
                 snapshot.snapshot(),
@@ -423,7 +429,10 @@ fn an_error_of_the_visitor_ends_the_scan() {
     for engine in common::engines() {
         let regions = vec![block.region(MemorySpec::None)];
         let plan = Plan {
-            engine,
+            tuning: Tuning {
+                io_engine: engine,
+                ..Tuning::default()
+            },
             ..Plan::new(Direction::Scan, snapshot.snapshot(), regions)
         };
         let error = Transfer::new(plan)

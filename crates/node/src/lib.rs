@@ -23,6 +23,8 @@ mod error;
 mod job;
 mod lock;
 mod options;
+mod plan;
+mod plan_parts;
 mod probe;
 mod socket;
 mod staged;

@@ -1,22 +1,12 @@
 //! Stale pages of a block, for those who map a snapshot.
 
-use mapped_ram_engine::file::{PageArea, StalePages, stale_pages};
+use mapped_ram_engine::file::{StalePages, stale_pages};
 use mapped_ram_engine::{EngineError, ErrorKind};
 use napi_derive::napi;
 
 use crate::error::BindingError;
-use crate::options::{descriptor, offset};
-
-/// A block's place in the snapshot, in bytes.
-#[napi(object, object_to_js = false)]
-pub struct BindingPageArea {
-    /// The block's id, for errors.
-    pub name: String,
-    pub pages_offset: i64,
-    pub bitmap_offset: i64,
-    pub length: i64,
-    pub page_size: i64,
-}
+use crate::options::descriptor;
+use crate::plan_parts::BindingPageArea;
 
 /// `error`, or what was found.
 #[napi(object, object_from_js = false)]
@@ -27,10 +17,10 @@ pub struct BindingStalePages {
     pub bytes_read: i64,
 }
 
-/// Finds the pages whose bits are clear although the file behind the descriptor does not read as zeros there.
+/// Finds the pages of the block `name` whose bits are clear although the file behind the descriptor does not read as zeros there.
 #[napi]
-pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePages {
-    let found = tokio::task::spawn_blocking(move || find(fd, area)).await;
+pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> BindingStalePages {
+    let found = tokio::task::spawn_blocking(move || find(fd, &name, area)).await;
     let gone = |_| {
         Err(EngineError::new(
             ErrorKind::Internal,
@@ -54,15 +44,8 @@ pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePag
     }
 }
 
-fn find(fd: i32, area: BindingPageArea) -> Result<StalePages, EngineError> {
-    let area = PageArea {
-        name: area.name,
-        pages_offset: offset("pagesOffset", area.pages_offset)?,
-        bitmap_offset: offset("bitmapOffset", area.bitmap_offset)?,
-        length: offset("length", area.length)?,
-        page_size: offset("pageSize", area.page_size)?,
-    };
-    stale_pages(&descriptor("fd", fd)?, &area)
+fn find(fd: i32, name: &str, area: BindingPageArea) -> Result<StalePages, EngineError> {
+    stale_pages(&descriptor("fd", fd)?, name, &area.into_area()?)
 }
 
 fn number(value: u64) -> i64 {

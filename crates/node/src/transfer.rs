@@ -10,7 +10,7 @@ use napi_derive::napi;
 
 use crate::error::BindingError;
 use crate::job::Job;
-use crate::options::BindingPlan;
+use crate::plan::BindingPlan;
 
 /// Counters in bytes of guest memory.
 #[napi(object, object_from_js = false)]
@@ -157,7 +157,7 @@ fn prepare(
     piece_size: Option<u32>,
 ) -> Result<(Transfer, Outputs), EngineError> {
     let digests = piece_size
-        .map(|size| PieceDigests::new(u64::from(size), plan.page_size))
+        .map(|size| PieceDigests::new(u64::from(size), plan.page_size()?))
         .transpose()?
         .map(Arc::new);
     let mut transfer = Transfer::new(plan);

@@ -10,14 +10,14 @@ use std::time::Instant;
 
 use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, SnapshotSpec, read_bitmap};
+use crate::file::{DirectState, PageArea, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
 use crate::queue::{self, EngineState, QueueFactory};
 use crate::run::{Ending, Progress, Report, Setup, run_channels};
 
 use pages::Sides;
-pub use plan::{ComparePlan, Compared, PagesAt, Right};
+pub use plan::{ComparePlan, Compared, Right};
 use windows::{OpenBlock, OpenPages, OpenRight, Shared};
 
 /// What a finished comparison says.
@@ -58,7 +58,7 @@ impl Comparison {
     /// # Errors
     /// the first one that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<CompareReport> {
-        let engine = self.plan.engine;
+        let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
@@ -67,18 +67,19 @@ impl Comparison {
         let started = Instant::now();
         let plan = &self.plan;
         plan.check()?;
+        let page_size = plan.page_size()?;
         let open = |spec: &SnapshotSpec| {
-            SnapshotFile::open(spec, false, plan.direct_io, plan.alignment).map(Arc::new)
+            SnapshotFile::open(spec, false, plan.tuning.direct_io, plan.tuning.alignment).map(Arc::new)
         };
         let left = open(&plan.left)?;
         let right = plan.right.as_ref().map(open).transpose()?;
         let blocks: Vec<OpenBlock> = plan
             .blocks
             .iter()
-            .map(|block| open_block(plan, block, &left, right.as_deref()))
+            .map(|block| open_block(block, &left, right.as_deref()))
             .collect::<Result<_>>()?;
-        let lengths = plan.blocks.iter().map(|block| block.length);
-        let setup = Setup::new(started, plan.tuning(), lengths, &self.progress);
+        let lengths = plan.blocks.iter().map(|block| block.left.length);
+        let setup = Setup::new(started, &plan.tuning, lengths, &self.progress);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
@@ -96,7 +97,7 @@ impl Comparison {
             left,
             right,
             blocks,
-            page_size: plan.page_size,
+            page_size,
             options: setup.options_of(&engine),
             progress: Arc::clone(&self.progress),
             ending: Ending::new(self.cancel.clone()),
@@ -114,36 +115,30 @@ impl Comparison {
     }
 }
 
-fn open_block(
-    plan: &ComparePlan,
-    block: &Compared,
-    left: &SnapshotFile,
-    right: Option<&SnapshotFile>,
-) -> Result<OpenBlock> {
-    let open_pages = |pages: PagesAt, file: &SnapshotFile| {
+fn open_block(block: &Compared, left: &SnapshotFile, right: Option<&SnapshotFile>) -> Result<OpenBlock> {
+    let open_pages = |area: PageArea, file: &SnapshotFile| {
         Ok(OpenPages {
-            pages_offset: pages.pages_offset,
-            bitmap: read_bitmap(&file.buffered, &file.name, &plan.area(block, pages))?,
+            area,
+            bitmap: read_bitmap(&file.buffered, &file.name, &block.name, &area)?,
         })
     };
     let open_right = match (&block.right, right) {
-        (Right::Pages(pages), Some(file)) => OpenRight::Pages(open_pages(*pages, file)?),
+        (Right::Pages(area), Some(file)) => OpenRight::Pages(open_pages(*area, file)?),
         (Right::Pages(_), None) => {
             return Err(EngineError::new(ErrorKind::Internal, "no right snapshot"));
         }
         (Right::Memory { memory, offset }, _) => {
             let memory = Memory::open(memory, false)?;
-            memory.require(*offset, block.length, false)?;
+            memory.require(*offset, block.left.length, false)?;
             OpenRight::Memory {
                 memory,
                 offset: *offset,
             }
         }
     };
-    let area = plan.area(block, block.left);
-    let differences = Differences::try_new(area.pages()).ok_or_else(|| area.too_large().on(&left.name))?;
+    let differences = Differences::try_new(block.left.pages())
+        .ok_or_else(|| block.left.too_large(&block.name).on(&left.name))?;
     Ok(OpenBlock {
-        length: block.length,
         left: open_pages(block.left, left)?,
         right: open_right,
         differences,

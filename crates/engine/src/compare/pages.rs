@@ -33,9 +33,9 @@ impl Sides {
             .any(|block| matches!(block.right, Right::Memory { .. }))
         {
             memory
-                .try_reserve_exact(plan.request_size)
+                .try_reserve_exact(plan.tuning.request_size)
                 .map_err(|error| EngineError::io("making a buffer", std::io::Error::other(error)))?;
-            memory.resize(plan.request_size, 0);
+            memory.resize(plan.tuning.request_size, 0);
         }
         Ok(Self { left, right, memory })
     }
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         for read in merge(&set_runs(shared, window, &pages.bitmap)) {
             let start = in_memory(read.start)?;
             let length = in_memory(read.end - read.start)?;
-            let offset = pages.pages_offset + window.start + read.start;
+            let offset = pages.area.pages_offset + window.start + read.start;
             self.requests.add(Action::Read, slot, start, length, offset)?;
             self.is_reading[slot] = true;
         }

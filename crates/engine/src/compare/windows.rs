@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::file::SnapshotFile;
+use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{Bitmap, Differences};
 use crate::queue::QueueOptions;
@@ -13,7 +13,7 @@ use crate::run::{Ending, Progress};
 /// A block in an open snapshot.
 #[derive(Debug)]
 pub(crate) struct OpenPages {
-    pub(crate) pages_offset: u64,
+    pub(crate) area: PageArea,
     pub(crate) bitmap: Bitmap,
 }
 
@@ -25,7 +25,6 @@ pub(crate) enum OpenRight {
 
 #[derive(Debug)]
 pub(crate) struct OpenBlock {
-    pub(crate) length: u64,
     pub(crate) left: OpenPages,
     pub(crate) right: OpenRight,
     pub(crate) differences: Differences,
@@ -77,8 +76,8 @@ impl Shared {
             let position = cursor.position;
             let data = self.next_data(block, &mut cursor);
             let start = self.next_set(&block.left, position).min(data.start);
-            if start >= block.length {
-                self.progress.count(block.length - position, 0);
+            if start >= block.left.area.length {
+                self.progress.count(block.left.area.length - position, 0);
                 *cursor = Cursor {
                     block: cursor.block + 1,
                     ..Cursor::default()
@@ -86,7 +85,7 @@ impl Shared {
                 continue;
             }
             self.progress.count(start - position, 0);
-            let end = self.options.window_end(start).min(block.length);
+            let end = self.options.window_end(start).min(block.left.area.length);
             cursor.position = end;
             return Some(Window {
                 block: cursor.block,
@@ -109,7 +108,7 @@ impl Shared {
         let position = cursor.position;
         match &block.right {
             OpenRight::Pages(pages) => self.next_set(pages, position)..u64::MAX,
-            OpenRight::Memory { .. } if position >= block.length => u64::MAX..u64::MAX,
+            OpenRight::Memory { .. } if position >= block.left.area.length => u64::MAX..u64::MAX,
             OpenRight::Memory { memory, offset } => {
                 if let Some((asked, data)) = &cursor.data
                     && (*asked..data.end).contains(&position)

@@ -2,6 +2,7 @@
 
 mod abandoned_partials;
 mod alignment;
+mod bitmap;
 pub(crate) mod extents;
 mod identity;
 mod lock;
@@ -16,10 +17,11 @@ pub mod source;
 
 pub use abandoned_partials::remove_abandoned;
 pub use alignment::{Alignment, direct_alignment, probe_directory};
+pub(crate) use bitmap::read_bitmap;
 pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
-pub(crate) use page_area::{check_page_size, check_range, read_bitmap};
+pub(crate) use page_area::{check_apart, check_page_size, check_range, page_size_of};
 pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
 pub use source::FileSource;
 pub use staged::{Replace, StagedFile};

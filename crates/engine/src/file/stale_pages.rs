@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-use super::page_area::{PageArea, read_bitmap};
+use super::bitmap::read_bitmap;
+use super::page_area::{PageArea, check_inside};
 use super::positional;
 use super::source::{self, FileSource};
 use crate::error::{EngineError, Result};
@@ -23,7 +24,7 @@ pub struct StalePages {
 }
 
 /// Finds them without reading holes. A file cut off inside the block is an error.
-pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
+pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<StalePages> {
     let name = source.name();
     // Looking for data moves the position: a description of our own keeps that from others.
     let file = source
@@ -31,9 +32,13 @@ pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
         .and_then(|path| source::options(false).open(path).ok())
         .map_or_else(|| source.open(false), Ok)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
-    let bitmap = read_bitmap(&file, &name, area)?;
+    let bitmap = read_bitmap(&file, &name, block, area)?;
     // Clear pages are mapped too.
-    area.require("pages", area.pages_offset + area.length, &file, &name)?;
+    let size = file
+        .metadata()
+        .map_err(|error| EngineError::io("reading the size", error).on(&name))?
+        .len();
+    check_inside(block, "pages", area.pages_offset + area.length, &name, size)?;
     let mut found = StalePages::default();
     let pages = area.pages();
     let mut start = bitmap.next_clear(0);
@@ -173,7 +178,6 @@ mod tests {
         file.seek(SeekFrom::Start(40)).unwrap();
         file.write_all(&bytes).unwrap();
         let area = PageArea {
-            name: "ram".to_owned(),
             pages_offset: AREA,
             bitmap_offset: 40,
             length: count * PAGE,
@@ -187,7 +191,7 @@ mod tests {
         #[test]
         fn a_page_is_stale_when_its_bit_is_clear_and_it_is_not_zero(pages in proptest::collection::vec((any::<bool>(), content()), 1..600)) {
             let (file, area) = file_of(&pages);
-            let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
+            let found = stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).unwrap();
             let naive: Vec<u64> = (0..).zip(&pages).filter(|(_, page)| **page == (false, Content::Data)).map(|(page, _)| page).collect();
             let walked: Vec<u64> = found.runs.into_iter().flatten().collect();
             prop_assert_eq!(walked, naive);
@@ -199,7 +203,7 @@ mod tests {
         let mut pages = vec![(false, Content::Hole); 5000];
         pages[4000] = (false, Content::Data);
         let (file, area) = file_of(&pages);
-        let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
+        let found = stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).unwrap();
         assert_eq!(found.runs, std::slice::from_ref(&(4000..4001)));
         assert!(found.bytes_read <= 65536, "{} bytes read", found.bytes_read);
     }
@@ -208,6 +212,6 @@ mod tests {
     fn a_file_that_is_cut_off_is_an_error() {
         let (file, area) = file_of(&[(true, Content::Data); 8]);
         file.as_file().set_len(AREA + 7 * PAGE).unwrap();
-        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), &area).is_err());
+        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).is_err());
     }
 }

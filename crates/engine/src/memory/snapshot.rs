@@ -12,6 +12,8 @@ use crate::pages::Bitmap;
 #[derive(Debug, Clone)]
 pub struct SnapshotBlock {
     pub file: FileSource,
+    /// The block's id, for errors.
+    pub name: String,
     pub area: PageArea,
 }
 
@@ -30,11 +32,11 @@ impl SnapshotMemory {
             .file
             .open(false)
             .map_err(|error| EngineError::io("opening the other snapshot", error).on(&name))?;
-        let bitmap = read_bitmap(&file, &name, &block.area)?;
+        let bitmap = read_bitmap(&file, &name, &block.name, &block.area)?;
         Ok(Self {
             file,
             name,
-            area: block.area.clone(),
+            area: block.area,
             bitmap,
         })
     }
@@ -116,13 +118,17 @@ mod tests {
         named.write_all(&bytes).unwrap();
         let file = FileSource::Path(named.path().to_owned());
         let area = PageArea {
-            name: "ram".to_owned(),
             pages_offset: PAGE as u64,
             bitmap_offset: 0,
             length: 5 * PAGE as u64,
             page_size: PAGE as u64,
         };
-        SnapshotMemory::open(&SnapshotBlock { file, area }).unwrap()
+        SnapshotMemory::open(&SnapshotBlock {
+            file,
+            name: "ram".to_owned(),
+            area,
+        })
+        .unwrap()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::choices::EngineChoice;
+use crate::choices::IoEngine;
 use crate::error::Result;
 use crate::file::SnapshotFile;
 
@@ -111,7 +111,7 @@ pub type QueueFactory<'a> =
 
 /// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
 pub fn make_queues(
-    choice: EngineChoice,
+    choice: IoEngine,
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
@@ -119,10 +119,10 @@ pub fn make_queues(
     #[cfg(target_os = "linux")]
     {
         use crate::error::{EngineError, ErrorKind};
-        if choice != EngineChoice::Threads {
+        if choice != IoEngine::Threads {
             match uring::make(count, file, options) {
                 Ok(made) => return Ok(made),
-                Err(error) if choice == EngineChoice::IoUring => {
+                Err(error) if choice == IoEngine::IoUring => {
                     let message = format!(
                         "io_uring was asked for and cannot be had: {}",
                         uring::explain(&error)
@@ -141,12 +141,12 @@ pub fn make_queues(
             }
         }
     }
-    if choice == EngineChoice::IoUring {
+    if choice == IoEngine::IoUring {
         use crate::error::{EngineError, ErrorKind};
         let message = "io_uring was asked for and exists on Linux only";
         return Err(EngineError::new(ErrorKind::EngineUnavailable, message));
     }
-    let reason = if choice == EngineChoice::Auto {
+    let reason = if choice == IoEngine::Auto {
         "io_uring exists on Linux only"
     } else {
         "asked for by the caller"

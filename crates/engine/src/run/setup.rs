@@ -23,7 +23,7 @@ impl Setup {
     /// For blocks of these lengths. The progress learns how much there is to do.
     pub(crate) fn new(
         started: Instant,
-        tuning: Tuning,
+        tuning: &Tuning,
         lengths: impl Iterator<Item = u64> + Clone,
         progress: &Progress,
     ) -> Self {

@@ -48,7 +48,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             continue;
         }
         for read in &reads {
-            let offset = region.pages_offset + window.start + read.start;
+            let offset = region.area.pages_offset + window.start + read.start;
             let start = in_memory(read.start)?;
             let length = in_memory(read.end - read.start)?;
             requests.add(Action::Read, slot, start, length, offset)?;

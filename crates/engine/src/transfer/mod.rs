@@ -61,7 +61,7 @@ impl Transfer {
     /// # Errors
     /// the first one that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<Report> {
-        let engine = self.plan.engine;
+        let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
@@ -70,16 +70,17 @@ impl Transfer {
         let started = Instant::now();
         let plan = &self.plan;
         plan.check()?;
+        let page_size = plan.page_size()?;
         let unit = match &self.visitor {
-            Some(visitor) => visitor::check_unit(visitor.unit(), plan)?,
-            None => plan.page_size,
+            Some(visitor) => visitor::check_unit(visitor.unit(), page_size, plan)?,
+            None => page_size,
         };
         let save = plan.direction == Direction::Save;
         let file = Arc::new(SnapshotFile::open(
             &plan.snapshot,
             save,
-            plan.direct_io,
-            plan.alignment,
+            plan.tuning.direct_io,
+            plan.tuning.alignment,
         )?);
         // All of them are told apart before the first is grown.
         let memories: Vec<Memory> = plan
@@ -94,18 +95,18 @@ impl Transfer {
             .zip(memories)
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
-        let lengths = plan.regions.iter().map(|region| region.length);
-        let setup = Setup::new(started, plan.tuning(), lengths, &self.progress);
+        let lengths = plan.regions.iter().map(|region| region.area.length);
+        let setup = Setup::new(started, &plan.tuning, lengths, &self.progress);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
             direction: plan.direction,
             file,
             regions,
-            page_size: plan.page_size,
+            page_size,
             unit,
             visitor: self.visitor,
-            page_bytes: usize::try_from(plan.page_size).unwrap_or(usize::MAX),
+            page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
             queue_options: setup.options_of(&engine),
             progress: Arc::clone(&self.progress),
             ending: Ending::new(self.cancel.clone()),
@@ -144,8 +145,8 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
             let message = format!("the memory of block {} is the snapshot file itself", region.name);
             return Err(EngineError::new(ErrorKind::InvalidArgument, message).on(&file.name));
         }
-        if region.length > 0 {
-            let end = region.memory_offset.saturating_add(region.length);
+        if region.area.length > 0 {
+            let end = region.memory_offset.saturating_add(region.area.length);
             ranges.push((identity, region.memory_offset, end, &region.name));
         }
     }
@@ -172,22 +173,20 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 /// Reads or makes a region's bitmap and has its memory ready.
 fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
     let save = plan.direction == Direction::Save;
-    let area = region.area(plan.page_size);
+    let area = region.area;
     let bitmap = if save {
         Bitmap::default()
     } else {
-        read_bitmap(&file.buffered, &file.name, &area)?
+        read_bitmap(&file.buffered, &file.name, &region.name, &area)?
     };
     let grow = plan.direction == Direction::Load;
-    memory.require(region.memory_offset, region.length, grow)?;
+    memory.require(region.memory_offset, region.area.length, grow)?;
     let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
-        .ok_or_else(|| area.too_large().on(&file.name))?;
+        .ok_or_else(|| area.too_large(&region.name).on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
-        length: region.length,
-        pages_offset: region.pages_offset,
-        bitmap_offset: region.bitmap_offset,
+        area,
         store_zero_pages: region.store_zero_pages,
         memory_is_zero: region.memory_is_zero,
         written,

@@ -29,7 +29,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         shared.visit(&window, bytes, &runs)?;
         shared.progress.count(window.length, data_bytes(&runs));
         for run in &runs {
-            let offset = region.pages_offset + window.start + run.start as u64;
+            let offset = region.area.pages_offset + window.start + run.start as u64;
             requests.add(Action::Write, slot, run.start, run.len(), offset)?;
             region.set_pages(shared, window.start + run.start as u64, run.len() as u64);
         }
@@ -95,7 +95,7 @@ fn write_bitmap(shared: &Shared, requests: &mut Requests<'_>, region: &OpenRegio
         let piece = (total - done).min(shared.queue_options.slot_size as u64);
         let length = in_memory(piece)?;
         region.written.copy_bytes(done, requests.bytes(slot, length)?);
-        requests.add_buffered(Action::Write, slot, length, region.bitmap_offset + done)?;
+        requests.add_buffered(Action::Write, slot, length, region.area.bitmap_offset + done)?;
         requests.flush()?;
         done += piece;
     }

@@ -37,16 +37,16 @@ pub trait Visitor: Send + Sync + fmt::Debug {
 }
 
 /// The unit of a transfer's windows; an error where a request cannot hold one.
-pub(super) fn check_unit(unit: u64, plan: &Plan) -> Result<u64> {
-    let unit = unit.max(plan.page_size);
-    if unit.is_power_of_two() && (plan.request_size as u64).is_multiple_of(unit) {
+pub(super) fn check_unit(unit: u64, page_size: u64, plan: &Plan) -> Result<u64> {
+    let unit = unit.max(page_size);
+    if unit.is_power_of_two() && (plan.tuning.request_size as u64).is_multiple_of(unit) {
         return Ok(unit);
     }
     Err(EngineError::new(
         ErrorKind::OutOfRange,
         format!(
             "request size: expected a multiple of {unit} (a power of two), found {}",
-            plan.request_size
+            plan.tuning.request_size
         ),
     ))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::plan::Direction;
 use super::visitor::{Pages, Visitor};
 use crate::error::Result;
-use crate::file::SnapshotFile;
+use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
 use crate::queue::QueueOptions;
@@ -18,9 +18,7 @@ use crate::run::{Ending, Progress};
 pub(crate) struct OpenRegion {
     pub(crate) memory: Memory,
     pub(crate) memory_offset: u64,
-    pub(crate) length: u64,
-    pub(crate) pages_offset: u64,
-    pub(crate) bitmap_offset: u64,
+    pub(crate) area: PageArea,
     pub(crate) store_zero_pages: bool,
     pub(crate) memory_is_zero: bool,
     /// Save: the pages written so far.
@@ -95,7 +93,7 @@ impl Shared {
                 self.next_work(region, position)
             };
             self.progress.count(work.start - position, 0);
-            if work.start >= region.length {
+            if work.start >= region.area.length {
                 *cursor = Cursor {
                     region: cursor.region + 1,
                     ..Cursor::default()
@@ -132,28 +130,28 @@ impl Shared {
 
     /// The next stretch that is to be looked at, in whole units; at the region's end an empty one.
     fn next_work(&self, region: &OpenRegion, position: u64) -> Range<u64> {
-        if position >= region.length {
-            return region.length..region.length;
+        if position >= region.area.length {
+            return region.area.length..region.area.length;
         }
         let found = match self.direction {
-            Direction::Save if region.store_zero_pages => position..region.length,
+            Direction::Save if region.store_zero_pages => position..region.area.length,
             Direction::Save => {
                 let data = region.memory.next_data(region.memory_offset + position);
                 data.start.saturating_sub(region.memory_offset)..data.end.saturating_sub(region.memory_offset)
             }
-            Direction::Load if !region.memory_is_zero => position..region.length,
+            Direction::Load if !region.memory_is_zero => position..region.area.length,
             Direction::Load | Direction::Scan => {
                 let set = region.bitmap.next_set(position / self.page_size);
-                set.map_or(region.length, |page| page * self.page_size)..region.length
+                set.map_or(region.area.length, |page| page * self.page_size)..region.area.length
             }
         };
-        let start = found.start.clamp(position, region.length);
-        if start == region.length {
+        let start = found.start.clamp(position, region.area.length);
+        if start == region.area.length {
             return start..start;
         }
         let start = start - start % self.unit;
         // A page at the least: data that has become a hole meanwhile reads as zeros.
-        let end = found.end.clamp(start + 1, region.length);
-        start..end.next_multiple_of(self.unit).min(region.length)
+        let end = found.end.clamp(start + 1, region.area.length);
+        start..end.next_multiple_of(self.unit).min(region.area.length)
     }
 }

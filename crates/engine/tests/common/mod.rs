@@ -21,10 +21,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, source};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::pages::bitmap_bytes;
-use mapped_ram_engine::{DirectIo, EngineChoice, Region};
+use mapped_ram_engine::{DirectIo, IoEngine, Region};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -42,16 +42,16 @@ pub(crate) fn skipped(test: &str, reason: &str) {
 }
 
 /// The engines this system has. Containers often refuse io_uring.
-pub(crate) fn engines() -> Vec<EngineChoice> {
+pub(crate) fn engines() -> Vec<IoEngine> {
     static PROBE: OnceLock<bool> = OnceLock::new();
     let works = PROBE.get_or_init(|| {
         let probe = mapped_ram_engine::queue::probe_io_uring();
         probe.map_err(|reason| skipped("io_uring", &reason)).is_ok()
     });
     if *works {
-        vec![EngineChoice::IoUring, EngineChoice::Threads]
+        vec![IoEngine::IoUring, IoEngine::Threads]
     } else {
-        vec![EngineChoice::Threads]
+        vec![IoEngine::Threads]
     }
 }
 
@@ -101,14 +101,21 @@ impl Block {
         bitmap_bytes(self.pages.len() as u64)
     }
 
+    pub(crate) fn area(&self) -> PageArea {
+        PageArea {
+            pages_offset: self.pages_offset,
+            bitmap_offset: self.bitmap_offset,
+            length: self.length(),
+            page_size: self.page_size,
+        }
+    }
+
     pub(crate) fn region(&self, memory: MemorySpec) -> Region {
         Region {
             name: self.name.clone(),
             memory,
             memory_offset: self.memory_offset,
-            length: self.length(),
-            pages_offset: self.pages_offset,
-            bitmap_offset: self.bitmap_offset,
+            area: self.area(),
             store_zero_pages: self.store_zero_pages,
             memory_is_zero: self.memory_is_zero,
         }

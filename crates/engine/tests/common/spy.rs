@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request, Target};
-use mapped_ram_engine::{EngineChoice, EngineError, Report, Transfer};
+use mapped_ram_engine::{EngineError, IoEngine, Report, Transfer};
 
 type Hook = dyn Fn(u64) + Send + Sync;
 
@@ -38,7 +38,7 @@ impl Spy {
         }
     }
 
-    pub(crate) fn run(&self, transfer: Transfer, engine: EngineChoice) -> Result<Report, EngineError> {
+    pub(crate) fn run(&self, transfer: Transfer, engine: IoEngine) -> Result<Report, EngineError> {
         self.run_after(transfer, engine, || {})
     }
 
@@ -46,7 +46,7 @@ impl Spy {
     pub(crate) fn run_after(
         &self,
         transfer: Transfer,
-        engine: EngineChoice,
+        engine: IoEngine,
         ready: impl Fn(),
     ) -> Result<Report, EngineError> {
         let factory: &QueueFactory<'_> = &|count, file, options| {
