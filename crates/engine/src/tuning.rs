@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::choices::{DirectIo, IoEngine};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::check_page_size;
+use crate::file::{SnapshotSpec, check_page_size};
 use crate::queue;
 
 pub const DEFAULT_QUEUE_DEPTH: usize = 16;
@@ -64,6 +64,24 @@ impl Tuning {
         self.check_buffers()
     }
 
+    /// An explicit choice that takes a local file is an error where the snapshot is none.
+    pub(crate) fn check_snapshot(&self, spec: &SnapshotSpec) -> Result<()> {
+        let (kind, what) = match self {
+            _ if spec.is_file() => return Ok(()),
+            Self {
+                io_engine: IoEngine::IoUring,
+                ..
+            } => (ErrorKind::EngineUnavailable, "io_uring"),
+            Self {
+                direct_io: DirectIo::On,
+                ..
+            } => (ErrorKind::DirectIoUnavailable, "direct I/O"),
+            _ => return Ok(()),
+        };
+        let message = format!("{what} was asked for and takes a local file, which the snapshot is not");
+        Err(EngineError::new(kind, message).on(spec.name()))
+    }
+
     /// Buffers of each channel, unless the engine can do with fewer. One more than requests in flight: memory is copied
     /// to or from it while the others are with the disk.
     pub(crate) fn slots(&self) -> usize {
@@ -76,13 +94,14 @@ impl Tuning {
 
     /// How many channels there are to be: none that would find nothing to do, and by default as many as were fastest
     /// (docs/performance.md).
-    pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>) -> usize {
+    /// `with_rings`: io_uring can work on every snapshot.
+    pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, with_rings: bool) -> usize {
         let windows: u64 = lengths
             .map(|length| length.div_ceil(self.request_size as u64))
             .sum();
         let useful = usize::try_from(windows).unwrap_or(usize::MAX);
         self.channels
-            .unwrap_or_else(|| default_channels(self.io_engine))
+            .unwrap_or_else(|| default_channels(with_rings && self.io_engine != IoEngine::Threads))
             .min(useful)
     }
 
@@ -105,8 +124,8 @@ impl Tuning {
     }
 }
 
-fn default_channels(engine: IoEngine) -> usize {
-    if engine == IoEngine::Threads || queue::probe_io_uring().is_err() {
+fn default_channels(with_rings: bool) -> usize {
+    if !with_rings || queue::probe_io_uring().is_err() {
         // One request in flight each: it takes several to keep a drive busy.
         return DEFAULT_THREAD_CHANNELS;
     }

@@ -16,7 +16,7 @@ use common::copier::Copier;
 use common::process::{Holdings, alone, private_bytes};
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, Replace, SnapshotSpec, StagedFile};
+use mapped_ram_engine::file::{FileSource, Replace, SnapshotSource, SnapshotSpec, StagedFile};
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
@@ -628,7 +628,7 @@ fn a_staged_file_can_be_named_by_its_descriptor() {
         let target = directory.path().join("snapshot");
         let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
         let spec = SnapshotSpec {
-            file: FileSource::Fd(std::os::fd::AsRawFd::as_raw_fd(staged.file())),
+            source: SnapshotSource::File(FileSource::Fd(std::os::fd::AsRawFd::as_raw_fd(staged.file()))),
             direct: None,
             name: "the snapshot".to_owned(),
         };

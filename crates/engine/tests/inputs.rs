@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec, source};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::{
     DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning,
@@ -601,7 +601,7 @@ fn descriptors_of_a_transfer_have_no_stray_flags() {
         let engine = plan.tuning.io_engine;
         Transfer::new(plan)
             .run_with(&|count, file, options| {
-                for descriptor in std::iter::once(&file.buffered).chain(&file.direct) {
+                for descriptor in file.buffered.file().into_iter().chain(&file.direct) {
                     let flags = fcntl_getfl(descriptor).expect("its flags");
                     assert!(!flags.contains(OFlags::NONBLOCK), "{flags:?}");
                     let flags = fcntl_getfd(descriptor).expect("its flags");
@@ -665,7 +665,7 @@ fn closed_descriptors_are_refused() {
         for descriptor in [CLOSED, -1, RawFd::MIN] {
             let name = format!("descriptor {descriptor}");
             let mut plan = files.plan(direction);
-            plan.snapshot.file = FileSource::Fd(descriptor);
+            plan.snapshot.source = SnapshotSource::File(FileSource::Fd(descriptor));
             assert_says(
                 &refused(plan),
                 ErrorKind::Io,
@@ -700,7 +700,7 @@ fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
     let buffered = source::open(&path, true).unwrap();
     let other = source::open_direct(&files.fresh(), true).unwrap();
     let spec = |file: &File, direct: Option<&File>| SnapshotSpec {
-        file: FileSource::Fd(file.as_raw_fd()),
+        source: SnapshotSource::File(FileSource::Fd(file.as_raw_fd())),
         direct: direct.map(|direct| FileSource::Fd(direct.as_raw_fd())),
         name: "the snapshot".to_owned(),
     };
@@ -738,7 +738,7 @@ fn a_descriptor_that_appends_is_refused_for_saving() {
     let path = files.fresh();
     let appending = OpenOptions::new().read(true).append(true).open(&path).unwrap();
     let mut plan = files.plan(Direction::Save);
-    plan.snapshot.file = FileSource::Fd(appending.as_raw_fd());
+    plan.snapshot.source = SnapshotSource::File(FileSource::Fd(appending.as_raw_fd()));
     assert_says(
         &refused(plan),
         ErrorKind::InvalidArgument,
@@ -754,7 +754,7 @@ fn a_descriptor_that_appends_is_refused_for_saving() {
         .open(files.snapshot.source().path().unwrap())
         .unwrap();
     let mut plan = files.plan(Direction::Load);
-    plan.snapshot.file = FileSource::Fd(appending.as_raw_fd());
+    plan.snapshot.source = SnapshotSource::File(FileSource::Fd(appending.as_raw_fd()));
     Transfer::new(plan).run().unwrap();
 }
 
@@ -765,7 +765,7 @@ fn a_descriptor_that_cannot_be_written_is_an_error() {
     let reading = File::open(&path).unwrap();
     for engine in common::engines() {
         let mut plan = files.plan(Direction::Save);
-        plan.snapshot.file = FileSource::Fd(reading.as_raw_fd());
+        plan.snapshot.source = SnapshotSource::File(FileSource::Fd(reading.as_raw_fd()));
         plan.tuning.direct_io = DirectIo::Off;
         plan.tuning.io_engine = engine;
         let error = refused(plan);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mapped_ram_engine::error::Result;
-use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec, SnapshotBlock};
 use mapped_ram_engine::{DirectIo, IoEngine, Tuning};
 use napi::bindgen_prelude::Uint8Array;
@@ -74,7 +74,7 @@ impl BindingPageArea {
 impl BindingSnapshot {
     pub(crate) fn into_spec(self) -> Result<SnapshotSpec> {
         Ok(SnapshotSpec {
-            file: file_source("snapshot", self.path, self.fd)?,
+            source: SnapshotSource::File(file_source("snapshot", self.path, self.fd)?),
             direct: self.direct_fd.map(|fd| descriptor("directFd", fd)).transpose()?,
             name: self.name,
         })

@@ -79,7 +79,8 @@ impl Comparison {
             .map(|block| open_block(block, &left, right.as_deref()))
             .collect::<Result<_>>()?;
         let lengths = plan.blocks.iter().map(|block| block.left.length);
-        let setup = Setup::new(started, &plan.tuning, lengths, &self.progress);
+        let with_rings = plan.snapshots().all(SnapshotSpec::is_file);
+        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, &self.progress);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
@@ -119,7 +120,7 @@ fn open_block(block: &Compared, left: &SnapshotFile, right: Option<&SnapshotFile
     let open_pages = |area: PageArea, file: &SnapshotFile| {
         Ok(OpenPages {
             area,
-            bitmap: read_bitmap(&file.buffered, &file.name, &block.name, &area)?,
+            bitmap: read_bitmap(file.buffered.as_ref(), &file.name, &block.name, &area)?,
         })
     };
     let open_right = match (&block.right, right) {

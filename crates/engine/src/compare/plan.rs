@@ -48,6 +48,9 @@ impl ComparePlan {
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
         self.tuning.check(self.page_size()?)?;
+        for snapshot in self.snapshots() {
+            self.tuning.check_snapshot(snapshot)?;
+        }
         for block in &self.blocks {
             let name = &block.name;
             block.left.check(name)?;
@@ -70,6 +73,11 @@ impl ComparePlan {
             }
         }
         Ok(())
+    }
+
+    /// The left one, and the right one where there is one.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &SnapshotSpec> {
+        std::iter::once(&self.left).chain(&self.right)
     }
 
     /// Bytes in a page, of all blocks on both sides; 4096 where there is no block.

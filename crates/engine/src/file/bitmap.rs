@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::extents::next_extent;
 use super::page_area::{PageArea, check_inside};
+use super::storage::Storage;
 use super::{positional, source};
 use crate::error::{EngineError, Result};
 use crate::pages::{Bitmap, bitmap_bytes};
@@ -13,29 +14,29 @@ const WORD: u64 = 8;
 /// The most bytes of a bitmap that are read at once: whole words.
 const PIECE: usize = 1 << 20;
 
-/// The bitmap of block `name` in `file`, which errors call `path`. Takes up memory for what is not zero in it.
+/// The bitmap of block `name` in `storage`, which errors call `path`. Takes up memory for what is not zero in it.
 /// # Errors
-/// when it, or a page that is set, lies outside the file, or there is no memory for it
-pub(crate) fn read_bitmap(file: &File, path: &str, name: &str, area: &PageArea) -> Result<Bitmap> {
+/// when the bitmap, or a page that is set, lies outside the storage, or there is no memory for it
+pub(crate) fn read_bitmap(storage: &dyn Storage, path: &str, name: &str, area: &PageArea) -> Result<Bitmap> {
     area.check(name)?;
     let (start, length) = (area.bitmap_offset, bitmap_bytes(area.pages()));
     let end = start + length;
-    let size = file
-        .metadata()
-        .map_err(|error| EngineError::io("reading the size", error).on(path))?
-        .len();
+    let size = storage
+        .size()
+        .map_err(|error| EngineError::io("reading the size", error).on(path))?;
     check_inside(name, "bitmap", end, path, size)?;
     // A sparse file may be as large as it likes to say.
     let mut bitmap = Bitmap::try_new(area.pages()).ok_or_else(|| area.too_large(name).at(path, start))?;
     let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))];
     // Looking for holes moves a file position, which may be the caller's; a small bitmap is not worth it.
-    let own = (length > PIECE as u64).then(|| source::again(file)).flatten();
+    let file = storage.file().filter(|_| length > PIECE as u64);
+    let own = file.and_then(source::again);
     let mut done = 0;
     while let Some(piece) = next_piece(own.as_ref(), start, done..length) {
         let offset = start + piece.start;
         let wanted = usize::try_from(piece.end - piece.start).unwrap_or(PIECE);
         let bytes = &mut buffer[..wanted];
-        let read = positional::read_full_at(file, bytes, offset)
+        let read = positional::read_full_at(storage, bytes, offset)
             .map_err(|error| EngineError::io("reading the bitmap", error).at(path, offset))?;
         if read < wanted {
             // The file has become shorter meanwhile.

@@ -9,10 +9,12 @@ mod lock;
 mod page_area;
 mod paths;
 mod snapshot;
+mod snapshot_spec;
 mod staged;
 mod stale_pages;
+mod storage;
 
-pub mod positional;
+pub(crate) mod positional;
 pub mod source;
 
 pub use abandoned_partials::remove_abandoned;
@@ -22,7 +24,9 @@ pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
 pub(crate) use page_area::{check_apart, check_page_size, check_range, page_size_of};
-pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
+pub use snapshot::{DirectState, SnapshotFile};
+pub use snapshot_spec::{SnapshotSource, SnapshotSpec};
 pub use source::FileSource;
 pub use staged::{Replace, StagedFile};
 pub use stale_pages::{StalePages, stale_pages};
+pub use storage::Storage;

@@ -2,36 +2,19 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use super::alignment::{Alignment, direct_alignment};
 use super::identity::Identity;
-#[cfg(target_os = "linux")]
-use super::positional;
+use super::snapshot_spec::{SnapshotSource, SnapshotSpec};
 use super::source::{FileSource, kind_of, open_direct};
+use super::storage::Storage;
 #[cfg(target_os = "linux")]
 use crate::arena::Arena;
 use crate::choices::DirectIo;
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// How a plan names the snapshot file.
-#[derive(Debug, Clone)]
-pub struct SnapshotSpec {
-    pub file: FileSource,
-    /// A descriptor of the same file that the caller opened with O_DIRECT. Without it the file is opened again.
-    pub direct: Option<FileSource>,
-    /// How errors call it; the path or descriptor where empty.
-    pub name: String,
-}
-
-impl SnapshotSpec {
-    pub fn path(path: impl Into<std::path::PathBuf>) -> Self {
-        Self {
-            file: FileSource::Path(path.into()),
-            direct: None,
-            name: String::new(),
-        }
-    }
-}
+const TURNED_OFF: &str = "turned off by the caller";
 
 /// Whether direct I/O is in use, and why (not).
 #[derive(Debug, Clone)]
@@ -43,7 +26,7 @@ pub struct DirectState {
 /// The open snapshot.
 #[derive(Debug)]
 pub struct SnapshotFile {
-    pub buffered: File,
+    pub buffered: Arc<dyn Storage>,
     pub direct: Option<File>,
     pub alignment: Alignment,
     pub state: DirectState,
@@ -51,84 +34,103 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
+    /// Opens what a plan names. `forced` overrides what the filesystem says of the alignment of offsets.
     pub fn open(spec: &SnapshotSpec, write: bool, mode: DirectIo, forced: Option<u32>) -> Result<Self> {
-        let name = if spec.name.is_empty() {
-            spec.file.name()
-        } else {
-            spec.name.clone()
+        let name = spec.name();
+        let source = match &spec.source {
+            SnapshotSource::File(source) => source,
+            SnapshotSource::Storage(storage) => return of_storage(Arc::clone(storage), spec, mode),
         };
-        let buffered = spec
-            .file
+        let buffered = source
             .open(write)
             .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
         check_kind(&buffered, &name)?;
         refuse_flags(&buffered, write, &name)?;
-        let mut this = Self {
-            buffered,
-            direct: None,
-            alignment: Alignment::uniform(1),
-            state: DirectState {
-                on: false,
-                reason: "turned off by the caller".to_owned(),
-            },
-            name,
+        let opened = match mode {
+            DirectIo::Off => return Ok(without_direct(Arc::new(buffered), TURNED_OFF.to_owned(), name)),
+            DirectIo::On | DirectIo::Auto => open_direct_file(source, spec.direct.as_ref(), &buffered, write),
         };
-        if mode == DirectIo::Off {
-            return Ok(this);
-        }
-        match this.open_direct(spec, write) {
+        match opened {
             Ok((file, found)) => {
-                this.direct = Some(file);
-                this.alignment = Alignment {
+                let alignment = Alignment {
                     offset: forced.unwrap_or(found.offset),
                     ..found
                 };
-                this.state = DirectState {
-                    on: true,
-                    reason: format!(
-                        "the file accepts O_DIRECT at an alignment of {} bytes",
-                        this.alignment.offset
-                    ),
-                };
-                Ok(this)
+                let offset = alignment.offset;
+                let reason = format!("the file accepts O_DIRECT at an alignment of {offset} bytes");
+                Ok(Self {
+                    buffered: Arc::new(buffered),
+                    direct: Some(file),
+                    alignment,
+                    state: DirectState { on: true, reason },
+                    name,
+                })
             }
             // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a fallback.
             Err(error) if mode == DirectIo::On || spec.direct.is_some() => {
-                let message = "direct I/O was asked for and cannot be had";
-                Err(EngineError::new(ErrorKind::DirectIoUnavailable, message)
-                    .on(&this.name)
-                    .caused_by(error))
+                Err(direct_unavailable(error).on(name))
             }
             // What this process lacks says nothing about the file.
             Err(error) if is_shortage(&error) => {
-                Err(EngineError::io("opening the snapshot for direct I/O", error).on(&this.name))
+                Err(EngineError::io("opening the snapshot for direct I/O", error).on(name))
             }
             Err(error) => {
-                this.state.reason = format!("the file does not accept O_DIRECT ({error})");
-                Ok(this)
+                let reason = format!("the file does not accept O_DIRECT ({error})");
+                Ok(without_direct(Arc::new(buffered), reason, name))
             }
         }
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {
-        Identity::of_file(&self.buffered)
+        self.buffered.file().and_then(Identity::of_file)
     }
+}
 
-    fn open_direct(&self, spec: &SnapshotSpec, write: bool) -> io::Result<(File, Alignment)> {
-        let file = match (&spec.direct, spec.file.path()) {
-            (Some(given), _) => {
-                let file = given.open(write)?;
-                require_direct_flag(&file, write)?;
-                require_same_file(&file, &self.buffered)?;
-                file
-            }
-            (None, Some(path)) => open_direct(&path, write)?,
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        let alignment = direct_alignment(&file)?;
-        try_direct_read(&file, alignment)?;
-        Ok((file, alignment))
+fn of_storage(storage: Arc<dyn Storage>, spec: &SnapshotSpec, mode: DirectIo) -> Result<SnapshotFile> {
+    let reason = "the snapshot is no local file";
+    if mode == DirectIo::On || spec.direct.is_some() {
+        let error = io::Error::new(io::ErrorKind::Unsupported, reason);
+        return Err(direct_unavailable(error).on(spec.name()));
     }
+    let reason = if mode == DirectIo::Off { TURNED_OFF } else { reason };
+    Ok(without_direct(storage, reason.to_owned(), spec.name()))
+}
+
+fn without_direct(buffered: Arc<dyn Storage>, reason: String, name: String) -> SnapshotFile {
+    SnapshotFile {
+        buffered,
+        direct: None,
+        alignment: Alignment::uniform(1),
+        state: DirectState { on: false, reason },
+        name,
+    }
+}
+
+fn direct_unavailable(error: io::Error) -> EngineError {
+    let message = "direct I/O was asked for and cannot be had";
+    EngineError::new(ErrorKind::DirectIoUnavailable, message).caused_by(error)
+}
+
+/// The caller's direct descriptor, or the file opened again.
+fn open_direct_file(
+    source: &FileSource,
+    direct: Option<&FileSource>,
+    buffered: &File,
+    write: bool,
+) -> io::Result<(File, Alignment)> {
+    let file = match (direct, source.path()) {
+        (Some(given), _) => {
+            let file = given.open(write)?;
+            require_direct_flag(&file, write)?;
+            require_same_file(&file, buffered)?;
+            file
+        }
+        (None, Some(path)) => open_direct(&path, write)?,
+        (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let alignment = direct_alignment(&file)?;
+    try_direct_read(&file, alignment)?;
+    Ok((file, alignment))
 }
 
 /// Too many open files, or no memory.
@@ -157,7 +159,7 @@ fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
         .slot(0)?
         .get_mut(..length)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    match positional::read_at(file, buffer, 0) {
+    match file.read_at(buffer, 0) {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::BADF.raw_os_error()) => Err(error),
         _ => Ok(()),
     }

@@ -10,6 +10,7 @@ use super::bitmap::read_bitmap;
 use super::page_area::{PageArea, check_inside};
 use super::positional;
 use super::source::{self, FileSource};
+use super::storage::Storage;
 use crate::error::{EngineError, Result};
 use crate::pages::is_zero;
 
@@ -35,9 +36,8 @@ pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<
     let bitmap = read_bitmap(&file, &name, block, area)?;
     // Clear pages are mapped too.
     let size = file
-        .metadata()
-        .map_err(|error| EngineError::io("reading the size", error).on(&name))?
-        .len();
+        .size()
+        .map_err(|error| EngineError::io("reading the size", error).on(&name))?;
     check_inside(block, "pages", area.pages_offset + area.length, &name, size)?;
     let mut found = StalePages::default();
     let pages = area.pages();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::error::{EngineError, Result};
-use crate::file::{SnapshotFile, positional};
+use crate::file::{SnapshotFile, Storage};
 
 #[derive(Debug)]
 struct ThreadQueue {
@@ -51,8 +51,8 @@ impl ThreadQueue {
     }
 
     fn run(&mut self, request: Request) -> io::Result<usize> {
-        let file = match request.target {
-            Target::Buffered => &self.file.buffered,
+        let storage: &dyn Storage = match request.target {
+            Target::Buffered => self.file.buffered.as_ref(),
             Target::Direct => self.file.direct.as_ref().ok_or(io::ErrorKind::InvalidInput)?,
         };
         let range = request.start..request.start.saturating_add(request.length);
@@ -62,8 +62,8 @@ impl ThreadQueue {
             .get_mut(range)
             .ok_or(io::ErrorKind::InvalidInput)?;
         match request.action {
-            Action::Read => positional::read_at(file, buffer, request.offset),
-            Action::Write => positional::write_at(file, buffer, request.offset),
+            Action::Read => storage.read_at(buffer, request.offset),
+            Action::Write => storage.write_at(buffer, request.offset),
         }
     }
 }

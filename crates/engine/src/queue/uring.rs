@@ -4,6 +4,7 @@
 //! enable it and become its single issuer. Until then it is restricted to what it needs: reads and writes.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
@@ -49,10 +50,12 @@ pub(super) fn make(
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
 ) -> io::Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    let no_file = || io::Error::new(io::ErrorKind::Unsupported, "the snapshot is no local file");
+    let buffered = file.buffered.file().ok_or_else(no_file)?;
     probe()?;
     let mut made = Vec::with_capacity(count);
     for _ in 0..count {
-        made.push(UringQueue::new(file, options)?);
+        made.push(UringQueue::new(file, buffered, options)?);
     }
     // Only now: rings count towards the memlock limit too (before 5.12 and since 6.14), so buffers take what they leave.
     let mut registered_buffers = true;
@@ -111,12 +114,12 @@ pub(super) fn explain(error: &io::Error) -> String {
 }
 
 impl UringQueue {
-    fn new(file: &Arc<SnapshotFile>, options: QueueOptions) -> io::Result<Self> {
+    fn new(file: &Arc<SnapshotFile>, buffered: &File, options: QueueOptions) -> io::Result<Self> {
         let entries =
             u32::try_from(options.depth.next_power_of_two()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let ring = make_ring(entries)?;
         let arena = Arena::new(options.slots, options.slot_size)?;
-        let mut files = vec![file.buffered.as_raw_fd()];
+        let mut files = vec![buffered.as_raw_fd()];
         files.extend(file.direct.iter().map(AsRawFd::as_raw_fd));
         ring.submitter().register_files(&files)?;
         Ok(Self {

@@ -20,11 +20,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// For blocks of these lengths. The progress learns how much there is to do.
+    /// For blocks of these lengths; `with_rings` when io_uring can work on every snapshot. The progress learns how much there is to do.
     pub(crate) fn new(
         started: Instant,
         tuning: &Tuning,
         lengths: impl Iterator<Item = u64> + Clone,
+        with_rings: bool,
         progress: &Progress,
     ) -> Self {
         let bytes = lengths.clone().sum();
@@ -35,7 +36,7 @@ impl Setup {
             slot_size: tuning.request_size,
         };
         Self {
-            channels: tuning.channels(lengths),
+            channels: tuning.channels(lengths, with_rings),
             options,
             started,
             bytes,

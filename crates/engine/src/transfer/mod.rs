@@ -96,7 +96,13 @@ impl Transfer {
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
         let lengths = plan.regions.iter().map(|region| region.area.length);
-        let setup = Setup::new(started, &plan.tuning, lengths, &self.progress);
+        let setup = Setup::new(
+            started,
+            &plan.tuning,
+            lengths,
+            plan.snapshot.is_file(),
+            &self.progress,
+        );
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
@@ -177,7 +183,7 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
     let bitmap = if save {
         Bitmap::default()
     } else {
-        read_bitmap(&file.buffered, &file.name, &region.name, &area)?
+        read_bitmap(file.buffered.as_ref(), &file.name, &region.name, &area)?
     };
     let grow = plan.direction == Direction::Load;
     memory.require(region.memory_offset, region.area.length, grow)?;

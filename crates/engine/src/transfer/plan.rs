@@ -54,6 +54,7 @@ impl Plan {
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
         self.tuning.check(self.page_size()?)?;
+        self.tuning.check_snapshot(&self.snapshot)?;
         for region in &self.regions {
             region.area.check(&region.name)?;
             check_range(&region.name, "memory", region.memory_offset, region.area.length)?;

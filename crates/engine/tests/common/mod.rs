@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod copier;
+pub(crate) mod memory_storage;
 pub(crate) mod naive;
 pub(crate) mod process;
 pub(crate) mod spy;
@@ -21,7 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec, source};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::pages::bitmap_bytes;
 use mapped_ram_engine::{DirectIo, IoEngine, Region};
@@ -338,7 +339,7 @@ impl TestFile {
 
     pub(crate) fn snapshot(&self) -> SnapshotSpec {
         SnapshotSpec {
-            file: self.source(),
+            source: SnapshotSource::File(self.source()),
             direct: None,
             name: String::new(),
         }
