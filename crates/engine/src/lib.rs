@@ -30,6 +30,8 @@ pub mod userfaultfd;
 mod arena;
 mod cancel;
 mod choices;
+#[cfg(unix)]
+mod descriptor;
 mod requests;
 mod run;
 
@@ -37,6 +39,6 @@ pub use cancel::CancelToken;
 pub use choices::{DirectIo, IoEngine};
 pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
-pub use run::{Progress, Report};
+pub use run::{Controls, Progress, Report};
 pub use transfer::{Direction, Pages, Plan, Region, Transfer, Visitor};
 pub use tuning::Tuning;

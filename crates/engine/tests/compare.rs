@@ -295,7 +295,7 @@ fn compare_equals(case: &Case) {
         )
     };
     let comparison = Comparison::new(plan);
-    let progress = comparison.progress();
+    let progress = comparison.controls().progress;
     let outcome = comparison.run().expect("the comparison succeeds");
     let found: Vec<Vec<u8>> = outcome
         .differences
@@ -775,7 +775,7 @@ fn a_comparison_cancelled_on_its_way_leaves_nothing_behind() {
         for requests in [1, 2, 5, 20, 60] {
             let before = Holdings::idle();
             let comparison = Comparison::new(pair.plan(&pair.right));
-            let (token, progress) = (comparison.cancel_token(), comparison.progress());
+            let (token, progress) = (comparison.controls().cancel, comparison.controls().progress);
             let left = Arc::new(AtomicU64::new(requests));
             let factory: &QueueFactory<'_> = &|count, file, options| {
                 let (queues, state) = queue::make_queues(engine, count, file, options)?;
@@ -808,7 +808,7 @@ fn a_cancelled_comparison_leaves_nothing_behind() {
         let mut plan = pair.plan(&pair.right);
         plan.tuning.io_engine = engine;
         let comparison = Comparison::new(plan);
-        comparison.cancel_token().cancel();
+        comparison.controls().cancel.cancel();
         assert_eq!(comparison.run().unwrap_err().kind(), ErrorKind::Cancelled);
         before.assert_again("a comparison that was cancelled");
     }

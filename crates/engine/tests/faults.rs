@@ -500,7 +500,7 @@ fn cancelling_at_any_request_ends_the_transfer() {
         let requests = count_requests(&guest, setup);
         for number in 0..requests {
             let ended = cancelled(&guest, setup, |transfer| {
-                let token = transfer.cancel_token();
+                let token = transfer.controls().cancel;
                 let spy = Spy::new(move |at| {
                     if at == number {
                         token.cancel();
@@ -526,7 +526,7 @@ fn cancelling_at_a_random_moment_ends_the_transfer() {
         for _ in 0..12 {
             let pause = Duration::from_micros(noise.below(3000));
             cancelled(&guest, setup, |transfer| {
-                let token = transfer.cancel_token();
+                let token = transfer.controls().cancel;
                 thread::scope(|scope| {
                     scope.spawn(move || {
                         thread::sleep(pause);
@@ -546,7 +546,7 @@ fn a_transfer_cancelled_before_it_starts_moves_nothing() {
     for setup in setups(guest.path()) {
         let spy = Spy::default();
         let ended = cancelled(&guest, setup, |transfer| {
-            let token: CancelToken = transfer.cancel_token();
+            let token: CancelToken = transfer.controls().cancel;
             token.cancel();
             assert!(token.is_cancelled());
             spy.run(transfer, setup.engine)

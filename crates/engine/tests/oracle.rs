@@ -127,7 +127,7 @@ impl Case {
     /// Runs the plan with this case's engine and checks what it says of itself.
     fn run(&self, plan: Plan, blocks: &[Block], data_pages: u64) -> Report {
         let transfer = Transfer::new(plan);
-        let progress = transfer.progress();
+        let progress = transfer.controls().progress;
         let spy = Spy::default();
         let report = spy.run(transfer, self.engine).expect("the transfer succeeds");
         let bytes = blocks.iter().map(Block::length).sum::<u64>();

@@ -122,7 +122,7 @@ impl Case {
             .sum();
         let before = snapshot.contents();
         let transfer = Transfer::new(plan).visited_by(visitor);
-        let progress = transfer.progress();
+        let progress = transfer.controls().progress;
         let report = transfer.run().expect("the scan succeeds");
         let bytes: u64 = blocks.iter().map(Block::length).sum();
         assert_eq!(

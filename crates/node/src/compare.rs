@@ -49,9 +49,7 @@ impl BindingComparison {
     #[napi(constructor)]
     pub fn new(plan: BindingComparePlan) -> Self {
         let ready = plan.into_plan().map(Comparison::new);
-        Self(Job::new(ready, |comparison| {
-            (comparison.cancel_token(), comparison.progress())
-        }))
+        Self(Job::new(ready, Comparison::controls))
     }
 
     /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.

@@ -1,27 +1,25 @@
 //! One job's life, a transfer's or a comparison's: made, run once on a thread of its own, cancelled, over before it goes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use mapped_ram_engine::error::Result;
-use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Progress};
+use mapped_ram_engine::{Controls, EngineError, ErrorKind, Progress};
 
 use crate::driver::Driver;
 
 pub(crate) struct Job<T> {
     /// What is wrong with the plan comes out when it runs.
     ready: Mutex<Option<Result<T>>>,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
     driver: Driver,
 }
 
 impl<T: Send + 'static> Job<T> {
-    pub(crate) fn new(ready: Result<T>, handles: impl FnOnce(&T) -> (CancelToken, Arc<Progress>)) -> Self {
-        let (cancel, progress) = ready.as_ref().map(handles).unwrap_or_default();
+    pub(crate) fn new(ready: Result<T>, controls: impl FnOnce(&T) -> Controls) -> Self {
+        let controls = ready.as_ref().map(controls).unwrap_or_default();
         Self {
             ready: Mutex::new(Some(ready)),
-            cancel,
-            progress,
+            controls,
             driver: Driver::default(),
         }
     }
@@ -39,18 +37,18 @@ impl<T: Send + 'static> Job<T> {
 
     /// Ends it early; `run` then fails with the kind CANCELLED.
     pub(crate) fn cancel(&self) {
-        self.cancel.cancel();
+        self.controls.cancel.cancel();
     }
 
     pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+        &self.controls.progress
     }
 }
 
 /// A worker that is terminated drops its objects: the job must be over before its memory goes.
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.controls.cancel.cancel();
         self.driver.join();
     }
 }

@@ -16,13 +16,13 @@
     )
 )]
 
+mod blocking;
 mod compare;
 mod digest;
 mod driver;
 mod error;
 mod job;
 mod lock;
-mod options;
 mod plan;
 mod plan_parts;
 mod probe;
@@ -30,4 +30,4 @@ mod socket;
 mod staged;
 mod stale;
 mod transfer;
-mod zero;
+mod values;

@@ -7,8 +7,8 @@ use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::{Direction, Plan, Region};
 use napi_derive::napi;
 
-use crate::options::invalid;
 use crate::plan_parts::{BindingEngineOptions, BindingMemory, BindingPageArea, BindingSnapshot, TakenMemory};
+use crate::values::invalid;
 
 #[napi(object, object_to_js = false)]
 pub struct BindingPlan {

@@ -10,7 +10,7 @@ use mapped_ram_engine::{DirectIo, IoEngine, Tuning};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use crate::options::{count, descriptor, file_source, invalid, offset};
+use crate::values::{count, descriptor, file_source, invalid, offset};
 
 /// Where a block lies in a snapshot, in bytes.
 #[napi(object, object_to_js = false)]

@@ -7,7 +7,10 @@ use mapped_ram_engine::file::{Replace, StagedFile, remove_abandoned};
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi_derive::napi;
 
+use crate::blocking::blocking;
 use crate::error::BindingError;
+
+const DOING: &str = "making or publishing the file";
 
 /// Dropped without `publish` (also when a worker is terminated), it removes its partial file.
 #[napi]
@@ -39,7 +42,7 @@ impl BindingStagedFile {
         let (target, keep, replace) = (self.target.clone(), self.keep, self.replace);
         let cancel = self.cancel.clone();
         let create = move || StagedFile::create_cancellable(&target, keep, replace, &cancel);
-        match blocking(create).await {
+        match blocking(DOING, create).await {
             Ok(staged) => {
                 let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
                 // `cancel` takes that lock too, so it comes either before this look or after the file is in its place.
@@ -74,7 +77,7 @@ impl BindingStagedFile {
     #[napi]
     pub async fn sync(&self) -> Option<BindingError> {
         let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        blocking(move || staged.ok_or_else(closed)?.sync())
+        blocking(DOING, move || staged.ok_or_else(closed)?.sync())
             .await
             .err()
             .map(Into::into)
@@ -85,7 +88,7 @@ impl BindingStagedFile {
     pub async fn publish(&self) -> Option<BindingError> {
         // Nobody else has it unless a `sync` is still under way.
         let staged = self.take().and_then(Arc::into_inner);
-        blocking(move || staged.ok_or_else(closed)?.publish())
+        blocking(DOING, move || staged.ok_or_else(closed)?.publish())
             .await
             .err()
             .map(Into::into)
@@ -118,7 +121,7 @@ pub async fn remove_abandoned_files(target: String) {
         remove_abandoned(target.as_ref());
         Ok(())
     };
-    let _ = blocking(work).await;
+    let _ = blocking(DOING, work).await;
 }
 
 fn closed() -> EngineError {
@@ -126,16 +129,4 @@ fn closed() -> EngineError {
         ErrorKind::InvalidArgument,
         "the staged file is not open, or is still being synced",
     )
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
-) -> Result<T, EngineError> {
-    let gone = |_| {
-        Err(EngineError::new(
-            ErrorKind::Internal,
-            "a panic while making or publishing the file",
-        ))
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(gone)
 }

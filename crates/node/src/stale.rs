@@ -1,12 +1,15 @@
-//! Stale pages of a block, for those who map a snapshot.
+//! Stale pages of a block, and holes: for those who map a snapshot, or found out late that pages are zero.
+
+use std::ops::Range;
 
 use mapped_ram_engine::file::{StalePages, stale_pages};
-use mapped_ram_engine::{EngineError, ErrorKind};
+use mapped_ram_engine::memory;
 use napi_derive::napi;
 
+use crate::blocking::blocking;
 use crate::error::BindingError;
-use crate::options::descriptor;
 use crate::plan_parts::BindingPageArea;
+use crate::values::{descriptor, number, pairs};
 
 /// `error`, or what was found.
 #[napi(object, object_from_js = false)]
@@ -20,14 +23,8 @@ pub struct BindingStalePages {
 /// Finds the pages of the block `name` whose bits are clear although the file behind the descriptor does not read as zeros there.
 #[napi]
 pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> BindingStalePages {
-    let found = tokio::task::spawn_blocking(move || find(fd, &name, area)).await;
-    let gone = |_| {
-        Err(EngineError::new(
-            ErrorKind::Internal,
-            "a panic while looking for stale pages",
-        ))
-    };
-    match found.unwrap_or_else(gone) {
+    let work = move || stale_pages(&descriptor("fd", fd)?, &name, &area.into_area()?);
+    match blocking("looking for stale pages", work).await {
         Ok(StalePages { runs, bytes_read }) => BindingStalePages {
             error: None,
             runs: runs
@@ -44,10 +41,15 @@ pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> B
     }
 }
 
-fn find(fd: i32, name: &str, area: BindingPageArea) -> Result<StalePages, EngineError> {
-    stale_pages(&descriptor("fd", fd)?, name, &area.into_area()?)
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+/// Makes ranges of a file read as zeros, as holes where it can have them. `ranges`: offset and length in turn, in bytes.
+#[napi]
+pub async fn zero_ranges(fd: i32, ranges: Vec<i64>) -> Option<BindingError> {
+    let work = move || {
+        let ranges: Vec<Range<u64>> = pairs("range", &ranges)?
+            .into_iter()
+            .map(|(start, length)| start..start.saturating_add(length))
+            .collect();
+        memory::zero_ranges(&descriptor("fd", fd)?, &ranges)
+    };
+    blocking("making holes", work).await.err().map(Into::into)
 }

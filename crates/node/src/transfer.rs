@@ -11,6 +11,7 @@ use napi_derive::napi;
 use crate::error::BindingError;
 use crate::job::Job;
 use crate::plan::BindingPlan;
+use crate::values::number;
 
 /// Counters in bytes of guest memory.
 #[napi(object, object_from_js = false)]
@@ -77,9 +78,7 @@ impl BindingTransfer {
         let ready = plan
             .into_plan()
             .and_then(|(plan, buffers)| prepare(plan, buffers, piece_size));
-        Self(Job::new(ready, |(transfer, _)| {
-            (transfer.cancel_token(), transfer.progress())
-        }))
+        Self(Job::new(ready, |(transfer, _)| transfer.controls()))
     }
 
     /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
@@ -184,8 +183,4 @@ fn pieces(digests: &[PieceDigest], regions: usize) -> Vec<BindingPieces> {
             }
         })
         .collect()
-}
-
-fn number(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -8,13 +8,12 @@ mod windows;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{DirectState, PageArea, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
-use crate::queue::{self, EngineState, QueueFactory};
-use crate::run::{Ending, Progress, Report, Setup, run_channels};
+use crate::queue::{self, QueueFactory};
+use crate::run::{Controls, Report, Setup};
 
 use pages::Sides;
 pub use plan::{ComparePlan, Compared, Right};
@@ -33,25 +32,20 @@ pub struct CompareReport {
 #[derive(Debug)]
 pub struct Comparison {
     plan: ComparePlan,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
 }
 
 impl Comparison {
     pub fn new(plan: ComparePlan) -> Self {
         Self {
             plan,
-            cancel: CancelToken::default(),
-            progress: Arc::default(),
+            controls: Controls::default(),
         }
     }
 
-    pub fn cancel_token(&self) -> CancelToken {
-        self.cancel.clone()
-    }
-
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+    /// To be taken before the run.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 
     /// Runs to the end on this thread and the channels' own.
@@ -80,13 +74,13 @@ impl Comparison {
             .collect::<Result<_>>()?;
         let lengths = plan.blocks.iter().map(|block| block.left.length);
         let with_rings = plan.snapshots().all(SnapshotSpec::is_file);
-        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, &self.progress);
+        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
             let (queues, right_engine) = make_queues(setup.channels, right, setup.options)?;
             right_queues = queues;
-            engine = both_engines(engine, right_engine);
+            engine = engine.and(right_engine);
         }
         let mut right_queues = right_queues.into_iter();
         let sides: Vec<Sides> = left_queues
@@ -99,15 +93,12 @@ impl Comparison {
             right,
             blocks,
             page_size,
-            options: setup.options_of(&engine),
-            progress: Arc::clone(&self.progress),
-            ending: Ending::new(self.cancel.clone()),
+            run: setup.begin(engine),
             cursor: std::sync::Mutex::default(),
         };
-        run_channels(&shared.ending, &shared.left.name, sides, |sides| {
-            pages::run(&shared, sides)
-        })?;
-        let report = setup.report(engine, direct_io, &self.progress);
+        let name = &shared.left.name;
+        shared.run.run(name, sides, |sides| pages::run(&shared, sides))?;
+        let report = shared.run.report(direct_io);
         let differences = shared.blocks.into_iter().map(|block| block.differences);
         Ok(CompareReport {
             report,
@@ -144,18 +135,6 @@ fn open_block(block: &Compared, left: &SnapshotFile, right: Option<&SnapshotFile
         right: open_right,
         differences,
     })
-}
-
-/// What both files have: where memory is too scarce for a second set of rings, `Auto` takes threads for the right one.
-fn both_engines(left: EngineState, right: EngineState) -> EngineState {
-    let slots = left.slots.min(right.slots);
-    let registered_buffers = left.registered_buffers && right.registered_buffers;
-    let slower = if right.name == "threads" { right } else { left };
-    EngineState {
-        registered_buffers,
-        slots,
-        ..slower
-    }
 }
 
 fn both_direct(left: &SnapshotFile, right: Option<&SnapshotFile>) -> DirectState {

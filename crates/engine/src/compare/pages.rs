@@ -9,7 +9,7 @@ use crate::error::{EngineError, Result};
 use crate::pages::{Bitmap, Difference, is_zero};
 use crate::queue::{Action, Queue};
 use crate::requests::Requests;
-use crate::run::{in_memory, merge};
+use crate::run::{in_memory, merge, set_runs};
 
 /// What one channel compares with.
 #[derive(Debug)]
@@ -54,9 +54,12 @@ pub(crate) fn run(shared: &Shared, sides: Sides) -> Result<()> {
         right,
         mut memory,
     } = sides;
-    let mut left = Reader::new(Requests::start(&shared.left, shared.options, left)?, shared);
+    let mut left = Reader::new(Requests::start(&shared.left, shared.run.options, left)?, shared);
     let mut right = match (&shared.right, right) {
-        (Some(file), Some(queue)) => Some(Reader::new(Requests::start(file, shared.options, queue)?, shared)),
+        (Some(file), Some(queue)) => Some(Reader::new(
+            Requests::start(file, shared.run.options, queue)?,
+            shared,
+        )),
         _ => None,
     };
     let result = compare(shared, &mut left, right.as_mut(), &mut memory);
@@ -107,13 +110,17 @@ impl<'a> Reader<'a> {
     fn new(requests: Requests<'a>, shared: &Shared) -> Self {
         Self {
             requests,
-            is_reading: vec![false; shared.options.slots],
+            is_reading: vec![false; shared.run.options.slots],
         }
     }
 
     /// Starts to read the set pages of a window; clear ones between them may come along and are not used.
     fn read(&mut self, shared: &Shared, slot: usize, window: &Window, pages: &OpenPages) -> Result<()> {
-        for read in merge(&set_runs(shared, window, &pages.bitmap)) {
+        for read in merge(&set_runs(
+            &pages.bitmap,
+            shared.page_size,
+            window.start..window.start + window.length,
+        )) {
             let start = in_memory(read.start)?;
             let length = in_memory(read.end - read.start)?;
             let offset = pages.area.pages_offset + window.start + read.start;
@@ -131,16 +138,6 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-}
-
-/// Runs of set pages, in bytes from the window's start.
-fn set_runs(shared: &Shared, window: &Window, bitmap: &Bitmap) -> Vec<Range<u64>> {
-    let page = shared.page_size;
-    let pages = window.start / page..(window.start + window.length) / page;
-    bitmap
-        .runs(pages)
-        .map(|run| run.start * page - window.start..run.end * page - window.start)
-        .collect()
 }
 
 /// Looks at the pages of a window that was read.
@@ -196,7 +193,7 @@ fn look(
     if let Some((run, kind)) = run {
         block.differences.set(run, kind);
     }
-    shared.progress.count(window.length, data);
+    shared.run.progress.count(window.length, data);
     Ok(())
 }
 

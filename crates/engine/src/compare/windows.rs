@@ -7,8 +7,7 @@ use crate::error::Result;
 use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{Bitmap, Differences};
-use crate::queue::QueueOptions;
-use crate::run::{Ending, Progress};
+use crate::run::RunState;
 
 /// A block in an open snapshot.
 #[derive(Debug)]
@@ -46,9 +45,7 @@ pub(crate) struct Shared {
     pub(crate) right: Option<Arc<SnapshotFile>>,
     pub(crate) blocks: Vec<OpenBlock>,
     pub(crate) page_size: u64,
-    pub(crate) options: QueueOptions,
-    pub(crate) progress: Arc<Progress>,
-    pub(super) ending: Ending,
+    pub(crate) run: RunState,
     /// Where the next window starts.
     pub(super) cursor: Mutex<Cursor>,
 }
@@ -66,7 +63,7 @@ pub(super) struct Cursor {
 impl Shared {
     /// An error when the comparison is to end: cancelled, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        self.ending.check(&self.left.name)
+        self.run.check_stop(&self.left.name)
     }
 
     /// The next piece in which a page has to be read. Where both sides are known to be zero nothing is to be done.
@@ -77,15 +74,15 @@ impl Shared {
             let data = self.next_data(block, &mut cursor);
             let start = self.next_set(&block.left, position).min(data.start);
             if start >= block.left.area.length {
-                self.progress.count(block.left.area.length - position, 0);
+                self.run.progress.count(block.left.area.length - position, 0);
                 *cursor = Cursor {
                     block: cursor.block + 1,
                     ..Cursor::default()
                 };
                 continue;
             }
-            self.progress.count(start - position, 0);
-            let end = self.options.window_end(start).min(block.left.area.length);
+            self.run.progress.count(start - position, 0);
+            let end = self.run.options.window_end(start).min(block.left.area.length);
             cursor.position = end;
             return Some(Window {
                 block: cursor.block,

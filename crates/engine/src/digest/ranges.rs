@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Digest;
 use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, positional, source};
+use crate::file::{FileSource, positional};
 
 const PIECE: usize = 1 << 20;
 
@@ -19,10 +19,8 @@ pub fn digest_ranges(
     cancel: &CancelToken,
 ) -> Result<Digest> {
     // The caller's descriptor may be open for writing only.
-    let file = source
-        .path()
-        .and_then(|path| source::open(&path, false).ok())
-        .map_or_else(|| source.open(false), Ok)
+    let (file, _) = source
+        .reopen_or_duplicate(false)
         .map_err(|error| EngineError::io("opening the file", error).on(name))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; PIECE];

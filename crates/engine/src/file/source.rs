@@ -1,8 +1,13 @@
 //! Makes descriptors of our own out of a path or a caller's descriptor.
 
-use std::fs::{File, FileType, OpenOptions};
+#[cfg(not(unix))]
+use std::fs::OpenOptions;
+use std::fs::{File, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
+
+#[cfg(unix)]
+use crate::descriptor::borrow;
 
 /// How a file is reached.
 #[derive(Debug, Clone)]
@@ -34,6 +39,19 @@ impl FileSource {
         }
     }
 
+    /// Opens the file anew: nobody else uses the position of that description. `None` where it cannot be had.
+    pub(crate) fn reopen(&self, write: bool) -> Option<File> {
+        self.path().and_then(|path| open(&path, write).ok())
+    }
+
+    /// As `reopen`; a descriptor that cannot be opened anew is duplicated. Says whether the position is ours alone.
+    pub(crate) fn reopen_or_duplicate(&self, write: bool) -> io::Result<(File, bool)> {
+        match self.reopen(write) {
+            Some(file) => Ok((file, true)),
+            None => Ok((self.open(write)?, false)),
+        }
+    }
+
     /// Opens it for buffered positional I/O, with O_CLOEXEC.
     pub fn open(&self, write: bool) -> io::Result<File> {
         match self {
@@ -53,14 +71,7 @@ pub fn open(path: &Path, write: bool) -> io::Result<File> {
 /// Opens a path for reading and, on demand, writing.
 #[cfg(not(unix))]
 pub fn open(path: &Path, write: bool) -> io::Result<File> {
-    options(write).open(path)
-}
-
-/// Reading always; writing on demand.
-pub fn options(write: bool) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(write);
-    options
+    OpenOptions::new().read(true).write(write).open(path)
 }
 
 /// Opens a path again with O_DIRECT added.
@@ -91,29 +102,20 @@ pub fn open_direct(_path: &Path, _write: bool) -> io::Result<File> {
 
 /// A duplicate of a caller's descriptor, so that the caller may close its own at any time.
 #[cfg(unix)]
-pub fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
-    use std::os::fd::BorrowedFd;
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(
-            rustix::io::Errno::BADF.raw_os_error(),
-        ));
-    }
-    // SAFETY: needed because callers across the Node boundary have only numbers. The number is not negative, and the
-    // borrow lives only for the next call, which asks the kernel: for a closed descriptor it answers EBADF.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let owned = rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?;
+fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
+    let owned = rustix::io::fcntl_dupfd_cloexec(borrow(&fd)?, 3)?;
     Ok(File::from(owned))
 }
 
-/// A file's own description anew, for reading: its position is nobody else's. `None` where it cannot be had.
-#[cfg(target_os = "linux")]
+/// A description of its own for an open file, for reading: nobody else uses its position. `None` where it cannot be had.
+#[cfg(unix)]
 pub(super) fn again(file: &File) -> Option<File> {
     use std::os::fd::AsRawFd;
-    open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), false).ok()
+    FileSource::Fd(file.as_raw_fd()).reopen(false)
 }
 
 /// Elsewhere descriptors have no paths.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(unix))]
 pub(super) fn again(_file: &File) -> Option<File> {
     None
 }

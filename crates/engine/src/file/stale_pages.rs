@@ -7,9 +7,10 @@ use std::io;
 use std::ops::Range;
 
 use super::bitmap::read_bitmap;
+use super::extents::next_extent;
 use super::page_area::{PageArea, check_inside};
 use super::positional;
-use super::source::{self, FileSource};
+use super::source::FileSource;
 use super::storage::Storage;
 use crate::error::{EngineError, Result};
 use crate::pages::is_zero;
@@ -28,10 +29,8 @@ pub struct StalePages {
 pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<StalePages> {
     let name = source.name();
     // Looking for data moves the position: a description of our own keeps that from others.
-    let file = source
-        .path()
-        .and_then(|path| source::options(false).open(path).ok())
-        .map_or_else(|| source.open(false), Ok)
+    let (file, _) = source
+        .reopen_or_duplicate(false)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
     let bitmap = read_bitmap(&file, &name, block, area)?;
     // Clear pages are mapped too.
@@ -56,10 +55,13 @@ pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<
 fn scan(file: &File, area: &PageArea, run: Range<u64>, found: &mut StalePages) -> io::Result<()> {
     let limit = area.pages_offset + run.end * area.page_size;
     let mut offset = area.pages_offset + run.start * area.page_size;
-    while let Some(data) = next_data(file, offset, limit)? {
-        let page = (data - area.pages_offset) / area.page_size;
+    while offset < limit
+        && let Some(data) = next_extent(file, offset).filter(|data| data.start < limit)
+    {
+        let page = (data.start - area.pages_offset) / area.page_size;
         let from = area.pages_offset + page * area.page_size;
-        let whole = next_hole(file, data, limit)?.saturating_sub(from);
+        // A byte at the least: data may become a hole meanwhile.
+        let whole = data.end.clamp(data.start + 1, limit) - from;
         let length = whole.min(PIECE).next_multiple_of(area.page_size);
         scan_piece(file, area, page, length, found)?;
         offset = from + length;
@@ -91,45 +93,6 @@ fn scan_piece(
         }
     }
     Ok(())
-}
-
-/// The first byte of `offset..limit` that is in no hole.
-#[cfg(unix)]
-fn next_data(file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
-    use rustix::fs::{SeekFrom, seek};
-    use rustix::io::Errno;
-    if offset >= limit {
-        return Ok(None);
-    }
-    match seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => Ok((data < limit).then_some(data.max(offset))),
-        Err(Errno::NXIO) => Ok(None),
-        // The filesystem cannot tell: all of it may be data.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Where the data at `offset` ends, `limit` at most.
-#[cfg(unix)]
-fn next_hole(file: &File, offset: u64, limit: u64) -> io::Result<u64> {
-    use rustix::fs::{SeekFrom, seek};
-    use rustix::io::Errno;
-    match seek(file, SeekFrom::Hole(offset)) {
-        Ok(hole) => Ok(hole.clamp(offset + 1, limit)),
-        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(limit),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(unix))]
-fn next_data(_file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
-    Ok((offset < limit).then_some(offset))
-}
-
-#[cfg(not(unix))]
-fn next_hole(_file: &File, _offset: u64, limit: u64) -> io::Result<u64> {
-    Ok(limit)
 }
 
 #[cfg(test)]

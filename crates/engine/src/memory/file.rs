@@ -28,13 +28,7 @@ impl FileMemory {
     pub(super) fn open(source: &FileSource, write: bool) -> Result<Self> {
         let name = source.name();
         let failed = |error| EngineError::io("opening guest memory", error).on(&name);
-        // Re-opening gives a description of our own; a descriptor that cannot be re-opened is duplicated.
-        let reopened = source.path().and_then(|path| source::open(&path, write).ok());
-        let private = reopened.is_some();
-        let file = match reopened {
-            Some(file) => file,
-            None => source.open(write).map_err(failed)?,
-        };
+        let (file, private) = source.reopen_or_duplicate(write).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(EngineError::new(

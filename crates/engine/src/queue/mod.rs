@@ -105,6 +105,21 @@ pub struct EngineState {
     pub slots: usize,
 }
 
+impl EngineState {
+    /// What the queues of two files have both. Where memory is too scarce for a second set of rings, `Auto` takes threads for
+    /// the second file.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let slots = self.slots.min(other.slots);
+        let registered_buffers = self.registered_buffers && other.registered_buffers;
+        let slower = if other.name == "threads" { other } else { self };
+        Self {
+            registered_buffers,
+            slots,
+            ..slower
+        }
+    }
+}
+
 /// Makes the queues of a transfer. Tests put a faulty one in its place.
 pub type QueueFactory<'a> =
     dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;

@@ -10,7 +10,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 /// Spawns a thread for each channel's queues and lets them go together, once all exist.
 /// # Errors
 /// the first one that a channel met
-pub(crate) fn run_channels<T: Send>(
+pub(super) fn run_channels<T: Send>(
     ending: &Ending,
     name: &str,
     channels: Vec<T>,

@@ -7,7 +7,7 @@ use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(super) struct Ending {
     cancel: CancelToken,
     /// An error occurred: every channel winds up.
     stop: AtomicBool,
@@ -15,7 +15,7 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    pub(crate) fn new(cancel: CancelToken) -> Self {
+    pub(super) fn new(cancel: CancelToken) -> Self {
         Self {
             cancel,
             stop: AtomicBool::new(false),
@@ -24,7 +24,7 @@ impl Ending {
     }
 
     /// An error when the transfer is to end: cancelled, or another channel failed.
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
+    pub(super) fn check(&self, name: &str) -> Result<()> {
         if self.cancel.is_cancelled() || self.stop.load(Ordering::Relaxed) {
             return Err(EngineError::new(ErrorKind::Cancelled, "the transfer was cancelled").on(name));
         }
@@ -32,7 +32,7 @@ impl Ending {
     }
 
     /// Keeps the first error and stops the others.
-    pub(crate) fn fail(&self, error: EngineError) {
+    pub(super) fn fail(&self, error: EngineError) {
         self.first_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

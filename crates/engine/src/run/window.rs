@@ -1,8 +1,9 @@
-//! What is read of a window: its length as a buffer's, and the ranges to read for its runs.
+//! What is read of a window: its length as a buffer's, its runs of set pages, and the ranges to read for them.
 
 use std::ops::Range;
 
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::pages::Bitmap;
 
 /// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
 /// read than a request costs to make. What was read for a clear page is not used.
@@ -12,6 +13,15 @@ const MAX_GAP: u64 = 64 << 10;
 pub(crate) fn in_memory(bytes: u64) -> Result<usize> {
     usize::try_from(bytes)
         .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
+}
+
+/// The runs of set pages of a window, in bytes from the window's start.
+pub(crate) fn set_runs(bitmap: &Bitmap, page_size: u64, window: Range<u64>) -> Vec<Range<u64>> {
+    let pages = window.start / page_size..window.end / page_size;
+    bitmap
+        .runs(pages)
+        .map(|run| run.start * page_size - window.start..run.end * page_size - window.start)
+        .collect()
 }
 
 /// The ranges to read for these runs.

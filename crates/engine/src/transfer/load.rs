@@ -9,7 +9,7 @@ use super::windows::{Shared, Window};
 use crate::error::Result;
 use crate::queue::Action;
 use crate::requests::Requests;
-use crate::run::{in_memory, merge};
+use crate::run::{in_memory, merge, set_runs};
 
 /// What a slot holds while its requests are under way.
 struct Filling {
@@ -31,19 +31,14 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             break;
         };
         let region = &shared.regions[window.region];
-        let page = shared.page_size;
-        let pages = window.start / page..(window.start + window.length) / page;
-        let runs: Vec<Range<u64>> = region
-            .bitmap
-            .runs(pages)
-            .map(|run| run.start * page - window.start..run.end * page - window.start)
-            .collect();
+        let range = window.start..window.start + window.length;
+        let runs = set_runs(&region.bitmap, shared.page_size, range);
         if shared.direction == Direction::Load && !region.memory_is_zero {
             clear_gaps(shared, &window, &runs)?;
         }
         let reads = merge(&runs);
         if reads.is_empty() {
-            shared.progress.count(window.length, 0);
+            shared.run.progress.count(window.length, 0);
             requests.give_back(slot);
             continue;
         }
@@ -87,7 +82,7 @@ fn finish_one(
             }
             data += run.len() as u64;
         }
-        shared.progress.count(window.length, data);
+        shared.run.progress.count(window.length, data);
     }
     Ok(slot)
 }

@@ -10,14 +10,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{SnapshotFile, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
 use crate::queue::{self, Queue, QueueFactory};
 use crate::requests::Requests;
-use crate::run::{Ending, Progress, Report, Setup, run_channels};
+use crate::run::{Controls, Report, Setup};
 
 pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
@@ -27,8 +26,7 @@ use windows::{OpenRegion, Shared};
 #[derive(Debug)]
 pub struct Transfer {
     plan: Plan,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
     visitor: Option<Arc<dyn Visitor>>,
 }
 
@@ -36,8 +34,7 @@ impl Transfer {
     pub fn new(plan: Plan) -> Self {
         Self {
             plan,
-            cancel: CancelToken::default(),
-            progress: Arc::default(),
+            controls: Controls::default(),
             visitor: None,
         }
     }
@@ -49,12 +46,9 @@ impl Transfer {
         self
     }
 
-    pub fn cancel_token(&self) -> CancelToken {
-        self.cancel.clone()
-    }
-
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+    /// To be taken before the run.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 
     /// Runs to the end on this thread and the channels' own.
@@ -96,13 +90,8 @@ impl Transfer {
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
         let lengths = plan.regions.iter().map(|region| region.area.length);
-        let setup = Setup::new(
-            started,
-            &plan.tuning,
-            lengths,
-            plan.snapshot.is_file(),
-            &self.progress,
-        );
+        let with_rings = plan.snapshot.is_file();
+        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
@@ -113,22 +102,21 @@ impl Transfer {
             unit,
             visitor: self.visitor,
             page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
-            queue_options: setup.options_of(&engine),
-            progress: Arc::clone(&self.progress),
-            ending: Ending::new(self.cancel.clone()),
+            run: setup.begin(engine),
             unfinished: AtomicUsize::new(queues.len()),
             cursor: Mutex::default(),
         };
-        run_channels(&shared.ending, &shared.file.name, queues, |queue| {
-            run_channel(&shared, queue)
-        })?;
-        Ok(setup.report(engine, direct_io, &self.progress))
+        let name = &shared.file.name;
+        shared
+            .run
+            .run(name, queues, |queue| run_channel(&shared, queue))?;
+        Ok(shared.run.report(direct_io))
     }
 }
 
 /// Runs one channel to its end. On return nothing is in flight, whatever happened.
 fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
-    let mut requests = Requests::start(&shared.file, shared.queue_options, queue)?;
+    let mut requests = Requests::start(&shared.file, shared.run.options, queue)?;
     let result = match shared.direction {
         Direction::Save => save::run(shared, &mut requests),
         Direction::Load | Direction::Scan => load::run(shared, &mut requests),

@@ -27,7 +27,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
         // Before the writes start: a buffer in flight cannot be looked at.
         shared.visit(&window, bytes, &runs)?;
-        shared.progress.count(window.length, data_bytes(&runs));
+        shared.run.progress.count(window.length, data_bytes(&runs));
         for run in &runs {
             let offset = region.area.pages_offset + window.start + run.start as u64;
             requests.add(Action::Write, slot, run.start, run.len(), offset)?;
@@ -92,7 +92,7 @@ fn write_bitmap(shared: &Shared, requests: &mut Requests<'_>, region: &OpenRegio
             Some(slot) => slot,
             None => requests.wait_slot()?,
         };
-        let piece = (total - done).min(shared.queue_options.slot_size as u64);
+        let piece = (total - done).min(shared.run.options.slot_size as u64);
         let length = in_memory(piece)?;
         region.written.copy_bytes(done, requests.bytes(slot, length)?);
         requests.add_buffered(Action::Write, slot, length, region.area.bitmap_offset + done)?;

@@ -10,8 +10,7 @@ use crate::error::Result;
 use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::queue::QueueOptions;
-use crate::run::{Ending, Progress};
+use crate::run::RunState;
 
 /// A region of the plan with everything open.
 #[derive(Debug)]
@@ -52,9 +51,7 @@ pub(crate) struct Shared {
     pub(crate) unit: u64,
     pub(super) visitor: Option<Arc<dyn Visitor>>,
     pub(crate) page_bytes: usize,
-    pub(crate) queue_options: QueueOptions,
-    pub(crate) progress: Arc<Progress>,
-    pub(super) ending: Ending,
+    pub(crate) run: RunState,
     /// Channels that have not finished their pages.
     pub(super) unfinished: AtomicUsize,
     /// Where the next window starts.
@@ -73,7 +70,7 @@ pub(crate) struct Cursor {
 impl Shared {
     /// An error when the transfer is to end: cancelled, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        self.ending.check(&self.file.name)
+        self.run.check_stop(&self.file.name)
     }
 
     /// True for the last channel that calls it.
@@ -92,7 +89,7 @@ impl Shared {
             } else {
                 self.next_work(region, position)
             };
-            self.progress.count(work.start - position, 0);
+            self.run.progress.count(work.start - position, 0);
             if work.start >= region.area.length {
                 *cursor = Cursor {
                     region: cursor.region + 1,
@@ -100,7 +97,7 @@ impl Shared {
                 };
                 continue;
             }
-            let end = self.queue_options.window_end(work.start).min(work.end);
+            let end = self.run.options.window_end(work.start).min(work.end);
             cursor.position = end;
             if self.direction == Direction::Save {
                 cursor.data_end = work.end;

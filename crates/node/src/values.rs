@@ -1,4 +1,4 @@
-//! Arguments of the binding as the engine's types.
+//! Plain values of JavaScript's as the engine's, and back.
 
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
@@ -37,6 +37,20 @@ pub(crate) fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
     value
         .try_into()
         .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "number too large for this machine"))
+}
+
+/// Two numbers in turn, in bytes, as pairs; an odd one at the end is left out.
+pub(crate) fn pairs(what: &str, numbers: &[i64]) -> Result<Vec<(u64, u64)>> {
+    let (pairs, _) = numbers.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|[first, second]| Ok((offset(what, *first)?, offset(what, *second)?)))
+        .collect()
+}
+
+/// As a number of JavaScript's, which nothing that a disk holds exceeds.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn invalid(what: &str, expected: &str, found: &str) -> EngineError {
