@@ -5,7 +5,7 @@ import { arrowsOf, offences } from './rust-arrows.ts';
 
 /** The modules of the engine, from the ground up. Each uses the floors before its own, and none beside it. */
 const FLOORS = [
-  ['pages', 'error', 'choices', 'cancel', 'arena', 'userfaultfd'],
+  ['pages', 'error', 'choices', 'cancel', 'arena', 'descriptor', 'userfaultfd'],
   ['file', 'socket'],
   ['memory', 'queue'],
   ['tuning', 'requests'],

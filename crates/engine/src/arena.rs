@@ -48,10 +48,11 @@ impl Arena {
             Some(_) => return Err(io::Error::other("slot is in flight")),
             None => return Err(io::Error::other("no such slot")),
         }
-        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. `slot` is
-        // below `slots`, so the range lies inside the mapping; it is initialised (zero pages of the kernel); no request
-        // is in flight on it, and the borrow of `self` keeps it so.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.address(slot, 0).as_ptr(), self.slot_size) })
+        let address = self.address(slot, 0)?;
+        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. It is sound because
+        // `slot` is below `slots`, so the range lies inside the mapping; the kernel has initialised it (zero pages); no
+        // request is in flight on it, and the borrow of `self` keeps it so.
+        Ok(unsafe { std::slice::from_raw_parts_mut(address.as_ptr(), self.slot_size) })
     }
 
     /// Marks part of a slot as in flight and gives its address for the kernel.
@@ -63,7 +64,7 @@ impl Arena {
             .filter(|_| inside)
             .ok_or(io::ErrorKind::InvalidInput)?;
         *busy += 1;
-        Ok(self.address(slot, start))
+        self.address(slot, start)
     }
 
     /// Ends one request on a slot.
@@ -78,10 +79,15 @@ impl Arena {
         (self.mapping.address, self.mapping.length)
     }
 
-    fn address(&self, slot: usize, start: usize) -> NonNull<u8> {
-        debug_assert!(slot < self.slots && start <= self.slot_size);
-        // SAFETY: both callers have checked that slot and start lie inside the mapping.
-        unsafe { self.mapping.address.add(slot * self.slot_size + start) }
+    /// Where a part of a slot starts; an error for what does not lie inside the mapping.
+    fn address(&self, slot: usize, start: usize) -> io::Result<NonNull<u8>> {
+        let offset = slot * self.slot_size + start;
+        if slot >= self.slots || offset > self.mapping.length {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // A plain addition, which stays inside the mapping.
+        NonNull::new(self.mapping.address.as_ptr().wrapping_add(offset))
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 }
 
@@ -91,7 +97,7 @@ struct Mapping {
     length: usize,
 }
 
-// SAFETY: needed to move a queue to its channel's thread. The mapping is owned by this value alone.
+// SAFETY: needed to move a queue to its channel's thread. It is sound because this value alone owns the mapping.
 unsafe impl Send for Mapping {}
 
 #[cfg(unix)]
@@ -105,8 +111,8 @@ impl Mapping {
         } else {
             length
         };
-        // SAFETY: needed for page-aligned memory that can have huge pages. A new anonymous mapping at an address of the
-        // kernel's choice overlaps nothing.
+        // SAFETY: needed for page-aligned memory that can have huge pages. It is sound because a new anonymous mapping at an
+        // address of the kernel's choice overlaps nothing.
         let address = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, MapFlags::PRIVATE) }?;
         let this = Self {
             address: NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -115,7 +121,8 @@ impl Mapping {
         #[cfg(target_os = "linux")]
         {
             // Only advice: without huge pages everything still works.
-            // SAFETY: the range is the mapping just made, and the advice changes no contents.
+            // SAFETY: needed because the kernel gives huge pages only to memory that asks for them, and safe code cannot ask.
+            // It is sound because the range is the mapping just made, and the advice changes no contents.
             let _ = unsafe { rustix::mm::madvise(address, length, rustix::mm::Advice::LinuxHugepage) };
         }
         Ok(this)
@@ -125,7 +132,8 @@ impl Mapping {
 #[cfg(unix)]
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is the one that mmap returned, unmapped once; slices of it cannot outlive the arena.
+        // SAFETY: needed because nothing else gives a mapping back. It is sound because the range is the one that mmap
+        // returned, it is unmapped once, and slices of it cannot outlive the arena.
         let _ = unsafe { rustix::mm::munmap(self.address.as_ptr().cast(), self.length) };
     }
 }
@@ -134,7 +142,8 @@ impl Drop for Mapping {
 impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         let layout = Self::layout(length)?;
-        // SAFETY: the layout's size is not zero: `length` is a positive multiple of the page size.
+        // SAFETY: needed because a vector of bytes cannot be aligned to pages. It is sound because the layout's size is not
+        // zero: `length` is a positive multiple of the page size.
         let address = unsafe { std::alloc::alloc_zeroed(layout) };
         Ok(Self {
             address: NonNull::new(address).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -151,7 +160,8 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if let Ok(layout) = Self::layout(self.length) {
-            // SAFETY: allocated in `new` with this very layout, freed once.
+            // SAFETY: needed to free what `new` allocated. It is sound because `new` used this very layout, and the memory is
+            // freed once.
             unsafe { std::alloc::dealloc(self.address.as_ptr(), layout) };
         }
     }

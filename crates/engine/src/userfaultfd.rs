@@ -1,4 +1,6 @@
 //! Whether this process may have page faults of its own handled in user space, as QEMU's lazy restore does.
+//!
+//! The engine itself does not use it yet. `probe` reports it, and a restore that serves pages on demand builds on it.
 
 /// # Errors
 /// why not, in words
@@ -7,8 +9,8 @@ pub fn probe_userfaultfd() -> Result<(), String> {
     use rustix::io::Errno;
     use rustix::mm::{UserfaultfdFlags, userfaultfd};
 
-    // SAFETY: needed to ask the kernel. Nothing is registered with the descriptor, and it is closed at once, so no
-    // memory comes under its control.
+    // SAFETY: needed to ask the kernel. It is sound because nothing is registered with the descriptor, which is closed at
+    // once, so no memory comes under its control.
     match unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK) } {
         Ok(_) => Ok(()),
         Err(Errno::NOSYS) => Err("the kernel was built without it".to_owned()),

@@ -68,8 +68,8 @@ impl Differences {
         let (length, capacity) = (bytes.len(), bytes.capacity());
         let start = bytes.as_mut_ptr().cast::<u8>();
         // SAFETY: needed because collecting writes every byte, in place or not, and so takes a GiB of memory for the
-        // differences of 16 TiB that are equal. The parts are those of a vector that nobody else has and that is not
-        // dropped, and an `AtomicU8` has the size, alignment and bit validity of a `u8`.
+        // differences of 16 TiB that are equal. It is sound because the parts are those of a vector that nobody else has and
+        // that is not dropped, and an `AtomicU8` has the size, alignment and bit validity of a `u8`.
         unsafe { Vec::from_raw_parts(start, length, capacity) }
     }
 }

@@ -200,9 +200,9 @@ impl Queue for UringQueue {
             self.enter(0)?;
         }
         let entry = self.entry(&request)?;
-        // SAFETY: needed because the kernel uses the buffer after this call. `acquire` marked the slot, so nothing can
-        // borrow it until the completion is reaped, and `drop` keeps the arena if one never comes. The descriptors are
-        // registered files, which the ring itself keeps open.
+        // SAFETY: needed because the kernel uses the buffer after this call. It is sound because `acquire` marked the slot, so
+        // nothing can borrow it until the completion is reaped, and `drop` keeps the arena if one never comes. The
+        // descriptors are registered files, which the ring itself keeps open.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         if pushed.is_err() {
             self.arena.release(request.slot);
@@ -243,10 +243,12 @@ impl Drop for UringQueue {
         // (its space, its mount) and count the locked memory.
         let _ = self.ring.submitter().unregister_files();
         let _ = self.ring.submitter().unregister_buffers();
-        // SAFETY: dropped here once, before the arena whose pages it has registered; not used afterwards.
+        // SAFETY: needed to drop the ring before the arena whose pages it has registered, and the arena not at all if need be.
+        // It is sound because the ring is dropped here once, and nothing uses it afterwards.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
         if self.arena.is_idle() {
-            // SAFETY: dropped here once; no request is in flight, so the kernel has no use for the memory any more.
+            // SAFETY: needed because the arena must not go by itself: see below. It is sound because the arena is dropped here
+            // once, and no request is in flight, so the kernel has no use for the memory any more.
             unsafe { ManuallyDrop::drop(&mut self.arena) };
         }
         // Otherwise the kernel stopped answering with requests in flight: it may still write there, so the memory stays.
@@ -299,6 +301,7 @@ fn register_arena(ring: &IoUring, arena: &Arena) -> io::Result<()> {
         iov_base: address.as_ptr().cast(),
         iov_len: length,
     }];
-    // SAFETY: the memory is the arena's, which outlives the ring: `UringQueue` drops the ring first.
+    // SAFETY: needed because pinning the buffers once saves pinning them for each request. It is sound because the memory is
+    // the arena's, which outlives the ring: `UringQueue` drops the ring first.
     unsafe { ring.submitter().register_buffers(&buffers) }
 }
