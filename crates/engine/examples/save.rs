@@ -1,6 +1,8 @@
-//! Saves one memory file into a snapshot, or loads it back, and prints the rate: for measuring the engine alone.
+//! A program that saves one memory file into a snapshot, or loads it back, and prints the rate. It measures the engine
+//! alone.
 //!
-//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, engine (io_uring|threads), direct (on|off)
+//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, engine (io_uring|threads), direct
+//! (on|off)
 
 use std::error::Error;
 use std::fs::OpenOptions;

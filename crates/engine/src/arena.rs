@@ -1,11 +1,12 @@
 //! The buffers of one queue: one aligned allocation cut into slots of equal size.
 //!
-//! Page-aligned for direct I/O, in huge pages where the system has them to give, zeroed by the kernel on first touch.
+//! The allocation is page-aligned for direct I/O, lies in huge pages where the system has them to give, and is zeroed
+//! by the kernel on first touch.
 
 use std::io;
 use std::ptr::NonNull;
 
-/// x86 and arm64 huge page size: the unit that transparent huge pages come in.
+/// The size of a huge page on x86 and arm64, in which transparent huge pages come.
 #[cfg(unix)]
 const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
@@ -20,7 +21,7 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// `slots` × `slot_size` bytes, at least one of each.
+    /// Makes `slots` slots of `slot_size` bytes, at least one of each.
     pub(crate) fn new(slots: usize, slot_size: usize) -> io::Result<Self> {
         // Slots start at page boundaries so that a request may begin at any page of one.
         let slot_size = slot_size.max(1).next_multiple_of(PAGE);
@@ -41,7 +42,7 @@ impl Arena {
         self.busy.iter().all(|count| *count == 0)
     }
 
-    /// The slot's bytes, unless the kernel may be using them.
+    /// Lends the slot's bytes, unless the kernel may be using them.
     pub(crate) fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         match self.busy.get(slot) {
             Some(0) => {}
@@ -49,9 +50,9 @@ impl Arena {
             None => return Err(io::Error::other("no such slot")),
         }
         let address = self.address(slot, 0)?;
-        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. It is sound because
-        // `slot` is below `slots`, so the range lies inside the mapping; the kernel has initialised it (zero pages); no
-        // request is in flight on it, and the borrow of `self` keeps it so.
+        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. It is sound
+        // because `slot` is below `slots`, so the range lies inside the mapping; the kernel has initialised it (zero
+        // pages); no request is in flight on it, and the borrow of `self` keeps it so.
         Ok(unsafe { std::slice::from_raw_parts_mut(address.as_ptr(), self.slot_size) })
     }
 
@@ -74,18 +75,18 @@ impl Arena {
         }
     }
 
-    /// The whole allocation, to register it with the kernel.
+    /// Gives the whole allocation, to register it with the kernel.
     pub(crate) fn whole(&self) -> (NonNull<u8>, usize) {
         (self.mapping.address, self.mapping.length)
     }
 
-    /// Where a part of a slot starts; an error for what does not lie inside the mapping.
+    /// Gives the address at which a part of a slot starts. A part outside the mapping is an error.
     fn address(&self, slot: usize, start: usize) -> io::Result<NonNull<u8>> {
         let offset = slot * self.slot_size + start;
         if slot >= self.slots || offset > self.mapping.length {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // A plain addition, which stays inside the mapping.
+        // The addition stays inside the mapping.
         NonNull::new(self.mapping.address.as_ptr().wrapping_add(offset))
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -105,14 +106,14 @@ impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // Whole huge pages are aligned by the kernel (since 6.7) and need not be split.
+        // The kernel (since 6.7) aligns whole huge pages and need not split them.
         let length = if length >= HUGE_PAGE {
             length.next_multiple_of(HUGE_PAGE)
         } else {
             length
         };
-        // SAFETY: needed for page-aligned memory that can have huge pages. It is sound because a new anonymous mapping at an
-        // address of the kernel's choice overlaps nothing.
+        // SAFETY: needed for page-aligned memory that can have huge pages. It is sound because a new anonymous mapping
+        // at an address of the kernel's choice overlaps nothing.
         let address = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, MapFlags::PRIVATE) }?;
         let this = Self {
             address: NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -120,9 +121,9 @@ impl Mapping {
         };
         #[cfg(target_os = "linux")]
         {
-            // Only advice: without huge pages everything still works.
-            // SAFETY: needed because the kernel gives huge pages only to memory that asks for them, and safe code cannot ask.
-            // It is sound because the range is the mapping just made, and the advice changes no contents.
+            // This is only advice: everything works without huge pages. SAFETY: needed because the kernel gives huge
+            // pages only to memory that asks for them, and safe code cannot ask. It is sound because the range is the
+            // mapping just made, and the advice changes no contents.
             let _ = unsafe { rustix::mm::madvise(address, length, rustix::mm::Advice::LinuxHugepage) };
         }
         Ok(this)
@@ -142,8 +143,8 @@ impl Drop for Mapping {
 impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         let layout = Self::layout(length)?;
-        // SAFETY: needed because a vector of bytes cannot be aligned to pages. It is sound because the layout's size is not
-        // zero: `length` is a positive multiple of the page size.
+        // SAFETY: needed because a vector of bytes cannot be aligned to pages. It is sound because the layout's size is
+        // not zero: `length` is a positive multiple of the page size.
         let address = unsafe { std::alloc::alloc_zeroed(layout) };
         Ok(Self {
             address: NonNull::new(address).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -160,8 +161,8 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if let Ok(layout) = Self::layout(self.length) {
-            // SAFETY: needed to free what `new` allocated. It is sound because `new` used this very layout, and the memory is
-            // freed once.
+            // SAFETY: needed to free what `new` allocated. It is sound because `new` used this very layout, and the
+            // memory is freed once.
             unsafe { std::alloc::dealloc(self.address.as_ptr(), layout) };
         }
     }

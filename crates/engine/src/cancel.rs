@@ -1,9 +1,9 @@
-//! How a caller ends work early.
+//! A token with which a caller ends work early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends a transfer early. Clones share one state.
+/// Ends a run, or other long work, early. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 

@@ -1,6 +1,6 @@
-//! What a caller may choose of a run: who executes its requests, and whether they bypass the page cache.
+//! The choices that a caller has: who executes the requests of a run, and whether they bypass the page cache.
 
-/// Who executes the requests. Only `Auto` falls back, and the report says why.
+/// The engine that executes the requests. Only `Auto` falls back, and the report says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IoEngine {
     #[default]
@@ -9,7 +9,7 @@ pub enum IoEngine {
     Threads,
 }
 
-/// Whether the channels bypass the page cache. Only `Auto` falls back, and the report says why.
+/// The choice whether channels bypass the page cache. Only `Auto` falls back, and the report says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DirectIo {
     #[default]

@@ -11,7 +11,7 @@ pub(crate) fn borrow(fd: &RawFd) -> io::Result<BorrowedFd<'_>> {
         ));
     }
     // SAFETY: needed because callers across the Node boundary have only numbers. It is sound because the number is not
-    // negative, and every use is one system call that asks the kernel: for a descriptor that is closed it answers EBADF, and
-    // nothing else here relies on the descriptor being open.
+    // negative, and every use is one system call that asks the kernel: for a descriptor that is closed it answers
+    // EBADF, and nothing else here relies on the descriptor being open.
     Ok(unsafe { BorrowedFd::borrow_raw(*fd) })
 }

@@ -1,23 +1,25 @@
-//! Hands open descriptors to another process over a unix socket (SCM_RIGHTS).
+//! Descriptors handed to another process over a unix socket (SCM_RIGHTS).
 
 use std::io;
 
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// A descriptor's number: RawFd where the platform has it.
+/// A descriptor's number: the type of `RawFd`, which not every platform has.
 pub type Descriptor = i32;
 
 /// The kernel's own limit for one message (SCM_MAX_FD).
 pub const MAX_DESCRIPTORS: usize = 253;
 
-/// Whether descriptors can travel through this one: it is a unix socket.
+/// Says whether descriptors can travel through `socket`: they can when it is a unix socket.
 pub fn passes_descriptors(socket: Descriptor) -> bool {
     sys::is_unix_socket(socket)
 }
 
-/// The process that listened where a unix socket is connected to, or that made the pair it is one of: SO_PEERCRED.
+/// Finds the process at the other end of a unix socket (SO_PEERCRED): the one that listened where it is connected to,
+/// or that made the pair it belongs to.
 ///
-/// None where nobody can tell: no unix socket, another platform, or a process that this one's pid namespace does not have.
+/// `None` where nobody can tell: for another kind of socket, on another platform, and for a process that this one's pid
+/// namespace does not have.
 pub fn peer_pid(socket: Descriptor) -> Option<u32> {
     if !passes_descriptors(socket) {
         return None;
@@ -27,8 +29,8 @@ pub fn peer_pid(socket: Descriptor) -> Option<u32> {
 
 /// Sends `bytes` and, with the first of them, `descriptors`. Never waits.
 ///
-/// Returns how many bytes were taken. 0 means the socket is full and nothing was sent. From 1 on the descriptors are on
-/// their way and must not be sent again with the rest.
+/// Returns how many bytes the socket took. 0 means that the socket is full and nothing was sent. From 1 on the
+/// descriptors are on their way and must not be sent again with the rest.
 pub fn send_with_descriptors(socket: Descriptor, bytes: &[u8], descriptors: &[Descriptor]) -> Result<usize> {
     check(socket, bytes, descriptors)?;
     loop {
@@ -83,13 +85,13 @@ mod sys {
         };
         let mut length = libc::socklen_t::try_from(size_of_val(&credentials)).ok()?;
         let (value, size) = (&raw mut credentials, &raw mut length);
-        // SAFETY: needed because std shows no credentials yet, and rustix holds them with a process id that must not be 0,
-        // which the kernel gives for a process of another pid namespace. It is sound because the kernel writes at most
-        // `length` bytes, the size of `credentials`, which consists of integers, and both outlive the call. For a number
-        // that is closed, or no socket, the kernel only answers with an error.
+        // SAFETY: needed because std shows no credentials yet, and rustix holds them with a process id that must not be
+        // 0, which the kernel gives for a process of another pid namespace. It is sound because the kernel writes at
+        // most `length` bytes, the size of `credentials`, which consists of integers, and both outlive the call. For a
+        // number that is closed, or no socket, the kernel only answers with an error.
         let answer =
             unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, value.cast(), size) };
-        // 0 stands for a process that cannot be seen from here.
+        // 0 stands for a process that this one cannot see.
         let pid = u32::try_from(credentials.pid).ok()?;
         (answer == 0 && pid > 0).then_some(pid)
     }
@@ -107,7 +109,7 @@ mod sys {
     }
 }
 
-/// Elsewhere this is not built yet.
+/// Other platforms do not have this yet.
 #[cfg(not(target_os = "linux"))]
 mod sys {
     use std::io;

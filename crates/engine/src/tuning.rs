@@ -1,4 +1,4 @@
-//! The numbers of a transfer that no file decides: their ranges, and what follows from them.
+//! The numbers and choices of a run that no file decides: their ranges, and what follows from them.
 
 use std::thread;
 
@@ -9,14 +9,15 @@ use crate::queue;
 
 pub const DEFAULT_QUEUE_DEPTH: usize = 16;
 pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
-/// Channels that `None` stands for, with the threads engine.
+/// The number of channels that `None` stands for, with the threads engine.
 pub const DEFAULT_THREAD_CHANNELS: usize = 8;
-/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this.
+/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this number.
 pub const DEFAULT_MAX_RINGS: usize = 4;
 pub const MAX_CHANNELS: usize = 64;
 pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
-/// The most that the buffers of all channels may have together: what every number of channels can do with by default.
+/// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
+/// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
 
 /// How a run goes about its work. A transfer's plan and a comparison's have one.
@@ -30,7 +31,7 @@ pub struct Tuning {
     pub request_size: usize,
     pub io_engine: IoEngine,
     pub direct_io: DirectIo,
-    /// Overrides what the filesystem says of direct I/O alignment. For tests.
+    /// Overrides the direct I/O alignment that the filesystem states. For tests.
     pub alignment: Option<u32>,
 }
 
@@ -48,7 +49,7 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// For blocks of this page size.
+    /// Checks every number, for blocks of this page size.
     pub(crate) fn check(&self, page_size: u64) -> Result<()> {
         check_page_size(page_size)?;
         within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
@@ -64,7 +65,7 @@ impl Tuning {
         self.check_buffers()
     }
 
-    /// An explicit choice that takes a local file is an error where the snapshot is none.
+    /// Refuses an explicit choice that takes a local file where the snapshot is none.
     pub(crate) fn check_snapshot(&self, spec: &SnapshotSpec) -> Result<()> {
         let (kind, what) = match self {
             _ if spec.is_file() => return Ok(()),
@@ -82,19 +83,18 @@ impl Tuning {
         Err(EngineError::new(kind, message).on(spec.name()))
     }
 
-    /// Buffers of each channel, unless the engine can do with fewer. One more than requests in flight: memory is copied
-    /// to or from it while the others are with the disk.
+    /// The buffers of each channel, unless the engine can do with fewer. There is one more than requests in flight:
+    /// memory is copied to or from that one while the disk has the others.
     pub(crate) fn slots(&self) -> usize {
         if self.io_engine == IoEngine::Threads {
-            // One request at a time is in flight there.
+            // That engine has one request in flight at a time.
             return 1;
         }
         self.queue_depth + 1
     }
 
-    /// How many channels there are to be: none that would find nothing to do, and by default as many as were fastest
-    /// (docs/performance.md).
-    /// `with_rings`: io_uring can work on every snapshot.
+    /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
+    /// nothing to do. `with_rings` says that io_uring can work on every snapshot.
     pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, with_rings: bool) -> usize {
         let windows: u64 = lengths
             .map(|length| length.div_ceil(self.request_size as u64))
@@ -105,7 +105,7 @@ impl Tuning {
             .min(useful)
     }
 
-    /// Each number alone may be in range and all of them together be more than the machine has.
+    /// Checks the numbers together: each alone may be in range while their product is more than the machine has.
     fn check_buffers(&self) -> Result<()> {
         let channels = self.channels.unwrap_or(DEFAULT_THREAD_CHANNELS);
         let total = channels
@@ -126,7 +126,7 @@ impl Tuning {
 
 fn default_channels(with_rings: bool) -> usize {
     if !with_rings || queue::probe_io_uring().is_err() {
-        // One request in flight each: it takes several to keep a drive busy.
+        // Each thread has one request in flight, so it takes several to keep a drive busy.
         return DEFAULT_THREAD_CHANNELS;
     }
     let cores = thread::available_parallelism().map_or(1, usize::from);

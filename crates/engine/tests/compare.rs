@@ -23,21 +23,21 @@ use mapped_ram_engine::{
 };
 use proptest::prelude::*;
 
-/// What a side has of a page.
+/// The contents of a page on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
     Clear,
     /// A page of zeros that is in the file.
     Zero,
-    /// What the other side has, where that has it.
+    /// The same data as on the other side, where that has it too.
     Common,
-    /// But for one byte the same as `Common`.
+    /// Data that differs from `Common` in one byte.
     Own,
 }
 
 const CELLS: [Cell; 4] = [Cell::Clear, Cell::Zero, Cell::Common, Cell::Own];
 
-/// Where pages areas start.
+/// The alignment of page areas.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
     Qemu,
@@ -56,7 +56,7 @@ enum Against {
 struct Shape {
     pages: u64,
     seed: u64,
-    /// Thousandths of the pages that are alike on both sides.
+    /// The share of pages that are alike on both sides, in thousandths.
     alike: u64,
 }
 
@@ -66,7 +66,7 @@ struct Case {
     shapes: Vec<Shape>,
     layouts: [Layout; 2],
     against: Against,
-    /// There are bytes below clear bits, and ones beyond the last.
+    /// True when there are bytes below clear bits, and ones beyond the last bit.
     stale: bool,
     channels: u64,
     depth: u64,
@@ -76,7 +76,7 @@ struct Case {
     alignment: Option<u32>,
 }
 
-/// A block of a case: what its sides hold.
+/// A block of a case, with the pages of both sides.
 struct Block {
     page_size: u64,
     seed: u64,
@@ -122,7 +122,7 @@ impl Block {
         let at = common::size(noise.below(self.page_size));
         match cell {
             Cell::Clear | Cell::Zero => {}
-            // The hardest pages to tell from zero pages, and from each other.
+            // These pages are the hardest to tell from zero pages, and from each other.
             Cell::Common if page.is_multiple_of(3) => bytes[at] = 7,
             Cell::Own if page.is_multiple_of(3) => bytes[at] = 1 + side,
             Cell::Common | Cell::Own => {
@@ -154,7 +154,7 @@ impl Block {
         file.write_all_at(&bitmap, at.bitmap_offset).expect("a bitmap");
     }
 
-    /// As guest memory: clear pages are holes.
+    /// Writes the right side as guest memory: clear pages are holes.
     fn write_memory(&self, file: &File, offset: u64) {
         file.set_len(offset + self.length()).expect("a size");
         if offset > 0 {
@@ -169,7 +169,7 @@ impl Block {
         }
     }
 
-    /// What the loop says, which looks at the files as they are.
+    /// Compares page by page, by a loop that looks at the files as they are.
     fn expected(&self, left: (&File, PageArea), right: (&File, Option<PageArea>, u64)) -> Vec<u8> {
         let page_at = |file: &File, offset: u64| {
             let mut bytes = vec![0; common::size(self.page_size)];
@@ -217,7 +217,7 @@ fn places(blocks: &[Block], layout: Layout) -> Vec<PageArea> {
     places
 }
 
-/// A byte for each page.
+/// Gives a byte for each page.
 fn answers(bytes: &[u8], pages: usize) -> Vec<u8> {
     (0..pages)
         .map(|page| bytes[page / 4] >> (2 * (page % 4)) & 3)
@@ -478,7 +478,7 @@ impl Pair {
     }
 }
 
-/// On both sides.
+/// Sets the length of both sides.
 fn set_length(block: &mut Compared, length: u64) {
     block.left.length = length;
     if let Right::Pages(area) = &mut block.right {
@@ -545,7 +545,7 @@ fn a_plan_that_cannot_be_is_refused() {
 fn what_a_file_lacks_is_an_error_that_names_it() {
     let _turn = alone();
     let pair = Pair::new(64);
-    // Set to its last page.
+    // The bitmap is set to its last page.
     pair.right.file.write_all_at(&[0xff; 8], 4096).unwrap();
     let whole = 64 * KIB + pair.block.length();
     pair.right.file.set_len(whole).unwrap();
@@ -556,7 +556,7 @@ fn what_a_file_lacks_is_an_error_that_names_it() {
         assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
         assert_eq!(error.path(), pair.path().join("right").to_str());
     }
-    // A length that only lies costs no memory.
+    // A length that is a lie costs no memory.
     let mut plan = pair.plan(&pair.right);
     set_length(&mut plan.blocks[0], 1 << 60);
     let error = pair.answers(plan).unwrap_err();
@@ -721,7 +721,7 @@ fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
         let pair = Pair::new(400);
         let before = Holdings::idle();
         let factory: &QueueFactory<'_> = &|count, file, options| {
-            // Everything has been checked by now.
+            // The plan has been checked by now.
             pair.right.file.set_len(64 * KIB + 4096).unwrap();
             queue::make_queues(engine, count, file, options)
         };
@@ -734,7 +734,7 @@ fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
     }
 }
 
-/// Cancels when it has submitted so many requests.
+/// A queue that cancels when it has submitted so many requests.
 #[derive(Debug)]
 struct Cancelling {
     inner: Box<dyn Queue>,

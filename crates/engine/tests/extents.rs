@@ -1,4 +1,4 @@
-//! What a save reads of sparse memory, and which files a transfer takes for one and the same.
+//! The bytes that a save reads of sparse memory, and the files that a transfer takes for one and the same.
 
 #![cfg(target_os = "linux")]
 
@@ -56,7 +56,7 @@ fn plan(direction: Direction, snapshot: &TestFile, regions: Vec<Region>) -> Plan
     }
 }
 
-/// Bytes that this process has read so far.
+/// Counts the bytes that this process has read so far.
 fn bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("the process's numbers");
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -90,7 +90,7 @@ fn holes_are_not_read() {
     }
 }
 
-/// The channels make do with one buffer where one request is all that is in flight.
+/// Channels make do with one buffer where one request is all that is in flight.
 #[test]
 fn threads_have_one_buffer_each() {
     let directory = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ fn a_load_does_not_write_twice_to_the_same_memory() {
     Transfer::new(plan(Direction::Load, &snapshot, regions(&beside)))
         .run()
         .unwrap();
-    // To read a memory twice does no harm.
+    // A save may read the same memory twice.
     sink.write_all_at(&[1], 0).unwrap();
     let twice = TestFile::new(directory.path(), "twice", Place::Disk);
     Transfer::new(plan(Direction::Save, &twice, regions(&second)))

@@ -1,6 +1,7 @@
-//! Guest memory in huge pages: read with read(2), written through /proc/self/mem, and too few pages are an error.
+//! Guest memory in huge pages: the engine reads it with read(2), writes it through /proc/self/mem, and takes too few
+//! pages for an error.
 //!
-//! Needs root, to have some huge pages and to mount hugetlbfs.
+//! The test needs root, to have some huge pages and to mount hugetlbfs.
 
 #![cfg(target_os = "linux")]
 
@@ -84,7 +85,7 @@ fn pool(path: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("{path}: {text}"))
 }
 
-/// A line of /proc/meminfo, in its own unit.
+/// Reads a line of /proc/meminfo, in its own unit.
 fn meminfo(name: &str) -> Result<u64, String> {
     let text = fs::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
     text.lines()
@@ -120,7 +121,7 @@ fn plan(direction: Direction, snapshot: &TestFile, region: Region) -> Plan {
     }
 }
 
-/// A snapshot on disk with the block's pages, stale bytes below the clear bits.
+/// Makes a snapshot on disk with the block's pages, and stale bytes below the clear bits.
 fn snapshot(directory: &Path, name: &str, block: &Block) -> TestFile {
     let file = TestFile::new(directory, name, Place::Disk);
     block.fill_snapshot(&file.file, true);
@@ -142,7 +143,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
             let source = snapshot(directory, "source", &block);
             let expected = TestFile::new(directory, "expected", Place::Memfd);
             if look.metadata().expect("its size").len() > 0 {
-                // What an earlier turn left there, around the block too.
+                // An earlier turn left something there, around the block too.
                 std::io::copy(
                     &mut &common::contents(look)[..],
                     &mut expected.file.try_clone().expect("a descriptor"),

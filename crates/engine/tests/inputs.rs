@@ -1,5 +1,5 @@
-//! Plans that cannot be carried out and files that are not what they should be: each is refused with an error that says
-//! where, what was expected and what was found, and nothing has moved.
+//! Plans that cannot be carried out, and files that are not what they should be. The engine refuses each with an error
+//! that says where, what was expected and what was found, and moves nothing.
 
 #![cfg(target_os = "linux")]
 
@@ -82,7 +82,7 @@ impl Files {
         plan(direction, snapshot, region)
     }
 
-    /// A file to save to.
+    /// Makes a file to save to.
     fn fresh(&self) -> std::path::PathBuf {
         let path = self.path().join("fresh");
         File::create(&path).expect("a new file");
@@ -116,7 +116,7 @@ fn unexpected<T>(what: &str, found: &dyn std::fmt::Display) -> T {
     panic!("{what}: {found}")
 }
 
-/// The error's kind, and that its text and its cause's have all of `words`.
+/// Checks the error's kind, and that its text and its cause's have all of `words`.
 fn assert_says(error: &EngineError, kind: ErrorKind, words: &[&str]) {
     let text = match error.io_source() {
         Some(cause) => format!("{error}: {cause}"),
@@ -278,7 +278,7 @@ fn gigantic_numbers_are_refused_without_wrapping() {
     }
 }
 
-/// Many blocks whose lengths add up to more than 64 bits hold.
+/// The lengths of these blocks add up to more than 64 bits hold.
 #[test]
 fn gigantic_sums_are_refused_without_wrapping() {
     let files = Files::new();
@@ -307,7 +307,7 @@ fn overlapping_parts_are_refused() {
     let files = Files::new();
     let end = PAGES_OFFSET + LENGTH;
     let overlaps = [
-        // (pages, bitmap) of a second block against the first one's.
+        // The first two numbers are the pages and the bitmap of a second block.
         (
             PAGES_OFFSET,
             end + MIB,
@@ -401,7 +401,7 @@ fn parts_that_touch_do_not_overlap() {
 fn a_bitmap_beyond_the_file_is_refused_without_allocating_for_it() {
     let files = Files::new();
     let size = files.snapshot.file.metadata().unwrap().len();
-    // A bitmap of 32 GiB, one that ends just behind the file, one that starts behind it.
+    // The bitmaps have 32 GiB, end just behind the file, and start behind it.
     for (length, bitmap_offset) in [(1 << 50, BITMAP_OFFSET), (LENGTH, size - 31), (LENGTH, 1 << 40)] {
         let mut plan = files.plan(Direction::Load);
         plan.regions[0].area.length = length;
@@ -538,7 +538,7 @@ fn memory_that_is_no_file_is_refused() {
             let error = refused_soon(plan, &fifo);
             let name = path.display().to_string();
             if found == "a directory" && direction == Direction::Load {
-                // It cannot even be opened for writing.
+                // A directory cannot even be opened for writing.
                 assert_says(
                     &error,
                     ErrorKind::Io,
@@ -618,12 +618,12 @@ fn make_fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo");
 }
 
-/// As `refused`, for plans that may wait for a fifo's other end instead.
+/// Does as `refused`, for plans that may wait for a fifo's other end instead.
 fn refused_soon(plan: Plan, fifo: &Path) -> EngineError {
     let (send, receive) = mpsc::channel();
     let waiting = thread::spawn(move || send.send(refused(plan)));
     let error = receive.recv_timeout(Duration::from_secs(3));
-    // The other end, so that the thread comes back in any case.
+    // The other end is opened, so that the thread comes back in any case.
     let _ends = OpenOptions::new().read(true).write(true).open(fifo);
     let _ = waiting.join();
     error.expect("an error instead of a wait for the fifo's other end")
@@ -655,7 +655,7 @@ fn files_that_do_not_exist_are_named() {
 
 // ---- descriptors ----
 
-/// A number that no descriptor has: far above those that the harness hands out.
+/// Finds a number that no descriptor has: far above those that the harness hands out.
 const CLOSED: RawFd = 900_000;
 
 #[test]
@@ -731,7 +731,7 @@ fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
     }
 }
 
-/// Positional writes to such a descriptor go to the file's end all the same.
+/// Positional writes to a descriptor with O_APPEND go to the file's end.
 #[test]
 fn a_descriptor_that_appends_is_refused_for_saving() {
     let files = Files::new();
@@ -746,7 +746,7 @@ fn a_descriptor_that_appends_is_refused_for_saving() {
     );
     assert_eq!(path.metadata().unwrap().len(), 0, "nothing was written");
 
-    // Reading is not affected.
+    // A load is not affected.
     files.memory.file.file.set_len(LENGTH).unwrap();
     let appending = OpenOptions::new()
         .read(true)
@@ -845,7 +845,7 @@ fn a_snapshot_truncated_after_some_requests_is_an_error() {
 fn memory_truncated_while_it_is_saved_is_an_error() {
     for engine in common::engines() {
         for place in [Place::Disk, Place::DiskDescriptor, Place::Memfd] {
-            // At a page, inside a page, inside a request, everything.
+            // The cuts are at a page, inside a page, inside a request, and at the start.
             for size in [LENGTH - 4096, LENGTH - 1, LENGTH / 2 + 4096, 4096, 0] {
                 for store_zero_pages in [false, true] {
                     let directory = tempfile::tempdir().unwrap();

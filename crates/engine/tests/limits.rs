@@ -1,5 +1,5 @@
-//! Too few descriptors, threads, bytes of memory or bytes of disk: a clean error, or a transfer that makes do, and
-//! nothing left behind. Limits belong to a process, so each test sets its own in a child.
+//! Limits on descriptors, threads, memory and disk: the engine gives a clean error or makes do, and leaves nothing
+//! behind. Limits belong to a process, so each test sets its own in a child.
 
 #![cfg(target_os = "linux")]
 
@@ -204,7 +204,7 @@ fn too_few_descriptors() {
 #[test]
 fn too_few_threads() {
     if !is_child("too_few_threads") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("too_few_threads", Some(NOBODY)) {
             common::skipped("too few threads", &reason);
@@ -260,7 +260,7 @@ fn too_little_memory() {
             let before = Holdings::idle();
             let bytes = private_bytes();
             let now = address_space();
-            // Not even one buffer, which is what threads need.
+            // Threads need one buffer, for which this is too little.
             let error = guest
                 .transfer(direction, Some((Resource::As, now + 12 * MIB)), |plan| {
                     plan.tuning.io_engine = engine;
@@ -284,11 +284,11 @@ fn too_little_memory() {
     }
 }
 
-/// Registered buffers are locked memory. Without leave to lock so much, requests name their buffers instead.
+/// Registered buffers are locked memory. Requests name their buffers instead when the process may not lock so much.
 #[test]
 fn too_little_locked_memory() {
     if !is_child("too_little_locked_memory") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("too_little_locked_memory", Some(NOBODY)) {
             common::skipped("too little locked memory", &reason);
@@ -309,13 +309,13 @@ fn too_little_locked_memory() {
                     plan.tuning.direct_io = direct_io;
                 })
             };
-            // Enough for the rings, which newer kernels count too, and not for 320 KiB of buffers each.
+            // This is enough for the rings, which newer kernels count too, and not for 320 KiB of buffers each.
             let report = patiently(|| transfer(300 * KIB, IoEngine::IoUring)).unwrap();
             assert!(!report.engine.registered_buffers, "beyond the limit");
             let report = patiently(|| transfer(8 * MIB, IoEngine::IoUring)).unwrap();
             assert!(report.engine.registered_buffers, "within the limit");
             settle();
-            // Not even enough for rings, where they count.
+            // This is not even enough for rings, where they count.
             let explicit = transfer(0, IoEngine::IoUring);
             let automatic = transfer(0, IoEngine::Auto).unwrap().engine;
             match explicit {
@@ -337,7 +337,7 @@ fn too_little_locked_memory() {
 #[test]
 fn more_locked_memory_does_no_harm() {
     if !is_child("more_locked_memory_does_no_harm") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("more_locked_memory_does_no_harm", Some(NOBODY)) {
             common::skipped("more locked memory", &reason);
@@ -396,7 +396,7 @@ impl SmallDisk {
         rustix::fs::statvfs(self.0.path()).expect("its numbers").f_bfree
     }
 
-    /// Fails while anything holds a file there.
+    /// Unmounts, which fails while anything holds a file there.
     fn unmount(&self) -> Result<(), String> {
         let output = Command::new("umount")
             .arg(self.0.path())
@@ -454,7 +454,7 @@ fn a_full_disk() {
             assert_eq!(disk.free(), free, "the space is free again at once");
             before.assert_again("a save to a full disk");
         }
-        // Memory that cannot take what is loaded.
+        // This memory cannot take the pages.
         let before = Holdings::idle();
         let sink = disk.0.path().join("memory");
         std::fs::File::create(&sink).unwrap();

@@ -15,15 +15,15 @@ use mapped_ram_engine::queue::Target;
 use mapped_ram_engine::{DirectIo, Direction, IoEngine, Plan, Report, Transfer, Tuning};
 use proptest::prelude::*;
 
-/// The most bytes of buffers one transfer of these tests uses: registered buffers are pinned memory.
+/// The most bytes of buffers that one transfer of these tests uses: registered buffers are pinned memory.
 const MOST_BUFFERS: u64 = 24 * MIB;
 const MOST_BLOCK: u64 = 2 * MIB;
 const MOST_PAGES: u64 = 700;
 
-/// Where pages areas start.
+/// The alignment of page areas.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// As QEMU does: at whole MiB.
+    /// At whole MiB, as QEMU does.
     Qemu,
     /// At multiples of 4096.
     Block,
@@ -35,7 +35,7 @@ enum Layout {
 
 #[derive(Debug, Clone)]
 struct Shape {
-    /// Thousandths of the most pages a block may have.
+    /// The number of pages, in thousandths of the most that a block may have.
     share: u64,
     pattern: Pattern,
     seed: u64,
@@ -51,7 +51,7 @@ struct Case {
     shapes: Vec<Shape>,
     layout: Layout,
     snapshot: Place,
-    /// There are bytes below clear bits already, as in a file that is written a second time.
+    /// True when there are bytes below clear bits already, as in a file that is written a second time.
     stale: bool,
     channels: u64,
     depth: u64,
@@ -291,7 +291,7 @@ proptest! {
     }
 }
 
-/// Memory of a block before a save: noise around it, its pages inside.
+/// Makes the memory of a block before a save: noise around the block, its pages inside.
 fn source(directory: &Path, block: &Block, place: Place) -> TestMemory {
     let file = TestFile::new(directory, &format!("{}.memory", block.name), place);
     file.file
@@ -302,7 +302,7 @@ fn source(directory: &Path, block: &Block, place: Place) -> TestMemory {
     TestMemory::new(file)
 }
 
-/// Bytes before and after a block that no transfer may take into account or touch.
+/// Writes bytes before and after a block, which no transfer may take into account or touch.
 fn surround(memory: &File, block: &Block) {
     let mut noise = Noise::new(!block.seed);
     let mut before = vec![0; common::size(block.memory_offset)];
@@ -540,8 +540,8 @@ fn aligned_pages_go_through_the_direct_descriptor_and_bitmaps_do_not() {
     }
 }
 
-/// A buffered write of a part of a filesystem block reads the rest of it first and writes all of it back later. Were a
-/// direct write of that rest under way meanwhile, it could be undone.
+/// A buffered write of a part of a filesystem block reads the rest of the block first and writes all of it back later.
+/// That could undo a direct write of the rest that is under way meanwhile.
 #[test]
 fn buffered_and_direct_writes_never_share_a_block() {
     for engine in common::engines() {
@@ -578,7 +578,7 @@ fn buffered_and_direct_writes_never_share_a_block() {
     }
 }
 
-/// As a block of more than 32 GiB has with requests of a MiB.
+/// A block of more than 32 GiB has such a bitmap with requests of a MiB.
 #[test]
 fn a_bitmap_may_be_larger_than_a_request() {
     // A request of 4096 bytes holds the bits of this many pages.

@@ -1,5 +1,5 @@
-//! Scans and digests against a page-at-a-time loop: every set page is shown once and as it is in the file, and a digest is
-//! that of the pages, whichever way they pass.
+//! Scans and digests against a page-at-a-time loop: the visitor sees every set page once and as it is in the file, and
+//! the digest is that of the pages, whichever way they pass.
 
 #![cfg(target_os = "linux")]
 
@@ -35,13 +35,13 @@ struct Shape {
 struct Case {
     page_size: u64,
     shapes: Vec<Shape>,
-    /// Page areas start at multiples of this.
+    /// The alignment of page areas.
     alignment: u64,
-    /// There are bytes below clear bits.
+    /// True when there are bytes below clear bits.
     stale: bool,
     channels: usize,
     depth: usize,
-    /// As powers of two of the page size and of the piece size.
+    /// The sizes of a piece and of a request, as powers of two: of the page size, and of the piece size.
     piece: u32,
     request: u32,
     engine: IoEngine,
@@ -188,7 +188,7 @@ fn case() -> impl Strategy<Value = Case> {
         )
 }
 
-/// What the documentation says of a digest, page by page. `page` gives a page's content where it counts.
+/// Digests page by page, as the documentation says. `page` gives a page's content where it counts.
 fn naive_digests(
     region: usize,
     block: &Block,

@@ -29,7 +29,7 @@ struct Case {
     stale: bool,
     channels: usize,
     request_pages: u64,
-    /// The most bytes that a call of the storage moves.
+    /// The most bytes that one call of the storage moves.
     most: usize,
 }
 
@@ -41,7 +41,7 @@ impl Case {
             .map(|(index, pages)| {
                 let bitmap_offset = end;
                 let after = bitmap_offset + pages.div_ceil(64) as u64 * 8;
-                // Not aligned to anything: nothing of a storage needs to be.
+                // The pages are aligned to nothing, since nothing of a storage needs to be.
                 let pages_offset = after + 100;
                 end = pages_offset + *pages as u64 * self.page_size;
                 Block {
@@ -157,7 +157,7 @@ fn case() -> impl Strategy<Value = Case> {
         )
 }
 
-/// The memories of blocks as they are before a save, or before a load, which may find something in them.
+/// Makes the memories of blocks: filled for a save, and for a load that finds something in them.
 fn memories(directory: &Path, blocks: &[Block], name: &str, filled: bool) -> Vec<TestMemory> {
     blocks
         .iter()
@@ -200,7 +200,7 @@ proptest! {
         let storage = Arc::new(MemoryStorage::shortening(Vec::new(), case.most));
         let report = case.run(Direction::Save, spec(&storage), &with(&blocks, &memories));
         prop_assert_eq!(report.engine.name, "threads");
-        // A page at the end that is zero makes no file longer, whichever way it is reached.
+        // A zero page at the end makes neither longer.
         common::assert_same("the storage", &storage.contents(), &expected.contents());
     }
 
@@ -282,7 +282,7 @@ impl Small {
         }
     }
 
-    /// A load into an empty memory, and how long that is afterwards.
+    /// Loads into an empty memory. The second part of the result is its length afterwards.
     fn load(
         &self,
         storage: MemoryStorage,

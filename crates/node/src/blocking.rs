@@ -3,7 +3,7 @@
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::{EngineError, ErrorKind};
 
-/// Runs `work` on a thread for it. `doing` is for the error that stands for a panic, as in "making holes".
+/// Runs `work` on a thread that may block. `doing` is for the error that stands for a panic, as in "making holes".
 pub(crate) async fn blocking<T: Send + 'static>(
     doing: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! A comparison as JavaScript has it: its plan in, its progress and outcome out.
+//! A comparison as JavaScript sees it: its plan comes in, its progress and outcome go out.
 
 use mapped_ram_engine::compare::Right;
 use mapped_ram_engine::error::Result;
@@ -14,13 +14,13 @@ use crate::transfer::{BindingProgress, BindingReport};
 #[napi(object, object_to_js = false)]
 pub struct BindingComparePlan {
     pub left: BindingSnapshot,
-    /// Where blocks with a `right` are.
+    /// The snapshot in which the `right` areas lie.
     pub right: Option<BindingSnapshot>,
     pub blocks: Vec<BindingCompared>,
     pub options: BindingEngineOptions,
 }
 
-/// A block of the left snapshot, and exactly one of `right` and `memory`. Both sides are as long.
+/// A block of the left snapshot, and exactly one of `right` and `memory`, which is as long.
 #[napi(object, object_to_js = false)]
 pub struct BindingCompared {
     pub name: String,
@@ -29,13 +29,13 @@ pub struct BindingCompared {
     pub memory: Option<BindingMemory>,
 }
 
-/// `error`, or everything else.
+/// The outcome has `error`, or everything else.
 #[napi(object, object_from_js = false)]
 pub struct BindingCompareOutcome {
     pub error: Option<BindingError>,
     pub report: Option<BindingReport>,
-    /// By block, two bits a page: bits 2 × (i % 4) and the next of byte i / 4 are 0 for an equal page, 1 for a changed
-    /// one, 2 for one that became zero, 3 for one that became data.
+    /// The differences by block, two bits a page: bits 2 × (i % 4) and the next of byte i / 4 are 0 for an equal page,
+    /// 1 for a changed one, 2 for one that became zero, 3 for one that became data.
     pub differences: Vec<Uint8Array>,
 }
 
@@ -45,14 +45,14 @@ pub struct BindingComparison(Job<Comparison>);
 
 #[napi]
 impl BindingComparison {
-    /// Takes the plan. What is wrong with it comes out of `run`.
+    /// Takes the plan. `run` gives the error when something is wrong with it.
     #[napi(constructor)]
     pub fn new(plan: BindingComparePlan) -> Self {
         let ready = plan.into_plan().map(Comparison::new);
         Self(Job::new(ready, Comparison::controls))
     }
 
-    /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
+    /// Runs the comparison, once. All threads have ended and all descriptors are closed when the promise settles.
     #[napi]
     pub async fn run(&self) -> BindingCompareOutcome {
         match self.drive().await {

@@ -12,20 +12,20 @@ use crate::blocking::blocking;
 use crate::error::BindingError;
 use crate::values::{file_source, pairs};
 
-/// Exactly one of the two.
+/// The outcome has exactly one of the two.
 #[napi(object, object_from_js = false)]
 pub struct BindingDigest {
     pub error: Option<BindingError>,
     pub digest: Option<Uint8Array>,
 }
 
-/// The digest of bytes at hand.
+/// Digests bytes at hand.
 #[napi]
 pub fn digest_bytes(bytes: Uint8Array) -> Uint8Array {
     mapped_ram_engine::digest::digest_bytes(&bytes).to_vec().into()
 }
 
-/// The digest of stretches of a file, one after the other, that is yet to be made.
+/// A digest of stretches of a file, one after the other, that is yet to be made.
 #[napi]
 pub struct BindingRangeDigest {
     ready: Result<(FileSource, Vec<(u64, u64)>), String>,
@@ -35,7 +35,8 @@ pub struct BindingRangeDigest {
 
 #[napi]
 impl BindingRangeDigest {
-    /// `ranges`: start and end of each in turn, in bytes. What is wrong with the arguments comes out of `run`.
+    /// Takes the arguments; `ranges` has start and end of each stretch in turn, in bytes. `run` gives the error when
+    /// something is wrong with them.
     #[napi(constructor)]
     pub fn new(path: Option<String>, fd: Option<i32>, name: String, ranges: Vec<i64>) -> Self {
         let ready = file_source("file", path, fd)
@@ -76,7 +77,7 @@ impl BindingRangeDigest {
     }
 }
 
-/// Nobody waits for it any more.
+/// The digest ends when nobody waits for it any more.
 impl Drop for BindingRangeDigest {
     fn drop(&mut self) {
         self.cancel.cancel();

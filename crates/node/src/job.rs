@@ -1,4 +1,5 @@
-//! One job's life, a transfer's or a comparison's: made, run once on a thread of its own, cancelled, over before it goes.
+//! One job's life, a transfer's or a comparison's: made, run once on a thread of its own, cancelled, over before it
+//! goes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use mapped_ram_engine::{Controls, EngineError, ErrorKind, Progress};
 use crate::driver::Driver;
 
 pub(crate) struct Job<T> {
-    /// What is wrong with the plan comes out when it runs.
+    /// The job, or what is wrong with its plan, which comes out when the job runs.
     ready: Mutex<Option<Result<T>>>,
     controls: Controls,
     driver: Driver,
@@ -24,7 +25,7 @@ impl<T: Send + 'static> Job<T> {
         }
     }
 
-    /// Runs it, once. When this returns, all threads have ended and all descriptors are closed.
+    /// Runs the job, once. All threads have ended and all descriptors are closed when this returns.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(T) -> Result<R> + Send + 'static,
@@ -35,7 +36,7 @@ impl<T: Send + 'static> Job<T> {
         self.driver.run(move || work(job)).await
     }
 
-    /// Ends it early; `run` then fails with the kind CANCELLED.
+    /// Ends the job early; `run` then fails with the kind CANCELLED.
     pub(crate) fn cancel(&self) {
         self.controls.cancel.cancel();
     }
@@ -45,7 +46,7 @@ impl<T: Send + 'static> Job<T> {
     }
 }
 
-/// A worker that is terminated drops its objects: the job must be over before its memory goes.
+/// A worker that is terminated drops its objects. The job must be over before its memory goes.
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         self.controls.cancel.cancel();

@@ -1,7 +1,7 @@
 //! Node-API bindings of the engine: options in, promises, errors, progress, cancel out. Nothing else.
 //!
 //! Errors travel as data (`BindingError`), because an `async fn`'s thrown error cannot carry a code of its own.
-//! TypeScript (`ts/native.ts`) turns them into `MappedRamError`.
+//! TypeScript turns them into `MappedRamError`.
 
 #![expect(
     unreachable_pub,

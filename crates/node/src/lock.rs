@@ -8,7 +8,7 @@ use napi_derive::napi;
 use crate::error::BindingError;
 use crate::values::descriptor;
 
-/// `error`, or what became of the lock.
+/// The outcome has `error`, or what became of the lock.
 #[napi(object, object_from_js = false)]
 pub struct BindingLock {
     pub error: Option<BindingError>,

@@ -15,9 +15,9 @@ pub struct BindingPlan {
     #[napi(ts_type = "'save' | 'load' | 'scan'")]
     pub direction: String,
     pub snapshot: BindingSnapshot,
-    /// All of them have the same page size.
+    /// The regions, which all have the same page size.
     pub regions: Vec<BindingRegion>,
-    /// Save and scan: digests are made of the blocks' pieces of this many bytes.
+    /// The size in bytes of the blocks' pieces, of which a save or a scan makes digests.
     pub piece_size: Option<u32>,
     pub options: BindingEngineOptions,
 }
@@ -26,7 +26,7 @@ pub struct BindingPlan {
 #[napi(object, object_to_js = false)]
 pub struct BindingRegion {
     pub name: String,
-    /// A scan has none.
+    /// A scan has no memory.
     pub memory: Option<BindingMemory>,
     pub area: BindingPageArea,
     pub store_zero_pages: Option<bool>,
@@ -34,7 +34,7 @@ pub struct BindingRegion {
 }
 
 impl BindingPlan {
-    /// The engine's plan, and the buffers to give back, one place per region.
+    /// Turns into the engine's plan, and the buffers to give back, one place per region.
     pub(crate) fn into_plan(self) -> Result<(Plan, Vec<Option<Arc<ByteMemory>>>)> {
         let direction = match self.direction.as_str() {
             "save" => Direction::Save,

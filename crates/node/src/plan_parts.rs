@@ -1,5 +1,5 @@
-//! The parts that the plans of transfers and comparisons have in common, as JavaScript hands them over. Defaults live in
-//! TypeScript or in the engine, not here.
+//! The parts that the plans of transfers and comparisons have in common, as JavaScript hands them over. Defaults live
+//! in TypeScript or in the engine, not here.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use napi_derive::napi;
 
 use crate::values::{count, descriptor, file_source, invalid, offset};
 
-/// Where a block lies in a snapshot, in bytes.
+/// The place of a block in a snapshot, in bytes.
 #[napi(object, object_to_js = false)]
 pub struct BindingPageArea {
     pub pages_offset: i64,
@@ -28,27 +28,27 @@ pub struct BindingSnapshot {
     pub fd: Option<i32>,
     /// A descriptor of the same file that was opened with O_DIRECT.
     pub direct_fd: Option<i32>,
-    /// How errors call the snapshot.
+    /// Errors call the snapshot by this name.
     pub name: String,
 }
 
-/// Where memory is: exactly one of `path`, `fd`, `buffer` and `bufferLength`.
+/// The place of memory: exactly one of `path`, `fd`, `buffer` and `bufferLength`.
 #[napi(object, object_to_js = false)]
 pub struct BindingMemory {
     pub path: Option<String>,
     pub fd: Option<i32>,
-    /// The engine gets a copy, made when the plan is taken.
+    /// The engine gets a copy of the bytes, made when the plan is taken.
     pub buffer: Option<Uint8Array>,
-    /// Load: the bytes come back with the outcome.
+    /// A load into a buffer of this many bytes, which come back with the outcome.
     pub buffer_length: Option<i64>,
-    /// Where the block starts in the memory, in bytes.
+    /// The offset at which the block starts in the memory, in bytes.
     pub offset: i64,
-    /// The path or descriptor is another snapshot, and the memory is the block that lies here in it; the offset counts from
-    /// the block's first page. It can only be read.
+    /// The place of a block in another snapshot, when the path or descriptor is one and this block is the memory.
+    /// `offset` counts from the block's first page. Such memory can only be read.
     pub area: Option<BindingPageArea>,
 }
 
-/// How a run goes about its work.
+/// The options that transfers and comparisons have in common.
 #[napi(object, object_to_js = false)]
 pub struct BindingEngineOptions {
     pub channels: Option<u32>,
@@ -81,7 +81,7 @@ impl BindingSnapshot {
     }
 }
 
-/// Memory as the engine takes it.
+/// The memory as the engine takes it.
 pub(crate) struct TakenMemory {
     pub(crate) spec: MemorySpec,
     pub(crate) offset: u64,
@@ -90,7 +90,7 @@ pub(crate) struct TakenMemory {
 }
 
 impl BindingMemory {
-    /// The memory of the block `name`.
+    /// Turns into the memory of the block `name`.
     pub(crate) fn into_memory(self, name: &str) -> Result<TakenMemory> {
         let bytes = match (self.buffer, self.buffer_length) {
             // JavaScript may change its buffer while another thread reads it, so the engine gets a copy.
@@ -111,7 +111,7 @@ impl BindingMemory {
     }
 }
 
-/// A file's bytes, or the pages of a snapshot's block when the caller says where these are.
+/// Takes a file's bytes, or the pages of a snapshot's block when the caller says where these are.
 fn file_memory(name: &str, file: FileSource, area: Option<BindingPageArea>) -> Result<MemorySpec> {
     Ok(match area {
         None => MemorySpec::File(file),

@@ -12,14 +12,14 @@ use crate::error::BindingError;
 
 const DOING: &str = "making or publishing the file";
 
-/// Dropped without `publish` (also when a worker is terminated), it removes its partial file.
+/// A staged file. It removes its partial file when it is dropped without `publish`, also when a worker is terminated.
 #[napi]
 pub struct BindingStagedFile {
     target: PathBuf,
     keep: u64,
     replace: Replace,
     cancel: CancelToken,
-    /// Shared with a `sync` that is under way.
+    /// The open file, which a `sync` that is under way shares.
     staged: Mutex<Option<Arc<StagedFile>>>,
 }
 
@@ -45,7 +45,8 @@ impl BindingStagedFile {
         match blocking(DOING, create).await {
             Ok(staged) => {
                 let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-                // `cancel` takes that lock too, so it comes either before this look or after the file is in its place.
+                // `cancel` takes that lock too, so a cancellation comes either before this look or after the file is in
+                // its place.
                 if self.cancel.is_cancelled() {
                     let message = "creating the file was cancelled";
                     return Some(EngineError::new(ErrorKind::Cancelled, message).into());
@@ -57,8 +58,8 @@ impl BindingStagedFile {
         }
     }
 
-    /// Ends `open` early, which then settles with the kind CANCELLED and leaves nothing. Afterwards it does what
-    /// `discard` does.
+    /// Ends `open` early, which then settles with the kind CANCELLED and leaves nothing. Does what `discard` does once
+    /// `open` has settled.
     #[napi]
     pub fn cancel(&self) {
         self.discard();
@@ -73,7 +74,7 @@ impl BindingStagedFile {
             .map(|staged| staged.partial().to_string_lossy().into_owned())
     }
 
-    /// fsync of the file.
+    /// Makes the contents durable, by fsync.
     #[napi]
     pub async fn sync(&self) -> Option<BindingError> {
         let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -83,10 +84,10 @@ impl BindingStagedFile {
             .map(Into::into)
     }
 
-    /// Rename and fsync of the directory. Whatever comes of it, the partial file is gone.
+    /// Gives the file its name, by rename and fsync of the directory. The partial file is gone, whatever comes of that.
     #[napi]
     pub async fn publish(&self) -> Option<BindingError> {
-        // Nobody else has it unless a `sync` is still under way.
+        // Nobody else has the file unless a `sync` is still under way.
         let staged = self.take().and_then(Arc::into_inner);
         blocking(DOING, move || staged.ok_or_else(closed)?.publish())
             .await
@@ -94,7 +95,7 @@ impl BindingStagedFile {
             .map(Into::into)
     }
 
-    /// Removes the partial file; when a `sync` is under way, as soon as that ends.
+    /// Removes the partial file: at once, or as soon as a `sync` that is under way ends.
     #[napi]
     pub fn discard(&self) {
         let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +115,7 @@ impl Drop for BindingStagedFile {
     }
 }
 
-/// Removes partial files beside `target` whose makers are no more. Never fails: what cannot be removed stays.
+/// Removes partial files beside `target` whose makers are no more. Never fails: a file that cannot be removed stays.
 #[napi]
 pub async fn remove_abandoned_files(target: String) {
     let work = move || {

@@ -1,4 +1,5 @@
-//! Stale pages of a block, and holes: for those who map a snapshot, or found out late that pages are zero.
+//! The search for a block's stale pages, for those who map a snapshot, and holes, for those who found out late that
+//! pages are zero.
 
 use std::ops::Range;
 
@@ -11,16 +12,17 @@ use crate::error::BindingError;
 use crate::plan_parts::BindingPageArea;
 use crate::values::{descriptor, number, pairs};
 
-/// `error`, or what was found.
+/// The outcome has `error`, or everything else.
 #[napi(object, object_from_js = false)]
 pub struct BindingStalePages {
     pub error: Option<BindingError>,
-    /// Runs of pages: first page and number of pages in turn.
+    /// The runs of pages: first page and number of pages in turn.
     pub runs: Vec<i64>,
     pub bytes_read: i64,
 }
 
-/// Finds the pages of the block `name` whose bits are clear although the file behind the descriptor does not read as zeros there.
+/// Finds the pages of the block `name` whose bits are clear although the file behind the descriptor does not read as
+/// zeros there.
 #[napi]
 pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> BindingStalePages {
     let work = move || stale_pages(&descriptor("fd", fd)?, &name, &area.into_area()?);
@@ -41,7 +43,8 @@ pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> B
     }
 }
 
-/// Makes ranges of a file read as zeros, as holes where it can have them. `ranges`: offset and length in turn, in bytes.
+/// Makes ranges of a file read as zeros, as holes where it can have them. `ranges` has offset and length of each in
+/// turn, in bytes.
 #[napi]
 pub async fn zero_ranges(fd: i32, ranges: Vec<i64>) -> Option<BindingError> {
     let work = move || {

@@ -1,4 +1,4 @@
-//! Plain values of JavaScript's as the engine's, and back.
+//! Plain values of JavaScript as the engine's, and back.
 
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
@@ -39,7 +39,7 @@ pub(crate) fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
         .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "number too large for this machine"))
 }
 
-/// Two numbers in turn, in bytes, as pairs; an odd one at the end is left out.
+/// Pairs up numbers of bytes. An odd one at the end is left out.
 pub(crate) fn pairs(what: &str, numbers: &[i64]) -> Result<Vec<(u64, u64)>> {
     let (pairs, _) = numbers.as_chunks::<2>();
     pairs
@@ -48,7 +48,7 @@ pub(crate) fn pairs(what: &str, numbers: &[i64]) -> Result<Vec<(u64, u64)>> {
         .collect()
 }
 
-/// As a number of JavaScript's, which nothing that a disk holds exceeds.
+/// Turns into a number of JavaScript, which no size of a file exceeds.
 pub(crate) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

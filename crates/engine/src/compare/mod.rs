@@ -1,5 +1,5 @@
-//! What became of each page from one snapshot to another, or to a guest's memory. Reads the pages whose bits are set and
-//! nothing else; writes nothing.
+//! Comparisons: what became of each page from one snapshot to another, or to a guest's memory. They read the pages
+//! whose bits are set and nothing else, and write nothing.
 
 mod pages;
 mod plan;
@@ -19,12 +19,12 @@ use pages::Sides;
 pub use plan::{ComparePlan, Compared, Right};
 use windows::{OpenBlock, OpenPages, OpenRight, Shared};
 
-/// What a finished comparison says.
+/// The outcome of a finished comparison.
 #[derive(Debug)]
 pub struct CompareReport {
-    /// Its `data_bytes` are the set pages that were read, of both sides.
+    /// The report's `data_bytes` are the set pages that were read, of both sides.
     pub report: Report,
-    /// One for each block.
+    /// The differences of each block.
     pub differences: Vec<Differences>,
 }
 
@@ -43,20 +43,20 @@ impl Comparison {
         }
     }
 
-    /// To be taken before the run.
+    /// The controls of the run, which the caller takes before it.
     pub fn controls(&self) -> Controls {
         self.controls.clone()
     }
 
-    /// Runs to the end on this thread and the channels' own.
+    /// Runs to the end, on this thread and the channels' own.
     /// # Errors
-    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    /// the first error that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<CompareReport> {
         let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
-    /// As `run`, with queues from elsewhere: first those of the left file, then those of the right one.
+    /// Does as `run`, with queues from elsewhere: first those of the left file, then those of the right one.
     pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<CompareReport> {
         let started = Instant::now();
         let plan = &self.plan;

@@ -1,4 +1,4 @@
-//! Snapshot against snapshot or memory: read what is set in a window on either side, then look at it a page at a time.
+//! Snapshot against snapshot or memory: read the set pages of a window on either side, then compare them one by one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use crate::queue::{Action, Queue};
 use crate::requests::Requests;
 use crate::run::{in_memory, merge, set_runs};
 
-/// What one channel compares with.
+/// The queues and the buffer that one channel compares with.
 #[derive(Debug)]
 pub(crate) struct Sides {
     left: Box<dyn Queue>,
     right: Option<Box<dyn Queue>>,
-    /// For memory on the right.
+    /// The buffer for memory on the right.
     memory: Vec<u8>,
 }
 
@@ -41,13 +41,13 @@ impl Sides {
     }
 }
 
-/// One file's requests, and which slots they have filled.
+/// The requests of one file, and the slots that they are filling.
 struct Reader<'a> {
     requests: Requests<'a>,
     is_reading: Vec<bool>,
 }
 
-/// Runs one channel to its end. On return nothing is in flight, whatever happened.
+/// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
 pub(crate) fn run(shared: &Shared, sides: Sides) -> Result<()> {
     let Sides {
         left,
@@ -63,14 +63,14 @@ pub(crate) fn run(shared: &Shared, sides: Sides) -> Result<()> {
         _ => None,
     };
     let result = compare(shared, &mut left, right.as_mut(), &mut memory);
-    // Buffers may only go when the kernel is done with them.
+    // The buffers may only go when the kernel is done with them.
     let drained = left.requests.drain();
     let right_drained = right.map_or(Ok(()), |mut right| right.requests.drain());
     result.and(drained).and(right_drained)
 }
 
-/// Windows are looked at in the order in which their reads began, so that a channel waits for one file at a time. A window
-/// has the same slot in both.
+/// Compares windows in the order in which their reads began, so that a channel waits for one file at a time. A window
+/// has the same slot in both files.
 fn compare(
     shared: &Shared,
     left: &mut Reader<'_>,
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Starts to read the set pages of a window; clear ones between them may come along and are not used.
+    /// Starts to read the set pages of a window. Clear pages between them may come along and are not used.
     fn read(&mut self, shared: &Shared, slot: usize, window: &Window, pages: &OpenPages) -> Result<()> {
         for read in merge(&set_runs(
             &pages.bitmap,
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         self.requests.flush()
     }
 
-    /// Waits until a slot has all that was to be read.
+    /// Waits until all reads of a slot have ended.
     fn wait(&mut self, slot: usize) -> Result<()> {
         while self.is_reading[slot] {
             let ready = self.requests.wait_slot()?;
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Looks at the pages of a window that was read.
+/// Compares the pages of a window that was read.
 fn look(
     shared: &Shared,
     slot: usize,
@@ -166,7 +166,7 @@ fn look(
             source.read(bytes, offset + window.start)?;
             (bytes, None)
         }
-        // A hole.
+        // The memory has a hole there.
         _ => (&[], None),
     };
     let mut data = 0;
@@ -197,7 +197,7 @@ fn look(
     Ok(())
 }
 
-/// How two pages differ; a page that is not there is zero.
+/// Tells how two pages differ. A page that is not there is zero.
 fn difference(left: Option<&[u8]>, right: Option<&[u8]>) -> Option<Difference> {
     match (left, right) {
         (None, None) => None,

@@ -5,12 +5,12 @@ use crate::file::{PageArea, SnapshotSpec, check_range, page_size_of};
 use crate::memory::MemorySpec;
 use crate::tuning::Tuning;
 
-/// What a block of the left snapshot is compared with.
+/// The side with which a block of the left snapshot is compared.
 #[derive(Debug)]
 pub enum Right {
     /// A block of the right snapshot.
     Pages(PageArea),
-    /// Memory, from this offset on.
+    /// Memory, from `offset` on.
     Memory { memory: MemorySpec, offset: u64 },
 }
 
@@ -20,18 +20,18 @@ pub struct Compared {
     /// The block's id, for errors.
     pub name: String,
     pub left: PageArea,
-    /// As long as the left one.
+    /// The right side, which is as long as the left one.
     pub right: Right,
 }
 
-/// Everything a comparison needs to know.
+/// A comparison's plan: everything that it needs to know.
 #[derive(Debug)]
 pub struct ComparePlan {
     pub left: SnapshotSpec,
-    /// Where `Right::Pages` are.
+    /// The snapshot in which `Right::Pages` lie.
     pub right: Option<SnapshotSpec>,
     pub blocks: Vec<Compared>,
-    /// There are as many buffers for each file as a transfer has.
+    /// Each file gets as many buffers as a transfer's.
     pub tuning: Tuning,
 }
 
@@ -75,12 +75,12 @@ impl ComparePlan {
         Ok(())
     }
 
-    /// The left one, and the right one where there is one.
+    /// The left snapshot, and the right one where there is one.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = &SnapshotSpec> {
         std::iter::once(&self.left).chain(&self.right)
     }
 
-    /// Bytes in a page, of all blocks on both sides; 4096 where there is no block.
+    /// The bytes in a page, of all blocks on both sides; 4096 where there is no block.
     /// # Errors
     /// when two blocks differ
     pub fn page_size(&self) -> Result<u64> {

@@ -1,4 +1,4 @@
-//! What the channels of one comparison share.
+//! The windows that the channels of one comparison take in turn, and the state that they share.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ pub(crate) struct Window {
     pub(crate) block: usize,
     pub(crate) start: u64,
     pub(crate) length: u64,
-    /// The right side is memory, and a hole: it reads as zeros without being read.
+    /// True when the right side is memory and has a hole there, which is zero without a read.
     pub(crate) is_hole: bool,
 }
 
@@ -46,27 +46,28 @@ pub(crate) struct Shared {
     pub(crate) blocks: Vec<OpenBlock>,
     pub(crate) page_size: u64,
     pub(crate) run: RunState,
-    /// Where the next window starts.
+    /// The place where the next window starts.
     pub(super) cursor: Mutex<Cursor>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     block: usize,
-    /// Offset in the block.
+    /// The offset in the block.
     position: u64,
-    /// A stretch of the right memory that may hold data, and the offset from which on it was looked for; so that a long
-    /// one is looked up once and not for each window.
+    /// A stretch of the right memory that may hold data, behind the offset at which the search for it began. So a long
+    /// stretch is looked up once and not for each window.
     data: Option<(u64, Range<u64>)>,
 }
 
 impl Shared {
-    /// An error when the comparison is to end: cancelled, or another channel failed.
+    /// Returns an error when the comparison is to end: the caller cancelled it, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
         self.run.check_stop(&self.left.name)
     }
 
-    /// The next piece in which a page has to be read. Where both sides are known to be zero nothing is to be done.
+    /// Takes the next window in which a page has to be read. A stretch in which both sides are known to be zero is
+    /// stepped over.
     pub(crate) fn next_window(&self) -> Option<Window> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(block) = self.blocks.get(cursor.block) {
@@ -94,13 +95,14 @@ impl Shared {
         None
     }
 
-    /// Where the first set page at or after `position` starts; the largest offset where there is none.
+    /// Finds the start of the first set page at or after `position`; the largest offset where there is none.
     fn next_set(&self, pages: &OpenPages, position: u64) -> u64 {
         let page = pages.bitmap.next_set(position / self.page_size);
         page.map_or(u64::MAX, |page| page * self.page_size)
     }
 
-    /// The next stretch of the block, in whole pages, that may not be zero on the right. Of pages only its start counts.
+    /// Finds the next stretch of the block, in whole pages, that may not be zero on the right. Only its start counts
+    /// where the right side is pages.
     fn next_data(&self, block: &OpenBlock, cursor: &mut Cursor) -> Range<u64> {
         let position = cursor.position;
         match &block.right {

@@ -1,4 +1,4 @@
-//! One digest for stretches of a file: what a snapshot holds beside its pages.
+//! One digest for stretches of a file, for all that a snapshot holds beside its pages.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::file::{FileSource, positional};
 
 const PIECE: usize = 1 << 20;
 
-/// The BLAKE3 of the bytes of `ranges`, one range after the other.
+/// Digests the bytes of `ranges`, one range after the other, with BLAKE3.
 /// # Errors
 /// when the file ends before a range does, cannot be read, or the token is cancelled
 pub fn digest_ranges(

@@ -1,4 +1,4 @@
-//! A block's bitmap, read as far as the file's size and memory allow.
+//! The bitmap of a block, read as far as the file's size and memory allow.
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,9 +14,10 @@ const WORD: u64 = 8;
 /// The most bytes of a bitmap that are read at once: whole words.
 const PIECE: usize = 1 << 20;
 
-/// The bitmap of block `name` in `storage`, which errors call `path`. Takes up memory for what is not zero in it.
+/// Reads the bitmap of block `name` in `storage`, which errors call `path`. Only words that are not zero take up
+/// memory.
 /// # Errors
-/// when the bitmap, or a page that is set, lies outside the storage, or there is no memory for it
+/// when the bitmap, or a page that is set, lies outside the storage, or when there is no memory for the bitmap
 pub(crate) fn read_bitmap(storage: &dyn Storage, path: &str, name: &str, area: &PageArea) -> Result<Bitmap> {
     area.check(name)?;
     let (start, length) = (area.bitmap_offset, bitmap_bytes(area.pages()));
@@ -25,10 +26,11 @@ pub(crate) fn read_bitmap(storage: &dyn Storage, path: &str, name: &str, area: &
         .size()
         .map_err(|error| EngineError::io("reading the size", error).on(path))?;
     check_inside(name, "bitmap", end, path, size)?;
-    // A sparse file may be as large as it likes to say.
+    // The size bounds nothing by itself: a sparse file may state any size.
     let mut bitmap = Bitmap::try_new(area.pages()).ok_or_else(|| area.too_large(name).at(path, start))?;
     let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))];
-    // Looking for holes moves a file position, which may be the caller's; a small bitmap is not worth it.
+    // The search for holes moves a file position, which may be the caller's. A small bitmap is not worth a descriptor
+    // for it.
     let file = storage.file().filter(|_| length > PIECE as u64);
     let own = file.and_then(source::again);
     let mut done = 0;
@@ -39,7 +41,7 @@ pub(crate) fn read_bitmap(storage: &dyn Storage, path: &str, name: &str, area: &
         let read = positional::read_full_at(storage, bytes, offset)
             .map_err(|error| EngineError::io("reading the bitmap", error).at(path, offset))?;
         if read < wanted {
-            // The file has become shorter meanwhile.
+            // Somebody has cut the file short meanwhile.
             check_inside(name, "bitmap", end, path, offset + read as u64)?;
         }
         bitmap.fill(piece.start, bytes);
@@ -52,7 +54,8 @@ pub(crate) fn read_bitmap(storage: &dyn Storage, path: &str, name: &str, area: &
     Ok(bitmap)
 }
 
-/// The next words of `rest`, in bytes of a bitmap that starts at `start`, that may be in no hole of the file.
+/// Finds the next words of `rest` that may lie outside the file's holes. `rest` and the result count bytes of the
+/// bitmap, which starts at `start` of the file.
 fn next_piece(file: Option<&File>, start: u64, rest: Range<u64>) -> Option<Range<u64>> {
     if rest.is_empty() {
         return None;
@@ -65,7 +68,7 @@ fn next_piece(file: Option<&File>, start: u64, rest: Range<u64>) -> Option<Range
     let first = data.start.saturating_sub(start).max(rest.start);
     let first = first - first % WORD;
     let last = data.end.saturating_sub(start).min(rest.end);
-    // A word at the least: data may become a hole meanwhile.
+    // The piece has a word at the least: data may become a hole meanwhile.
     let last = last
         .next_multiple_of(WORD)
         .clamp(first + WORD, first + PIECE as u64);
@@ -122,7 +125,7 @@ mod tests {
             let position = file.stream_position().unwrap();
             let pages = (position - bitmap_offset) / 8 * 64;
             let area = area_of(bitmap_offset, pages);
-            // Room for the pages that are set.
+            // The file has room for the pages that are set.
             file.set_len(position.max(area.length)).unwrap();
             let bitmap = read_bitmap(file, "file", "ram", &area).unwrap();
             prop_assert_eq!(file.stream_position().unwrap(), position, "the file position stays");

@@ -1,8 +1,8 @@
-//! Whether two descriptors or names lead to the same file.
+//! The identity of a file: it tells whether two descriptors or names lead to the same one.
 
 use std::fs::{File, Metadata};
 
-/// A file's device and inode: the same whichever way the file is reached.
+/// A file's device and inode, which are the same whichever way the file is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
     device: u64,
@@ -19,7 +19,7 @@ impl Identity {
         })
     }
 
-    /// Stable std shows no identity there.
+    /// Stable std shows no identity on other platforms.
     #[cfg(not(unix))]
     pub(crate) fn of(_metadata: &Metadata) -> Option<Self> {
         None

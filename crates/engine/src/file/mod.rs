@@ -1,4 +1,5 @@
-//! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
+//! Snapshots as files or other storages: their descriptors, their alignment, the places of blocks in them, and their
+//! durable publication.
 
 mod abandoned_partials;
 mod alignment;

@@ -1,4 +1,4 @@
-//! Where a block lies in a snapshot, and every check of that place.
+//! The place of a block in a snapshot, and every check of that place.
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::pages::bitmap_bytes;
@@ -46,7 +46,7 @@ impl PageArea {
     }
 }
 
-/// Errors unless the file `path`, of `size` bytes, has what ends at `end`.
+/// Refuses a part of a block that ends at `end`, outside the file `path` of `size` bytes.
 pub(super) fn check_inside(name: &str, what: &str, end: u64, path: &str, size: u64) -> Result<()> {
     if end <= size {
         return Ok(());
@@ -57,7 +57,7 @@ pub(super) fn check_inside(name: &str, what: &str, end: u64, path: &str, size: u
     Err(EngineError::new(ErrorKind::Truncated, message).at(path, size))
 }
 
-/// The one page size that all blocks have.
+/// Finds the one page size that all blocks have.
 /// # Errors
 /// when two of them differ
 pub(crate) fn page_size_of<'a>(blocks: impl Iterator<Item = (&'a str, &'a PageArea)>) -> Result<u64> {
@@ -74,7 +74,7 @@ pub(crate) fn page_size_of<'a>(blocks: impl Iterator<Item = (&'a str, &'a PageAr
     Ok(first.map_or(DEFAULT_PAGE_SIZE, |(_, page_size)| page_size))
 }
 
-/// Errors when the pages or bitmaps of blocks, which were checked one by one, share a byte of the file.
+/// Refuses blocks whose pages or bitmaps share a byte of the file. Each block alone was checked before.
 pub(crate) fn check_apart<'a>(blocks: impl Iterator<Item = (&'a str, &'a PageArea)>) -> Result<()> {
     let mut ranges = Vec::new();
     for (name, area) in blocks {
@@ -106,7 +106,7 @@ pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
     )))
 }
 
-/// What a block has in a file ends where offsets end, at the latest.
+/// Refuses a part of a block that would end beyond the largest file offset.
 pub(crate) fn check_range(name: &str, what: &str, start: u64, length: u64) -> Result<()> {
     let end = start.checked_add(length);
     if end.is_some_and(|end| i64::try_from(end).is_ok()) {

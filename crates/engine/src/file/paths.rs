@@ -1,4 +1,4 @@
-//! Where a target is, its directory, and what makes a directory's names durable.
+//! Paths of targets: where links lead, the directory, and the fsync that makes names in it durable.
 
 use std::fs;
 #[cfg(unix)]
@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// As many links in a row as Linux follows.
+/// Linux follows this many links in a row.
 const MAX_LINKS: usize = 40;
 
-/// What `target` is, whatever links lead there.
+/// Finds the file's own path behind all links that lead there.
 pub(super) fn resolved(target: &Path) -> PathBuf {
     fs::canonicalize(target).unwrap_or_else(|_| follow_links(target))
 }
 
-/// Where a chain of symbolic links ends, also when nothing is there.
+/// Finds the end of a chain of symbolic links, also when nothing is there.
 fn follow_links(path: &Path) -> PathBuf {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -32,7 +32,7 @@ pub(super) fn directory_of(target: &Path) -> &Path {
     directory.unwrap_or_else(|| Path::new("."))
 }
 
-/// The directory of `target` when there is none of that name.
+/// Returns the directory of `target` when there is no such directory.
 pub(super) fn missing_directory(target: &Path) -> Option<&Path> {
     let directory = directory_of(target);
     let found = fs::metadata(directory);
@@ -47,7 +47,7 @@ pub(super) fn sync_directory(target: &Path) -> io::Result<()> {
     File::open(directory_of(target))?.sync_all()
 }
 
-/// A directory cannot be opened for fsync there.
+/// Other platforms cannot open a directory for fsync.
 #[cfg(not(unix))]
 pub(super) fn sync_directory(_target: &Path) -> io::Result<()> {
     Ok(())

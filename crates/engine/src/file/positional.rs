@@ -1,10 +1,10 @@
-//! Whole reads and writes by offset, of requests that may each be short.
+//! Reads and writes by offset that are repeated until they are whole.
 
 use std::io;
 
 use super::storage::Storage;
 
-/// Reads until `buffer` is full or the storage ends; says how much there was.
+/// Reads until `buffer` is full or the storage ends. Returns how many bytes there were.
 pub(crate) fn read_full_at<S: Storage + ?Sized>(
     storage: &S,
     buffer: &mut [u8],

@@ -1,4 +1,5 @@
-//! A snapshot's two descriptors: a buffered one for what is small or unaligned, an O_DIRECT one for the channels.
+//! The open snapshot. A file has two descriptors: a buffered one for small or unaligned requests, and one with O_DIRECT
+//! for the rest.
 
 use std::fs::File;
 use std::io;
@@ -16,14 +17,14 @@ use crate::error::{EngineError, ErrorKind, Result};
 
 const TURNED_OFF: &str = "turned off by the caller";
 
-/// Whether direct I/O is in use, and why (not).
+/// The decision about direct I/O, and its reason.
 #[derive(Debug, Clone)]
 pub struct DirectState {
     pub on: bool,
     pub reason: String,
 }
 
-/// The open snapshot.
+/// A snapshot that is open for a run.
 #[derive(Debug)]
 pub struct SnapshotFile {
     pub buffered: Arc<dyn Storage>,
@@ -34,7 +35,7 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    /// Opens what a plan names. `forced` overrides what the filesystem says of the alignment of offsets.
+    /// Opens the snapshot that a plan names. `forced` overrides the alignment of offsets that the filesystem states.
     pub fn open(spec: &SnapshotSpec, write: bool, mode: DirectIo, forced: Option<u32>) -> Result<Self> {
         let name = spec.name();
         let source = match &spec.source {
@@ -66,11 +67,12 @@ impl SnapshotFile {
                     name,
                 })
             }
-            // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a fallback.
+            // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a
+            // fallback.
             Err(error) if mode == DirectIo::On || spec.direct.is_some() => {
                 Err(direct_unavailable(error).on(name))
             }
-            // What this process lacks says nothing about the file.
+            // A lack of this process says nothing about the file.
             Err(error) if is_shortage(&error) => {
                 Err(EngineError::io("opening the snapshot for direct I/O", error).on(name))
             }
@@ -111,7 +113,7 @@ fn direct_unavailable(error: io::Error) -> EngineError {
     EngineError::new(ErrorKind::DirectIoUnavailable, message).caused_by(error)
 }
 
-/// The caller's direct descriptor, or the file opened again.
+/// Takes the caller's direct descriptor, or opens the file again.
 fn open_direct_file(
     source: &FileSource,
     direct: Option<&FileSource>,
@@ -133,7 +135,7 @@ fn open_direct_file(
     Ok((file, alignment))
 }
 
-/// Too many open files, or no memory.
+/// Says whether this process or the system has too many open files, or no memory.
 #[cfg(unix)]
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -149,8 +151,8 @@ fn is_shortage(_error: &io::Error) -> bool {
     false
 }
 
-/// Some filesystems take the flag and refuse the I/O. A read shows it before any page is at stake; a descriptor that is
-/// open for writing only cannot tell.
+/// Some filesystems take the flag and refuse the I/O. A read shows that before any page is at stake. A descriptor that
+/// is open for writing only cannot tell.
 #[cfg(target_os = "linux")]
 fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
     let length = usize::try_from(alignment.offset).map_err(|_| io::ErrorKind::Unsupported)?;
@@ -170,7 +172,8 @@ fn try_direct_read(_file: &File, _alignment: Alignment) -> io::Result<()> {
     Ok(())
 }
 
-/// Positional requests need a file or a disk: a fifo would take them for a stream, and could keep them for ever.
+/// Refuses everything but files and disks, which positional requests need: a fifo would take the requests for a stream,
+/// and could keep them for ever.
 fn check_kind(file: &File, name: &str) -> Result<()> {
     let kind = file
         .metadata()
@@ -197,7 +200,7 @@ fn is_direct(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Positional writes to such a descriptor go to the file's end all the same.
+/// Says whether the descriptor was opened with O_APPEND: positional writes to such a descriptor go to the file's end.
 #[cfg(unix)]
 fn is_appending(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))

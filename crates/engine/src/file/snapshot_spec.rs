@@ -1,4 +1,4 @@
-//! How a plan names a snapshot.
+//! The names by which a plan reaches a snapshot.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ pub struct SnapshotSpec {
     pub source: SnapshotSource,
     /// A descriptor of the same file that the caller opened with O_DIRECT. Without it the file is opened again.
     pub direct: Option<FileSource>,
-    /// How errors call the snapshot; the path or descriptor where empty.
+    /// Errors call the snapshot by this name; by its path or descriptor where the name is empty.
     pub name: String,
 }
 
-/// Where a snapshot's bytes are.
+/// The place of a snapshot's bytes.
 #[derive(Debug, Clone)]
 pub enum SnapshotSource {
     File(FileSource),
-    /// Whatever the caller keeps them in. The `threads` engine drives it; direct I/O takes a file.
+    /// The caller's own storage. The `threads` engine drives it; direct I/O takes a file.
     Storage(Arc<dyn Storage>),
 }
 
@@ -32,7 +32,7 @@ impl SnapshotSpec {
         }
     }
 
-    /// Whether io_uring can work on it.
+    /// Says whether the snapshot is a local file, on which io_uring can work.
     pub(crate) fn is_file(&self) -> bool {
         match &self.source {
             SnapshotSource::File(_) => true,

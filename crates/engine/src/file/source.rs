@@ -1,4 +1,4 @@
-//! Makes descriptors of our own out of a path or a caller's descriptor.
+//! Descriptors of our own, made out of a path or a caller's descriptor.
 
 #[cfg(not(unix))]
 use std::fs::OpenOptions;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[cfg(unix)]
 use crate::descriptor::borrow;
 
-/// How a file is reached.
+/// The way to a file.
 #[derive(Debug, Clone)]
 pub enum FileSource {
     Path(PathBuf),
@@ -19,7 +19,7 @@ pub enum FileSource {
 }
 
 impl FileSource {
-    /// How errors call it.
+    /// Errors call the file by this name.
     pub fn name(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -28,7 +28,7 @@ impl FileSource {
         }
     }
 
-    /// A path that opens the same file anew: for a descriptor the one below /proc/self/fd.
+    /// The path that opens the same file anew. A descriptor has one below /proc/self/fd.
     pub fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Path(path) => Some(path.clone()),
@@ -39,12 +39,14 @@ impl FileSource {
         }
     }
 
-    /// Opens the file anew: nobody else uses the position of that description. `None` where it cannot be had.
+    /// Opens the file anew, so that nobody else uses the position of that description. `None` where the file cannot be
+    /// opened anew.
     pub(crate) fn reopen(&self, write: bool) -> Option<File> {
         self.path().and_then(|path| open(&path, write).ok())
     }
 
-    /// As `reopen`; a descriptor that cannot be opened anew is duplicated. Says whether the position is ours alone.
+    /// Opens the file anew, or duplicates a descriptor that cannot be opened anew. The second part of the result says
+    /// whether the position is ours alone.
     pub(crate) fn reopen_or_duplicate(&self, write: bool) -> io::Result<(File, bool)> {
         match self.reopen(write) {
             Some(file) => Ok((file, true)),
@@ -52,7 +54,7 @@ impl FileSource {
         }
     }
 
-    /// Opens it for buffered positional I/O, with O_CLOEXEC.
+    /// Opens the file for buffered positional I/O, with O_CLOEXEC.
     pub fn open(&self, write: bool) -> io::Result<File> {
         match self {
             Self::Path(path) => open(path, write),
@@ -80,8 +82,8 @@ pub fn open_direct(path: &Path, write: bool) -> io::Result<File> {
     open_with(path, write, rustix::fs::OFlags::DIRECT)
 }
 
-/// Opening a fifo would wait for somebody at its other end; with O_NONBLOCK it comes back, to be refused as no file.
-/// The flag is taken away again, since io_uring heeds it.
+/// Opens a path with O_NONBLOCK and takes the flag away again. Without it the call would wait for somebody at a fifo's
+/// other end, and a fifo is no file anyway. io_uring heeds the flag, so it must not stay.
 #[cfg(unix)]
 fn open_with(path: &Path, write: bool, flags: rustix::fs::OFlags) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
@@ -94,33 +96,34 @@ fn open_with(path: &Path, write: bool, flags: rustix::fs::OFlags) -> io::Result<
     Ok(file)
 }
 
-/// Elsewhere there is no O_DIRECT with Linux's meaning.
+/// Other platforms have no O_DIRECT with Linux's meaning.
 #[cfg(not(target_os = "linux"))]
 pub fn open_direct(_path: &Path, _write: bool) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A duplicate of a caller's descriptor, so that the caller may close its own at any time.
+/// Duplicates a caller's descriptor, so that the caller may close its own at any time.
 #[cfg(unix)]
 fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
     let owned = rustix::io::fcntl_dupfd_cloexec(borrow(&fd)?, 3)?;
     Ok(File::from(owned))
 }
 
-/// A description of its own for an open file, for reading: nobody else uses its position. `None` where it cannot be had.
+/// Opens an open file again for reading, so that nobody else uses the position. `None` where the file cannot be opened
+/// again.
 #[cfg(unix)]
 pub(super) fn again(file: &File) -> Option<File> {
     use std::os::fd::AsRawFd;
     FileSource::Fd(file.as_raw_fd()).reopen(false)
 }
 
-/// Elsewhere descriptors have no paths.
+/// Descriptors have no paths on other platforms.
 #[cfg(not(unix))]
 pub(super) fn again(_file: &File) -> Option<File> {
     None
 }
 
-/// What a file is, for errors about files that are something else than expected.
+/// Names the kind of a file, for errors about files that are something else than expected.
 pub fn kind_of(file_type: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -1,6 +1,6 @@
-//! Stale pages: their bit is clear, so they are zero, but the file holds something else in their place. A live save leaves
-//! them behind where a page became zero after it was written (docs/format.md §2.6). Whoever maps page areas instead of
-//! reading by the bitmap has to know them.
+//! Stale pages: their bit is clear, so they are zero, but the file holds something else in their place. A live save
+//! leaves them behind where a page became zero after it was written (docs/format.md §2.6). A program that maps page
+//! areas instead of reading by the bitmap has to know them.
 
 use std::fs::File;
 use std::io;
@@ -21,19 +21,20 @@ const PIECE: u64 = 1 << 20;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StalePages {
     pub runs: Vec<Range<u64>>,
-    /// Bytes that had to be read because they are no holes. Large when somebody filled the file's holes with zeros.
+    /// The bytes that had to be read because they are in no hole: many when somebody filled the file's holes with
+    /// zeros.
     pub bytes_read: u64,
 }
 
-/// Finds them without reading holes. A file cut off inside the block is an error.
+/// Finds the stale pages of `block` without reading holes. A file that is cut off inside the block is an error.
 pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<StalePages> {
     let name = source.name();
-    // Looking for data moves the position: a description of our own keeps that from others.
+    // The search for data moves the file position. A description of our own keeps that from others.
     let (file, _) = source
         .reopen_or_duplicate(false)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
     let bitmap = read_bitmap(&file, &name, block, area)?;
-    // Clear pages are mapped too.
+    // A mapping shows the clear pages too.
     let size = file
         .size()
         .map_err(|error| EngineError::io("reading the size", error).on(&name))?;
@@ -60,7 +61,7 @@ fn scan(file: &File, area: &PageArea, run: Range<u64>, found: &mut StalePages) -
     {
         let page = (data.start - area.pages_offset) / area.page_size;
         let from = area.pages_offset + page * area.page_size;
-        // A byte at the least: data may become a hole meanwhile.
+        // The stretch has a byte at the least: data may become a hole meanwhile.
         let whole = data.end.clamp(data.start + 1, limit) - from;
         let length = whole.min(PIECE).next_multiple_of(area.page_size);
         scan_piece(file, area, page, length, found)?;

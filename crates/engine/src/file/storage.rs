@@ -1,22 +1,23 @@
-//! What a snapshot's bytes can be kept in: a file, or anything else that reads and writes by offset.
+//! The storage of a snapshot's bytes: a file, or anything else that reads and writes by offset.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 
-/// Bytes by offset, on every platform. No call uses a position, so one storage serves all channels at once.
+/// Bytes that are read and written by offset. No call uses a position, so one storage serves all channels at once.
 pub trait Storage: Send + Sync + fmt::Debug {
-    /// One read, which may be short. Returns 0 only when the bytes end at or before `offset`.
+    /// Reads once, and may read less than asked for. Returns 0 only when the bytes end at or before `offset`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// One write, which may be short. A write behind the end makes the storage larger; bytes that nothing was written to
-    /// read as zeros.
+    /// Writes once, and may write less than asked for. A write behind the end makes the storage larger; bytes that were
+    /// never written read as zeros.
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// In bytes. Nothing that lies behind is read, or allocated for.
+    /// The size in bytes. The engine reads nothing behind it, and allocates nothing for what a snapshot says of bytes
+    /// there.
     fn size(&self) -> io::Result<u64>;
 
-    /// The local file that these bytes are, where they are one. Requests may then go to the file itself, through io_uring,
+    /// The local file that has these bytes, if there is one. Requests may then go to the file itself, through io_uring,
     /// and its holes are not read.
     fn file(&self) -> Option<&File> {
         None

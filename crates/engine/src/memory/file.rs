@@ -1,7 +1,7 @@
 //! Guest memory in a file: plain, tmpfs, memfd or hugetlbfs.
 //!
-//! It is read and written with pread and pwrite, never through a mapping: a first touch costs a page fault per 4 KiB
-//! (a CPU second per 2 GiB was measured), and a mapping of a file that somebody truncates would kill the process.
+//! The engine reads and writes it with pread and pwrite, never through a mapping: a first touch costs a page fault per
+//! 4 KiB (a CPU second per 2 GiB was measured), and a mapping of a file that somebody truncates would kill the process.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ use crate::pages::is_zero;
 pub struct FileMemory {
     file: File,
     name: String,
-    /// The descriptor is ours alone, so moving its position (SEEK_DATA does) disturbs nobody.
+    /// True when the description is ours alone, so that moving its position (SEEK_DATA does) disturbs nobody.
     private: bool,
     #[cfg(target_os = "linux")]
     hugetlb: Option<HugetlbSink>,
@@ -92,7 +92,7 @@ impl FileMemory {
             return offset..u64::MAX;
         }
         next_extent(&self.file, offset).unwrap_or_else(|| {
-            // A hole up to the file's end. Where that end has moved meanwhile, reading there says so.
+            // A hole reaches up to the file's end. A read says so when that end has moved meanwhile.
             let end = self.file.metadata().map_or(offset, |metadata| metadata.len());
             end.max(offset)..u64::MAX
         })
@@ -129,7 +129,7 @@ impl FileMemory {
         #[cfg(target_os = "linux")]
         {
             let end = offset.saturating_add(length);
-            // Of huge pages only whole ones: for a part of one, older kernels report success and clear nothing.
+            // Only whole huge pages are punched: older kernels report success for a part of one and clear nothing.
             let unit = self.hugetlb.as_ref().map_or(1, HugetlbSink::page_size);
             let (first, last) = (offset.next_multiple_of(unit).min(end), end - end % unit);
             if first < last && self.punch(first, last - first) {
@@ -147,7 +147,7 @@ impl FileMemory {
         rustix::fs::fallocate(&self.file, flags, offset, length).is_ok()
     }
 
-    /// Writes zeros where there is something else: a hole costs a read and stays one.
+    /// Writes zeros over everything else. A hole costs a read and stays a hole.
     fn zero_by_hand(&self, offset: u64, length: u64) -> Result<()> {
         let zeros = [0; 65536];
         let mut found = [0; 65536];
@@ -156,7 +156,7 @@ impl FileMemory {
             let piece = usize::try_from(length - done)
                 .unwrap_or(usize::MAX)
                 .min(zeros.len());
-            // A descriptor for writing only cannot tell.
+            // A descriptor that is open for writing only cannot tell.
             let known = self.read(&mut found[..piece], offset + done).is_ok();
             if !known || !is_zero(&found[..piece]) {
                 self.write(&zeros[..piece], offset + done)?;

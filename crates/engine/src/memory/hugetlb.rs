@@ -1,4 +1,4 @@
-//! Writing to hugetlbfs, which has no write(2): through a shared mapping, but by the kernel's hand.
+//! Writes to hugetlbfs, which has no write(2): they go through a shared mapping, but by the kernel's hand.
 //!
 //! A store into a mapping whose huge page cannot be had raises SIGBUS and would kill the process. A pwrite to
 //! /proc/self/mem at the mapping's address fails with EIO instead.
@@ -49,7 +49,8 @@ impl HugetlbSink {
         self.page_size
     }
 
-    /// Maps the whole file, once. mmap reserves the huge pages: too few of them is ENOMEM here, before any byte moves.
+    /// Maps the whole file, once. mmap reserves the huge pages, so too few of them are ENOMEM here, before any byte
+    /// moves.
     pub(super) fn map(&self, file: &File, size: u64) -> Result<()> {
         if self.mapping.get().is_some() {
             return Ok(());
@@ -73,8 +74,8 @@ impl HugetlbSink {
     }
 }
 
-/// A mapping that nobody here looks into: its address is only a number that /proc/self/mem is asked to write to, and the
-/// kernel orders those writes. So channels may share it.
+/// A mapping that nobody here looks into. Its address is only a number, an offset of writes to /proc/self/mem, and the
+/// kernel orders those writes. So channels may share the mapping.
 #[derive(Debug)]
 struct Mapping {
     address: usize,
@@ -85,8 +86,8 @@ impl Mapping {
     fn new(file: &File, size: u64) -> io::Result<Self> {
         let length = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: needed because hugetlbfs can only be written through a mapping. It is sound because a new mapping at an
-        // address of the kernel's choice overlaps nothing.
+        // SAFETY: needed because hugetlbfs can only be written through a mapping. It is sound because a new mapping at
+        // an address of the kernel's choice overlaps nothing.
         let address =
             unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, file, 0) }?;
         let address = address.expose_provenance();

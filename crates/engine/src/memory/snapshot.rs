@@ -1,5 +1,5 @@
-//! A block of another snapshot as the memory that is saved. Its bitmap says which pages count: what the file holds under
-//! a clear bit may be stale (docs/format.md §2.6), so holes are not enough to go by.
+//! A block of another snapshot as the memory that is saved. The bitmap says which pages count: the file may hold a
+//! stale page under a clear bit (docs/format.md §2.6), so holes are not enough to go by.
 
 use std::fs::File;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{FileSource, Identity, PageArea, positional, read_bitmap};
 use crate::pages::Bitmap;
 
-/// How a plan names it. The region's `memory_offset` counts from the block's first page.
+/// The block as a plan names it. The region's `memory_offset` counts from the block's first page.
 #[derive(Debug, Clone)]
 pub struct SnapshotBlock {
     pub file: FileSource,
@@ -58,7 +58,7 @@ impl SnapshotMemory {
         offset.max(set * page)..self.bitmap.next_clear(set) * page
     }
 
-    /// Reads the set pages; the clear ones are zeros. Whole pages.
+    /// Reads whole pages: set ones from the file, clear ones as zeros.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let page = self.area.page_size;
         let pages = offset / page..offset.saturating_add(buffer.len() as u64).div_ceil(page);
@@ -78,7 +78,7 @@ impl SnapshotMemory {
         Identity::of_file(&self.file)
     }
 
-    /// A place in the block as one in a buffer that starts at `offset` of it.
+    /// Turns a position in the block into one in a buffer that starts at `offset` of the block.
     fn in_buffer(&self, position: u64, offset: u64, length: usize) -> usize {
         usize::try_from(position.saturating_sub(offset)).map_or(length, |place| place.min(length))
     }
@@ -107,7 +107,7 @@ mod tests {
 
     const PAGE: usize = 512;
 
-    /// Five pages of 1, 2, 3, 4, 5 at offset 512, their bitmap at 0.
+    /// Makes five pages of 1, 2, 3, 4, 5 at offset 512, with their bitmap at 0.
     fn open(bitmap: u8) -> SnapshotMemory {
         let mut named = tempfile::NamedTempFile::new().unwrap();
         let mut bytes = vec![0; PAGE];

@@ -1,7 +1,7 @@
 //! The engine for systems without io_uring: a channel's own thread does pread and pwrite.
 //!
-//! Each request runs when it is submitted, so a channel has one in flight and needs one buffer; parallel requests come
-//! from more channels.
+//! Each request runs when it is submitted, so a channel has one request in flight and needs one buffer. Parallel
+//! requests come from more channels.
 
 use std::collections::VecDeque;
 use std::io;

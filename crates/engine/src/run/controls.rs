@@ -1,4 +1,4 @@
-//! What a caller keeps of a run while it goes.
+//! The controls of a run, which a caller keeps while it goes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How the channels of a transfer learn that it is to end early, and what its first error was.
+//! The early end of a run: how its channels learn of it, and the first error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 #[derive(Debug)]
 pub(super) struct Ending {
     cancel: CancelToken,
-    /// An error occurred: every channel winds up.
+    /// True once an error occurred: every channel winds up.
     stop: AtomicBool,
     first_error: Mutex<Option<EngineError>>,
 }
@@ -23,7 +23,7 @@ impl Ending {
         }
     }
 
-    /// An error when the transfer is to end: cancelled, or another channel failed.
+    /// Returns an error when the run is to end: the caller cancelled it, or another channel failed.
     pub(super) fn check(&self, name: &str) -> Result<()> {
         if self.cancel.is_cancelled() || self.stop.load(Ordering::Relaxed) {
             return Err(EngineError::new(ErrorKind::Cancelled, "the transfer was cancelled").on(name));

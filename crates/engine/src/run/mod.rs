@@ -1,4 +1,5 @@
-//! What every run of channels has, a transfer's or a comparison's: set-up, windows, threads, progress, end, report.
+//! The parts that every run of channels has, a transfer's or a comparison's: set-up, windows, threads, progress, end,
+//! report.
 
 mod channels;
 mod controls;

@@ -1,8 +1,8 @@
-//! What a transfer tells about itself while it runs: counters that anybody may read at any time.
+//! The progress of a run: counters that anybody may read at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters in bytes of guest memory. Monotonic; relaxed, since nothing is ordered by them.
+/// Counters in bytes of guest memory. They only grow, and are relaxed, since nothing is ordered by them.
 #[derive(Debug, Default)]
 pub struct Progress {
     total: AtomicU64,
@@ -21,17 +21,17 @@ impl Progress {
         self.data.fetch_add(data, Ordering::Relaxed);
     }
 
-    /// Bytes of guest memory the transfer covers.
+    /// The bytes of guest memory that the run covers.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Bytes of guest memory dealt with, zero pages included.
+    /// The bytes of guest memory dealt with so far, zero pages included.
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Bytes of pages read from or written to the snapshot.
+    /// The bytes of pages that were read from or written to the snapshot.
     pub fn data(&self) -> u64 {
         self.data.load(Ordering::Relaxed)
     }

@@ -1,11 +1,11 @@
-//! What a finished run says of itself.
+//! The report of a finished run.
 
 use std::time::Duration;
 
 use crate::file::DirectState;
 use crate::queue::EngineState;
 
-/// What a finished transfer says of itself.
+/// The outcome of a run, in numbers, and the choices that it made.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub engine: EngineState,
@@ -13,9 +13,9 @@ pub struct Report {
     pub channels: usize,
     pub queue_depth: usize,
     pub request_size: usize,
-    /// Guest memory covered, in bytes.
+    /// The guest memory that the run covered, in bytes.
     pub bytes: u64,
-    /// Bytes of pages that were written or read; the rest were zero pages.
+    /// The bytes of pages that were written or read; the other bytes were zero pages.
     pub data_bytes: u64,
     pub elapsed: Duration,
 }

@@ -1,4 +1,4 @@
-//! What is decided of a run before its queues are made.
+//! The decisions about a run that come before its queues are made.
 
 use std::time::Instant;
 
@@ -7,21 +7,21 @@ use super::state::RunState;
 use crate::queue::{EngineState, QueueOptions};
 use crate::tuning::Tuning;
 
-/// How many channels there are to be, with which queues, for how many bytes.
+/// The number of channels, the options of their queues, and the bytes that they are to move.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) channels: usize,
-    /// What queues are to be made with; they may have fewer slots.
+    /// The options for making queues, which may come with fewer slots.
     pub(crate) options: QueueOptions,
     pub(super) started: Instant,
-    /// Of all blocks.
+    /// The length of all blocks together.
     pub(super) bytes: u64,
     pub(super) controls: Controls,
 }
 
 impl Setup {
-    /// For blocks of these lengths; `with_rings` when io_uring can work on every snapshot. The progress learns how much
-    /// there is to do.
+    /// Decides for blocks of these lengths. `with_rings` says that io_uring can work on every snapshot. The progress
+    /// learns how much there is to do.
     pub(crate) fn new(
         started: Instant,
         tuning: &Tuning,
@@ -45,7 +45,7 @@ impl Setup {
         }
     }
 
-    /// The run, with queues that were made by `engine`.
+    /// Begins the run, whose queues `engine` has made.
     pub(crate) fn begin(self, engine: EngineState) -> RunState {
         RunState::new(self, engine)
     }

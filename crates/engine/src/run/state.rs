@@ -1,4 +1,4 @@
-//! One run of channels, whatever they do: what all of them share, and what it says of itself at its end.
+//! The state of one run of channels, whatever they do: all of them share it, and it makes the report at the end.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ pub(crate) struct RunState {
     engine: EngineState,
     channels: usize,
     started: Instant,
-    /// Of all blocks.
+    /// The length of all blocks together.
     bytes: u64,
 }
 
@@ -42,7 +42,8 @@ impl RunState {
         }
     }
 
-    /// An error when the run is to end: the caller cancelled it, or another channel failed. The error names the snapshot.
+    /// Returns an error when the run is to end: the caller cancelled it, or another channel failed. The error is on the
+    /// snapshot `name`.
     pub(crate) fn check_stop(&self, name: &str) -> Result<()> {
         self.ending.check(name)
     }
@@ -59,7 +60,7 @@ impl RunState {
         run_channels(&self.ending, name, channels, channel)
     }
 
-    /// When all channels have come to their end.
+    /// Makes the report, when all channels have come to their end.
     pub(crate) fn report(&self, direct_io: DirectState) -> Report {
         Report {
             engine: self.engine.clone(),

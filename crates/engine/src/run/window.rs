@@ -1,21 +1,21 @@
-//! What is read of a window: its length as a buffer's, its runs of set pages, and the ranges to read for them.
+//! The reads of a window: its length as a buffer's, its runs of set pages, and the ranges to read for them.
 
 use std::ops::Range;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::pages::Bitmap;
 
-/// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
-/// read than a request costs to make. What was read for a clear page is not used.
+/// One request reads set pages with no more than this many clear bytes between them: a hole costs less to read than a
+/// request costs to make. The bytes of clear pages are not used.
 const MAX_GAP: u64 = 64 << 10;
 
-/// The length of a window, in bytes, as a buffer's length.
+/// Turns the length of a window, in bytes, into a buffer's length.
 pub(crate) fn in_memory(bytes: u64) -> Result<usize> {
     usize::try_from(bytes)
         .map_err(|_| EngineError::new(ErrorKind::Internal, "a window is larger than memory"))
 }
 
-/// The runs of set pages of a window, in bytes from the window's start.
+/// Lists the runs of set pages of a window, in bytes from the window's start.
 pub(crate) fn set_runs(bitmap: &Bitmap, page_size: u64, window: Range<u64>) -> Vec<Range<u64>> {
     let pages = window.start / page_size..window.end / page_size;
     bitmap
@@ -24,7 +24,7 @@ pub(crate) fn set_runs(bitmap: &Bitmap, page_size: u64, window: Range<u64>) -> V
         .collect()
 }
 
-/// The ranges to read for these runs.
+/// Merges runs into the ranges to read for them.
 pub(crate) fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut merged: Vec<Range<u64>> = Vec::new();
     for run in runs {

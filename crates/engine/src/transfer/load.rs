@@ -1,5 +1,5 @@
-//! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between.
-//! A scan only reads, and shows a visitor what it has read.
+//! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between. A
+//! scan only reads, and shows a visitor the pages.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,10 +11,10 @@ use crate::queue::Action;
 use crate::requests::Requests;
 use crate::run::{in_memory, merge, set_runs};
 
-/// What a slot holds while its requests are under way.
+/// The contents of a slot while its requests are under way.
 struct Filling {
     window: Window,
-    /// Runs of set pages, in bytes from the window's start.
+    /// The runs of set pages, in bytes from the window's start.
     runs: Vec<Range<u64>>,
 }
 
@@ -87,7 +87,7 @@ fn finish_one(
     Ok(slot)
 }
 
-/// Zeroes the clear pages of memory that may hold something.
+/// Zeroes the clear pages of a window, in memory that may hold something.
 fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<()> {
     let region = &shared.regions[window.region];
     let mut position = 0;

@@ -46,20 +46,20 @@ impl Transfer {
         self
     }
 
-    /// To be taken before the run.
+    /// The controls of the run, which the caller takes before it.
     pub fn controls(&self) -> Controls {
         self.controls.clone()
     }
 
-    /// Runs to the end on this thread and the channels' own.
+    /// Runs to the end, on this thread and the channels' own.
     /// # Errors
-    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    /// the first error that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<Report> {
         let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
-    /// As `run`, with queues from elsewhere.
+    /// Does as `run`, with queues from elsewhere.
     pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<Report> {
         let started = Instant::now();
         let plan = &self.plan;
@@ -76,7 +76,7 @@ impl Transfer {
             plan.tuning.direct_io,
             plan.tuning.alignment,
         )?);
-        // All of them are told apart before the first is grown.
+        // The memories are told apart before the first of them grows.
         let memories: Vec<Memory> = plan
             .regions
             .iter()
@@ -114,20 +114,20 @@ impl Transfer {
     }
 }
 
-/// Runs one channel to its end. On return nothing is in flight, whatever happened.
+/// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
 fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
     let mut requests = Requests::start(&shared.file, shared.run.options, queue)?;
     let result = match shared.direction {
         Direction::Save => save::run(shared, &mut requests),
         Direction::Load | Direction::Scan => load::run(shared, &mut requests),
     };
-    // Buffers may only go when the kernel is done with them.
+    // The buffers may only go when the kernel is done with them.
     let drained = requests.drain();
     result.and(drained)
 }
 
 /// Refuses memory that is the snapshot itself, and a load that would write to the same memory twice. Only open files
-/// show it: names may differ.
+/// show whether they are the same: names may differ.
 fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<()> {
     let snapshot = file.identity();
     let mut ranges = Vec::new();
@@ -145,7 +145,7 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
         }
     }
     if plan.direction != Direction::Load {
-        // Memory may be read as often as one likes.
+        // Several blocks may be saved from the same memory.
         return Ok(());
     }
     ranges.sort_unstable();

@@ -5,7 +5,7 @@ use crate::file::{PageArea, SnapshotSpec, check_apart, check_range, page_size_of
 use crate::memory::MemorySpec;
 use crate::tuning::Tuning;
 
-/// Which way the pages go.
+/// The way that the pages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Guest memory → snapshot.
@@ -22,17 +22,17 @@ pub struct Region {
     /// The block's id, for errors.
     pub name: String,
     pub memory: MemorySpec,
-    /// Where the block starts inside `memory`, in bytes.
+    /// The offset at which the block starts in `memory`, in bytes.
     pub memory_offset: u64,
-    /// Where the block lies in the snapshot; all regions of a plan have the same page size.
+    /// The block's place in the snapshot. All regions of a plan have the same page size.
     pub area: PageArea,
-    /// Save: set the bits of zero pages too and write them. For memory that a restore does not find empty.
+    /// A save sets the bits of zero pages too and writes these pages: for memory that a restore does not find empty.
     pub store_zero_pages: bool,
-    /// Load: the memory is known to read as zeros, so clear pages need no work.
+    /// A load takes the memory for zeros, so that clear pages need no work.
     pub memory_is_zero: bool,
 }
 
-/// Everything a transfer needs to know.
+/// A transfer's plan: everything that it needs to know.
 #[derive(Debug)]
 pub struct Plan {
     pub direction: Direction,
@@ -62,7 +62,7 @@ impl Plan {
         check_apart(self.areas())
     }
 
-    /// Bytes in a page, of all regions; 4096 where there is no region.
+    /// The bytes in a page, of all regions; 4096 where there is no region.
     /// # Errors
     /// when two regions differ
     pub fn page_size(&self) -> Result<u64> {

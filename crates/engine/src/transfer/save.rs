@@ -25,7 +25,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         let bytes = requests.bytes(slot, length)?;
         region.memory.read(bytes, region.memory_offset + window.start)?;
         let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
-        // Before the writes start: a buffer in flight cannot be looked at.
+        // The visitor comes before the writes: nobody can look at a buffer in flight.
         shared.visit(&window, bytes, &runs)?;
         shared.run.progress.count(window.length, data_bytes(&runs));
         for run in &runs {
@@ -52,7 +52,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
     }
 }
 
-/// The byte ranges of adjacent pages that are to be written.
+/// Lists the byte ranges of adjacent pages that are to be written.
 fn data_runs(bytes: &[u8], page: usize, store_zero_pages: bool) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (index, content) in bytes.chunks(page).enumerate() {

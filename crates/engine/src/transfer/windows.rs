@@ -1,4 +1,4 @@
-//! What the channels of one transfer share.
+//! The windows that the channels of one transfer take in turn, and the state that they share.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,9 +20,9 @@ pub(crate) struct OpenRegion {
     pub(crate) area: PageArea,
     pub(crate) store_zero_pages: bool,
     pub(crate) memory_is_zero: bool,
-    /// Save: the pages written so far.
+    /// The pages that a save has written so far.
     pub(crate) written: AtomicBitmap,
-    /// Load and scan: the pages the snapshot has.
+    /// The pages that the snapshot has, for a load and a scan.
     pub(crate) bitmap: Bitmap,
 }
 
@@ -47,39 +47,40 @@ pub(crate) struct Shared {
     pub(crate) file: Arc<SnapshotFile>,
     pub(crate) regions: Vec<OpenRegion>,
     pub(crate) page_size: u64,
-    /// Windows start at multiples of it and end there or at their region's end: a page, or what the visitor asks for.
+    /// The unit of windows: a page, or what the visitor asks for. Windows start at multiples of it, and end at one or
+    /// at their region's end.
     pub(crate) unit: u64,
     pub(super) visitor: Option<Arc<dyn Visitor>>,
     pub(crate) page_bytes: usize,
     pub(crate) run: RunState,
-    /// Channels that have not finished their pages.
+    /// The number of channels that have not finished their pages.
     pub(super) unfinished: AtomicUsize,
-    /// Where the next window starts.
+    /// The place where the next window starts.
     pub(super) cursor: Mutex<Cursor>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     region: usize,
-    /// Offset in the region.
+    /// The offset in the region.
     position: u64,
-    /// Save: up to here the region is data, so that a long stretch is looked up once and not for each window.
+    /// A save knows the region to be data up to here, so that it looks a long stretch up once and not for each window.
     data_end: u64,
 }
 
 impl Shared {
-    /// An error when the transfer is to end: cancelled, or another channel failed.
+    /// Returns an error when the transfer is to end: the caller cancelled it, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
         self.run.check_stop(&self.file.name)
     }
 
-    /// True for the last channel that calls it.
+    /// Returns true to the last channel that calls it.
     pub(crate) fn finish_pages(&self) -> bool {
-        // Acquire-release: the last one sees all bits that the others have set.
+        // The ordering lets the last channel see all bits that the others have set.
         self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// The next piece of work. What is known to be zero without looking is stepped over.
+    /// Takes the next window. Memory that is known to be zero without a look is stepped over.
     pub(crate) fn next_window(&self) -> Result<Option<Window>> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(region) = self.regions.get(cursor.region) {
@@ -125,7 +126,7 @@ impl Shared {
         })
     }
 
-    /// The next stretch that is to be looked at, in whole units; at the region's end an empty one.
+    /// Finds the next stretch to look at, in whole units; an empty one at the region's end.
     fn next_work(&self, region: &OpenRegion, position: u64) -> Range<u64> {
         if position >= region.area.length {
             return region.area.length..region.area.length;
@@ -147,7 +148,7 @@ impl Shared {
             return start..start;
         }
         let start = start - start % self.unit;
-        // A page at the least: data that has become a hole meanwhile reads as zeros.
+        // The stretch has a page at the least: data that has become a hole meanwhile reads as zeros.
         let end = found.end.clamp(start + 1, region.area.length);
         start..end.next_multiple_of(self.unit).min(region.area.length)
     }

@@ -1,4 +1,4 @@
-//! A snapshot's storage in this process's memory: what a store that is no file looks like to the engine.
+//! A storage of snapshots in this process's memory, to which the engine has no descriptor.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +54,7 @@ impl MemoryStorage {
         self.bytes.lock().expect("no panic held it")
     }
 
-    /// Where a call of this length starts and ends.
+    /// Counts a call of this length, and says where it starts and ends.
     fn range(&self, offset: u64, length: usize) -> io::Result<std::ops::Range<usize>> {
         if self.failing == Some(self.calls.fetch_add(1, Ordering::Relaxed)) {
             return Err(io::Error::other("the store is on strike"));
