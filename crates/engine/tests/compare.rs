@@ -296,6 +296,8 @@ fn compare_equals(case: &Case) {
     };
     let comparison = Comparison::new(plan);
     let progress = comparison.controls().progress;
+    let total: u64 = blocks.iter().map(Block::length).sum();
+    assert_eq!(progress.total(), total, "total before the comparison begins");
     let outcome = comparison.run().expect("the comparison succeeds");
     let found: Vec<Vec<u8>> = outcome
         .differences

@@ -129,8 +129,9 @@ impl Case {
         let transfer = Transfer::new(plan);
         let progress = transfer.controls().progress;
         let spy = Spy::default();
-        let report = spy.run(transfer, self.engine).expect("the transfer succeeds");
         let bytes = blocks.iter().map(Block::length).sum::<u64>();
+        assert_eq!(progress.total(), bytes, "total before the transfer begins");
+        let report = spy.run(transfer, self.engine).expect("the transfer succeeds");
         assert_eq!(report.bytes, bytes, "bytes in the report");
         assert_eq!(
             report.data_bytes,

@@ -37,10 +37,8 @@ pub struct Comparison {
 
 impl Comparison {
     pub fn new(plan: ComparePlan) -> Self {
-        Self {
-            plan,
-            controls: Controls::default(),
-        }
+        let controls = Controls::new(plan.blocks.iter().map(|block| block.left.length));
+        Self { plan, controls }
     }
 
     /// The controls of the run, which the caller takes before it.

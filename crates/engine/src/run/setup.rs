@@ -7,30 +7,25 @@ use super::state::RunState;
 use crate::queue::{EngineState, QueueOptions};
 use crate::tuning::Tuning;
 
-/// The number of channels, the options of their queues, and the bytes that they are to move.
+/// The number of channels, and the options of their queues.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) channels: usize,
     /// The options for making queues, which may come with fewer slots.
     pub(crate) options: QueueOptions,
     pub(super) started: Instant,
-    /// The length of all blocks together.
-    pub(super) bytes: u64,
     pub(super) controls: Controls,
 }
 
 impl Setup {
-    /// Decides for blocks of these lengths. `with_rings` says that io_uring can work on every snapshot. The progress
-    /// learns how much there is to do.
+    /// Decides for blocks of these lengths. `with_rings` says that io_uring can work on every snapshot.
     pub(crate) fn new(
         started: Instant,
         tuning: &Tuning,
-        lengths: impl Iterator<Item = u64> + Clone,
+        lengths: impl Iterator<Item = u64>,
         with_rings: bool,
         controls: Controls,
     ) -> Self {
-        let bytes = lengths.clone().sum();
-        controls.progress.set_total(bytes);
         let options = QueueOptions {
             depth: tuning.queue_depth,
             slots: tuning.slots(),
@@ -40,7 +35,6 @@ impl Setup {
             channels: tuning.channels(lengths, with_rings),
             options,
             started,
-            bytes,
             controls,
         }
     }

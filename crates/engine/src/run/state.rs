@@ -21,8 +21,6 @@ pub(crate) struct RunState {
     engine: EngineState,
     channels: usize,
     started: Instant,
-    /// The length of all blocks together.
-    bytes: u64,
 }
 
 impl RunState {
@@ -38,7 +36,6 @@ impl RunState {
             engine,
             channels: setup.channels,
             started: setup.started,
-            bytes: setup.bytes,
         }
     }
 
@@ -68,7 +65,7 @@ impl RunState {
             channels: self.channels,
             queue_depth: self.options.depth,
             request_size: self.options.slot_size,
-            bytes: self.bytes,
+            bytes: self.progress.total(),
             data_bytes: self.progress.data(),
             elapsed: self.started.elapsed(),
         }

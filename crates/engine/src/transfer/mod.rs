@@ -32,9 +32,10 @@ pub struct Transfer {
 
 impl Transfer {
     pub fn new(plan: Plan) -> Self {
+        let controls = Controls::new(plan.regions.iter().map(|region| region.area.length));
         Self {
             plan,
-            controls: Controls::default(),
+            controls,
             visitor: None,
         }
     }
