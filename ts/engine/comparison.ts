@@ -1,9 +1,8 @@
 import { binding, type BindingModule } from './binding.ts';
 import { defined } from './defined.ts';
-import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';
-import type { TransferFile, TransferMemory } from './transfer.ts';
+import { bindingMemory, bindingOptions, type TransferFile, type TransferMemory } from './transfer.ts';
 
 /** Where a block lies in a snapshot: absolute file offsets. */
 export interface PagesAt {
@@ -55,15 +54,17 @@ export async function runComparison(
 type BindingPlan = ConstructorParameters<BindingModule['BindingComparison']>[0];
 
 function bindingPlan(plan: ComparisonPlan, options: TransferOptions): BindingPlan {
+  const { pageSize } = plan;
   return defined({
     left: defined(plan.left),
-    right: plan.right === undefined ? undefined : defined(plan.right),
-    blocks: plan.blocks.map(({ name, length, left, right }) =>
-      'memory' in right
-        ? { name, length, left, memory: defined({ ...right.memory, offset: right.memory.offset ?? 0 }) }
-        : { name, length, left, right },
-    ),
-    pageSize: plan.pageSize,
-    ...engineOptions(options),
+    right: plan.right && defined(plan.right),
+    blocks: plan.blocks.map(({ name, length, left, right }) => ({
+      name,
+      left: { ...left, length, pageSize },
+      ...('memory' in right
+        ? { memory: bindingMemory(right.memory, length, pageSize) }
+        : { right: { ...right, length, pageSize } }),
+    })),
+    options: bindingOptions(options),
   });
 }

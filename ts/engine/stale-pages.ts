@@ -19,13 +19,8 @@ export interface StalePages {
  */
 export async function findStalePages(snapshot: Snapshot, block: MappedRamBlock): Promise<StalePages> {
   const { id: name, pagesOffset, bitmapOffset, length, targetPageSize: pageSize } = block;
-  const found = await binding().findStalePages(snapshot.reader.fd, {
-    name,
-    pagesOffset,
-    bitmapOffset,
-    length,
-    pageSize,
-  });
+  const area = { pagesOffset, bitmapOffset, length, pageSize };
+  const found = await binding().findStalePages(snapshot.reader.fd, name, area);
   if (found.error) throw toMappedRamError({ ...found.error, path: snapshot.path });
   return { block, runs: found.runs, bytesRead: found.bytesRead };
 }

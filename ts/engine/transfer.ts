@@ -86,33 +86,35 @@ export async function runTransfer(plan: TransferPlan, options: TransferOptions):
 }
 
 type BindingPlan = ConstructorParameters<BindingModule['BindingTransfer']>[0];
+type BindingMemory = NonNullable<BindingPlan['regions'][number]['memory']>;
 
 function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan {
+  const { pageSize } = plan;
   return defined({
     direction: plan.direction,
-    path: plan.file.path,
-    fd: plan.file.fd,
-    directFd: plan.file.directFd,
-    name: plan.file.name,
-    regions: plan.regions.map((region) =>
+    snapshot: defined(plan.file),
+    regions: plan.regions.map(({ name, memory, length, pagesOffset, bitmapOffset, ...rest }) =>
       defined({
-        name: region.name,
-        path: region.memory?.path,
-        fd: region.memory?.fd,
-        buffer: region.memory?.buffer,
-        bufferLength: region.memory?.bufferLength,
-        memoryOffset: region.memory?.offset ?? 0,
-        memoryPagesOffset: region.memory?.block?.pagesOffset,
-        memoryBitmapOffset: region.memory?.block?.bitmapOffset,
-        length: region.length,
-        pagesOffset: region.pagesOffset,
-        bitmapOffset: region.bitmapOffset,
-        storeZeroPages: region.storeZeroPages,
-        memoryIsZero: region.memoryIsZero,
+        name,
+        memory: memory && bindingMemory(memory, length, pageSize),
+        area: { pagesOffset, bitmapOffset, length, pageSize },
+        storeZeroPages: rest.storeZeroPages,
+        memoryIsZero: rest.memoryIsZero,
       }),
     ),
-    pageSize: plan.pageSize,
     pieceSize: plan.pieceSize,
-    ...engineOptions(pieceRequests(options, plan.pieceSize)),
+    options: bindingOptions(pieceRequests(options, plan.pieceSize)),
   });
+}
+
+/** Memory as the binding takes it, for a block of this length. */
+export function bindingMemory(memory: TransferMemory, length: number, pageSize: number): BindingMemory {
+  const { path, fd, buffer, bufferLength, offset = 0, block } = memory;
+  const area = block && { ...block, length, pageSize };
+  return defined({ path, fd, buffer, bufferLength, offset, area });
+}
+
+export function bindingOptions(options: TransferOptions): BindingPlan['options'] {
+  const { engine: ioEngine, ...others } = engineOptions(options);
+  return defined({ ...others, ioEngine });
 }

@@ -1,14 +1,16 @@
-//! Saves one memory file into a snapshot, or loads it back, and prints the rate: for measuring the engine alone.
+//! A program that saves one memory file into a snapshot, or loads it back, and prints the rate. It measures the engine
+//! alone.
 //!
-//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, engine (io_uring|threads), direct (on|off)
+//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, engine (io_uring|threads), direct
+//! (on|off)
 
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use mapped_ram_engine::file::{FileSource, SnapshotSpec};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSpec};
 use mapped_ram_engine::memory::MemorySpec;
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, Plan, Region, Transfer};
+use mapped_ram_engine::{DirectIo, Direction, IoEngine, Plan, Region, Transfer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -37,9 +39,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         name: "ram".to_owned(),
         memory: MemorySpec::File(FileSource::Path(memory.into())),
         memory_offset: 0,
-        length,
-        pages_offset: 1 << 20,
-        bitmap_offset: 4096,
+        area: PageArea {
+            pages_offset: 1 << 20,
+            bitmap_offset: 4096,
+            length,
+            page_size: 4096,
+        },
         store_zero_pages: false,
         memory_is_zero: direction == Direction::Load,
     };
@@ -54,18 +59,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     for option in options {
         let (key, value) = option.split_once('=').ok_or("expected key=value")?;
         match key {
-            "channels" => plan.channels = Some(value.parse()?),
-            "depth" => plan.queue_depth = value.parse()?,
-            "request" => plan.request_size = value.parse()?,
+            "channels" => plan.tuning.channels = Some(value.parse()?),
+            "depth" => plan.tuning.queue_depth = value.parse()?,
+            "request" => plan.tuning.request_size = value.parse()?,
             "engine" => {
-                plan.engine = if value == "threads" {
-                    EngineChoice::Threads
+                plan.tuning.io_engine = if value == "threads" {
+                    IoEngine::Threads
                 } else {
-                    EngineChoice::IoUring
+                    IoEngine::IoUring
                 }
             }
             "direct" => {
-                plan.direct_io = if value == "on" {
+                plan.tuning.direct_io = if value == "on" {
                     DirectIo::On
                 } else {
                     DirectIo::Off

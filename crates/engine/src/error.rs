@@ -11,7 +11,7 @@
 use std::fmt;
 use std::io;
 
-/// What went wrong, for callers to match on.
+/// The kind of an error, for callers to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -38,7 +38,7 @@ pub struct EngineError {
     source: Option<io::Error>,
 }
 
-/// What the engine's functions return.
+/// The result of the engine's functions.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
 impl EngineError {
@@ -52,7 +52,7 @@ impl EngineError {
         }
     }
 
-    /// An I/O error: `doing` names the step, as in "writing pages".
+    /// Makes an I/O error: `doing` names the step, as in "writing pages".
     pub fn io(doing: impl Into<String>, source: io::Error) -> Self {
         Self {
             source: Some(source),
@@ -95,12 +95,12 @@ impl EngineError {
         self.offset
     }
 
-    /// The OS error beneath; the words alone where there is none.
+    /// Turns into the OS error beneath; an error without one turns into its words.
     pub fn into_io(self) -> io::Error {
         self.source.unwrap_or_else(|| io::Error::other(self.message))
     }
 
-    /// The OS error beneath, where there is one.
+    /// The OS error beneath, if there is one.
     pub fn io_source(&self) -> Option<&io::Error> {
         self.source.as_ref()
     }

@@ -21,16 +21,24 @@ pub mod error;
 pub mod file;
 pub mod memory;
 pub mod pages;
-pub mod plan;
 pub mod queue;
 pub mod socket;
 pub mod transfer;
+pub mod tuning;
 pub mod userfaultfd;
 
-mod channel;
-mod numbers;
+mod arena;
+mod cancel;
+mod choices;
+#[cfg(unix)]
+mod descriptor;
+mod requests;
+mod run;
 
+pub use cancel::CancelToken;
+pub use choices::{DirectIo, IoEngine};
 pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
-pub use plan::{DirectIo, Direction, EngineChoice, Plan, Region};
-pub use transfer::{CancelToken, Pages, Progress, Report, Transfer, Visitor};
+pub use run::{Controls, Progress, Report};
+pub use transfer::{Direction, Pages, Plan, Region, Transfer, Visitor};
+pub use tuning::Tuning;

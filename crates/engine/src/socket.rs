@@ -1,23 +1,25 @@
-//! Hands open descriptors to another process over a unix socket (SCM_RIGHTS).
+//! Descriptors handed to another process over a unix socket (SCM_RIGHTS).
 
 use std::io;
 
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// A descriptor's number: RawFd where the platform has it.
+/// A descriptor's number: the type of `RawFd`, which not every platform has.
 pub type Descriptor = i32;
 
 /// The kernel's own limit for one message (SCM_MAX_FD).
 pub const MAX_DESCRIPTORS: usize = 253;
 
-/// Whether descriptors can travel through this one: it is a unix socket.
+/// Says whether descriptors can travel through `socket`: they can when it is a unix socket.
 pub fn passes_descriptors(socket: Descriptor) -> bool {
     sys::is_unix_socket(socket)
 }
 
-/// The process that listened where a unix socket is connected to, or that made the pair it is one of: SO_PEERCRED.
+/// Finds the process at the other end of a unix socket (SO_PEERCRED): the one that listened where it is connected to,
+/// or that made the pair it belongs to.
 ///
-/// None where nobody can tell: no unix socket, another platform, or a process that this one's pid namespace does not have.
+/// `None` where nobody can tell: for another kind of socket, on another platform, and for a process that this one's pid
+/// namespace does not have.
 pub fn peer_pid(socket: Descriptor) -> Option<u32> {
     if !passes_descriptors(socket) {
         return None;
@@ -27,8 +29,8 @@ pub fn peer_pid(socket: Descriptor) -> Option<u32> {
 
 /// Sends `bytes` and, with the first of them, `descriptors`. Never waits.
 ///
-/// Returns how many bytes were taken. 0 means the socket is full and nothing was sent. From 1 on the descriptors are on
-/// their way and must not be sent again with the rest.
+/// Returns how many bytes the socket took. 0 means that the socket is full and nothing was sent. From 1 on the
+/// descriptors are on their way and must not be sent again with the rest.
 pub fn send_with_descriptors(socket: Descriptor, bytes: &[u8], descriptors: &[Descriptor]) -> Result<usize> {
     check(socket, bytes, descriptors)?;
     loop {
@@ -60,33 +62,19 @@ fn check(socket: Descriptor, bytes: &[u8], descriptors: &[Descriptor]) -> Result
 
 #[cfg(target_os = "linux")]
 mod sys {
-    use std::io;
-    use std::mem::{size_of, size_of_val};
+    use std::io::{self, IoSlice};
+    use std::mem::{MaybeUninit, size_of_val};
+
+    use rustix::cmsg_space;
+    use rustix::net::sockopt::socket_domain;
+    use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
     use super::{Descriptor, MAX_DESCRIPTORS};
-
-    /// Room for the header and the most descriptors that one message carries.
-    #[repr(C)]
-    struct Control {
-        header: libc::cmsghdr,
-        descriptors: [Descriptor; MAX_DESCRIPTORS],
-    }
-
-    // The header's size is a multiple of the alignment that its successor needs, so the descriptors stand right behind
-    // it, where the kernel looks for them.
-    const _: () = assert!(size_of::<libc::cmsghdr>().is_multiple_of(size_of::<usize>()));
+    use crate::descriptor::borrow;
 
     pub(super) fn is_unix_socket(socket: Descriptor) -> bool {
-        let mut domain: libc::c_int = 0;
-        let Ok(mut length) = libc::socklen_t::try_from(size_of_val(&domain)) else {
-            return false;
-        };
-        let (value, size) = (&raw mut domain, &raw mut length);
-        // SAFETY: needed because std has no getsockopt. The kernel writes at most `length` bytes, the size of `domain`, and
-        // both outlive the call. For a number that is closed, or no socket, it only answers with an error.
-        let answer =
-            unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_DOMAIN, value.cast(), size) };
-        answer == 0 && domain == libc::AF_UNIX
+        let domain = borrow(&socket).and_then(|socket| Ok(socket_domain(socket)?));
+        domain.is_ok_and(|domain| domain == AddressFamily::UNIX)
     }
 
     pub(super) fn peer_pid(socket: Descriptor) -> Option<u32> {
@@ -97,53 +85,31 @@ mod sys {
         };
         let mut length = libc::socklen_t::try_from(size_of_val(&credentials)).ok()?;
         let (value, size) = (&raw mut credentials, &raw mut length);
-        // SAFETY: needed because std shows no credentials yet. The kernel writes at most `length` bytes, the size of
-        // `credentials`, which consists of integers, and both outlive the call. For a number that is closed, or no socket,
-        // it only answers with an error.
+        // SAFETY: needed because std shows no credentials yet, and rustix holds them with a process id that must not be
+        // 0, which the kernel gives for a process of another pid namespace. It is sound because the kernel writes at
+        // most `length` bytes, the size of `credentials`, which consists of integers, and both outlive the call. For a
+        // number that is closed, or no socket, the kernel only answers with an error.
         let answer =
             unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, value.cast(), size) };
-        // 0 stands for a process that cannot be seen from here.
+        // 0 stands for a process that this one cannot see.
         let pid = u32::try_from(credentials.pid).ok()?;
         (answer == 0 && pid > 0).then_some(pid)
     }
 
     pub(super) fn sendmsg(socket: Descriptor, bytes: &[u8], descriptors: &[Descriptor]) -> io::Result<usize> {
-        let length = u32::try_from(size_of_val(descriptors)).map_err(io::Error::other)?;
-        let mut control = Control {
-            // SAFETY: needed because musl's cmsghdr has private padding, so no literal can make one. It consists of integers,
-            // for which zero is a value.
-            header: unsafe { std::mem::zeroed() },
-            descriptors: [-1; MAX_DESCRIPTORS],
-        };
-        control.header.cmsg_level = libc::SOL_SOCKET;
-        control.header.cmsg_type = libc::SCM_RIGHTS;
-        // SAFETY: needed because libc marks its header arithmetic unsafe. It is an addition; `length` is about 1 KiB.
-        control.header.cmsg_len = unsafe { libc::CMSG_LEN(length) } as _;
-        for (slot, descriptor) in control.descriptors.iter_mut().zip(descriptors) {
-            *slot = *descriptor;
+        let descriptors = descriptors.iter().map(borrow).collect::<io::Result<Vec<_>>>()?;
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut vector = libc::iovec {
-            iov_base: bytes.as_ptr().cast_mut().cast(),
-            iov_len: bytes.len(),
-        };
-        // SAFETY: needed because musl's msghdr has private padding, so no literal can make one. It consists of integers and
-        // raw pointers, for which zero is a value.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = &raw mut vector;
-        message.msg_iovlen = 1;
-        message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = control.header.cmsg_len as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: needed because stable std sends no descriptors. `message` points at `vector`, which spans `bytes`, and at
-        // `control`, of which cmsg_len bytes are initialised: the caller's check limits the descriptors to its array. All
-        // of them outlive the call, and sendmsg only reads. For numbers that are no descriptors it answers EBADF.
-        let sent = unsafe { libc::sendmsg(socket, &raw const message, flags) };
-        // Only -1 is negative, and means that the reason is in errno.
-        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = rustix::net::sendmsg(borrow(&socket)?, &[IoSlice::new(bytes)], &mut control, flags)?;
+        Ok(sent)
     }
 }
 
-/// Elsewhere this is not built yet.
+/// Other platforms do not have this yet.
 #[cfg(not(target_os = "linux"))]
 mod sys {
     use std::io;

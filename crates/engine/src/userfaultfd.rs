@@ -1,14 +1,16 @@
-//! Whether this process may have page faults of its own handled in user space, as QEMU's lazy restore does.
+//! The question whether this process may handle its own page faults in user space, as QEMU's lazy restore does.
+//!
+//! The engine itself does not use it yet. `probe` reports it, and a restore that serves pages on demand builds on it.
 
 /// # Errors
-/// why not, in words
+/// in words, why it may not
 #[cfg(target_os = "linux")]
 pub fn probe_userfaultfd() -> Result<(), String> {
     use rustix::io::Errno;
     use rustix::mm::{UserfaultfdFlags, userfaultfd};
 
-    // SAFETY: needed to ask the kernel. Nothing is registered with the descriptor, and it is closed at once, so no
-    // memory comes under its control.
+    // SAFETY: needed to ask the kernel. It is sound because nothing is registered with the descriptor, which is closed
+    // at once, so no memory comes under its control.
     match unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK) } {
         Ok(_) => Ok(()),
         Err(Errno::NOSYS) => Err("the kernel was built without it".to_owned()),
@@ -22,7 +24,7 @@ pub fn probe_userfaultfd() -> Result<(), String> {
 }
 
 /// # Errors
-/// always: there is none
+/// always: other systems have no userfaultfd
 #[cfg(not(target_os = "linux"))]
 pub fn probe_userfaultfd() -> Result<(), String> {
     Err("only Linux has it".to_owned())

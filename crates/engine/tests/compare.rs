@@ -12,30 +12,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::process::{Holdings, alone};
 use common::{KIB, MIB, Noise, Place, TestFile, TestMemory};
-use mapped_ram_engine::compare::{PagesAt, Right};
+use mapped_ram_engine::compare::Right;
+use mapped_ram_engine::file::PageArea;
 use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request};
-use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
-    CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineChoice, EngineError, ErrorKind, Report,
+    CancelToken, ComparePlan, Compared, Comparison, DirectIo, EngineError, ErrorKind, IoEngine, Report,
+    Tuning,
 };
 use proptest::prelude::*;
 
-/// What a side has of a page.
+/// The contents of a page on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
     Clear,
     /// A page of zeros that is in the file.
     Zero,
-    /// What the other side has, where that has it.
+    /// The same data as on the other side, where that has it too.
     Common,
-    /// But for one byte the same as `Common`.
+    /// Data that differs from `Common` in one byte.
     Own,
 }
 
 const CELLS: [Cell; 4] = [Cell::Clear, Cell::Zero, Cell::Common, Cell::Own];
 
-/// Where pages areas start.
+/// The alignment of page areas.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
     Qemu,
@@ -54,7 +56,7 @@ enum Against {
 struct Shape {
     pages: u64,
     seed: u64,
-    /// Thousandths of the pages that are alike on both sides.
+    /// The share of pages that are alike on both sides, in thousandths.
     alike: u64,
 }
 
@@ -64,17 +66,17 @@ struct Case {
     shapes: Vec<Shape>,
     layouts: [Layout; 2],
     against: Against,
-    /// There are bytes below clear bits, and ones beyond the last.
+    /// True when there are bytes below clear bits, and ones beyond the last bit.
     stale: bool,
     channels: u64,
     depth: u64,
     request_pages: u64,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
     alignment: Option<u32>,
 }
 
-/// A block of a case: what its sides hold.
+/// A block of a case, with the pages of both sides.
 struct Block {
     page_size: u64,
     seed: u64,
@@ -120,7 +122,7 @@ impl Block {
         let at = common::size(noise.below(self.page_size));
         match cell {
             Cell::Clear | Cell::Zero => {}
-            // The hardest pages to tell from zero pages, and from each other.
+            // These pages are the hardest to tell from zero pages, and from each other.
             Cell::Common if page.is_multiple_of(3) => bytes[at] = 7,
             Cell::Own if page.is_multiple_of(3) => bytes[at] = 1 + side,
             Cell::Common | Cell::Own => {
@@ -132,7 +134,7 @@ impl Block {
         bytes
     }
 
-    fn write(&self, file: &File, at: PagesAt, cells: &[Cell], side: u8, stale: bool) {
+    fn write(&self, file: &File, at: PageArea, cells: &[Cell], side: u8, stale: bool) {
         let mut bitmap = vec![0_u8; cells.len().div_ceil(64) * 8];
         if stale {
             let garbage = vec![0xee; common::size(self.length())];
@@ -152,7 +154,7 @@ impl Block {
         file.write_all_at(&bitmap, at.bitmap_offset).expect("a bitmap");
     }
 
-    /// As guest memory: clear pages are holes.
+    /// Writes the right side as guest memory: clear pages are holes.
     fn write_memory(&self, file: &File, offset: u64) {
         file.set_len(offset + self.length()).expect("a size");
         if offset > 0 {
@@ -167,14 +169,14 @@ impl Block {
         }
     }
 
-    /// What the loop says, which looks at the files as they are.
-    fn expected(&self, left: (&File, PagesAt), right: (&File, Option<PagesAt>, u64)) -> Vec<u8> {
+    /// Compares page by page, by a loop that looks at the files as they are.
+    fn expected(&self, left: (&File, PageArea), right: (&File, Option<PageArea>, u64)) -> Vec<u8> {
         let page_at = |file: &File, offset: u64| {
             let mut bytes = vec![0; common::size(self.page_size)];
             file.read_exact_at(&mut bytes, offset).expect("a page");
             bytes
         };
-        let from_snapshot = |file: &File, at: PagesAt, page: u64| {
+        let from_snapshot = |file: &File, at: PageArea, page: u64| {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at.bitmap_offset + page / 8)
                 .expect("a byte of the bitmap");
@@ -192,7 +194,7 @@ impl Block {
     }
 }
 
-fn places(blocks: &[Block], layout: Layout) -> Vec<PagesAt> {
+fn places(blocks: &[Block], layout: Layout) -> Vec<PageArea> {
     let mut end = 4096;
     let mut places = Vec::new();
     for block in blocks {
@@ -205,15 +207,17 @@ fn places(blocks: &[Block], layout: Layout) -> Vec<PagesAt> {
             Layout::Odd => after + 100,
         };
         end = pages_offset + block.length();
-        places.push(PagesAt {
+        places.push(PageArea {
             pages_offset,
             bitmap_offset,
+            length: block.length(),
+            page_size: block.page_size,
         });
     }
     places
 }
 
-/// A byte for each page.
+/// Gives a byte for each page.
 fn answers(bytes: &[u8], pages: usize) -> Vec<u8> {
     (0..pages)
         .map(|page| bytes[page / 4] >> (2 * (page % 4)) & 3)
@@ -246,7 +250,6 @@ fn compare_equals(case: &Case) {
                 expected.push(block.expected((&left.file, left_at[index]), seen));
                 compared.push(Compared {
                     name: name(index),
-                    length: block.length(),
                     left: left_at[index],
                     right: Right::Pages(right_at[index]),
                 });
@@ -262,7 +265,6 @@ fn compare_equals(case: &Case) {
                 let memory = TestMemory::new(file);
                 compared.push(Compared {
                     name: name(index),
-                    length: block.length(),
                     left: left_at[index],
                     right: Right::Memory {
                         memory: memory.spec(),
@@ -274,17 +276,18 @@ fn compare_equals(case: &Case) {
         }
     }
     let plan = ComparePlan {
-        page_size: case.page_size,
-        channels: Some(common::size(case.channels)),
-        queue_depth: common::size(case.depth),
-        request_size: common::size(case.request_pages * case.page_size),
-        engine: case.engine,
-        direct_io: if case.direct {
-            DirectIo::Auto
-        } else {
-            DirectIo::Off
+        tuning: Tuning {
+            channels: Some(common::size(case.channels)),
+            queue_depth: common::size(case.depth),
+            request_size: common::size(case.request_pages * case.page_size),
+            io_engine: case.engine,
+            direct_io: if case.direct {
+                DirectIo::Auto
+            } else {
+                DirectIo::Off
+            },
+            alignment: case.alignment,
         },
-        alignment: case.alignment,
         ..ComparePlan::new(
             left.snapshot(),
             right_snapshot.as_ref().map(TestFile::snapshot),
@@ -292,7 +295,9 @@ fn compare_equals(case: &Case) {
         )
     };
     let comparison = Comparison::new(plan);
-    let progress = comparison.progress();
+    let progress = comparison.controls().progress;
+    let total: u64 = blocks.iter().map(Block::length).sum();
+    assert_eq!(progress.total(), total, "total before the comparison begins");
     let outcome = comparison.run().expect("the comparison succeeds");
     let found: Vec<Vec<u8>> = outcome
         .differences
@@ -406,7 +411,7 @@ struct Pair {
     directory: tempfile::TempDir,
     left: TestFile,
     right: TestFile,
-    at: PagesAt,
+    at: PageArea,
     block: Block,
 }
 
@@ -419,9 +424,11 @@ impl Pair {
             alike: 500,
         };
         let block = Block::new(&shape, 4096, 4);
-        let at = PagesAt {
+        let at = PageArea {
             pages_offset: 64 * KIB,
             bitmap_offset: 4096,
+            length: block.length(),
+            page_size: block.page_size,
         };
         let left = TestFile::new(directory.path(), "left", Place::Disk);
         let right = TestFile::new(directory.path(), "right", Place::Disk);
@@ -438,15 +445,17 @@ impl Pair {
 
     fn plan(&self, right: &TestFile) -> ComparePlan {
         ComparePlan {
-            channels: Some(2),
-            queue_depth: 3,
-            request_size: common::size(16 * KIB),
+            tuning: Tuning {
+                channels: Some(2),
+                queue_depth: 3,
+                request_size: common::size(16 * KIB),
+                ..Tuning::default()
+            },
             ..ComparePlan::new(
                 self.left.snapshot(),
                 Some(right.snapshot()),
                 vec![Compared {
                     name: "ram".to_owned(),
-                    length: self.block.length(),
                     left: self.at,
                     right: Right::Pages(self.at),
                 }],
@@ -471,17 +480,22 @@ impl Pair {
     }
 }
 
+/// Sets the length of both sides.
+fn set_length(block: &mut Compared, length: u64) {
+    block.left.length = length;
+    if let Right::Pages(area) = &mut block.right {
+        area.length = length;
+    }
+}
+
 #[test]
 fn a_snapshot_equals_itself() {
     let _turn = alone();
     let pair = Pair::new(300);
     for engine in common::engines() {
-        let (found, report) = pair
-            .answers(ComparePlan {
-                engine,
-                ..pair.plan(&pair.left)
-            })
-            .unwrap();
+        let mut plan = pair.plan(&pair.left);
+        plan.tuning.io_engine = engine;
+        let (found, report) = pair.answers(plan).unwrap();
         assert!(found.iter().all(|answer| *answer == 0));
         assert!(report.data_bytes > 0);
     }
@@ -496,14 +510,24 @@ fn a_plan_that_cannot_be_is_refused() {
     plan.right = None;
     assert_eq!(refused(plan).kind(), ErrorKind::InvalidArgument);
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length += 1;
+    plan.blocks[0].left.length += 1;
     assert_eq!(refused(plan).kind(), ErrorKind::InvalidArgument);
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length = u64::MAX - 4095;
+    set_length(&mut plan.blocks[0], u64::MAX - 4095);
     assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
+    let mut plan = pair.plan(&pair.right);
+    plan.blocks[0].left.length += 4096;
+    let error = refused(plan);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("on the right as on the left"), "{error}");
+    let mut plan = pair.plan(&pair.right);
+    plan.blocks[0].left.page_size = 512;
+    let error = refused(plan);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("expected the page size 512"), "{error}");
     for side in [false, true] {
         let mut plan = pair.plan(&pair.right);
-        let beyond = PagesAt {
+        let beyond = PageArea {
             pages_offset: u64::MAX - 4096,
             ..pair.at
         };
@@ -515,7 +539,7 @@ fn a_plan_that_cannot_be_is_refused() {
         assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
     }
     let mut plan = pair.plan(&pair.right);
-    plan.channels = Some(65);
+    plan.tuning.channels = Some(65);
     assert_eq!(refused(plan).kind(), ErrorKind::OutOfRange);
 }
 
@@ -523,7 +547,7 @@ fn a_plan_that_cannot_be_is_refused() {
 fn what_a_file_lacks_is_an_error_that_names_it() {
     let _turn = alone();
     let pair = Pair::new(64);
-    // Set to its last page.
+    // The bitmap is set to its last page.
     pair.right.file.write_all_at(&[0xff; 8], 4096).unwrap();
     let whole = 64 * KIB + pair.block.length();
     pair.right.file.set_len(whole).unwrap();
@@ -534,9 +558,9 @@ fn what_a_file_lacks_is_an_error_that_names_it() {
         assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
         assert_eq!(error.path(), pair.path().join("right").to_str());
     }
-    // A length that only lies costs no memory.
+    // A length that is a lie costs no memory.
     let mut plan = pair.plan(&pair.right);
-    plan.blocks[0].length = 1 << 60;
+    set_length(&mut plan.blocks[0], 1 << 60);
     let error = pair.answers(plan).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
 
@@ -563,7 +587,7 @@ mod faults {
     /// Runs a comparison whose queues follow a script, and says how many requests there were.
     fn run(
         pair: &Pair,
-        engine: EngineChoice,
+        engine: IoEngine,
         direct_io: DirectIo,
         script: &Script,
     ) -> Result<Vec<u8>, EngineError> {
@@ -575,17 +599,15 @@ mod faults {
                 .collect();
             Ok((faulty, state))
         };
-        let plan = ComparePlan {
-            engine,
-            direct_io,
-            ..pair.plan(&pair.right)
-        };
+        let mut plan = pair.plan(&pair.right);
+        plan.tuning.io_engine = engine;
+        plan.tuning.direct_io = direct_io;
         let outcome = Comparison::new(plan).run_with(factory)?;
         let differences = outcome.differences.into_iter().next().expect("one block");
         Ok(answers(&differences.into_bytes(), pair.block.left.len()))
     }
 
-    fn setups(pair: &Pair) -> Vec<(EngineChoice, DirectIo)> {
+    fn setups(pair: &Pair) -> Vec<(IoEngine, DirectIo)> {
         let direct = common::direct_io(pair.path());
         common::engines()
             .into_iter()
@@ -663,13 +685,13 @@ fn nothing_to_compare_is_no_error() {
     let pair = Pair::new(8);
     for engine in common::engines() {
         let mut plan = pair.plan(&pair.right);
-        plan.engine = engine;
-        plan.blocks[0].length = 0;
+        plan.tuning.io_engine = engine;
+        set_length(&mut plan.blocks[0], 0);
         let outcome = Comparison::new(plan).run().unwrap();
         assert_eq!((outcome.report.bytes, outcome.report.channels), (0, 0));
         assert_eq!(outcome.differences.len(), 1);
         let mut plan = pair.plan(&pair.right);
-        plan.engine = engine;
+        plan.tuning.io_engine = engine;
         plan.blocks.clear();
         assert!(Comparison::new(plan).run().unwrap().differences.is_empty());
     }
@@ -701,7 +723,7 @@ fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
         let pair = Pair::new(400);
         let before = Holdings::idle();
         let factory: &QueueFactory<'_> = &|count, file, options| {
-            // Everything has been checked by now.
+            // The plan has been checked by now.
             pair.right.file.set_len(64 * KIB + 4096).unwrap();
             queue::make_queues(engine, count, file, options)
         };
@@ -714,7 +736,7 @@ fn a_file_cut_off_while_it_is_compared_is_an_error_that_names_it() {
     }
 }
 
-/// Cancels when it has submitted so many requests.
+/// A queue that cancels when it has submitted so many requests.
 #[derive(Debug)]
 struct Cancelling {
     inner: Box<dyn Queue>,
@@ -755,7 +777,7 @@ fn a_comparison_cancelled_on_its_way_leaves_nothing_behind() {
         for requests in [1, 2, 5, 20, 60] {
             let before = Holdings::idle();
             let comparison = Comparison::new(pair.plan(&pair.right));
-            let (token, progress) = (comparison.cancel_token(), comparison.progress());
+            let (token, progress) = (comparison.controls().cancel, comparison.controls().progress);
             let left = Arc::new(AtomicU64::new(requests));
             let factory: &QueueFactory<'_> = &|count, file, options| {
                 let (queues, state) = queue::make_queues(engine, count, file, options)?;
@@ -785,11 +807,10 @@ fn a_cancelled_comparison_leaves_nothing_behind() {
     let pair = Pair::new(400);
     for engine in common::engines() {
         let before = Holdings::idle();
-        let comparison = Comparison::new(ComparePlan {
-            engine,
-            ..pair.plan(&pair.right)
-        });
-        comparison.cancel_token().cancel();
+        let mut plan = pair.plan(&pair.right);
+        plan.tuning.io_engine = engine;
+        let comparison = Comparison::new(plan);
+        comparison.controls().cancel.cancel();
         assert_eq!(comparison.run().unwrap_err().kind(), ErrorKind::Cancelled);
         before.assert_again("a comparison that was cancelled");
     }

@@ -1,4 +1,4 @@
-//! What a save reads of sparse memory, and which files a transfer takes for one and the same.
+//! The bytes that a save reads of sparse memory, and the files that a transfer takes for one and the same.
 
 #![cfg(target_os = "linux")]
 
@@ -12,10 +12,10 @@ use std::sync::Mutex;
 
 use common::process::{in_child, is_child};
 use common::{Block, KIB, MIB, Page, Place, TestFile};
-use mapped_ram_engine::file::FileSource;
+use mapped_ram_engine::file::{FileSource, PageArea};
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::queue::{self, QueueOptions};
-use mapped_ram_engine::{Direction, EngineChoice, EngineError, ErrorKind, Plan, Region, Transfer};
+use mapped_ram_engine::{Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning};
 
 fn block(pages: usize, every: usize) -> Block {
     let mut block = Block {
@@ -47,13 +47,16 @@ fn memory(directory: &Path, block: &Block) -> TestFile {
 
 fn plan(direction: Direction, snapshot: &TestFile, regions: Vec<Region>) -> Plan {
     Plan {
-        channels: Some(2),
-        queue_depth: 4,
+        tuning: Tuning {
+            channels: Some(2),
+            queue_depth: 4,
+            ..Tuning::default()
+        },
         ..Plan::new(direction, snapshot.snapshot(), regions)
     }
 }
 
-/// Bytes that this process has read so far.
+/// Counts the bytes that this process has read so far.
 fn bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("the process's numbers");
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -75,7 +78,7 @@ fn holes_are_not_read() {
         let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
         let region = block.region(MemorySpec::File(memory.source()));
         let mut save = plan(Direction::Save, &snapshot, vec![region]);
-        save.engine = engine;
+        save.tuning.io_engine = engine;
         let before = bytes_read();
         let report = Transfer::new(save).run().unwrap();
         let read = bytes_read() - before;
@@ -87,7 +90,7 @@ fn holes_are_not_read() {
     }
 }
 
-/// The channels make do with one buffer where one request is all that is in flight.
+/// Channels make do with one buffer where one request is all that is in flight.
 #[test]
 fn threads_have_one_buffer_each() {
     let directory = tempfile::tempdir().unwrap();
@@ -98,10 +101,10 @@ fn threads_have_one_buffer_each() {
     for (direction, file) in [(Direction::Save, &memory), (Direction::Load, &sink)] {
         let region = block.region(MemorySpec::File(file.source()));
         let mut plan = plan(direction, &snapshot, vec![region]);
-        plan.request_size = common::size(64 * KIB);
+        plan.tuning.request_size = common::size(64 * KIB);
         let slots = Mutex::new(Vec::new());
         let factory = |count, file: &_, options: QueueOptions| {
-            let (queues, state) = queue::make_queues(EngineChoice::Threads, count, file, options)?;
+            let (queues, state) = queue::make_queues(IoEngine::Threads, count, file, options)?;
             slots.lock().expect("no panic held it").push(state.slots);
             Ok((queues, state))
         };
@@ -182,7 +185,7 @@ fn a_load_does_not_write_twice_to_the_same_memory() {
     Transfer::new(plan(Direction::Load, &snapshot, regions(&beside)))
         .run()
         .unwrap();
-    // To read a memory twice does no harm.
+    // A save may read the same memory twice.
     sink.write_all_at(&[1], 0).unwrap();
     let twice = TestFile::new(directory.path(), "twice", Place::Disk);
     Transfer::new(plan(Direction::Save, &twice, regions(&second)))
@@ -197,17 +200,20 @@ fn buffers_that_are_too_large_together_are_refused() {
     let memory = memory(directory.path(), &block);
     let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
     let with = |channels, queue_depth, request_size: u64, engine| Plan {
-        channels,
-        queue_depth,
-        request_size: common::size(request_size),
-        engine,
+        tuning: Tuning {
+            channels,
+            queue_depth,
+            request_size: common::size(request_size),
+            io_engine: engine,
+            ..Tuning::default()
+        },
         ..Plan::new(
             Direction::Save,
             snapshot.snapshot(),
             vec![block.region(MemorySpec::File(memory.source()))],
         )
     };
-    let auto = EngineChoice::Auto;
+    let auto = IoEngine::Auto;
     for (channels, depth, request) in [(Some(64), 17, MIB), (Some(5), 255, MIB), (None, 256, 16 * MIB)] {
         let error = with(channels, depth, request, auto).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
@@ -221,9 +227,7 @@ fn buffers_that_are_too_large_together_are_refused() {
     }
     with(Some(64), 16, MIB, auto).check().unwrap();
     with(Some(1), 63, 16 * MIB, auto).check().unwrap();
-    with(Some(64), 256, 16 * MIB, EngineChoice::Threads)
-        .check()
-        .unwrap();
+    with(Some(64), 256, 16 * MIB, IoEngine::Threads).check().unwrap();
 }
 
 /// The size of a sparse memory file decides about the bitmap's.
@@ -235,12 +239,15 @@ fn a_bitmap_for_a_save_that_does_not_fit_into_memory_is_an_error() {
     memory.file.set_len(length).unwrap();
     let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
     let region = Region {
-        length,
-        bitmap_offset: (1 << 62) + (2 << 30),
+        area: PageArea {
+            length,
+            bitmap_offset: (1 << 62) + (2 << 30),
+            page_size: 512,
+            ..block(16, 2).area()
+        },
         ..block(16, 2).region(MemorySpec::File(memory.source()))
     };
-    let mut save = plan(Direction::Save, &snapshot, vec![region]);
-    save.page_size = 512;
+    let save = plan(Direction::Save, &snapshot, vec![region]);
     let error = Transfer::new(save).run().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}");
     assert!(

@@ -1,5 +1,5 @@
-//! Everything that can go wrong with a request, at every request of a small transfer: the result is right all the same,
-//! or an error with its context comes back and nothing is left behind.
+//! Faults of every kind, at every request of a small transfer: the result is right all the same, or an error with its
+//! context comes back and nothing is left behind.
 
 #![cfg(all(target_os = "linux", feature = "faulty"))]
 
@@ -16,17 +16,17 @@ use common::copier::Copier;
 use common::process::{Holdings, alone, private_bytes};
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, Replace, SnapshotSpec, StagedFile};
+use mapped_ram_engine::file::{FileSource, Replace, SnapshotSource, SnapshotSpec, StagedFile};
 use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::faulty::{Fault, FaultyQueue, Script};
 use mapped_ram_engine::queue::{self, Queue};
-use mapped_ram_engine::transfer::QueueFactory;
 use mapped_ram_engine::{
-    CancelToken, DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Report, Transfer,
+    CancelToken, DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Report, Transfer, Tuning,
 };
 use rustix::io::Errno;
 
-/// A small guest: what it is saved from and to, and what the oracle makes of it.
+/// A small guest: its memory, the snapshot, and what the oracle makes of them.
 struct Guest {
     directory: tempfile::TempDir,
     blocks: Vec<Block>,
@@ -74,11 +74,14 @@ impl Guest {
 
     fn plan(&self, setup: Setup, snapshot: SnapshotSpec, memories: &[TestMemory]) -> Plan {
         Plan {
-            channels: Some(setup.channels),
-            queue_depth: 3,
-            request_size: common::size(16 * KIB),
-            engine: setup.engine,
-            direct_io: setup.direct_io,
+            tuning: Tuning {
+                channels: Some(setup.channels),
+                queue_depth: 3,
+                request_size: common::size(16 * KIB),
+                io_engine: setup.engine,
+                direct_io: setup.direct_io,
+                ..Tuning::default()
+            },
             ..Plan::new(
                 setup.direction,
                 snapshot,
@@ -94,7 +97,7 @@ impl Guest {
         }
     }
 
-    /// A load, or a scan whose visitor copies what it sees to the sinks.
+    /// Makes a load, or a scan whose visitor copies the pages that it sees to the sinks.
     fn reading(&self, setup: Setup, sinks: &[TestMemory]) -> Transfer {
         let transfer = Transfer::new(self.plan(setup, self.snapshot.snapshot(), sinks));
         if setup.direction == Direction::Load {
@@ -108,7 +111,8 @@ impl Guest {
         self.plan(setup, SnapshotSpec::path(staged.partial()), &self.memories)
     }
 
-    /// Memory that is not empty, for a load; for a scan's visitor, which sees no clear pages, it is.
+    /// Makes the memories that are to be filled. A load finds something in them; the visitor of a scan, which sees no
+    /// clear pages, finds zeros.
     fn sinks(&self, direction: Direction) -> Vec<TestMemory> {
         let old = if direction == Direction::Scan { 0 } else { 0x5a };
         self.blocks
@@ -137,7 +141,7 @@ impl Guest {
     }
 }
 
-/// Pages in runs that end inside requests and cross them.
+/// Lays pages out in runs that end inside requests and cross them.
 fn block(name: &str, start: u64, pages: usize) -> Block {
     let mut block = Block {
         name: name.to_owned(),
@@ -161,7 +165,7 @@ fn block(name: &str, start: u64, pages: usize) -> Block {
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     direction: Direction,
-    engine: EngineChoice,
+    engine: IoEngine,
     channels: usize,
     direct_io: DirectIo,
 }
@@ -184,7 +188,7 @@ fn setups(directory: &Path) -> Vec<Setup> {
     setups
 }
 
-fn run(transfer: Transfer, engine: EngineChoice, script: &Script) -> Result<Report, EngineError> {
+fn run(transfer: Transfer, engine: IoEngine, script: &Script) -> Result<Report, EngineError> {
     let factory: &QueueFactory<'_> = &|count, file, options| {
         let (queues, state) = queue::make_queues(engine, count, file, options)?;
         let faulty = queues
@@ -196,7 +200,7 @@ fn run(transfer: Transfer, engine: EngineChoice, script: &Script) -> Result<Repo
     transfer.run_with(factory)
 }
 
-/// Panics that are injected need no report of hundreds of backtraces; others do.
+/// Silences the reports of injected panics, which would be hundreds of backtraces. Other panics are reported.
 fn silence_injected_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -209,7 +213,7 @@ fn silence_injected_panics() {
     });
 }
 
-/// What a fault must lead to.
+/// The outcome that a fault must lead to.
 #[derive(Debug, Clone, Copy)]
 enum Outcome {
     Right,
@@ -243,7 +247,7 @@ fn check_error(error: &EngineError, outcome: Outcome, name: &str, end: u64, what
     assert!(!error.message().is_empty());
 }
 
-/// Runs a transfer with a fault and checks everything it may leave behind.
+/// Runs a transfer with a fault and checks everything that it may leave behind.
 fn provoke(guest: &Guest, setup: Setup, script: &Script, outcome: Outcome, publish: bool) {
     let what = format!("{setup:?} {script:?}");
     let before = Holdings::idle();
@@ -301,19 +305,19 @@ fn unexpected<T>(what: &str, found: &dyn std::fmt::Display) -> T {
     panic!("{what}: {found}")
 }
 
-/// How many requests the transfer makes when nothing goes wrong.
+/// Counts the requests that the transfer makes when nothing goes wrong.
 fn count_requests(guest: &Guest, setup: Setup) -> u64 {
     let script = Script::default();
     provoke(guest, setup, &script, Outcome::Right, true);
     script.submitted()
 }
 
-/// Faults of one request, and what they lead to.
+/// Lists the faults of one request, and the outcomes that they lead to.
 fn single_faults() -> Vec<(Fault, Outcome)> {
     let mut faults = vec![
         (Fault::Delay, Outcome::Right),
         (Fault::Panic, Outcome::Panic),
-        // The kernel asks to try again.
+        // The kernel asks to try these again.
         (Fault::Errno(Errno::AGAIN.raw_os_error()), Outcome::Right),
         (Fault::Errno(Errno::INTR.raw_os_error()), Outcome::Right),
     ];
@@ -343,7 +347,7 @@ fn a_fault_at_any_request_is_survived_or_reported() {
         memory.get_or_init(private_bytes);
         for (fault, outcome) in single_faults() {
             for number in 0..requests {
-                // An fsync for each would take longer than all the rest.
+                // An fsync for each transfer would take longer than all the rest.
                 let publish = number == requests - 1;
                 provoke(
                     &guest,
@@ -355,7 +359,7 @@ fn a_fault_at_any_request_is_survived_or_reported() {
             }
         }
     }
-    // Thousands of transfers, each with buffers of 64 KiB a channel.
+    // The test runs thousands of transfers, each with buffers of 64 KiB a channel.
     let grown = private_bytes().saturating_sub(*memory.get_or_init(private_bytes));
     assert!(grown < 32 * MIB, "{grown} bytes of buffers were left behind");
 }
@@ -406,7 +410,7 @@ fn one_byte_at_a_time_is_enough() {
     }
 }
 
-/// What is left of a direct request may be unaligned, and must not stay direct then.
+/// The rest of a direct request may be unaligned, and must not stay direct then.
 #[test]
 fn a_direct_request_may_end_anywhere() {
     let _turn = alone();
@@ -459,7 +463,7 @@ fn completions_come_in_any_order() {
     }
 }
 
-/// Runs a save, a load or a scan that is cancelled by `cancel_at`'s hook; says whether it was.
+/// Runs a save, a load or a scan that the hook of `cancel_at` cancels. Returns whether it was cancelled.
 fn cancelled(
     guest: &Guest,
     setup: Setup,
@@ -497,7 +501,7 @@ fn cancelling_at_any_request_ends_the_transfer() {
         let requests = count_requests(&guest, setup);
         for number in 0..requests {
             let ended = cancelled(&guest, setup, |transfer| {
-                let token = transfer.cancel_token();
+                let token = transfer.controls().cancel;
                 let spy = Spy::new(move |at| {
                     if at == number {
                         token.cancel();
@@ -505,7 +509,7 @@ fn cancelling_at_any_request_ends_the_transfer() {
                 });
                 spy.run(transfer, setup.engine)
             });
-            // Only the end of a transfer may be past the last look at the token.
+            // The token may come too late only at the end of a transfer.
             assert!(
                 ended || number + 4 >= requests,
                 "{setup:?}: went on after request {number} of {requests}"
@@ -523,7 +527,7 @@ fn cancelling_at_a_random_moment_ends_the_transfer() {
         for _ in 0..12 {
             let pause = Duration::from_micros(noise.below(3000));
             cancelled(&guest, setup, |transfer| {
-                let token = transfer.cancel_token();
+                let token = transfer.controls().cancel;
                 thread::scope(|scope| {
                     scope.spawn(move || {
                         thread::sleep(pause);
@@ -543,7 +547,7 @@ fn a_transfer_cancelled_before_it_starts_moves_nothing() {
     for setup in setups(guest.path()) {
         let spy = Spy::default();
         let ended = cancelled(&guest, setup, |transfer| {
-            let token: CancelToken = transfer.cancel_token();
+            let token: CancelToken = transfer.controls().cancel;
             token.cancel();
             assert!(token.is_cancelled());
             spy.run(transfer, setup.engine)
@@ -625,7 +629,7 @@ fn a_staged_file_can_be_named_by_its_descriptor() {
         let target = directory.path().join("snapshot");
         let staged = StagedFile::create(&target, 0, Replace::Never).unwrap();
         let spec = SnapshotSpec {
-            file: FileSource::Fd(std::os::fd::AsRawFd::as_raw_fd(staged.file())),
+            source: SnapshotSource::File(FileSource::Fd(std::os::fd::AsRawFd::as_raw_fd(staged.file()))),
             direct: None,
             name: "the snapshot".to_owned(),
         };

@@ -1,6 +1,7 @@
-//! Guest memory in huge pages: read with read(2), written through /proc/self/mem, and too few pages are an error.
+//! Guest memory in huge pages: the engine reads it with read(2), writes it through /proc/self/mem, and takes too few
+//! pages for an error.
 //!
-//! Needs root, to have some huge pages and to mount hugetlbfs.
+//! The test needs root, to have some huge pages and to mount hugetlbfs.
 
 #![cfg(target_os = "linux")]
 
@@ -17,7 +18,7 @@ use common::spy::Spy;
 use common::{Block, KIB, MIB, Page, Pattern, Place, TestFile};
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::memory::MemorySpec;
-use mapped_ram_engine::{Direction, ErrorKind, Plan, Region, Transfer};
+use mapped_ram_engine::{Direction, ErrorKind, Plan, Region, Transfer, Tuning};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -84,7 +85,7 @@ fn pool(path: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("{path}: {text}"))
 }
 
-/// A line of /proc/meminfo, in its own unit.
+/// Reads a line of /proc/meminfo, in its own unit.
 fn meminfo(name: &str) -> Result<u64, String> {
     let text = fs::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
     text.lines()
@@ -110,14 +111,17 @@ fn block(pattern: Pattern, length: u64, memory_offset: u64, memory_is_zero: bool
 
 fn plan(direction: Direction, snapshot: &TestFile, region: Region) -> Plan {
     Plan {
-        channels: Some(3),
-        queue_depth: 4,
-        request_size: common::size(256 * KIB),
+        tuning: Tuning {
+            channels: Some(3),
+            queue_depth: 4,
+            request_size: common::size(256 * KIB),
+            ..Tuning::default()
+        },
         ..Plan::new(direction, snapshot.snapshot(), vec![region])
     }
 }
 
-/// A snapshot on disk with the block's pages, stale bytes below the clear bits.
+/// Makes a snapshot on disk with the block's pages, and stale bytes below the clear bits.
 fn snapshot(directory: &Path, name: &str, block: &Block) -> TestFile {
     let file = TestFile::new(directory, name, Place::Disk);
     block.fill_snapshot(&file.file, true);
@@ -139,7 +143,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
             let source = snapshot(directory, "source", &block);
             let expected = TestFile::new(directory, "expected", Place::Memfd);
             if look.metadata().expect("its size").len() > 0 {
-                // What an earlier turn left there, around the block too.
+                // An earlier turn left something there, around the block too.
                 std::io::copy(
                     &mut &common::contents(look)[..],
                     &mut expected.file.try_clone().expect("a descriptor"),
@@ -152,7 +156,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
                 &source,
                 block.region(MemorySpec::File(memory.clone())),
             );
-            load.engine = engine;
+            load.tuning.io_engine = engine;
             Transfer::new(load).run().expect("a load into huge pages");
             let found = common::contents(look);
             assert_eq!(found.len() as u64 % HUGE, 0, "whole huge pages");
@@ -167,7 +171,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
                 &saved,
                 block.region(MemorySpec::File(memory.clone())),
             );
-            save.engine = engine;
+            save.tuning.io_engine = engine;
             Transfer::new(save).run().expect("a save of huge pages");
             common::assert_same("saved", &saved.contents(), &oracle.contents());
             for name in ["source", "saved", "oracle"] {
@@ -220,7 +224,7 @@ fn too_few(directory: &Path, huge: &HugePages) {
             &snapshot,
             block.region(MemorySpec::File(source.clone())),
         );
-        load.engine = engine;
+        load.tuning.io_engine = engine;
         let error = Transfer::new(load).run().expect_err("there are too few");
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
         assert_eq!(error.path(), Some(source.name().as_str()));

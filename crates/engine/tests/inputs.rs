@@ -1,5 +1,5 @@
-//! Plans that cannot be carried out and files that are not what they should be: each is refused with an error that says
-//! where, what was expected and what was found, and nothing has moved.
+//! Plans that cannot be carried out, and files that are not what they should be. The engine refuses each with an error
+//! that says where, what was expected and what was found, and moves nothing.
 
 #![cfg(target_os = "linux")]
 
@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Pattern, Place, TestFile, TestMemory};
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, reopen};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Region, Transfer};
+use mapped_ram_engine::{
+    DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning,
+};
 
 const PAGES: usize = 256;
 const LENGTH: u64 = PAGES as u64 * 4096;
@@ -80,7 +82,7 @@ impl Files {
         plan(direction, snapshot, region)
     }
 
-    /// A file to save to.
+    /// Makes a file to save to.
     fn fresh(&self) -> std::path::PathBuf {
         let path = self.path().join("fresh");
         File::create(&path).expect("a new file");
@@ -90,9 +92,12 @@ impl Files {
 
 fn plan(direction: Direction, snapshot: SnapshotSpec, region: Region) -> Plan {
     Plan {
-        request_size: common::size(64 * KIB),
-        channels: Some(2),
-        queue_depth: 4,
+        tuning: Tuning {
+            request_size: common::size(64 * KIB),
+            channels: Some(2),
+            queue_depth: 4,
+            ..Tuning::default()
+        },
         ..Plan::new(direction, snapshot, vec![region])
     }
 }
@@ -111,7 +116,7 @@ fn unexpected<T>(what: &str, found: &dyn std::fmt::Display) -> T {
     panic!("{what}: {found}")
 }
 
-/// The error's kind, and that its text and its cause's have all of `words`.
+/// Checks the error's kind, and that its text and its cause's have all of `words`.
 fn assert_says(error: &EngineError, kind: ErrorKind, words: &[&str]) {
     let text = match error.io_source() {
         Some(cause) => format!("{error}: {cause}"),
@@ -135,7 +140,7 @@ fn a_page_size_that_is_none_is_refused() {
     for direction in both() {
         for page_size in [0, 1, 3, 256, 4095, 131_072, 1 << 20, u64::MAX] {
             let mut plan = files.plan(direction);
-            plan.page_size = page_size;
+            plan.regions[0].area.page_size = page_size;
             assert_says(
                 &refused(plan),
                 ErrorKind::InvalidArgument,
@@ -149,12 +154,31 @@ fn a_page_size_that_is_none_is_refused() {
 }
 
 #[test]
+fn blocks_of_different_page_sizes_are_refused() {
+    let files = Files::new();
+    let mut plan = files.plan(Direction::Save);
+    plan.regions.push(Region {
+        name: "rom".to_owned(),
+        area: PageArea {
+            page_size: 8192,
+            ..block().area()
+        },
+        ..block().region(files.memory.spec())
+    });
+    assert_says(
+        &refused(plan),
+        ErrorKind::InvalidArgument,
+        &["block rom: expected the page size 4096 of block ram, found 8192"],
+    );
+}
+
+#[test]
 fn counts_out_of_range_are_refused() {
     let files = Files::new();
     for direction in both() {
         for channels in [0, 65, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.channels = Some(channels);
+            plan.tuning.channels = Some(channels);
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -163,7 +187,7 @@ fn counts_out_of_range_are_refused() {
         }
         for depth in [0, 257, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.queue_depth = depth;
+            plan.tuning.queue_depth = depth;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -172,7 +196,7 @@ fn counts_out_of_range_are_refused() {
         }
         for request_size in [0, 512, 4095, (16 << 20) + 4096, usize::MAX] {
             let mut plan = files.plan(direction);
-            plan.request_size = request_size;
+            plan.tuning.request_size = request_size;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -183,7 +207,7 @@ fn counts_out_of_range_are_refused() {
             );
         }
         let mut plan = files.plan(direction);
-        plan.request_size = 4096 + 512;
+        plan.tuning.request_size = 4096 + 512;
         assert_says(
             &refused(plan),
             ErrorKind::InvalidArgument,
@@ -198,7 +222,7 @@ fn a_length_of_broken_pages_is_refused() {
     for direction in both() {
         for length in [1, 4095, LENGTH - 512, LENGTH + 1, u64::MAX] {
             let mut plan = files.plan(direction);
-            plan.regions[0].length = length;
+            plan.regions[0].area.length = length;
             assert_says(
                 &refused(plan),
                 ErrorKind::InvalidArgument,
@@ -223,8 +247,8 @@ fn gigantic_numbers_are_refused_without_wrapping() {
                 let mut plan = files.plan(direction);
                 let region = &mut plan.regions[0];
                 match what {
-                    "pages" => region.pages_offset = value,
-                    "bitmap" => region.bitmap_offset = value,
+                    "pages" => region.area.pages_offset = value,
+                    "bitmap" => region.area.bitmap_offset = value,
                     _ => region.memory_offset = value,
                 }
                 if what == "bitmap" && value == (1 << 63) - 4096 {
@@ -244,7 +268,7 @@ fn gigantic_numbers_are_refused_without_wrapping() {
         }
         for length in [last, 1 << 63] {
             let mut plan = files.plan(direction);
-            plan.regions[0].length = length;
+            plan.regions[0].area.length = length;
             assert_says(
                 &refused(plan),
                 ErrorKind::OutOfRange,
@@ -254,7 +278,7 @@ fn gigantic_numbers_are_refused_without_wrapping() {
     }
 }
 
-/// Many blocks whose lengths add up to more than 64 bits hold.
+/// The lengths of these blocks add up to more than 64 bits hold.
 #[test]
 fn gigantic_sums_are_refused_without_wrapping() {
     let files = Files::new();
@@ -262,9 +286,12 @@ fn gigantic_sums_are_refused_without_wrapping() {
     plan.regions = (0..8)
         .map(|index| Region {
             name: format!("block{index}"),
-            length: 1 << 62,
-            pages_offset: MIB,
-            bitmap_offset: 4096,
+            area: PageArea {
+                length: 1 << 62,
+                pages_offset: MIB,
+                bitmap_offset: 4096,
+                page_size: 4096,
+            },
             ..block().region(files.empty.spec())
         })
         .collect();
@@ -280,7 +307,7 @@ fn overlapping_parts_are_refused() {
     let files = Files::new();
     let end = PAGES_OFFSET + LENGTH;
     let overlaps = [
-        // (pages, bitmap) of a second block against the first one's.
+        // The first two numbers are the pages and the bitmap of a second block.
         (
             PAGES_OFFSET,
             end + MIB,
@@ -324,8 +351,11 @@ fn overlapping_parts_are_refused() {
             let mut plan = files.plan(direction);
             plan.regions.push(Region {
                 name: "rom".to_owned(),
-                pages_offset,
-                bitmap_offset,
+                area: PageArea {
+                    pages_offset,
+                    bitmap_offset,
+                    ..block().area()
+                },
                 ..block().region(files.memory.spec())
             });
             let error = refused(plan);
@@ -342,18 +372,24 @@ fn overlapping_parts_are_refused() {
 fn parts_that_touch_do_not_overlap() {
     let files = Files::new();
     let mut plan = files.plan(Direction::Save);
-    plan.regions[0].pages_offset = BITMAP_OFFSET + 32;
+    plan.regions[0].area.pages_offset = BITMAP_OFFSET + 32;
     plan.regions.push(Region {
         name: "rom".to_owned(),
-        pages_offset: BITMAP_OFFSET + 32 + LENGTH,
-        bitmap_offset: BITMAP_OFFSET - 32,
+        area: PageArea {
+            pages_offset: BITMAP_OFFSET + 32 + LENGTH,
+            bitmap_offset: BITMAP_OFFSET - 32,
+            ..block().area()
+        },
         ..block().region(files.memory.spec())
     });
     plan.regions.push(Region {
         name: "empty".to_owned(),
-        length: 0,
-        pages_offset: PAGES_OFFSET,
-        bitmap_offset: PAGES_OFFSET,
+        area: PageArea {
+            length: 0,
+            pages_offset: PAGES_OFFSET,
+            bitmap_offset: PAGES_OFFSET,
+            page_size: 4096,
+        },
         ..block().region(files.memory.spec())
     });
     Transfer::new(plan).run().unwrap();
@@ -365,12 +401,12 @@ fn parts_that_touch_do_not_overlap() {
 fn a_bitmap_beyond_the_file_is_refused_without_allocating_for_it() {
     let files = Files::new();
     let size = files.snapshot.file.metadata().unwrap().len();
-    // A bitmap of 32 GiB, one that ends just behind the file, one that starts behind it.
+    // The bitmaps have 32 GiB, end just behind the file, and start behind it.
     for (length, bitmap_offset) in [(1 << 50, BITMAP_OFFSET), (LENGTH, size - 31), (LENGTH, 1 << 40)] {
         let mut plan = files.plan(Direction::Load);
-        plan.regions[0].length = length;
-        plan.regions[0].bitmap_offset = bitmap_offset;
-        plan.regions[0].pages_offset = size + (1 << 41);
+        plan.regions[0].area.length = length;
+        plan.regions[0].area.bitmap_offset = bitmap_offset;
+        plan.regions[0].area.pages_offset = size + (1 << 41);
         let needed = bitmap_offset + length / 4096 / 8;
         assert_says(
             &refused(plan),
@@ -400,9 +436,9 @@ fn a_bitmap_that_does_not_fit_into_memory_is_an_error() {
         return;
     }
     let mut plan = files.plan(Direction::Load);
-    plan.regions[0].bitmap_offset = 0;
-    plan.regions[0].length = 1 << 58;
-    plan.regions[0].pages_offset = size;
+    plan.regions[0].area.bitmap_offset = 0;
+    plan.regions[0].area.length = 1 << 58;
+    plan.regions[0].area.pages_offset = size;
     assert_says(
         &refused(plan),
         ErrorKind::OutOfRange,
@@ -502,7 +538,7 @@ fn memory_that_is_no_file_is_refused() {
             let error = refused_soon(plan, &fifo);
             let name = path.display().to_string();
             if found == "a directory" && direction == Direction::Load {
-                // It cannot even be opened for writing.
+                // A directory cannot even be opened for writing.
                 assert_says(
                     &error,
                     ErrorKind::Io,
@@ -533,7 +569,7 @@ fn a_snapshot_that_is_no_file_is_refused() {
             for path in [fifo.as_path(), files.path()] {
                 let mut plan = files.plan(direction);
                 plan.snapshot = SnapshotSpec::path(path);
-                plan.direct_io = direct_io;
+                plan.tuning.direct_io = direct_io;
                 let error = refused_soon(plan, &fifo);
                 let text = error.to_string();
                 assert!(text.contains(&path.display().to_string()), "{text}");
@@ -562,10 +598,10 @@ fn descriptors_of_a_transfer_have_no_stray_flags() {
     let files = Files::new();
     for direction in both() {
         let plan = files.plan(direction);
-        let engine = plan.engine;
+        let engine = plan.tuning.io_engine;
         Transfer::new(plan)
             .run_with(&|count, file, options| {
-                for descriptor in std::iter::once(&file.buffered).chain(&file.direct) {
+                for descriptor in file.buffered.file().into_iter().chain(&file.direct) {
                     let flags = fcntl_getfl(descriptor).expect("its flags");
                     assert!(!flags.contains(OFlags::NONBLOCK), "{flags:?}");
                     let flags = fcntl_getfd(descriptor).expect("its flags");
@@ -582,12 +618,12 @@ fn make_fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo");
 }
 
-/// As `refused`, for plans that may wait for a fifo's other end instead.
+/// Does as `refused`, for plans that may wait for a fifo's other end instead.
 fn refused_soon(plan: Plan, fifo: &Path) -> EngineError {
     let (send, receive) = mpsc::channel();
     let waiting = thread::spawn(move || send.send(refused(plan)));
     let error = receive.recv_timeout(Duration::from_secs(3));
-    // The other end, so that the thread comes back in any case.
+    // The other end is opened, so that the thread comes back in any case.
     let _ends = OpenOptions::new().read(true).write(true).open(fifo);
     let _ = waiting.join();
     error.expect("an error instead of a wait for the fifo's other end")
@@ -619,7 +655,7 @@ fn files_that_do_not_exist_are_named() {
 
 // ---- descriptors ----
 
-/// A number that no descriptor has: far above those that the harness hands out.
+/// Finds a number that no descriptor has: far above those that the harness hands out.
 const CLOSED: RawFd = 900_000;
 
 #[test]
@@ -629,7 +665,7 @@ fn closed_descriptors_are_refused() {
         for descriptor in [CLOSED, -1, RawFd::MIN] {
             let name = format!("descriptor {descriptor}");
             let mut plan = files.plan(direction);
-            plan.snapshot.file = FileSource::Fd(descriptor);
+            plan.snapshot.source = SnapshotSource::File(FileSource::Fd(descriptor));
             assert_says(
                 &refused(plan),
                 ErrorKind::Io,
@@ -657,21 +693,22 @@ fn closed_descriptors_are_refused() {
 fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
     let files = Files::new();
     let path = files.snapshot.source().path().unwrap();
-    let Ok(direct) = reopen::open_direct(&path, true) else {
+    let Ok(direct) = source::open_direct(&path, true) else {
         common::skipped("descriptor pairs", "the temporary directory has no direct I/O");
         return;
     };
-    let buffered = reopen::open(&path, true).unwrap();
-    let other = reopen::open_direct(&files.fresh(), true).unwrap();
+    let buffered = source::open(&path, true).unwrap();
+    let other = source::open_direct(&files.fresh(), true).unwrap();
     let spec = |file: &File, direct: Option<&File>| SnapshotSpec {
-        file: FileSource::Fd(file.as_raw_fd()),
+        source: SnapshotSource::File(FileSource::Fd(file.as_raw_fd())),
         direct: direct.map(|direct| FileSource::Fd(direct.as_raw_fd())),
         name: "the snapshot".to_owned(),
     };
     for direct_io in [DirectIo::Auto, DirectIo::On] {
-        let load = |snapshot: SnapshotSpec| Plan {
-            direct_io,
-            ..plan(Direction::Load, snapshot, block().region(files.empty.spec()))
+        let load = |snapshot: SnapshotSpec| {
+            let mut load = plan(Direction::Load, snapshot, block().region(files.empty.spec()));
+            load.tuning.direct_io = direct_io;
+            load
         };
         assert_says(
             &refused(load(spec(&buffered, Some(&other)))),
@@ -694,14 +731,14 @@ fn a_descriptor_pair_must_be_one_file_opened_both_ways() {
     }
 }
 
-/// Positional writes to such a descriptor go to the file's end all the same.
+/// Positional writes to a descriptor with O_APPEND go to the file's end.
 #[test]
 fn a_descriptor_that_appends_is_refused_for_saving() {
     let files = Files::new();
     let path = files.fresh();
     let appending = OpenOptions::new().read(true).append(true).open(&path).unwrap();
     let mut plan = files.plan(Direction::Save);
-    plan.snapshot.file = FileSource::Fd(appending.as_raw_fd());
+    plan.snapshot.source = SnapshotSource::File(FileSource::Fd(appending.as_raw_fd()));
     assert_says(
         &refused(plan),
         ErrorKind::InvalidArgument,
@@ -709,7 +746,7 @@ fn a_descriptor_that_appends_is_refused_for_saving() {
     );
     assert_eq!(path.metadata().unwrap().len(), 0, "nothing was written");
 
-    // Reading is not affected.
+    // A load is not affected.
     files.memory.file.file.set_len(LENGTH).unwrap();
     let appending = OpenOptions::new()
         .read(true)
@@ -717,7 +754,7 @@ fn a_descriptor_that_appends_is_refused_for_saving() {
         .open(files.snapshot.source().path().unwrap())
         .unwrap();
     let mut plan = files.plan(Direction::Load);
-    plan.snapshot.file = FileSource::Fd(appending.as_raw_fd());
+    plan.snapshot.source = SnapshotSource::File(FileSource::Fd(appending.as_raw_fd()));
     Transfer::new(plan).run().unwrap();
 }
 
@@ -728,9 +765,9 @@ fn a_descriptor_that_cannot_be_written_is_an_error() {
     let reading = File::open(&path).unwrap();
     for engine in common::engines() {
         let mut plan = files.plan(Direction::Save);
-        plan.snapshot.file = FileSource::Fd(reading.as_raw_fd());
-        plan.direct_io = DirectIo::Off;
-        plan.engine = engine;
+        plan.snapshot.source = SnapshotSource::File(FileSource::Fd(reading.as_raw_fd()));
+        plan.tuning.direct_io = DirectIo::Off;
+        plan.tuning.io_engine = engine;
         let error = refused(plan);
         assert_says(
             &error,
@@ -743,7 +780,7 @@ fn a_descriptor_that_cannot_be_written_is_an_error() {
 
 // ---- files that change meanwhile ----
 
-fn engines_and_modes(directory: &Path) -> Vec<(EngineChoice, DirectIo)> {
+fn engines_and_modes(directory: &Path) -> Vec<(IoEngine, DirectIo)> {
     let mut modes = vec![DirectIo::Off, common::direct_io(directory)];
     modes.dedup();
     common::engines()
@@ -760,7 +797,7 @@ fn a_snapshot_truncated_while_it_is_loaded_is_an_error() {
         for size in [0, PAGES_OFFSET, whole / 2, whole - 4096, whole - 1, whole - 513] {
             let files = Files::new();
             let mut plan = files.plan(Direction::Load);
-            plan.direct_io = direct_io;
+            plan.tuning.direct_io = direct_io;
             let error = Spy::default()
                 .run_after(Transfer::new(plan), engine, || {
                     files.snapshot.file.set_len(size).expect("a new size");
@@ -792,7 +829,7 @@ fn a_snapshot_truncated_after_some_requests_is_an_error() {
             let files = Files::new();
             let snapshot = files.snapshot.file.try_clone().unwrap();
             let mut plan = files.plan(Direction::Load);
-            plan.channels = Some(1);
+            plan.tuning.channels = Some(1);
             let spy = Spy::new(move |at| {
                 if at == number {
                     snapshot.set_len(PAGES_OFFSET).expect("a new size");
@@ -808,7 +845,7 @@ fn a_snapshot_truncated_after_some_requests_is_an_error() {
 fn memory_truncated_while_it_is_saved_is_an_error() {
     for engine in common::engines() {
         for place in [Place::Disk, Place::DiskDescriptor, Place::Memfd] {
-            // At a page, inside a page, inside a request, everything.
+            // The cuts are at a page, inside a page, inside a request, and at the start.
             for size in [LENGTH - 4096, LENGTH - 1, LENGTH / 2 + 4096, 4096, 0] {
                 for store_zero_pages in [false, true] {
                     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Too few descriptors, threads, bytes of memory or bytes of disk: a clean error, or a transfer that makes do, and
-//! nothing left behind. Limits belong to a process, so each test sets its own in a child.
+//! Limits on descriptors, threads, memory and disk: the engine gives a clean error or makes do, and leaves nothing
+//! behind. Limits belong to a process, so each test sets its own in a child.
 
 #![cfg(target_os = "linux")]
 
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use common::process::{Holdings, alone, in_child, is_child, private_bytes};
 use common::{Block, KIB, MIB, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::file::{Replace, SnapshotSpec, StagedFile};
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Plan, Report, Transfer};
+use mapped_ram_engine::{
+    DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Report, Transfer, Tuning,
+};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -64,9 +66,12 @@ impl Guest {
 
     fn plan(&self, direction: Direction, snapshot: SnapshotSpec, memory: &TestMemory) -> Plan {
         Plan {
-            channels: Some(8),
-            queue_depth: 4,
-            request_size: common::size(64 * KIB),
+            tuning: Tuning {
+                channels: Some(8),
+                queue_depth: 4,
+                request_size: common::size(64 * KIB),
+                ..Tuning::default()
+            },
             ..Plan::new(direction, snapshot, vec![self.block.region(memory.spec())])
         }
     }
@@ -151,7 +156,7 @@ fn too_few_descriptors() {
         return;
     }
     let guest = Guest::new();
-    let mut setups = vec![(EngineChoice::Auto, DirectIo::Auto)];
+    let mut setups = vec![(IoEngine::Auto, DirectIo::Auto)];
     for engine in common::engines() {
         setups.extend([(engine, DirectIo::Off), (engine, common::direct_io(guest.path()))]);
     }
@@ -163,14 +168,14 @@ fn too_few_descriptors() {
             for limit in 3..30 {
                 let before = Holdings::idle();
                 let result = guest.transfer(direction, Some((Resource::Nofile, limit)), |plan| {
-                    plan.engine = engine;
-                    plan.direct_io = direct_io;
+                    plan.tuning.io_engine = engine;
+                    plan.tuning.direct_io = direct_io;
                 });
                 match result {
                     Ok(report) => {
                         succeeded += 1;
                         // A lack of descriptors is an error, not a reason to make do with less.
-                        if engine == EngineChoice::Auto {
+                        if engine == IoEngine::Auto {
                             let both = (report.engine.name, report.direct_io.on);
                             assert_eq!(both, usual, "{limit}: {report:?}");
                         }
@@ -199,7 +204,7 @@ fn too_few_descriptors() {
 #[test]
 fn too_few_threads() {
     if !is_child("too_few_threads") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("too_few_threads", Some(NOBODY)) {
             common::skipped("too few threads", &reason);
@@ -212,7 +217,7 @@ fn too_few_threads() {
         for limit in 0..40 {
             let before = Holdings::idle();
             let result = guest.transfer(direction, Some((Resource::Nproc, limit)), |plan| {
-                plan.engine = EngineChoice::Threads;
+                plan.tuning.io_engine = IoEngine::Threads;
             });
             match result {
                 Ok(_) => succeeded += 1,
@@ -249,21 +254,21 @@ fn too_little_memory() {
         return;
     }
     let guest = Guest::new();
-    let engines = [common::engines(), vec![EngineChoice::Auto]].concat();
+    let engines = [common::engines(), vec![IoEngine::Auto]].concat();
     for direction in [Direction::Save, Direction::Load] {
         for engine in engines.iter().copied() {
             let before = Holdings::idle();
             let bytes = private_bytes();
             let now = address_space();
-            // Not even one buffer, which is what threads need.
+            // Threads need one buffer, for which this is too little.
             let error = guest
                 .transfer(direction, Some((Resource::As, now + 12 * MIB)), |plan| {
-                    plan.engine = engine;
-                    plan.request_size = common::size(16 * MIB);
+                    plan.tuning.io_engine = engine;
+                    plan.tuning.request_size = common::size(16 * MIB);
                 })
                 .unwrap_err();
             assert_eq!(errno(&error), Some(Errno::NOMEM), "{error}");
-            let expected = if engine == EngineChoice::IoUring {
+            let expected = if engine == IoEngine::IoUring {
                 ErrorKind::EngineUnavailable
             } else {
                 ErrorKind::Io
@@ -273,17 +278,17 @@ fn too_little_memory() {
             let left = private_bytes().saturating_sub(bytes);
             assert!(left < 4 * MIB, "{left} bytes of buffers were left behind");
             guest
-                .transfer(direction, None, |plan| plan.engine = engine)
+                .transfer(direction, None, |plan| plan.tuning.io_engine = engine)
                 .unwrap();
         }
     }
 }
 
-/// Registered buffers are locked memory. Without leave to lock so much, requests name their buffers instead.
+/// Registered buffers are locked memory. Requests name their buffers instead when the process may not lock so much.
 #[test]
 fn too_little_locked_memory() {
     if !is_child("too_little_locked_memory") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("too_little_locked_memory", Some(NOBODY)) {
             common::skipped("too little locked memory", &reason);
@@ -298,21 +303,21 @@ fn too_little_locked_memory() {
     for direction in [Direction::Save, Direction::Load] {
         for direct_io in [DirectIo::Off, common::direct_io(guest.path())] {
             let before = Holdings::idle();
-            let transfer = |limit: u64, engine: EngineChoice| {
+            let transfer = |limit: u64, engine: IoEngine| {
                 guest.transfer(direction, Some((Resource::Memlock, limit)), |plan| {
-                    plan.engine = engine;
-                    plan.direct_io = direct_io;
+                    plan.tuning.io_engine = engine;
+                    plan.tuning.direct_io = direct_io;
                 })
             };
-            // Enough for the rings, which newer kernels count too, and not for 320 KiB of buffers each.
-            let report = patiently(|| transfer(300 * KIB, EngineChoice::IoUring)).unwrap();
+            // This is enough for the rings, which newer kernels count too, and not for 320 KiB of buffers each.
+            let report = patiently(|| transfer(300 * KIB, IoEngine::IoUring)).unwrap();
             assert!(!report.engine.registered_buffers, "beyond the limit");
-            let report = patiently(|| transfer(8 * MIB, EngineChoice::IoUring)).unwrap();
+            let report = patiently(|| transfer(8 * MIB, IoEngine::IoUring)).unwrap();
             assert!(report.engine.registered_buffers, "within the limit");
             settle();
-            // Not even enough for rings, where they count.
-            let explicit = transfer(0, EngineChoice::IoUring);
-            let automatic = transfer(0, EngineChoice::Auto).unwrap().engine;
+            // This is not even enough for rings, where they count.
+            let explicit = transfer(0, IoEngine::IoUring);
+            let automatic = transfer(0, IoEngine::Auto).unwrap().engine;
             match explicit {
                 Ok(report) => assert!(!report.engine.registered_buffers),
                 Err(error) => {
@@ -332,7 +337,7 @@ fn too_little_locked_memory() {
 #[test]
 fn more_locked_memory_does_no_harm() {
     if !is_child("more_locked_memory_does_no_harm") {
-        // What is limited is counted per user.
+        // The kernel counts this per user.
         let _turn = alone();
         if let Err(reason) = in_child("more_locked_memory_does_no_harm", Some(NOBODY)) {
             common::skipped("more locked memory", &reason);
@@ -349,10 +354,10 @@ fn more_locked_memory_does_no_harm() {
         let attempt = || {
             let limit = Some((Resource::Memlock, limit * KIB));
             guest.transfer(Direction::Save, limit, |plan| {
-                plan.engine = EngineChoice::IoUring;
-                plan.channels = Some(3);
-                plan.queue_depth = 2;
-                plan.request_size = common::size(16 * KIB);
+                plan.tuning.io_engine = IoEngine::IoUring;
+                plan.tuning.channels = Some(3);
+                plan.tuning.queue_depth = 2;
+                plan.tuning.request_size = common::size(16 * KIB);
             })
         };
         match enough {
@@ -391,7 +396,7 @@ impl SmallDisk {
         rustix::fs::statvfs(self.0.path()).expect("its numbers").f_bfree
     }
 
-    /// Fails while anything holds a file there.
+    /// Unmounts, which fails while anything holds a file there.
     fn unmount(&self) -> Result<(), String> {
         let output = Command::new("umount")
             .arg(self.0.path())
@@ -429,18 +434,14 @@ fn a_full_disk() {
         for direct_io in [DirectIo::Off, DirectIo::Auto] {
             let before = Holdings::idle();
             let staged = StagedFile::create(&disk.0.path().join("snapshot"), 0, Replace::Never).unwrap();
-            let plan = guest.plan(
+            let mut plan = guest.plan(
                 Direction::Save,
                 SnapshotSpec::path(staged.partial()),
                 &guest.memory,
             );
-            let error = Transfer::new(Plan {
-                engine,
-                direct_io,
-                ..plan
-            })
-            .run()
-            .unwrap_err();
+            plan.tuning.io_engine = engine;
+            plan.tuning.direct_io = direct_io;
+            let error = Transfer::new(plan).run().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
             assert_eq!(errno(&error), Some(Errno::NOSPC), "{error}");
             assert_eq!(error.path(), staged.partial().to_str());
@@ -453,12 +454,12 @@ fn a_full_disk() {
             assert_eq!(disk.free(), free, "the space is free again at once");
             before.assert_again("a save to a full disk");
         }
-        // Memory that cannot take what is loaded.
+        // This memory cannot take the pages.
         let before = Holdings::idle();
         let sink = disk.0.path().join("memory");
         std::fs::File::create(&sink).unwrap();
         let mut plan = guest.plan(Direction::Load, guest.snapshot.snapshot(), &guest.memory);
-        plan.engine = engine;
+        plan.tuning.io_engine = engine;
         plan.regions[0].memory = mapped_ram_engine::memory::MemorySpec::File(
             mapped_ram_engine::file::FileSource::Path(sink.clone()),
         );
@@ -491,8 +492,9 @@ fn a_disk_can_be_unmounted_when_a_transfer_ends() {
             };
             let path = disk.0.path().join("snapshot");
             std::fs::File::create(&path).unwrap();
-            let plan = guest.plan(Direction::Save, SnapshotSpec::path(&path), &guest.memory);
-            Transfer::new(Plan { engine, ..plan }).run().unwrap();
+            let mut plan = guest.plan(Direction::Save, SnapshotSpec::path(&path), &guest.memory);
+            plan.tuning.io_engine = engine;
+            Transfer::new(plan).run().unwrap();
             disk.unmount().unwrap();
         }
     }

@@ -12,18 +12,18 @@ use std::path::Path;
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::queue::Target;
-use mapped_ram_engine::{DirectIo, Direction, EngineChoice, Plan, Report, Transfer};
+use mapped_ram_engine::{DirectIo, Direction, IoEngine, Plan, Report, Transfer, Tuning};
 use proptest::prelude::*;
 
-/// The most bytes of buffers one transfer of these tests uses: registered buffers are pinned memory.
+/// The most bytes of buffers that one transfer of these tests uses: registered buffers are pinned memory.
 const MOST_BUFFERS: u64 = 24 * MIB;
 const MOST_BLOCK: u64 = 2 * MIB;
 const MOST_PAGES: u64 = 700;
 
-/// Where pages areas start.
+/// The alignment of page areas.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// As QEMU does: at whole MiB.
+    /// At whole MiB, as QEMU does.
     Qemu,
     /// At multiples of 4096.
     Block,
@@ -35,7 +35,7 @@ enum Layout {
 
 #[derive(Debug, Clone)]
 struct Shape {
-    /// Thousandths of the most pages a block may have.
+    /// The number of pages, in thousandths of the most that a block may have.
     share: u64,
     pattern: Pattern,
     seed: u64,
@@ -51,12 +51,12 @@ struct Case {
     shapes: Vec<Shape>,
     layout: Layout,
     snapshot: Place,
-    /// There are bytes below clear bits already, as in a file that is written a second time.
+    /// True when there are bytes below clear bits already, as in a file that is written a second time.
     stale: bool,
     channels: u64,
     depth: u64,
     request_pages: u64,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
     alignment: Option<u32>,
 }
@@ -112,12 +112,14 @@ impl Case {
             DirectIo::Off
         };
         Plan {
-            page_size: self.page_size,
-            channels: Some(common::size(self.channels)),
-            queue_depth: self.depth(),
-            request_size: common::size(self.request_size()),
-            direct_io,
-            alignment: self.alignment,
+            tuning: Tuning {
+                channels: Some(common::size(self.channels)),
+                queue_depth: self.depth(),
+                request_size: common::size(self.request_size()),
+                direct_io,
+                alignment: self.alignment,
+                ..Tuning::default()
+            },
             ..Plan::new(direction, snapshot.snapshot(), Vec::new())
         }
     }
@@ -125,10 +127,11 @@ impl Case {
     /// Runs the plan with this case's engine and checks what it says of itself.
     fn run(&self, plan: Plan, blocks: &[Block], data_pages: u64) -> Report {
         let transfer = Transfer::new(plan);
-        let progress = transfer.progress();
+        let progress = transfer.controls().progress;
         let spy = Spy::default();
-        let report = spy.run(transfer, self.engine).expect("the transfer succeeds");
         let bytes = blocks.iter().map(Block::length).sum::<u64>();
+        assert_eq!(progress.total(), bytes, "total before the transfer begins");
+        let report = spy.run(transfer, self.engine).expect("the transfer succeeds");
         assert_eq!(report.bytes, bytes, "bytes in the report");
         assert_eq!(
             report.data_bytes,
@@ -203,7 +206,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let engines: Vec<EngineChoice> = common::engines();
+    let engines: Vec<IoEngine> = common::engines();
     (
         prop_oneof![
             4 => Just(4096_u64),
@@ -289,7 +292,7 @@ proptest! {
     }
 }
 
-/// Memory of a block before a save: noise around it, its pages inside.
+/// Makes the memory of a block before a save: noise around the block, its pages inside.
 fn source(directory: &Path, block: &Block, place: Place) -> TestMemory {
     let file = TestFile::new(directory, &format!("{}.memory", block.name), place);
     file.file
@@ -300,7 +303,7 @@ fn source(directory: &Path, block: &Block, place: Place) -> TestMemory {
     TestMemory::new(file)
 }
 
-/// Bytes before and after a block that no transfer may take into account or touch.
+/// Writes bytes before and after a block, which no transfer may take into account or touch.
 fn surround(memory: &File, block: &Block) {
     let mut noise = Noise::new(!block.seed);
     let mut before = vec![0; common::size(block.memory_offset)];
@@ -445,7 +448,7 @@ fn assert_allocation(block: &Block, found: &File, expected: &File) {
 }
 
 /// A block that fills three requests and starts 4096 bytes into the file.
-fn split_case(alignment: Option<u32>, engine: EngineChoice) -> Case {
+fn split_case(alignment: Option<u32>, engine: IoEngine) -> Case {
     Case {
         page_size: 4096,
         shapes: vec![Shape {
@@ -538,8 +541,8 @@ fn aligned_pages_go_through_the_direct_descriptor_and_bitmaps_do_not() {
     }
 }
 
-/// A buffered write of a part of a filesystem block reads the rest of it first and writes all of it back later. Were a
-/// direct write of that rest under way meanwhile, it could be undone.
+/// A buffered write of a part of a filesystem block reads the rest of the block first and writes all of it back later.
+/// That could undo a direct write of the rest that is under way meanwhile.
 #[test]
 fn buffered_and_direct_writes_never_share_a_block() {
     for engine in common::engines() {
@@ -576,7 +579,7 @@ fn buffered_and_direct_writes_never_share_a_block() {
     }
 }
 
-/// As a block of more than 32 GiB has with requests of a MiB.
+/// A block of more than 32 GiB has such a bitmap with requests of a MiB.
 #[test]
 fn a_bitmap_may_be_larger_than_a_request() {
     // A request of 4096 bytes holds the bits of this many pages.
@@ -604,11 +607,13 @@ fn a_bitmap_may_be_larger_than_a_request() {
         let found = TestFile::new(directory.path(), "found", Place::Disk);
         let loaded = TestMemory::new(TestFile::new(directory.path(), "loaded", Place::Memfd));
         let plan = |direction: Direction, memory: &TestMemory| Plan {
-            page_size: 512,
-            channels: Some(3),
-            queue_depth: 2,
-            request_size: 4096,
-            direct_io: common::direct_io(directory.path()),
+            tuning: Tuning {
+                channels: Some(3),
+                queue_depth: 2,
+                request_size: 4096,
+                direct_io: common::direct_io(directory.path()),
+                ..Tuning::default()
+            },
             ..Plan::new(direction, found.snapshot(), vec![block.region(memory.spec())])
         };
 
@@ -648,8 +653,8 @@ fn a_bitmap_may_be_larger_than_a_request() {
 fn regions_may_share_one_memory_file() {
     let directory = tempfile::tempdir().unwrap();
     let case = Case {
-        shapes: vec![split_case(None, EngineChoice::Auto).shapes.remove(0); 3],
-        ..split_case(None, EngineChoice::Auto)
+        shapes: vec![split_case(None, IoEngine::Auto).shapes.remove(0); 3],
+        ..split_case(None, IoEngine::Auto)
     };
     let mut blocks = case.blocks();
     let mut end = 0;
@@ -678,7 +683,7 @@ fn no_channel_is_made_that_finds_nothing_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let case = Case {
         channels: 16,
-        ..split_case(None, EngineChoice::Auto)
+        ..split_case(None, IoEngine::Auto)
     };
     let block = case.blocks().remove(0);
     let memory = source(directory.path(), &block, Place::Memfd);

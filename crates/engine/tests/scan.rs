@@ -1,5 +1,5 @@
-//! Scans and digests against a page-at-a-time loop: every set page is shown once and as it is in the file, and a digest is
-//! that of the pages, whichever way they pass.
+//! Scans and digests against a page-at-a-time loop: the visitor sees every set page once and as it is in the file, and
+//! the digest is that of the pages, whichever way they pass.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,8 @@ use mapped_ram_engine::digest::{DIGEST_BYTES, PieceDigest, PieceDigests, digest_
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::{
-    CancelToken, DirectIo, Direction, EngineChoice, EngineError, ErrorKind, Pages, Plan, Transfer, Visitor,
+    CancelToken, DirectIo, Direction, EngineError, ErrorKind, IoEngine, Pages, Plan, Transfer, Tuning,
+    Visitor,
 };
 use proptest::prelude::*;
 
@@ -34,16 +35,16 @@ struct Shape {
 struct Case {
     page_size: u64,
     shapes: Vec<Shape>,
-    /// Page areas start at multiples of this.
+    /// The alignment of page areas.
     alignment: u64,
-    /// There are bytes below clear bits.
+    /// True when there are bytes below clear bits.
     stale: bool,
     channels: usize,
     depth: usize,
-    /// As powers of two of the page size and of the piece size.
+    /// The sizes of a piece and of a request, as powers of two: of the page size, and of the piece size.
     piece: u32,
     request: u32,
-    engine: EngineChoice,
+    engine: IoEngine,
     direct: bool,
 }
 
@@ -93,12 +94,14 @@ impl Case {
             DirectIo::Off
         };
         Plan {
-            page_size: self.page_size,
-            channels: Some(self.channels),
-            queue_depth: self.depth,
-            request_size: common::size(self.request_size()),
-            engine: self.engine,
-            direct_io,
+            tuning: Tuning {
+                channels: Some(self.channels),
+                queue_depth: self.depth,
+                request_size: common::size(self.request_size()),
+                io_engine: self.engine,
+                direct_io,
+                ..Tuning::default()
+            },
             ..Plan::new(direction, snapshot.snapshot(), Vec::new())
         }
     }
@@ -119,7 +122,7 @@ impl Case {
             .sum();
         let before = snapshot.contents();
         let transfer = Transfer::new(plan).visited_by(visitor);
-        let progress = transfer.progress();
+        let progress = transfer.controls().progress;
         let report = transfer.run().expect("the scan succeeds");
         let bytes: u64 = blocks.iter().map(Block::length).sum();
         assert_eq!(
@@ -185,7 +188,7 @@ fn case() -> impl Strategy<Value = Case> {
         )
 }
 
-/// What the documentation says of a digest, page by page. `page` gives a page's content where it counts.
+/// Digests page by page, as the documentation says. `page` gives a page's content where it counts.
 fn naive_digests(
     region: usize,
     block: &Block,
@@ -371,7 +374,10 @@ fn a_request_must_hold_whole_pieces() {
     block.fill_snapshot(&snapshot.file, false);
     let scan = |request_size: u64| {
         let plan = Plan {
-            request_size: common::size(request_size),
+            tuning: Tuning {
+                request_size: common::size(request_size),
+                ..Tuning::default()
+            },
             ..Plan::new(
                 Direction::Scan,
                 snapshot.snapshot(),
@@ -423,7 +429,10 @@ fn an_error_of_the_visitor_ends_the_scan() {
     for engine in common::engines() {
         let regions = vec![block.region(MemorySpec::None)];
         let plan = Plan {
-            engine,
+            tuning: Tuning {
+                io_engine: engine,
+                ..Tuning::default()
+            },
             ..Plan::new(Direction::Scan, snapshot.snapshot(), regions)
         };
         let error = Transfer::new(plan)

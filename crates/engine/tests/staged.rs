@@ -1,4 +1,5 @@
-//! A file that gets its name when it is complete: what others see of it before, and what stays when it never is.
+//! Files that get their name when they are complete: what others see before, and what stays of a file that never gets
+//! complete.
 
 #![cfg(target_os = "linux")]
 
@@ -58,7 +59,7 @@ fn the_name_appears_when_published() {
         commit(staged).unwrap();
         assert_eq!(common::names(directory.path()), ["snapshot"]);
         assert_eq!(fs::read(&target).unwrap(), b"new");
-        // As QEMU makes it: guest memory is nobody else's business.
+        // QEMU makes it so too: guest memory is nobody else's business.
         assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
@@ -187,7 +188,7 @@ fn two_at_once_do_not_share_a_partial_file() {
     assert_eq!(common::names(directory.path()), ["snapshot"]);
 }
 
-/// What a killed maker leaves: the file, and no lock on it.
+/// Leaves what a killed maker leaves: the file, and no lock on it.
 fn abandon(target: &Path) -> std::path::PathBuf {
     let staged = StagedFile::create(target, 0, Replace::Never).expect("a partial file");
     let partial = staged.partial().to_path_buf();
@@ -204,7 +205,7 @@ fn what_a_killed_maker_left_goes_and_nothing_else() {
     abandon(&at("one"));
     abandon(&at("two"));
     fs::write(at(".mine.1f-0.partial"), OLD).unwrap();
-    // Names with the mark that are no files.
+    // These names have the mark and are no files.
     fs::create_dir(at(".directory.1-1.mapped-ram-partial")).unwrap();
     symlink(at(".mine.1f-0.partial"), at(".link.1-1.mapped-ram-partial")).unwrap();
     rustix::fs::mknodat(

@@ -8,37 +8,39 @@ use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
+use crate::blocking::blocking;
 use crate::error::BindingError;
-use crate::options::{file_source, offset};
+use crate::values::{file_source, pairs};
 
-/// Exactly one of the two.
+/// The outcome has exactly one of the two.
 #[napi(object, object_from_js = false)]
 pub struct BindingDigest {
     pub error: Option<BindingError>,
     pub digest: Option<Uint8Array>,
 }
 
-/// The digest of bytes at hand.
+/// Digests bytes at hand.
 #[napi]
 pub fn digest_bytes(bytes: Uint8Array) -> Uint8Array {
     mapped_ram_engine::digest::digest_bytes(&bytes).to_vec().into()
 }
 
-/// The digest of stretches of a file, one after the other, that is yet to be made.
+/// A digest of stretches of a file, one after the other, that is yet to be made.
 #[napi]
 pub struct BindingRangeDigest {
-    ready: Result<(FileSource, Vec<Range<u64>>), String>,
+    ready: Result<(FileSource, Vec<(u64, u64)>), String>,
     name: String,
     cancel: CancelToken,
 }
 
 #[napi]
 impl BindingRangeDigest {
-    /// `ranges`: start and end of each in turn, in bytes. What is wrong with the arguments comes out of `run`.
+    /// Takes the arguments; `ranges` has start and end of each stretch in turn, in bytes. `run` gives the error when
+    /// something is wrong with them.
     #[napi(constructor)]
     pub fn new(path: Option<String>, fd: Option<i32>, name: String, ranges: Vec<i64>) -> Self {
         let ready = file_source("file", path, fd)
-            .and_then(|source| Ok((source, pairs(&ranges)?)))
+            .and_then(|source| Ok((source, pairs("range", &ranges)?)))
             .map_err(|error| error.message().to_owned());
         Self {
             ready,
@@ -53,15 +55,10 @@ impl BindingRangeDigest {
         let work = move || {
             let (source, ranges) =
                 ready.map_err(|message| EngineError::new(ErrorKind::InvalidArgument, message))?;
+            let ranges: Vec<Range<u64>> = ranges.into_iter().map(|(start, end)| start..end).collect();
             digest_ranges(&source, &name, &ranges, &cancel)
         };
-        let gone = |_| {
-            Err(EngineError::new(
-                ErrorKind::Internal,
-                "a panic while digesting a file",
-            ))
-        };
-        match tokio::task::spawn_blocking(work).await.unwrap_or_else(gone) {
+        match blocking("digesting a file", work).await {
             Ok(digest) => BindingDigest {
                 error: None,
                 digest: Some(digest.to_vec().into()),
@@ -80,17 +77,9 @@ impl BindingRangeDigest {
     }
 }
 
-/// Nobody waits for it any more.
+/// The digest ends when nobody waits for it any more.
 impl Drop for BindingRangeDigest {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
-}
-
-fn pairs(ranges: &[i64]) -> Result<Vec<Range<u64>>, EngineError> {
-    let (pairs, _) = ranges.as_chunks::<2>();
-    pairs
-        .iter()
-        .map(|[start, end]| Ok(offset("range", *start)?..offset("range", *end)?))
-        .collect()
 }

@@ -14,7 +14,7 @@ use crate::error::from_panic;
 pub(crate) struct Driver(Mutex<Option<JoinHandle<()>>>);
 
 impl Driver {
-    /// Runs `work` on the thread. When this returns, the thread has ended.
+    /// Runs `work` on the thread, which has ended when this returns.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -46,7 +46,7 @@ impl Driver {
     pub(crate) fn join(&self) {
         let driver = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(driver) = driver {
-            // Its panics were caught inside.
+            // The thread has caught its panics itself.
             let _ = driver.join();
         }
     }

@@ -5,7 +5,7 @@ use std::any::Any;
 use mapped_ram_engine::{EngineError, ErrorKind};
 use napi_derive::napi;
 
-/// What `ts/engine/binding.ts` makes a `MappedRamError` of.
+/// An error as data, of which TypeScript makes a `MappedRamError`.
 #[napi(object, object_from_js = false)]
 pub struct BindingError {
     /// The tail of the error code: `IO` for `ERR_MAPPED_RAM_IO`; `CANCELLED` for a cancelled transfer.
@@ -33,7 +33,7 @@ impl From<EngineError> for BindingError {
     }
 }
 
-/// A panic that was caught at the boundary.
+/// Makes an error of a panic that was caught at the boundary.
 pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> EngineError {
     let words = panic
         .downcast_ref::<String>()

@@ -1,32 +1,31 @@
-//! One job's life, a transfer's or a comparison's: made, run once on a thread of its own, cancelled, over before it goes.
+//! One job's life, a transfer's or a comparison's: made, run once on a thread of its own, cancelled, over before it
+//! goes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use mapped_ram_engine::error::Result;
-use mapped_ram_engine::{CancelToken, EngineError, ErrorKind, Progress};
+use mapped_ram_engine::{Controls, EngineError, ErrorKind, Progress};
 
 use crate::driver::Driver;
 
 pub(crate) struct Job<T> {
-    /// What is wrong with the plan comes out when it runs.
+    /// The job, or what is wrong with its plan, which comes out when the job runs.
     ready: Mutex<Option<Result<T>>>,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
     driver: Driver,
 }
 
 impl<T: Send + 'static> Job<T> {
-    pub(crate) fn new(ready: Result<T>, handles: impl FnOnce(&T) -> (CancelToken, Arc<Progress>)) -> Self {
-        let (cancel, progress) = ready.as_ref().map(handles).unwrap_or_default();
+    pub(crate) fn new(ready: Result<T>, controls: impl FnOnce(&T) -> Controls) -> Self {
+        let controls = ready.as_ref().map(controls).unwrap_or_default();
         Self {
             ready: Mutex::new(Some(ready)),
-            cancel,
-            progress,
+            controls,
             driver: Driver::default(),
         }
     }
 
-    /// Runs it, once. When this returns, all threads have ended and all descriptors are closed.
+    /// Runs the job, once. All threads have ended and all descriptors are closed when this returns.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(T) -> Result<R> + Send + 'static,
@@ -37,20 +36,20 @@ impl<T: Send + 'static> Job<T> {
         self.driver.run(move || work(job)).await
     }
 
-    /// Ends it early; `run` then fails with the kind CANCELLED.
+    /// Ends the job early; `run` then fails with the kind CANCELLED.
     pub(crate) fn cancel(&self) {
-        self.cancel.cancel();
+        self.controls.cancel.cancel();
     }
 
     pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+        &self.controls.progress
     }
 }
 
-/// A worker that is terminated drops its objects: the job must be over before its memory goes.
+/// A worker that is terminated drops its objects. The job must be over before its memory goes.
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.controls.cancel.cancel();
         self.driver.join();
     }
 }

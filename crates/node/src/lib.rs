@@ -1,7 +1,7 @@
 //! Node-API bindings of the engine: options in, promises, errors, progress, cancel out. Nothing else.
 //!
 //! Errors travel as data (`BindingError`), because an `async fn`'s thrown error cannot carry a code of its own.
-//! TypeScript (`ts/engine/binding.ts`) turns them into `MappedRamError`.
+//! TypeScript turns them into `MappedRamError`.
 
 #![expect(
     unreachable_pub,
@@ -16,16 +16,18 @@
     )
 )]
 
+mod blocking;
 mod compare;
 mod digest;
 mod driver;
 mod error;
 mod job;
 mod lock;
-mod options;
+mod plan;
+mod plan_parts;
 mod probe;
 mod socket;
 mod staged;
 mod stale;
 mod transfer;
-mod zero;
+mod values;

@@ -6,9 +6,9 @@ use mapped_ram_engine::file::{Lock, Locked, lock};
 use napi_derive::napi;
 
 use crate::error::BindingError;
-use crate::options::descriptor;
+use crate::values::descriptor;
 
-/// `error`, or what became of the lock.
+/// The outcome has `error`, or what became of the lock.
 #[napi(object, object_from_js = false)]
 pub struct BindingLock {
     pub error: Option<BindingError>,

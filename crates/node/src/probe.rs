@@ -1,4 +1,4 @@
-//! What this host and a directory can do.
+//! Probes of this host and of a directory.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use napi_derive::napi;
 #[napi(object, object_from_js = false)]
 pub struct BindingAvailability {
     pub available: bool,
-    /// Why not.
+    /// The reason when it is not available.
     pub reason: Option<String>,
 }
 
 #[napi(object, object_from_js = false)]
 pub struct BindingDirectIoProbe {
     pub available: bool,
-    /// Why not.
+    /// The reason when it is not available.
     pub reason: Option<String>,
     pub memory_alignment: Option<u32>,
     pub offset_alignment: Option<u32>,

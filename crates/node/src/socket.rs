@@ -1,4 +1,4 @@
-//! Descriptors to another process, over a socket that Node has open.
+//! Descriptors for another process, over a socket that Node has open.
 
 use mapped_ram_engine::socket;
 use napi::bindgen_prelude::Uint8Array;
@@ -6,21 +6,21 @@ use napi_derive::napi;
 
 use crate::error::BindingError;
 
-/// Exactly one of `error` and `sent`.
+/// The outcome has exactly one of `error` and `sent`.
 #[napi(object, object_from_js = false)]
 pub struct BindingSent {
     pub error: Option<BindingError>,
-    /// Bytes that were taken; 0 when the socket is full and nothing was sent.
+    /// The number of bytes that the socket took; 0 when it is full and nothing was sent.
     pub sent: Option<u32>,
 }
 
-/// Whether descriptors can travel through this one: it is a unix socket.
+/// Says whether descriptors can travel through the socket: they can when it is a unix socket.
 #[napi]
 pub fn passes_descriptors(socket_fd: i32) -> bool {
     socket::passes_descriptors(socket_fd)
 }
 
-/// The process that listened where a unix socket is connected to; undefined where nobody can tell.
+/// Finds the process that listened where a unix socket is connected to; null where nobody can tell.
 #[napi]
 pub fn peer_pid(socket_fd: i32) -> Option<u32> {
     socket::peer_pid(socket_fd)

@@ -7,16 +7,19 @@ use mapped_ram_engine::file::{Replace, StagedFile, remove_abandoned};
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi_derive::napi;
 
+use crate::blocking::blocking;
 use crate::error::BindingError;
 
-/// Dropped without `publish` (also when a worker is terminated), it removes its partial file.
+const DOING: &str = "making or publishing the file";
+
+/// A staged file. It removes its partial file when it is dropped without `publish`, also when a worker is terminated.
 #[napi]
 pub struct BindingStagedFile {
     target: PathBuf,
     keep: u64,
     replace: Replace,
     cancel: CancelToken,
-    /// Shared with a `sync` that is under way.
+    /// The open file, which a `sync` that is under way shares.
     staged: Mutex<Option<Arc<StagedFile>>>,
 }
 
@@ -39,10 +42,11 @@ impl BindingStagedFile {
         let (target, keep, replace) = (self.target.clone(), self.keep, self.replace);
         let cancel = self.cancel.clone();
         let create = move || StagedFile::create_cancellable(&target, keep, replace, &cancel);
-        match blocking(create).await {
+        match blocking(DOING, create).await {
             Ok(staged) => {
                 let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-                // `cancel` takes that lock too, so it comes either before this look or after the file is in its place.
+                // `cancel` takes that lock too, so a cancellation comes either before this look or after the file is in
+                // its place.
                 if self.cancel.is_cancelled() {
                     let message = "creating the file was cancelled";
                     return Some(EngineError::new(ErrorKind::Cancelled, message).into());
@@ -54,8 +58,8 @@ impl BindingStagedFile {
         }
     }
 
-    /// Ends `open` early, which then settles with the kind CANCELLED and leaves nothing. Afterwards it does what
-    /// `discard` does.
+    /// Ends `open` early, which then settles with the kind CANCELLED and leaves nothing. Does what `discard` does once
+    /// `open` has settled.
     #[napi]
     pub fn cancel(&self) {
         self.discard();
@@ -70,28 +74,28 @@ impl BindingStagedFile {
             .map(|staged| staged.partial().to_string_lossy().into_owned())
     }
 
-    /// fsync of the file.
+    /// Makes the contents durable, by fsync.
     #[napi]
     pub async fn sync(&self) -> Option<BindingError> {
         let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        blocking(move || staged.ok_or_else(closed)?.sync())
+        blocking(DOING, move || staged.ok_or_else(closed)?.sync())
             .await
             .err()
             .map(Into::into)
     }
 
-    /// Rename and fsync of the directory. Whatever comes of it, the partial file is gone.
+    /// Gives the file its name, by rename and fsync of the directory. The partial file is gone, whatever comes of that.
     #[napi]
     pub async fn publish(&self) -> Option<BindingError> {
-        // Nobody else has it unless a `sync` is still under way.
+        // Nobody else has the file unless a `sync` is still under way.
         let staged = self.take().and_then(Arc::into_inner);
-        blocking(move || staged.ok_or_else(closed)?.publish())
+        blocking(DOING, move || staged.ok_or_else(closed)?.publish())
             .await
             .err()
             .map(Into::into)
     }
 
-    /// Removes the partial file; when a `sync` is under way, as soon as that ends.
+    /// Removes the partial file: at once, or as soon as a `sync` that is under way ends.
     #[napi]
     pub fn discard(&self) {
         let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,14 +115,14 @@ impl Drop for BindingStagedFile {
     }
 }
 
-/// Removes partial files beside `target` whose makers are no more. Never fails: what cannot be removed stays.
+/// Removes partial files beside `target` whose makers are no more. Never fails: a file that cannot be removed stays.
 #[napi]
 pub async fn remove_abandoned_files(target: String) {
     let work = move || {
         remove_abandoned(target.as_ref());
         Ok(())
     };
-    let _ = blocking(work).await;
+    let _ = blocking(DOING, work).await;
 }
 
 fn closed() -> EngineError {
@@ -126,16 +130,4 @@ fn closed() -> EngineError {
         ErrorKind::InvalidArgument,
         "the staged file is not open, or is still being synced",
     )
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
-) -> Result<T, EngineError> {
-    let gone = |_| {
-        Err(EngineError::new(
-            ErrorKind::Internal,
-            "a panic while making or publishing the file",
-        ))
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(gone)
 }

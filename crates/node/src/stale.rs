@@ -1,43 +1,32 @@
-//! Stale pages of a block, for those who map a snapshot.
+//! The search for a block's stale pages, for those who map a snapshot, and holes, for those who found out late that
+//! pages are zero.
 
-use mapped_ram_engine::file::{PageArea, StalePages, stale_pages};
-use mapped_ram_engine::{EngineError, ErrorKind};
+use std::ops::Range;
+
+use mapped_ram_engine::file::{StalePages, stale_pages};
+use mapped_ram_engine::memory;
 use napi_derive::napi;
 
+use crate::blocking::blocking;
 use crate::error::BindingError;
-use crate::options::{descriptor, offset};
+use crate::plan_parts::BindingPageArea;
+use crate::values::{descriptor, number, pairs};
 
-/// A block's place in the snapshot, in bytes.
-#[napi(object, object_to_js = false)]
-pub struct BindingPageArea {
-    /// The block's id, for errors.
-    pub name: String,
-    pub pages_offset: i64,
-    pub bitmap_offset: i64,
-    pub length: i64,
-    pub page_size: i64,
-}
-
-/// `error`, or what was found.
+/// The outcome has `error`, or everything else.
 #[napi(object, object_from_js = false)]
 pub struct BindingStalePages {
     pub error: Option<BindingError>,
-    /// Runs of pages: first page and number of pages in turn.
+    /// The runs of pages: first page and number of pages in turn.
     pub runs: Vec<i64>,
     pub bytes_read: i64,
 }
 
-/// Finds the pages whose bits are clear although the file behind the descriptor does not read as zeros there.
+/// Finds the pages of the block `name` whose bits are clear although the file behind the descriptor does not read as
+/// zeros there.
 #[napi]
-pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePages {
-    let found = tokio::task::spawn_blocking(move || find(fd, area)).await;
-    let gone = |_| {
-        Err(EngineError::new(
-            ErrorKind::Internal,
-            "a panic while looking for stale pages",
-        ))
-    };
-    match found.unwrap_or_else(gone) {
+pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> BindingStalePages {
+    let work = move || stale_pages(&descriptor("fd", fd)?, &name, &area.into_area()?);
+    match blocking("looking for stale pages", work).await {
         Ok(StalePages { runs, bytes_read }) => BindingStalePages {
             error: None,
             runs: runs
@@ -54,17 +43,16 @@ pub async fn find_stale_pages(fd: i32, area: BindingPageArea) -> BindingStalePag
     }
 }
 
-fn find(fd: i32, area: BindingPageArea) -> Result<StalePages, EngineError> {
-    let area = PageArea {
-        name: area.name,
-        pages_offset: offset("pagesOffset", area.pages_offset)?,
-        bitmap_offset: offset("bitmapOffset", area.bitmap_offset)?,
-        length: offset("length", area.length)?,
-        page_size: offset("pageSize", area.page_size)?,
+/// Makes ranges of a file read as zeros, as holes where it can have them. `ranges` has offset and length of each in
+/// turn, in bytes.
+#[napi]
+pub async fn zero_ranges(fd: i32, ranges: Vec<i64>) -> Option<BindingError> {
+    let work = move || {
+        let ranges: Vec<Range<u64>> = pairs("range", &ranges)?
+            .into_iter()
+            .map(|(start, length)| start..start.saturating_add(length))
+            .collect();
+        memory::zero_ranges(&descriptor("fd", fd)?, &ranges)
     };
-    stale_pages(&descriptor("fd", fd)?, &area)
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+    blocking("making holes", work).await.err().map(Into::into)
 }

@@ -1,4 +1,4 @@
-//! A transfer as JavaScript has it: its plan in, its progress and outcome out.
+//! A transfer as JavaScript sees it: its plan comes in, its progress and outcome go out.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use napi_derive::napi;
 
 use crate::error::BindingError;
 use crate::job::Job;
-use crate::options::BindingPlan;
+use crate::plan::BindingPlan;
+use crate::values::number;
 
 /// Counters in bytes of guest memory.
 #[napi(object, object_from_js = false)]
@@ -38,27 +39,27 @@ pub struct BindingReport {
 /// The pieces of a region that have a page that is not zero.
 #[napi(object, object_from_js = false)]
 pub struct BindingPieces {
-    /// Where they start in their block, ascending.
+    /// The offsets at which the pieces start in their block, ascending.
     pub offsets: Vec<i64>,
-    /// Their digests, one after the other.
+    /// The digests of the pieces, one after the other.
     pub digests: Uint8Array,
 }
 
-/// Exactly one of `error` and `report`.
+/// The outcome has exactly one of `error` and `report`.
 #[napi(object, object_from_js = false)]
 pub struct BindingOutcome {
     pub error: Option<BindingError>,
     pub report: Option<BindingReport>,
-    /// For each region that was loaded into a buffer, its bytes; null for the others.
+    /// The bytes of each region that was loaded into a buffer; null for the others.
     #[napi(ts_type = "Array<Uint8Array | null>")]
     pub buffers: Vec<Option<Uint8Array>>,
-    /// One per region when digests were asked for, otherwise none.
+    /// The pieces of each region when digests were asked for, otherwise none.
     pub pieces: Vec<BindingPieces>,
 }
 
 type Buffers = Vec<Option<Arc<ByteMemory>>>;
 
-/// What a transfer leaves beside the report.
+/// The results that a transfer leaves beside the report.
 struct Outputs {
     buffers: Buffers,
     digests: Option<Arc<PieceDigests>>,
@@ -70,19 +71,17 @@ pub struct BindingTransfer(Job<(Transfer, Outputs)>);
 
 #[napi]
 impl BindingTransfer {
-    /// Takes the plan. What is wrong with it comes out of `run`.
+    /// Takes the plan. `run` gives the error when something is wrong with it.
     #[napi(constructor)]
     pub fn new(plan: BindingPlan) -> Self {
         let piece_size = plan.piece_size;
         let ready = plan
             .into_plan()
             .and_then(|(plan, buffers)| prepare(plan, buffers, piece_size));
-        Self(Job::new(ready, |(transfer, _)| {
-            (transfer.cancel_token(), transfer.progress())
-        }))
+        Self(Job::new(ready, |(transfer, _)| transfer.controls()))
     }
 
-    /// Runs it, once. When the promise settles, all threads have ended and all descriptors are closed.
+    /// Runs the transfer, once. All threads have ended and all descriptors are closed when the promise settles.
     #[napi]
     pub async fn run(&self) -> BindingOutcome {
         match self.drive().await {
@@ -157,7 +156,7 @@ fn prepare(
     piece_size: Option<u32>,
 ) -> Result<(Transfer, Outputs), EngineError> {
     let digests = piece_size
-        .map(|size| PieceDigests::new(u64::from(size), plan.page_size))
+        .map(|size| PieceDigests::new(u64::from(size), plan.page_size()?))
         .transpose()?
         .map(Arc::new);
     let mut transfer = Transfer::new(plan);
@@ -167,7 +166,7 @@ fn prepare(
     Ok((transfer, Outputs { buffers, digests }))
 }
 
-/// By region; `digests` are in order.
+/// Splits the digests, which are in order, by region.
 fn pieces(digests: &[PieceDigest], regions: usize) -> Vec<BindingPieces> {
     let mut rest = digests;
     (0..regions)
@@ -184,8 +183,4 @@ fn pieces(digests: &[PieceDigest], regions: usize) -> Vec<BindingPieces> {
             }
         })
         .collect()
-}
-
-fn number(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

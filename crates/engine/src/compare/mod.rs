@@ -1,31 +1,30 @@
-//! What became of each page from one snapshot to another, or to a guest's memory. Reads the pages whose bits are set and
-//! nothing else; writes nothing.
+//! Comparisons: what became of each page from one snapshot to another, or to a guest's memory. They read the pages
+//! whose bits are set and nothing else, and write nothing.
 
+mod pages;
 mod plan;
-mod shared;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel;
-use crate::channel::compare::Sides;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, SnapshotSpec, read_bitmap};
+use crate::file::{DirectState, PageArea, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
-use crate::queue::{self, EngineState};
-use crate::transfer::{CancelToken, Ending, Progress, QueueFactory, Report, Setup, run_channels};
+use crate::queue::{self, QueueFactory};
+use crate::run::{Controls, Report, Setup};
 
-pub use plan::{ComparePlan, Compared, PagesAt, Right};
-use shared::OpenBlock;
-pub(crate) use shared::{OpenPages, OpenRight, Shared, Window};
+use pages::Sides;
+pub use plan::{ComparePlan, Compared, Right};
+use windows::{OpenBlock, OpenPages, OpenRight, Shared};
 
-/// What a finished comparison says.
+/// The outcome of a finished comparison.
 #[derive(Debug)]
 pub struct CompareReport {
-    /// Its `data_bytes` are the set pages that were read, of both sides.
+    /// The report's `data_bytes` are the set pages that were read, of both sides.
     pub report: Report,
-    /// One for each block.
+    /// The differences of each block.
     pub differences: Vec<Differences>,
 }
 
@@ -33,58 +32,53 @@ pub struct CompareReport {
 #[derive(Debug)]
 pub struct Comparison {
     plan: ComparePlan,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
 }
 
 impl Comparison {
     pub fn new(plan: ComparePlan) -> Self {
-        Self {
-            plan,
-            cancel: CancelToken::default(),
-            progress: Arc::default(),
-        }
+        let controls = Controls::new(plan.blocks.iter().map(|block| block.left.length));
+        Self { plan, controls }
     }
 
-    pub fn cancel_token(&self) -> CancelToken {
-        self.cancel.clone()
+    /// The controls of the run, which the caller takes before it.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
-    }
-
-    /// Runs to the end on this thread and the channels' own.
+    /// Runs to the end, on this thread and the channels' own.
     /// # Errors
-    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    /// the first error that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<CompareReport> {
-        let engine = self.plan.engine;
+        let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
-    /// As `run`, with queues from elsewhere: first those of the left file, then those of the right one.
+    /// Does as `run`, with queues from elsewhere: first those of the left file, then those of the right one.
     pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<CompareReport> {
         let started = Instant::now();
         let plan = &self.plan;
         plan.check()?;
+        let page_size = plan.page_size()?;
         let open = |spec: &SnapshotSpec| {
-            SnapshotFile::open(spec, false, plan.direct_io, plan.alignment).map(Arc::new)
+            SnapshotFile::open(spec, false, plan.tuning.direct_io, plan.tuning.alignment).map(Arc::new)
         };
         let left = open(&plan.left)?;
         let right = plan.right.as_ref().map(open).transpose()?;
         let blocks: Vec<OpenBlock> = plan
             .blocks
             .iter()
-            .map(|block| open_block(plan, block, &left, right.as_deref()))
+            .map(|block| open_block(block, &left, right.as_deref()))
             .collect::<Result<_>>()?;
-        let lengths = plan.blocks.iter().map(|block| block.length);
-        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let lengths = plan.blocks.iter().map(|block| block.left.length);
+        let with_rings = plan.snapshots().all(SnapshotSpec::is_file);
+        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {
             let (queues, right_engine) = make_queues(setup.channels, right, setup.options)?;
             right_queues = queues;
-            engine = both_engines(engine, right_engine);
+            engine = engine.and(right_engine);
         }
         let mut right_queues = right_queues.into_iter();
         let sides: Vec<Sides> = left_queues
@@ -96,16 +90,13 @@ impl Comparison {
             left,
             right,
             blocks,
-            page_size: plan.page_size,
-            options: setup.options_of(&engine),
-            progress: Arc::clone(&self.progress),
-            ending: Ending::new(self.cancel.clone()),
+            page_size,
+            run: setup.begin(engine),
             cursor: std::sync::Mutex::default(),
         };
-        run_channels(&shared.ending, &shared.left.name, sides, |sides| {
-            channel::compare::run(&shared, sides)
-        })?;
-        let report = setup.report(engine, direct_io, &self.progress);
+        let name = &shared.left.name;
+        shared.run.run(name, sides, |sides| pages::run(&shared, sides))?;
+        let report = shared.run.report(direct_io);
         let differences = shared.blocks.into_iter().map(|block| block.differences);
         Ok(CompareReport {
             report,
@@ -114,52 +105,34 @@ impl Comparison {
     }
 }
 
-fn open_block(
-    plan: &ComparePlan,
-    block: &Compared,
-    left: &SnapshotFile,
-    right: Option<&SnapshotFile>,
-) -> Result<OpenBlock> {
-    let open_pages = |pages: PagesAt, file: &SnapshotFile| {
+fn open_block(block: &Compared, left: &SnapshotFile, right: Option<&SnapshotFile>) -> Result<OpenBlock> {
+    let open_pages = |area: PageArea, file: &SnapshotFile| {
         Ok(OpenPages {
-            pages_offset: pages.pages_offset,
-            bitmap: read_bitmap(&file.buffered, &file.name, &plan.area(block, pages))?,
+            area,
+            bitmap: read_bitmap(file.buffered.as_ref(), &file.name, &block.name, &area)?,
         })
     };
     let open_right = match (&block.right, right) {
-        (Right::Pages(pages), Some(file)) => OpenRight::Pages(open_pages(*pages, file)?),
+        (Right::Pages(area), Some(file)) => OpenRight::Pages(open_pages(*area, file)?),
         (Right::Pages(_), None) => {
             return Err(EngineError::new(ErrorKind::Internal, "no right snapshot"));
         }
         (Right::Memory { memory, offset }, _) => {
             let memory = Memory::open(memory, false)?;
-            memory.require(*offset, block.length, false)?;
+            memory.require(*offset, block.left.length, false)?;
             OpenRight::Memory {
                 memory,
                 offset: *offset,
             }
         }
     };
-    let area = plan.area(block, block.left);
-    let differences = Differences::try_new(area.pages()).ok_or_else(|| area.too_large().on(&left.name))?;
+    let differences = Differences::try_new(block.left.pages())
+        .ok_or_else(|| block.left.too_large(&block.name).on(&left.name))?;
     Ok(OpenBlock {
-        length: block.length,
         left: open_pages(block.left, left)?,
         right: open_right,
         differences,
     })
-}
-
-/// What both files have: where memory is too scarce for a second set of rings, `Auto` takes threads for the right one.
-fn both_engines(left: EngineState, right: EngineState) -> EngineState {
-    let slots = left.slots.min(right.slots);
-    let registered_buffers = left.registered_buffers && right.registered_buffers;
-    let slower = if right.name == "threads" { right } else { left };
-    EngineState {
-        registered_buffers,
-        slots,
-        ..slower
-    }
 }
 
 fn both_direct(left: &SnapshotFile, right: Option<&SnapshotFile>) -> DirectState {

@@ -1,24 +1,16 @@
 //! A comparison as plain data, and every check that can be made before a file is open.
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{PageArea, SnapshotSpec};
+use crate::file::{PageArea, SnapshotSpec, check_range, page_size_of};
 use crate::memory::MemorySpec;
-use crate::numbers::Numbers;
-use crate::plan::{DEFAULT_QUEUE_DEPTH, DEFAULT_REQUEST_SIZE, DirectIo, EngineChoice, check_range};
+use crate::tuning::Tuning;
 
-/// Where a block lies in a snapshot: absolute file offsets.
-#[derive(Debug, Clone, Copy)]
-pub struct PagesAt {
-    pub pages_offset: u64,
-    pub bitmap_offset: u64,
-}
-
-/// What a block of the left snapshot is compared with.
+/// The side with which a block of the left snapshot is compared.
 #[derive(Debug)]
 pub enum Right {
     /// A block of the right snapshot.
-    Pages(PagesAt),
-    /// Memory, from this offset on.
+    Pages(PageArea),
+    /// Memory, from `offset` on.
     Memory { memory: MemorySpec, offset: u64 },
 }
 
@@ -27,29 +19,20 @@ pub enum Right {
 pub struct Compared {
     /// The block's id, for errors.
     pub name: String,
-    /// How many bytes to compare: a multiple of the page size.
-    pub length: u64,
-    pub left: PagesAt,
+    pub left: PageArea,
+    /// The right side, which is as long as the left one.
     pub right: Right,
 }
 
-/// Everything a comparison needs to know. The numbers have the ranges and defaults of a `Plan`'s; there are as many buffers
-/// for each file as a transfer has.
+/// A comparison's plan: everything that it needs to know.
 #[derive(Debug)]
 pub struct ComparePlan {
     pub left: SnapshotSpec,
-    /// Where `Right::Pages` are.
+    /// The snapshot in which `Right::Pages` lie.
     pub right: Option<SnapshotSpec>,
     pub blocks: Vec<Compared>,
-    pub page_size: u64,
-    pub channels: Option<usize>,
-    /// Requests in flight on each channel and each file.
-    pub queue_depth: usize,
-    pub request_size: usize,
-    pub engine: EngineChoice,
-    pub direct_io: DirectIo,
-    /// Overrides what the filesystem says of direct I/O alignment. For tests.
-    pub alignment: Option<u32>,
+    /// Each file gets as many buffers as a transfer's.
+    pub tuning: Tuning,
 }
 
 impl ComparePlan {
@@ -58,51 +41,60 @@ impl ComparePlan {
             left,
             right,
             blocks,
-            page_size: 4096,
-            channels: None,
-            queue_depth: DEFAULT_QUEUE_DEPTH,
-            request_size: DEFAULT_REQUEST_SIZE,
-            engine: EngineChoice::Auto,
-            direct_io: DirectIo::Auto,
-            alignment: None,
+            tuning: Tuning::default(),
         }
     }
 
     /// Checks every number that does not need a file to be open.
     pub fn check(&self) -> Result<()> {
-        self.numbers().check()?;
+        self.tuning.check(self.page_size()?)?;
+        for snapshot in self.snapshots() {
+            self.tuning.check_snapshot(snapshot)?;
+        }
         for block in &self.blocks {
             let name = &block.name;
-            self.area(block, block.left).check()?;
+            block.left.check(name)?;
             match &block.right {
-                Right::Pages(pages) if self.right.is_some() => self.area(block, *pages).check()?,
-                Right::Pages(_) => {
-                    let message = format!("block {name}: expected a right snapshot, found none");
-                    return Err(EngineError::new(ErrorKind::InvalidArgument, message));
+                Right::Pages(_) if self.right.is_none() => {
+                    return Err(invalid(format!(
+                        "block {name}: expected a right snapshot, found none"
+                    )));
                 }
-                Right::Memory { offset, .. } => check_range(name, "memory", *offset, block.length)?,
+                Right::Pages(area) => {
+                    area.check(name)?;
+                    if area.length != block.left.length {
+                        return Err(invalid(format!(
+                            "block {name}: expected {} bytes on the right as on the left, found {}",
+                            block.left.length, area.length
+                        )));
+                    }
+                }
+                Right::Memory { offset, .. } => check_range(name, "memory", *offset, block.left.length)?,
             }
         }
         Ok(())
     }
 
-    pub(super) fn area(&self, block: &Compared, pages: PagesAt) -> PageArea {
-        PageArea {
-            name: block.name.clone(),
-            pages_offset: pages.pages_offset,
-            bitmap_offset: pages.bitmap_offset,
-            length: block.length,
-            page_size: self.page_size,
-        }
+    /// The left snapshot, and the right one where there is one.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &SnapshotSpec> {
+        std::iter::once(&self.left).chain(&self.right)
     }
 
-    pub(super) fn numbers(&self) -> Numbers {
-        Numbers {
-            page_size: self.page_size,
-            channels: self.channels,
-            queue_depth: self.queue_depth,
-            request_size: self.request_size,
-            engine: self.engine,
-        }
+    /// The bytes in a page, of all blocks on both sides; 4096 where there is no block.
+    /// # Errors
+    /// when two blocks differ
+    pub fn page_size(&self) -> Result<u64> {
+        page_size_of(self.blocks.iter().flat_map(|block| {
+            let right = match &block.right {
+                Right::Pages(area) => Some(area),
+                Right::Memory { .. } => None,
+            };
+            let areas = std::iter::once(&block.left).chain(right);
+            areas.map(|area| (block.name.as_str(), area))
+        }))
     }
+}
+
+fn invalid(message: String) -> EngineError {
+    EngineError::new(ErrorKind::InvalidArgument, message)
 }

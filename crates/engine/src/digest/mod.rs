@@ -6,12 +6,12 @@ mod ranges;
 pub use pieces::{PieceDigest, PieceDigests};
 pub use ranges::digest_ranges;
 
-/// Bytes of a digest.
+/// The bytes of a digest.
 pub const DIGEST_BYTES: usize = blake3::OUT_LEN;
 
 pub type Digest = [u8; DIGEST_BYTES];
 
-/// The digest of bytes at hand.
+/// Digests bytes at hand.
 pub fn digest_bytes(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }

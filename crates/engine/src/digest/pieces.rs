@@ -6,24 +6,24 @@ use std::sync::{Mutex, PoisonError};
 use super::Digest;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::pages::is_zero;
-use crate::plan::MAX_REQUEST_SIZE;
 use crate::transfer::{Pages, Visitor};
+use crate::tuning::MAX_REQUEST_SIZE;
 
 /// A piece that has at least one page that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PieceDigest {
-    /// Index of the region in the plan.
+    /// The index of the region in the plan.
     pub region: usize,
-    /// Where the piece starts in its block, in bytes.
+    /// The offset at which the piece starts in its block, in bytes.
     pub offset: u64,
     pub digest: Digest,
 }
 
 /// Digests the pieces of a transfer's blocks while their pages pass.
 ///
-/// A piece's digest is the BLAKE3 of its pages that are not all zero, in order, and behind them a bitmap of these pages:
-/// bit i % 8 of byte i / 8 is page i of the piece. So it depends on what the guest's memory holds, and not on whether a
-/// zero page is in the snapshot.
+/// A piece's digest is the BLAKE3 of its pages that are not all zero, in order, and behind them a bitmap of these
+/// pages: bit i % 8 of byte i / 8 is page i of the piece. So the digest depends on the contents of the guest's memory,
+/// and not on whether a zero page is in the snapshot.
 #[derive(Debug)]
 pub struct PieceDigests {
     piece_size: u64,
@@ -84,7 +84,7 @@ impl Visitor for PieceDigests {
     }
 }
 
-/// The parts of runs that lie in a range, counted from its start.
+/// Clips runs to a range. The result counts from the range's start.
 fn clip<'a>(runs: &'a [Range<usize>], range: &'a Range<usize>) -> impl Iterator<Item = Range<usize>> + 'a {
     let first = runs.partition_point(|run| run.end <= range.start);
     runs[first..]
@@ -93,12 +93,12 @@ fn clip<'a>(runs: &'a [Range<usize>], range: &'a Range<usize>) -> impl Iterator<
         .map(|run| run.start.max(range.start) - range.start..run.end.min(range.end) - range.start)
 }
 
-/// None when all of the runs' pages are zero.
+/// Digests one piece. `None` when all of the runs' pages are zero.
 fn digest(piece: &[u8], runs: impl Iterator<Item = Range<usize>>, page_size: usize) -> Option<Digest> {
     let mut hasher = blake3::Hasher::new();
     let mut present = vec![0_u8; (piece.len() / page_size).div_ceil(8)];
     for run in runs {
-        // Pages that touch are hashed at once: that is where BLAKE3 is fast.
+        // One call hashes all pages that touch: long inputs are where BLAKE3 is fast.
         let mut data = run.start..run.start;
         for at in run.step_by(page_size) {
             let page = at..at + page_size;

@@ -1,15 +1,15 @@
-//! One digest for stretches of a file: what a snapshot holds beside its pages.
+//! One digest for stretches of a file, for all that a snapshot holds beside its pages.
 
 use std::ops::Range;
 
 use super::Digest;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, position, reopen};
-use crate::transfer::CancelToken;
+use crate::file::{FileSource, positional};
 
 const PIECE: usize = 1 << 20;
 
-/// The BLAKE3 of the bytes of `ranges`, one range after the other.
+/// Digests the bytes of `ranges`, one range after the other, with BLAKE3.
 /// # Errors
 /// when the file ends before a range does, cannot be read, or the token is cancelled
 pub fn digest_ranges(
@@ -19,10 +19,8 @@ pub fn digest_ranges(
     cancel: &CancelToken,
 ) -> Result<Digest> {
     // The caller's descriptor may be open for writing only.
-    let file = source
-        .path()
-        .and_then(|path| reopen::open(&path, false).ok())
-        .map_or_else(|| source.open(false), Ok)
+    let (file, _) = source
+        .reopen_or_duplicate(false)
         .map_err(|error| EngineError::io("opening the file", error).on(name))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; PIECE];
@@ -36,7 +34,7 @@ pub fn digest_ranges(
                 .unwrap_or(usize::MAX)
                 .min(PIECE);
             let bytes = &mut buffer[..wanted];
-            let found = position::read_full_at(&file, bytes, offset)
+            let found = positional::read_full_at(&file, bytes, offset)
                 .map_err(|error| EngineError::io("reading the file", error).at(name, offset))?;
             if found < wanted {
                 let message = format!("the file ended: expected {wanted} more bytes, found {found}");

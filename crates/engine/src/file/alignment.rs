@@ -1,18 +1,18 @@
-//! What direct I/O demands of a file: asked of the filesystem, not guessed.
+//! The alignment that direct I/O demands of a file: the filesystem states it, nobody guesses.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::reopen::open_direct;
+use super::source::open_direct;
 use super::staged::{Replace, StagedFile};
 
-/// Powers of two, in bytes.
+/// Alignments of direct I/O: powers of two, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alignment {
-    /// Of the buffer's address.
+    /// The alignment of the buffer's address.
     pub memory: u32,
-    /// Of the file offset and of the length.
+    /// The alignment of the file offset and of the length.
     pub offset: u32,
 }
 
@@ -24,12 +24,12 @@ impl Alignment {
         }
     }
 
-    /// What every filesystem in use accepts, for those that do not tell.
+    /// The alignment that every filesystem in use accepts, for those that do not state theirs.
     #[cfg(target_os = "linux")]
     const USUAL: Self = Self::uniform(4096);
 }
 
-/// The alignment of direct I/O on a file that is open for it; an error where the file has none.
+/// The alignment of direct I/O on a file that is open for it. A file that does not support direct I/O is an error.
 #[cfg(target_os = "linux")]
 pub fn direct_alignment(file: &File) -> io::Result<Alignment> {
     use rustix::fs::{AtFlags, StatxFlags, statx};
@@ -60,7 +60,7 @@ pub fn direct_alignment(_file: &File) -> io::Result<Alignment> {
     ))
 }
 
-/// The alignment of direct I/O on new files of a directory, found out with one that is removed again.
+/// The alignment of direct I/O on new files of a directory. The probe makes such a file and removes it again.
 pub fn probe_directory(directory: &Path) -> io::Result<Alignment> {
     let staged = StagedFile::create(&directory.join("direct-io-probe"), 0, Replace::Allowed)
         .map_err(|error| error.into_io())?;

@@ -1,11 +1,12 @@
-//! Where a file has data and where it has holes.
+//! The data and the holes of a file.
 
 use std::fs::File;
 use std::ops::Range;
 
-/// The next stretch of data at or after `offset`; `None` where only a hole is left. What lies before it reads as zeros.
-/// A filesystem that cannot tell may have data everywhere. Moves the file position, so `file` must be ours alone.
-/// A file that changes meanwhile may have holes in the stretch, even a stretch that is empty: reading them is no harm.
+/// Finds the next stretch of data at or after `offset`; `None` where only a hole is left. The bytes before the stretch
+/// read as zeros. A filesystem that cannot tell data from holes may have data everywhere. The search moves the file
+/// position, so the description of `file` must be ours alone. A file that changes meanwhile may have holes in the
+/// stretch, or an empty stretch: reading a hole does no harm.
 #[cfg(target_os = "linux")]
 pub(crate) fn next_extent(file: &File, offset: u64) -> Option<Range<u64>> {
     use rustix::fs::{SeekFrom, seek};

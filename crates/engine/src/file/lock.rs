@@ -1,26 +1,27 @@
-//! Advisory locks on whole files (flock): between those who map a snapshot and those who would write into it.
+//! Advisory locks on whole files (flock). They keep those who would write into a snapshot from those who map it.
 //!
-//! Such a lock belongs to the open file description: it lasts until the last duplicate of the descriptor is closed, in
-//! whichever process that is. So a process that was handed the descriptor holds the lock for as long as it lives.
+//! Such a lock belongs to the open file description: the lock lasts until the last duplicate of the descriptor is
+//! closed, in whichever process that is. So a process to which the descriptor was handed holds the lock for as long as
+//! it lives.
 
 use std::fs::File;
 use std::io;
 
-use super::reopen::FileSource;
+use super::source::FileSource;
 use crate::error::{EngineError, Result};
 
-/// What to do about the lock of an open file description.
+/// The lock that an open file description is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// With others that share it.
+    /// Others may share the lock.
     Shared,
-    /// Alone.
+    /// Nobody else may hold a lock.
     Exclusive,
-    /// Give it up.
+    /// The description gives its lock up.
     None,
 }
 
-/// What became of a request for a lock. It never waits.
+/// The outcome of a request for a lock, which never waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locked {
     Yes,
@@ -30,15 +31,15 @@ pub enum Locked {
     Unavailable,
 }
 
-/// Takes, converts or gives up the lock of the description behind `source`. Only a descriptor keeps it: of a path the
-/// lock is gone when this returns.
+/// Takes, converts or gives up the lock of the description behind `source`. Only a descriptor keeps its lock: the lock
+/// of a path is gone when this returns.
 pub fn lock(source: &FileSource, lock: Lock) -> Result<Locked> {
-    // A duplicate has the same description, and closing one of several does not unlock.
+    // A duplicate has the same description, and the lock outlives every duplicate but the last.
     let locked = source.open(false).and_then(|file| lock_file(&file, lock));
     locked.map_err(|error| EngineError::io("locking the file", error).on(source.name()))
 }
 
-/// The same for an open file.
+/// Does the same for an open file.
 #[cfg(unix)]
 pub(super) fn lock_file(file: &File, lock: Lock) -> io::Result<Locked> {
     use rustix::fs::{FlockOperation, flock};

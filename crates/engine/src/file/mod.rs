@@ -1,23 +1,33 @@
-//! The snapshot file: its descriptors, what alignment direct I/O needs, and its durable publication.
+//! Snapshots as files or other storages: their descriptors, their alignment, the places of blocks in them, and their
+//! durable publication.
 
-mod abandoned;
+mod abandoned_partials;
 mod alignment;
+mod bitmap;
 pub(crate) mod extents;
+mod identity;
 mod lock;
 mod page_area;
+mod paths;
 mod snapshot;
+mod snapshot_spec;
 mod staged;
-mod stale;
+mod stale_pages;
+mod storage;
 
-pub mod position;
-pub mod reopen;
+pub(crate) mod positional;
+pub mod source;
 
-pub use abandoned::remove_abandoned;
+pub use abandoned_partials::remove_abandoned;
 pub use alignment::{Alignment, direct_alignment, probe_directory};
+pub(crate) use bitmap::read_bitmap;
+pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
-pub(crate) use page_area::read_bitmap;
-pub use reopen::FileSource;
-pub use snapshot::{DirectState, SnapshotFile, SnapshotSpec};
+pub(crate) use page_area::{check_apart, check_page_size, check_range, page_size_of};
+pub use snapshot::{DirectState, SnapshotFile};
+pub use snapshot_spec::{SnapshotSource, SnapshotSpec};
+pub use source::FileSource;
 pub use staged::{Replace, StagedFile};
-pub use stale::{StalePages, stale_pages};
+pub use stale_pages::{StalePages, stale_pages};
+pub use storage::Storage;

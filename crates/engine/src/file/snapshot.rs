@@ -1,48 +1,33 @@
-//! A snapshot's two descriptors: a buffered one for what is small or unaligned, an O_DIRECT one for the channels.
+//! The open snapshot. A file has two descriptors: a buffered one for small or unaligned requests, and one with O_DIRECT
+//! for the rest.
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use super::alignment::{Alignment, direct_alignment};
+use super::identity::Identity;
+use super::snapshot_spec::{SnapshotSource, SnapshotSpec};
+use super::source::{FileSource, kind_of, open_direct};
+use super::storage::Storage;
 #[cfg(target_os = "linux")]
-use super::position;
-use super::reopen::{FileSource, kind_of, open_direct};
+use crate::arena::Arena;
+use crate::choices::DirectIo;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::plan::DirectIo;
-#[cfg(target_os = "linux")]
-use crate::queue::Arena;
 
-/// How a plan names the snapshot file.
-#[derive(Debug, Clone)]
-pub struct SnapshotSpec {
-    pub file: FileSource,
-    /// A descriptor of the same file that the caller opened with O_DIRECT. Without it the file is opened again.
-    pub direct: Option<FileSource>,
-    /// How errors call it; the path or descriptor where empty.
-    pub name: String,
-}
+const TURNED_OFF: &str = "turned off by the caller";
 
-impl SnapshotSpec {
-    pub fn path(path: impl Into<std::path::PathBuf>) -> Self {
-        Self {
-            file: FileSource::Path(path.into()),
-            direct: None,
-            name: String::new(),
-        }
-    }
-}
-
-/// Whether direct I/O is in use, and why (not).
+/// The decision about direct I/O, and its reason.
 #[derive(Debug, Clone)]
 pub struct DirectState {
     pub on: bool,
     pub reason: String,
 }
 
-/// The open snapshot.
+/// A snapshot that is open for a run.
 #[derive(Debug)]
 pub struct SnapshotFile {
-    pub buffered: File,
+    pub buffered: Arc<dyn Storage>,
     pub direct: Option<File>,
     pub alignment: Alignment,
     pub state: DirectState,
@@ -50,98 +35,107 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
+    /// Opens the snapshot that a plan names. `forced` overrides the alignment of offsets that the filesystem states.
     pub fn open(spec: &SnapshotSpec, write: bool, mode: DirectIo, forced: Option<u32>) -> Result<Self> {
-        let name = if spec.name.is_empty() {
-            spec.file.name()
-        } else {
-            spec.name.clone()
+        let name = spec.name();
+        let source = match &spec.source {
+            SnapshotSource::File(source) => source,
+            SnapshotSource::Storage(storage) => return of_storage(Arc::clone(storage), spec, mode),
         };
-        let buffered = spec
-            .file
+        let buffered = source
             .open(write)
             .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
         check_kind(&buffered, &name)?;
         refuse_flags(&buffered, write, &name)?;
-        let mut this = Self {
-            buffered,
-            direct: None,
-            alignment: Alignment::uniform(1),
-            state: DirectState {
-                on: false,
-                reason: "turned off by the caller".to_owned(),
-            },
-            name,
+        let opened = match mode {
+            DirectIo::Off => return Ok(without_direct(Arc::new(buffered), TURNED_OFF.to_owned(), name)),
+            DirectIo::On | DirectIo::Auto => open_direct_file(source, spec.direct.as_ref(), &buffered, write),
         };
-        if mode == DirectIo::Off {
-            return Ok(this);
-        }
-        match this.open_direct(spec, write) {
+        match opened {
             Ok((file, found)) => {
-                this.direct = Some(file);
-                this.alignment = Alignment {
+                let alignment = Alignment {
                     offset: forced.unwrap_or(found.offset),
                     ..found
                 };
-                this.state = DirectState {
-                    on: true,
-                    reason: format!(
-                        "the file accepts O_DIRECT at an alignment of {} bytes",
-                        this.alignment.offset
-                    ),
-                };
-                Ok(this)
+                let offset = alignment.offset;
+                let reason = format!("the file accepts O_DIRECT at an alignment of {offset} bytes");
+                Ok(Self {
+                    buffered: Arc::new(buffered),
+                    direct: Some(file),
+                    alignment,
+                    state: DirectState { on: true, reason },
+                    name,
+                })
             }
-            // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a fallback.
+            // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a
+            // fallback.
             Err(error) if mode == DirectIo::On || spec.direct.is_some() => {
-                let message = "direct I/O was asked for and cannot be had";
-                Err(EngineError::new(ErrorKind::DirectIoUnavailable, message)
-                    .on(&this.name)
-                    .caused_by(error))
+                Err(direct_unavailable(error).on(name))
             }
-            // What this process lacks says nothing about the file.
+            // A lack of this process says nothing about the file.
             Err(error) if is_shortage(&error) => {
-                Err(EngineError::io("opening the snapshot for direct I/O", error).on(&this.name))
+                Err(EngineError::io("opening the snapshot for direct I/O", error).on(name))
             }
             Err(error) => {
-                this.state.reason = format!("the file does not accept O_DIRECT ({error})");
-                Ok(this)
+                let reason = format!("the file does not accept O_DIRECT ({error})");
+                Ok(without_direct(Arc::new(buffered), reason, name))
             }
         }
     }
 
-    /// Device and inode.
-    #[cfg(unix)]
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.buffered
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        None
-    }
-
-    fn open_direct(&self, spec: &SnapshotSpec, write: bool) -> io::Result<(File, Alignment)> {
-        let file = match (&spec.direct, spec.file.path()) {
-            (Some(given), _) => {
-                let file = given.open(write)?;
-                require_direct_flag(&file, write)?;
-                require_same_file(&file, &self.buffered)?;
-                file
-            }
-            (None, Some(path)) => open_direct(&path, write)?,
-            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        let alignment = direct_alignment(&file)?;
-        try_direct_read(&file, alignment)?;
-        Ok((file, alignment))
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.buffered.file().and_then(Identity::of_file)
     }
 }
 
-/// Too many open files, or no memory.
+fn of_storage(storage: Arc<dyn Storage>, spec: &SnapshotSpec, mode: DirectIo) -> Result<SnapshotFile> {
+    let reason = "the snapshot is no local file";
+    if mode == DirectIo::On || spec.direct.is_some() {
+        let error = io::Error::new(io::ErrorKind::Unsupported, reason);
+        return Err(direct_unavailable(error).on(spec.name()));
+    }
+    let reason = if mode == DirectIo::Off { TURNED_OFF } else { reason };
+    Ok(without_direct(storage, reason.to_owned(), spec.name()))
+}
+
+fn without_direct(buffered: Arc<dyn Storage>, reason: String, name: String) -> SnapshotFile {
+    SnapshotFile {
+        buffered,
+        direct: None,
+        alignment: Alignment::uniform(1),
+        state: DirectState { on: false, reason },
+        name,
+    }
+}
+
+fn direct_unavailable(error: io::Error) -> EngineError {
+    let message = "direct I/O was asked for and cannot be had";
+    EngineError::new(ErrorKind::DirectIoUnavailable, message).caused_by(error)
+}
+
+/// Takes the caller's direct descriptor, or opens the file again.
+fn open_direct_file(
+    source: &FileSource,
+    direct: Option<&FileSource>,
+    buffered: &File,
+    write: bool,
+) -> io::Result<(File, Alignment)> {
+    let file = match (direct, source.path()) {
+        (Some(given), _) => {
+            let file = given.open(write)?;
+            require_direct_flag(&file, write)?;
+            require_same_file(&file, buffered)?;
+            file
+        }
+        (None, Some(path)) => open_direct(&path, write)?,
+        (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let alignment = direct_alignment(&file)?;
+    try_direct_read(&file, alignment)?;
+    Ok((file, alignment))
+}
+
+/// Says whether this process or the system has too many open files, or no memory.
 #[cfg(unix)]
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -157,8 +151,8 @@ fn is_shortage(_error: &io::Error) -> bool {
     false
 }
 
-/// Some filesystems take the flag and refuse the I/O. A read shows it before any page is at stake; a descriptor that is
-/// open for writing only cannot tell.
+/// Some filesystems take the flag and refuse the I/O. A read shows that before any page is at stake. A descriptor that
+/// is open for writing only cannot tell.
 #[cfg(target_os = "linux")]
 fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
     let length = usize::try_from(alignment.offset).map_err(|_| io::ErrorKind::Unsupported)?;
@@ -167,7 +161,7 @@ fn try_direct_read(file: &File, alignment: Alignment) -> io::Result<()> {
         .slot(0)?
         .get_mut(..length)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    match position::read_at(file, buffer, 0) {
+    match file.read_at(buffer, 0) {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::BADF.raw_os_error()) => Err(error),
         _ => Ok(()),
     }
@@ -178,7 +172,8 @@ fn try_direct_read(_file: &File, _alignment: Alignment) -> io::Result<()> {
     Ok(())
 }
 
-/// Positional requests need a file or a disk: a fifo would take them for a stream, and could keep them for ever.
+/// Refuses everything but files and disks, which positional requests need: a fifo would take the requests for a stream,
+/// and could keep them for ever.
 fn check_kind(file: &File, name: &str) -> Result<()> {
     let kind = file
         .metadata()
@@ -205,7 +200,7 @@ fn is_direct(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Positional writes to such a descriptor go to the file's end all the same.
+/// Says whether the descriptor was opened with O_APPEND: positional writes to such a descriptor go to the file's end.
 #[cfg(unix)]
 fn is_appending(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))
@@ -240,20 +235,12 @@ fn require_direct_flag(file: &File, write: bool) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-#[cfg(unix)]
 fn require_same_file(left: &File, right: &File) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let (left, right) = (left.metadata()?, right.metadata()?);
-    if (left.dev(), left.ino()) == (right.dev(), right.ino()) {
+    if Identity::of(&left.metadata()?) == Identity::of(&right.metadata()?) {
         return Ok(());
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
         "the two descriptors belong to different files",
     ))
-}
-
-#[cfg(not(unix))]
-fn require_same_file(_left: &File, _right: &File) -> io::Result<()> {
-    Ok(())
 }

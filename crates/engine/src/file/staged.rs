@@ -11,25 +11,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::abandoned::{partial_name, possess};
+use super::abandoned_partials::{partial_name, possess};
 use super::extents::next_extent;
-use super::position::{read_full_at, write_all_at};
-use super::reopen::kind_of;
+use super::paths::{missing_directory, resolved, sync_directory};
+use super::positional::{read_full_at, write_all_at};
+use super::source::kind_of;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::transfer::CancelToken;
 
-/// A kept prefix is copied in pieces of this size, with a look at the cancel token between them.
+/// The kept prefix is copied in pieces of this many bytes, with a look at the cancel token between them.
 const COPY_PIECE: u64 = 1 << 20;
 
-/// As many links in a row as Linux follows.
-const MAX_LINKS: usize = 40;
-
-/// What may happen to a file that already has the final name.
+/// The fate of a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
-    /// It stays, and the commit is an error. The check is atomic where the kernel offers it.
+    /// The old file stays, and the publication is an error. The check is atomic where the kernel offers that.
     Never,
-    /// It is replaced in one step.
+    /// The new file replaces the old one in one step.
     Allowed,
 }
 
@@ -39,7 +37,7 @@ pub struct StagedFile {
     partial: PathBuf,
     target: PathBuf,
     replace: Replace,
-    /// Of the file that has the name: whom the new one is to belong to and who may open it.
+    /// The metadata of the file that has the name: they say to whom the new file is to belong, and who may open it.
     existing: Option<Metadata>,
     published: bool,
 }
@@ -52,9 +50,9 @@ impl StagedFile {
         Self::create_cancellable(target, keep, replace, &CancelToken::default())
     }
 
-    /// As `create`, which takes its time where much is kept.
+    /// Does as `create`, which takes its time where much is kept.
     /// # Errors
-    /// with the kind `Cancelled` after `cancel`; nothing is left behind then
+    /// with the kind `Cancelled` after `cancel`, and nothing is left behind
     pub fn create_cancellable(
         target: &Path,
         keep: u64,
@@ -63,7 +61,7 @@ impl StagedFile {
     ) -> Result<Self> {
         let name = target.display().to_string();
         let failed = |error: io::Error| EngineError::io("creating the file", error).on(&name);
-        // A link to nowhere is no file, but its name is taken: better said now than at the end.
+        // A link to nowhere is no file, but the name is taken. The caller had better learn that now than at the end.
         if replace == Replace::Never && fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
             return Err(already_exists(&name));
         }
@@ -88,7 +86,7 @@ impl StagedFile {
             }
             None => failed(error),
         })?;
-        // From here on an early return drops `staged`, which removes the partial file.
+        // An early return drops `staged` from here on, which removes the partial file.
         let staged = Self {
             file,
             partial,
@@ -116,15 +114,15 @@ impl StagedFile {
         &self.partial
     }
 
-    /// Makes the contents durable. Comes before `publish`: a name must never survive a power cut that the contents
-    /// did not.
+    /// Makes the contents durable. The caller calls it before `publish`: a name must never survive a power cut that the
+    /// contents did not.
     pub fn sync(&self) -> Result<()> {
         self.file
             .sync_all()
             .map_err(|error| self.failed("fsync of the file", error))
     }
 
-    /// Gives the file its name, durably. What was written since `sync` may not be durable.
+    /// Gives the file its name, durably. Bytes that were written since `sync` may not be durable.
     pub fn publish(mut self) -> Result<()> {
         if let Some(existing) = &self.existing {
             inherit_access(&self.file, existing)
@@ -174,38 +172,7 @@ fn already_exists(name: &str) -> EngineError {
     EngineError::new(ErrorKind::Exists, "the file exists already").on(name)
 }
 
-/// What `target` is, whatever links lead there.
-pub(super) fn resolved(target: &Path) -> PathBuf {
-    fs::canonicalize(target).unwrap_or_else(|_| follow_links(target))
-}
-
-/// Where a chain of symbolic links ends, also when nothing is there.
-fn follow_links(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    for _ in 0..MAX_LINKS {
-        let Ok(link) = fs::read_link(&path) else {
-            break;
-        };
-        path = path.parent().unwrap_or_else(|| Path::new("")).join(link);
-    }
-    path
-}
-
-/// The directory of `target`; `.` where the name has none.
-pub(super) fn directory_of(target: &Path) -> &Path {
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    directory.unwrap_or_else(|| Path::new("."))
-}
-
-fn missing_directory(target: &Path) -> Option<&Path> {
-    let directory = directory_of(target);
-    let found = fs::metadata(directory);
-    found
-        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        .then_some(directory)
-}
-
-/// Copies the data of the first `keep` bytes; what is a hole stays one. False when it was cancelled.
+/// Copies the data of the first `keep` bytes; holes stay holes. Returns false when the copy was cancelled.
 fn copy_prefix(from: &File, to: &File, keep: u64, cancel: &CancelToken) -> io::Result<bool> {
     let length = from.metadata()?.len().min(keep);
     to.set_len(length)?;
@@ -221,7 +188,7 @@ fn copy_prefix(from: &File, to: &File, keep: u64, cancel: &CancelToken) -> io::R
             let count = usize::try_from((end - position).min(COPY_PIECE)).unwrap_or(0);
             let piece = buffer.get_mut(..count).ok_or(io::ErrorKind::InvalidInput)?;
             if read_full_at(from, piece, position)? < count {
-                // Somebody has cut it short meanwhile.
+                // Somebody has cut the file short meanwhile.
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             write_all_at(to, piece, position)?;
@@ -231,7 +198,7 @@ fn copy_prefix(from: &File, to: &File, keep: u64, cancel: &CancelToken) -> io::R
     Ok(!cancel.is_cancelled())
 }
 
-/// The new file belongs to whom the old one belonged to, as far as we may give files away, and has its mode.
+/// Gives the new file the owner of the old one, as far as this process may give files away, and its mode.
 #[cfg(unix)]
 fn inherit_access(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -255,7 +222,7 @@ fn inherit_access(file: &File, old: &Metadata) -> io::Result<()> {
     // The owner may be out of reach and the group not: it may be one of our own.
     let group_kept = chown(old.uid(), old.gid())? || chown(new.uid(), old.gid())?;
     let mode = old.permissions().mode();
-    // What the old group was allowed is nothing to another group, unless everybody was.
+    // Another group gets the old group's rights only where everybody had them.
     let mode = if group_kept {
         mode
     } else {
@@ -296,20 +263,9 @@ fn create_partial(target: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Differs between calls, threads and, but for a rare clash that `create_new` catches, processes.
+/// Makes a word that differs between calls, threads and processes, but for a rare clash that `create_new` catches.
 fn unique() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{count:x}", std::process::id())
-}
-
-#[cfg(unix)]
-fn sync_directory(target: &Path) -> io::Result<()> {
-    File::open(directory_of(target))?.sync_all()
-}
-
-/// A directory cannot be opened for fsync there.
-#[cfg(not(unix))]
-fn sync_directory(_target: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// Readers share it, writers take turns. Big guests live in files; a buffer needs no faster way.
+/// A buffer that readers share and in which writers take turns. Big guests live in files; a buffer needs no faster way.
 #[derive(Debug)]
 pub struct ByteMemory(RwLock<Vec<u8>>);
 
@@ -13,7 +13,7 @@ impl ByteMemory {
         Self(RwLock::new(bytes))
     }
 
-    /// Takes the bytes out, when the transfer is over.
+    /// Takes the bytes out when the transfer is over.
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,7 +1,7 @@
 //! Guest memory in a file: plain, tmpfs, memfd or hugetlbfs.
 //!
-//! It is read and written with pread and pwrite, never through a mapping: a first touch costs a page fault per 4 KiB
-//! (a CPU second per 2 GiB was measured), and a mapping of a file that somebody truncates would kill the process.
+//! The engine reads and writes it with pread and pwrite, never through a mapping: a first touch costs a page fault per
+//! 4 KiB (a CPU second per 2 GiB was measured), and a mapping of a file that somebody truncates would kill the process.
 
 use std::fs::File;
 use std::io;
@@ -11,15 +11,14 @@ use std::ops::Range;
 use super::hugetlb::HugetlbSink;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::extents::next_extent;
-use crate::file::position;
-use crate::file::{FileSource, reopen};
+use crate::file::{FileSource, Identity, positional, source};
 use crate::pages::is_zero;
 
 #[derive(Debug)]
 pub struct FileMemory {
     file: File,
     name: String,
-    /// The descriptor is ours alone, so moving its position (SEEK_DATA does) disturbs nobody.
+    /// True when the description is ours alone, so that moving its position (SEEK_DATA does) disturbs nobody.
     private: bool,
     #[cfg(target_os = "linux")]
     hugetlb: Option<HugetlbSink>,
@@ -29,20 +28,14 @@ impl FileMemory {
     pub(super) fn open(source: &FileSource, write: bool) -> Result<Self> {
         let name = source.name();
         let failed = |error| EngineError::io("opening guest memory", error).on(&name);
-        // Re-opening gives a description of our own; a descriptor that cannot be re-opened is duplicated.
-        let reopened = source.path().and_then(|path| reopen::open(&path, write).ok());
-        let private = reopened.is_some();
-        let file = match reopened {
-            Some(file) => file,
-            None => source.open(write).map_err(failed)?,
-        };
+        let (file, private) = source.reopen_or_duplicate(write).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(EngineError::new(
                 ErrorKind::Unsupported,
                 format!(
                     "guest memory: expected a regular file or memfd, found {}",
-                    reopen::kind_of(metadata.file_type())
+                    source::kind_of(metadata.file_type())
                 ),
             )
             .on(&name));
@@ -99,14 +92,14 @@ impl FileMemory {
             return offset..u64::MAX;
         }
         next_extent(&self.file, offset).unwrap_or_else(|| {
-            // A hole up to the file's end. Where that end has moved meanwhile, reading there says so.
+            // A hole reaches up to the file's end. A read says so when that end has moved meanwhile.
             let end = self.file.metadata().map_or(offset, |metadata| metadata.len());
             end.max(offset)..u64::MAX
         })
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let count = position::read_full_at(&self.file, buffer, offset)
+        let count = positional::read_full_at(&self.file, buffer, offset)
             .map_err(|error| self.failed("reading guest memory", offset, error))?;
         if count < buffer.len() {
             return Err(EngineError::new(
@@ -128,7 +121,7 @@ impl FileMemory {
                 .write(buffer, offset)
                 .map_err(|error| self.failed("writing guest memory", offset, error));
         }
-        position::write_all_at(&self.file, buffer, offset)
+        positional::write_all_at(&self.file, buffer, offset)
             .map_err(|error| self.failed("writing guest memory", offset, error))
     }
 
@@ -136,7 +129,7 @@ impl FileMemory {
         #[cfg(target_os = "linux")]
         {
             let end = offset.saturating_add(length);
-            // Of huge pages only whole ones: for a part of one, older kernels report success and clear nothing.
+            // Only whole huge pages are punched: older kernels report success for a part of one and clear nothing.
             let unit = self.hugetlb.as_ref().map_or(1, HugetlbSink::page_size);
             let (first, last) = (offset.next_multiple_of(unit).min(end), end - end % unit);
             if first < last && self.punch(first, last - first) {
@@ -154,7 +147,7 @@ impl FileMemory {
         rustix::fs::fallocate(&self.file, flags, offset, length).is_ok()
     }
 
-    /// Writes zeros where there is something else: a hole costs a read and stays one.
+    /// Writes zeros over everything else. A hole costs a read and stays a hole.
     fn zero_by_hand(&self, offset: u64, length: u64) -> Result<()> {
         let zeros = [0; 65536];
         let mut found = [0; 65536];
@@ -163,7 +156,7 @@ impl FileMemory {
             let piece = usize::try_from(length - done)
                 .unwrap_or(usize::MAX)
                 .min(zeros.len());
-            // A descriptor for writing only cannot tell.
+            // A descriptor that is open for writing only cannot tell.
             let known = self.read(&mut found[..piece], offset + done).is_ok();
             if !known || !is_zero(&found[..piece]) {
                 self.write(&zeros[..piece], offset + done)?;
@@ -173,19 +166,8 @@ impl FileMemory {
         Ok(())
     }
 
-    /// What tells files apart, whichever way they are reached.
-    #[cfg(unix)]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.file
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        None
+    pub(super) fn identity(&self) -> Option<Identity> {
+        Identity::of_file(&self.file)
     }
 
     fn failed(&self, doing: &str, offset: u64, error: io::Error) -> EngineError {

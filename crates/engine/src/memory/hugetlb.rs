@@ -1,17 +1,16 @@
-//! Writing to hugetlbfs, which has no write(2): through a shared mapping, but by the kernel's hand.
+//! Writes to hugetlbfs, which has no write(2): they go through a shared mapping, but by the kernel's hand.
 //!
 //! A store into a mapping whose huge page cannot be had raises SIGBUS and would kill the process. A pwrite to
 //! /proc/self/mem at the mapping's address fails with EIO instead.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::error::{EngineError, Result};
-use crate::file::position;
+use crate::file::positional;
 
 /// `HUGETLBFS_MAGIC` of linux/magic.h.
 const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
@@ -50,7 +49,8 @@ impl HugetlbSink {
         self.page_size
     }
 
-    /// Maps the whole file, once. mmap reserves the huge pages: too few of them is ENOMEM here, before any byte moves.
+    /// Maps the whole file, once. mmap reserves the huge pages, so too few of them are ENOMEM here, before any byte
+    /// moves.
     pub(super) fn map(&self, file: &File, size: u64) -> Result<()> {
         if self.mapping.get().is_some() {
             return Ok(());
@@ -70,42 +70,36 @@ impl HugetlbSink {
         if end.is_none() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        position::write_all_at(
-            &self.own_memory,
-            buffer,
-            mapping.address.as_ptr().addr() as u64 + offset,
-        )
+        positional::write_all_at(&self.own_memory, buffer, mapping.address as u64 + offset)
     }
 }
 
+/// A mapping that nobody here looks into. Its address is only a number, an offset of writes to /proc/self/mem, and the
+/// kernel orders those writes. So channels may share the mapping.
 #[derive(Debug)]
 struct Mapping {
-    address: NonNull<u8>,
+    address: usize,
     length: usize,
 }
-
-// SAFETY: needed to share a sink between channels. The address is never dereferenced here: it is only a number that
-// /proc/self/mem is asked to write to, and the kernel orders those writes.
-unsafe impl Send for Mapping {}
-// SAFETY: as for Send; no method gives out a reference into the mapping.
-unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(file: &File, size: u64) -> io::Result<Self> {
         let length = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: needed because hugetlbfs can only be written through a mapping. A new mapping at an address of the
-        // kernel's choice overlaps nothing.
+        // SAFETY: needed because hugetlbfs can only be written through a mapping. It is sound because a new mapping at
+        // an address of the kernel's choice overlaps nothing.
         let address =
             unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, file, 0) }?;
-        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let address = address.expose_provenance();
         Ok(Self { address, length })
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is the one mmap returned, unmapped once, and no reference into it was ever made.
-        let _ = unsafe { rustix::mm::munmap(self.address.as_ptr().cast(), self.length) };
+        let address = std::ptr::with_exposed_provenance_mut(self.address);
+        // SAFETY: needed because nothing else gives a mapping back. It is sound because the range is the one that mmap
+        // returned, it is unmapped once, and nobody has made a reference into it.
+        let _ = unsafe { rustix::mm::munmap(address, self.length) };
     }
 }

@@ -1,5 +1,5 @@
-//! Where guest RAM lives while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, or a block of
-//! another snapshot.
+//! Guest RAM while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, or a block of another
+//! snapshot.
 
 mod bytes;
 mod file;
@@ -11,20 +11,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::FileSource;
+use crate::file::{FileSource, Identity};
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
 pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
-/// How a plan names memory.
+/// The names by which a plan reaches memory.
 #[derive(Debug, Clone)]
 pub enum MemorySpec {
     File(FileSource),
     Bytes(Arc<ByteMemory>),
-    /// There is none: for a scan.
+    /// A scan has no memory.
     None,
-    /// To be saved only.
+    /// A block of another snapshot can be saved, and never loaded.
     Snapshot(SnapshotBlock),
 }
 
@@ -48,7 +48,8 @@ impl Memory {
         })
     }
 
-    /// Errors unless the memory holds `offset..offset + length`. For a sink, grows a file that is shorter.
+    /// Refuses memory that does not hold `offset..offset + length`. With `grow`, a file that is shorter becomes longer
+    /// instead.
     pub(crate) fn require(&self, offset: u64, length: u64, grow: bool) -> Result<()> {
         match self {
             Self::File(file) => file.require(offset, length, grow),
@@ -58,8 +59,8 @@ impl Memory {
         }
     }
 
-    /// The next stretch at or after `offset` that may hold data: holes before it read as zeros, and what follows it is
-    /// to be asked for again. It may be shorter than said, or empty, where the file changes meanwhile.
+    /// Finds the next stretch at or after `offset` that may hold data. The bytes before it read as zeros; the caller
+    /// asks again for the bytes behind it. The stretch may be shorter, or empty, where the file changes meanwhile.
     pub(crate) fn next_data(&self, offset: u64) -> Range<u64> {
         match self {
             Self::File(file) => file.next_data(offset),
@@ -68,8 +69,8 @@ impl Memory {
         }
     }
 
-    /// Device and inode of a file.
-    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+    /// `None` where the memory is no file.
+    pub(crate) fn identity(&self) -> Option<Identity> {
         match self {
             Self::File(file) => file.identity(),
             Self::Bytes(_) | Self::None => None,
@@ -108,7 +109,7 @@ impl Memory {
 
 /// Makes ranges of a file read as zeros, as holes where the file can have them.
 /// # Errors
-/// when the file cannot be opened for writing, or written
+/// when the file cannot be opened for writing, or cannot be written
 pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
     let file = FileMemory::open(source, true)?;
     for range in ranges {

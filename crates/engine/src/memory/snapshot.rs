@@ -1,17 +1,19 @@
-//! A block of another snapshot as the memory that is saved. Its bitmap says which pages count: what the file holds under
-//! a clear bit may be stale (docs/format.md §2.6), so holes are not enough to go by.
+//! A block of another snapshot as the memory that is saved. The bitmap says which pages count: the file may hold a
+//! stale page under a clear bit (docs/format.md §2.6), so holes are not enough to go by.
 
 use std::fs::File;
 use std::ops::Range;
 
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{FileSource, PageArea, position, read_bitmap};
+use crate::file::{FileSource, Identity, PageArea, positional, read_bitmap};
 use crate::pages::Bitmap;
 
-/// How a plan names it. The region's `memory_offset` counts from the block's first page.
+/// The block as a plan names it. The region's `memory_offset` counts from the block's first page.
 #[derive(Debug, Clone)]
 pub struct SnapshotBlock {
     pub file: FileSource,
+    /// The block's id, for errors.
+    pub name: String,
     pub area: PageArea,
 }
 
@@ -30,11 +32,11 @@ impl SnapshotMemory {
             .file
             .open(false)
             .map_err(|error| EngineError::io("opening the other snapshot", error).on(&name))?;
-        let bitmap = read_bitmap(&file, &name, &block.area)?;
+        let bitmap = read_bitmap(&file, &name, &block.name, &block.area)?;
         Ok(Self {
             file,
             name,
-            area: block.area.clone(),
+            area: block.area,
             bitmap,
         })
     }
@@ -56,7 +58,7 @@ impl SnapshotMemory {
         offset.max(set * page)..self.bitmap.next_clear(set) * page
     }
 
-    /// Reads the set pages; the clear ones are zeros. Whole pages.
+    /// Reads whole pages: set ones from the file, clear ones as zeros.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let page = self.area.page_size;
         let pages = offset / page..offset.saturating_add(buffer.len() as u64).div_ceil(page);
@@ -72,28 +74,18 @@ impl SnapshotMemory {
         Ok(())
     }
 
-    #[cfg(unix)]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        self.file
-            .metadata()
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
+    pub(super) fn identity(&self) -> Option<Identity> {
+        Identity::of_file(&self.file)
     }
 
-    #[cfg(not(unix))]
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        None
-    }
-
-    /// A place in the block as one in a buffer that starts at `offset` of it.
+    /// Turns a position in the block into one in a buffer that starts at `offset` of the block.
     fn in_buffer(&self, position: u64, offset: u64, length: usize) -> usize {
         usize::try_from(position.saturating_sub(offset)).map_or(length, |place| place.min(length))
     }
 
     fn read_run(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let at = self.area.pages_offset + offset;
-        let count = position::read_full_at(&self.file, buffer, at)
+        let count = positional::read_full_at(&self.file, buffer, at)
             .map_err(|error| EngineError::io("reading the other snapshot", error).at(&self.name, at))?;
         if count == buffer.len() {
             return Ok(());
@@ -115,7 +107,7 @@ mod tests {
 
     const PAGE: usize = 512;
 
-    /// Five pages of 1, 2, 3, 4, 5 at offset 512, their bitmap at 0.
+    /// Makes five pages of 1, 2, 3, 4, 5 at offset 512, with their bitmap at 0.
     fn open(bitmap: u8) -> SnapshotMemory {
         let mut named = tempfile::NamedTempFile::new().unwrap();
         let mut bytes = vec![0; PAGE];
@@ -126,13 +118,17 @@ mod tests {
         named.write_all(&bytes).unwrap();
         let file = FileSource::Path(named.path().to_owned());
         let area = PageArea {
-            name: "ram".to_owned(),
             pages_offset: PAGE as u64,
             bitmap_offset: 0,
             length: 5 * PAGE as u64,
             page_size: PAGE as u64,
         };
-        SnapshotMemory::open(&SnapshotBlock { file, area }).unwrap()
+        SnapshotMemory::open(&SnapshotBlock {
+            file,
+            name: "ram".to_owned(),
+            area,
+        })
+        .unwrap()
     }
 
     #[test]

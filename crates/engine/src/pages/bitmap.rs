@@ -4,14 +4,20 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::zeroed::try_zeroed;
+use bytemuck::Zeroable;
 
-/// Bytes of a bitmap of `pages` bits: whole 64-bit words.
+/// The bytes of a bitmap of `pages` bits: whole 64-bit words.
 pub const fn bitmap_bytes(pages: u64) -> u64 {
     pages.div_ceil(64) * 8
 }
 
-/// A bitmap read from a file, to be walked.
+/// Makes `count` zeros, which take up memory once something else is written to them. `None` when there are too many.
+pub(super) fn try_zeroed<T: Zeroable>(count: u64) -> Option<Vec<T>> {
+    let count = usize::try_from(count).ok()?;
+    bytemuck::allocation::try_zeroed_vec(count).ok()
+}
+
+/// A bitmap that was read from a file, to be walked.
 #[derive(Debug, Default)]
 pub struct Bitmap {
     words: Vec<u64>,
@@ -19,20 +25,20 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    /// All clear; `None` when there is no memory for it. Words that stay zero take up none.
+    /// Makes a bitmap that is all clear. `None` when there is no memory for it. Words that stay zero take up none.
     pub fn try_new(pages: u64) -> Option<Self> {
         let words = try_zeroed(pages.div_ceil(64))?;
         Some(Self { words, pages })
     }
 
-    /// Takes words of the file from byte `offset` on, a multiple of 8, where all is clear so far. Bits beyond the last
-    /// page are ignored, as QEMU does.
+    /// Takes words of the file from byte `offset` of the bitmap on, a multiple of 8, where all bits are clear so far.
+    /// Bits beyond the last page are ignored, as QEMU does.
     pub fn fill(&mut self, offset: u64, bytes: &[u8]) {
         let first = usize::try_from(offset / 8).unwrap_or(usize::MAX);
         let (pieces, _) = bytes.as_chunks::<8>();
         for (word, bytes) in self.words.iter_mut().skip(first).zip(pieces) {
             let value = u64::from_le_bytes(*bytes);
-            // Writing a zero would make the kernel give memory to it.
+            // A zero that is written would make the kernel give memory to it.
             if value != 0 {
                 *word = value;
             }
@@ -46,18 +52,18 @@ impl Bitmap {
                 .is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
 
-    /// The first set page at or after `page`.
+    /// Finds the first set page at or after `page`.
     pub fn next_set(&self, page: u64) -> Option<u64> {
         self.find(page, 0).filter(|found| *found < self.pages)
     }
 
-    /// The first clear page at or after `page`, or the number of pages.
+    /// Finds the first clear page at or after `page`, or returns the number of pages.
     pub fn next_clear(&self, page: u64) -> u64 {
         self.find(page, u64::MAX)
             .map_or(self.pages, |found| found.min(self.pages))
     }
 
-    /// The runs of set pages inside `window`, in order.
+    /// Walks the runs of set pages inside `window`, in order.
     pub fn runs(&self, window: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let mut page = window.start;
         std::iter::from_fn(move || {
@@ -81,7 +87,7 @@ impl Bitmap {
         whole - beyond
     }
 
-    /// The last set page.
+    /// Finds the last set page.
     pub fn last_set(&self) -> Option<u64> {
         (0..self.pages.div_ceil(64)).rev().find_map(|index| {
             let word = self.word(index)? & self.mask(index);
@@ -89,7 +95,7 @@ impl Bitmap {
         })
     }
 
-    /// The first page at or after `page` whose bit differs from `flip`'s bits.
+    /// Finds the first page at or after `page` whose bit differs from the bits of `flip`.
     fn find(&self, page: u64, flip: u64) -> Option<u64> {
         let mut index = page / 64;
         let mut word = (self.word(index)? ^ flip) & (u64::MAX << (page % 64));
@@ -119,7 +125,7 @@ pub struct AtomicBitmap {
 }
 
 impl AtomicBitmap {
-    /// All clear; `None` when there is no memory for it. Words that stay zero take up none.
+    /// Makes a bitmap that is all clear. `None` when there is no memory for it. Words that stay zero take up none.
     pub fn try_new(pages: u64) -> Option<Self> {
         let words = try_zeroed(pages.div_ceil(64))?;
         Some(Self { words })
@@ -136,7 +142,7 @@ impl AtomicBitmap {
                 .ok()
                 .and_then(|index| self.words.get(index))
             {
-                // The bits are read after the channels' threads have ended or met at a lock, which orders them.
+                // Readers come after the channels' threads have ended or met at a lock, which orders the bits.
                 word.fetch_or(bits, Ordering::Relaxed);
             }
             page = end;

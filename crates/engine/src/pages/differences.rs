@@ -1,26 +1,26 @@
-//! What became of each page from one snapshot to another: two bits a page, so that the answer is as small as a bitmap.
+//! The differences of pages between two snapshots: two bits a page, so that the answer is as small as a bitmap.
 
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::zeroed::try_zeroed;
+use super::bitmap::try_zeroed;
 
 const PAGES_IN_BYTE: u64 = 4;
 
-/// How a page differs. A page that reads as zeros is a zero page, whether its bit is set or clear.
+/// The difference of a page. A page that reads as zeros is a zero page, whether its bit is set or clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
-    /// Other data.
+    /// The right side has other data.
     Changed = 1,
-    /// Data on the left, zero on the right.
+    /// The left side has data, the right side zeros.
     BecameZero = 2,
-    /// Zero on the left, data on the right.
+    /// The left side has zeros, the right side data.
     BecameData = 3,
 }
 
 impl Difference {
-    /// In both bits of all four pages of a byte.
+    /// The difference in the bits of all four pages of a byte.
     const fn everywhere(self) -> u8 {
         match self {
             Self::Changed => 0b0101_0101,
@@ -38,13 +38,14 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// All equal; `None` when there is no memory for it. Bytes that stay zero take up none.
+    /// Makes differences that are all equal. `None` when there is no memory for them. Bytes that stay zero take up
+    /// none.
     pub fn try_new(pages: u64) -> Option<Self> {
         let bytes = try_zeroed(pages.div_ceil(PAGES_IN_BYTE))?;
         Some(Self { bytes })
     }
 
-    /// Says it of a run of pages, of each page once.
+    /// Sets the difference of a run of pages. Nobody sets it twice for a page.
     pub fn set(&self, run: Range<u64>, difference: Difference) {
         let mut page = run.start;
         while page < run.end {
@@ -55,21 +56,21 @@ impl Differences {
                 .ok()
                 .and_then(|index| self.bytes.get(index))
             {
-                // The bits are read when the channels' threads have been joined, which orders them.
+                // Readers come after the channels' threads have been joined, which orders the bits.
                 byte.fetch_or(mask & difference.everywhere(), Ordering::Relaxed);
             }
             page = end;
         }
     }
 
-    /// The bytes, where they are.
+    /// Turns into the bytes, without copying them.
     pub fn into_bytes(self) -> Vec<u8> {
         let mut bytes = ManuallyDrop::new(self.bytes);
         let (length, capacity) = (bytes.len(), bytes.capacity());
         let start = bytes.as_mut_ptr().cast::<u8>();
         // SAFETY: needed because collecting writes every byte, in place or not, and so takes a GiB of memory for the
-        // differences of 16 TiB that are equal. The parts are those of a vector that nobody else has and that is not
-        // dropped, and an `AtomicU8` has the size, alignment and bit validity of a `u8`.
+        // differences of 16 TiB that are equal. It is sound because the parts are those of a vector that nobody else
+        // has and that is not dropped, and an `AtomicU8` has the size, alignment and bit validity of a `u8`.
         unsafe { Vec::from_raw_parts(start, length, capacity) }
     }
 }
@@ -108,7 +109,7 @@ mod tests {
             prop_assert_eq!(bytes.len() as u64, pages.div_ceil(4));
             let found: Vec<u8> = (0..expected.len()).map(|page| bytes[page / 4] >> (2 * (page % 4)) & 3).collect();
             prop_assert_eq!(found, expected);
-            // What is beyond the last page says nothing.
+            // The bits beyond the last page are clear.
             let used = 2 * (pages % 4);
             prop_assert!(used == 0 || bytes.last().is_some_and(|last| last >> used == 0));
         }

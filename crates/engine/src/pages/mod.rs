@@ -3,7 +3,6 @@
 mod bitmap;
 mod differences;
 mod zero;
-mod zeroed;
 
 pub use bitmap::{AtomicBitmap, Bitmap, bitmap_bytes};
 pub use differences::{Difference, Differences};

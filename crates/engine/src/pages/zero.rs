@@ -1,9 +1,10 @@
 //! Zero-page detection.
 
-/// Whether every byte is zero. Stops at the first 256-byte piece that is not, so data pages cost almost nothing.
+/// Says whether every byte is zero. It stops at the first 256-byte piece that is not, so data pages cost almost
+/// nothing.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let (pieces, rest) = bytes.as_chunks::<256>();
-    // OR over a fixed-size piece has no early exit inside, which lets the compiler use vector registers.
+    // The OR over a piece of fixed size has no early exit inside, which lets the compiler use vector registers.
     pieces
         .iter()
         .all(|piece| piece.iter().fold(0, |seen, byte| seen | byte) == 0)

@@ -1,5 +1,5 @@
-//! A queue that goes wrong on purpose: short reads and writes, errors, late and reordered completions.
-//! It wraps a real queue, so that what it does not disturb really happens.
+//! A queue that goes wrong on purpose: short reads and writes, errors, late and reordered completions. It wraps a real
+//! queue, so that the requests that it does not disturb really happen.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Completion, Queue, Request, Target};
 
-/// What goes wrong.
+/// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The request moves at most this many bytes (at least one; whole pages with direct I/O).
@@ -25,13 +25,13 @@ pub enum Fault {
     Panic,
 }
 
-/// Faults by the number of the request, counted over all channels of a transfer.
+/// The faults of a transfer's requests, which are counted over all of its channels.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
-    /// Applies to these requests; to every request when empty.
+    /// The requests that go wrong; every request when there are none.
     pub requests: HashSet<u64>,
     pub fault: Option<Fault>,
-    /// Completions are handed out last first.
+    /// True hands completions out last first.
     pub reorder: bool,
     counter: Arc<AtomicU64>,
 }
@@ -45,7 +45,7 @@ impl Script {
         }
     }
 
-    /// How many requests were submitted so far.
+    /// The number of requests that were submitted so far.
     pub fn submitted(&self) -> u64 {
         self.counter.load(Ordering::Relaxed)
     }
@@ -61,7 +61,7 @@ impl Script {
 pub struct FaultyQueue {
     inner: Box<dyn Queue>,
     script: Script,
-    /// In flight in the inner queue.
+    /// The number of requests in flight in the inner queue.
     inside: usize,
     held: Vec<Completion>,
     delayed: HashSet<u64>,
@@ -88,7 +88,7 @@ impl FaultyQueue {
         request.length = request.length.min(most);
     }
 
-    /// The held completion to hand out: the delayed ones after all others.
+    /// Picks the held completion to hand out: the delayed ones come after all others.
     fn pick(&mut self) -> Option<Completion> {
         let ready = self
             .held
@@ -136,7 +136,7 @@ impl Queue for FaultyQueue {
     }
 
     fn wait(&mut self) -> io::Result<Completion> {
-        // To reorder or delay, everything in flight is collected first.
+        // A reordered or delayed completion takes all that are in flight.
         let collect = self.script.reorder || !self.delayed.is_empty();
         while self.inside > 0 && (collect || self.held.is_empty()) {
             let completion = self.inner.wait()?;

@@ -3,7 +3,6 @@
 //! A queue owns the buffers its requests use, as numbered slots. While a request on a slot is in flight the slot
 //! cannot be borrowed, so no request can ever lose its buffer.
 
-mod arena;
 #[cfg(feature = "faulty")]
 pub mod faulty;
 mod threads;
@@ -14,20 +13,18 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::choices::IoEngine;
 use crate::error::Result;
 use crate::file::SnapshotFile;
-use crate::plan::EngineChoice;
 
-pub use arena::Arena;
-
-/// Which descriptor of the snapshot a request uses.
+/// The descriptor of the snapshot that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     Buffered,
     Direct,
 }
 
-/// What a request does.
+/// The direction of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Read,
@@ -37,32 +34,32 @@ pub enum Action {
 /// One positional request on part of a slot.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    /// Comes back with the completion. Unique among the requests in flight.
+    /// The completion brings the token back. It is unique among the requests in flight.
     pub token: u64,
     pub action: Action,
     pub target: Target,
     pub slot: usize,
-    /// Where in the slot the bytes are.
+    /// The place of the bytes in the slot.
     pub start: usize,
     pub length: usize,
     pub offset: u64,
 }
 
-/// The end of one request: how many bytes, possibly fewer than asked for, or the error.
+/// The end of one request: the number of bytes, possibly fewer than asked for, or the error.
 #[derive(Debug)]
 pub struct Completion {
     pub token: u64,
     pub result: io::Result<usize>,
 }
 
-/// One channel's queue. Used from one thread at a time.
+/// The queue of one channel. One thread at a time uses it.
 pub trait Queue: Send + fmt::Debug {
-    /// Called once on the thread that will use the queue, before anything else.
+    /// Prepares the queue. The thread that will use the queue calls this once, before anything else.
     fn start(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// The bytes of a slot.
+    /// Lends the bytes of a slot.
     /// # Errors
     /// while a request on the slot is in flight
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]>;
@@ -70,47 +67,66 @@ pub trait Queue: Send + fmt::Debug {
     /// Takes a request. It may start at once or with the next `flush` or `wait`.
     fn submit(&mut self, request: Request) -> io::Result<()>;
 
-    /// Starts everything that was submitted.
+    /// Starts all requests that were submitted.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// The next completion. Must not be called when nothing is in flight.
+    /// Waits for the next completion. Nobody must call this when nothing is in flight.
     fn wait(&mut self) -> io::Result<Completion>;
 }
 
-/// How the queues of one transfer are made.
+/// The options for making the queues of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueOptions {
-    /// Requests in flight.
+    /// The most requests in flight.
     pub depth: usize,
     pub slots: usize,
     pub slot_size: usize,
 }
 
 impl QueueOptions {
-    /// Where a window that starts there ends at the latest. Those of a dense block end at multiples of their size, so that
-    /// its requests are all alike.
+    /// The end, at the latest, of a window that starts at `start`. The windows of a dense block end at multiples of
+    /// their size, so that its requests are all alike.
     pub(crate) fn window_end(&self, start: u64) -> u64 {
         let size = self.slot_size as u64;
         (start / size + 1) * size
     }
 }
 
-/// The engine that was chosen, and why.
+/// The engine that was chosen, and the reason.
 #[derive(Debug, Clone)]
 pub struct EngineState {
     pub name: &'static str,
     pub reason: String,
     /// The buffers are registered with the kernel, which saves pinning them for each request.
     pub registered_buffers: bool,
-    /// Buffers of each channel: as many as asked for, or fewer where more would lie idle.
+    /// The buffers of each channel: as many as asked for, or fewer where more would lie idle.
     pub slots: usize,
 }
 
+impl EngineState {
+    /// Says of the queues of two files what holds for both. `Auto` takes threads for the second file where memory is
+    /// too scarce for a second set of rings.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let slots = self.slots.min(other.slots);
+        let registered_buffers = self.registered_buffers && other.registered_buffers;
+        let slower = if other.name == "threads" { other } else { self };
+        Self {
+            registered_buffers,
+            slots,
+            ..slower
+        }
+    }
+}
+
+/// A function that makes the queues of a run. Tests put one that makes faulty queues in its place.
+pub type QueueFactory<'a> =
+    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;
+
 /// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
 pub fn make_queues(
-    choice: EngineChoice,
+    choice: IoEngine,
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
@@ -118,17 +134,17 @@ pub fn make_queues(
     #[cfg(target_os = "linux")]
     {
         use crate::error::{EngineError, ErrorKind};
-        if choice != EngineChoice::Threads {
+        if choice != IoEngine::Threads {
             match uring::make(count, file, options) {
                 Ok(made) => return Ok(made),
-                Err(error) if choice == EngineChoice::IoUring => {
+                Err(error) if choice == IoEngine::IoUring => {
                     let message = format!(
                         "io_uring was asked for and cannot be had: {}",
                         uring::explain(&error)
                     );
                     return Err(EngineError::new(ErrorKind::EngineUnavailable, message).caused_by(error));
                 }
-                // What this process lacks says nothing about the kernel. Memory is another matter: a memlock limit that is
+                // A lack of descriptors says nothing about the kernel. A lack of memory does: a memlock limit that is
                 // too low for rings shows as ENOMEM.
                 Err(error) if uring::lacks_descriptors(&error) => {
                     return Err(EngineError::io("setting up the channels", error).on(&file.name));
@@ -140,12 +156,12 @@ pub fn make_queues(
             }
         }
     }
-    if choice == EngineChoice::IoUring {
+    if choice == IoEngine::IoUring {
         use crate::error::{EngineError, ErrorKind};
         let message = "io_uring was asked for and exists on Linux only";
         return Err(EngineError::new(ErrorKind::EngineUnavailable, message));
     }
-    let reason = if choice == EngineChoice::Auto {
+    let reason = if choice == IoEngine::Auto {
         "io_uring exists on Linux only"
     } else {
         "asked for by the caller"
@@ -153,7 +169,7 @@ pub fn make_queues(
     threads::make(count, file, options, reason.to_owned())
 }
 
-/// Whether io_uring works here; the error says in words why not.
+/// Tries whether io_uring works here. The error says in words why it does not.
 pub fn probe_io_uring() -> std::result::Result<(), String> {
     #[cfg(target_os = "linux")]
     return uring::probe().map_err(|error| uring::explain(&error));

@@ -1,16 +1,16 @@
 //! The engine for systems without io_uring: a channel's own thread does pread and pwrite.
 //!
-//! Each request runs when it is submitted, so a channel has one in flight and needs one buffer; parallel requests come
-//! from more channels.
+//! Each request runs when it is submitted, so a channel has one request in flight and needs one buffer. Parallel
+//! requests come from more channels.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::arena::Arena;
 use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use crate::arena::Arena;
 use crate::error::{EngineError, Result};
-use crate::file::{SnapshotFile, position};
+use crate::file::{SnapshotFile, Storage};
 
 #[derive(Debug)]
 struct ThreadQueue {
@@ -51,8 +51,8 @@ impl ThreadQueue {
     }
 
     fn run(&mut self, request: Request) -> io::Result<usize> {
-        let file = match request.target {
-            Target::Buffered => &self.file.buffered,
+        let storage: &dyn Storage = match request.target {
+            Target::Buffered => self.file.buffered.as_ref(),
             Target::Direct => self.file.direct.as_ref().ok_or(io::ErrorKind::InvalidInput)?,
         };
         let range = request.start..request.start.saturating_add(request.length);
@@ -62,8 +62,8 @@ impl ThreadQueue {
             .get_mut(range)
             .ok_or(io::ErrorKind::InvalidInput)?;
         match request.action {
-            Action::Read => position::read_at(file, buffer, request.offset),
-            Action::Write => position::write_at(file, buffer, request.offset),
+            Action::Read => storage.read_at(buffer, request.offset),
+            Action::Write => storage.write_at(buffer, request.offset),
         }
     }
 }

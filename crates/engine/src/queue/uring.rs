@@ -1,9 +1,10 @@
 //! The io_uring engine: one ring per channel, registered files and, where the memlock limit allows, registered buffers.
 //!
 //! The ring is made disabled, so that the thread that allocates a transfer can make it and the channel's thread can
-//! enable it and become its single issuer. Until then it is restricted to what it needs: reads and writes.
+//! enable it and become its single issuer. The ring is restricted to the operations that it needs: reads and writes.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use io_uring::register::{Probe, Restriction};
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::arena::Arena;
 use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use crate::arena::Arena;
 use crate::file::SnapshotFile;
 
 /// The opcodes this engine uses.
@@ -26,13 +27,13 @@ const OPCODES: [u8; 4] = [
 
 struct UringQueue {
     ring: ManuallyDrop<IoUring>,
-    /// Dropped after the ring, and only when nothing is in flight.
+    /// The arena is dropped after the ring, and only when nothing is in flight.
     arena: ManuallyDrop<Arena>,
-    /// Slot of each request in flight, by token.
+    /// The slot of each request in flight, by token.
     in_flight: HashMap<u64, usize>,
     done: VecDeque<Completion>,
     registered_buffers: bool,
-    /// Registered with the ring; held so that the descriptors stay open as long as the ring.
+    /// The file's descriptors are registered with the ring; holding the file keeps them open as long as the ring.
     _file: Arc<SnapshotFile>,
 }
 
@@ -49,12 +50,15 @@ pub(super) fn make(
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
 ) -> io::Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    let no_file = || io::Error::new(io::ErrorKind::Unsupported, "the snapshot is no local file");
+    let buffered = file.buffered.file().ok_or_else(no_file)?;
     probe()?;
     let mut made = Vec::with_capacity(count);
     for _ in 0..count {
-        made.push(UringQueue::new(file, options)?);
+        made.push(UringQueue::new(file, buffered, options)?);
     }
-    // Only now: rings count towards the memlock limit too (before 5.12 and since 6.14), so buffers take what they leave.
+    // Buffers come after all rings: rings count towards the memlock limit too (before 5.12 and since 6.14), so buffers
+    // take what rings leave.
     let mut registered_buffers = true;
     let mut queues: Vec<Box<dyn Queue>> = Vec::with_capacity(count);
     for mut queue in made {
@@ -89,13 +93,13 @@ pub(super) fn probe() -> io::Result<()> {
     ring.submitter().register_enable_rings()
 }
 
-/// The process, or the system, has too many open.
+/// Says whether the process, or the system, has too many descriptors open.
 pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Why io_uring is not to be had, in words.
+/// Says in words why io_uring cannot be had.
 pub(super) fn explain(error: &io::Error) -> String {
     use rustix::io::Errno;
     let hint = match Errno::from_io_error(error) {
@@ -111,12 +115,12 @@ pub(super) fn explain(error: &io::Error) -> String {
 }
 
 impl UringQueue {
-    fn new(file: &Arc<SnapshotFile>, options: QueueOptions) -> io::Result<Self> {
+    fn new(file: &Arc<SnapshotFile>, buffered: &File, options: QueueOptions) -> io::Result<Self> {
         let entries =
             u32::try_from(options.depth.next_power_of_two()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let ring = make_ring(entries)?;
         let arena = Arena::new(options.slots, options.slot_size)?;
-        let mut files = vec![file.buffered.as_raw_fd()];
+        let mut files = vec![buffered.as_raw_fd()];
         files.extend(file.direct.iter().map(AsRawFd::as_raw_fd));
         ring.submitter().register_files(&files)?;
         Ok(Self {
@@ -153,7 +157,7 @@ impl UringQueue {
         Ok(entry.user_data(request.token))
     }
 
-    /// Moves what the kernel has finished to `done`.
+    /// Moves the completions that the kernel has to `done`.
     fn reap(&mut self) {
         for entry in self.ring.completion() {
             let token = entry.user_data();
@@ -170,7 +174,7 @@ impl UringQueue {
         loop {
             match self.ring.submitter().submit_and_wait(want) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // EBUSY: completions wait to be reaped first, which the callers do next.
+                // EBUSY means that completions wait to be reaped first, which the callers do next.
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => {
                     return Ok(());
                 }
@@ -197,9 +201,9 @@ impl Queue for UringQueue {
             self.enter(0)?;
         }
         let entry = self.entry(&request)?;
-        // SAFETY: needed because the kernel uses the buffer after this call. `acquire` marked the slot, so nothing can
-        // borrow it until the completion is reaped, and `drop` keeps the arena if one never comes. The descriptors are
-        // registered files, which the ring itself keeps open.
+        // SAFETY: needed because the kernel uses the buffer after this call. It is sound because `acquire` marked the
+        // slot, so nothing can borrow it until the completion is reaped, and `drop` keeps the arena if one never comes.
+        // The descriptors are registered files, which the ring itself keeps open.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         if pushed.is_err() {
             self.arena.release(request.slot);
@@ -232,21 +236,24 @@ impl Queue for UringQueue {
 
 impl Drop for UringQueue {
     fn drop(&mut self) {
-        // A last try to see every request end; a healthy channel has drained its queue long before.
+        // This is a last try to see every request end. A healthy channel has drained its queue long before.
         while !self.in_flight.is_empty() && self.enter(1).is_ok() {
             self.reap();
         }
-        // The kernel takes a ring down some time after its last descriptor is closed. Until then it would hold the file
-        // (its space, its mount) and count the locked memory.
+        // The kernel takes a ring down some time after its last descriptor is closed. The ring would hold the file (its
+        // space, its mount) and count the locked memory until then.
         let _ = self.ring.submitter().unregister_files();
         let _ = self.ring.submitter().unregister_buffers();
-        // SAFETY: dropped here once, before the arena whose pages it has registered; not used afterwards.
+        // SAFETY: needed to drop the ring before the arena whose pages it has registered, and the arena not at all if
+        // need be. It is sound because the ring is dropped here once, and nothing uses it afterwards.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
         if self.arena.is_idle() {
-            // SAFETY: dropped here once; no request is in flight, so the kernel has no use for the memory any more.
+            // SAFETY: needed because the arena must not go by itself: see below. It is sound because the arena is
+            // dropped here once, and no request is in flight, so the kernel has no use for the memory any more.
             unsafe { ManuallyDrop::drop(&mut self.arena) };
         }
-        // Otherwise the kernel stopped answering with requests in flight: it may still write there, so the memory stays.
+        // The memory of an arena that is not idle stays: the kernel stopped answering with requests in flight and may
+        // still write there.
     }
 }
 
@@ -273,8 +280,8 @@ fn make_disabled_ring(entries: u32) -> io::Result<IoUring> {
 
 /// Allows this ring the operations and registrations below and nothing else, whoever gets hold of it.
 fn restrict(ring: &IoUring) -> io::Result<()> {
-    // Values of enum io_uring_register_op. Files and buffers are registered before the ring is enabled, which
-    // restrictions do not govern; they are given back at its end.
+    // These are values of enum io_uring_register_op. Restrictions do not govern the registration of files and buffers,
+    // which comes before the ring is enabled; they do govern giving these back at its end.
     const UNREGISTER_BUFFERS: u8 = 1;
     const UNREGISTER_FILES: u8 = 3;
     const REGISTER_ENABLE_RINGS: u8 = 12;
@@ -296,6 +303,7 @@ fn register_arena(ring: &IoUring, arena: &Arena) -> io::Result<()> {
         iov_base: address.as_ptr().cast(),
         iov_len: length,
     }];
-    // SAFETY: the memory is the arena's, which outlives the ring: `UringQueue` drops the ring first.
+    // SAFETY: needed because pinning the buffers once saves pinning them for each request. It is sound because the
+    // memory is the arena's, which outlives the ring: `UringQueue` drops the ring first.
     unsafe { ring.submitter().register_buffers(&buffers) }
 }

@@ -1,65 +1,41 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
-mod ending;
-mod progress;
-mod run_channels;
-mod setup;
-mod shared;
+mod load;
+mod plan;
+mod save;
 mod visitor;
+mod windows;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::channel;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{DirectState, SnapshotFile, read_bitmap};
+use crate::file::{SnapshotFile, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::plan::{Direction, Plan, Region};
-use crate::queue::{self, EngineState, Queue, QueueOptions};
+use crate::queue::{self, Queue, QueueFactory};
+use crate::requests::Requests;
+use crate::run::{Controls, Report, Setup};
 
-pub(crate) use ending::Ending;
-pub use progress::{CancelToken, Progress};
-pub(crate) use run_channels::run_channels;
-pub(crate) use setup::Setup;
-pub(crate) use shared::{OpenRegion, Shared, Window};
+pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
-
-/// What a finished transfer says of itself.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub engine: EngineState,
-    pub direct_io: DirectState,
-    pub channels: usize,
-    pub queue_depth: usize,
-    pub request_size: usize,
-    /// Guest memory covered, in bytes.
-    pub bytes: u64,
-    /// Bytes of pages that were written or read; the rest were zero pages.
-    pub data_bytes: u64,
-    pub elapsed: Duration,
-}
-
-/// Makes the queues of a transfer. Tests put a faulty one in its place.
-pub type QueueFactory<'a> =
-    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;
+use windows::{OpenRegion, Shared};
 
 /// A transfer that is ready to run.
 #[derive(Debug)]
 pub struct Transfer {
     plan: Plan,
-    cancel: CancelToken,
-    progress: Arc<Progress>,
+    controls: Controls,
     visitor: Option<Arc<dyn Visitor>>,
 }
 
 impl Transfer {
     pub fn new(plan: Plan) -> Self {
+        let controls = Controls::new(plan.regions.iter().map(|region| region.area.length));
         Self {
             plan,
-            cancel: CancelToken::default(),
-            progress: Arc::default(),
+            controls,
             visitor: None,
         }
     }
@@ -71,39 +47,37 @@ impl Transfer {
         self
     }
 
-    pub fn cancel_token(&self) -> CancelToken {
-        self.cancel.clone()
+    /// The controls of the run, which the caller takes before it.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
-    }
-
-    /// Runs to the end on this thread and the channels' own.
+    /// Runs to the end, on this thread and the channels' own.
     /// # Errors
-    /// the first one that a channel met; every thread has ended and every descriptor is closed by then
+    /// the first error that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<Report> {
-        let engine = self.plan.engine;
+        let engine = self.plan.tuning.io_engine;
         self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
     }
 
-    /// As `run`, with queues from elsewhere.
+    /// Does as `run`, with queues from elsewhere.
     pub fn run_with(self, make_queues: &QueueFactory<'_>) -> Result<Report> {
         let started = Instant::now();
         let plan = &self.plan;
         plan.check()?;
+        let page_size = plan.page_size()?;
         let unit = match &self.visitor {
-            Some(visitor) => visitor::check_unit(visitor.unit(), plan)?,
-            None => plan.page_size,
+            Some(visitor) => visitor::check_unit(visitor.unit(), page_size, plan)?,
+            None => page_size,
         };
         let save = plan.direction == Direction::Save;
         let file = Arc::new(SnapshotFile::open(
             &plan.snapshot,
             save,
-            plan.direct_io,
-            plan.alignment,
+            plan.tuning.direct_io,
+            plan.tuning.alignment,
         )?);
-        // All of them are told apart before the first is grown.
+        // The memories are told apart before the first of them grows.
         let memories: Vec<Memory> = plan
             .regions
             .iter()
@@ -116,33 +90,45 @@ impl Transfer {
             .zip(memories)
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
-        let lengths = plan.regions.iter().map(|region| region.length);
-        let setup = Setup::new(started, plan.numbers(), lengths, &self.progress);
+        let lengths = plan.regions.iter().map(|region| region.area.length);
+        let with_rings = plan.snapshot.is_file();
+        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
             direction: plan.direction,
             file,
             regions,
-            page_size: plan.page_size,
+            page_size,
             unit,
             visitor: self.visitor,
-            page_bytes: usize::try_from(plan.page_size).unwrap_or(usize::MAX),
-            queue_options: setup.options_of(&engine),
-            progress: Arc::clone(&self.progress),
-            ending: Ending::new(self.cancel.clone()),
+            page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
+            run: setup.begin(engine),
             unfinished: AtomicUsize::new(queues.len()),
             cursor: Mutex::default(),
         };
-        run_channels(&shared.ending, &shared.file.name, queues, |queue| {
-            channel::run(&shared, queue)
-        })?;
-        Ok(setup.report(engine, direct_io, &self.progress))
+        let name = &shared.file.name;
+        shared
+            .run
+            .run(name, queues, |queue| run_channel(&shared, queue))?;
+        Ok(shared.run.report(direct_io))
     }
 }
 
+/// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
+fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
+    let mut requests = Requests::start(&shared.file, shared.run.options, queue)?;
+    let result = match shared.direction {
+        Direction::Save => save::run(shared, &mut requests),
+        Direction::Load | Direction::Scan => load::run(shared, &mut requests),
+    };
+    // The buffers may only go when the kernel is done with them.
+    let drained = requests.drain();
+    result.and(drained)
+}
+
 /// Refuses memory that is the snapshot itself, and a load that would write to the same memory twice. Only open files
-/// show it: names may differ.
+/// show whether they are the same: names may differ.
 fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<()> {
     let snapshot = file.identity();
     let mut ranges = Vec::new();
@@ -154,13 +140,13 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
             let message = format!("the memory of block {} is the snapshot file itself", region.name);
             return Err(EngineError::new(ErrorKind::InvalidArgument, message).on(&file.name));
         }
-        if region.length > 0 {
-            let end = region.memory_offset.saturating_add(region.length);
+        if region.area.length > 0 {
+            let end = region.memory_offset.saturating_add(region.area.length);
             ranges.push((identity, region.memory_offset, end, &region.name));
         }
     }
     if plan.direction != Direction::Load {
-        // Memory may be read as often as one likes.
+        // Several blocks may be saved from the same memory.
         return Ok(());
     }
     ranges.sort_unstable();
@@ -182,22 +168,20 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 /// Reads or makes a region's bitmap and has its memory ready.
 fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
     let save = plan.direction == Direction::Save;
-    let area = region.area(plan.page_size);
+    let area = region.area;
     let bitmap = if save {
         Bitmap::default()
     } else {
-        read_bitmap(&file.buffered, &file.name, &area)?
+        read_bitmap(file.buffered.as_ref(), &file.name, &region.name, &area)?
     };
     let grow = plan.direction == Direction::Load;
-    memory.require(region.memory_offset, region.length, grow)?;
+    memory.require(region.memory_offset, region.area.length, grow)?;
     let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
-        .ok_or_else(|| area.too_large().on(&file.name))?;
+        .ok_or_else(|| area.too_large(&region.name).on(&file.name))?;
     Ok(OpenRegion {
         memory,
         memory_offset: region.memory_offset,
-        length: region.length,
-        pages_offset: region.pages_offset,
-        bitmap_offset: region.bitmap_offset,
+        area,
         store_zero_pages: region.store_zero_pages,
         memory_is_zero: region.memory_is_zero,
         written,

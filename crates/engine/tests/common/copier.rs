@@ -9,10 +9,10 @@ use mapped_ram_engine::{EngineError, Pages, Visitor};
 
 #[derive(Debug)]
 pub(crate) struct Copier {
-    /// By region: gets every run at its offset in the block.
+    /// The file of each region, which gets every run at its offset in the block.
     files: Vec<File>,
     unit: u64,
-    /// Region and offset in the block of every unit that was shown.
+    /// The region and the offset in the block of every unit that was shown.
     seen: Mutex<BTreeSet<(usize, u64)>>,
 }
 

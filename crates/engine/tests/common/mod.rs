@@ -1,4 +1,4 @@
-//! What the engine is compared with, and what tests need to make files and look at them.
+//! The oracle that the engine is compared with, and the means to make files and look at them.
 //!
 //! `naive` moves one page at a time with std's positional I/O: too slow to be of use and too simple to be wrong.
 
@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod copier;
+pub(crate) mod memory_storage;
 pub(crate) mod naive;
 pub(crate) mod process;
 pub(crate) mod spy;
@@ -21,10 +22,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mapped_ram_engine::file::{FileSource, SnapshotSpec, reopen};
+use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec, source};
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec};
 use mapped_ram_engine::pages::bitmap_bytes;
-use mapped_ram_engine::{DirectIo, EngineChoice, Region};
+use mapped_ram_engine::{DirectIo, IoEngine, Region};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -41,30 +42,30 @@ pub(crate) fn skipped(test: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "{test}: skipped: {reason}");
 }
 
-/// The engines this system has. Containers often refuse io_uring.
-pub(crate) fn engines() -> Vec<EngineChoice> {
+/// Lists the engines that this system has. Containers often refuse io_uring.
+pub(crate) fn engines() -> Vec<IoEngine> {
     static PROBE: OnceLock<bool> = OnceLock::new();
     let works = PROBE.get_or_init(|| {
         let probe = mapped_ram_engine::queue::probe_io_uring();
         probe.map_err(|reason| skipped("io_uring", &reason)).is_ok()
     });
     if *works {
-        vec![EngineChoice::IoUring, EngineChoice::Threads]
+        vec![IoEngine::IoUring, IoEngine::Threads]
     } else {
-        vec![EngineChoice::Threads]
+        vec![IoEngine::Threads]
     }
 }
 
-/// `On` where files below `directory` accept O_DIRECT.
+/// Returns `On` where files below `directory` accept O_DIRECT.
 pub(crate) fn direct_io(directory: &Path) -> DirectIo {
     let probe = tempfile::NamedTempFile::new_in(directory).expect("a file for the probe");
-    match reopen::open_direct(probe.path(), true) {
+    match source::open_direct(probe.path(), true) {
         Ok(_) => DirectIo::On,
         Err(_) => DirectIo::Off,
     }
 }
 
-/// What a page of memory holds before a save, and in a snapshot whether its bit is set (`Data`).
+/// The contents of a page of memory before a save. A page of a snapshot has its bit set when it is `Data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
     /// Nothing was ever written there.
@@ -101,20 +102,27 @@ impl Block {
         bitmap_bytes(self.pages.len() as u64)
     }
 
+    pub(crate) fn area(&self) -> PageArea {
+        PageArea {
+            pages_offset: self.pages_offset,
+            bitmap_offset: self.bitmap_offset,
+            length: self.length(),
+            page_size: self.page_size,
+        }
+    }
+
     pub(crate) fn region(&self, memory: MemorySpec) -> Region {
         Region {
             name: self.name.clone(),
             memory,
             memory_offset: self.memory_offset,
-            length: self.length(),
-            pages_offset: self.pages_offset,
-            bitmap_offset: self.bitmap_offset,
+            area: self.area(),
             store_zero_pages: self.store_zero_pages,
             memory_is_zero: self.memory_is_zero,
         }
     }
 
-    /// Page number and content of the pages that were written, zeros included.
+    /// Lists number and content of the pages that were written, zeros included.
     pub(crate) fn written(&self) -> impl Iterator<Item = (u64, Vec<u8>)> + '_ {
         (0..)
             .zip(&self.pages)
@@ -127,7 +135,7 @@ impl Block {
         if page == Page::Data {
             let mut noise = Noise::new(self.seed ^ index);
             if index.is_multiple_of(3) {
-                // The hardest page to tell from a zero page.
+                // This page is the hardest to tell from a zero page.
                 let at = noise.below(self.page_size);
                 bytes[size(at)] = 1;
             } else {
@@ -203,7 +211,7 @@ impl Noise {
     }
 }
 
-/// How a block's pages are laid out.
+/// The layout of a block's pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pattern {
     AllHoles,
@@ -277,12 +285,12 @@ impl Pattern {
     }
 }
 
-/// Where a file of a test is.
+/// The place of a test's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Below the temporary directory, reached by its path.
+    /// A file below the temporary directory, reached by its path.
     Disk,
-    /// The same, reached by a descriptor.
+    /// A file below the temporary directory, reached by a descriptor.
     DiskDescriptor,
     /// A memfd, which is a file of the kernel's own tmpfs.
     Memfd,
@@ -331,7 +339,7 @@ impl TestFile {
 
     pub(crate) fn snapshot(&self) -> SnapshotSpec {
         SnapshotSpec {
-            file: self.source(),
+            source: SnapshotSource::File(self.source()),
             direct: None,
             name: String::new(),
         }
@@ -362,7 +370,7 @@ impl TestMemory {
         }
     }
 
-    /// The bytes now. A buffer can be asked once.
+    /// Reads the bytes. A buffer can be asked once.
     pub(crate) fn contents(&self) -> Vec<u8> {
         match &self.buffer {
             Some(buffer) => buffer.take(),
@@ -381,8 +389,8 @@ pub(crate) fn contents(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// The allocation units of `range` in which the file has data rather than a hole. Direct and buffered writes allocate
-/// alike at this granularity: whole filesystem blocks, and none that was not written to.
+/// Lists the allocation units of `range` in which the file has data rather than a hole. Direct and buffered writes
+/// allocate alike at this granularity: whole filesystem blocks, and none that was not written to.
 pub(crate) fn data_units(file: &File, range: Range<u64>) -> BTreeSet<u64> {
     use rustix::fs::{SeekFrom, seek};
     let mut units = BTreeSet::new();
@@ -422,7 +430,7 @@ pub(crate) fn assert_same(what: &str, found: &[u8], expected: &[u8]) {
     );
 }
 
-/// The names in a directory, in order.
+/// Lists the names in a directory, in order.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("a directory")

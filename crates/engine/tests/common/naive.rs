@@ -64,7 +64,7 @@ fn bitmap_byte(snapshot: &File, block: &Block, page: u64) -> u8 {
     byte[0]
 }
 
-/// What became of each page, as one would explain it: 0 equal, 1 changed, 2 became zero, 3 became data.
+/// Compares as one would explain it: for each page 0 equal, 1 changed, 2 became zero, 3 became data.
 pub(crate) fn compare(
     page_size: u64,
     pages: u64,

@@ -1,4 +1,4 @@
-//! What this process holds: descriptors, the engine's threads, rings. Nothing of it may outlive a transfer.
+//! The holdings of this process: descriptors, the engine's threads, rings. None of them may outlive a transfer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,16 +17,16 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {
-    /// What the open descriptors point to.
+    /// The files to which the open descriptors point.
     descriptors: BTreeMap<String, String>,
-    /// Threads of the engine and io_uring's helpers. Other threads are the test harness's, which come and go.
+    /// The threads of the engine and io_uring's helpers. Other threads are the test harness's, which come and go.
     threads: Vec<String>,
-    /// How many rings are mapped.
+    /// The number of rings that are mapped.
     rings: usize,
 }
 
 impl Holdings {
-    /// What a process holds when no transfer runs.
+    /// Takes down what a process holds when no transfer runs.
     pub(crate) fn idle() -> Self {
         Self {
             threads: Vec::new(),
@@ -40,7 +40,7 @@ impl Holdings {
             .flatten()
             .filter_map(|entry| {
                 let target = fs::read_link(entry.path()).ok()?.display().to_string();
-                // The descriptor this listing is read through.
+                // This descriptor is the one that the listing is read through.
                 let own = target.starts_with("/proc/") && target.ends_with("/fd");
                 (!own).then(|| (entry.file_name().to_string_lossy().into_owned(), target))
             })
@@ -78,7 +78,7 @@ impl Holdings {
     }
 }
 
-/// Bytes of private writable memory: buffers that were not unmapped show up here.
+/// Counts the bytes of private writable memory, in which buffers that were not unmapped show up.
 pub(crate) fn private_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("the process's status");
     let line = status
@@ -95,7 +95,7 @@ pub(crate) fn private_bytes() -> u64 {
 
 const CHILD: &str = "MAPPED_RAM_TEST_CHILD";
 
-/// Whether this process is the one `in_child` started for `test`.
+/// Says whether this process is the one that `in_child` started for `test`.
 pub(crate) fn is_child(test: &str) -> bool {
     std::env::var(CHILD).is_ok_and(|name| name == test)
 }

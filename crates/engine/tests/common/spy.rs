@@ -6,9 +6,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use mapped_ram_engine::queue::QueueFactory;
 use mapped_ram_engine::queue::{self, Completion, Queue, Request, Target};
-use mapped_ram_engine::transfer::QueueFactory;
-use mapped_ram_engine::{EngineChoice, EngineError, Report, Transfer};
+use mapped_ram_engine::{EngineError, IoEngine, Report, Transfer};
 
 type Hook = dyn Fn(u64) + Send + Sync;
 
@@ -16,9 +16,9 @@ type Hook = dyn Fn(u64) + Send + Sync;
 pub(crate) struct Spy {
     requests: Arc<Mutex<Vec<Request>>>,
     submitted: Arc<AtomicU64>,
-    /// Called with the number of each request before it is submitted.
+    /// The hook that is called with the number of each request before it is submitted.
     hook: Option<Arc<Hook>>,
-    /// What a longer direct request is said to have moved, whatever it has.
+    /// The number of bytes that a longer direct request is said to have moved, whatever it has.
     admitted: Option<usize>,
 }
 
@@ -30,7 +30,7 @@ impl Spy {
         }
     }
 
-    /// Direct requests end short, after this many bytes.
+    /// Makes a spy with which direct requests end short, after this many bytes.
     pub(crate) fn shortening(admitted: usize) -> Self {
         Self {
             admitted: Some(admitted),
@@ -38,15 +38,15 @@ impl Spy {
         }
     }
 
-    pub(crate) fn run(&self, transfer: Transfer, engine: EngineChoice) -> Result<Report, EngineError> {
+    pub(crate) fn run(&self, transfer: Transfer, engine: IoEngine) -> Result<Report, EngineError> {
         self.run_after(transfer, engine, || {})
     }
 
-    /// `ready` is called when all files are open and checked and nothing has moved yet.
+    /// Calls `ready` when all files are open and checked and nothing has moved yet.
     pub(crate) fn run_after(
         &self,
         transfer: Transfer,
-        engine: EngineChoice,
+        engine: IoEngine,
         ready: impl Fn(),
     ) -> Result<Report, EngineError> {
         let factory: &QueueFactory<'_> = &|count, file, options| {
@@ -67,7 +67,7 @@ impl Spy {
         transfer.run_with(factory)
     }
 
-    /// Everything that was submitted, in that order.
+    /// Lists all requests that were submitted, in that order.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no panic held it").clone()
     }
@@ -76,7 +76,7 @@ impl Spy {
 struct Watched {
     inner: Box<dyn Queue>,
     spy: Spy,
-    /// Tokens of direct requests.
+    /// The tokens of direct requests.
     direct: HashSet<u64>,
 }
 

@@ -1,22 +1,22 @@
-//! Snapshot against snapshot or memory: read what is set in a window on either side, then look at it a page at a time.
+//! Snapshot against snapshot or memory: read the set pages of a window on either side, then compare them one by one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::load::merge;
-use super::requests::Requests;
-use crate::compare::{ComparePlan, OpenPages, OpenRight, Right, Shared, Window};
+use super::plan::{ComparePlan, Right};
+use super::windows::{OpenPages, OpenRight, Shared, Window};
 use crate::error::{EngineError, Result};
-use crate::numbers::in_memory;
 use crate::pages::{Bitmap, Difference, is_zero};
 use crate::queue::{Action, Queue};
+use crate::requests::Requests;
+use crate::run::{in_memory, merge, set_runs};
 
-/// What one channel compares with.
+/// The queues and the buffer that one channel compares with.
 #[derive(Debug)]
 pub(crate) struct Sides {
     left: Box<dyn Queue>,
     right: Option<Box<dyn Queue>>,
-    /// For memory on the right.
+    /// The buffer for memory on the right.
     memory: Vec<u8>,
 }
 
@@ -33,41 +33,44 @@ impl Sides {
             .any(|block| matches!(block.right, Right::Memory { .. }))
         {
             memory
-                .try_reserve_exact(plan.request_size)
+                .try_reserve_exact(plan.tuning.request_size)
                 .map_err(|error| EngineError::io("making a buffer", std::io::Error::other(error)))?;
-            memory.resize(plan.request_size, 0);
+            memory.resize(plan.tuning.request_size, 0);
         }
         Ok(Self { left, right, memory })
     }
 }
 
-/// One file's requests, and which slots they have filled.
+/// The requests of one file, and the slots that they are filling.
 struct Reader<'a> {
     requests: Requests<'a>,
     is_reading: Vec<bool>,
 }
 
-/// Runs one channel to its end. On return nothing is in flight, whatever happened.
+/// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
 pub(crate) fn run(shared: &Shared, sides: Sides) -> Result<()> {
     let Sides {
         left,
         right,
         mut memory,
     } = sides;
-    let mut left = Reader::new(Requests::start(&shared.left, shared.options, left)?, shared);
+    let mut left = Reader::new(Requests::start(&shared.left, shared.run.options, left)?, shared);
     let mut right = match (&shared.right, right) {
-        (Some(file), Some(queue)) => Some(Reader::new(Requests::start(file, shared.options, queue)?, shared)),
+        (Some(file), Some(queue)) => Some(Reader::new(
+            Requests::start(file, shared.run.options, queue)?,
+            shared,
+        )),
         _ => None,
     };
     let result = compare(shared, &mut left, right.as_mut(), &mut memory);
-    // Buffers may only go when the kernel is done with them.
+    // The buffers may only go when the kernel is done with them.
     let drained = left.requests.drain();
     let right_drained = right.map_or(Ok(()), |mut right| right.requests.drain());
     result.and(drained).and(right_drained)
 }
 
-/// Windows are looked at in the order in which their reads began, so that a channel waits for one file at a time. A window
-/// has the same slot in both.
+/// Compares windows in the order in which their reads began, so that a channel waits for one file at a time. A window
+/// has the same slot in both files.
 fn compare(
     shared: &Shared,
     left: &mut Reader<'_>,
@@ -107,23 +110,27 @@ impl<'a> Reader<'a> {
     fn new(requests: Requests<'a>, shared: &Shared) -> Self {
         Self {
             requests,
-            is_reading: vec![false; shared.options.slots],
+            is_reading: vec![false; shared.run.options.slots],
         }
     }
 
-    /// Starts to read the set pages of a window; clear ones between them may come along and are not used.
+    /// Starts to read the set pages of a window. Clear pages between them may come along and are not used.
     fn read(&mut self, shared: &Shared, slot: usize, window: &Window, pages: &OpenPages) -> Result<()> {
-        for read in merge(&set_runs(shared, window, &pages.bitmap)) {
+        for read in merge(&set_runs(
+            &pages.bitmap,
+            shared.page_size,
+            window.start..window.start + window.length,
+        )) {
             let start = in_memory(read.start)?;
             let length = in_memory(read.end - read.start)?;
-            let offset = pages.pages_offset + window.start + read.start;
+            let offset = pages.area.pages_offset + window.start + read.start;
             self.requests.add(Action::Read, slot, start, length, offset)?;
             self.is_reading[slot] = true;
         }
         self.requests.flush()
     }
 
-    /// Waits until a slot has all that was to be read.
+    /// Waits until all reads of a slot have ended.
     fn wait(&mut self, slot: usize) -> Result<()> {
         while self.is_reading[slot] {
             let ready = self.requests.wait_slot()?;
@@ -133,17 +140,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Runs of set pages, in bytes from the window's start.
-fn set_runs(shared: &Shared, window: &Window, bitmap: &Bitmap) -> Vec<Range<u64>> {
-    let page = shared.page_size;
-    let pages = window.start / page..(window.start + window.length) / page;
-    bitmap
-        .runs(pages)
-        .map(|run| run.start * page - window.start..run.end * page - window.start)
-        .collect()
-}
-
-/// Looks at the pages of a window that was read.
+/// Compares the pages of a window that was read.
 fn look(
     shared: &Shared,
     slot: usize,
@@ -169,7 +166,7 @@ fn look(
             source.read(bytes, offset + window.start)?;
             (bytes, None)
         }
-        // A hole.
+        // The memory has a hole there.
         _ => (&[], None),
     };
     let mut data = 0;
@@ -196,11 +193,11 @@ fn look(
     if let Some((run, kind)) = run {
         block.differences.set(run, kind);
     }
-    shared.progress.count(window.length, data);
+    shared.run.progress.count(window.length, data);
     Ok(())
 }
 
-/// How two pages differ; a page that is not there is zero.
+/// Tells how two pages differ. A page that is not there is zero.
 fn difference(left: Option<&[u8]>, right: Option<&[u8]>) -> Option<Difference> {
     match (left, right) {
         (None, None) => None,

@@ -1,10 +1,15 @@
-//! Makes descriptors of our own out of a path or a caller's descriptor.
+//! Descriptors of our own, made out of a path or a caller's descriptor.
 
-use std::fs::{File, FileType, OpenOptions};
+#[cfg(not(unix))]
+use std::fs::OpenOptions;
+use std::fs::{File, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How a file is reached.
+#[cfg(unix)]
+use crate::descriptor::borrow;
+
+/// The way to a file.
 #[derive(Debug, Clone)]
 pub enum FileSource {
     Path(PathBuf),
@@ -14,7 +19,7 @@ pub enum FileSource {
 }
 
 impl FileSource {
-    /// How errors call it.
+    /// Errors call the file by this name.
     pub fn name(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -23,7 +28,7 @@ impl FileSource {
         }
     }
 
-    /// A path that opens the same file anew: for a descriptor the one below /proc/self/fd.
+    /// The path that opens the same file anew. A descriptor has one below /proc/self/fd.
     pub fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Path(path) => Some(path.clone()),
@@ -34,7 +39,22 @@ impl FileSource {
         }
     }
 
-    /// Opens it for buffered positional I/O, with O_CLOEXEC.
+    /// Opens the file anew, so that nobody else uses the position of that description. `None` where the file cannot be
+    /// opened anew.
+    pub(crate) fn reopen(&self, write: bool) -> Option<File> {
+        self.path().and_then(|path| open(&path, write).ok())
+    }
+
+    /// Opens the file anew, or duplicates a descriptor that cannot be opened anew. The second part of the result says
+    /// whether the position is ours alone.
+    pub(crate) fn reopen_or_duplicate(&self, write: bool) -> io::Result<(File, bool)> {
+        match self.reopen(write) {
+            Some(file) => Ok((file, true)),
+            None => Ok((self.open(write)?, false)),
+        }
+    }
+
+    /// Opens the file for buffered positional I/O, with O_CLOEXEC.
     pub fn open(&self, write: bool) -> io::Result<File> {
         match self {
             Self::Path(path) => open(path, write),
@@ -53,14 +73,7 @@ pub fn open(path: &Path, write: bool) -> io::Result<File> {
 /// Opens a path for reading and, on demand, writing.
 #[cfg(not(unix))]
 pub fn open(path: &Path, write: bool) -> io::Result<File> {
-    options(write).open(path)
-}
-
-/// Reading always; writing on demand.
-pub fn options(write: bool) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(write);
-    options
+    OpenOptions::new().read(true).write(write).open(path)
 }
 
 /// Opens a path again with O_DIRECT added.
@@ -69,8 +82,8 @@ pub fn open_direct(path: &Path, write: bool) -> io::Result<File> {
     open_with(path, write, rustix::fs::OFlags::DIRECT)
 }
 
-/// Opening a fifo would wait for somebody at its other end; with O_NONBLOCK it comes back, to be refused as no file.
-/// The flag is taken away again, since io_uring heeds it.
+/// Opens a path with O_NONBLOCK and takes the flag away again. Without it the call would wait for somebody at a fifo's
+/// other end, and a fifo is no file anyway. io_uring heeds the flag, so it must not stay.
 #[cfg(unix)]
 fn open_with(path: &Path, write: bool, flags: rustix::fs::OFlags) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
@@ -83,42 +96,34 @@ fn open_with(path: &Path, write: bool, flags: rustix::fs::OFlags) -> io::Result<
     Ok(file)
 }
 
-/// Elsewhere there is no O_DIRECT with Linux's meaning.
+/// Other platforms have no O_DIRECT with Linux's meaning.
 #[cfg(not(target_os = "linux"))]
 pub fn open_direct(_path: &Path, _write: bool) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A duplicate of a caller's descriptor, so that the caller may close its own at any time.
+/// Duplicates a caller's descriptor, so that the caller may close its own at any time.
 #[cfg(unix)]
-pub fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
-    use std::os::fd::BorrowedFd;
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(
-            rustix::io::Errno::BADF.raw_os_error(),
-        ));
-    }
-    // SAFETY: needed because callers across the Node boundary have only numbers. The number is not negative, and the
-    // borrow lives only for the next call, which asks the kernel: for a closed descriptor it answers EBADF.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let owned = rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?;
+fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
+    let owned = rustix::io::fcntl_dupfd_cloexec(borrow(&fd)?, 3)?;
     Ok(File::from(owned))
 }
 
-/// A file's own description anew, for reading: its position is nobody else's. `None` where it cannot be had.
-#[cfg(target_os = "linux")]
+/// Opens an open file again for reading, so that nobody else uses the position. `None` where the file cannot be opened
+/// again.
+#[cfg(unix)]
 pub(super) fn again(file: &File) -> Option<File> {
     use std::os::fd::AsRawFd;
-    open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), false).ok()
+    FileSource::Fd(file.as_raw_fd()).reopen(false)
 }
 
-/// Elsewhere descriptors have no paths.
-#[cfg(not(target_os = "linux"))]
+/// Descriptors have no paths on other platforms.
+#[cfg(not(unix))]
 pub(super) fn again(_file: &File) -> Option<File> {
     None
 }
 
-/// What a file is, for errors about files that are something else than expected.
+/// Names the kind of a file, for errors about files that are something else than expected.
 pub fn kind_of(file_type: FileType) -> &'static str {
     #[cfg(unix)]
     {

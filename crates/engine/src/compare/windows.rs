@@ -1,19 +1,18 @@
-//! What the channels of one comparison share.
+//! The windows that the channels of one comparison take in turn, and the state that they share.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::file::SnapshotFile;
+use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{Bitmap, Differences};
-use crate::queue::QueueOptions;
-use crate::transfer::{Ending, Progress};
+use crate::run::RunState;
 
 /// A block in an open snapshot.
 #[derive(Debug)]
 pub(crate) struct OpenPages {
-    pub(crate) pages_offset: u64,
+    pub(crate) area: PageArea,
     pub(crate) bitmap: Bitmap,
 }
 
@@ -25,7 +24,6 @@ pub(crate) enum OpenRight {
 
 #[derive(Debug)]
 pub(crate) struct OpenBlock {
-    pub(crate) length: u64,
     pub(crate) left: OpenPages,
     pub(crate) right: OpenRight,
     pub(crate) differences: Differences,
@@ -37,7 +35,7 @@ pub(crate) struct Window {
     pub(crate) block: usize,
     pub(crate) start: u64,
     pub(crate) length: u64,
-    /// The right side is memory, and a hole: it reads as zeros without being read.
+    /// True when the right side is memory and has a hole there, which is zero without a read.
     pub(crate) is_hole: bool,
 }
 
@@ -47,46 +45,45 @@ pub(crate) struct Shared {
     pub(crate) right: Option<Arc<SnapshotFile>>,
     pub(crate) blocks: Vec<OpenBlock>,
     pub(crate) page_size: u64,
-    pub(crate) options: QueueOptions,
-    pub(crate) progress: Arc<Progress>,
-    pub(super) ending: Ending,
-    /// Where the next window starts.
+    pub(crate) run: RunState,
+    /// The place where the next window starts.
     pub(super) cursor: Mutex<Cursor>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     block: usize,
-    /// Offset in the block.
+    /// The offset in the block.
     position: u64,
-    /// A stretch of the right memory that may hold data, and the offset from which on it was looked for; so that a long
-    /// one is looked up once and not for each window.
+    /// A stretch of the right memory that may hold data, behind the offset at which the search for it began. So a long
+    /// stretch is looked up once and not for each window.
     data: Option<(u64, Range<u64>)>,
 }
 
 impl Shared {
-    /// An error when the comparison is to end: cancelled, or another channel failed.
+    /// Returns an error when the comparison is to end: the caller cancelled it, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        self.ending.check(&self.left.name)
+        self.run.check_stop(&self.left.name)
     }
 
-    /// The next piece in which a page has to be read. Where both sides are known to be zero nothing is to be done.
+    /// Takes the next window in which a page has to be read. A stretch in which both sides are known to be zero is
+    /// stepped over.
     pub(crate) fn next_window(&self) -> Option<Window> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(block) = self.blocks.get(cursor.block) {
             let position = cursor.position;
             let data = self.next_data(block, &mut cursor);
             let start = self.next_set(&block.left, position).min(data.start);
-            if start >= block.length {
-                self.progress.count(block.length - position, 0);
+            if start >= block.left.area.length {
+                self.run.progress.count(block.left.area.length - position, 0);
                 *cursor = Cursor {
                     block: cursor.block + 1,
                     ..Cursor::default()
                 };
                 continue;
             }
-            self.progress.count(start - position, 0);
-            let end = self.options.window_end(start).min(block.length);
+            self.run.progress.count(start - position, 0);
+            let end = self.run.options.window_end(start).min(block.left.area.length);
             cursor.position = end;
             return Some(Window {
                 block: cursor.block,
@@ -98,18 +95,19 @@ impl Shared {
         None
     }
 
-    /// Where the first set page at or after `position` starts; the largest offset where there is none.
+    /// Finds the start of the first set page at or after `position`; the largest offset where there is none.
     fn next_set(&self, pages: &OpenPages, position: u64) -> u64 {
         let page = pages.bitmap.next_set(position / self.page_size);
         page.map_or(u64::MAX, |page| page * self.page_size)
     }
 
-    /// The next stretch of the block, in whole pages, that may not be zero on the right. Of pages only its start counts.
+    /// Finds the next stretch of the block, in whole pages, that may not be zero on the right. Only its start counts
+    /// where the right side is pages.
     fn next_data(&self, block: &OpenBlock, cursor: &mut Cursor) -> Range<u64> {
         let position = cursor.position;
         match &block.right {
             OpenRight::Pages(pages) => self.next_set(pages, position)..u64::MAX,
-            OpenRight::Memory { .. } if position >= block.length => u64::MAX..u64::MAX,
+            OpenRight::Memory { .. } if position >= block.left.area.length => u64::MAX..u64::MAX,
             OpenRight::Memory { memory, offset } => {
                 if let Some((asked, data)) = &cursor.data
                     && (*asked..data.end).contains(&position)

@@ -1,24 +1,20 @@
-//! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between.
-//! A scan only reads, and shows a visitor what it has read.
+//! Snapshot → guest memory: read the runs of a window, write them where the guest's RAM is, clear the pages between. A
+//! scan only reads, and shows a visitor the pages.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::requests::Requests;
+use super::plan::Direction;
+use super::windows::{Shared, Window};
 use crate::error::Result;
-use crate::numbers::in_memory;
-use crate::plan::Direction;
 use crate::queue::Action;
-use crate::transfer::{Shared, Window};
+use crate::requests::Requests;
+use crate::run::{in_memory, merge, set_runs};
 
-/// Set pages with no more than this many clear bytes between them are read with one request: a hole costs less to
-/// read than a request costs to make. What was read for a clear page is not used.
-const MAX_GAP: u64 = 64 << 10;
-
-/// What a slot holds while its requests are under way.
+/// The contents of a slot while its requests are under way.
 struct Filling {
     window: Window,
-    /// Runs of set pages, in bytes from the window's start.
+    /// The runs of set pages, in bytes from the window's start.
     runs: Vec<Range<u64>>,
 }
 
@@ -35,24 +31,19 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             break;
         };
         let region = &shared.regions[window.region];
-        let page = shared.page_size;
-        let pages = window.start / page..(window.start + window.length) / page;
-        let runs: Vec<Range<u64>> = region
-            .bitmap
-            .runs(pages)
-            .map(|run| run.start * page - window.start..run.end * page - window.start)
-            .collect();
+        let range = window.start..window.start + window.length;
+        let runs = set_runs(&region.bitmap, shared.page_size, range);
         if shared.direction == Direction::Load && !region.memory_is_zero {
             clear_gaps(shared, &window, &runs)?;
         }
         let reads = merge(&runs);
         if reads.is_empty() {
-            shared.progress.count(window.length, 0);
+            shared.run.progress.count(window.length, 0);
             requests.give_back(slot);
             continue;
         }
         for read in &reads {
-            let offset = region.pages_offset + window.start + read.start;
+            let offset = region.area.pages_offset + window.start + read.start;
             let start = in_memory(read.start)?;
             let length = in_memory(read.end - read.start)?;
             requests.add(Action::Read, slot, start, length, offset)?;
@@ -91,12 +82,12 @@ fn finish_one(
             }
             data += run.len() as u64;
         }
-        shared.progress.count(window.length, data);
+        shared.run.progress.count(window.length, data);
     }
     Ok(slot)
 }
 
-/// Zeroes the clear pages of memory that may hold something.
+/// Zeroes the clear pages of a window, in memory that may hold something.
 fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<()> {
     let region = &shared.regions[window.region];
     let mut position = 0;
@@ -114,29 +105,4 @@ fn clear_gaps(shared: &Shared, window: &Window, runs: &[Range<u64>]) -> Result<(
         position = run.end;
     }
     Ok(())
-}
-
-/// The ranges to read for these runs.
-pub(super) fn merge(runs: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for run in runs {
-        match merged.last_mut() {
-            Some(last) if run.start - last.end <= MAX_GAP => last.end = run.end,
-            _ => merged.push(run.clone()),
-        }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MAX_GAP, merge};
-
-    #[test]
-    fn runs_with_a_small_gap_are_read_together() {
-        let far = 8192 + MAX_GAP + 4096;
-        let near = merge(&[0..4096, 4096 + MAX_GAP..8192 + MAX_GAP]);
-        assert_eq!(near, std::slice::from_ref(&(0..8192 + MAX_GAP)));
-        assert_eq!(merge(&[0..4096, far..far + 4096]), [0..4096, far..far + 4096]);
-    }
 }

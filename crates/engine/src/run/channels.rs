@@ -1,4 +1,4 @@
-//! The threads of a transfer: all are made, then all go; each is joined, whichever way it ended.
+//! The threads of a run: all are made, then all go, and each is joined, whichever way it ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -7,10 +7,10 @@ use std::thread;
 use super::ending::Ending;
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// Spawns a thread for each channel's queues and lets them go together, once all exist.
+/// Spawns a thread for each channel and lets the threads go together, once all exist.
 /// # Errors
 /// the first one that a channel met
-pub(crate) fn run_channels<T: Send>(
+pub(super) fn run_channels<T: Send>(
     ending: &Ending,
     name: &str,
     channels: Vec<T>,
@@ -32,7 +32,7 @@ pub(crate) fn run_channels<T: Send>(
                     threads.push(thread);
                 }
                 Err(error) => {
-                    // Without their gates the threads that wait at them end.
+                    // The threads that wait at their gates end when these are gone.
                     gates.clear();
                     result = Err(EngineError::io("starting a channel's thread", error).on(name));
                     break;

@@ -1,21 +1,21 @@
-//! How the channels of a transfer learn that it is to end early, and what its first error was.
+//! The early end of a run: how its channels learn of it, and the first error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::progress::CancelToken;
+use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
 
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(super) struct Ending {
     cancel: CancelToken,
-    /// An error occurred: every channel winds up.
+    /// True once an error occurred: every channel winds up.
     stop: AtomicBool,
     first_error: Mutex<Option<EngineError>>,
 }
 
 impl Ending {
-    pub(crate) fn new(cancel: CancelToken) -> Self {
+    pub(super) fn new(cancel: CancelToken) -> Self {
         Self {
             cancel,
             stop: AtomicBool::new(false),
@@ -23,8 +23,8 @@ impl Ending {
         }
     }
 
-    /// An error when the transfer is to end: cancelled, or another channel failed.
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
+    /// Returns an error when the run is to end: the caller cancelled it, or another channel failed.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
         if self.cancel.is_cancelled() || self.stop.load(Ordering::Relaxed) {
             return Err(EngineError::new(ErrorKind::Cancelled, "the transfer was cancelled").on(name));
         }
@@ -32,7 +32,7 @@ impl Ending {
     }
 
     /// Keeps the first error and stops the others.
-    pub(crate) fn fail(&self, error: EngineError) {
+    pub(super) fn fail(&self, error: EngineError) {
         self.first_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,17 +1,18 @@
 //! The buffers of one queue: one aligned allocation cut into slots of equal size.
 //!
-//! Page-aligned for direct I/O, in huge pages where the system has them to give, zeroed by the kernel on first touch.
+//! The allocation is page-aligned for direct I/O, lies in huge pages where the system has them to give, and is zeroed
+//! by the kernel on first touch.
 
 use std::io;
 use std::ptr::NonNull;
 
-/// x86 and arm64 huge page size: the unit that transparent huge pages come in.
+/// The size of a huge page on x86 and arm64, in which transparent huge pages come.
 #[cfg(unix)]
 const HUGE_PAGE: usize = 2 << 20;
 const PAGE: usize = 4096;
 
 #[derive(Debug)]
-pub struct Arena {
+pub(crate) struct Arena {
     mapping: Mapping,
     slot_size: usize,
     slots: usize,
@@ -20,8 +21,8 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// `slots` × `slot_size` bytes, at least one of each.
-    pub fn new(slots: usize, slot_size: usize) -> io::Result<Self> {
+    /// Makes `slots` slots of `slot_size` bytes, at least one of each.
+    pub(crate) fn new(slots: usize, slot_size: usize) -> io::Result<Self> {
         // Slots start at page boundaries so that a request may begin at any page of one.
         let slot_size = slot_size.max(1).next_multiple_of(PAGE);
         let length = slots
@@ -37,25 +38,26 @@ impl Arena {
         })
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.busy.iter().all(|count| *count == 0)
     }
 
-    /// The slot's bytes, unless the kernel may be using them.
-    pub fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
+    /// Lends the slot's bytes, unless the kernel may be using them.
+    pub(crate) fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         match self.busy.get(slot) {
             Some(0) => {}
             Some(_) => return Err(io::Error::other("slot is in flight")),
             None => return Err(io::Error::other("no such slot")),
         }
-        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. `slot` is
-        // below `slots`, so the range lies inside the mapping; it is initialised (zero pages of the kernel); no request
-        // is in flight on it, and the borrow of `self` keeps it so.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.address(slot, 0).as_ptr(), self.slot_size) })
+        let address = self.address(slot, 0)?;
+        // SAFETY: needed because the arena hands disjoint parts of one allocation to the kernel and to us. It is sound
+        // because `slot` is below `slots`, so the range lies inside the mapping; the kernel has initialised it (zero
+        // pages); no request is in flight on it, and the borrow of `self` keeps it so.
+        Ok(unsafe { std::slice::from_raw_parts_mut(address.as_ptr(), self.slot_size) })
     }
 
     /// Marks part of a slot as in flight and gives its address for the kernel.
-    pub fn acquire(&mut self, slot: usize, start: usize, length: usize) -> io::Result<NonNull<u8>> {
+    pub(crate) fn acquire(&mut self, slot: usize, start: usize, length: usize) -> io::Result<NonNull<u8>> {
         let inside = start.checked_add(length).is_some_and(|end| end <= self.slot_size);
         let busy = self
             .busy
@@ -63,25 +65,30 @@ impl Arena {
             .filter(|_| inside)
             .ok_or(io::ErrorKind::InvalidInput)?;
         *busy += 1;
-        Ok(self.address(slot, start))
+        self.address(slot, start)
     }
 
     /// Ends one request on a slot.
-    pub fn release(&mut self, slot: usize) {
+    pub(crate) fn release(&mut self, slot: usize) {
         if let Some(busy) = self.busy.get_mut(slot) {
             *busy = busy.saturating_sub(1);
         }
     }
 
-    /// The whole allocation, to register it with the kernel.
-    pub fn whole(&self) -> (NonNull<u8>, usize) {
+    /// Gives the whole allocation, to register it with the kernel.
+    pub(crate) fn whole(&self) -> (NonNull<u8>, usize) {
         (self.mapping.address, self.mapping.length)
     }
 
-    fn address(&self, slot: usize, start: usize) -> NonNull<u8> {
-        debug_assert!(slot < self.slots && start <= self.slot_size);
-        // SAFETY: both callers have checked that slot and start lie inside the mapping.
-        unsafe { self.mapping.address.add(slot * self.slot_size + start) }
+    /// Gives the address at which a part of a slot starts. A part outside the mapping is an error.
+    fn address(&self, slot: usize, start: usize) -> io::Result<NonNull<u8>> {
+        let offset = slot * self.slot_size + start;
+        if slot >= self.slots || offset > self.mapping.length {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // The addition stays inside the mapping.
+        NonNull::new(self.mapping.address.as_ptr().wrapping_add(offset))
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 }
 
@@ -91,7 +98,7 @@ struct Mapping {
     length: usize,
 }
 
-// SAFETY: needed to move a queue to its channel's thread. The mapping is owned by this value alone.
+// SAFETY: needed to move a queue to its channel's thread. It is sound because this value alone owns the mapping.
 unsafe impl Send for Mapping {}
 
 #[cfg(unix)]
@@ -99,14 +106,14 @@ impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // Whole huge pages are aligned by the kernel (since 6.7) and need not be split.
+        // The kernel (since 6.7) aligns whole huge pages and need not split them.
         let length = if length >= HUGE_PAGE {
             length.next_multiple_of(HUGE_PAGE)
         } else {
             length
         };
-        // SAFETY: needed for page-aligned memory that can have huge pages. A new anonymous mapping at an address of the
-        // kernel's choice overlaps nothing.
+        // SAFETY: needed for page-aligned memory that can have huge pages. It is sound because a new anonymous mapping
+        // at an address of the kernel's choice overlaps nothing.
         let address = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, MapFlags::PRIVATE) }?;
         let this = Self {
             address: NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -114,8 +121,9 @@ impl Mapping {
         };
         #[cfg(target_os = "linux")]
         {
-            // Only advice: without huge pages everything still works.
-            // SAFETY: the range is the mapping just made, and the advice changes no contents.
+            // This is only advice: everything works without huge pages. SAFETY: needed because the kernel gives huge
+            // pages only to memory that asks for them, and safe code cannot ask. It is sound because the range is the
+            // mapping just made, and the advice changes no contents.
             let _ = unsafe { rustix::mm::madvise(address, length, rustix::mm::Advice::LinuxHugepage) };
         }
         Ok(this)
@@ -125,7 +133,8 @@ impl Mapping {
 #[cfg(unix)]
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is the one that mmap returned, unmapped once; slices of it cannot outlive the arena.
+        // SAFETY: needed because nothing else gives a mapping back. It is sound because the range is the one that mmap
+        // returned, it is unmapped once, and slices of it cannot outlive the arena.
         let _ = unsafe { rustix::mm::munmap(self.address.as_ptr().cast(), self.length) };
     }
 }
@@ -134,7 +143,8 @@ impl Drop for Mapping {
 impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         let layout = Self::layout(length)?;
-        // SAFETY: the layout's size is not zero: `length` is a positive multiple of the page size.
+        // SAFETY: needed because a vector of bytes cannot be aligned to pages. It is sound because the layout's size is
+        // not zero: `length` is a positive multiple of the page size.
         let address = unsafe { std::alloc::alloc_zeroed(layout) };
         Ok(Self {
             address: NonNull::new(address).ok_or(io::ErrorKind::OutOfMemory)?,
@@ -151,7 +161,8 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if let Ok(layout) = Self::layout(self.length) {
-            // SAFETY: allocated in `new` with this very layout, freed once.
+            // SAFETY: needed to free what `new` allocated. It is sound because `new` used this very layout, and the
+            // memory is freed once.
             unsafe { std::alloc::dealloc(self.address.as_ptr(), layout) };
         }
     }

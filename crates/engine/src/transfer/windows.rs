@@ -1,32 +1,28 @@
-//! What the channels of one transfer share.
+//! The windows that the channels of one transfer take in turn, and the state that they share.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ending::Ending;
-use super::progress::Progress;
+use super::plan::Direction;
 use super::visitor::{Pages, Visitor};
 use crate::error::Result;
-use crate::file::SnapshotFile;
+use crate::file::{PageArea, SnapshotFile};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::plan::Direction;
-use crate::queue::QueueOptions;
+use crate::run::RunState;
 
 /// A region of the plan with everything open.
 #[derive(Debug)]
 pub(crate) struct OpenRegion {
     pub(crate) memory: Memory,
     pub(crate) memory_offset: u64,
-    pub(crate) length: u64,
-    pub(crate) pages_offset: u64,
-    pub(crate) bitmap_offset: u64,
+    pub(crate) area: PageArea,
     pub(crate) store_zero_pages: bool,
     pub(crate) memory_is_zero: bool,
-    /// Save: the pages written so far.
+    /// The pages that a save has written so far.
     pub(crate) written: AtomicBitmap,
-    /// Load and scan: the pages the snapshot has.
+    /// The pages that the snapshot has, for a load and a scan.
     pub(crate) bitmap: Bitmap,
 }
 
@@ -51,41 +47,40 @@ pub(crate) struct Shared {
     pub(crate) file: Arc<SnapshotFile>,
     pub(crate) regions: Vec<OpenRegion>,
     pub(crate) page_size: u64,
-    /// Windows start at multiples of it and end there or at their region's end: a page, or what the visitor asks for.
+    /// The unit of windows: a page, or what the visitor asks for. Windows start at multiples of it, and end at one or
+    /// at their region's end.
     pub(crate) unit: u64,
     pub(super) visitor: Option<Arc<dyn Visitor>>,
     pub(crate) page_bytes: usize,
-    pub(crate) queue_options: QueueOptions,
-    pub(crate) progress: Arc<Progress>,
-    pub(super) ending: Ending,
-    /// Channels that have not finished their pages.
+    pub(crate) run: RunState,
+    /// The number of channels that have not finished their pages.
     pub(super) unfinished: AtomicUsize,
-    /// Where the next window starts.
+    /// The place where the next window starts.
     pub(super) cursor: Mutex<Cursor>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     region: usize,
-    /// Offset in the region.
+    /// The offset in the region.
     position: u64,
-    /// Save: up to here the region is data, so that a long stretch is looked up once and not for each window.
+    /// A save knows the region to be data up to here, so that it looks a long stretch up once and not for each window.
     data_end: u64,
 }
 
 impl Shared {
-    /// An error when the transfer is to end: cancelled, or another channel failed.
+    /// Returns an error when the transfer is to end: the caller cancelled it, or another channel failed.
     pub(crate) fn check_stop(&self) -> Result<()> {
-        self.ending.check(&self.file.name)
+        self.run.check_stop(&self.file.name)
     }
 
-    /// True for the last channel that calls it.
+    /// Returns true to the last channel that calls it.
     pub(crate) fn finish_pages(&self) -> bool {
-        // Acquire-release: the last one sees all bits that the others have set.
+        // The ordering lets the last channel see all bits that the others have set.
         self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// The next piece of work. What is known to be zero without looking is stepped over.
+    /// Takes the next window. Memory that is known to be zero without a look is stepped over.
     pub(crate) fn next_window(&self) -> Result<Option<Window>> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(region) = self.regions.get(cursor.region) {
@@ -95,15 +90,15 @@ impl Shared {
             } else {
                 self.next_work(region, position)
             };
-            self.progress.count(work.start - position, 0);
-            if work.start >= region.length {
+            self.run.progress.count(work.start - position, 0);
+            if work.start >= region.area.length {
                 *cursor = Cursor {
                     region: cursor.region + 1,
                     ..Cursor::default()
                 };
                 continue;
             }
-            let end = self.queue_options.window_end(work.start).min(work.end);
+            let end = self.run.options.window_end(work.start).min(work.end);
             cursor.position = end;
             if self.direction == Direction::Save {
                 cursor.data_end = work.end;
@@ -131,30 +126,30 @@ impl Shared {
         })
     }
 
-    /// The next stretch that is to be looked at, in whole units; at the region's end an empty one.
+    /// Finds the next stretch to look at, in whole units; an empty one at the region's end.
     fn next_work(&self, region: &OpenRegion, position: u64) -> Range<u64> {
-        if position >= region.length {
-            return region.length..region.length;
+        if position >= region.area.length {
+            return region.area.length..region.area.length;
         }
         let found = match self.direction {
-            Direction::Save if region.store_zero_pages => position..region.length,
+            Direction::Save if region.store_zero_pages => position..region.area.length,
             Direction::Save => {
                 let data = region.memory.next_data(region.memory_offset + position);
                 data.start.saturating_sub(region.memory_offset)..data.end.saturating_sub(region.memory_offset)
             }
-            Direction::Load if !region.memory_is_zero => position..region.length,
+            Direction::Load if !region.memory_is_zero => position..region.area.length,
             Direction::Load | Direction::Scan => {
                 let set = region.bitmap.next_set(position / self.page_size);
-                set.map_or(region.length, |page| page * self.page_size)..region.length
+                set.map_or(region.area.length, |page| page * self.page_size)..region.area.length
             }
         };
-        let start = found.start.clamp(position, region.length);
-        if start == region.length {
+        let start = found.start.clamp(position, region.area.length);
+        if start == region.area.length {
             return start..start;
         }
         let start = start - start % self.unit;
-        // A page at the least: data that has become a hole meanwhile reads as zeros.
-        let end = found.end.clamp(start + 1, region.length);
-        start..end.next_multiple_of(self.unit).min(region.length)
+        // The stretch has a page at the least: data that has become a hole meanwhile reads as zeros.
+        let end = found.end.clamp(start + 1, region.area.length);
+        start..end.next_multiple_of(self.unit).min(region.area.length)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::requests::Requests;
+use super::windows::{OpenRegion, Shared};
 use crate::error::Result;
-use crate::numbers::in_memory;
 use crate::pages::is_zero;
 use crate::queue::Action;
-use crate::transfer::{OpenRegion, Shared};
+use crate::requests::Requests;
+use crate::run::in_memory;
 
 pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
     loop {
@@ -25,11 +25,11 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
         let bytes = requests.bytes(slot, length)?;
         region.memory.read(bytes, region.memory_offset + window.start)?;
         let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
-        // Before the writes start: a buffer in flight cannot be looked at.
+        // The visitor comes before the writes: nobody can look at a buffer in flight.
         shared.visit(&window, bytes, &runs)?;
-        shared.progress.count(window.length, data_bytes(&runs));
+        shared.run.progress.count(window.length, data_bytes(&runs));
         for run in &runs {
-            let offset = region.pages_offset + window.start + run.start as u64;
+            let offset = region.area.pages_offset + window.start + run.start as u64;
             requests.add(Action::Write, slot, run.start, run.len(), offset)?;
             region.set_pages(shared, window.start + run.start as u64, run.len() as u64);
         }
@@ -52,7 +52,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
     }
 }
 
-/// The byte ranges of adjacent pages that are to be written.
+/// Lists the byte ranges of adjacent pages that are to be written.
 fn data_runs(bytes: &[u8], page: usize, store_zero_pages: bool) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (index, content) in bytes.chunks(page).enumerate() {
@@ -92,10 +92,10 @@ fn write_bitmap(shared: &Shared, requests: &mut Requests<'_>, region: &OpenRegio
             Some(slot) => slot,
             None => requests.wait_slot()?,
         };
-        let piece = (total - done).min(shared.queue_options.slot_size as u64);
+        let piece = (total - done).min(shared.run.options.slot_size as u64);
         let length = in_memory(piece)?;
         region.written.copy_bytes(done, requests.bytes(slot, length)?);
-        requests.add_buffered(Action::Write, slot, length, region.bitmap_offset + done)?;
+        requests.add_buffered(Action::Write, slot, length, region.area.bitmap_offset + done)?;
         requests.flush()?;
         done += piece;
     }

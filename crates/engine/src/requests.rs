@@ -1,5 +1,5 @@
-//! The requests of one channel: keeps the queue filled to its depth, finishes what was cut short, says which slot is
-//! free again. Every request ends here, on one path.
+//! The requests of one channel: `Requests` keeps the queue filled to its depth, finishes requests that were cut short,
+//! and says which slot is free again. Every request ends here, on one path.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -8,29 +8,29 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
 use crate::queue::{Action, Completion, Queue, QueueOptions, Request, Target};
 
-/// How often the kernel may ask to try a request again before that counts as an error.
+/// The kernel may ask this often to try a request again before that counts as an error.
 const MAX_RETRIES: u32 = 100;
 
-/// What the page cache reads, and writes back, to change a part of it. A direct request keeps out of such a unit when a
-/// buffered one has its other part: the write-back could undo the direct write.
+/// The page cache reads and writes back a unit of this size to change a part of it. A direct request keeps out of a
+/// unit whose other part a buffered request has: the write-back could undo the direct write.
 const CACHE_PAGE: u64 = 4096;
 
-pub(super) struct Requests<'a> {
+pub(crate) struct Requests<'a> {
     queue: Box<dyn Queue>,
     file: &'a SnapshotFile,
     depth: usize,
     next_token: u64,
     waiting: VecDeque<Request>,
     in_flight: HashMap<u64, Request>,
-    /// Requests of each slot that have not ended.
+    /// The number of requests of each slot that have not ended.
     open: Vec<usize>,
     free: Vec<usize>,
     retries: u32,
 }
 
 impl<'a> Requests<'a> {
-    /// Requests on `file`, which `queue` was made for with these options.
-    pub(super) fn start(
+    /// Starts requests on `file`, for which `queue` was made with these options.
+    pub(crate) fn start(
         file: &'a SnapshotFile,
         options: QueueOptions,
         mut queue: Box<dyn Queue>,
@@ -52,18 +52,18 @@ impl<'a> Requests<'a> {
         })
     }
 
-    /// A slot that nothing uses, if there is one.
-    pub(super) fn take_free(&mut self) -> Option<usize> {
+    /// Takes a slot that nothing uses, if there is one.
+    pub(crate) fn take_free(&mut self) -> Option<usize> {
         self.free.pop()
     }
 
     /// Gives a slot back.
-    pub(super) fn give_back(&mut self, slot: usize) {
+    pub(crate) fn give_back(&mut self, slot: usize) {
         self.free.push(slot);
     }
 
-    /// The bytes of a slot that was taken and has no open request.
-    pub(super) fn bytes(&mut self, slot: usize, length: usize) -> Result<&mut [u8]> {
+    /// Lends the bytes of a slot that was taken and has no open request.
+    pub(crate) fn bytes(&mut self, slot: usize, length: usize) -> Result<&mut [u8]> {
         let name = &self.file.name;
         let bytes = self
             .queue
@@ -74,13 +74,13 @@ impl<'a> Requests<'a> {
             .ok_or_else(|| EngineError::new(ErrorKind::Internal, "window larger than its buffer"))
     }
 
-    pub(super) fn has_open(&self) -> bool {
+    pub(crate) fn has_open(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Moves `length` bytes at `start` of the slot from or to `offset` of the file. What can be aligned goes through
-    /// the direct descriptor, the rest through the buffered one.
-    pub(super) fn add(
+    /// Moves `length` bytes at `start` of the slot from or to `offset` of the file. The part that can be aligned goes
+    /// through the direct descriptor, the rest through the buffered one.
+    pub(crate) fn add(
         &mut self,
         action: Action,
         slot: usize,
@@ -110,8 +110,8 @@ impl<'a> Requests<'a> {
         self.pump()
     }
 
-    /// As `add`, but never through the direct descriptor.
-    pub(super) fn add_buffered(
+    /// Does as `add`, but never uses the direct descriptor.
+    pub(crate) fn add_buffered(
         &mut self,
         action: Action,
         slot: usize,
@@ -132,15 +132,15 @@ impl<'a> Requests<'a> {
         self.pump()
     }
 
-    /// Starts what was added.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    /// Starts the requests that were added.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.queue
             .flush()
             .map_err(|error| EngineError::io("submitting requests", error).on(&self.file.name))
     }
 
     /// Waits until some slot has no open request left, and says which.
-    pub(super) fn wait_slot(&mut self) -> Result<usize> {
+    pub(crate) fn wait_slot(&mut self) -> Result<usize> {
         loop {
             let completion = self
                 .queue
@@ -152,8 +152,8 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Waits for everything in flight and forgets what was not started. Buffers may go afterwards.
-    pub(super) fn drain(&mut self) -> Result<()> {
+    /// Waits for the requests in flight and forgets those that were not started. Buffers may go afterwards.
+    pub(crate) fn drain(&mut self) -> Result<()> {
         self.waiting.clear();
         let mut first = Ok(());
         while !self.in_flight.is_empty() {
@@ -173,7 +173,7 @@ impl<'a> Requests<'a> {
         self.next_token
     }
 
-    /// Up to three pieces: an unaligned head, an aligned middle, an unaligned tail.
+    /// Splits a range into up to three pieces: an unaligned head, an aligned middle, an unaligned tail.
     fn split(&self, start: usize, length: usize, offset: u64) -> [(Target, usize); 3] {
         let all_buffered = [
             (Target::Buffered, length),
@@ -201,7 +201,7 @@ impl<'a> Requests<'a> {
         ]
     }
 
-    /// Slots start at page boundaries; more alignment than a page is never promised.
+    /// Slots start at page boundaries, which promises the alignment of a page and no more.
     fn memory_is_aligned(&self, start: usize) -> bool {
         let align = usize::try_from(self.file.alignment.memory).unwrap_or(usize::MAX);
         align <= 4096 && start.is_multiple_of(align)
@@ -220,7 +220,7 @@ impl<'a> Requests<'a> {
         Ok(())
     }
 
-    /// Takes a completion; returns its slot when that was the slot's last open request.
+    /// Takes a completion. Returns the slot when the request was its last open one.
     fn finish(&mut self, completion: Completion) -> Result<Option<usize>> {
         let Some(request) = self.in_flight.remove(&completion.token) else {
             return Err(
@@ -259,7 +259,7 @@ impl<'a> Requests<'a> {
         (self.open[slot] == 0).then_some(slot)
     }
 
-    /// What a short read or write left undone. It may no longer be aligned.
+    /// Makes a request for the part that a short read or write left undone. That part may no longer be aligned.
     fn rest_of(&self, request: &Request, count: usize) -> Request {
         let offset = request.offset + count as u64;
         let start = request.start + count;

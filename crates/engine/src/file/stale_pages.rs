@@ -1,14 +1,17 @@
-//! Stale pages: their bit is clear, so they are zero, but the file holds something else in their place. A live save leaves
-//! them behind where a page became zero after it was written (docs/format.md §2.6). Whoever maps page areas instead of
-//! reading by the bitmap has to know them.
+//! Stale pages: their bit is clear, so they are zero, but the file holds something else in their place. A live save
+//! leaves them behind where a page became zero after it was written (docs/format.md §2.6). A program that maps page
+//! areas instead of reading by the bitmap has to know them.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-use super::page_area::{PageArea, read_bitmap};
-use super::position;
-use super::reopen::{self, FileSource};
+use super::bitmap::read_bitmap;
+use super::extents::next_extent;
+use super::page_area::{PageArea, check_inside};
+use super::positional;
+use super::source::FileSource;
+use super::storage::Storage;
 use crate::error::{EngineError, Result};
 use crate::pages::is_zero;
 
@@ -18,22 +21,24 @@ const PIECE: u64 = 1 << 20;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StalePages {
     pub runs: Vec<Range<u64>>,
-    /// Bytes that had to be read because they are no holes. Large when somebody filled the file's holes with zeros.
+    /// The bytes that had to be read because they are in no hole: many when somebody filled the file's holes with
+    /// zeros.
     pub bytes_read: u64,
 }
 
-/// Finds them without reading holes. A file cut off inside the block is an error.
-pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
+/// Finds the stale pages of `block` without reading holes. A file that is cut off inside the block is an error.
+pub fn stale_pages(source: &FileSource, block: &str, area: &PageArea) -> Result<StalePages> {
     let name = source.name();
-    // Looking for data moves the position: a description of our own keeps that from others.
-    let file = source
-        .path()
-        .and_then(|path| reopen::options(false).open(path).ok())
-        .map_or_else(|| source.open(false), Ok)
+    // The search for data moves the file position. A description of our own keeps that from others.
+    let (file, _) = source
+        .reopen_or_duplicate(false)
         .map_err(|error| EngineError::io("opening the snapshot", error).on(&name))?;
-    let bitmap = read_bitmap(&file, &name, area)?;
-    // Clear pages are mapped too.
-    area.require("pages", area.pages_offset + area.length, &file, &name)?;
+    let bitmap = read_bitmap(&file, &name, block, area)?;
+    // A mapping shows the clear pages too.
+    let size = file
+        .size()
+        .map_err(|error| EngineError::io("reading the size", error).on(&name))?;
+    check_inside(block, "pages", area.pages_offset + area.length, &name, size)?;
     let mut found = StalePages::default();
     let pages = area.pages();
     let mut start = bitmap.next_clear(0);
@@ -51,10 +56,13 @@ pub fn stale_pages(source: &FileSource, area: &PageArea) -> Result<StalePages> {
 fn scan(file: &File, area: &PageArea, run: Range<u64>, found: &mut StalePages) -> io::Result<()> {
     let limit = area.pages_offset + run.end * area.page_size;
     let mut offset = area.pages_offset + run.start * area.page_size;
-    while let Some(data) = next_data(file, offset, limit)? {
-        let page = (data - area.pages_offset) / area.page_size;
+    while offset < limit
+        && let Some(data) = next_extent(file, offset).filter(|data| data.start < limit)
+    {
+        let page = (data.start - area.pages_offset) / area.page_size;
         let from = area.pages_offset + page * area.page_size;
-        let whole = next_hole(file, data, limit)?.saturating_sub(from);
+        // The stretch has a byte at the least: data may become a hole meanwhile.
+        let whole = data.end.clamp(data.start + 1, limit) - from;
         let length = whole.min(PIECE).next_multiple_of(area.page_size);
         scan_piece(file, area, page, length, found)?;
         offset = from + length;
@@ -71,7 +79,7 @@ fn scan_piece(
 ) -> io::Result<()> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     let offset = area.pages_offset + first * area.page_size;
-    if position::read_full_at(file, &mut bytes, offset)? < bytes.len() {
+    if positional::read_full_at(file, &mut bytes, offset)? < bytes.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     found.bytes_read += length;
@@ -86,45 +94,6 @@ fn scan_piece(
         }
     }
     Ok(())
-}
-
-/// The first byte of `offset..limit` that is in no hole.
-#[cfg(unix)]
-fn next_data(file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
-    use rustix::fs::{SeekFrom, seek};
-    use rustix::io::Errno;
-    if offset >= limit {
-        return Ok(None);
-    }
-    match seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => Ok((data < limit).then_some(data.max(offset))),
-        Err(Errno::NXIO) => Ok(None),
-        // The filesystem cannot tell: all of it may be data.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Where the data at `offset` ends, `limit` at most.
-#[cfg(unix)]
-fn next_hole(file: &File, offset: u64, limit: u64) -> io::Result<u64> {
-    use rustix::fs::{SeekFrom, seek};
-    use rustix::io::Errno;
-    match seek(file, SeekFrom::Hole(offset)) {
-        Ok(hole) => Ok(hole.clamp(offset + 1, limit)),
-        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(limit),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(unix))]
-fn next_data(_file: &File, offset: u64, limit: u64) -> io::Result<Option<u64>> {
-    Ok((offset < limit).then_some(offset))
-}
-
-#[cfg(not(unix))]
-fn next_hole(_file: &File, _offset: u64, limit: u64) -> io::Result<u64> {
-    Ok(limit)
 }
 
 #[cfg(test)]
@@ -173,7 +142,6 @@ mod tests {
         file.seek(SeekFrom::Start(40)).unwrap();
         file.write_all(&bytes).unwrap();
         let area = PageArea {
-            name: "ram".to_owned(),
             pages_offset: AREA,
             bitmap_offset: 40,
             length: count * PAGE,
@@ -187,7 +155,7 @@ mod tests {
         #[test]
         fn a_page_is_stale_when_its_bit_is_clear_and_it_is_not_zero(pages in proptest::collection::vec((any::<bool>(), content()), 1..600)) {
             let (file, area) = file_of(&pages);
-            let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
+            let found = stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).unwrap();
             let naive: Vec<u64> = (0..).zip(&pages).filter(|(_, page)| **page == (false, Content::Data)).map(|(page, _)| page).collect();
             let walked: Vec<u64> = found.runs.into_iter().flatten().collect();
             prop_assert_eq!(walked, naive);
@@ -199,7 +167,7 @@ mod tests {
         let mut pages = vec![(false, Content::Hole); 5000];
         pages[4000] = (false, Content::Data);
         let (file, area) = file_of(&pages);
-        let found = stale_pages(&FileSource::Path(file.path().to_owned()), &area).unwrap();
+        let found = stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).unwrap();
         assert_eq!(found.runs, std::slice::from_ref(&(4000..4001)));
         assert!(found.bytes_read <= 65536, "{} bytes read", found.bytes_read);
     }
@@ -208,6 +176,6 @@ mod tests {
     fn a_file_that_is_cut_off_is_an_error() {
         let (file, area) = file_of(&[(true, Content::Data); 8]);
         file.as_file().set_len(AREA + 7 * PAGE).unwrap();
-        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), &area).is_err());
+        assert!(stale_pages(&FileSource::Path(file.path().to_owned()), "ram", &area).is_err());
     }
 }

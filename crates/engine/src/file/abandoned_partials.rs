@@ -1,19 +1,20 @@
 //! Partial files whose maker was killed before it could remove them.
 //!
-//! Each partial file has a mark in its name, and its maker holds a shared lock on it for as long as it lives. So what
-//! has the mark and can be locked exclusively belongs to nobody any more. A process id in the name would not do: other
-//! containers and other hosts have their own.
+//! Each partial file has a mark in its name, and its maker holds a shared lock on it for as long as it lives. So a file
+//! that has the mark and can be locked exclusively belongs to nobody any more. A process id in the name would not do:
+//! other containers and other hosts have ids of their own.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::identity::Identity;
 use super::lock::{Lock, Locked, lock_file};
-use super::staged::{directory_of, resolved};
+use super::paths::{directory_of, resolved};
 
 const MARK: &str = ".mapped-ram-partial";
 
-/// The partial file's name for a target's. `unique` is made of hexadecimal digits and hyphens.
+/// The name of the partial file for a target of this name. `unique` is made of hexadecimal digits and hyphens.
 pub(super) fn partial_name(name: &str, unique: &str) -> String {
     format!(".{name}.{unique}{MARK}")
 }
@@ -32,14 +33,15 @@ fn is_partial_name(name: &str) -> bool {
     })
 }
 
-/// Takes a new partial file into possession. False: somebody took it for abandoned in the moment before.
+/// Takes a new partial file into possession. Returns false when somebody took the file for abandoned in the moment
+/// before.
 pub(super) fn possess(file: &File) -> io::Result<bool> {
-    // Without locks nobody can take it for abandoned either.
+    // A filesystem without locks lets nobody take the file for abandoned either.
     Ok(lock_file(file, Lock::Shared)? != Locked::Busy && has_name(file)?)
 }
 
-/// Removes what was left beside `target` by makers of partial files that are no more. What cannot be told or removed
-/// stays: that is no error for whoever wants to write something else there.
+/// Removes the partial files beside `target` whose makers are no more. A file that cannot be judged or removed stays:
+/// that is no error for a caller who wants to write something else there.
 pub fn remove_abandoned(target: &Path) {
     let target = resolved(target);
     let Ok(entries) = fs::read_dir(directory_of(&target)) else {
@@ -54,13 +56,13 @@ pub fn remove_abandoned(target: &Path) {
 
 fn remove_if_abandoned(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    // An exclusive lock takes a writable descriptor on network filesystems.
+    // Network filesystems want a writable descriptor for an exclusive lock.
     options.read(true).write(true);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
-        // Anybody may have put anything there.
+        // Anybody may have put anything under this name.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         options.custom_flags(flags.bits().cast_signed());
     }
@@ -69,23 +71,12 @@ fn remove_if_abandoned(path: &Path) -> io::Result<()> {
     if !found.is_file() || lock_file(&file, Lock::Exclusive)? != Locked::Yes {
         return Ok(());
     }
-    // It may have been published, and its old name given to another, since it was opened.
-    if is_same(&found, &fs::symlink_metadata(path)?) {
+    // The file may have been published since it was opened, and another file may have got its old name.
+    let identity = Identity::of(&found);
+    if identity.is_some() && identity == Identity::of(&fs::symlink_metadata(path)?) {
         fs::remove_file(path)?;
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Never asked: there are no locks.
-#[cfg(not(unix))]
-fn is_same(_one: &fs::Metadata, _other: &fs::Metadata) -> bool {
-    false
 }
 
 #[cfg(unix)]

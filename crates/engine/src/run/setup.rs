@@ -1,0 +1,46 @@
+//! The decisions about a run that come before its queues are made.
+
+use std::time::Instant;
+
+use super::controls::Controls;
+use super::state::RunState;
+use crate::queue::{EngineState, QueueOptions};
+use crate::tuning::Tuning;
+
+/// The number of channels, and the options of their queues.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) channels: usize,
+    /// The options for making queues, which may come with fewer slots.
+    pub(crate) options: QueueOptions,
+    pub(super) started: Instant,
+    pub(super) controls: Controls,
+}
+
+impl Setup {
+    /// Decides for blocks of these lengths. `with_rings` says that io_uring can work on every snapshot.
+    pub(crate) fn new(
+        started: Instant,
+        tuning: &Tuning,
+        lengths: impl Iterator<Item = u64>,
+        with_rings: bool,
+        controls: Controls,
+    ) -> Self {
+        let options = QueueOptions {
+            depth: tuning.queue_depth,
+            slots: tuning.slots(),
+            slot_size: tuning.request_size,
+        };
+        Self {
+            channels: tuning.channels(lengths, with_rings),
+            options,
+            started,
+            controls,
+        }
+    }
+
+    /// Begins the run, whose queues `engine` has made.
+    pub(crate) fn begin(self, engine: EngineState) -> RunState {
+        RunState::new(self, engine)
+    }
+}

@@ -1,0 +1,73 @@
+//! The state of one run of channels, whatever they do: all of them share it, and it makes the report at the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::channels::run_channels;
+use super::ending::Ending;
+use super::progress::Progress;
+use super::report::Report;
+use super::setup::Setup;
+use crate::error::Result;
+use crate::file::DirectState;
+use crate::queue::{EngineState, QueueOptions};
+
+#[derive(Debug)]
+pub(crate) struct RunState {
+    /// The options of the queues as they were made.
+    pub(crate) options: QueueOptions,
+    pub(crate) progress: Arc<Progress>,
+    ending: Ending,
+    engine: EngineState,
+    channels: usize,
+    started: Instant,
+}
+
+impl RunState {
+    pub(super) fn new(setup: Setup, engine: EngineState) -> Self {
+        let options = QueueOptions {
+            slots: engine.slots,
+            ..setup.options
+        };
+        Self {
+            options,
+            progress: setup.controls.progress,
+            ending: Ending::new(setup.controls.cancel),
+            engine,
+            channels: setup.channels,
+            started: setup.started,
+        }
+    }
+
+    /// Returns an error when the run is to end: the caller cancelled it, or another channel failed. The error is on the
+    /// snapshot `name`.
+    pub(crate) fn check_stop(&self, name: &str) -> Result<()> {
+        self.ending.check(name)
+    }
+
+    /// Runs all channels to their end, each on a thread of its own.
+    /// # Errors
+    /// the first one that a channel met
+    pub(crate) fn run<T: Send>(
+        &self,
+        name: &str,
+        channels: Vec<T>,
+        channel: impl Fn(T) -> Result<()> + Sync,
+    ) -> Result<()> {
+        run_channels(&self.ending, name, channels, channel)
+    }
+
+    /// Makes the report, when all channels have come to their end.
+    pub(crate) fn report(&self, direct_io: DirectState) -> Report {
+        Report {
+            engine: self.engine.clone(),
+            direct_io,
+            channels: self.channels,
+            queue_depth: self.options.depth,
+            request_size: self.options.slot_size,
+            bytes: self.progress.total(),
+            data_bytes: self.progress.data(),
+            elapsed: self.started.elapsed(),
+        }
+    }
+}

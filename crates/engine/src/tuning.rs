@@ -1,0 +1,148 @@
+//! The numbers and choices of a run that no file decides: their ranges, and what follows from them.
+
+use std::thread;
+
+use crate::choices::{DirectIo, IoEngine};
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::file::{SnapshotSpec, check_page_size};
+use crate::queue;
+
+pub const DEFAULT_QUEUE_DEPTH: usize = 16;
+pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
+/// The number of channels that `None` stands for, with the threads engine.
+pub const DEFAULT_THREAD_CHANNELS: usize = 8;
+/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this number.
+pub const DEFAULT_MAX_RINGS: usize = 4;
+pub const MAX_CHANNELS: usize = 64;
+pub const MAX_QUEUE_DEPTH: usize = 256;
+pub const MAX_REQUEST_SIZE: usize = 16 << 20;
+/// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
+/// buffers.
+pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
+
+/// How a run goes about its work. A transfer's plan and a comparison's have one.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// 1 to 64; `None` lets the engine choose.
+    pub channels: Option<usize>,
+    /// Requests in flight on each channel and each file, 1 to 256.
+    pub queue_depth: usize,
+    /// The most bytes that one request moves: a multiple of the page size, up to 16 MiB.
+    pub request_size: usize,
+    pub io_engine: IoEngine,
+    pub direct_io: DirectIo,
+    /// Overrides the direct I/O alignment that the filesystem states. For tests.
+    pub alignment: Option<u32>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            channels: None,
+            queue_depth: DEFAULT_QUEUE_DEPTH,
+            request_size: DEFAULT_REQUEST_SIZE,
+            io_engine: IoEngine::Auto,
+            direct_io: DirectIo::Auto,
+            alignment: None,
+        }
+    }
+}
+
+impl Tuning {
+    /// Checks every number, for blocks of this page size.
+    pub(crate) fn check(&self, page_size: u64) -> Result<()> {
+        check_page_size(page_size)?;
+        within("channels", self.channels.unwrap_or(1), 1, MAX_CHANNELS)?;
+        within("queue depth", self.queue_depth, 1, MAX_QUEUE_DEPTH)?;
+        let page = usize::try_from(page_size).map_err(|_| invalid("page size out of range"))?;
+        within("request size", self.request_size, page, MAX_REQUEST_SIZE)?;
+        if !self.request_size.is_multiple_of(page) {
+            return Err(invalid(format!(
+                "request size: expected a multiple of the page size {page}, found {}",
+                self.request_size
+            )));
+        }
+        self.check_buffers()
+    }
+
+    /// Refuses an explicit choice that takes a local file where the snapshot is none.
+    pub(crate) fn check_snapshot(&self, spec: &SnapshotSpec) -> Result<()> {
+        let (kind, what) = match self {
+            _ if spec.is_file() => return Ok(()),
+            Self {
+                io_engine: IoEngine::IoUring,
+                ..
+            } => (ErrorKind::EngineUnavailable, "io_uring"),
+            Self {
+                direct_io: DirectIo::On,
+                ..
+            } => (ErrorKind::DirectIoUnavailable, "direct I/O"),
+            _ => return Ok(()),
+        };
+        let message = format!("{what} was asked for and takes a local file, which the snapshot is not");
+        Err(EngineError::new(kind, message).on(spec.name()))
+    }
+
+    /// The buffers of each channel, unless the engine can do with fewer. There is one more than requests in flight:
+    /// memory is copied to or from that one while the disk has the others.
+    pub(crate) fn slots(&self) -> usize {
+        if self.io_engine == IoEngine::Threads {
+            // That engine has one request in flight at a time.
+            return 1;
+        }
+        self.queue_depth + 1
+    }
+
+    /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
+    /// nothing to do. `with_rings` says that io_uring can work on every snapshot.
+    pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, with_rings: bool) -> usize {
+        let windows: u64 = lengths
+            .map(|length| length.div_ceil(self.request_size as u64))
+            .sum();
+        let useful = usize::try_from(windows).unwrap_or(usize::MAX);
+        self.channels
+            .unwrap_or_else(|| default_channels(with_rings && self.io_engine != IoEngine::Threads))
+            .min(useful)
+    }
+
+    /// Checks the numbers together: each alone may be in range while their product is more than the machine has.
+    fn check_buffers(&self) -> Result<()> {
+        let channels = self.channels.unwrap_or(DEFAULT_THREAD_CHANNELS);
+        let total = channels
+            .saturating_mul(self.slots())
+            .saturating_mul(self.request_size);
+        if total <= MAX_BUFFERS {
+            return Ok(());
+        }
+        Err(EngineError::new(
+            ErrorKind::OutOfRange,
+            format!(
+                "buffers: expected at most {MAX_BUFFERS} bytes in all, found {total}: channels ({channels}), queue depth ({}) and request size ({}) are too large together",
+                self.queue_depth, self.request_size
+            ),
+        ))
+    }
+}
+
+fn default_channels(with_rings: bool) -> usize {
+    if !with_rings || queue::probe_io_uring().is_err() {
+        // Each thread has one request in flight, so it takes several to keep a drive busy.
+        return DEFAULT_THREAD_CHANNELS;
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, DEFAULT_MAX_RINGS)
+}
+
+fn within(what: &str, value: usize, min: usize, max: usize) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(EngineError::new(
+        ErrorKind::OutOfRange,
+        format!("{what}: expected {min} to {max}, found {value}"),
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> EngineError {
+    EngineError::new(ErrorKind::InvalidArgument, message)
+}

@@ -1,0 +1,61 @@
+//! Plain values of JavaScript as the engine's, and back.
+
+use mapped_ram_engine::error::Result;
+use mapped_ram_engine::file::FileSource;
+use mapped_ram_engine::{EngineError, ErrorKind};
+
+pub(crate) fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
+    match (path, fd) {
+        (Some(path), None) => Ok(FileSource::Path(path.into())),
+        (None, Some(fd)) => descriptor(what, fd),
+        _ => Err(invalid(
+            what,
+            "exactly one of a path, a descriptor and a buffer",
+            "none or several",
+        )),
+    }
+}
+
+#[cfg(unix)]
+pub(crate) fn descriptor(_what: &str, fd: i32) -> Result<FileSource> {
+    Ok(FileSource::Fd(fd))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn descriptor(what: &str, _fd: i32) -> Result<FileSource> {
+    Err(EngineError::new(
+        ErrorKind::Unsupported,
+        format!("{what}: descriptors can be given on Unix only"),
+    ))
+}
+
+pub(crate) fn offset(what: &str, value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| invalid(what, "0 or more", &value.to_string()))
+}
+
+pub(crate) fn count<T: TryInto<usize>>(value: T) -> Result<usize> {
+    value
+        .try_into()
+        .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "number too large for this machine"))
+}
+
+/// Pairs up numbers of bytes. An odd one at the end is left out.
+pub(crate) fn pairs(what: &str, numbers: &[i64]) -> Result<Vec<(u64, u64)>> {
+    let (pairs, _) = numbers.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|[first, second]| Ok((offset(what, *first)?, offset(what, *second)?)))
+        .collect()
+}
+
+/// Turns into a number of JavaScript, which no size of a file exceeds.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn invalid(what: &str, expected: &str, found: &str) -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        format!("{what}: expected {expected}, found {found}"),
+    )
+}
