@@ -1,14 +1,11 @@
 import { MappedRamError } from '../errors.ts';
-import {
-  assembleMappedRam,
-  bytesReader,
-  encodeMappedRamStart,
-  readStreamIndex,
-  readVmdescriptionFor,
-  type MappedRamLayout,
-  type RandomAccessReader,
-  type StreamIndex,
-} from '../stream/index.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import { bytesReader, type RandomAccessReader } from '../stream/reader.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
+import { encodeMappedRamStart } from '../stream/write/encode-ram.ts';
+import type { MappedRamLayout } from '../stream/write/layout.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
 import type { SequentialReader } from '../stream/read/sequential-reader.ts';
 import type { ConvertOptions } from './options.ts';

@@ -1,5 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import { assembleMappedRam, readVmdescriptionFor, type MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { runTransfer } from '../engine/transfer.ts';
 import type { ConvertOptions } from './options.ts';

@@ -1,9 +1,7 @@
-import {
-  assemblePlainFrame,
-  readVmdescriptionFor,
-  type MappedRamBlock,
-  type StreamPiece,
-} from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assemblePlainFrame } from '../stream/write/assemble.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
 import { assertPages, type Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';

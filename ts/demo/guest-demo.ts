@@ -9,7 +9,7 @@ import { pack } from '../pack/pack.ts';
 import { unpack } from '../pack/unpack.ts';
 import { probe } from '../engine/probe.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { formatMigrationUri } from '../uri/index.ts';
+import { formatMigrationUri } from '../uri/format-migration-uri.ts';
 import { DemoGuest, GUEST_BLOCK, type DemoGuestOptions } from './demo-guest.ts';
 import { transferOf, type DemoMeasures } from './demo-measures.ts';
 import type { DemoRun } from './demo-run.ts';

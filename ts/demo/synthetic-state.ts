@@ -1,13 +1,12 @@
+import { RAM_SECTION_ID } from '../stream/constants.ts';
 import {
   encodeEof,
   encodeFooter,
-  encodePlainRamStart,
-  encodeRamEos,
   encodeSectionContinuation,
   encodeSectionHeader,
   encodeVmdescription,
-  RAM_SECTION_ID,
-} from '../stream/index.ts';
+} from '../stream/section.ts';
+import { encodePlainRamStart, encodeRamEos } from '../stream/write/encode-ram.ts';
 
 const DEVICE = { sectionId: RAM_SECTION_ID + 1, idstr: 'mapped-ram-demo', instanceId: 0, versionId: 1 };
 const STATE = Buffer.from('the state of a device that does not exist');

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock, MappedRamIndex } from '../stream/index.ts';
+import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
 import type { ComparedBlock, PagesAt } from '../engine/comparison.ts';
 import { assertSize, locationsFor, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 

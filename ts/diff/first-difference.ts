@@ -1,4 +1,4 @@
-import type { ByteRange, RandomAccessReader } from '../stream/index.ts';
+import type { ByteRange, RandomAccessReader } from '../stream/reader.ts';
 
 const PIECE = 1 << 20;
 

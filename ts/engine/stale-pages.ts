@@ -1,6 +1,7 @@
 import { binding, toMappedRamError } from './binding.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { PlainPage } from '../stream/write/assemble.ts';
 
 /** Pages of a block whose bits are clear although the file holds something else there. */
 export interface StalePages {

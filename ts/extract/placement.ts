@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 
 /** A part of a block, and where it goes in the output. In bytes. */
 export interface Placement {

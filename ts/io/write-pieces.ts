@@ -1,4 +1,5 @@
-import type { RandomAccessReader, StreamPiece } from '../stream/index.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 import { writeAt } from './fd-io.ts';
 
 const CHUNK = 1 << 20;

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
-import type { StreamIndex } from '../stream/index.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';

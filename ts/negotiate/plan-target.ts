@@ -2,8 +2,10 @@ import { resolve } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
 import { checkMigrationAddress } from '../uri/check-migration-address.ts';
-import { parseFdset, parseFileTarget, parseMigrationUri, type MigrationAddress } from '../uri/index.ts';
-import { schemeOf } from '../uri/parse-migration-uri.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
+import { parseFdset } from '../uri/parse-fdset.ts';
+import { parseFileTarget } from '../uri/parse-file-target.ts';
+import { parseMigrationUri, schemeOf } from '../uri/parse-migration-uri.ts';
 import type { PlanTarget } from './plan.ts';
 
 /**

@@ -1,5 +1,5 @@
-import type { StreamIndex } from '../stream/index.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import type { QmpArgument } from '../qmp/json.ts';
 import type { QmpVersion } from '../qmp/message.ts';
 import type { RuleId } from './rule.ts';

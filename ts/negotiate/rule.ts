@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
-import type { StreamIndex } from '../stream/index.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import type { FdAccess } from '../host/fd-access.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { NegotiationRequest, PlanTarget, QemuFacts } from './plan.ts';

@@ -1,10 +1,9 @@
-import type { StreamIndex } from '../stream/index.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import type { FdAccess } from '../host/fd-access.ts';
 import { isUnderWay } from '../qemu/migration-info.ts';
-import type { MemoryBlock } from './plan.ts';
-import type { QemuFacts } from './plan.ts';
+import type { MemoryBlock, QemuFacts } from './plan.ts';
 import type { Rule, RuleId, Situation } from './rule.ts';
 
 /**

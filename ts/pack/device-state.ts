@@ -1,10 +1,7 @@
-import {
-  assemblePlainBatches,
-  readVmdescriptionFor,
-  type MappedRamBlock,
-  type PlainPage,
-  type StreamPiece,
-} from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assemblePlainBatches, type PlainPage } from '../stream/write/assemble.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 import { pagesOf } from '../pages/bitmap-reader.ts';
 import { plainConfiguration } from './mapped-target.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';

@@ -1,4 +1,5 @@
-import { CAPABILITY_IGNORE_SHARED, CAPABILITY_MAPPED_RAM, type Configuration } from '../stream/index.ts';
+import type { Configuration } from '../stream/configuration.ts';
+import { CAPABILITY_IGNORE_SHARED, CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
 
 /** CONFIGURATION of a mapped-ram file that holds all of the guest's memory. */
 export function mappedConfiguration(configuration: Configuration): Configuration {

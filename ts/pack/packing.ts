@@ -1,12 +1,9 @@
 import { MappedRamError } from '../errors.ts';
-import {
-  assembleMappedRam,
-  readStreamIndex,
-  readVmdescriptionFor,
-  type MappedBlockLayout,
-  type PlainRamIndex,
-  type StreamIndex,
-} from '../stream/index.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import type { PlainRamIndex, StreamIndex } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
+import type { MappedBlockLayout } from '../stream/write/layout.ts';
 import { sealPathFor } from '../seal/seal-file.ts';
 import type { Sealing } from '../seal/sealing.ts';
 import { runTransfer, type TransferRegion } from '../engine/transfer.ts';

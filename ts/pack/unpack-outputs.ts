@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferRegion } from '../engine/transfer.ts';
 import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
 import { toMemory, wholeFile, type RamLocation } from '../snapshot/ram-location.ts';

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
 import type { StagedFile } from '../engine/staged-file.ts';

@@ -1,5 +1,5 @@
 import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 
 /** Bytes of a bitmap that are read at once: the bits of 512 MiB of 4 KiB pages. */
 const PIECE = 1 << 14;

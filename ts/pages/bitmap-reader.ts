@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { FileReader } from '../io/file-reader.ts';
 
 /** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */

@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
 import type { FileReader } from '../io/file-reader.ts';
 import { assertBlocksExist } from '../snapshot/ram-location.ts';
-import type { MappedRamBlock, MappedRamIndex } from '../stream/index.ts';
+import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { pageRuns, type PageRun } from './page-runs.ts';
 

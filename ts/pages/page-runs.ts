@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { BitmapCache } from './bitmap-cache.ts';
 
 /** Adjacent pages of a block that are all in the file, or all not. In bytes. */

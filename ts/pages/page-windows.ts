@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { FileReader } from '../io/file-reader.ts';
 
 /** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */

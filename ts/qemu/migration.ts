@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import { cancelMigration } from './cancel-migration.ts';
 import { migrateArguments } from './migrate-arguments.ts';
-import { type MigrationInfo, queryMigration } from './migration-info.ts';
+import { queryMigration, type MigrationInfo } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
-import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
+import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 
 /** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
 const POLL_MS = 250;

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { MemoryBlock } from '../negotiate/plan.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { isDefaultMemory } from './command-line/memory-plan.ts';
 
 /** Whether QEMU may read the mapped-ram file itself. */

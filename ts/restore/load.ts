@@ -6,7 +6,7 @@ import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/p
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { FileMigrationAddress } from '../uri/index.ts';
+import type { FileMigrationAddress } from '../uri/migration-address.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { setAutostart, settle, type Then } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';

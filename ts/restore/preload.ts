@@ -2,7 +2,7 @@ import { access, constants, statfs } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { runTransfer } from '../engine/transfer.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';

@@ -4,11 +4,12 @@ import { ioError, writeAt } from '../io/fd-io.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
-import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { PlainPage } from '../stream/write/assemble.ts';
 import { AnonymousFile, procPath } from '../io/anonymous-file.ts';
 import { stateDirectory } from '../io/state-directory.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
-import { findStalePages, type StalePages, zeroPagesOf } from '../engine/stale-pages.ts';
+import { findStalePages, zeroPagesOf, type StalePages } from '../engine/stale-pages.ts';
 
 /** A live save leaves less behind. */
 const MANY = 256 * 2 ** 20;

@@ -2,7 +2,7 @@ import { FdSet } from '../qemu/fd-set.ts';
 import { migrateOut } from '../qemu/migration.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 

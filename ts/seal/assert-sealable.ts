@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
 
 /**

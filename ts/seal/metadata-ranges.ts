@@ -1,4 +1,4 @@
-import type { ByteRange } from '../stream/index.ts';
+import type { ByteRange } from '../stream/reader.ts';
 import type { BlockPlace } from './seal.ts';
 
 /** What of a snapshot is not in a page area: headers, bitmaps, padding, device state, vmdescription, and what follows. */

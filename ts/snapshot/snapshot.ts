@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/index.ts';
-// Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
 import type { DeviceStates } from '../stream/devices/device-state.ts';
+import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
+// Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
 import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';

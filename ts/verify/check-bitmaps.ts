@@ -1,6 +1,6 @@
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 const WORD_BYTES = 8;

@@ -1,5 +1,5 @@
-import { PAGES_ALIGNMENT, type MappedRamBlock } from '../stream/index.ts';
-import { MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { PAGES_ALIGNMENT, MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
 import type { Finding } from './finding.ts';
 
 /**

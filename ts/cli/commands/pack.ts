@@ -1,5 +1,6 @@
 import type { PackOptions, PackResult } from '../../pack/pack.ts';
-import { formatMigrationUri, parseFileTarget } from '../../uri/index.ts';
+import { formatMigrationUri } from '../../uri/format-migration-uri.ts';
+import { parseFileTarget } from '../../uri/parse-file-target.ts';
 import { keyValues } from '../render/columns.ts';
 import type { CommandLine } from '../options/command-line.ts';
 import { sessionOf, type Command } from '../command.ts';

@@ -1,7 +1,7 @@
-import type { MappedRamBlock } from '../../stream/index.ts';
-import { parseSize } from '../../uri/index.ts';
-import { type CommandLineOption, valuesOf } from './options.ts';
-import { type OptionValue, parseOptionValue } from './option-value.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
+import { parseSize } from '../../uri/parse-size.ts';
+import { valuesOf, type CommandLineOption } from './options.ts';
+import { parseOptionValue, type OptionValue } from './option-value.ts';
 
 /** Blocks that machines, firmware and devices bring along under names of their own. The others are guest memory. */
 const DEVICE_BLOCK =

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 
 import type { MemoryBackend, MemoryBlock, RestoreMode } from '../../negotiate/plan.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { MappedFile } from './mapped-file.ts';
 
 interface Place {

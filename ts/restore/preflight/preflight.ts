@@ -2,7 +2,7 @@ import { MappedRamError } from '../../errors.ts';
 import type { RestoreMode } from '../../negotiate/plan.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { StreamIndex } from '../../stream/index.ts';
+import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Destination } from './destination.ts';
 import type { MappedFile } from './mapped-file.ts';
 import { deviceProblems, deviceWarnings } from './devices.ts';
