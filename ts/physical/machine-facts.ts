@@ -1,3 +1,4 @@
+import { ACPI_TABLES } from '../stream/block-names.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { DeviceState, DeviceStruct, DeviceValue } from '../stream/devices/device-state.ts';
 import { flattenDevice } from '../stream/devices/flatten-device.ts';
@@ -24,7 +25,6 @@ export interface MachineFacts {
 const CLOCK = 'mc146818rtc';
 const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
 const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
-const TABLES = '/rom@etc/acpi/tables';
 const CONFIG_BYTES = 256;
 const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
 /** QEMU's largest have 2 MiB. */
@@ -38,7 +38,7 @@ export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
   const { devices } = await readDevices(snapshot.reader, index, saysWhere);
   const clock = devices.find(({ name }) => name === CLOCK);
   const cmos = clock?.fields.find(({ name }) => name === 'cmos_data')?.value;
-  const tables = blocks.find(({ id, skipped }) => id === TABLES && !skipped);
+  const tables = blocks.find(({ id, skipped }) => id === ACPI_TABLES && !skipped);
   return {
     path,
     family,
@@ -49,7 +49,7 @@ export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
     nodes:
       tables === undefined
         ? []
-        : nodeRanges(await snapshot.read(TABLES, 0, Math.min(MAX_TABLES, tables.length))),
+        : nodeRanges(await snapshot.read(ACPI_TABLES, 0, Math.min(MAX_TABLES, tables.length))),
   };
 }
 

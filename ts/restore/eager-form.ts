@@ -4,7 +4,7 @@ import type { MemoryBlock } from '../negotiate/plan.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
-import { isDefaultMemory } from './command-line/memory-plan.ts';
+import { isDefaultMemory, isFlash } from '../stream/block-names.ts';
 
 /** Whether QEMU may read the mapped-ram file itself. */
 export interface EagerWay {
@@ -15,8 +15,6 @@ export interface EagerWay {
   /** Blocks whose memory reads as zeros before, by id. */
   readonly fresh: readonly string[];
 }
-
-const FLASH = /\.flash\d+$/;
 
 /**
  * QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so it may read the file only where every block
@@ -49,7 +47,7 @@ async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,
 ): Promise<string | undefined> {
-  if (FLASH.test(id)) return 'is filled from its image';
+  if (isFlash(id)) return 'is filled from its image';
   const path = found?.backend?.type === 'memory-backend-file' ? found.backend.path : undefined;
   if (path === undefined) return undefined;
   const blocks = await stat(path).then(

@@ -3,16 +3,11 @@ import { resolve } from 'node:path';
 import { MappedRamError } from '../../errors.ts';
 import type { RestoreMode } from '../../negotiate/plan.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import { isDefaultMemory } from '../../stream/block-names.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { type CommandLineOption, parseCommandLine, valuesOf } from './options.ts';
 import { launchProblems } from './launch-problems.ts';
-import {
-  isDefaultMemory,
-  isMemoryBackend,
-  type MemoryPlan,
-  type PlannedBackend,
-  planMemory,
-} from './memory-plan.ts';
+import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
 import { formatOptionValue, parseOptionValue } from './option-value.ts';
 
 export interface LaunchOptions {
