@@ -5,13 +5,13 @@ import type { StreamPiece } from '../stream/write/pieces.ts';
 import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
 import { assertPages, type Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';
-import { plainConfiguration } from '../pack/mapped-target.ts';
+import { plainConfiguration } from '../stream/write/configuration-forms.ts';
 import { MemoryProgress } from './memory-progress.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import { pageWindows } from '../pages/page-windows.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamSink } from '../io/stream-sink.ts';
-import { zeroTest } from '../pages/zero-test.ts';
+import { zeroTest } from '../pages/page-bits.ts';
 
 /** Bytes that are written at once, about. */
 const CHUNK = 1 << 20;

@@ -1,5 +1,5 @@
 import { binding } from './binding.ts';
-import { defined } from './defined.ts';
+import { defined } from './engine-options.ts';
 import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';

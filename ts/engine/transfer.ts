@@ -1,8 +1,8 @@
 import { binding } from './binding.ts';
-import { defined } from './defined.ts';
+import { defined } from './engine-options.ts';
 import { engineOptions } from './engine-options.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
-import { pieceRequests } from './piece-requests.ts';
+import { pieceRequests } from './engine-options.ts';
 import { runJob } from './run-job.ts';
 
 /** Where guest memory is: exactly one of the first four. */

@@ -3,7 +3,7 @@ import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescript
 import { assemblePlainBatches, type PlainPage } from '../stream/write/assemble.ts';
 import type { StreamPiece } from '../stream/write/pieces.ts';
 import { pagesOf } from '../pages/bitmap-reader.ts';
-import { plainConfiguration } from './mapped-target.ts';
+import { plainConfiguration } from '../stream/write/configuration-forms.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**

@@ -10,7 +10,8 @@ import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
 import { assertDistinct } from '../io/distinct-files.ts';
 import { FileReader } from '../io/file-reader.ts';
 import type { PackOptions, PackResult } from './pack.ts';
-import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
+import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
+import { storesZeroPages } from './zero-pages.ts';
 import { PageSpool } from './page-spool.ts';
 import {
   assertBlocksExist,

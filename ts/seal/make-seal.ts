@@ -1,7 +1,7 @@
 import { digestRanges } from '../engine/digest.ts';
 import type { BlockPieces, TransferFile } from '../engine/transfer.ts';
-import { metadataRanges } from './metadata-ranges.ts';
 import { PIECE_SIZE, type BlockPlace, type Seal } from './seal.ts';
+import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
 export interface SealPart {
@@ -27,4 +27,22 @@ export async function makeSeal(part: SealPart, signal: AbortSignal | undefined):
   });
   const metadata = await digestRanges(file, metadataRanges(base, size, blocks), signal);
   return { pageSize, pieceSize: PIECE_SIZE, base, size, metadata, blocks };
+}
+
+/** What of a snapshot is not in a page area: headers, bitmaps, padding, device state, vmdescription, and what follows. */
+export function metadataRanges(
+  base: number,
+  size: number,
+  blocks: readonly BlockPlace[],
+): readonly ByteRange[] {
+  const ranges: ByteRange[] = [];
+  let position = base;
+  for (const { pagesOffset, length } of blocks.toSorted(
+    (left, right) => left.pagesOffset - right.pagesOffset,
+  )) {
+    if (pagesOffset > position) ranges.push({ offset: position, length: pagesOffset - position });
+    position = pagesOffset + length;
+  }
+  if (size > position) ranges.push({ offset: position, length: size - position });
+  return ranges;
 }

@@ -3,11 +3,11 @@ import { digestRanges } from '../engine/digest.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { compareBlock } from './compare-seal.ts';
 import type { Finding } from './finding.ts';
-import { metadataRanges } from '../seal/metadata-ranges.ts';
+import { metadataRanges } from '../seal/make-seal.ts';
 import type { OpenedFile } from '../snapshot/opened-file.ts';
 import { scanPages } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
-import { unreadableFinding } from './unreadable.ts';
+import { unreadableFinding } from './finding.ts';
 
 /**
  * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be

@@ -2,7 +2,7 @@ import type { TransferOptions, TransferReport } from '../engine/transfer-options
 import { runTransfer, type BlockPieces, type TransferFile } from '../engine/transfer.ts';
 import type { Finding } from './finding.ts';
 import type { BlockPlace } from '../seal/seal.ts';
-import { unreadableFinding } from './unreadable.ts';
+import { unreadableFinding } from './finding.ts';
 
 /** What to read. */
 export interface ScanPlan {

@@ -17,7 +17,7 @@ import { checkStream, problemFinding } from './check-stream.ts';
 import type { Finding } from './finding.ts';
 import { openFile } from '../snapshot/opened-file.ts';
 import { scanPages } from './scan-pages.ts';
-import { unreadableFinding } from './unreadable.ts';
+import { unreadableFinding } from './finding.ts';
 
 export interface VerifyOptions extends TransferOptions {
   /**
