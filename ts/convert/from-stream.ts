@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../stream/page-area.ts';
 import { MappedRamError } from '../errors.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import { bytesReader, type RandomAccessReader } from '../stream/reader.ts';
@@ -16,7 +17,7 @@ import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pack/zero-pages.ts';
 import { MemoryProgress } from './memory-progress.ts';
 import { PlainPages } from '../pages/plain-pages.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
 import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
@@ -74,8 +75,8 @@ function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
 function placesIn(layout: MappedRamLayout, output: SnapshotOutput, options: ConvertOptions): PlainPages {
   const { storeZeroPages = 'firmware' } = options;
   const places = layout.blocks.map(
-    ({ id, pagesOffset: start }) =>
-      [id, { start, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
+    ({ id, area }) =>
+      [id, { start: area.pagesOffset, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
   );
   return new PlainPages(output.fd, output.name, layout.targetPageSize, new Map(places));
 }
@@ -87,9 +88,10 @@ async function writeBitmaps(
   output: SnapshotOutput,
 ): Promise<number> {
   let set = 0;
-  for (const { id, bitmapOffset, bitmapSize } of layout.blocks) {
+  for (const { id, area } of layout.blocks) {
     const block = pages.block(id);
     if (block === undefined) continue;
+    const [bitmapOffset, bitmapSize] = [area.bitmapOffset, bitmapBytes(area)];
     for (const { offset, bytes } of block.pages.pieces()) {
       await writeAt(output.fd, output.name, bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
     }

@@ -148,7 +148,7 @@ async function comparePairs(
   const found = new Map(compared.map(({ name }, index) => [name, differences[index]]));
   const blocks = pairs.map(({ id, left: leftLength, right: rightLength, compared: both }) => {
     const bytes = found.get(id) ?? new Uint8Array();
-    const pages = new PageDifferences(bytes, (both?.length ?? 0) / pageSize);
+    const pages = new PageDifferences(bytes, (both?.left.length ?? 0) / pageSize);
     return new BlockDiff(id, { left: leftLength, right: rightLength }, pageSize, pages);
   });
   return { blocks, transfer: report };

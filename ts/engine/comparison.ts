@@ -1,3 +1,4 @@
+import type { PageArea } from '../stream/page-area.ts';
 import { binding } from './binding.ts';
 import { defined } from './engine-options.ts';
 import { engineOptions } from './engine-options.ts';
@@ -5,20 +6,13 @@ import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';
 import type { TransferFile, TransferMemory } from './transfer.ts';
 
-/** Where a block lies in a snapshot: absolute file offsets. */
-export interface PagesAt {
-  readonly pagesOffset: number;
-  readonly bitmapOffset: number;
-}
-
 /** A block that both sides have. */
 export interface ComparedBlock {
   readonly name: string;
-  /** How many bytes to compare. */
-  readonly length: number;
-  readonly left: PagesAt;
-  /** In the right snapshot, or in memory. */
-  readonly right: PagesAt | { readonly memory: TransferMemory };
+  /** As long as the part that is compared. */
+  readonly left: PageArea;
+  /** In the right snapshot, with the same length; or in memory. */
+  readonly right: PageArea | { readonly memory: TransferMemory };
 }
 
 export interface ComparisonPlan {
@@ -57,10 +51,15 @@ function bindingPlan(plan: ComparisonPlan, options: TransferOptions): BindingPla
   return defined({
     left: defined(plan.left),
     right: plan.right === undefined ? undefined : defined(plan.right),
-    blocks: plan.blocks.map(({ name, length, left, right }) =>
+    blocks: plan.blocks.map(({ name, left, right }) =>
       'memory' in right
-        ? { name, length, left, memory: defined({ ...right.memory, offset: right.memory.offset ?? 0 }) }
-        : { name, length, left, right },
+        ? {
+            name,
+            length: left.length,
+            left,
+            memory: defined({ ...right.memory, offset: right.memory.offset ?? 0 }),
+          }
+        : { name, length: left.length, left, right },
     ),
     pageSize: plan.pageSize,
     ...engineOptions(options),

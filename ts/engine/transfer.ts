@@ -1,3 +1,4 @@
+import type { PageArea } from '../stream/page-area.ts';
 import { binding } from './binding.ts';
 import { defined } from './engine-options.ts';
 import { engineOptions } from './engine-options.ts';
@@ -15,18 +16,16 @@ export interface TransferMemory {
   readonly bufferLength?: number | undefined;
   /** Where the block starts in it, in bytes. Default 0. */
   readonly offset?: number | undefined;
-  /** Save: the path or descriptor is another snapshot, and this is where a block's pages and bitmap lie in it. */
-  readonly block?: { readonly pagesOffset: number; readonly bitmapOffset: number } | undefined;
+  /** Save: the path or descriptor is another snapshot, and the memory is a block of it, which lies there. */
+  readonly area?: PageArea | undefined;
 }
 
 /** One block: its memory, and its place in the snapshot. */
 export interface TransferRegion {
   readonly name: string;
+  readonly area: PageArea;
   /** Left out for a scan. */
   readonly memory?: TransferMemory | undefined;
-  readonly length: number;
-  readonly pagesOffset: number;
-  readonly bitmapOffset: number;
   /** Save: write zero pages too, and set their bits. */
   readonly storeZeroPages?: boolean | undefined;
   /** Load: the memory reads as zeros already. */
@@ -101,11 +100,11 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
         buffer: region.memory?.buffer,
         bufferLength: region.memory?.bufferLength,
         memoryOffset: region.memory?.offset ?? 0,
-        memoryPagesOffset: region.memory?.block?.pagesOffset,
-        memoryBitmapOffset: region.memory?.block?.bitmapOffset,
-        length: region.length,
-        pagesOffset: region.pagesOffset,
-        bitmapOffset: region.bitmapOffset,
+        memoryPagesOffset: region.memory?.area?.pagesOffset,
+        memoryBitmapOffset: region.memory?.area?.bitmapOffset,
+        length: region.area.length,
+        pagesOffset: region.area.pagesOffset,
+        bitmapOffset: region.area.bitmapOffset,
         storeZeroPages: region.storeZeroPages,
         memoryIsZero: region.memoryIsZero,
       }),

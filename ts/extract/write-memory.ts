@@ -1,3 +1,5 @@
+import { regionOf } from '../pages/blocks.ts';
+import { partOf } from '../stream/page-area.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writeAt } from '../io/fd-io.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -25,7 +27,7 @@ export async function writeMemory(
   options: TransferOptions,
 ): Promise<TransferReport | undefined> {
   const { bulk, rest } = dividePlacements(placements);
-  const regions = bulk.map((placement) => regionOf(placement, output.path));
+  const regions = bulk.map((placement) => partRegion(placement, output.path));
   const file = { ...snapshot.location, name: snapshot.path };
   const pageSize = snapshot.completeRam(true).targetPageSize;
   const plan = { direction: 'load', file, regions, pageSize } as const;
@@ -34,16 +36,9 @@ export async function writeMemory(
   return moved?.report;
 }
 
-function regionOf({ block, offset, length, at }: Placement, path: string): TransferRegion {
-  const { id: name, pagesOffset, bitmapOffset, targetPageSize } = block;
-  return {
-    name,
-    memory: { path, offset: at },
-    memoryIsZero: true,
-    length,
-    pagesOffset: pagesOffset + offset,
-    bitmapOffset: bitmapOffset + offset / targetPageSize / 8,
-  };
+function partRegion({ block, offset, length, at }: Placement, path: string): TransferRegion {
+  const area = partOf(block.area, offset, length);
+  return regionOf({ id: block.id, area }, { memory: { path, offset: at }, memoryIsZero: true });
 }
 
 /** Data only, a chunk at a time. */
@@ -55,7 +50,7 @@ async function copy(
 ): Promise<void> {
   const memory = await snapshot.memory();
   const end = offset + length;
-  const [first, last] = [Math.floor(offset / block.targetPageSize), Math.ceil(end / block.targetPageSize)];
+  const [first, last] = [Math.floor(offset / block.area.pageSize), Math.ceil(end / block.area.pageSize)];
   for await (const run of memory.pages(block.id, first, last)) {
     if (run.fileOffset === undefined) continue;
     const runEnd = Math.min(end, run.offset + run.length);

@@ -39,8 +39,8 @@ export async function* plainPages(
   for (const block of blocks) {
     if (block.skipped) continue;
     for await (const { page, isSet } of pagesOf(snapshot.reader, block)) {
-      const offset = page * block.targetPageSize;
-      if (isSet) yield { block: block.id, offset, source: block.pagesOffset + offset };
+      const offset = page * block.area.pageSize;
+      if (isSet) yield { block: block.id, offset, source: block.area.pagesOffset + offset };
       else if (zeroPages) yield { block: block.id, offset, source: 'zero' };
     }
   }

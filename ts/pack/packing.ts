@@ -3,24 +3,17 @@ import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { PlainRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
 import { assembleMappedRam } from '../stream/write/assemble.ts';
-import type { MappedBlockLayout } from '../stream/write/layout.ts';
+import { assertBlocksExist, regionOf } from '../pages/blocks.ts';
 import { sealPathFor } from '../seal/seal-file.ts';
 import type { Sealing } from '../seal/sealing.ts';
-import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
+import { runTransfer, type TransferMemory } from '../engine/transfer.ts';
 import { assertDistinct } from '../io/distinct-files.ts';
 import { FileReader } from '../io/file-reader.ts';
 import type { PackOptions, PackResult } from './pack.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from './zero-pages.ts';
 import { PageSpool } from './page-spool.ts';
-import {
-  assertBlocksExist,
-  assertSize,
-  locationsFor,
-  ramFiles,
-  toMemory,
-  type RamLocation,
-} from '../snapshot/ram-location.ts';
+import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 import { snapshotPath } from '../snapshot/snapshot-path.ts';
 import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { streamBase } from '../snapshot/stream-base.ts';
@@ -109,10 +102,12 @@ export class Packing implements AsyncDisposable {
       vmdescription: await readVmdescriptionFor(state, index, configuration),
       base: output.offset,
     });
-    const regions = layout.blocks.map((block) => ({
-      ...regionOf(block, this.#given.get(block.id), spool, state.name),
-      storeZeroPages: storesZeroPages(block.id, storeZeroPages),
-    }));
+    const regions = layout.blocks.map((block) =>
+      regionOf(block, {
+        memory: memoryOf(block.id, this.#given.get(block.id), spool, state.name),
+        storeZeroPages: storesZeroPages(block.id, storeZeroPages),
+      }),
+    );
     await output.allocate(endOffset);
     const [file, pageSize, pieceSize] = [output.file, layout.targetPageSize, sealing?.pieceSize];
     const plan = { direction: 'save', file, regions, pageSize, pieceSize } as const;
@@ -150,20 +145,18 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   });
 }
 
-function regionOf(
-  block: MappedBlockLayout,
+function memoryOf(
+  id: string,
   location: RamLocation | undefined,
   spool: PageSpool,
   path: string,
-): TransferRegion {
-  const { id: name, length, pagesOffset, bitmapOffset } = block;
-  const place = { name, length, pagesOffset, bitmapOffset };
-  if (location !== undefined) return { ...place, memory: toMemory(location) };
-  const offset = spool.startOf(name);
-  if (offset !== undefined) return { ...place, memory: { path: spool.path, offset } };
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${name} is missing`, {
+): TransferMemory {
+  if (location !== undefined) return toMemory(location);
+  const offset = spool.startOf(id);
+  if (offset !== undefined) return { path: spool.path, offset };
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
     path,
-    expected: `its pages in the state, or its RAM given as ${name}=PATH`,
+    expected: `its pages in the state, or its RAM given as ${id}=PATH`,
     found: 'neither',
   });
 }

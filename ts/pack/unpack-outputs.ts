@@ -1,3 +1,4 @@
+import { assertHasPages, regionOf } from '../pages/blocks.ts';
 import { rm } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
@@ -26,17 +27,11 @@ export class UnpackOutputs implements AsyncDisposable {
 
   /** Where the engine is to put a block. */
   async region(block: MappedRamBlock, location: RamLocation, snapshot: string): Promise<TransferRegion> {
-    const { id: name, length, pagesOffset, bitmapOffset } = block;
-    if (block.skipped) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${name} was saved without its pages`, {
-        path: snapshot,
-        offset: block.headerOffset,
-      });
-    }
-    const place = { name, length, pagesOffset, bitmapOffset };
+    assertHasPages(block, snapshot);
+    const place = regionOf(block);
     if (location instanceof Uint8Array) {
       assertLength(location, block);
-      return { ...place, memory: { bufferLength: length }, memoryIsZero: true };
+      return { ...place, memory: { bufferLength: block.length }, memoryIsZero: true };
     }
     const path = wholeFile(location);
     if (path === undefined) return { ...place, memory: toMemory(location) };

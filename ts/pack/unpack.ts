@@ -89,7 +89,7 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   await outputs.commit();
   return {
     path: snapshot.path,
-    blocks: regions.map(({ name, length }) => ({ id: name, length })),
+    blocks: regions.map(({ name, area }) => ({ id: name, length: area.length })),
     blocksInState: state === undefined ? [] : rest.filter(({ skipped }) => !skipped).map(({ id }) => id),
     transfer: moved?.report,
     elapsedMs: performance.now() - startedAt,

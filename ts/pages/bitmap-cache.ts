@@ -1,5 +1,5 @@
 import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { bitmapBytes, pagesIn, type BlockArea } from '../stream/page-area.ts';
 
 /** Bytes of a bitmap that are read at once: the bits of 512 MiB of 4 KiB pages. */
 const PIECE = 1 << 14;
@@ -29,11 +29,14 @@ export class BitmapCache {
   }
 
   /** The piece that has the bit of `page`. */
-  async piece(block: MappedRamBlock, page: number): Promise<BitmapPiece> {
+  async piece(block: BlockArea, page: number): Promise<BitmapPiece> {
     const start = Math.floor(page / (PIECE * 8)) * PIECE;
     const firstPage = start * 8;
-    const endPage = Math.min(firstPage + PIECE * 8, block.length / block.targetPageSize);
-    const bytes = await this.#read(block.bitmapOffset + start, Math.min(PIECE, block.bitmapSize - start));
+    const endPage = Math.min(firstPage + PIECE * 8, pagesIn(block.area));
+    const bytes = await this.#read(
+      block.area.bitmapOffset + start,
+      Math.min(PIECE, bitmapBytes(block.area) - start),
+    );
     return { bytes, firstPage, endPage };
   }
 

@@ -1,3 +1,4 @@
+import { bitmapBytes, pagesIn } from '../stream/page-area.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { FileReader } from '../io/file-reader.ts';
 
@@ -20,7 +21,7 @@ export async function* pagesOf(
   reader: FileReader,
   block: MappedRamBlock,
 ): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
-  const pages = block.length / block.targetPageSize;
+  const pages = pagesIn(block.area);
   for await (const piece of bitmapPieces(reader, block)) {
     const words = wordsOf(piece, block);
     const { firstPage } = piece;
@@ -43,10 +44,11 @@ async function* bitmapPieces(
   block: MappedRamBlock,
 ): AsyncGenerator<BitmapPiece, void, void> {
   if (block.skipped) return;
-  const buffer = Buffer.allocUnsafe(Math.min(PIECE, block.bitmapSize));
-  for (let done = 0; done < block.bitmapSize; done += PIECE) {
-    const bytes = buffer.subarray(0, Math.min(PIECE, block.bitmapSize - done));
-    await reader.readInto(bytes, block.bitmapOffset + done);
+  const bitmapSize = bitmapBytes(block.area);
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE, bitmapSize));
+  for (let done = 0; done < bitmapSize; done += PIECE) {
+    const bytes = buffer.subarray(0, Math.min(PIECE, bitmapSize - done));
+    await reader.readInto(bytes, block.area.bitmapOffset + done);
     yield { bytes, firstPage: done * 8 };
   }
 }
@@ -58,7 +60,7 @@ function isZero(bytes: Uint8Array): boolean {
 /** The bits beyond the last page are cleared. */
 function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint32Array {
   const words = littleEndianWords(bytes);
-  clearBeyond(words, block.length / block.targetPageSize - firstPage);
+  clearBeyond(words, pagesIn(block.area) - firstPage);
   return words;
 }
 

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
 import type { FileReader } from '../io/file-reader.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import { blocksWithPages } from './blocks.ts';
 import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { pageRuns, type PageRun } from './page-runs.ts';
@@ -28,13 +28,9 @@ export class SnapshotMemory {
    * for one that was saved without its pages (docs/format.md §2.4)
    */
   block(id: string): MappedRamBlock {
-    assertBlocksExist([id], this.#ram.blocks, this.#reader.name);
-    const block = this.#ram.blocks.find((candidate) => candidate.id === id);
-    if (block?.skipped === false) return block;
-    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
-      path: this.#reader.name,
-      offset: block?.headerOffset,
-    });
+    const [block] = blocksWithPages([id], this.#ram.blocks, this.#reader.name);
+    if (block !== undefined) return block;
+    throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', `block ${id} is there and was not found`);
   }
 
   /** As `Snapshot.read`. */
@@ -62,21 +58,21 @@ export class SnapshotMemory {
 
   /** Of bytes that are zero: reads what the file has of them. */
   async #fill(bytes: Uint8Array, block: MappedRamBlock, offset: number): Promise<void> {
-    const { targetPageSize } = block;
+    const { pageSize, pagesOffset } = block.area;
     const end = offset + bytes.length;
-    const first = Math.floor(offset / targetPageSize);
+    const first = Math.floor(offset / pageSize);
     /** What is to be read at once, as offsets in the block; and the pages between that are not to be believed. */
     let from = 0;
     let to = 0;
     let gaps: Uint8Array[] = [];
     const flush = async (): Promise<void> => {
       if (to > from) {
-        await this.#reader.readInto(bytes.subarray(from - offset, to - offset), block.pagesOffset + from);
+        await this.#reader.readInto(bytes.subarray(from - offset, to - offset), pagesOffset + from);
       }
       for (const gap of gaps) gap.fill(0);
       [from, to, gaps] = [end, end, []];
     };
-    for await (const run of pageRuns(this.#cache, block, first, Math.ceil(end / targetPageSize))) {
+    for await (const run of pageRuns(this.#cache, block, first, Math.ceil(end / pageSize))) {
       if (run.fileOffset === undefined) continue;
       const start = Math.max(run.offset, offset);
       if (to > from && start - to <= MAX_GAP) gaps.push(bytes.subarray(to - offset, start - offset));

@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { pagesIn, type BlockArea } from '../stream/page-area.ts';
 import type { BitmapCache } from './bitmap-cache.ts';
 
 /** Adjacent pages of a block that are all in the file, or all not. In bytes. */
@@ -16,14 +16,14 @@ export interface PageRun {
  */
 export async function* pageRuns(
   cache: BitmapCache,
-  block: MappedRamBlock,
+  block: BlockArea,
   first = 0,
-  end: number = block.length / block.targetPageSize,
+  end: number = pagesIn(block.area),
 ): AsyncGenerator<PageRun, void, void> {
   const run = (from: number, to: number, isSet: boolean): PageRun => {
-    const offset = from * block.targetPageSize;
-    const length = (to - from) * block.targetPageSize;
-    return { offset, length, fileOffset: isSet ? block.pagesOffset + offset : undefined };
+    const offset = from * block.area.pageSize;
+    const length = (to - from) * block.area.pageSize;
+    return { offset, length, fileOffset: isSet ? block.area.pagesOffset + offset : undefined };
   };
   let start = first;
   let isSet = false;

@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
 import type { FileReader } from '../io/file-reader.ts';
 
 /** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */
@@ -20,17 +20,14 @@ export interface PageWindow {
 /** All pages of a block in order, with what the file has of them, about a MiB at a time. */
 export async function* pageWindows(
   reader: FileReader,
-  block: MappedRamBlock,
+  area: PageArea,
 ): AsyncGenerator<PageWindow, void, void> {
-  const { targetPageSize, pagesOffset } = block;
-  const total = block.length / targetPageSize;
+  const { pageSize, pagesOffset, bitmapOffset } = area;
+  const [total, bitmapSize] = [pagesIn(area), bitmapBytes(area)];
   // A multiple of 8, so that windows start at a byte of the bitmap.
-  const most = Math.max(8, WINDOW / targetPageSize);
-  for (let done = 0; done < block.bitmapSize; done += BITMAP_PIECE) {
-    const bitmap = await reader.read(
-      block.bitmapOffset + done,
-      Math.min(BITMAP_PIECE, block.bitmapSize - done),
-    );
+  const most = Math.max(8, WINDOW / pageSize);
+  for (let done = 0; done < bitmapSize; done += BITMAP_PIECE) {
+    const bitmap = await reader.read(bitmapOffset + done, Math.min(BITMAP_PIECE, bitmapSize - done));
     const end = Math.min(total, (done + bitmap.length) * 8);
     for (let firstPage = done * 8; firstPage < end; firstPage += most) {
       const pages = Math.min(most, end - firstPage);
@@ -40,10 +37,7 @@ export async function* pageWindows(
       let [from, to] = [0, pages];
       while (from < to && !isSet(from)) from += 1;
       while (to > from && !isSet(to - 1)) to -= 1;
-      const bytes = await reader.read(
-        pagesOffset + (firstPage + from) * targetPageSize,
-        (to - from) * targetPageSize,
-      );
+      const bytes = await reader.read(pagesOffset + (firstPage + from) * pageSize, (to - from) * pageSize);
       yield { firstPage, pages, isSet, from, bytes };
     }
   }

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
 import { isDefaultRam, mayBeRam } from '../stream/block-names.ts';
 import type { MachineFacts } from './machine-facts.ts';
 import type { NodeRange } from './srat.ts';

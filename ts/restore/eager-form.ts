@@ -1,3 +1,4 @@
+import { pagesIn } from '../stream/page-area.ts';
 import { stat } from 'node:fs/promises';
 
 import type { MemoryBlock } from '../negotiate/plan.ts';
@@ -29,7 +30,7 @@ export async function eagerWay(snapshot: Snapshot, memory: readonly MemoryBlock[
     const reason = await contentReason(block, found);
     if (reason === undefined) {
       if (found?.backend !== undefined || isDefaultMemory(block.id)) fresh.push(block.id);
-    } else if ((await countSetPages(snapshot.reader, block)) < block.length / block.targetPageSize) {
+    } else if ((await countSetPages(snapshot.reader, block)) < pagesIn(block.area)) {
       reasons.push(`${block.id} ${reason}`);
     }
   }

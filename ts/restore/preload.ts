@@ -1,3 +1,4 @@
+import { blocksWithPages, regionOf } from '../pages/blocks.ts';
 import { access, constants, statfs } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
@@ -51,19 +52,14 @@ export class PreloadedRam implements AsyncDisposable {
 export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
   const { directory = '/dev/shm' } = options;
   const ram = snapshot.completeRam(true);
-  const blocks = options.blocks.map((id) => blockOf(ram.blocks, id, snapshot.path));
+  const blocks = blocksWithPages(options.blocks, ram.blocks, snapshot.path);
   await assertDirectory(directory);
   const files = new Map<string, AnonymousFile>();
   try {
     for (const { id } of blocks) files.set(id, await AnonymousFile.create(directory));
-    const regions = blocks.map(({ id: name, length, pagesOffset, bitmapOffset }) => ({
-      name,
-      length,
-      pagesOffset,
-      bitmapOffset,
-      memory: { fd: files.get(name)?.fd },
-      memoryIsZero: true,
-    }));
+    const regions = blocks.map((block) =>
+      regionOf(block, { memory: { fd: files.get(block.id)?.fd }, memoryIsZero: true }),
+    );
     const file = { ...snapshot.location, name: snapshot.path };
     const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
     const { report } = await runTransfer(plan, options);
@@ -94,22 +90,5 @@ export async function roomProblem(
 async function assertDirectory(directory: string): Promise<void> {
   await access(directory, constants.W_OK).catch((cause: unknown) => {
     throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot keep memory there', { path: directory, cause });
-  });
-}
-
-function blockOf(blocks: readonly MappedRamBlock[], id: string, path: string): MappedRamBlock {
-  const block = blocks.find((candidate) => candidate.id === id);
-  if (block === undefined) {
-    const expected = `one of ${blocks.map((candidate) => candidate.id).join(', ')}`;
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
-      path,
-      expected,
-      found: id,
-    });
-  }
-  if (!block.skipped) return block;
-  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
-    path,
-    offset: block.headerOffset,
   });
 }

@@ -99,7 +99,7 @@ export async function openStateStream(snapshot: Snapshot, options: StateStreamOp
   const others = blocks.filter(({ id }) => !inPlace.includes(id));
   const stale: StalePages[] = [];
   for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
-    stale.push(await findStalePages(snapshot, block));
+    stale.push(await findStalePages(snapshot.reader.fd, snapshot.path, block));
   }
   signal?.throwIfAborted();
   await using file = await AnonymousFile.create(await stateDirectory(others));

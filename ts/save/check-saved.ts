@@ -80,7 +80,7 @@ async function pageProblems(
 ): Promise<readonly string[]> {
   let set = 0;
   for (const block of snapshot.completeRam(true).blocks) {
-    set += (await countSetPages(snapshot.reader, block)) * block.targetPageSize;
+    set += (await countSetPages(snapshot.reader, block)) * block.area.pageSize;
   }
   const enough = stoodStill ? set >= dataBytes : set > 0 || dataBytes === 0;
   return enough ? [] : [`pages of ${dataBytes} bytes were written, of which the bitmaps have only ${set}`];

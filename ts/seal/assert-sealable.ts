@@ -19,7 +19,7 @@ export async function assertSealable(
   if (sum(all) * ENTRY_BYTES <= MAX_SEAL_BYTES) return;
   const set: number[] = [];
   for (const block of blocks) {
-    const bytes = (await countSetPages(reader, block)) * block.targetPageSize;
+    const bytes = (await countSetPages(reader, block)) * block.area.pageSize;
     set.push(Math.ceil(bytes / PIECE_SIZE));
   }
   assertSealSize(sum(set) * ENTRY_BYTES, path);

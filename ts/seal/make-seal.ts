@@ -1,6 +1,7 @@
+import type { BlockArea } from '../stream/page-area.ts';
 import { digestRanges } from '../engine/digest.ts';
 import type { BlockPieces, TransferFile } from '../engine/transfer.ts';
-import { PIECE_SIZE, type BlockPlace, type Seal } from './seal.ts';
+import { PIECE_SIZE, type Seal } from './seal.ts';
 import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
@@ -9,7 +10,7 @@ export interface SealPart {
   readonly base: number;
   readonly size: number;
   readonly pageSize: number;
-  readonly blocks: readonly BlockPlace[];
+  readonly blocks: readonly BlockArea[];
   /** By block, of pieces of `PIECE_SIZE` bytes. */
   readonly pieces: readonly BlockPieces[];
 }
@@ -21,9 +22,9 @@ export interface SealPart {
  */
 export async function makeSeal(part: SealPart, signal: AbortSignal | undefined): Promise<Seal> {
   const { file, base, size, pageSize, pieces } = part;
-  const blocks = part.blocks.map(({ id, length, bitmapOffset, pagesOffset }, index) => {
+  const blocks = part.blocks.map(({ id, area }, index) => {
     const { offsets, digests } = pieces[index] ?? { offsets: [], digests: new Uint8Array() };
-    return { id, length, bitmapOffset, pagesOffset, offsets, digests };
+    return { id, area, offsets, digests };
   });
   const metadata = await digestRanges(file, metadataRanges(base, size, blocks), signal);
   return { pageSize, pieceSize: PIECE_SIZE, base, size, metadata, blocks };
@@ -33,11 +34,12 @@ export async function makeSeal(part: SealPart, signal: AbortSignal | undefined):
 export function metadataRanges(
   base: number,
   size: number,
-  blocks: readonly BlockPlace[],
+  blocks: readonly BlockArea[],
 ): readonly ByteRange[] {
   const ranges: ByteRange[] = [];
   let position = base;
-  for (const { pagesOffset, length } of blocks.toSorted(
+  const areas = blocks.map(({ area }) => area);
+  for (const { pagesOffset, length } of areas.toSorted(
     (left, right) => left.pagesOffset - right.pagesOffset,
   )) {
     if (pagesOffset > position) ranges.push({ offset: position, length: pagesOffset - position });

@@ -1,3 +1,4 @@
+import { pagesIn } from '../stream/page-area.ts';
 import { MappedRamError } from '../errors.ts';
 import type { DeviceStates } from '../stream/devices/device-state.ts';
 import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
@@ -237,9 +238,10 @@ export class Snapshot implements AsyncDisposable {
   }
 
   async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {
-    const pages = block.length / block.targetPageSize;
+    const pages = pagesIn(block.area);
     const setPages = await countSetPages(this.reader, block);
-    const { id, length, bitmapOffset, pagesOffset, skipped } = block;
+    const { id, length, skipped } = block;
+    const { bitmapOffset, pagesOffset } = block.area;
     const zeroPages = skipped ? 0 : pages - setPages;
     return {
       id,

@@ -72,7 +72,6 @@ export {
   type Segment,
 } from './write/encode-ram.ts';
 export {
-  bitmapBytes,
   layoutMappedRam,
   type LayoutOptions,
   type MappedBlockLayout,
@@ -108,6 +107,7 @@ export {
   type SectionIdentity,
   type SectionKind,
 } from './section.ts';
+export { bitmapBytes, type BlockArea, type PageArea } from './page-area.ts';
 export { commandsBeforeRam, stateSections, type StateSections } from './write/state-sections.ts';
 export type {
   IndexedSection,

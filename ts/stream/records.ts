@@ -1,3 +1,4 @@
+import type { PageArea } from './page-area.ts';
 import type { Configuration } from './configuration.ts';
 import type { SectionKind } from './section.ts';
 import type { Vmdescription } from './vmdescription/vmdescription.ts';
@@ -75,13 +76,8 @@ export interface RamBlockRecord extends At {
 export interface MappedBlock {
   readonly headerOffset: number;
   readonly headerVersion: number;
-  readonly targetPageSize: number;
-  /** 0 when skipped. */
-  readonly bitmapOffset: number;
-  /** In bytes; 0 when skipped. */
-  readonly bitmapSize: number;
-  /** 0 when skipped. */
-  readonly pagesOffset: number;
+  /** Both offsets are 0 when skipped. */
+  readonly area: PageArea;
   /** Listed without bitmap and pages (docs/format.md §2.4). */
   readonly skipped: boolean;
 }

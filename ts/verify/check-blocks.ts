@@ -11,7 +11,8 @@ export function checkBlocks(blocks: readonly MappedRamBlock[]): readonly Finding
 }
 
 function* headerFindings(block: MappedRamBlock): Generator<Finding, void, void> {
-  const { id, headerOffset, headerVersion, bitmapOffset, pagesOffset, skipped } = block;
+  const { id, headerOffset, headerVersion, skipped } = block;
+  const { bitmapOffset, pagesOffset } = block.area;
   if (headerVersion !== MAPPED_RAM_HEADER_VERSION) {
     yield {
       severity: 'error',

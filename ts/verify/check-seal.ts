@@ -1,13 +1,12 @@
-import { bitmapBytes } from '../stream/write/layout.ts';
+import { isInside } from '../stream/page-area.ts';
 import { digestRanges } from '../engine/digest.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { compareBlock } from './compare-seal.ts';
 import type { Finding } from './finding.ts';
 import { metadataRanges } from '../seal/make-seal.ts';
 import type { OpenedFile } from '../snapshot/opened-file.ts';
-import { scanPages } from './scan-pages.ts';
+import { scanPages, unreadableFinding } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
-import { unreadableFinding } from './finding.ts';
 
 /**
  * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
@@ -29,10 +28,7 @@ export async function checkSeal(
     });
   }
   findings.push(...(await checkMetadataDigest(seal, opened, options)));
-  const blocks = seal.blocks.filter(
-    ({ length, bitmapOffset, pagesOffset }) =>
-      pagesOffset + length <= reader.size && bitmapOffset + bitmapBytes(length, seal.pageSize) <= reader.size,
-  );
+  const blocks = seal.blocks.filter(({ area }) => isInside(area, reader.size));
   const { pageSize, pieceSize } = seal;
   const scan = await scanPages(file, { blocks, pageSize, pieceSize }, options);
   findings.push(...scan.findings);

@@ -1,4 +1,3 @@
-import { MappedRamError, wordsOf } from '../errors.ts';
 /**
  * What a finding is about. Stable: match on it, not on the words. docs/verify.md explains each; a test keeps the two in
  * step.
@@ -55,17 +54,4 @@ export interface Finding {
 export interface PageRange {
   readonly first: number;
   readonly count: number;
-}
-
-/**
- * An error met while reading at a place in the snapshot, as a finding; undefined for errors that say nothing about the
- * file, such as that it cannot be opened.
- */
-export function unreadableFinding(error: unknown): Finding | undefined {
-  if (!(error instanceof MappedRamError) || error.offset === undefined) return undefined;
-  if (error.code !== 'ERR_MAPPED_RAM_IO' && error.code !== 'ERR_MAPPED_RAM_TRUNCATED') return undefined;
-  const { cause, offset } = error;
-  const message = wordsOf(error);
-  const reason = cause instanceof Error && !message.includes(cause.message) ? ` (${cause.message})` : '';
-  return { severity: 'error', code: 'unreadable', message: `${message}${reason}`, offset };
 }

@@ -1,12 +1,13 @@
+import { MappedRamError, wordsOf } from '../errors.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { runTransfer, type BlockPieces, type TransferFile } from '../engine/transfer.ts';
 import type { Finding } from './finding.ts';
-import type { BlockPlace } from '../seal/seal.ts';
-import { unreadableFinding } from './finding.ts';
+import { regionOf } from '../pages/blocks.ts';
+import type { BlockArea } from '../stream/page-area.ts';
 
 /** What to read. */
 export interface ScanPlan {
-  readonly blocks: readonly BlockPlace[];
+  readonly blocks: readonly BlockArea[];
   readonly pageSize: number;
   /** Makes digests of pieces of this many bytes. */
   readonly pieceSize: number | undefined;
@@ -28,12 +29,7 @@ export interface Scan {
 export async function scanPages(file: TransferFile, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
   const { blocks, pageSize, pieceSize } = plan;
   if (blocks.length === 0) return { findings: [], pieces: [], report: undefined };
-  const regions = blocks.map(({ id: name, length, bitmapOffset, pagesOffset }) => ({
-    name,
-    length,
-    bitmapOffset,
-    pagesOffset,
-  }));
+  const regions = blocks.map((block) => regionOf(block));
   try {
     const { report, pieces } = await runTransfer(
       { direction: 'scan', file, regions, pageSize, pieceSize },
@@ -45,4 +41,17 @@ export async function scanPages(file: TransferFile, plan: ScanPlan, options: Tra
     if (finding === undefined) throw error;
     return { findings: [finding], pieces: [], report: undefined };
   }
+}
+
+/**
+ * An error met while reading at a place in the snapshot, as a finding; undefined for errors that say nothing about the
+ * file, such as that it cannot be opened.
+ */
+export function unreadableFinding(error: unknown): Finding | undefined {
+  if (!(error instanceof MappedRamError) || error.offset === undefined) return undefined;
+  if (error.code !== 'ERR_MAPPED_RAM_IO' && error.code !== 'ERR_MAPPED_RAM_TRUNCATED') return undefined;
+  const { cause, offset } = error;
+  const message = wordsOf(error);
+  const reason = cause instanceof Error && !message.includes(cause.message) ? ` (${cause.message})` : '';
+  return { severity: 'error', code: 'unreadable', message: `${message}${reason}`, offset };
 }

@@ -16,8 +16,7 @@ import { checkSeal } from './check-seal.ts';
 import { checkStream, problemFinding } from './check-stream.ts';
 import type { Finding } from './finding.ts';
 import { openFile } from '../snapshot/opened-file.ts';
-import { scanPages } from './scan-pages.ts';
-import { unreadableFinding } from './finding.ts';
+import { scanPages, unreadableFinding } from './scan-pages.ts';
 
 export interface VerifyOptions extends TransferOptions {
   /**

@@ -29,7 +29,7 @@ function words(text: string): readonly string[] {
 }
 
 function offsetOf(snapshot: Snapshot, id: string): number {
-  return snapshot.completeRam().blocks.find((block) => block.id === id)?.pagesOffset ?? NaN;
+  return snapshot.completeRam().blocks.find((block) => block.id === id)?.area.pagesOffset ?? NaN;
 }
 
 test('a plain command line gets the memory under its own name', async (t) => {

@@ -99,7 +99,7 @@ function objectFor({ block, id, own }: PlannedBackend, mode: RestoreMode, file: 
     preload: [path, ['share', 'on']],
     instant: [
       path,
-      ['offset', String(block.pagesOffset)],
+      ['offset', String(block.area.pagesOffset)],
       ['share', 'off'],
       ['readonly', 'on'],
       ['rom', 'off'],
