@@ -36,7 +36,8 @@ export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';
 export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './diff/diff.ts';
 export type { FieldDiff, SectionDiff } from './diff/section-diff.ts';
 export type { PageCounts, PageDifference } from './diff/page-differences.ts';
-export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
+export { pack } from './pack/pack.ts';
+export type { PackOptions, PackResult } from './pack/pack-options.ts';
 export { QmpClient } from './qmp/client.ts';
 export { attach, type AttachOptions, type AttachResult } from './restore/attach.ts';
 export {
@@ -63,8 +64,10 @@ export type {
 } from './stream/devices/device-state.ts';
 export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
 export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
-export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
-export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
+export { Snapshot } from './snapshot/snapshot.ts';
+export type { SnapshotSource } from './snapshot/snapshot-source.ts';
+export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
+export type { StorageSource, StorageTarget } from './io/storage.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './pack/unpack.ts';
 export type {
   DirectIo,

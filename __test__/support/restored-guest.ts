@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { restore, type RestoredGuest, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { saveTo } from '../../ts/qemu/migration.ts';
-import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
+import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
 import { startGuest, TestGuest, type GuestSetup } from './qemu.ts';
 import { QEMU_BINARY } from './qemu-binary.ts';
 import { guestArgs, guestMemoryBlocks, guestRegionOf } from './qemu-setup.ts';

@@ -339,8 +339,8 @@ test('of a libvirt save image in the format sparse the stream in it is verified,
 
 test.serial('a libvirt save image without a mapped-ram file in it is refused for what it is', async (t) => {
   await using dir = await temporaryDirectory();
-  const { options } = await material(dir);
-  const stream = await readFile(options.state);
+  await material(dir);
+  const stream = await readFile(dir.file('state'));
   const image = dir.file('image');
   for (const [header, code, message] of [
     [{}, 'ERR_MAPPED_RAM_UNSUPPORTED', /found a plain stream/],
@@ -363,8 +363,11 @@ test('pages that cannot be read are a finding that says where', async (t) => {
   const { blocks, targetPageSize: pageSize } = snapshot.completeRam();
   // As when somebody cuts the file while it is being verified.
   await truncate(target, (blocks[0]?.area.pagesOffset ?? 0) + 650 * PAGE);
-  const file = { path: target, name: target };
-  const { findings, report } = await scanPages(file, { blocks, pageSize, pieceSize: undefined }, {});
+  const { findings, report } = await scanPages(
+    snapshot.reader,
+    { blocks, pageSize, pieceSize: undefined },
+    {},
+  );
   t.is(report, undefined);
   t.like(findings, [{ severity: 'error', code: 'unreadable' }]);
   t.is(typeof findings[0]?.offset, 'number');

@@ -1,13 +1,13 @@
 import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
 import { assembleMappedRam } from '../stream/write/assemble.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer } from '../engine/transfer.ts';
+import type { Output } from '../io/output.ts';
+import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pack/zero-pages.ts';
-import { assertBlocksExist, assertHasPages, regionOf } from '../pages/blocks.ts';
+import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 /** What became of the memory. */
@@ -27,10 +27,10 @@ export interface Converted {
  */
 export async function convertMapped(
   snapshot: Snapshot,
-  output: SnapshotOutput,
+  output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
-  const { index, reader, location, path } = snapshot;
+  const { index, reader, path } = snapshot;
   const { signal, storeZeroPages = 'firmware' } = options;
   const ram = snapshot.completeRam();
   for (const block of ram.blocks) assertHasPages(block, path);
@@ -45,17 +45,20 @@ export async function convertMapped(
     vmdescription,
     base: output.offset,
   });
-  const sources = new Map(ram.blocks.map((block) => [block.id, block]));
-  const regions = layout.blocks.map((block) =>
-    regionOf(block, {
-      memory: { ...location, area: sources.get(block.id)?.area },
-      storeZeroPages: storesZeroPages(block.id, storeZeroPages),
-    }),
+  const regions = ram.blocks.flatMap(({ id: name, area: from }) =>
+    layout.blocks
+      .filter(({ id }) => id === name)
+      .map(({ area }) => ({
+        name,
+        area,
+        memory: { source: reader, area: from },
+        storeZeroPages: storesZeroPages(name, storeZeroPages),
+      })),
   );
   await output.allocate(endOffset);
-  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
-  const { report: transfer } = await runTransfer(plan, options);
-  await writePieces(output.fd, output.name, pieces, reader, signal);
+  const plan = { regions, pageSize: layout.targetPageSize };
+  const { report: transfer } = await savePages(output, plan, options);
+  await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
   return { endOffset, blocks, bytes, dataBytes, transfer };
 }

@@ -7,7 +7,7 @@ import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
 import type { Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';
 import { plainConfiguration } from '../stream/write/configuration-forms.ts';
-import { MemoryProgress } from './memory-progress.ts';
+import { MemoryProgress } from '../engine/memory-progress.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import { pageWindows } from '../pages/page-windows.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';

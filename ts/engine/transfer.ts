@@ -1,3 +1,4 @@
+import type { LocalFile } from '../io/open-source.ts';
 import type { PageArea } from '../stream/page-area.ts';
 import { binding } from './binding.ts';
 import { defined } from './engine-options.ts';
@@ -39,6 +40,11 @@ export interface TransferFile {
   readonly directFd?: number | undefined;
   /** How errors call it. */
   readonly name: string;
+}
+
+/** A file that is open here, for the engine: by its name, so that it can be opened anew, or by the caller's descriptors. */
+export function transferFile({ name, path, fd, directFd }: LocalFile): TransferFile {
+  return path === undefined ? { fd, directFd, name } : { path, name };
 }
 
 export interface TransferPlan {

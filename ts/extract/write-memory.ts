@@ -3,7 +3,8 @@ import { partOf } from '../stream/page-area.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writeAt } from '../io/fd-io.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
+import type { TransferRegion } from '../engine/transfer.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import { dividePlacements, type Placement } from './placement.ts';
 
 /** The most that is copied at once of what the engine does not move. */
@@ -18,7 +19,7 @@ export interface SparseFile {
 /**
  * Writes memory into a sparse file: the engine moves the pages, and zero pages stay holes.
  * @returns undefined when there was nothing for the engine
- * @throws {MappedRamError} as `runTransfer`, and as reading and writing files; the signal's reason
+ * @throws {MappedRamError} as `loadPages`, and as reading and writing files; the signal's reason
  */
 export async function writeMemory(
   snapshot: Snapshot,
@@ -28,10 +29,9 @@ export async function writeMemory(
 ): Promise<TransferReport | undefined> {
   const { bulk, rest } = dividePlacements(placements);
   const regions = bulk.map((placement) => partRegion(placement, output.path));
-  const file = { ...snapshot.location, name: snapshot.path };
   const pageSize = snapshot.completeRam(true).targetPageSize;
-  const plan = { direction: 'load', file, regions, pageSize } as const;
-  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  const plan = { direction: 'load', regions, pageSize } as const;
+  const moved = regions.length === 0 ? undefined : await loadPages(snapshot.reader, plan, options);
   for (const placement of rest) await copy(snapshot, placement, output, options.signal);
   return moved?.report;
 }

@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { hostFacts } from './host-facts.ts';
@@ -78,10 +79,10 @@ async function lookInto(
   { snapshot, mode = 'eager' }: RestoreRequest,
   { passesDescriptors }: QemuFacts,
 ): Promise<StreamIndex | undefined> {
-  if (snapshot !== undefined) return snapshot.index;
+  if (snapshot !== undefined) return indexOf(snapshot);
   if (mode !== 'eager' || path === undefined) return undefined;
   try {
-    await using opened = await Snapshot.open(offset === 0 ? path : `file:${path},offset=${offset}`);
+    await using opened = await Snapshot.open({ path, offset });
     return opened.index;
   } catch (error) {
     // QEMU may be on another host, and the file with it.
@@ -90,4 +91,9 @@ async function lookInto(
     }
     throw error;
   }
+}
+
+async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promise<StreamIndex> {
+  if (typeof snapshot === 'object' && 'index' in snapshot) return snapshot.index;
+  return usingSnapshot(snapshot, undefined, async ({ index }) => index);
 }

@@ -1,5 +1,6 @@
 import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
-import type { FileReader } from '../io/file-reader.ts';
+import { bitAt } from './bits.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
 
 /** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */
 const BITMAP_PIECE = 32 * 1024;
@@ -19,7 +20,7 @@ export interface PageWindow {
 
 /** All pages of a block in order, with what the file has of them, about a MiB at a time. */
 export async function* pageWindows(
-  reader: FileReader,
+  reader: RandomAccessReader,
   area: PageArea,
 ): AsyncGenerator<PageWindow, void, void> {
   const { pageSize, pagesOffset, bitmapOffset } = area;
@@ -32,8 +33,7 @@ export async function* pageWindows(
     for (let firstPage = done * 8; firstPage < end; firstPage += most) {
       const pages = Math.min(most, end - firstPage);
       const first = firstPage - done * 8;
-      const isSet = (index: number): boolean =>
-        (((bitmap[(first + index) >>> 3] ?? 0) >>> ((first + index) & 7)) & 1) === 1;
+      const isSet = (index: number): boolean => bitAt(bitmap, first + index);
       let [from, to] = [0, pages];
       while (from < to && !isSet(from)) from += 1;
       while (to > from && !isSet(to - 1)) to -= 1;

@@ -1,11 +1,22 @@
 import { ACPI_TABLES } from '../stream/block-names.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotMemory } from '../pages/block-memory.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import type { DeviceState, DeviceStruct, DeviceValue } from '../stream/devices/device-state.ts';
 import { flattenDevice } from '../stream/devices/flatten-device.ts';
 import { readDevices } from '../stream/devices/read-devices.ts';
 import { machineFamily, type MachineFamily } from './machine-family.ts';
 import { nodeRanges, type NodeRange } from './srat.ts';
-import type { VgaRegisters } from './vga-window.ts';
+
+/** What is asked of a snapshot: a `Snapshot` will do. */
+export interface PhysicalSource {
+  readonly path: string;
+  readonly index: StreamIndex;
+  readonly reader: RandomAccessReader;
+  /** As `Snapshot.completeRam`. */
+  readonly completeRam: (ignoreDeviceState?: boolean) => MappedRamIndex;
+  readonly memory: () => Promise<SnapshotMemory>;
+}
 
 /** What a snapshot says about where its blocks are mapped. */
 export interface MachineFacts {
@@ -22,6 +33,16 @@ export interface MachineFacts {
   readonly nodes: readonly NodeRange[];
 }
 
+/** The registers of a VGA that say what is at 0xa0000. */
+export interface VgaRegisters {
+  /** Of the sequencer. */
+  readonly sequencer: Uint8Array;
+  /** Of the graphics controller. */
+  readonly graphics: Uint8Array;
+  /** Of the VBE extensions, in bytes. */
+  readonly bankOffset: number;
+}
+
 const CLOCK = 'mc146818rtc';
 const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
 const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
@@ -31,7 +52,7 @@ const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
 const MAX_TABLES = 4 * 1024 * 1024;
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for an unknown machine; and as `Snapshot.read` */
-export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
+export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFacts> {
   const { index, path } = snapshot;
   const family = machineFamily(index.configuration, path);
   const { blocks } = snapshot.completeRam(true);
@@ -49,7 +70,9 @@ export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
     nodes:
       tables === undefined
         ? []
-        : nodeRanges(await snapshot.read(ACPI_TABLES, 0, Math.min(MAX_TABLES, tables.length))),
+        : nodeRanges(
+            await (await snapshot.memory()).read(ACPI_TABLES, 0, Math.min(MAX_TABLES, tables.length)),
+          ),
   };
 }
 

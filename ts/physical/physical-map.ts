@@ -1,9 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
 import { isWithoutAddress, VIRT_FLASH } from '../stream/block-names.ts';
 import { AddressSpace, part, type PhysicalRange } from './address-space.ts';
-import { machineFacts, type MachineFacts } from './machine-facts.ts';
+import { machineFacts, type MachineFacts, type PhysicalSource } from './machine-facts.ts';
 import type { MachineFamily } from './machine-family.ts';
 import { placePcWindows } from './pc-windows.ts';
 import { placePciMemory } from './pci-memory.ts';
@@ -21,7 +20,10 @@ export interface PhysicalMap {
 }
 
 /** As `Snapshot.physicalMap`. */
-export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions = {}): Promise<PhysicalMap> {
+export async function physicalMap(
+  snapshot: PhysicalSource,
+  options: PhysicalOptions = {},
+): Promise<PhysicalMap> {
   const facts = await machineFacts(snapshot);
   const space = new AddressSpace();
   const ram = ramLayout(facts, options);
@@ -57,7 +59,7 @@ function placeVirtFlash(space: AddressSpace, { blocks }: MachineFacts): readonly
 
 /** As `Snapshot.readPhysical`. */
 export async function readPhysical(
-  snapshot: Snapshot,
+  snapshot: PhysicalSource,
   { ranges }: PhysicalMap,
   address: number | bigint,
   length: number | bigint,

@@ -8,16 +8,6 @@ const WINDOW = { address: 0xa0000, length: 128 * KIB };
 const CLASS = 0x0a;
 const CLASS_VGA = 0x0300;
 
-/** The registers of a VGA that say what is at 0xa0000. */
-export interface VgaRegisters {
-  /** Of the sequencer. */
-  readonly sequencer: Uint8Array;
-  /** Of the graphics controller. */
-  readonly graphics: Uint8Array;
-  /** Of the VBE extensions, in bytes. */
-  readonly bankOffset: number;
-}
-
 const PLANE_MASK = { register: 2, all: 0xf };
 const MEMORY_MODE = { register: 4, chain4: 8 };
 const MISCELLANEOUS = 6;

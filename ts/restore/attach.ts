@@ -3,7 +3,9 @@ import type { QemuFacts, RestoreMode, RestorePlan, Switch } from '../negotiate/p
 import { queryQemuFacts } from '../negotiate/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { assertOptionsFor, assertStreamOptions } from './assert-options.ts';
 import type { Then } from './run-state.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
@@ -88,9 +90,7 @@ export async function attach(
   options: AttachOptions = {},
 ): Promise<AttachResult> {
   options.signal?.throwIfAborted();
-  if (source instanceof Snapshot) return attachSnapshot(qmp, source, options);
-  await using snapshot = await Snapshot.open(source, options.signal);
-  return await attachSnapshot(qmp, snapshot, options);
+  return usingSnapshot(source, options.signal, (snapshot) => attachSnapshot(qmp, snapshot, options));
 }
 
 async function attachSnapshot(

@@ -7,6 +7,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { FileMigrationAddress } from '../uri/migration-address.ts';
+import { localFile } from '../io/open-source.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { setAutostart, settle, type Then } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
@@ -39,9 +40,10 @@ interface Source {
 
 /** Lets QEMU read the mapped-ram file itself. */
 export async function loadFile(qmp: QmpClient, snapshot: Snapshot, options: LoadOptions): Promise<Loaded> {
-  const { location, index, reader } = snapshot;
-  const path = procPath(reader.fd);
-  const filename = 'path' in location ? location.path : path;
+  const { index } = snapshot;
+  const file = localFile(snapshot.reader, 'a restore');
+  const path = procPath(file.fd);
+  const filename = file.path ?? path;
   const address = { transport: 'file', filename, offset: index.base } as const;
   // A descriptor is of the very file that was looked into, whatever happened to its name.
   return load(

@@ -3,9 +3,11 @@ import { access, constants, statfs } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer } from '../engine/transfer.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
 
 export interface PreloadOptions extends TransferOptions {
@@ -49,7 +51,14 @@ export class PreloadedRam implements AsyncDisposable {
  *   (`cause.code` is `ENOSPC`); ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the snapshot does not have,
  *   ERR_MAPPED_RAM_UNSUPPORTED for one without pages; and as `unpack`
  */
-export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
+export async function preloadRam(
+  source: SnapshotSource | Snapshot,
+  options: PreloadOptions,
+): Promise<PreloadedRam> {
+  return usingSnapshot(source, options.signal, (snapshot) => loadBlocks(snapshot, options));
+}
+
+async function loadBlocks(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
   const { directory = '/dev/shm' } = options;
   const ram = snapshot.completeRam(true);
   const blocks = blocksWithPages(options.blocks, ram.blocks, snapshot.path);
@@ -60,9 +69,8 @@ export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): P
     const regions = blocks.map((block) =>
       regionOf(block, { memory: { fd: files.get(block.id)?.fd }, memoryIsZero: true }),
     );
-    const file = { ...snapshot.location, name: snapshot.path };
-    const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
-    const { report } = await runTransfer(plan, options);
+    const plan = { direction: 'load', regions, pageSize: ram.targetPageSize } as const;
+    const { report } = await loadPages(snapshot.reader, plan, options);
     return new PreloadedRam(files, report);
   } catch (error) {
     for (const file of files.values()) await file.close();

@@ -1,13 +1,16 @@
 import { MappedRamError } from '../errors.ts';
 import type { RestoreMode } from '../negotiate/plan.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { localFile } from '../io/open-source.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { assertOptionsFor } from './assert-options.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { parseCommandLine } from './command-line/options.ts';
-import { type LaunchArguments, launchArguments } from './command-line/launch-arguments.ts';
+import { type LaunchArguments, launchArgumentsFor } from './command-line/launch-arguments.ts';
 import { planMemory } from './command-line/memory-plan.ts';
 import { type PreloadedRam, type PreloadOptions, preloadRam, roomProblem } from './preload.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
@@ -54,12 +57,23 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU does not start, or fails; and as `attach` and
  *   `preloadRam`
  */
-export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
+export async function restore(
+  source: SnapshotSource | Snapshot,
+  options: RestoreOptions,
+): Promise<RestoredGuest> {
   const startedAt = performance.now();
   const { mode = 'instant', signal } = options;
   signal?.throwIfAborted();
   assertOptionsFor(mode, options);
-  await using snapshot = await Snapshot.open(source, signal);
+  return usingSnapshot(source, signal, (snapshot) => restoreSnapshot(snapshot, options, startedAt));
+}
+
+async function restoreSnapshot(
+  snapshot: Snapshot,
+  options: RestoreOptions,
+  startedAt: number,
+): Promise<RestoredGuest> {
+  const { mode = 'instant' } = options;
   snapshot.completeRam(mode === 'eager');
   holdSnapshot(snapshot);
   await using memory = await memoryFor(snapshot, mode, options);
@@ -110,9 +124,11 @@ async function memoryFor(snapshot: Snapshot, mode: RestoreMode, options: Restore
   const { backends } = planMemory(parseCommandLine(args), snapshot.completeRam(true).blocks);
   const blocks = backends.map(({ block }) => block);
   // QEMU opens this very file, whatever happens to its name meanwhile.
-  const mapped = Object.fromEntries(blocks.map(({ id }) => [id, procPath(snapshot.reader.fd)]));
+  const mapped = Object.fromEntries(
+    blocks.map(({ id }) => [id, procPath(localFile(snapshot.reader, 'a restore').fd)]),
+  );
   // Whatever is wrong with the command line or the state is said before gigabytes are loaded.
-  const launch = launchArguments(snapshot, { mode, args, files: mapped });
+  const launch = launchArgumentsFor(snapshot, { mode, args, files: mapped });
   if (state !== undefined) assertStateFor(state, snapshot, mode, launch.blocks);
   if (mode !== 'preload') {
     return { launch, ram: undefined, warnings: [], [Symbol.asyncDispose]: async () => undefined };
@@ -126,7 +142,7 @@ async function memoryFor(snapshot: Snapshot, mode: RestoreMode, options: Restore
     blocks: blocks.map(({ id }) => id),
   });
   return {
-    launch: launchArguments(snapshot, { mode, args, files: ram.files }),
+    launch: launchArgumentsFor(snapshot, { mode, args, files: ram.files }),
     ram,
     warnings: problem === undefined ? [] : [problem],
     [Symbol.asyncDispose]: () => ram.close(),

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 
 import { MappedRamError } from '../errors.ts';
 import type { RestoreMode } from '../negotiate/plan.ts';
+import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StateStream } from './state-stream.ts';
 
@@ -19,7 +20,9 @@ export interface SnapshotIdentity {
 
 /** Asks the open file, not its name. */
 export function identify(snapshot: Snapshot): SnapshotIdentity {
-  const { dev, ino, size, mtimeNs } = fstatSync(snapshot.reader.fd, { bigint: true });
+  const { dev, ino, size, mtimeNs } = fstatSync(localFile(snapshot.reader, 'a state stream').fd, {
+    bigint: true,
+  });
   return { dev, ino, offset: snapshot.index.base, size, mtimeNs };
 }
 

@@ -2,7 +2,10 @@ import { open } from 'node:fs/promises';
 
 import { ioError, writeAt } from '../io/fd-io.ts';
 import { readPieces } from '../io/read-pieces.ts';
+import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
@@ -92,14 +95,22 @@ export class StateStream implements AsyncDisposable {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`,
  *   ERR_MAPPED_RAM_IO
  */
-export async function openStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
+export async function openStateStream(
+  source: SnapshotSource | Snapshot,
+  options: StateStreamOptions,
+): Promise<StateStream> {
+  return usingSnapshot(source, options.signal, (snapshot) => makeStateStream(snapshot, options));
+}
+
+async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
   const { inPlace, mapped = false, fresh = [], signal } = options;
+  const { fd } = localFile(snapshot.reader, 'a state stream');
   const { blocks } = snapshot.completeRam();
   const identity = identify(snapshot);
   const others = blocks.filter(({ id }) => !inPlace.includes(id));
   const stale: StalePages[] = [];
   for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
-    stale.push(await findStalePages(snapshot.reader.fd, snapshot.path, block));
+    stale.push(await findStalePages(fd, snapshot.path, block));
   }
   signal?.throwIfAborted();
   await using file = await AnonymousFile.create(await stateDirectory(others));

@@ -2,7 +2,8 @@ import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 
 export interface SavedFile {
   /** Apparent size in bytes. */

@@ -1,10 +1,11 @@
 import { migrateOut } from '../qemu/migration.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import { localFile } from '../io/open-source.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
 import { stateDirectory } from '../io/state-directory.ts';
 import { Packing } from '../pack/packing.ts';
-import type { PackOptions } from '../pack/pack.ts';
+import type { PackOptions } from '../pack/pack-options.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
 import type { SaveOptions } from './save-options.ts';
@@ -45,7 +46,8 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     progress.step('publish');
   };
   const { transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
-  const { fd, offset } = output;
+  const { offset } = output;
+  const { fd } = localFile(output, 'a save');
   const { dataBytes } = transfer;
   const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill: true });
   signal?.throwIfAborted();

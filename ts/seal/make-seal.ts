@@ -1,12 +1,13 @@
 import type { BlockArea } from '../stream/page-area.ts';
-import { digestRanges } from '../engine/digest.ts';
-import type { BlockPieces, TransferFile } from '../engine/transfer.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
+import { digestStretches, type StretchSource } from '../pages/piece-digests.ts';
 import { PIECE_SIZE, type Seal } from './seal.ts';
 import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
 export interface SealPart {
-  readonly file: TransferFile;
+  /** What reads the snapshot, as far as it is not pages. */
+  readonly source: StretchSource;
   readonly base: number;
   readonly size: number;
   readonly pageSize: number;
@@ -21,12 +22,12 @@ export interface SealPart {
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
 export async function makeSeal(part: SealPart, signal: AbortSignal | undefined): Promise<Seal> {
-  const { file, base, size, pageSize, pieces } = part;
+  const { source, base, size, pageSize, pieces } = part;
   const blocks = part.blocks.map(({ id, area }, index) => {
     const { offsets, digests } = pieces[index] ?? { offsets: [], digests: new Uint8Array() };
     return { id, area, offsets, digests };
   });
-  const metadata = await digestRanges(file, metadataRanges(base, size, blocks), signal);
+  const metadata = await digestStretches(source, metadataRanges(base, size, blocks), signal);
   return { pageSize, pieceSize: PIECE_SIZE, base, size, metadata, blocks };
 }
 

@@ -1,6 +1,6 @@
 import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
-import type { FileReader } from '../io/file-reader.ts';
+import type { OpenSource } from '../io/open-source.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
@@ -8,7 +8,7 @@ const WORD_BYTES = 8;
 
 /** Bitmaps that cannot be right (docs/format.md §2.5). */
 export async function checkBitmaps(
-  reader: FileReader,
+  reader: OpenSource,
   blocks: readonly MappedRamBlock[],
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
@@ -36,7 +36,7 @@ export async function checkBitmaps(
 }
 
 /** The offset of the first byte with such a bit. Only the last word has bits to spare. */
-async function findBitBeyond(reader: FileReader, area: PageArea): Promise<number | undefined> {
+async function findBitBeyond(reader: OpenSource, area: PageArea): Promise<number | undefined> {
   const { bitmapOffset } = area;
   const pages = pagesIn(area);
   const start = bitmapBytes(area) - WORD_BYTES;

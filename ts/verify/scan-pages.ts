@@ -1,6 +1,8 @@
 import { MappedRamError, wordsOf } from '../errors.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer, type BlockPieces, type TransferFile } from '../engine/transfer.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import type { Finding } from './finding.ts';
 import { regionOf } from '../pages/blocks.ts';
 import type { BlockArea } from '../stream/page-area.ts';
@@ -26,15 +28,13 @@ export interface Scan {
  * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE,
  * ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_IO when the file cannot be opened
  */
-export async function scanPages(file: TransferFile, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
+export async function scanPages(source: OpenSource, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
   const { blocks, pageSize, pieceSize } = plan;
   if (blocks.length === 0) return { findings: [], pieces: [], report: undefined };
   const regions = blocks.map((block) => regionOf(block));
   try {
-    const { report, pieces } = await runTransfer(
-      { direction: 'scan', file, regions, pageSize, pieceSize },
-      options,
-    );
+    const scan = { direction: 'scan', regions, pageSize, pieceSize } as const;
+    const { report, pieces } = await loadPages(source, scan, options);
     return { findings: [], pieces, report };
   } catch (error) {
     const finding = unreadableFinding(error);

@@ -4,8 +4,14 @@ import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
 import { assertDistinct } from '../io/distinct-files.ts';
-import type { FileReader } from '../io/file-reader.ts';
-import type { SnapshotSource } from '../snapshot/snapshot.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import {
+  type OpenedSource,
+  openPlace,
+  type SnapshotSource,
+  sourcePlace,
+} from '../snapshot/snapshot-source.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -15,7 +21,6 @@ import { checkDescription } from './check-description.ts';
 import { checkSeal } from './check-seal.ts';
 import { checkStream, problemFinding } from './check-stream.ts';
 import type { Finding } from './finding.ts';
-import { openFile } from '../snapshot/opened-file.ts';
 import { scanPages, unreadableFinding } from './scan-pages.ts';
 
 export interface VerifyOptions extends TransferOptions {
@@ -65,13 +70,27 @@ export interface VerifyResult {
  * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
  * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
-export async function verify(source: SnapshotSource, options: VerifyOptions = {}): Promise<VerifyResult> {
-  const startedAt = performance.now();
+export async function verify(
+  source: SnapshotSource | Snapshot,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
   const { signal } = options;
   signal?.throwIfAborted();
-  await using opened = await openFile(source, signal);
-  const { reader, file, base } = opened;
-  const sealPath = await sealPathIn(file.path, options);
+  if (source instanceof Snapshot) {
+    const { reader, index } = source;
+    // The index is read anew: the file may not be what it was when the snapshot was opened.
+    return verifyOpened({ reader, base: index.base }, options);
+  }
+  await using opened = await openPlace(sourcePlace(source), signal);
+  // Awaited here: the source is open until then.
+  return await verifyOpened(opened, options);
+}
+
+async function verifyOpened(opened: OpenedSource, options: VerifyOptions): Promise<VerifyResult> {
+  const startedAt = performance.now();
+  const { signal } = options;
+  const { reader, base } = opened;
+  const sealPath = await sealPathIn(reader.file?.path, options);
   await using output =
     options.seal === true && sealPath !== undefined
       ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
@@ -93,13 +112,13 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
     const blocks = ram.blocks.filter(({ skipped }) => !skipped);
     const pieceSize = output === undefined ? undefined : PIECE_SIZE;
     if (output !== undefined && isSound(findings)) await assertSealable(reader, blocks, output.path);
-    const scan = await scanPages(file, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
+    const scan = await scanPages(reader, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
     findings.push(...scan.findings);
     transfer = scan.report;
     if (output !== undefined && isSound(findings)) {
       const { pieces } = scan;
       const { size } = reader;
-      const part = { file, base, size, pageSize: ram.targetPageSize, blocks, pieces };
+      const part = { source: reader, base, size, pageSize: ram.targetPageSize, blocks, pieces };
       await output.write(await makeSeal(part, signal));
       signal?.throwIfAborted();
       await output.publish();
@@ -139,7 +158,7 @@ const FILE_HEADER_BYTES = 8;
 
 /** Undefined, with a finding, when the stream breaks off in its first records. */
 async function readIndex(
-  reader: FileReader,
+  reader: OpenSource,
   base: number,
   findings: Finding[],
 ): Promise<StreamIndex | undefined> {
@@ -165,7 +184,7 @@ function mappedRam(index: StreamIndex | undefined, path: string): MappedRamIndex
 }
 
 async function checkMetadata(
-  reader: FileReader,
+  reader: OpenSource,
   index: StreamIndex,
   ram: MappedRamIndex | undefined,
 ): Promise<readonly Finding[]> {

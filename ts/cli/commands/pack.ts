@@ -1,4 +1,4 @@
-import type { PackOptions, PackResult } from '../../pack/pack.ts';
+import type { PackOptions, PackResult } from '../../pack/pack-options.ts';
 import { formatMigrationUri } from '../../uri/format-migration-uri.ts';
 import { parseFileTarget } from '../../uri/parse-file-target.ts';
 import { keyValues } from '../render/columns.ts';

@@ -1,4 +1,4 @@
-import type { PackOptions } from '../../pack/pack.ts';
+import type { PackOptions } from '../../pack/pack-options.ts';
 import type { CommandLine } from './command-line.ts';
 import type { OptionDef } from '../command.ts';
 

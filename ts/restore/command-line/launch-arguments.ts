@@ -3,7 +3,10 @@ import { resolve } from 'node:path';
 import { MappedRamError } from '../../errors.ts';
 import type { RestoreMode } from '../../negotiate/plan.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../../snapshot/using-snapshot.ts';
 import { isDefaultMemory } from '../../stream/block-names.ts';
+import { localFile } from '../../io/open-source.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { type CommandLineOption, parseCommandLine, valuesOf } from './options.ts';
 import { launchProblems } from './launch-problems.ts';
@@ -36,12 +39,20 @@ const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
 /**
  * Makes of a command line for a fresh guest one that takes a snapshot over: memory backends under the names of the
  * snapshot's blocks in place of the caller's (`-numa node,memdev=` too), `-m`, `-machine` and `-incoming defer` where
- * they are missing. Nothing is opened or started.
+ * they are missing. Nothing is started, and nothing stays open.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
  *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
  */
-export function launchArguments(snapshot: Snapshot, options: LaunchOptions): LaunchArguments {
+export async function launchArguments(
+  source: SnapshotSource | Snapshot,
+  options: LaunchOptions,
+): Promise<LaunchArguments> {
+  return usingSnapshot(source, undefined, async (snapshot) => launchArgumentsFor(snapshot, options));
+}
+
+/** As `launchArguments`, for a snapshot that is open. @throws {MappedRamError} as `launchArguments` */
+export function launchArgumentsFor(snapshot: Snapshot, options: LaunchOptions): LaunchArguments {
   const { mode, args, files } = options;
   const ram = snapshot.completeRam(mode === 'eager');
   const parsed = parseCommandLine(args);
@@ -77,8 +88,10 @@ function fileOf(
 ): string {
   const file = files[block.id];
   if (file !== undefined) return file;
-  const { location, reader } = snapshot;
-  if (mode !== 'preload') return 'path' in location ? resolve(location.path) : procPath(reader.fd);
+  if (mode !== 'preload') {
+    const { path, fd } = localFile(snapshot.reader, 'a restore');
+    return path === undefined ? procPath(fd) : resolve(path);
+  }
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     `where the memory of ${block.id} was loaded to`,

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 
 import type { QmpClient } from '../../qmp/client.ts';
+import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
 /** Address range, rights, offset, device and inode of a mapping (proc_pid_maps(5)). */
@@ -26,7 +27,7 @@ export async function lookAtFile(
   snapshot: Snapshot,
   { pid, peerPid }: Pick<QmpClient, 'pid' | 'peerPid'>,
 ): Promise<MappedFile> {
-  const { dev, ino } = fstatSync(snapshot.reader.fd, { bigint: true });
+  const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
   const process = pid ?? peerPid;
   const found = process === undefined ? undefined : await mappingsOf(process, { dev, ino });
   // A peer without the file may be no QEMU: somebody in between.

@@ -1,4 +1,4 @@
-import type { TransferOptions } from '../engine/transfer-options.ts';
+import type { TransferOptions } from './transfer-options.ts';
 
 const INTERVAL_MS = 250;
 
