@@ -5,7 +5,7 @@ import type { OpenSource } from '../io/open-source.ts';
 import { pagesIn } from '../stream/page-area.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { bytesIn, fillPages } from './fill-pages.ts';
-import { openMemories, type SnapshotBlock } from './memory-access.ts';
+import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { zeroTest } from './page-bits.ts';
 import { WindowRun } from './window-run.ts';
 
@@ -44,9 +44,8 @@ async function compareByWindows(
   const run = new WindowRun(lengths, pageSize, name, options);
   const leftCache = new BitmapCache(left);
   const differences = blocks.map((block) => new Uint8Array(Math.ceil(pagesIn(block.left) / 4)));
-  await using others = await openMemories(
-    blocks.map((block) => ({ name: block.name, memory: rightOf(block, right ?? left) })),
-    'r',
+  await using others = await openEach(blocks, (block) =>
+    openMemory(block.name, rightOf(block, right ?? left)),
   );
   const isZero = zeroTest(pageSize);
   await run.run(() => {

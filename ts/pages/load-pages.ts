@@ -4,7 +4,7 @@ import type { OpenSource } from '../io/open-source.ts';
 import type { ByteRange } from '../stream/reader.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { bytesIn, fillPages } from './fill-pages.ts';
-import { openMemories } from './memory-access.ts';
+import { openEach, openMemoryTarget } from './memory-access.ts';
 import { PieceDigests } from './piece-digests.ts';
 import { WindowRun } from './window-run.ts';
 
@@ -43,9 +43,8 @@ async function loadByWindows(
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const cache = new BitmapCache(source);
   const loaded = direction === 'load' ? regions : [];
-  await using memories = await openMemories(
-    loaded.map(({ name, memory = {} }) => ({ name, memory })),
-    'r+',
+  await using memories = await openEach(loaded, ({ name, memory = {}, area }) =>
+    openMemoryTarget(name, memory, area.length),
   );
   await run.run(() => {
     const buffer = Buffer.allocUnsafe(run.windowBytes);

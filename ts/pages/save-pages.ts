@@ -7,7 +7,7 @@ import {
 } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
 import type { Output } from '../io/output.ts';
-import { openMemories, type SnapshotBlock } from './memory-access.ts';
+import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { PageBits, zeroTest } from './page-bits.ts';
 import { PieceDigests } from './piece-digests.ts';
 import { WindowRun } from './window-run.ts';
@@ -71,7 +71,7 @@ async function saveByWindows(
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const bits = regions.map(() => new PageBits());
   const isZero = zeroTest(pageSize);
-  await using memories = await openMemories(regions, 'r');
+  await using memories = await openEach(regions, ({ name: id, memory }) => openMemory(id, memory));
   await run.run(() => {
     const buffer = Buffer.allocUnsafe(run.windowBytes);
     return async ({ block, offset, length }) => {

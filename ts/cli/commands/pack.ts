@@ -1,6 +1,6 @@
 import type { PackOptions, PackResult } from '../../pack/pack-options.ts';
-import { formatMigrationUri } from '../../uri/format-migration-uri.ts';
-import { parseFileTarget } from '../../uri/parse-file-target.ts';
+import { parsePlace } from '../../snapshot/snapshot-source.ts';
+import type { SnapshotTarget } from '../../snapshot/snapshot-target.ts';
 import { keyValues } from '../render/columns.ts';
 import type { CommandLine } from '../options/command-line.ts';
 import { sessionOf, type Command } from '../command.ts';
@@ -71,15 +71,15 @@ export const pack: Command = {
 };
 
 /** @throws {UsageError} when both the URI and --offset say where to start */
-function targetOf(line: CommandLine): string {
+function targetOf(line: CommandLine): SnapshotTarget {
   const uri = line.required('uri');
   const offset = line.value('offset');
   if (offset === undefined) return uri;
-  const { filename } = parseFileTarget(uri);
+  const { path } = parsePlace(uri);
   if (uri.startsWith('file:') && uri.includes(',offset=')) {
     throw new UsageError('--offset and ,offset= in the URI say the same thing: give only one of them');
   }
-  return formatMigrationUri({ transport: 'file', filename, offset: parseSize('--offset', offset) });
+  return { path, offset: parseSize('--offset', offset) };
 }
 
 function packLines(result: PackResult, style: Style): readonly string[] {
