@@ -3,7 +3,18 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
-import { diff, extract, convert, pack, Snapshot, unpack, verify } from '../../ts/index.ts';
+import {
+  convert,
+  diff,
+  extract,
+  openStateStream,
+  pack,
+  preloadRam,
+  restore,
+  Snapshot,
+  unpack,
+  verify,
+} from '../../ts/index.ts';
 import { MemoryStorage } from '../support/memory-storage.ts';
 import { kindsOf, naiveDiff } from '../support/naive-diff.ts';
 import { PAGE, syntheticState, testPage } from '../support/synthetic.ts';
@@ -268,4 +279,17 @@ test('a storage that cannot be read says so, and no claim about its size allocat
   };
   await t.throwsAsync(Snapshot.open({ storage: endless }), { code: 'ERR_MAPPED_RAM_BAD_MAGIC' });
   await t.throwsAsync(verify({ storage: endless }), { code: 'ERR_MAPPED_RAM_BAD_MAGIC' });
+});
+
+test('a restore out of storage is refused before QEMU starts, and its memory can be loaded', async (t) => {
+  await using dir = await temporaryDirectory();
+  const storage = await packed(GUEST);
+  const refused = { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /^memory: .* needs a file on this host/ };
+  for (const mode of ['instant', 'preload', 'eager'] as const) {
+    await t.throwsAsync(restore({ storage }, { mode, args: [], binary: '/no/such/qemu' }), refused);
+  }
+  await t.throwsAsync(openStateStream({ storage }, { inPlace: ['m0'] }), refused);
+  await using ram = await preloadRam({ storage }, { blocks: ['m0'], directory: dir.path });
+  t.is(ram.report.engine, 'javascript');
+  t.is(Buffer.compare(await readFile(ram.files['m0'] ?? ''), ramOf(GUEST)['m0'] ?? Buffer.alloc(0)), 0);
 });

@@ -64,6 +64,7 @@ export interface VerifyResult {
  * read, the vmdescription against the device sections; and, where there is a seal, that every byte is what was sealed.
  * What is wrong is a finding, not an error.
  *
+ * @param source also a snapshot that is open, which stays so
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
  * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are too many for
  * the seal that is to be made, and for a compressed libvirt image;
@@ -74,20 +75,25 @@ export async function verify(
   source: SnapshotSource | Snapshot,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
+  const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
+  let verified: Omit<VerifyResult, 'elapsedMs'>;
   if (source instanceof Snapshot) {
     const { reader, index } = source;
     // The index is read anew: the file may not be what it was when the snapshot was opened.
-    return verifyOpened({ reader, base: index.base }, options);
+    verified = await verifyOpened({ reader, base: index.base }, options);
+  } else {
+    await using opened = await openPlace(sourcePlace(source), signal);
+    verified = await verifyOpened(opened, options);
   }
-  await using opened = await openPlace(sourcePlace(source), signal);
-  // Awaited here: the source is open until then.
-  return await verifyOpened(opened, options);
+  return { ...verified, elapsedMs: performance.now() - startedAt };
 }
 
-async function verifyOpened(opened: OpenedSource, options: VerifyOptions): Promise<VerifyResult> {
-  const startedAt = performance.now();
+async function verifyOpened(
+  opened: OpenedSource,
+  options: VerifyOptions,
+): Promise<Omit<VerifyResult, 'elapsedMs'>> {
   const { signal } = options;
   const { reader, base } = opened;
   const sealPath = await sealPathIn(reader.file?.path, options);
@@ -99,6 +105,7 @@ async function verifyOpened(opened: OpenedSource, options: VerifyOptions): Promi
   const index = await readIndex(reader, base, findings);
   const ram = mappedRam(index, reader.name);
   if (index !== undefined) findings.push(...(await checkMetadata(reader, index, ram)));
+  signal?.throwIfAborted();
 
   const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
   let transfer: TransferReport | undefined;
@@ -133,7 +140,6 @@ async function verifyOpened(opened: OpenedSource, options: VerifyOptions): Promi
     findings,
     seal: state === undefined || sealPath === undefined ? undefined : { path: sealPath, state },
     transfer,
-    elapsedMs: performance.now() - startedAt,
   };
 }
 
