@@ -79,7 +79,7 @@ async function makeSnapshot(): Promise<void> {
 
 async function pagesOffsetOf(path: string): Promise<number> {
   await using opened = await Snapshot.open(path);
-  return opened.completeRam().blocks[0]?.pagesOffset ?? NaN;
+  return opened.completeRam().blocks[0]?.area.pagesOffset ?? NaN;
 }
 
 /** The time that fio says its reads took. */

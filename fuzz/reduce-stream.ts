@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../ts/stream/page-area.ts';
 import {
   assembleMappedRam,
   readStreamIndex,
@@ -53,8 +54,8 @@ export async function reduceStream(reader: RandomAccessReader, keep?: KeepDevice
     blocks: ram.blocks,
     vmdescription: json,
   });
-  for (const [place, { bitmapOffset }] of layout.blocks.entries()) {
-    extents.push({ offset: bitmapOffset, bytes: await bitmapOf(reader, ram, place) });
+  for (const [place, { area }] of layout.blocks.entries()) {
+    extents.push({ offset: area.bitmapOffset, bytes: await bitmapOf(reader, ram, place) });
   }
   for (const piece of pieces) extents.push(await toExtent(reader, piece));
   return { size: endOffset, extents: extents.toSorted((left, right) => left.offset - right.offset) };
@@ -64,7 +65,7 @@ export async function reduceStream(reader: RandomAccessReader, keep?: KeepDevice
 async function bitmapOf(reader: RandomAccessReader, ram: MappedRamIndex, place: number): Promise<Uint8Array> {
   const block = ram.blocks[place];
   if (block === undefined) throw new Error('no such block');
-  const bitmap = await reader.read(block.bitmapOffset, block.bitmapSize);
+  const bitmap = await reader.read(block.area.bitmapOffset, bitmapBytes(block.area));
   return bitmap.slice(0, bitmap.findLastIndex((byte) => byte !== 0) + 1);
 }
 

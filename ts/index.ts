@@ -36,10 +36,12 @@ export {
 } from './uri/index.ts';
 
 // A snapshot, and what is in it.
-export { Snapshot, type SnapshotSource } from './snapshot/snapshot.ts';
+export { Snapshot } from './snapshot/snapshot.ts';
+export type { SnapshotSource } from './snapshot/snapshot-source.ts';
+export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
+export type { StorageSource, StorageTarget } from './io/storage.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
-export type { SnapshotTarget } from './snapshot/snapshot-output.ts';
 export type { Configuration } from './stream/configuration.ts';
 export type { ByteRange } from './stream/reader.ts';
 export type { CommandRecord, MappedBlock, OpaqueRecord, SectionRecord } from './stream/records.ts';
@@ -92,7 +94,8 @@ export {
   type ExtractOptions,
   type ExtractResult,
 } from './extract/extract.ts';
-export { pack, type PackOptions, type PackResult } from './pack/pack.ts';
+export { pack } from './pack/pack.ts';
+export type { PackOptions, PackResult } from './pack/pack-options.ts';
 export { unpack, type UnpackOptions, type UnpackResult } from './pack/unpack.ts';
 export type { SealingOptions } from './seal/sealing.ts';
 export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from './verify/finding.ts';

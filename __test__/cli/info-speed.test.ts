@@ -54,7 +54,7 @@ async function writeSparseSnapshot(path: string, memory: number, setPages: numbe
       await handle.write(part, 0, part.length, piece.offset);
     }
     const bitmap = Buffer.alloc(setPages / 8, 0xff);
-    await handle.write(bitmap, 0, bitmap.length, layout.blocks[0]?.bitmapOffset);
+    await handle.write(bitmap, 0, bitmap.length, layout.blocks[0]?.area.bitmapOffset);
   } finally {
     await handle.close();
   }

@@ -113,7 +113,7 @@ test('wherever a snapshot is cut off, info says so and exits with 4', async (t) 
   const { size, eofOffset = 0, sections, ram } = snapshot.index;
   const bytes = await readFile(given.snapshot);
   const section = sections[0]?.offset ?? 0;
-  const pages = ram?.form === 'mapped-ram' ? (ram.blocks[0]?.pagesOffset ?? 0) : 0;
+  const pages = ram?.form === 'mapped-ram' ? (ram.blocks[0]?.area.pagesOffset ?? 0) : 0;
   const points = [
     0,
     1,

@@ -72,7 +72,8 @@ async function assertTight(
   const bytes = await readFile(path);
   await using snapshot = await Snapshot.open(path);
   t.true(snapshot.index.complete);
-  for (const { id, length, pagesOffset, bitmapOffset } of snapshot.completeRam().blocks) {
+  for (const { id, area } of snapshot.completeRam().blocks) {
+    const { length, pagesOffset, bitmapOffset } = area;
     t.is(
       Buffer.compare(bytes.subarray(pagesOffset, pagesOffset + length), memory.get(id) ?? Buffer.alloc(0)),
       0,
@@ -188,7 +189,7 @@ for (const way of WAYS) {
     // What a live save leaves: bytes under a clear bit, and a set page that is zero.
     await using snapshot = await Snapshot.open(mapped);
     const [block] = snapshot.completeRam().blocks;
-    const { pagesOffset = 0, bitmapOffset = 0 } = block ?? {};
+    const { pagesOffset = 0, bitmapOffset = 0 } = block?.area ?? {};
     await using handle = await open(mapped, 'r+');
     await handle.write(testPage(1000), 0, PAGE, pagesOffset);
     const bitmap = Buffer.alloc(1);

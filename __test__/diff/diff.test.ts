@@ -96,7 +96,7 @@ test('what lies in the file below a clear bit does not count', async (t) => {
   const [block] = snapshot.completeRam().blocks;
   await using handle = await open(copy, 'r+');
   for (let page = 1; page < PAGES; page += 3)
-    await handle.write(testPage(9), 0, PAGE, (block?.pagesOffset ?? 0) + page * PAGE);
+    await handle.write(testPage(9), 0, PAGE, (block?.area.pagesOffset ?? 0) + page * PAGE);
   for (const way of WAYS) t.true((await diff(left, copy, way)).equal);
 });
 

@@ -4,7 +4,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { diff, pack, type SectionDiff } from '../../ts/index.ts';
-import { firstDifference } from '../../ts/diff/first-difference.ts';
+import { firstDifference } from '../../ts/diff/section-diff.ts';
 import { RAM_SECTION_ID } from '../../ts/stream/constants.ts';
 import { bytesReader } from '../../ts/stream/index.ts';
 import {

@@ -8,9 +8,9 @@ import { PAGE } from '../support/synthetic.ts';
 const WORD = 64 * PAGE;
 
 function block(id: string, pages: number): MappedRamBlock {
-  const header = { headerOffset: 0, headerVersion: 1, targetPageSize: PAGE, entryOffset: 0, skipped: false };
-  const place = { bitmapOffset: 0, bitmapSize: Math.ceil(pages / 64) * 8, pagesOffset: 0 };
-  return { id, length: pages * PAGE, ...header, ...place };
+  const header = { headerOffset: 0, headerVersion: 1, entryOffset: 0, skipped: false };
+  const area = { bitmapOffset: 0, pagesOffset: 0, length: pages * PAGE, pageSize: PAGE };
+  return { id, length: pages * PAGE, ...header, area };
 }
 
 test('placements are divided without loss, and the engine can begin where it is to', (t) => {

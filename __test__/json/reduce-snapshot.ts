@@ -39,8 +39,8 @@ async function pageAreas(reader: RandomAccessReader, base: number): Promise<read
   if (ram === undefined) return [];
   if (ram.form === 'mapped-ram') {
     return ram.blocks
-      .filter(({ id, pagesOffset }) => !KEPT.test(id) && pagesOffset < reader.size)
-      .map(({ pagesOffset, length }) => ({
+      .filter(({ id, area }) => !KEPT.test(id) && area.pagesOffset < reader.size)
+      .map(({ area: { pagesOffset, length } }) => ({
         offset: pagesOffset,
         length: Math.min(length, reader.size - pagesOffset),
       }));

@@ -159,6 +159,6 @@ export async function index(
     vmdescription: damage !== 'undescribed',
   });
   const last = records.findLast((record) => record.type === 'ram-block');
-  const end = damage === 'truncated' ? (last?.mapped?.pagesOffset ?? 0) + 1 : bytes.length;
+  const end = damage === 'truncated' ? (last?.mapped?.area.pagesOffset ?? 0) + 1 : bytes.length;
   return readStreamIndex(new StrictReader(bytes.subarray(0, end)));
 }

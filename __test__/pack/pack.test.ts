@@ -223,7 +223,7 @@ for (const { title, change, code, message } of WRONG) {
 test('a state that is cut off is refused wherever it is cut', async (t) => {
   await using dir = await temporaryDirectory();
   const { target, options } = await material(dir);
-  const whole = await readFile(options.state);
+  const whole = await readFile(dir.file('state'));
   const end = whole.lastIndexOf(Buffer.from([0, 6]));
   for (let length = 0; length <= end; length += 97) {
     await writeFile(dir.file('cut'), whole.subarray(0, length));

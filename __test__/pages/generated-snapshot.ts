@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import { open } from 'node:fs/promises';
 
 import * as fc from 'fast-check';
@@ -38,14 +39,14 @@ export async function writeGenerated(path: string, snapshot: GeneratedSnapshot):
   for (const [index, { id, pages, set, stale }] of blocks.entries()) {
     const place = layout.blocks[index];
     if (place === undefined) throw new Error(`no layout of ${id}`);
-    const bitmap = Buffer.alloc(place.bitmapSize);
+    const bitmap = Buffer.alloc(bitmapBytes(place.area));
     for (const page of set) bitmap[page >>> 3] = (bitmap[page >>> 3] ?? 0) | (1 << (page & 7));
     for (let bit = pages; bit < bitmap.length * 8; bit += 1) {
       bitmap[bit >>> 3] = (bitmap[bit >>> 3] ?? 0) | (1 << (bit & 7));
     }
-    await handle.write(bitmap, 0, bitmap.length, place.bitmapOffset);
+    await handle.write(bitmap, 0, bitmap.length, place.area.bitmapOffset);
     for (const page of [...stale, ...set]) {
-      await handle.write(contentOf(id, page), 0, PAGE, place.pagesOffset + page * PAGE);
+      await handle.write(contentOf(id, page), 0, PAGE, place.area.pagesOffset + page * PAGE);
     }
   }
   const end = Buffer.concat([encodeSectionContinuation('end', RAM_SECTION_ID), encodeRamEos(), encodeEof()]);

@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { PageBits } from '../../ts/pages/page-bits.ts';
+import { PageBits, zeroTest } from '../../ts/pages/page-bits.ts';
 
 /** Around the borders of bytes and of the pieces that bits are kept in. */
 const page = fc.oneof(
@@ -36,5 +36,19 @@ test('bits are those of a set, its runs and its bytes', (t) => {
       t.deepEqual(fromBytes, pages);
     }),
     { numRuns: 50 },
+  );
+});
+
+test('a page is zero when each of its bytes is', (t) => {
+  const isZero = zeroTest(64);
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat({ max: 63 }), fc.nat({ max: 2 }))), (writes) => {
+      const bytes = new Uint8Array(64);
+      for (const [at, value] of writes) bytes[at] = value;
+      t.is(
+        isZero(bytes),
+        bytes.every((byte) => byte === 0),
+      );
+    }),
   );
 });

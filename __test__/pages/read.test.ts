@@ -140,12 +140,12 @@ async function sparse(path: string, pages: number, set: readonly number[]): Prom
   await using handle = await open(path, 'w');
   for (const { offset, bytes } of segments) await handle.write(bytes, 0, bytes.length, offset);
   for (const page of set) {
-    await handle.write(Uint8Array.of(1 << (page & 7)), 0, 1, block.bitmapOffset + Math.floor(page / 8));
-    await handle.write(contentOf('a', page), 0, PAGE, block.pagesOffset + page * PAGE);
+    await handle.write(Uint8Array.of(1 << (page & 7)), 0, 1, block.area.bitmapOffset + Math.floor(page / 8));
+    await handle.write(contentOf('a', page), 0, PAGE, block.area.pagesOffset + page * PAGE);
   }
   const end = Buffer.concat([encodeSectionContinuation('end', RAM_SECTION_ID), encodeRamEos(), encodeEof()]);
   await handle.write(end, 0, end.length, endOffset);
-  return { layout: block.pagesOffset };
+  return { layout: block.area.pagesOffset };
 }
 
 test('ranges and blocks that there are not are refused before anything is allocated', async (t) => {

@@ -71,7 +71,7 @@ test('fresh memory needs no zero pages', async (t) => {
 test('where a mapping would show what the file holds in place of zero pages, zero pages are sent', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, [LARGE, SMALL]);
-  const { pagesOffset } = snapshot.completeRam().blocks.find(({ id }) => id === 'pc.ram') ?? {};
+  const { pagesOffset } = snapshot.completeRam().blocks.find(({ id }) => id === 'pc.ram')?.area ?? {};
   await using file = await open(snapshot.path, 'r+');
   for (const page of [1, 2, 148, 299])
     await file.write(testPage(page), 0, PAGE, (pagesOffset ?? 0) + page * PAGE);

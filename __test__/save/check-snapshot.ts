@@ -19,7 +19,7 @@ export async function checkSnapshot(path: string, block: string, region: GuestOp
   const set = new Set<number>();
   for await (const { page, isSet } of pagesOf(snapshot.reader, found)) if (isSet) set.add(page);
   await checkGuestMemory(async (address, length) => {
-    const bytes = Uint8Array.from(await snapshot.reader.read(found.pagesOffset + address, length));
+    const bytes = Uint8Array.from(await snapshot.reader.read(found.area.pagesOffset + address, length));
     for (let at = 0; at < length; at += PAGE) {
       if (!set.has(Math.floor((address + at) / PAGE))) bytes.fill(0, at, at + PAGE);
     }

@@ -33,9 +33,7 @@ function sealOf(shapes: readonly { readonly pages: number; readonly pieces: read
     const digests = Buffer.concat(offsets.map((offset) => Buffer.alloc(32, offset / PIECE)));
     return {
       id: `block${index}`,
-      length,
-      bitmapOffset,
-      pagesOffset,
+      area: { pagesOffset, bitmapOffset, length, pageSize: PAGE },
       offsets,
       digests: Uint8Array.from(digests),
     };
@@ -77,7 +75,8 @@ test('whatever the bytes, decoding gives a seal or says what is wrong', (t) => {
       for (const { at, value } of edits) if (bytes.length > 0) bytes[at % bytes.length] = value;
       try {
         const { size, blocks, pieceSize } = decodeSeal(bytes, 'seal');
-        for (const { pagesOffset, length, offsets } of blocks) {
+        for (const { area, offsets } of blocks) {
+          const { pagesOffset, length } = area;
           t.true(pagesOffset + length <= size);
           t.true(offsets.every((offset) => offset % pieceSize === 0 && offset < length));
         }

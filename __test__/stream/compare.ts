@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import type { ExecutionContext } from 'ava';
 
 import { encodeCommand } from '../../ts/stream/command.ts';
@@ -48,8 +49,10 @@ export async function assertEncodedAlike(
   t.is(start.endOffset, ram.startEnd);
   t.is(start.layout.total, ram.total);
   for (const [place, block] of ram.blocks.entries()) {
-    const { entryOffset, headerOffset, bitmapOffset, bitmapSize, pagesOffset } = block;
-    t.like(start.layout.blocks[place], { entryOffset, headerOffset, bitmapOffset, bitmapSize, pagesOffset });
+    const { entryOffset, headerOffset, area } = block;
+    t.like(start.layout.blocks[place], { entryOffset, headerOffset, area });
+    const { bitmapOffset, pagesOffset } = area;
+    const bitmapSize = bitmapBytes(area);
     const padding = await file.read(bitmapOffset + bitmapSize, pagesOffset - bitmapOffset - bitmapSize);
     t.true(padding.every((byte) => byte === 0));
   }

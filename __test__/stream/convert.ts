@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import { open, type FileHandle } from 'node:fs/promises';
 
 import {
@@ -26,7 +27,7 @@ export async function toMappedRam(from: string, to: string): Promise<void> {
   await using target = await open(to, 'w');
   await target.truncate(endOffset);
   const places = new Map(
-    layout.blocks.map((block) => [block.id, { ...block, bitmap: new Uint8Array(block.bitmapSize) }]),
+    layout.blocks.map((block) => [block.id, { ...block, bitmap: new Uint8Array(bitmapBytes(block.area)) }]),
   );
   for await (const record of walkStream(source)) {
     if (record.type !== 'ram-page') continue;
@@ -39,9 +40,12 @@ export async function toMappedRam(from: string, to: string): Promise<void> {
     place.bitmap[page >> 3] = record.kind === 'page' ? byte | bit : byte & ~bit;
     if (record.kind !== 'page') continue;
     const bytes = await source.read(record.dataOffset, record.dataLength);
-    await target.write(bytes, 0, bytes.length, place.pagesOffset + record.blockOffset);
+    await target.write(bytes, 0, bytes.length, place.area.pagesOffset + record.blockOffset);
   }
-  for (const { bitmap, bitmapOffset } of places.values())
+  for (const {
+    bitmap,
+    area: { bitmapOffset },
+  } of places.values())
     await target.write(bitmap, 0, bitmap.length, bitmapOffset);
   await writeAll(target, source, pieces);
 }
@@ -71,11 +75,12 @@ async function* allPages(
   source: RandomAccessReader,
   ram: MappedRamIndex,
 ): AsyncGenerator<PlainPage, void, void> {
-  for (const { id: block, length, bitmapOffset, bitmapSize, pagesOffset, targetPageSize } of ram.blocks) {
-    const bitmap = await source.read(bitmapOffset, bitmapSize);
-    for (let page = 0; page < length / targetPageSize; page += 1) {
+  for (const { id: block, area } of ram.blocks) {
+    const { bitmapOffset, pagesOffset, pageSize } = area;
+    const bitmap = await source.read(bitmapOffset, bitmapBytes(area));
+    for (let page = 0; page < area.length / pageSize; page += 1) {
       const isSet = ((bitmap[page >> 3] ?? 0) & (1 << (page % 8))) !== 0;
-      const offset = page * targetPageSize;
+      const offset = page * pageSize;
       yield { block, offset, source: isSet ? pagesOffset + offset : 'zero' };
     }
   }

@@ -13,7 +13,8 @@ export async function memoryOf(path: string, base = 0): Promise<ReadonlyMap<stri
   const { ram } = await readStreamIndex(reader, { offset: base });
   const memory = new Map((ram?.blocks ?? []).map(({ id, length }) => [id, Buffer.alloc(length)]));
   if (ram?.form === 'mapped-ram') {
-    for (const { id, length, bitmapOffset, pagesOffset } of ram.blocks) {
+    for (const { id, area } of ram.blocks) {
+      const { length, bitmapOffset, pagesOffset } = area;
       for (let page = 0; page < length / PAGE; page += 1) {
         if (((bytes[bitmapOffset + (page >> 3)] ?? 0) & (1 << (page % 8))) === 0) continue;
         const at = pagesOffset + page * PAGE;

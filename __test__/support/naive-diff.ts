@@ -13,8 +13,8 @@ export async function blockContent(path: string, id: string): Promise<BlockConte
   if (block === undefined) throw new Error(`${path} has no block ${id}`);
   const file = await readFile(snapshot.path);
   return Array.from({ length: block.length / PAGE }, (_, page) => {
-    const bit = file.readUInt8(block.bitmapOffset + Math.floor(page / 8)) & (1 << (page % 8));
-    const offset = block.pagesOffset + page * PAGE;
+    const bit = file.readUInt8(block.area.bitmapOffset + Math.floor(page / 8)) & (1 << (page % 8));
+    const offset = block.area.pagesOffset + page * PAGE;
     return bit === 0 ? undefined : file.subarray(offset, offset + PAGE);
   });
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { restore, type RestoredGuest, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { saveTo } from './plain-migration.ts';
-import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
+import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
+import type { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { startGuest, TestGuest, type GuestSetup } from './qemu.ts';
 import { QEMU_BINARY } from './qemu-binary.ts';
 import { guestArgs, guestMemoryBlocks, guestRegionOf } from './qemu-setup.ts';
@@ -25,7 +26,7 @@ export class RestoredTestGuest extends TestGuest {
  * @param setup `memoryBlocks` names the snapshot's blocks where they differ from what the command line says
  */
 export async function restoreGuest(
-  source: SnapshotSource,
+  source: SnapshotSource | Snapshot,
   setup: GuestSetup,
   options: Omit<RestoreOptions, 'binary' | 'args'>,
 ): Promise<RestoredTestGuest> {

@@ -177,16 +177,8 @@ function addMappedStart(builder: StreamBuilder, model: StreamModel): void {
   const list = { offset: offset + 17, length: 8, sectionId, sectionOffset: offset };
   builder.records.push({ type: 'ram-list', form: 'mapped-ram', total, targetPageSize, ...list });
   for (const block of start.layout.blocks) {
-    const { id, address, entryOffset, headerOffset, bitmapOffset, bitmapSize, pagesOffset, skipped } = block;
-    const where = {
-      headerOffset,
-      headerVersion: 1,
-      targetPageSize,
-      bitmapOffset,
-      bitmapSize,
-      pagesOffset,
-      skipped,
-    };
+    const { id, address, entryOffset, headerOffset, area, skipped } = block;
+    const where = { headerOffset, headerVersion: 1, area, skipped };
     builder.records.push({
       type: 'ram-block',
       offset: entryOffset,

@@ -58,8 +58,8 @@ function snapshotOf(recipe: Recipe): Buffer {
   const ram = Buffer.alloc(start.endOffset);
   for (const { offset, bytes } of start.segments) ram.set(bytes, offset);
   const [block] = start.layout.blocks;
-  ram[block?.bitmapOffset ?? 0] = 0b10;
-  ram.set(testPage(1), (block?.pagesOffset ?? 0) + PAGE);
+  ram[block?.area.bitmapOffset ?? 0] = 0b10;
+  ram.set(testPage(1), (block?.area.pagesOffset ?? 0) + PAGE);
   recipe.ram?.(ram, start);
   const json = typeof description === 'string' ? description : JSON.stringify(description);
   const tail = description === undefined ? [] : [encodeVmdescription(Buffer.from(json))];
@@ -84,7 +84,7 @@ function headerOf({ layout }: MappedRamStart): number {
 }
 
 function bitmapOf({ layout }: MappedRamStart): number {
-  return layout.blocks[0]?.bitmapOffset ?? 0;
+  return layout.blocks[0]?.area.bitmapOffset ?? 0;
 }
 
 /** A bitmap that is as good, in another place. */

@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import type { FileHandle } from 'node:fs/promises';
 
 import type { MappedRamBlock, StreamIndex, StreamRecord } from '../../ts/stream/index.ts';
@@ -63,9 +64,10 @@ async function flips(target: Target, noise: Noise, fields: readonly Field[]): Pr
 /** Bits of the last word that stand for no page, and bits that do. */
 async function bitmapFlips(target: Target, noise: Noise, perKind: number): Promise<readonly Corruption[]> {
   const found: Corruption[] = [];
-  for (const { id, length, targetPageSize, bitmapOffset, bitmapSize } of target.blocks) {
-    const pages = length / targetPageSize;
-    const spare = bitmapSize * 8 - pages;
+  for (const { id, area } of target.blocks) {
+    const { bitmapOffset } = area;
+    const pages = area.length / area.pageSize;
+    const spare = bitmapBytes(area) * 8 - pages;
     const bits = Array.from({ length: 2 }, () => noise.below(pages));
     const beyond = spare > 0 ? [pages + noise.below(spare)] : [];
     for (const bit of [...bits, ...beyond]) {
@@ -80,8 +82,8 @@ async function bitmapFlips(target: Target, noise: Noise, perKind: number): Promi
 async function pageFlips(target: Target, noise: Noise, count: number): Promise<readonly Corruption[]> {
   const places: { readonly block: MappedRamBlock; readonly page: number }[] = [];
   for (const block of target.blocks) {
-    const bitmap = await readAt(target.handle, block.bitmapOffset, block.bitmapSize);
-    for (let page = 0; page < block.length / block.targetPageSize; page += 1) {
+    const bitmap = await readAt(target.handle, block.area.bitmapOffset, bitmapBytes(block.area));
+    for (let page = 0; page < block.length / block.area.pageSize; page += 1) {
       if ((((bitmap[page >>> 3] ?? 0) >>> (page & 7)) & 1) === 1) places.push({ block, page });
     }
   }
@@ -90,9 +92,9 @@ async function pageFlips(target: Target, noise: Noise, count: number): Promise<r
     const place = places[noise.below(places.length)];
     if (place === undefined) throw new Error('a snapshot without pages');
     const { block, page } = place;
-    const at = noise.below(block.targetPageSize);
+    const at = noise.below(block.area.pageSize);
     const bit = noise.below(8);
-    const write = await flip(target, block.pagesOffset + page * block.targetPageSize + at, bit);
+    const write = await flip(target, block.area.pagesOffset + page * block.area.pageSize + at, bit);
     found.push(one(`bit ${bit} of byte ${at} of page ${page} of ${block.id}`, true, [write]));
   }
   return found;
@@ -112,14 +114,14 @@ function overlaps({ blocks }: Target): readonly Corruption[] {
     const write = (title: string, offset: number, value: number): Corruption =>
       one(`${title} of ${block.id}`, false, [{ offset, bytes: be64(BigInt(value)) }]);
     return [
-      write('the bitmap in its own pages', bitmapField, block.pagesOffset),
+      write('the bitmap in its own pages', bitmapField, block.area.pagesOffset),
       write('the bitmap in its own header', bitmapField, block.headerOffset),
       ...(other === block
         ? []
         : [
-            write(`the pages of ${other.id}`, pagesField, other.pagesOffset),
-            write(`the bitmap of ${other.id}`, bitmapField, other.bitmapOffset),
-            write(`the bitmap in the pages of ${other.id}`, bitmapField, other.pagesOffset),
+            write(`the pages of ${other.id}`, pagesField, other.area.pagesOffset),
+            write(`the bitmap of ${other.id}`, bitmapField, other.area.bitmapOffset),
+            write(`the bitmap in the pages of ${other.id}`, bitmapField, other.area.pagesOffset),
           ]),
     ];
   });
@@ -158,9 +160,9 @@ function gigantic({ blocks, records }: Target): readonly Corruption[] {
 }
 
 function clearBitmaps({ blocks }: Target): Corruption {
-  const writes = blocks.map(({ bitmapOffset, bitmapSize }) => ({
-    offset: bitmapOffset,
-    bytes: new Uint8Array(bitmapSize),
+  const writes = blocks.map(({ area }) => ({
+    offset: area.bitmapOffset,
+    bytes: new Uint8Array(bitmapBytes(area)),
   }));
   return one('all bitmaps clear', false, writes);
 }
@@ -209,8 +211,9 @@ function truncations({ records, blocks, index }: Target, noise: Noise): readonly
     sizes.set(offset, `cut before a record (${type})`);
     sizes.set(offset + 1 + noise.below(length - 1), `cut inside a record (${type})`);
   }
-  for (const { id, bitmapOffset, bitmapSize, pagesOffset, length } of blocks) {
-    sizes.set(bitmapOffset + noise.below(bitmapSize), `cut in the bitmap of ${id}`);
+  for (const { id, area } of blocks) {
+    const { bitmapOffset, pagesOffset, length } = area;
+    sizes.set(bitmapOffset + noise.below(bitmapBytes(area)), `cut in the bitmap of ${id}`);
     sizes.set(pagesOffset + noise.below(length), `cut in the pages of ${id}`);
   }
   sizes.set(index.size - 1, 'the last byte missing');

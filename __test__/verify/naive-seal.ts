@@ -1,3 +1,4 @@
+import type { BlockArea } from '../../ts/stream/page-area.ts';
 import { ByteWriter } from '../../ts/stream/write/byte-writer.ts';
 import { digestBytes } from '../../ts/engine/digest.ts';
 
@@ -6,6 +7,12 @@ export interface NaiveBlock {
   readonly length: number;
   readonly bitmapOffset: number;
   readonly pagesOffset: number;
+}
+
+/** A snapshot's block, as a seal lists it. */
+export function naiveBlock({ id, area }: BlockArea): NaiveBlock {
+  const { length, bitmapOffset, pagesOffset } = area;
+  return { id, length, bitmapOffset, pagesOffset };
 }
 
 /** A seal as docs/verify.md describes it, of a file in memory, a page at a time. */

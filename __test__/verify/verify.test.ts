@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import { constants } from 'node:fs';
 import { open, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 
@@ -13,7 +14,7 @@ import { libvirtBeginning } from '../support/libvirt.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { WAYS } from '../support/ways.ts';
-import { naiveSeal } from './naive-seal.ts';
+import { naiveBlock, naiveSeal } from './naive-seal.ts';
 
 const PAGES = 700;
 /** Of a sealed piece. */
@@ -43,7 +44,7 @@ async function places(
   path: string,
 ): Promise<ReadonlyMap<string, { pagesOffset: number; bitmapOffset: number }>> {
   await using snapshot = await Snapshot.open(path);
-  return new Map(snapshot.completeRam().blocks.map((block) => [block.id, block]));
+  return new Map(snapshot.completeRam().blocks.map(({ id, area }) => [id, area]));
 }
 
 /** Flips a bit of these bytes of the file. */
@@ -73,7 +74,11 @@ for (const way of WAYS) {
       const packed = await pack(uri, { ...options, ...way, storeZeroPages, seal: true });
       t.is(packed.seal, sealed);
       await using snapshot = await Snapshot.open(uri);
-      const expected = naiveSeal(await readFile(`${target}${offset}`), offset, snapshot.completeRam().blocks);
+      const expected = naiveSeal(
+        await readFile(`${target}${offset}`),
+        offset,
+        snapshot.completeRam().blocks.map(naiveBlock),
+      );
       t.is(Buffer.compare(await readFile(sealed), expected), 0, 'the seal that pack wrote');
       const verified = await verify(uri, { ...way, seal: true, sealPath: seal });
       t.deepEqual(verified.seal, { path: seal, state: 'written' });
@@ -131,7 +136,7 @@ test('of a file whose headers are damaged the seal tells which pages are intact'
   await flip(target, (second?.headerOffset ?? 0) + 2);
   const result = await verify(target);
   t.deepEqual(codes(result), ['stream-unsupported', 'metadata-differs']);
-  await truncate(target, second?.pagesOffset ?? 0);
+  await truncate(target, second?.area.pagesOffset ?? 0);
   t.deepEqual(codes(await verify(target)), ['stream-unsupported', 'size-differs']);
 });
 
@@ -164,8 +169,8 @@ test('a snapshot with too many set pages for a seal is refused before they are r
   const [block] = start.layout.blocks;
   await using handle = await open(path, 'w');
   for (const { offset, bytes } of start.segments) await handle.write(bytes, 0, bytes.length, offset);
-  const bitmap = Buffer.alloc(block?.bitmapSize ?? 0, 0xff);
-  await handle.write(bitmap, 0, bitmap.length, block?.bitmapOffset);
+  const bitmap = Buffer.alloc(block === undefined ? 0 : bitmapBytes(block.area), 0xff);
+  await handle.write(bitmap, 0, bitmap.length, block?.area.bitmapOffset);
   const end = Buffer.concat([encodeSectionContinuation('end', RAM_SECTION_ID), encodeRamEos(), encodeEof()]);
   await handle.write(end, 0, end.length, start.endOffset);
   await t.throwsAsync(verify(path, { seal: true, signal: AbortSignal.timeout(60_000) }), {
@@ -173,7 +178,7 @@ test('a snapshot with too many set pages for a seal is refused before they are r
     message: /too many pages to be sealed/,
   });
   // As many as fit are read, which takes too long to wait for.
-  await handle.write(Buffer.alloc(bitmap.length / 2), 0, bitmap.length / 2, block?.bitmapOffset);
+  await handle.write(Buffer.alloc(bitmap.length / 2), 0, bitmap.length / 2, block?.area.bitmapOffset);
   const aborted = new AbortController();
   const work = verify(path, {
     seal: true,
@@ -227,7 +232,7 @@ test('a seal is checked whatever the size of its pieces, and a request size that
   await using snapshot = await Snapshot.open(target);
   const { blocks } = snapshot.completeRam();
   for (let pieceSize = PAGE; pieceSize <= 16 << 20; pieceSize *= 4) {
-    await writeFile(seal, naiveSeal(file, 0, blocks, PAGE, pieceSize));
+    await writeFile(seal, naiveSeal(file, 0, blocks.map(naiveBlock), PAGE, pieceSize));
     for (const engine of ['auto', 'threads'] as const) {
       const { findings, seal: used, transfer } = await verify(target, { engine });
       t.deepEqual([findings, used?.state], [[], 'checked'], `pieces of ${pieceSize}`);
@@ -330,8 +335,8 @@ test('of a libvirt save image in the format sparse the stream in it is verified,
 
 test.serial('a libvirt save image without a mapped-ram file in it is refused for what it is', async (t) => {
   await using dir = await temporaryDirectory();
-  const { options } = await material(dir);
-  const stream = await readFile(options.state);
+  await material(dir);
+  const stream = await readFile(dir.file('state'));
   const image = dir.file('image');
   for (const [header, code, message] of [
     [{}, 'ERR_MAPPED_RAM_UNSUPPORTED', /found a plain stream/],
@@ -353,9 +358,12 @@ test('pages that cannot be read are a finding that says where', async (t) => {
   await using snapshot = await Snapshot.open(target);
   const { blocks, targetPageSize: pageSize } = snapshot.completeRam();
   // As when somebody cuts the file while it is being verified.
-  await truncate(target, (blocks[0]?.pagesOffset ?? 0) + 650 * PAGE);
-  const file = { path: target, name: target };
-  const { findings, report } = await scanPages(file, { blocks, pageSize, pieceSize: undefined }, {});
+  await truncate(target, (blocks[0]?.area.pagesOffset ?? 0) + 650 * PAGE);
+  const { findings, report } = await scanPages(
+    snapshot.reader,
+    { blocks, pageSize, pieceSize: undefined },
+    {},
+  );
   t.is(report, undefined);
   t.like(findings, [{ severity: 'error', code: 'unreadable' }]);
   t.is(typeof findings[0]?.offset, 'number');

@@ -408,7 +408,11 @@ qemuTest('a damaged file, which can kill QEMU, never reaches it', async (t) => {
   const { qmp } = destination;
   const refused = (): Promise<void> =>
     assertRefused(t, qmp, restore(directory), 'damaged-file', 'ERR_MAPPED_RAM_INCOMPLETE');
-  for (const size of [(index.blocks[0]?.pagesOffset ?? 0) + 4096, whole.length / 2, index.startEnd ?? 0]) {
+  for (const size of [
+    (index.blocks[0]?.area.pagesOffset ?? 0) + 4096,
+    whole.length / 2,
+    index.startEnd ?? 0,
+  ]) {
     await truncate(path, size);
     await refused();
     await writeFile(path, whole);

@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import { readFile, writeFile } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
@@ -107,9 +108,10 @@ qemuTest('the RAM of a file without vmdescription is read, but only when that is
 /** Whether QEMU's own file has what QEMU has in memory, read page by page. */
 async function holdsMemory(guest: TestGuest, uri: string): Promise<boolean> {
   await using snapshot = await Snapshot.open(uri);
-  for (const { id, length, pagesOffset, bitmapOffset, bitmapSize } of snapshot.completeRam().blocks) {
+  for (const { id, area } of snapshot.completeRam().blocks) {
+    const { length, pagesOffset, bitmapOffset } = area;
     const memory = await guest.readBlock(id, 0, length);
-    const bitmap = await snapshot.reader.read(bitmapOffset, bitmapSize);
+    const bitmap = await snapshot.reader.read(bitmapOffset, bitmapBytes(area));
     for (let page = 0; page * PAGE < length; page += 1) {
       const isSet = (((bitmap[page >>> 3] ?? 0) >>> (page & 7)) & 1) === 1;
       const inFile = isSet ? await snapshot.reader.read(pagesOffset + page * PAGE, PAGE) : ZEROS;

@@ -24,7 +24,7 @@ async function memoryArgs(
   snapshot: Snapshot,
   files?: Readonly<Record<string, string>>,
 ): Promise<readonly string[]> {
-  const { args } = launchArguments(snapshot, {
+  const { args } = await launchArguments(snapshot, {
     mode: files === undefined ? 'instant' : 'preload',
     args: ['-machine', 'q35', '-m', '128M', '-incoming', 'defer'],
     files,

@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import { readdirSync, readFileSync } from 'node:fs';
 import { copyFile, open, readdir, stat, truncate } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -134,7 +135,8 @@ qemuTest('what a mode cannot do is refused before QEMU is started', async (t) =>
 async function clearBitmaps(path: string): Promise<void> {
   await using opened = await Snapshot.open(path);
   await using file = await open(path, 'r+');
-  for (const { bitmapOffset, bitmapSize } of opened.completeRam().blocks) {
-    await file.write(new Uint8Array(bitmapSize), 0, bitmapSize, bitmapOffset);
+  for (const { area } of opened.completeRam().blocks) {
+    const bitmap = new Uint8Array(bitmapBytes(area));
+    await file.write(bitmap, 0, bitmap.length, area.bitmapOffset);
   }
 }

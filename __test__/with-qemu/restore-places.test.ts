@@ -7,7 +7,7 @@ import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
-import type { SnapshotSource } from '../../ts/snapshot/snapshot.ts';
+import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { qemuTest } from '../support/qemu-required.ts';

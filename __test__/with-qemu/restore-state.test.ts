@@ -83,6 +83,6 @@ async function spoilZeroPages(t: ExecutionContext, path: string): Promise<number
   await using file = await open(path, 'r+');
   const spoiled = clear.filter((_, index) => index % 7 === 0);
   t.true(spoiled.length > 500);
-  for (const offset of spoiled) await file.write(testPage(offset), 0, 4096, block.pagesOffset + offset);
+  for (const offset of spoiled) await file.write(testPage(offset), 0, 4096, block.area.pagesOffset + offset);
   return spoiled[400] ?? 0;
 }

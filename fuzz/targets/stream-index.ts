@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../ts/stream/page-area.ts';
 import assert from 'node:assert/strict';
 
 import { MappedRamError } from '../../ts/errors.ts';
@@ -73,14 +74,16 @@ function assertRam({ ram, size }: StreamIndex): void {
   for (const block of ram.blocks) {
     assert.ok(block.length > 0 && block.length % ram.targetPageSize === 0);
     listed += block.length;
-    if (!('pagesOffset' in block) || block.skipped) continue;
-    const { entryOffset, bitmapOffset, bitmapSize, pagesOffset, targetPageSize } = block;
-    assert.equal(targetPageSize, ram.targetPageSize);
+    if (!('area' in block) || block.skipped) continue;
+    const { entryOffset, area } = block;
+    const { bitmapOffset, pagesOffset, pageSize } = area;
+    const bitmapSize = bitmapBytes(area);
+    assert.deepEqual([area.length, pageSize], [block.length, ram.targetPageSize]);
     assert.ok(entryOffset >= end && pagesOffset > entryOffset);
-    assert.equal(pagesOffset % targetPageSize, 0);
+    assert.equal(pagesOffset % pageSize, 0);
     end = pagesOffset + block.length;
     assert.ok(end <= startEnd);
-    assert.ok(bitmapOffset + bitmapSize <= size && bitmapSize * 8 >= block.length / targetPageSize);
+    assert.ok(bitmapOffset + bitmapSize <= size && bitmapSize * 8 >= block.length / pageSize);
   }
   if (ram.startEnd === undefined) assert.ok(listed <= ram.total);
   else assert.equal(listed, ram.total);

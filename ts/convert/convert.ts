@@ -1,24 +1,16 @@
 import { Writable } from 'node:stream';
 
 import { MappedRamError } from '../errors.ts';
-import { decodeConfiguration, decodeFileHeader } from '../stream/configuration.ts';
-import { CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
-import { LIBVIRT_HEADER_BYTES, parseLibvirtImage } from '../stream/read/libvirt-image.ts';
-import type { SequentialReader } from '../stream/read/sequential-reader.ts';
-import { StreamCursor } from '../stream/read/stream-cursor.ts';
-import { byteCount } from '../io/byte-count.ts';
+import type { Output } from '../io/output.ts';
+import { OutputSink, WritableSink } from '../io/stream-sink.ts';
+import { removeSealOf } from '../seal/seal-file.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { createOutput, targetPath, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { convertFromStream } from './from-stream.ts';
-import { convertMapped, type Converted } from './rewrite.ts';
+import { type Input, openInput } from './input.ts';
 import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from './options.ts';
+import { convertMapped, type Converted } from './rewrite.ts';
 import { convertToStream } from './to-stream.ts';
-import { assertDistinct } from '../io/distinct-files.ts';
-import { FileReader } from '../io/file-reader.ts';
-import { pipeAt, pipeBehind, sequentialFile, sequentialStream } from '../io/sequential-source.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
-import { snapshotPath } from '../snapshot/snapshot-path.ts';
-import { SnapshotOutput, type SnapshotTarget } from '../snapshot/snapshot-output.ts';
-import { streamBase } from '../snapshot/stream-base.ts';
-import { FileSink, WritableSink } from '../io/stream-sink.ts';
 
 /**
  * Turns a plain migration stream into a mapped-ram file, a mapped-ram file into a plain stream, or writes a mapped-ram file
@@ -41,10 +33,12 @@ export async function convert(
   const startedAt = performance.now();
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
-  await using input = await openSource(source, target, signal);
+  const place = target instanceof Writable ? target : targetPlace(target);
+  const result = place instanceof Writable ? undefined : targetPath(place);
+  await using input = await openInput(source, result, signal);
   const from = input.snapshot === undefined ? 'stream' : 'mapped-ram';
   if (from === 'stream' || to === 'stream') assertNoneIdle(options);
-  const { endOffset, ...converted } = await carryOut(input, target, options);
+  const { endOffset, ...converted } = await carryOut(input, place, options);
   return {
     ...converted,
     size: endOffset,
@@ -53,81 +47,6 @@ export async function convert(
     source: { path: input.path, offset: input.offset },
     elapsedMs: performance.now() - startedAt,
   };
-}
-
-/** One of the two: a mapped-ram file, open at its offsets; or a plain stream, to be read front to back. */
-interface Input extends AsyncDisposable {
-  readonly path: string;
-  readonly offset: number;
-  readonly snapshot: Snapshot | undefined;
-  readonly sequential: SequentialReader;
-}
-
-async function openSource(
-  source: ConvertSource,
-  target: ConvertTarget,
-  signal: AbortSignal | undefined,
-): Promise<Input> {
-  if (typeof source === 'string' || source instanceof URL) {
-    const { filename, offset } = snapshotPath(source);
-    await assertDistinct([
-      { role: 'the source', path: filename },
-      ...(typeof target === 'string' || target instanceof URL
-        ? [{ role: 'the result', path: snapshotPath(target).filename }]
-        : []),
-    ]);
-    const pipe = pipeAt(filename);
-    if (pipe !== undefined) return openStream(sequentialStream(pipe, filename, signal), offset);
-    return openFile(await FileReader.open(filename, signal), offset, source, signal);
-  }
-  if (Symbol.asyncIterator in source) return openStream(sequentialStream(source, 'stream', signal), 0);
-  const offset = byteCount('offset of the source', source.offset ?? 0);
-  const pipe = pipeBehind(source.fd);
-  if (pipe !== undefined)
-    return openStream(sequentialStream(pipe, `descriptor ${source.fd}`, signal), offset);
-  return openFile(await FileReader.over(source.fd, signal), offset, source, signal);
-}
-
-async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
-  try {
-    // Also where an offset was given: a source is let go only when its reading has begun.
-    const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
-    const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
-    const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
-    const offset = image?.streamOffset ?? given;
-    return { path: sequential.name, offset, snapshot: undefined, sequential, [Symbol.asyncDispose]: dispose };
-  } catch (error) {
-    await sequential[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-async function openFile(
-  reader: FileReader,
-  given: number,
-  source: SnapshotSource,
-  signal: AbortSignal | undefined,
-): Promise<Input> {
-  try {
-    const offset = await streamBase(reader, given);
-    const snapshot = (await isMapped(reader, offset)) ? await Snapshot.open(source, signal) : undefined;
-    const sequential = sequentialFile(reader, offset);
-    const dispose = async (): Promise<void> => {
-      await sequential[Symbol.asyncDispose]();
-      await snapshot?.close();
-      await reader.close();
-    };
-    return { path: reader.name, offset, snapshot, sequential, [Symbol.asyncDispose]: dispose };
-  } catch (error) {
-    await reader.close();
-    throw error;
-  }
-}
-
-async function isMapped(reader: FileReader, offset: number): Promise<boolean> {
-  const cursor = new StreamCursor(reader, offset);
-  await decodeFileHeader(cursor);
-  return (await decodeConfiguration(cursor)).capabilities.includes(CAPABILITY_MAPPED_RAM);
 }
 
 function alreadyPlain({ path, offset }: Input): MappedRamError {
@@ -164,7 +83,11 @@ function assertNoneIdle(options: ConvertOptions): void {
   );
 }
 
-async function carryOut(input: Input, target: ConvertTarget, options: ConvertOptions): Promise<Done> {
+async function carryOut(
+  input: Input,
+  target: TargetPlace | Writable,
+  options: ConvertOptions,
+): Promise<Done> {
   const { snapshot, sequential, offset } = input;
   const { to = 'mapped-ram' } = options;
   if (to === 'stream') {
@@ -187,24 +110,25 @@ async function carryOut(input: Input, target: ConvertTarget, options: ConvertOpt
 type Done = Converted & { readonly path: string; readonly offset: number };
 
 async function intoFile(
-  target: SnapshotTarget,
+  target: TargetPlace,
   { overwrite = false, signal }: ConvertOptions,
-  write: (output: SnapshotOutput) => Promise<Converted>,
+  write: (output: Output) => Promise<Converted>,
 ): Promise<Done> {
-  await using output = await SnapshotOutput.create(target, overwrite, signal);
+  await using output = await createOutput(target, { overwrite, signal, removeCompanions: removeSealOf });
   const converted = await write(output);
   signal?.throwIfAborted();
-  await output.commit();
+  await output.finish();
+  await output.publish();
   return { path: output.name, offset: output.offset, ...converted };
 }
 
 async function intoStreamFile(
   snapshot: Snapshot,
-  output: SnapshotOutput,
+  output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
   await output.allocate(output.offset);
-  const sink = new FileSink(output);
+  const sink = new OutputSink(output);
   const converted = await convertToStream(snapshot, sink, options);
   return { ...converted, endOffset: sink.position };
 }

@@ -1,25 +1,24 @@
+import { bitmapBytes } from '../stream/page-area.ts';
 import { MappedRamError } from '../errors.ts';
-import {
-  assembleMappedRam,
-  bytesReader,
-  readStreamIndex,
-  readVmdescriptionFor,
-  type MappedRamLayout,
-  type RandomAccessReader,
-  type StreamIndex,
-} from '../stream/index.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
+import { bytesReader, type RandomAccessReader } from '../stream/reader.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import type { MappedRamLayout } from '../stream/write/layout.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import { encodeMappedRamStart } from '../stream/write/encode-ram.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
 import type { SequentialReader } from '../stream/read/sequential-reader.ts';
 import type { ConvertOptions } from './options.ts';
 import type { Converted } from './rewrite.ts';
-import { resize, writeAt } from '../io/fd-io.ts';
+import { localFile } from '../io/open-source.ts';
+import type { Output } from '../io/output.ts';
 import { inSource } from './source-places.ts';
-import { mappedConfiguration, storesZeroPages } from '../pack/mapped-target.ts';
-import { MemoryProgress } from './memory-progress.ts';
+import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
+import { storesZeroPages } from '../pack/zero-pages.ts';
+import { MemoryProgress } from '../engine/memory-progress.ts';
 import { PlainPages } from '../pages/plain-pages.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 const VIRTIO_MEM = '/virtio-mem';
@@ -33,7 +32,7 @@ const VIRTIO_MEM = '/virtio-mem';
 export async function convertFromStream(
   reader: SequentialReader,
   base: number,
-  output: SnapshotOutput,
+  output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
   const { signal, storeZeroPages } = options;
@@ -73,27 +72,25 @@ function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
   return encodeMappedRamStart({ configuration, blocks, base, sectionId, records }).layout;
 }
 
-function placesIn(layout: MappedRamLayout, output: SnapshotOutput, options: ConvertOptions): PlainPages {
+function placesIn(layout: MappedRamLayout, output: Output, options: ConvertOptions): PlainPages {
   const { storeZeroPages = 'firmware' } = options;
   const places = layout.blocks.map(
-    ({ id, pagesOffset: start }) =>
-      [id, { start, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
+    ({ id, area }) =>
+      [id, { start: area.pagesOffset, storeZeroPages: storesZeroPages(id, storeZeroPages) }] as const,
   );
-  return new PlainPages(output.fd, output.name, layout.targetPageSize, new Map(places));
+  const { fd } = localFile(output, 'putting the pages of a stream at their places');
+  return new PlainPages(fd, output.name, layout.targetPageSize, new Map(places));
 }
 
 /** Gives the bytes of the pages that the bitmaps vouch for. */
-async function writeBitmaps(
-  layout: MappedRamLayout,
-  pages: PlainPages,
-  output: SnapshotOutput,
-): Promise<number> {
+async function writeBitmaps(layout: MappedRamLayout, pages: PlainPages, output: Output): Promise<number> {
   let set = 0;
-  for (const { id, bitmapOffset, bitmapSize } of layout.blocks) {
+  for (const { id, area } of layout.blocks) {
     const block = pages.block(id);
     if (block === undefined) continue;
+    const [bitmapOffset, bitmapSize] = [area.bitmapOffset, bitmapBytes(area)];
     for (const { offset, bytes } of block.pages.pieces()) {
-      await writeAt(output.fd, output.name, bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
+      await output.writeAt(bytes.subarray(0, bitmapSize - offset), bitmapOffset + offset);
     }
     set += block.pages.count();
   }
@@ -120,7 +117,7 @@ async function writeState(
   state: StreamIndex,
   source: RandomAccessReader,
   layout: MappedRamLayout,
-  output: SnapshotOutput,
+  output: Output,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const configuration = mappedConfiguration(state.configuration);
@@ -138,8 +135,8 @@ async function writeState(
   if (final.endOffset !== layout.endOffset) {
     throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'the pages lie elsewhere than the block list says');
   }
-  await resize(output.fd, output.name, endOffset);
-  await writePieces(output.fd, output.name, pieces, source, signal);
+  await output.allocate(endOffset);
+  await writePieces(output, pieces, source, signal);
   return endOffset;
 }
 

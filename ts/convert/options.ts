@@ -1,17 +1,18 @@
 import type { Readable, Writable } from 'node:stream';
 
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import type { SnapshotSource } from '../snapshot/snapshot.ts';
-import type { SnapshotTarget } from '../snapshot/snapshot-output.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import type { SnapshotTarget } from '../snapshot/snapshot-target.ts';
 
 /** The two forms in which QEMU writes a guest into a file. `stream` is what it writes without the capability mapped-ram. */
 export type StreamForm = 'mapped-ram' | 'stream';
 
 /**
- * A file in either form, a libvirt save image with one inside, or a plain stream as it comes: a pipe by its path or
+ * A file in either form, a libvirt save image with one inside, also one that is open and stays so; or a plain stream as it comes: a pipe by its path or
  * descriptor (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
  */
-export type ConvertSource = SnapshotSource | Readable | AsyncIterable<Uint8Array>;
+export type ConvertSource = SnapshotSource | Snapshot | Readable | AsyncIterable<Uint8Array>;
 
 /** Where the result goes; a plain stream may go to a `Writable`, which is not ended. */
 export type ConvertTarget = SnapshotTarget | Writable;
@@ -33,7 +34,7 @@ export interface ConvertOptions extends TransferOptions {
 }
 
 export interface ConvertResult {
-  /** The result's path, or which descriptor it is. */
+  /** The result's path, which descriptor it is, or the storage's name. */
   readonly path: string;
   /** Where the stream starts in it. */
   readonly offset: number;

@@ -1,12 +1,13 @@
-import { MappedRamError } from '../errors.ts';
-import { assembleMappedRam, readVmdescriptionFor, type MappedRamBlock } from '../stream/index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer } from '../engine/transfer.ts';
+import type { Output } from '../io/output.ts';
+import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
-import { mappedConfiguration, storesZeroPages } from '../pack/mapped-target.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
+import { storesZeroPages } from '../pack/zero-pages.ts';
+import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 /** What became of the memory. */
@@ -26,13 +27,13 @@ export interface Converted {
  */
 export async function convertMapped(
   snapshot: Snapshot,
-  output: SnapshotOutput,
+  output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
-  const { index, reader, location, path } = snapshot;
+  const { index, reader, path } = snapshot;
   const { signal, storeZeroPages = 'firmware' } = options;
   const ram = snapshot.completeRam();
-  assertPages(ram.blocks, path);
+  for (const block of ram.blocks) assertHasPages(block, path);
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
@@ -44,30 +45,20 @@ export async function convertMapped(
     vmdescription,
     base: output.offset,
   });
-  const sources = new Map(ram.blocks.map((block) => [block.id, block]));
-  const regions = layout.blocks.map(({ id: name, length, pagesOffset, bitmapOffset }) => ({
-    name,
-    length,
-    pagesOffset,
-    bitmapOffset,
-    memory: { ...location, block: sources.get(name) },
-    storeZeroPages: storesZeroPages(name, storeZeroPages),
-  }));
+  const regions = ram.blocks.flatMap(({ id: name, area: from }) =>
+    layout.blocks
+      .filter(({ id }) => id === name)
+      .map(({ area }) => ({
+        name,
+        area,
+        memory: { source: reader, area: from },
+        storeZeroPages: storesZeroPages(name, storeZeroPages),
+      })),
+  );
   await output.allocate(endOffset);
-  const plan = { direction: 'save', file: output.file, regions, pageSize: layout.targetPageSize } as const;
-  const { report: transfer } = await runTransfer(plan, options);
-  await writePieces(output.fd, output.name, pieces, reader, signal);
+  const plan = { regions, pageSize: layout.targetPageSize };
+  const { report: transfer } = await savePages(output, plan, options);
+  await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
   return { endOffset, blocks, bytes, dataBytes, transfer };
-}
-
-/** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED */
-export function assertPages(blocks: readonly MappedRamBlock[], path: string): void {
-  const skipped = blocks.find((block) => block.skipped);
-  if (skipped === undefined) return;
-  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${skipped.id} was saved without its pages`, {
-    path,
-    offset: skipped.headerOffset,
-    expected: 'a snapshot that holds all of the memory',
-  });
 }

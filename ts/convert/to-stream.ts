@@ -1,15 +1,18 @@
-import { readVmdescriptionFor, type MappedRamBlock, type StreamPiece } from '../stream/index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 import { assemblePlainFrame } from '../stream/write/assemble.ts';
+import { assertHasPages } from '../pages/blocks.ts';
 import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
-import { assertPages, type Converted } from './rewrite.ts';
+import type { Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';
-import { plainConfiguration } from '../pack/mapped-target.ts';
-import { MemoryProgress } from './memory-progress.ts';
+import { plainConfiguration } from '../stream/write/configuration-forms.ts';
+import { MemoryProgress } from '../engine/memory-progress.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import { pageWindows } from '../pages/page-windows.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamSink } from '../io/stream-sink.ts';
-import { zeroTest } from '../pages/zero-test.ts';
+import { zeroTest } from '../pages/page-bits.ts';
 
 /** Bytes that are written at once, about. */
 const CHUNK = 1 << 20;
@@ -26,7 +29,7 @@ export async function convertToStream(
 ): Promise<Omit<Converted, 'endOffset'>> {
   const { index, reader, path } = snapshot;
   const ram = snapshot.completeRam();
-  assertPages(ram.blocks, path);
+  for (const block of ram.blocks) assertHasPages(block, path);
   const configuration = plainConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
@@ -61,11 +64,11 @@ async function writeBlock(
   progress: MemoryProgress,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const { targetPageSize: size } = block;
+  const { pageSize: size } = block.area;
   let dataBytes = 0;
   const isZero = zeroTest(size);
   encoder.startBlock(block.id);
-  for await (const { firstPage, pages, isSet, from, bytes } of pageWindows(reader, block)) {
+  for await (const { firstPage, pages, isSet, from, bytes } of pageWindows(reader, block.area)) {
     signal?.throwIfAborted();
     let data = 0;
     for (let index = 0; index < pages; index += 1) {

@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock, MappedRamIndex } from '../stream/index.ts';
-import type { ComparedBlock, PagesAt } from '../engine/comparison.ts';
+import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
+import { assertHasPages } from '../pages/blocks.ts';
+import type { ComparedBlock } from '../engine/comparison.ts';
 import { assertSize, locationsFor, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 
 /** One block as both sides have it. */
@@ -57,15 +58,10 @@ export async function pairWithRam(
   for (const block of ram.blocks) {
     const location = locations.get(block.id);
     if (location === undefined) continue;
-    const { id, length, skipped, headerOffset: offset } = block;
-    if (skipped) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
-        path,
-        offset,
-      });
-    }
+    const { id, length, area } = block;
+    assertHasPages(block, path);
     await assertSize(location, block);
-    const compared = { name: id, length, left: placeOf(block), right: { memory: toMemory(location) } };
+    const compared = { name: id, left: area, right: { memory: toMemory(location) } };
     pairs.push({ id, left: length, right: length, compared });
   }
   const notCompared = ram.blocks.map(({ id }) => id).filter((id) => !locations.has(id));
@@ -76,10 +72,6 @@ function pairOf(left: MappedRamBlock, right: MappedRamBlock | undefined): BlockP
   const { id } = left;
   if (right === undefined) return { id, left: left.length, right: undefined, compared: undefined };
   const length = Math.min(left.length, right.length);
-  const compared = { name: id, length, left: placeOf(left), right: placeOf(right) };
+  const compared = { name: id, left: { ...left.area, length }, right: { ...right.area, length } };
   return { id, left: left.length, right: right.length, compared };
-}
-
-function placeOf({ pagesOffset, bitmapOffset }: MappedRamBlock): PagesAt {
-  return { pagesOffset, bitmapOffset };
 }

@@ -1,13 +1,14 @@
 import { MappedRamError } from '../errors.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runComparison } from '../engine/comparison.ts';
-import type { TransferFile } from '../engine/transfer.ts';
+import { comparePages } from '../pages/compare-pages.ts';
 import { BlockDiff } from './block-diff.ts';
 import { pairBlocks, pairWithRam, type BlockPair } from './block-pairs.ts';
 import { diffSections, type SectionDiff } from './section-diff.ts';
 import { PageDifferences } from './page-differences.ts';
 import type { RamLocation } from '../snapshot/ram-location.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 
 /** A guest's memory by block id, to compare a snapshot with. */
 export interface RamFiles {
@@ -54,7 +55,7 @@ export interface SnapshotDiff {
  *
  * Memory grows with the blocks' pages: by two bits for each, and by a bit for each side's bitmap.
  *
- * @param left a complete snapshot
+ * @param left a complete snapshot, also one that is open, which stays so
  * @param right another one; or RAM, as in `{ ram: { 'pc.ram': '/dev/shm/guest.ram' } }`: then just these blocks are
  * compared, and no device state. The guest must be stopped
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_INVALID_ARGUMENT for RAM of a block that the
@@ -62,16 +63,19 @@ export interface SnapshotDiff {
  * stream and for RAM of a block without pages, and as `Snapshot.open`
  */
 export async function diff(
-  left: SnapshotSource,
-  right: SnapshotSource | RamFiles,
+  left: SnapshotSource | Snapshot,
+  right: SnapshotSource | Snapshot | RamFiles,
   options: DiffOptions = {},
 ): Promise<SnapshotDiff> {
   const startedAt = performance.now();
   options.signal?.throwIfAborted();
-  await using snapshot = await Snapshot.open(left, options.signal);
-  if (isRam(right)) return finish(startedAt, await diffWithRam(snapshot, right, options));
-  await using other = await Snapshot.open(right, options.signal);
-  return finish(startedAt, await diffSnapshots(snapshot, other, options));
+  const { signal } = options;
+  const found = await usingSnapshot(left, signal, (snapshot) =>
+    isRam(right)
+      ? diffWithRam(snapshot, right, options)
+      : usingSnapshot(right, signal, (other) => diffSnapshots(snapshot, other, options)),
+  );
+  return finish(startedAt, found);
 }
 
 type Differences = Omit<SnapshotDiff, 'equal' | 'elapsedMs'>;
@@ -138,26 +142,17 @@ async function comparePairs(
   options: TransferOptions,
 ): Promise<{ readonly blocks: readonly BlockDiff[]; readonly transfer: TransferReport }> {
   const compared = pairs.flatMap((pair) => (pair.compared === undefined ? [] : [pair.compared]));
-  const plan = {
-    left: fileOf(left),
-    right: right === undefined ? undefined : fileOf(right),
-    blocks: compared,
-    pageSize,
-  };
-  const { report, differences } = await runComparison(plan, options);
+  const plan = { left: left.reader, right: right?.reader, blocks: compared, pageSize };
+  const { report, differences } = await comparePages(plan, options);
   const found = new Map(compared.map(({ name }, index) => [name, differences[index]]));
   const blocks = pairs.map(({ id, left: leftLength, right: rightLength, compared: both }) => {
     const bytes = found.get(id) ?? new Uint8Array();
-    const pages = new PageDifferences(bytes, (both?.length ?? 0) / pageSize);
+    const pages = new PageDifferences(bytes, (both?.left.length ?? 0) / pageSize);
     return new BlockDiff(id, { left: leftLength, right: rightLength }, pageSize, pages);
   });
   return { blocks, transfer: report };
 }
 
-function fileOf(snapshot: Snapshot): TransferFile {
-  return { ...snapshot.location, name: snapshot.path };
-}
-
-function isRam(right: SnapshotSource | RamFiles): right is RamFiles {
+function isRam(right: SnapshotSource | Snapshot | RamFiles): right is RamFiles {
   return typeof right === 'object' && 'ram' in right;
 }

@@ -2,8 +2,8 @@ import type { DeviceState } from '../stream/devices/device-state.ts';
 import { flattenDevice, type FlatValue } from '../stream/devices/flatten-device.ts';
 import { readDevices } from '../stream/devices/read-devices.ts';
 import type { IndexedSection } from '../stream/stream-index.ts';
-import { firstDifference } from './first-difference.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { ByteRange, RandomAccessReader } from '../stream/reader.ts';
 
 /** A value of a device that differs. */
 export interface FieldDiff {
@@ -127,4 +127,29 @@ function diffFields(
 function isSame(left: FlatValue, right: FlatValue | undefined): boolean {
   if (left instanceof Uint8Array && right instanceof Uint8Array) return Buffer.compare(left, right) === 0;
   return left === right;
+}
+
+const PIECE = 1 << 20;
+
+/**
+ * Where two ranges begin to differ, in bytes from their starts; undefined when they are equal. A range that is the other
+ * one's beginning differs where it ends. Memory does not grow with the ranges.
+ * @throws what the readers throw
+ */
+export async function firstDifference(
+  left: RandomAccessReader,
+  leftRange: ByteRange,
+  right: RandomAccessReader,
+  rightRange: ByteRange,
+): Promise<number | undefined> {
+  const length = Math.min(leftRange.length, rightRange.length);
+  for (let done = 0; done < length; done += PIECE) {
+    const size = Math.min(PIECE, length - done);
+    const [a, b] = [
+      await left.read(leftRange.offset + done, size),
+      await right.read(rightRange.offset + done, size),
+    ];
+    if (Buffer.compare(a, b) !== 0) return done + a.findIndex((byte, at) => byte !== b[at]);
+  }
+  return leftRange.length === rightRange.length ? undefined : length;
 }

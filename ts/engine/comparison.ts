@@ -1,23 +1,17 @@
 import { binding, type BindingModule } from './binding.ts';
-import { defined } from './defined.ts';
+import { defined } from './engine-options.ts';
+import type { PageArea } from '../stream/page-area.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';
 import { bindingMemory, bindingOptions, type TransferFile, type TransferMemory } from './transfer.ts';
 
-/** Where a block lies in a snapshot: absolute file offsets. */
-export interface PagesAt {
-  readonly pagesOffset: number;
-  readonly bitmapOffset: number;
-}
-
 /** A block that both sides have. */
 export interface ComparedBlock {
   readonly name: string;
-  /** How many bytes to compare. */
-  readonly length: number;
-  readonly left: PagesAt;
-  /** In the right snapshot, or in memory. */
-  readonly right: PagesAt | { readonly memory: TransferMemory };
+  /** As long as the part that is compared. */
+  readonly left: PageArea;
+  /** In the right snapshot, with the same length; or in memory. */
+  readonly right: PageArea | { readonly memory: TransferMemory };
 }
 
 export interface ComparisonPlan {
@@ -54,16 +48,13 @@ export async function runComparison(
 type BindingPlan = ConstructorParameters<BindingModule['BindingComparison']>[0];
 
 function bindingPlan(plan: ComparisonPlan, options: TransferOptions): BindingPlan {
-  const { pageSize } = plan;
   return defined({
     left: defined(plan.left),
     right: plan.right && defined(plan.right),
-    blocks: plan.blocks.map(({ name, length, left, right }) => ({
+    blocks: plan.blocks.map(({ name, left, right }) => ({
       name,
-      left: { ...left, length, pageSize },
-      ...('memory' in right
-        ? { memory: bindingMemory(right.memory, length, pageSize) }
-        : { right: { ...right, length, pageSize } }),
+      left,
+      ...('memory' in right ? { memory: bindingMemory(right.memory) } : { right }),
     })),
     options: bindingOptions(options),
   });

@@ -2,7 +2,7 @@ import { addAbortListener } from 'node:events';
 
 import { MappedRamError } from '../errors.ts';
 import { binding, toMappedRamError } from './binding.ts';
-import type { ByteRange } from '../stream/index.ts';
+import type { ByteRange } from '../stream/reader.ts';
 import type { TransferFile } from './transfer.ts';
 
 /** Bytes of a digest. */

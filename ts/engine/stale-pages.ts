@@ -1,10 +1,10 @@
 import { binding, toMappedRamError } from './binding.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
+import type { BlockArea } from '../stream/page-area.ts';
+import type { PlainPage } from '../stream/write/assemble.ts';
 
 /** Pages of a block whose bits are clear although the file holds something else there. */
 export interface StalePages {
-  readonly block: MappedRamBlock;
+  readonly block: BlockArea;
   /** First page and number of pages of each run, in turn. */
   readonly runs: readonly number[];
   /** Bytes that had to be read to find them: much when somebody filled the file's holes. */
@@ -12,26 +12,26 @@ export interface StalePages {
 }
 
 /**
- * Finds them: a live save leaves them behind (docs/format.md §2.6), and a mapping of the file would show them to the
- * guest. Holes are not read.
+ * Finds stale pages: a live save leaves them behind (docs/format.md §2.6), and a mapping of the file would show them to
+ * the guest. Holes are not read.
  *
+ * @param fd the snapshot, open for reading
+ * @param path as errors call the snapshot
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
-export async function findStalePages(snapshot: Snapshot, block: MappedRamBlock): Promise<StalePages> {
-  const { id: name, pagesOffset, bitmapOffset, length, targetPageSize: pageSize } = block;
-  const area = { pagesOffset, bitmapOffset, length, pageSize };
-  const found = await binding().findStalePages(snapshot.reader.fd, name, area);
-  if (found.error) throw toMappedRamError({ ...found.error, path: snapshot.path });
+export async function findStalePages(fd: number, path: string, block: BlockArea): Promise<StalePages> {
+  const found = await binding().findStalePages(fd, block.id, block.area);
+  if (found.error) throw toMappedRamError({ ...found.error, path });
   return { block, runs: found.runs, bytesRead: found.bytesRead };
 }
 
-/** As zero pages for the state stream. */
+/** Stale pages as zero pages for a state stream. */
 export function* zeroPagesOf({ block, runs }: StalePages): Generator<PlainPage, void, void> {
   for (let index = 0; index + 1 < runs.length; index += 2) {
     const first = runs[index] ?? 0;
     const count = runs[index + 1] ?? 0;
     for (let page = first; page < first + count; page += 1) {
-      yield { block: block.id, offset: page * block.targetPageSize, source: 'zero' };
+      yield { block: block.id, offset: page * block.area.pageSize, source: 'zero' };
     }
   }
 }

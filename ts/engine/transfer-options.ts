@@ -45,7 +45,8 @@ export interface TransferProgress {
 
 /** What moved, and how. */
 export interface TransferReport {
-  readonly engine: 'io_uring' | 'threads';
+  /** Who moved the pages; `javascript` where a snapshot is no file of this host. */
+  readonly engine: 'io_uring' | 'threads' | 'javascript';
   readonly engineReason: string;
   /** Whether the kernel took the buffers in registration, which the memlock limit may forbid. */
   readonly registeredBuffers: boolean;

@@ -1,8 +1,8 @@
 import { binding, type BindingModule } from './binding.ts';
-import { defined } from './defined.ts';
-import { engineOptions } from './engine-options.ts';
+import { defined, engineOptions, pieceRequests } from './engine-options.ts';
+import type { LocalFile } from '../io/open-source.ts';
+import type { PageArea } from '../stream/page-area.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
-import { pieceRequests } from './piece-requests.ts';
 import { runJob } from './run-job.ts';
 
 /** Where guest memory is: exactly one of the first four. */
@@ -15,18 +15,16 @@ export interface TransferMemory {
   readonly bufferLength?: number | undefined;
   /** Where the block starts in it, in bytes. Default 0. */
   readonly offset?: number | undefined;
-  /** Save: the path or descriptor is another snapshot, and this is where a block's pages and bitmap lie in it. */
-  readonly block?: { readonly pagesOffset: number; readonly bitmapOffset: number } | undefined;
+  /** Save: the path or descriptor is another snapshot, and the memory is a block of it, which lies there. */
+  readonly area?: PageArea | undefined;
 }
 
 /** One block: its memory, and its place in the snapshot. */
 export interface TransferRegion {
   readonly name: string;
+  readonly area: PageArea;
   /** Left out for a scan. */
   readonly memory?: TransferMemory | undefined;
-  readonly length: number;
-  readonly pagesOffset: number;
-  readonly bitmapOffset: number;
   /** Save: write zero pages too, and set their bits. */
   readonly storeZeroPages?: boolean | undefined;
   /** Load: the memory reads as zeros already. */
@@ -40,6 +38,11 @@ export interface TransferFile {
   readonly directFd?: number | undefined;
   /** How errors call it. */
   readonly name: string;
+}
+
+/** A file that is open here, for the engine: by its name, so that it can be opened anew, or by the caller's descriptors. */
+export function transferFile({ name, path, fd, directFd }: LocalFile): TransferFile {
+  return path === undefined ? { fd, directFd, name } : { path, name };
 }
 
 export interface TransferPlan {
@@ -89,17 +92,16 @@ type BindingPlan = ConstructorParameters<BindingModule['BindingTransfer']>[0];
 type BindingMemory = NonNullable<BindingPlan['regions'][number]['memory']>;
 
 function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan {
-  const { pageSize } = plan;
   return defined({
     direction: plan.direction,
     snapshot: defined(plan.file),
-    regions: plan.regions.map(({ name, memory, length, pagesOffset, bitmapOffset, ...rest }) =>
+    regions: plan.regions.map(({ name, memory, area, storeZeroPages, memoryIsZero }) =>
       defined({
         name,
-        memory: memory && bindingMemory(memory, length, pageSize),
-        area: { pagesOffset, bitmapOffset, length, pageSize },
-        storeZeroPages: rest.storeZeroPages,
-        memoryIsZero: rest.memoryIsZero,
+        memory: memory && bindingMemory(memory),
+        area,
+        storeZeroPages,
+        memoryIsZero,
       }),
     ),
     pieceSize: plan.pieceSize,
@@ -107,10 +109,9 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
   });
 }
 
-/** Memory as the binding takes it, for a block of this length. */
-export function bindingMemory(memory: TransferMemory, length: number, pageSize: number): BindingMemory {
-  const { path, fd, buffer, bufferLength, offset = 0, block } = memory;
-  const area = block && { ...block, length, pageSize };
+/** Memory as the binding takes it. */
+export function bindingMemory(memory: TransferMemory): BindingMemory {
+  const { path, fd, buffer, bufferLength, offset = 0, area } = memory;
   return defined({ path, fd, buffer, bufferLength, offset, area });
 }
 

@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { MappedRamError } from '../errors.ts';
 import type { PhysicalRange } from '../physical/address-space.ts';
 import type { PhysicalOptions } from '../physical/ram-layout.ts';
-import { assertDistinct } from '../io/distinct-files.ts';
+import { assertDistinct, namedFile } from '../io/distinct-files.ts';
 import { resize, writeAt } from '../io/fd-io.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { StagedFile } from '../engine/staged-file.ts';
 import { coreNotes } from './core-notes.ts';
@@ -59,24 +61,34 @@ export interface ExtractedRange {
 
 /**
  * Writes a snapshot's memory to a new, sparse file that appears when it is complete.
+ * @param source also a snapshot that is open, which stays so
  * @param target a path or a URL
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
  * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a machine whose layout is not known; and as
  * `Snapshot.open` and `Snapshot.physicalMap`
  */
 export async function extract(
-  source: SnapshotSource,
+  source: SnapshotSource | Snapshot,
   target: string | URL,
   options: ExtractOptions,
 ): Promise<ExtractResult> {
   const startedAt = performance.now();
-  const { signal, format } = options;
+  const { signal } = options;
   signal?.throwIfAborted();
   const output = target instanceof URL ? fileURLToPath(target) : target;
-  await using snapshot = await Snapshot.open(source, signal);
+  const done = await usingSnapshot(source, signal, (snapshot) => writeOutput(snapshot, output, options));
+  return { ...done, elapsedMs: performance.now() - startedAt };
+}
+
+async function writeOutput(
+  snapshot: Snapshot,
+  output: string,
+  options: ExtractOptions,
+): Promise<Omit<ExtractResult, 'elapsedMs'>> {
+  const { signal, format } = options;
   const contents = await contentsOf(snapshot, options);
   await assertDistinct([
-    ...('path' in snapshot.location ? [{ role: 'the snapshot', path: snapshot.path }] : []),
+    ...namedFile('the snapshot', snapshot.file?.path),
     { role: 'the output', path: output },
   ]);
   await using staged = await StagedFile.create(output, { overwrite: options.overwrite ?? false, signal });
@@ -94,8 +106,7 @@ export async function extract(
       : [`RAM is whole, though the end of the file cannot be checked: ${problem.message}`]),
     ...contents.assumptions,
   ];
-  const elapsedMs = performance.now() - startedAt;
-  return { path: snapshot.path, output, format, size, ranges, assumptions, cpus, transfer, elapsedMs };
+  return { path: snapshot.path, output, format, size, ranges, assumptions, cpus, transfer };
 }
 
 async function fill(

@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 
 /** A part of a block, and where it goes in the output. In bytes. */
 export interface Placement {
@@ -32,7 +32,7 @@ export function dividePlacements(placements: readonly Placement[]): DividedPlace
     const { block, offset, length } = placement;
     const end = offset + length;
     const isWhole = length === block.length;
-    const unit = WORD_PAGES * block.targetPageSize;
+    const unit = WORD_PAGES * block.area.pageSize;
     const from = Math.ceil(offset / unit) * unit;
     const to = end === block.length ? end : Math.floor(end / unit) * unit;
     const overlaps = bulk.some(

@@ -1,7 +1,10 @@
+import { regionOf } from '../pages/blocks.ts';
+import { partOf } from '../stream/page-area.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writeAt } from '../io/fd-io.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
+import type { TransferRegion } from '../engine/transfer.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import { dividePlacements, type Placement } from './placement.ts';
 
 /** The most that is copied at once of what the engine does not move. */
@@ -16,7 +19,7 @@ export interface SparseFile {
 /**
  * Writes memory into a sparse file: the engine moves the pages, and zero pages stay holes.
  * @returns undefined when there was nothing for the engine
- * @throws {MappedRamError} as `runTransfer`, and as reading and writing files; the signal's reason
+ * @throws {MappedRamError} as `loadPages`, and as reading and writing files; the signal's reason
  */
 export async function writeMemory(
   snapshot: Snapshot,
@@ -25,25 +28,17 @@ export async function writeMemory(
   options: TransferOptions,
 ): Promise<TransferReport | undefined> {
   const { bulk, rest } = dividePlacements(placements);
-  const regions = bulk.map((placement) => regionOf(placement, output.path));
-  const file = { ...snapshot.location, name: snapshot.path };
+  const regions = bulk.map((placement) => partRegion(placement, output.path));
   const pageSize = snapshot.completeRam(true).targetPageSize;
-  const plan = { direction: 'load', file, regions, pageSize } as const;
-  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  const plan = { direction: 'load', regions, pageSize } as const;
+  const moved = regions.length === 0 ? undefined : await loadPages(snapshot.reader, plan, options);
   for (const placement of rest) await copy(snapshot, placement, output, options.signal);
   return moved?.report;
 }
 
-function regionOf({ block, offset, length, at }: Placement, path: string): TransferRegion {
-  const { id: name, pagesOffset, bitmapOffset, targetPageSize } = block;
-  return {
-    name,
-    memory: { path, offset: at },
-    memoryIsZero: true,
-    length,
-    pagesOffset: pagesOffset + offset,
-    bitmapOffset: bitmapOffset + offset / targetPageSize / 8,
-  };
+function partRegion({ block, offset, length, at }: Placement, path: string): TransferRegion {
+  const area = partOf(block.area, offset, length);
+  return regionOf({ id: block.id, area }, { memory: { path, offset: at }, memoryIsZero: true });
 }
 
 /** Data only, a chunk at a time. */
@@ -55,7 +50,7 @@ async function copy(
 ): Promise<void> {
   const memory = await snapshot.memory();
   const end = offset + length;
-  const [first, last] = [Math.floor(offset / block.targetPageSize), Math.ceil(end / block.targetPageSize)];
+  const [first, last] = [Math.floor(offset / block.area.pageSize), Math.ceil(end / block.area.pageSize)];
   for await (const run of memory.pages(block.id, first, last)) {
     if (run.fileOffset === undefined) continue;
     const runEnd = Math.min(end, run.offset + run.length);

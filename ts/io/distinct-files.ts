@@ -10,6 +10,11 @@ export interface NamedFile {
   readonly path: string;
 }
 
+/** A file that takes part if it has a path. */
+export function namedFile(role: string, path: string | undefined): readonly NamedFile[] {
+  return path === undefined ? [] : [{ role, path }];
+}
+
 /**
  * Refuses one file in two roles: each would overwrite what the other is about.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT

@@ -1,4 +1,4 @@
-import { fsync, ftruncate, read, write } from 'node:fs';
+import { fstat, fsync, ftruncate, read, write } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
@@ -7,6 +7,7 @@ const readAsync = promisify(read);
 const writeAsync = promisify(write);
 const truncateAsync = promisify(ftruncate);
 const syncAsync = promisify(fsync);
+const statAsync = promisify(fstat);
 
 /** Reads until `bytes` is full or the file ends; says how much there was. */
 export async function readAt(fd: number, path: string, bytes: Uint8Array, offset: number): Promise<number> {
@@ -34,6 +35,14 @@ export async function writeAt(fd: number, path: string, bytes: Uint8Array, offse
     );
     done += bytesWritten;
   }
+}
+
+/** The file's size in bytes. */
+export async function fileSize(fd: number, path: string): Promise<number> {
+  const stats = await statAsync(fd).catch((cause: unknown) => {
+    throw ioError('cannot read the size', path, cause);
+  });
+  return stats.size;
 }
 
 /** Gives the file this size. */

@@ -2,29 +2,31 @@ import { close, constants, fstat, open, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
-import { truncated, type RandomAccessReader } from '../stream/reader.ts';
+import { truncated } from '../stream/reader.ts';
 import { ioError, readAt } from './fd-io.ts';
+import type { LocalFile, OpenSource } from './open-source.ts';
 
 const openAsync = promisify(open);
 const closeAsync = promisify(close);
 const statAsync = promisify(fstat);
 
 /** A regular file that is open for reading at offsets. */
-export class FileReader implements RandomAccessReader, AsyncDisposable {
+export class FileReader implements OpenSource {
   readonly name: string;
   /** In bytes, when it was opened. */
   readonly size: number;
   /** Bytes that the filesystem has allocated for it. */
   readonly allocated: number;
   readonly #fd: number;
-  readonly #owned: boolean;
+  /** Undefined for a descriptor of the caller's. */
+  readonly #path: string | undefined;
   readonly #signal: AbortSignal | undefined;
   #closed = false;
 
   private constructor(
     name: string,
     fd: number,
-    owned: boolean,
+    path: string | undefined,
     size: number,
     allocated: number,
     signal: AbortSignal | undefined,
@@ -32,7 +34,7 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
     this.#signal = signal;
     this.name = name;
     this.#fd = fd;
-    this.#owned = owned;
+    this.#path = path;
     this.size = size;
     this.allocated = allocated;
   }
@@ -48,7 +50,7 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
       throw ioError('cannot open the file', path, cause);
     });
     try {
-      return await FileReader.#over(path, fd, true, signal);
+      return await FileReader.#over(path, fd, path, signal);
     } catch (error) {
       await closeAsync(fd);
       throw error;
@@ -57,19 +59,19 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
 
   /** Over a descriptor that stays the caller's: `close` leaves it open. */
   static async over(fd: number, signal?: AbortSignal): Promise<FileReader> {
-    return FileReader.#over(`descriptor ${fd}`, fd, false, signal);
+    return FileReader.#over(`descriptor ${fd}`, fd, undefined, signal);
   }
 
   static async #over(
     name: string,
     fd: number,
-    owned: boolean,
+    path: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<FileReader> {
     const stats = await statAsync(fd).catch((cause: unknown) => {
       throw ioError('cannot read the size', name, cause);
     });
-    if (stats.isFile()) return new FileReader(name, fd, owned, stats.size, stats.blocks * 512, signal);
+    if (stats.isFile()) return new FileReader(name, fd, path, stats.size, stats.blocks * 512, signal);
     const found = kindOf(stats);
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
       path: name,
@@ -78,10 +80,10 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
     });
   }
 
-  /** For the engine. Valid until `close`. */
-  get fd(): number {
+  /** Valid until `close`. */
+  get file(): LocalFile {
     this.#assertOpen();
-    return this.#fd;
+    return { name: this.name, fd: this.#fd, path: this.#path };
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -104,7 +106,7 @@ export class FileReader implements RandomAccessReader, AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#owned) await closeAsync(this.#fd);
+    if (this.#path !== undefined) await closeAsync(this.#fd);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
-import type { RandomAccessReader, StreamPiece } from '../stream/index.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 
 /** Bytes that are read at once, and given out at once, at most. */
 const CHUNK = 1 << 20;

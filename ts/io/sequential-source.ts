@@ -6,17 +6,17 @@ import type { Readable } from 'node:stream';
 import { MappedRamError } from '../errors.ts';
 import { SequentialReader } from '../stream/read/sequential-reader.ts';
 import { ioError } from './fd-io.ts';
-import type { FileReader } from './file-reader.ts';
+import type { OpenSource } from './open-source.ts';
 
 /** Bytes that are read from a file at once. */
 const CHUNK = 1 << 22;
 
-/** A file, read front to back from `offset` on. The next piece is read while one is worked on. */
-export function sequentialFile(reader: FileReader, offset: number): SequentialReader {
+/** A source that can be read at offsets, read front to back from `offset` on. The next piece is read while one is worked on. */
+export function sequentialFile(reader: OpenSource, offset: number): SequentialReader {
   return new SequentialReader(reader.name, chunksOf(reader, offset), 'file', offset);
 }
 
-async function* chunksOf(reader: FileReader, offset: number): AsyncGenerator<Uint8Array, void, void> {
+async function* chunksOf(reader: OpenSource, offset: number): AsyncGenerator<Uint8Array, void, void> {
   const readAt = (at: number): Promise<Uint8Array> | undefined => {
     const length = Math.min(CHUNK, reader.size - at);
     if (length <= 0) return undefined;
@@ -33,7 +33,7 @@ async function* chunksOf(reader: FileReader, offset: number): AsyncGenerator<Uin
       yield chunk;
     }
   } finally {
-    // The descriptor may be closed next.
+    // The source may be closed next.
     await ahead?.catch(() => undefined);
   }
 }

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 
-import { ioError, writeAt } from './fd-io.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { ioError } from './fd-io.ts';
+import type { Output } from './output.ts';
 
 /** Where a plain stream goes, front to back. */
 export interface StreamSink {
@@ -9,12 +9,12 @@ export interface StreamSink {
   readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** Into a file, from the output's offset on. */
-export class FileSink implements StreamSink {
-  readonly #output: SnapshotOutput;
+/** Into an output, from its offset on. */
+export class OutputSink implements StreamSink {
+  readonly #output: Output;
   #position: number;
 
-  constructor(output: SnapshotOutput) {
+  constructor(output: Output) {
     this.#output = output;
     this.#position = output.offset;
   }
@@ -25,7 +25,7 @@ export class FileSink implements StreamSink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await writeAt(this.#output.fd, this.#output.name, bytes, this.#position);
+    await this.#output.writeAt(bytes, this.#position);
     this.#position += bytes.length;
   }
 }

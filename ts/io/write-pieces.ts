@@ -1,5 +1,6 @@
-import type { RandomAccessReader, StreamPiece } from '../stream/index.ts';
-import { writeAt } from './fd-io.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
+import type { ByteOutput } from './output.ts';
 
 const CHUNK = 1 << 20;
 /** Small pieces that follow each other go to the file together. */
@@ -11,8 +12,7 @@ const BATCH = 1 << 18;
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; what the reader throws; the signal's reason
  */
 export async function writePieces(
-  fd: number,
-  path: string,
+  output: ByteOutput,
   pieces: Iterable<StreamPiece> | AsyncIterable<StreamPiece>,
   source: RandomAccessReader,
   signal: AbortSignal | undefined,
@@ -21,7 +21,7 @@ export async function writePieces(
   let batchOffset = 0;
   let batchLength = 0;
   const flush = async (): Promise<void> => {
-    if (batch.length > 0) await writeAt(fd, path, Buffer.concat(batch), batchOffset);
+    if (batch.length > 0) await output.writeAt(Buffer.concat(batch), batchOffset);
     batch = [];
     batchLength = 0;
   };

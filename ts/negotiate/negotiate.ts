@@ -1,6 +1,7 @@
 import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
-import type { StreamIndex } from '../stream/index.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
@@ -71,15 +72,20 @@ async function lookInto(
   { snapshot, reader = 'qemu' }: RestoreRequest,
   { passesDescriptors }: QemuFacts,
 ): Promise<StreamIndex | undefined> {
-  if (snapshot !== undefined) return snapshot.index;
+  if (snapshot !== undefined) return indexOf(snapshot);
   if (reader !== 'qemu' || path === undefined) return undefined;
   try {
-    await using opened = await Snapshot.open(offset === 0 ? path : `file:${path},offset=${offset}`);
+    await using opened = await Snapshot.open({ path, offset });
     return opened.index;
   } catch (error) {
     if (!passesDescriptors && isMissing(error, path)) return undefined;
     throw error;
   }
+}
+
+async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promise<StreamIndex> {
+  if (typeof snapshot === 'object' && 'index' in snapshot) return snapshot.index;
+  return usingSnapshot(snapshot, undefined, async ({ index }) => index);
 }
 
 /**

@@ -3,8 +3,9 @@ import { resolve } from 'node:path';
 import { MappedRamError } from '../errors.ts';
 import { fileTargetOf } from '../io/file-target.ts';
 import { checkMigrationAddress } from '../uri/check-migration-address.ts';
-import { parseFdset, parseMigrationUri, type MigrationAddress } from '../uri/index.ts';
-import { schemeOf } from '../uri/parse-migration-uri.ts';
+import { parseFdset } from '../uri/parse-fdset.ts';
+import { parseMigrationUri, schemeOf } from '../uri/parse-migration-uri.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import type { PlanTarget } from './request.ts';
 
 /**

@@ -1,3 +1,4 @@
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import type { StreamIndex } from '../stream/index.ts';
 import type { MigrationAddress } from '../uri/index.ts';
 
@@ -59,10 +60,10 @@ export interface RestoreRequest extends PlanRequest {
   /** @default 'qemu' */
   readonly reader?: Reader | undefined;
   /**
-   * What is in the file: a `Snapshot` will do. Needed for `/dev/fdset/N`, which cannot be looked into from here; a path
+   * What is in the file: a `Snapshot`, or where one is. Needed for `/dev/fdset/N`, which cannot be looked into from here; a path
    * is opened and read when this is missing. A damaged file would kill QEMU, so nothing is loaded unseen.
    */
-  readonly snapshot?: { readonly index: StreamIndex } | undefined;
+  readonly snapshot?: SnapshotSource | { readonly index: StreamIndex } | undefined;
 }
 
 export type NegotiationRequest = SaveRequest | RestoreRequest;

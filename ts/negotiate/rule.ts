@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../errors.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import type { FdAccess } from '../host/fd-access.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
-import type { StreamIndex } from '../stream/index.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { NegotiationRequest, PlanTarget } from './request.ts';
 

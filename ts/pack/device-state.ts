@@ -1,12 +1,9 @@
-import {
-  assemblePlainBatches,
-  readVmdescriptionFor,
-  type MappedRamBlock,
-  type PlainPage,
-  type StreamPiece,
-} from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assemblePlainBatches, type PlainPage } from '../stream/write/assemble.ts';
+import type { StreamPiece } from '../stream/write/pieces.ts';
 import { pagesOf } from '../pages/bitmap-reader.ts';
-import { plainConfiguration } from './mapped-target.ts';
+import { plainConfiguration } from '../stream/write/configuration-forms.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
@@ -42,8 +39,8 @@ export async function* plainPages(
   for (const block of blocks) {
     if (block.skipped) continue;
     for await (const { page, isSet } of pagesOf(snapshot.reader, block)) {
-      const offset = page * block.targetPageSize;
-      if (isSet) yield { block: block.id, offset, source: block.pagesOffset + offset };
+      const offset = page * block.area.pageSize;
+      if (isSet) yield { block: block.id, offset, source: block.area.pagesOffset + offset };
       else if (zeroPages) yield { block: block.id, offset, source: 'zero' };
     }
   }

@@ -1,44 +1,8 @@
-import { Sealing, type SealingOptions } from '../seal/sealing.ts';
-import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { Sealing } from '../seal/sealing.ts';
+import { removeSealOf } from '../seal/seal-file.ts';
+import { createOutput, type SnapshotTarget, targetPath, targetPlace } from '../snapshot/snapshot-target.ts';
+import type { PackOptions, PackResult } from './pack-options.ts';
 import { Packing } from './packing.ts';
-import type { RamLocation } from '../snapshot/ram-location.ts';
-import { snapshotPath } from '../snapshot/snapshot-path.ts';
-import { SnapshotOutput, type SnapshotTarget } from '../snapshot/snapshot-output.ts';
-
-export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal' | 'sealPath'> {
-  /**
-   * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
-   * not in it. A path, a `file:` migration URI or a URL.
-   */
-  readonly state: string | URL;
-  /**
-   * Where the memory of blocks is, by block id. A block that is not named here must have its pages in the state.
-   * @default {}
-   */
-  readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
-  /** Whether an existing snapshot may be replaced. @default false */
-  readonly overwrite?: boolean | undefined;
-  /**
-   * Blocks whose zero pages are written too, because a restore does not find their memory empty.
-   * @default 'firmware', which means flash devices (`system.flash…`)
-   */
-  readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
-}
-
-export interface PackResult {
-  /** The snapshot's path, or which descriptor it is. */
-  readonly path: string;
-  /** Where the stream starts in it. */
-  readonly offset: number;
-  /** Apparent size of the file. */
-  readonly size: number;
-  readonly blocks: readonly { readonly id: string; readonly length: number }[];
-  readonly transfer: TransferReport;
-  /** The seal's path; undefined without one. */
-  readonly seal: string | undefined;
-  /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
-  readonly elapsedMs: number;
-}
 
 /**
  * Makes one complete mapped-ram snapshot of a device-state stream and RAM: any QEMU ≥ 9.0 restores it.
@@ -59,13 +23,15 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const { signal } = options;
   signal?.throwIfAborted();
   // What is wrong with the target is said before anything is read.
-  const path =
-    typeof target === 'string' || target instanceof URL ? snapshotPath(target).filename : undefined;
+  const place = targetPlace(target);
+  const path = targetPath(place);
   await using packing = await Packing.open(options, path);
-  await using output = await SnapshotOutput.create(target, options.overwrite ?? false, signal);
+  const { overwrite } = options;
+  await using output = await createOutput(place, { overwrite, signal, removeCompanions: removeSealOf });
   await using sealing = await Sealing.begin(path, options);
   const packed = await packing.write(output, options, { sealing });
-  await output.commit();
+  await output.finish();
+  await output.publish();
   await sealing.publish();
   return { ...packed, seal: sealing.path, elapsedMs: performance.now() - startedAt };
 }

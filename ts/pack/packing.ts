@@ -1,31 +1,26 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { MappedRamError } from '../errors.ts';
-import {
-  assembleMappedRam,
-  readStreamIndex,
-  readVmdescriptionFor,
-  type MappedBlockLayout,
-  type PlainRamIndex,
-  type StreamIndex,
-} from '../stream/index.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import type { PlainRamIndex, StreamIndex } from '../stream/stream-index.ts';
+import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../stream/write/assemble.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
 import { sealPathFor } from '../seal/seal-file.ts';
 import type { Sealing } from '../seal/sealing.ts';
-import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
-import { assertDistinct } from '../io/distinct-files.ts';
-import { FileReader } from '../io/file-reader.ts';
-import type { PackOptions, PackResult } from './pack.ts';
-import { mappedConfiguration, storesZeroPages } from './mapped-target.ts';
+import type { TransferMemory } from '../engine/transfer.ts';
+import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import type { Output } from '../io/output.ts';
+import { RecordingOutput } from '../io/recording-output.ts';
+import { savePages } from '../pages/save-pages.ts';
+import type { PackOptions, PackResult } from './pack-options.ts';
+import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
+import { storesZeroPages } from './zero-pages.ts';
 import { PageSpool } from './page-spool.ts';
-import {
-  assertBlocksExist,
-  assertSize,
-  locationsFor,
-  ramFiles,
-  toMemory,
-  type RamLocation,
-} from '../snapshot/ram-location.ts';
-import { snapshotPath } from '../snapshot/snapshot-path.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
-import { streamBase } from '../snapshot/stream-base.ts';
+import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
+import { openPlace, sourcePlace } from '../snapshot/snapshot-source.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 export interface PackingHooks {
@@ -37,7 +32,7 @@ export interface PackingHooks {
 
 /** What `pack` makes a snapshot of: a state and RAM that were found to go together. */
 export class Packing implements AsyncDisposable {
-  readonly #state: FileReader;
+  readonly #state: OpenSource;
   readonly #index: StreamIndex;
   readonly #ram: PlainRamIndex;
   readonly #given: ReadonlyMap<string, RamLocation>;
@@ -45,7 +40,7 @@ export class Packing implements AsyncDisposable {
   readonly #beside: string;
 
   private constructor(
-    state: FileReader,
+    state: OpenSource,
     index: StreamIndex,
     ram: PlainRamIndex,
     given: ReadonlyMap<string, RamLocation>,
@@ -64,10 +59,9 @@ export class Packing implements AsyncDisposable {
    * @throws {MappedRamError} as `pack`
    */
   static async open(options: PackOptions, path: string | undefined): Promise<Packing> {
-    const { filename, offset } = snapshotPath(options.state);
-    const state = await FileReader.open(filename, options.signal);
+    const { reader: state, base } = await openPlace(sourcePlace(options.state), options.signal);
     try {
-      const index = await readStreamIndex(state, { offset: await streamBase(state, offset) });
+      const index = await readStreamIndex(state, { offset: base });
       const ram = plainRam(index, state.name);
       const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
       for (const block of ram.blocks) {
@@ -75,14 +69,15 @@ export class Packing implements AsyncDisposable {
         if (location !== undefined) await assertSize(location, block);
       }
       await assertDistinct([
-        ...(path === undefined ? [] : [{ role: 'the snapshot', path }]),
+        ...namedFile('the snapshot', path),
         ...(options.seal === true ? [{ role: 'the seal', path: sealPathFor(path, options.sealPath) }] : []),
-        { role: 'the state', path: state.name },
+        ...namedFile('the state', state.file?.path),
         ...ramFiles(given),
       ]);
       const { storeZeroPages = 'firmware' } = options;
       if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
-      return new Packing(state, index, ram, given, path ?? state.name);
+      const beside = path ?? state.file?.path ?? join(tmpdir(), 'mapped-ram');
+      return new Packing(state, index, ram, given, beside);
     } catch (error) {
       await state.close();
       throw error;
@@ -94,7 +89,7 @@ export class Packing implements AsyncDisposable {
    * @throws {MappedRamError} as `pack`
    */
   async write(
-    output: SnapshotOutput,
+    output: Output,
     options: PackOptions,
     { onMemoryRead, sealing }: PackingHooks = {},
   ): Promise<Omit<PackResult, 'seal' | 'elapsedMs'>> {
@@ -111,17 +106,24 @@ export class Packing implements AsyncDisposable {
       vmdescription: await readVmdescriptionFor(state, index, configuration),
       base: output.offset,
     });
-    const regions = layout.blocks.map((block) => ({
-      ...regionOf(block, this.#given.get(block.id), spool, state.name),
-      storeZeroPages: storesZeroPages(block.id, storeZeroPages),
+    const regions = layout.blocks.map(({ id, area }) => ({
+      name: id,
+      area,
+      memory: memoryOf(id, this.#given.get(id), spool, state.name),
+      storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
-    await output.allocate(endOffset);
-    const [file, pageSize, pieceSize] = [output.file, layout.targetPageSize, sealing?.pieceSize];
-    const plan = { direction: 'save', file, regions, pageSize, pieceSize } as const;
-    const { report, pieces: digests } = await runTransfer(plan, options);
+    // What is not pages is digested in the end, and of storage nothing is read back.
+    const recorded = new RecordingOutput(
+      output,
+      layout.blocks.map(({ area }) => area),
+    );
+    const target = sealing?.pieceSize !== undefined && output.file === undefined ? recorded : output;
+    await target.allocate(endOffset);
+    const [pageSize, pieceSize] = [layout.targetPageSize, sealing?.pieceSize];
+    const { report, pieces: digests } = await savePages(target, { regions, pageSize, pieceSize }, options);
     await onMemoryRead?.();
-    await writePieces(output.fd, output.name, pieces, state, signal);
-    const part = { file, base: output.offset, size: endOffset, pageSize, blocks: layout.blocks };
+    await writePieces(target, pieces, state, signal);
+    const part = { source: recorded, base: output.offset, size: endOffset, pageSize, blocks: layout.blocks };
     await sealing?.write({ ...part, pieces: digests }, signal);
     signal?.throwIfAborted();
     const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
@@ -148,20 +150,18 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   });
 }
 
-function regionOf(
-  block: MappedBlockLayout,
+function memoryOf(
+  id: string,
   location: RamLocation | undefined,
   spool: PageSpool,
   path: string,
-): TransferRegion {
-  const { id: name, length, pagesOffset, bitmapOffset } = block;
-  const place = { name, length, pagesOffset, bitmapOffset };
-  if (location !== undefined) return { ...place, memory: toMemory(location) };
-  const offset = spool.startOf(name);
-  if (offset !== undefined) return { ...place, memory: { path: spool.path, offset } };
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${name} is missing`, {
+): TransferMemory {
+  if (location !== undefined) return toMemory(location);
+  const offset = spool.startOf(id);
+  if (offset !== undefined) return { path: spool.path, offset };
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
     path,
-    expected: `its pages in the state, or its RAM given as ${name}=PATH`,
+    expected: `its pages in the state, or its RAM given as ${id}=PATH`,
     found: 'neither',
   });
 }

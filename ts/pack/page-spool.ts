@@ -1,6 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
-import { walkBatches, type PlainRamBlock, type RandomAccessReader } from '../stream/index.ts';
+import { walkBatches } from '../stream/read/walk.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { PlainRamBlock } from '../stream/stream-index.ts';
 import type { RamPageRecord, StreamRecord } from '../stream/records.ts';
 import { StagedFile } from '../engine/staged-file.ts';
 import { resize } from '../io/fd-io.ts';

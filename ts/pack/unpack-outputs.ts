@@ -1,14 +1,25 @@
 import { rm } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
-import type { TransferRegion } from '../engine/transfer.ts';
 import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
+import type { TransferRegion } from '../engine/transfer.ts';
+import type { Output } from '../io/output.ts';
+import { assertHasPages, regionOf } from '../pages/blocks.ts';
 import { toMemory, wholeFile, type RamLocation } from '../snapshot/ram-location.ts';
+import { createOutput, type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 
-/** The files that an unpack makes: none appears before all are complete and durable. */
+/** One thing that an unpack makes. */
+interface Made extends AsyncDisposable {
+  /** The name that it gets; undefined when it gets none from here. */
+  readonly path: string | undefined;
+  readonly finish: () => Promise<void>;
+  readonly publish: () => Promise<void>;
+}
+
+/** What an unpack makes: nothing appears before all is complete and durable. */
 export class UnpackOutputs implements AsyncDisposable {
-  readonly #staged: { readonly path: string; readonly file: StagedFile }[] = [];
+  readonly #made: Made[] = [];
   readonly #overwrite: boolean;
   readonly #signal: AbortSignal | undefined;
 
@@ -17,41 +28,38 @@ export class UnpackOutputs implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  async stage(path: string): Promise<StagedFile> {
-    await removeAbandonedFiles(path);
-    const file = await StagedFile.create(path, { overwrite: this.#overwrite, signal: this.#signal });
-    this.#staged.push({ path, file });
-    return file;
+  /** Where the device state is to be written. */
+  async state(place: TargetPlace): Promise<Output> {
+    const output = await createOutput(place, { overwrite: this.#overwrite, signal: this.#signal });
+    this.#made.push({
+      path: targetPath(place),
+      finish: () => output.finish(),
+      publish: () => output.publish(),
+      [Symbol.asyncDispose]: () => output[Symbol.asyncDispose](),
+    });
+    return output;
   }
 
   /** Where the engine is to put a block. */
   async region(block: MappedRamBlock, location: RamLocation, snapshot: string): Promise<TransferRegion> {
-    const { id: name, length, pagesOffset, bitmapOffset } = block;
-    if (block.skipped) {
-      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${name} was saved without its pages`, {
-        path: snapshot,
-        offset: block.headerOffset,
-      });
-    }
-    const place = { name, length, pagesOffset, bitmapOffset };
+    assertHasPages(block, snapshot);
     if (location instanceof Uint8Array) {
       assertLength(location, block);
-      return { ...place, memory: { bufferLength: length }, memoryIsZero: true };
+      return regionOf(block, { memory: { bufferLength: block.length }, memoryIsZero: true });
     }
     const path = wholeFile(location);
-    if (path === undefined) return { ...place, memory: toMemory(location) };
-    const { path: partial } = await this.stage(path);
-    return { ...place, memory: { path: partial }, memoryIsZero: true };
+    if (path === undefined) return regionOf(block, { memory: toMemory(location) });
+    return regionOf(block, { memory: { path: await this.#ramFile(path) }, memoryIsZero: true });
   }
 
   /** What can fail for want of space fails before the first file appears; what was new goes again if a later one fails. */
   async commit(): Promise<void> {
-    for (const { file } of this.#staged) await file.sync();
+    for (const made of this.#made) await made.finish();
     const published: string[] = [];
     try {
-      for (const { path, file } of this.#staged) {
-        await file.publish();
-        published.push(path);
+      for (const made of this.#made) {
+        await made.publish();
+        if (made.path !== undefined) published.push(made.path);
       }
     } catch (error) {
       if (!this.#overwrite) for (const path of published) await rm(path, { force: true });
@@ -60,7 +68,20 @@ export class UnpackOutputs implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { file } of this.#staged) file.discard();
+    for (const made of this.#made) await made[Symbol.asyncDispose]();
+  }
+
+  /** The path to write to. */
+  async #ramFile(path: string): Promise<string> {
+    await removeAbandonedFiles(path);
+    const file = await StagedFile.create(path, { overwrite: this.#overwrite, signal: this.#signal });
+    this.#made.push({
+      path,
+      finish: () => file.sync(),
+      publish: () => file.publish(),
+      [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+    });
+    return file.path;
   }
 }
 

@@ -1,15 +1,22 @@
-import { open } from 'node:fs/promises';
-
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer, type TransferRegion } from '../engine/transfer.ts';
-import type { StagedFile } from '../engine/staged-file.ts';
-import { assertDistinct } from '../io/distinct-files.ts';
-import { writeAt } from '../io/fd-io.ts';
+import type { TransferRegion } from '../engine/transfer.ts';
+import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import type { Output } from '../io/output.ts';
+import { OutputSink } from '../io/stream-sink.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import { locationsFor, ramFiles, type RamLocation } from '../snapshot/ram-location.ts';
 import { readPieces } from '../io/read-pieces.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import {
+  type SnapshotTarget,
+  targetPath,
+  type TargetPlace,
+  targetPlace,
+} from '../snapshot/snapshot-target.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from './device-state.ts';
 import { UnpackOutputs } from './unpack-outputs.ts';
 
@@ -23,9 +30,9 @@ export interface UnpackOptions extends TransferOptions {
   readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
   /**
    * Where the device state goes: a plain stream that any QEMU loads, without capabilities, on top of the RAM that was
-   * unpacked. It also carries the pages of every block that `ram` does not name.
+   * unpacked. It also carries the pages of every block that `ram` does not name. A string is a path and taken literally.
    */
-  readonly state?: string | undefined;
+  readonly state?: SnapshotTarget | undefined;
   /**
    * Without `state`: unpack RAM that is whole although the end of the file cannot be checked, as of a file that QEMU
    * wrote without a vmdescription (`suppress-vmdesc=on`), or that was cut off in its device state.
@@ -51,14 +58,27 @@ export interface UnpackResult {
 
 /**
  * Takes a complete snapshot apart: RAM files, and a device-state stream to load on top of them.
+ * @param source also a snapshot that is open, which stays so
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
  * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
  */
-export async function unpack(source: SnapshotSource, options: UnpackOptions): Promise<UnpackResult> {
+export async function unpack(
+  source: SnapshotSource | Snapshot,
+  options: UnpackOptions,
+): Promise<UnpackResult> {
   const startedAt = performance.now();
-  const { signal, state } = options;
+  const { signal } = options;
   signal?.throwIfAborted();
-  await using snapshot = await Snapshot.open(source, signal);
+  const unpacked = await usingSnapshot(source, signal, (snapshot) => takeApart(snapshot, options));
+  return { ...unpacked, elapsedMs: performance.now() - startedAt };
+}
+
+async function takeApart(
+  snapshot: Snapshot,
+  options: UnpackOptions,
+): Promise<Omit<UnpackResult, 'elapsedMs'>> {
+  const { signal } = options;
+  const state = statePlace(options.state);
   const ram = snapshot.completeRam(options.ignoreDeviceState === true && state === undefined);
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
@@ -74,12 +94,11 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
     const location = locations.get(block.id);
     if (location !== undefined) regions.push(await outputs.region(block, location, snapshot.path));
   }
-  const stateFile = state === undefined ? undefined : await outputs.stage(state);
-  const file = { ...snapshot.location, name: snapshot.path };
-  const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
-  const moved = regions.length === 0 ? undefined : await runTransfer(plan, options);
+  const output = state === undefined ? undefined : await outputs.state(state);
+  const plan = { direction: 'load', regions, pageSize: ram.targetPageSize } as const;
+  const moved = regions.length === 0 ? undefined : await loadPages(snapshot.reader, plan, options);
   const rest = ram.blocks.filter(({ id }) => !locations.has(id));
-  if (stateFile !== undefined) await writeState(snapshot, rest, stateFile);
+  if (output !== undefined) await writeState(snapshot, rest, output, signal);
   signal?.throwIfAborted();
   for (const [index, region] of regions.entries()) {
     const bytes = moved?.buffers[index];
@@ -89,37 +108,42 @@ export async function unpack(source: SnapshotSource, options: UnpackOptions): Pr
   await outputs.commit();
   return {
     path: snapshot.path,
-    blocks: regions.map(({ name, length }) => ({ id: name, length })),
+    blocks: regions.map(({ name, area }) => ({ id: name, length: area.length })),
     blocksInState: state === undefined ? [] : rest.filter(({ skipped }) => !skipped).map(({ id }) => id),
     transfer: moved?.report,
-    elapsedMs: performance.now() - startedAt,
   };
 }
 
 async function writeState(
   snapshot: Snapshot,
   withPages: readonly MappedRamBlock[],
-  output: StagedFile,
+  output: Output,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  await using handle = await open(output.path, 'r+');
-  let position = 0;
+  await output.allocate(output.offset);
+  const sink = new OutputSink(output);
   for await (const pieces of stateBatches(snapshot, plainPages(snapshot, withPages))) {
     for await (const bytes of readPieces(pieces, snapshot.reader)) {
-      await writeAt(handle.fd, output.path, bytes, position);
-      position += bytes.length;
+      signal?.throwIfAborted();
+      await sink.write(bytes);
     }
   }
+}
+
+function statePlace(state: SnapshotTarget | undefined): TargetPlace | undefined {
+  if (state === undefined) return undefined;
+  return targetPlace(typeof state === 'string' ? { path: state } : state);
 }
 
 /** Outputs differ from each other, and from the snapshot. */
 async function assertOutputs(
   snapshot: Snapshot,
   locations: ReadonlyMap<string, RamLocation>,
-  state: string | undefined,
+  state: TargetPlace | undefined,
 ): Promise<void> {
   await assertDistinct([
-    ...('path' in snapshot.location ? [{ role: 'the snapshot', path: snapshot.path }] : []),
+    ...namedFile('the snapshot', snapshot.file?.path),
     ...ramFiles(locations),
-    ...(state === undefined ? [] : [{ role: 'the state', path: state }]),
+    ...namedFile('the state', state && targetPath(state)),
   ]);
 }

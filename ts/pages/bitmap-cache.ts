@@ -1,5 +1,5 @@
-import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
 
 /** Bytes of a bitmap that are read at once: the bits of 512 MiB of 4 KiB pages. */
 const PIECE = 1 << 14;
@@ -20,24 +20,24 @@ export interface BitmapPiece {
  * business.
  */
 export class BitmapCache {
-  readonly #reader: FileReader;
+  readonly #reader: RandomAccessReader;
   /** By file offset; the one used last is the last one. */
   readonly #pieces = new Map<number, Promise<Uint8Array>>();
 
-  constructor(reader: FileReader) {
+  constructor(reader: RandomAccessReader) {
     this.#reader = reader;
   }
 
   /** The piece that has the bit of `page`. */
-  async piece(block: MappedRamBlock, page: number): Promise<BitmapPiece> {
+  async piece(area: PageArea, page: number): Promise<BitmapPiece> {
     const start = Math.floor(page / (PIECE * 8)) * PIECE;
     const firstPage = start * 8;
-    const endPage = Math.min(firstPage + PIECE * 8, block.length / block.targetPageSize);
-    const bytes = await this.#read(block.bitmapOffset + start, Math.min(PIECE, block.bitmapSize - start));
+    const endPage = Math.min(firstPage + PIECE * 8, pagesIn(area));
+    const bytes = await this.#read(area.bitmapOffset + start, Math.min(PIECE, bitmapBytes(area) - start));
     return { bytes, firstPage, endPage };
   }
 
-  /** Who asks for a piece that is being read waits for the same bytes. */
+  /** A caller that asks for a piece while it is being read waits for the same bytes. */
   #read(offset: number, length: number): Promise<Uint8Array> {
     const bytes = this.#pieces.get(offset) ?? this.#reader.read(offset, length);
     this.#pieces.delete(offset);

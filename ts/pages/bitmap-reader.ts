@@ -1,5 +1,7 @@
-import type { MappedRamBlock } from '../stream/index.ts';
-import type { FileReader } from '../io/file-reader.ts';
+import { bitmapBytes, pagesIn } from '../stream/page-area.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { bitAt } from './bits.ts';
 
 /** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
 const PIECE = 1 << 20;
@@ -7,7 +9,7 @@ const PIECE = 1 << 20;
 const ZEROS = new Uint8Array(PIECE);
 
 /** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
-export async function countSetPages(reader: FileReader, block: MappedRamBlock): Promise<number> {
+export async function countSetPages(reader: OpenSource, block: MappedRamBlock): Promise<number> {
   let count = 0;
   for await (const piece of bitmapPieces(reader, block)) {
     if (!isZero(piece.bytes)) count += popcount(wordsOf(piece, block));
@@ -17,17 +19,14 @@ export async function countSetPages(reader: FileReader, block: MappedRamBlock): 
 
 /** Each page of a block in order, and whether it is set. For small blocks: it takes a turn per page. */
 export async function* pagesOf(
-  reader: FileReader,
+  reader: OpenSource,
   block: MappedRamBlock,
 ): AsyncGenerator<{ readonly page: number; readonly isSet: boolean }, void, void> {
-  const pages = block.length / block.targetPageSize;
-  for await (const piece of bitmapPieces(reader, block)) {
-    const words = wordsOf(piece, block);
-    const { firstPage } = piece;
-    const end = Math.min(pages, firstPage + words.length * 32);
+  const pages = pagesIn(block.area);
+  for await (const { bytes, firstPage } of bitmapPieces(reader, block)) {
+    const end = Math.min(pages, firstPage + bytes.length * 8);
     for (let page = firstPage; page < end; page += 1) {
-      const index = page - firstPage;
-      yield { page, isSet: (((words[index >>> 5] ?? 0) >>> (index & 31)) & 1) === 1 };
+      yield { page, isSet: bitAt(bytes, page - firstPage) };
     }
   }
 }
@@ -39,14 +38,15 @@ interface BitmapPiece {
 }
 
 async function* bitmapPieces(
-  reader: FileReader,
+  reader: OpenSource,
   block: MappedRamBlock,
 ): AsyncGenerator<BitmapPiece, void, void> {
   if (block.skipped) return;
-  const buffer = Buffer.allocUnsafe(Math.min(PIECE, block.bitmapSize));
-  for (let done = 0; done < block.bitmapSize; done += PIECE) {
-    const bytes = buffer.subarray(0, Math.min(PIECE, block.bitmapSize - done));
-    await reader.readInto(bytes, block.bitmapOffset + done);
+  const bitmapSize = bitmapBytes(block.area);
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE, bitmapSize));
+  for (let done = 0; done < bitmapSize; done += PIECE) {
+    const bytes = buffer.subarray(0, Math.min(PIECE, bitmapSize - done));
+    await reader.readInto(bytes, block.area.bitmapOffset + done);
     yield { bytes, firstPage: done * 8 };
   }
 }
@@ -58,7 +58,7 @@ function isZero(bytes: Uint8Array): boolean {
 /** The bits beyond the last page are cleared. */
 function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint32Array {
   const words = littleEndianWords(bytes);
-  clearBeyond(words, block.length / block.targetPageSize - firstPage);
+  clearBeyond(words, pagesIn(block.area) - firstPage);
   return words;
 }
 

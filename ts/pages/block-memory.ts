@@ -1,23 +1,22 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
-import type { FileReader } from '../io/file-reader.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
-import type { MappedRamBlock, MappedRamIndex } from '../stream/index.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { blocksWithPages } from './blocks.ts';
+import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
 import { BitmapCache } from './bitmap-cache.ts';
+import { fillPages } from './fill-pages.ts';
 import { pageRuns, type PageRun } from './page-runs.ts';
 
 /** The most that one read gives: more is for `extract`, or to be asked for in parts. */
 const MAX_READ = 2 ** 30;
-/** Runs with no more than this between them are read at once: reading a gap costs less than another request. */
-const MAX_GAP = 1 << 16;
 
 /** The memory of a snapshot, block by block. */
 export class SnapshotMemory {
-  readonly #reader: FileReader;
+  readonly #reader: OpenSource;
   readonly #ram: MappedRamIndex;
   readonly #cache: BitmapCache;
 
-  constructor(reader: FileReader, ram: MappedRamIndex) {
+  constructor(reader: OpenSource, ram: MappedRamIndex) {
     this.#reader = reader;
     this.#ram = ram;
     this.#cache = new BitmapCache(reader);
@@ -28,13 +27,9 @@ export class SnapshotMemory {
    * for one that was saved without its pages (docs/format.md §2.4)
    */
   block(id: string): MappedRamBlock {
-    assertBlocksExist([id], this.#ram.blocks, this.#reader.name);
-    const block = this.#ram.blocks.find((candidate) => candidate.id === id);
-    if (block?.skipped === false) return block;
-    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
-      path: this.#reader.name,
-      offset: block?.headerOffset,
-    });
+    const [block] = blocksWithPages([id], this.#ram.blocks, this.#reader.name);
+    if (block !== undefined) return block;
+    throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', `block ${id} is there and was not found`);
   }
 
   /** As `Snapshot.read`. */
@@ -43,7 +38,7 @@ export class SnapshotMemory {
     const [from, count] = [byteCount('offset in the block', offset), readLength(length)];
     assertWithin(block, from, count);
     const bytes = new Uint8Array(count);
-    await this.#fill(bytes, block, from);
+    await fillPages(this.#reader, this.#cache, block.area, bytes, from);
     return bytes;
   }
 
@@ -52,41 +47,12 @@ export class SnapshotMemory {
     const block = this.block(id);
     assertWithin(block, offset, bytes.length);
     bytes.fill(0);
-    await this.#fill(bytes, block, offset);
+    await fillPages(this.#reader, this.#cache, block.area, bytes, offset);
   }
 
   /** As `Snapshot.pages`, or those of a part of the block. */
   pages(id: string, first?: number, end?: number): AsyncGenerator<PageRun, void, void> {
-    return pageRuns(this.#cache, this.block(id), first, end);
-  }
-
-  /** Of bytes that are zero: reads what the file has of them. */
-  async #fill(bytes: Uint8Array, block: MappedRamBlock, offset: number): Promise<void> {
-    const { targetPageSize } = block;
-    const end = offset + bytes.length;
-    const first = Math.floor(offset / targetPageSize);
-    /** What is to be read at once, as offsets in the block; and the pages between that are not to be believed. */
-    let from = 0;
-    let to = 0;
-    let gaps: Uint8Array[] = [];
-    const flush = async (): Promise<void> => {
-      if (to > from) {
-        await this.#reader.readInto(bytes.subarray(from - offset, to - offset), block.pagesOffset + from);
-      }
-      for (const gap of gaps) gap.fill(0);
-      [from, to, gaps] = [end, end, []];
-    };
-    for await (const run of pageRuns(this.#cache, block, first, Math.ceil(end / targetPageSize))) {
-      if (run.fileOffset === undefined) continue;
-      const start = Math.max(run.offset, offset);
-      if (to > from && start - to <= MAX_GAP) gaps.push(bytes.subarray(to - offset, start - offset));
-      else {
-        await flush();
-        from = start;
-      }
-      to = Math.min(run.offset + run.length, end);
-    }
-    await flush();
+    return pageRuns(this.#cache, this.block(id).area, first, end);
   }
 }
 

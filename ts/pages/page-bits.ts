@@ -1,3 +1,5 @@
+import { bitAt, clearBit, runsOfBits, setBit } from './bits.ts';
+
 /** Pages that one piece of the bits covers: 128 MiB of guest memory in 4 KiB. */
 const PIECE_PAGES = 32_768;
 
@@ -11,8 +13,7 @@ export class PageBits {
   has(page: number): boolean {
     const piece = this.#pieces.get(Math.floor(page / PIECE_PAGES));
     if (piece === undefined) return false;
-    const bit = page % PIECE_PAGES;
-    return (((piece[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
+    return bitAt(piece, page % PIECE_PAGES);
   }
 
   set(page: number): void {
@@ -22,15 +23,12 @@ export class PageBits {
       piece = new Uint8Array(PIECE_PAGES / 8);
       this.#pieces.set(index, piece);
     }
-    const bit = page % PIECE_PAGES;
-    piece[bit >>> 3] = (piece[bit >>> 3] ?? 0) | (1 << (bit & 7));
+    setBit(piece, page % PIECE_PAGES);
   }
 
   clear(page: number): void {
     const piece = this.#pieces.get(Math.floor(page / PIECE_PAGES));
-    if (piece === undefined) return;
-    const bit = page % PIECE_PAGES;
-    piece[bit >>> 3] = (piece[bit >>> 3] ?? 0) & ~(1 << (bit & 7));
+    if (piece !== undefined) clearBit(piece, page % PIECE_PAGES);
   }
 
   /** How many bits are set. */
@@ -49,23 +47,19 @@ export class PageBits {
   *runs(): Generator<{ readonly page: number; readonly length: number }, void, void> {
     for (const [index, bytes] of this.#sorted()) {
       const first = index * PIECE_PAGES;
-      let start: number | undefined;
-      for (let bit = 0; bit < PIECE_PAGES; bit += 1) {
-        const byte = bytes[bit >>> 3] ?? 0;
-        if (start === undefined && byte === 0) {
-          bit |= 7;
-        } else if (((byte >>> (bit & 7)) & 1) === 1) {
-          start ??= bit;
-        } else if (start !== undefined) {
-          yield { page: first + start, length: bit - start };
-          start = undefined;
-        }
+      for (const { start, end } of runsOfBits(bytes, PIECE_PAGES)) {
+        yield { page: first + start, length: end - start };
       }
-      if (start !== undefined) yield { page: first + start, length: PIECE_PAGES - start };
     }
   }
 
   #sorted(): readonly (readonly [number, Uint8Array])[] {
     return [...this.#pieces].toSorted(([left], [right]) => left - right);
   }
+}
+
+/** Says of pages of this size whether all of their bytes are zero: as fast as memory is compared. */
+export function zeroTest(pageSize: number): (page: Uint8Array) => boolean {
+  const zeros = new Uint8Array(pageSize);
+  return (page) => Buffer.compare(page, zeros) === 0;
 }

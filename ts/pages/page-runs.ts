@@ -1,4 +1,5 @@
-import type { MappedRamBlock } from '../stream/index.ts';
+import { pagesIn, type PageArea } from '../stream/page-area.ts';
+import { bitAt, endOfBits } from './bits.ts';
 import type { BitmapCache } from './bitmap-cache.ts';
 
 /** Adjacent pages of a block that are all in the file, or all not. In bytes. */
@@ -16,23 +17,23 @@ export interface PageRun {
  */
 export async function* pageRuns(
   cache: BitmapCache,
-  block: MappedRamBlock,
+  area: PageArea,
   first = 0,
-  end: number = block.length / block.targetPageSize,
+  end: number = pagesIn(area),
 ): AsyncGenerator<PageRun, void, void> {
   const run = (from: number, to: number, isSet: boolean): PageRun => {
-    const offset = from * block.targetPageSize;
-    const length = (to - from) * block.targetPageSize;
-    return { offset, length, fileOffset: isSet ? block.pagesOffset + offset : undefined };
+    const offset = from * area.pageSize;
+    const length = (to - from) * area.pageSize;
+    return { offset, length, fileOffset: isSet ? area.pagesOffset + offset : undefined };
   };
   let start = first;
   let isSet = false;
   for (let page = first; page < end;) {
-    const { bytes, firstPage, endPage } = await cache.piece(block, page);
+    const { bytes, firstPage, endPage } = await cache.piece(area, page);
     const last = Math.min(end, endPage) - firstPage;
     if (page === first) isSet = bitAt(bytes, page - firstPage);
     while (page < firstPage + last) {
-      page = firstPage + endOfRun(bytes, page - firstPage, last, isSet);
+      page = firstPage + endOfBits(bytes, page - firstPage, last, isSet);
       // At the end of a piece the run may go on in the next.
       if (page === firstPage + last) break;
       yield run(start, page, isSet);
@@ -41,20 +42,4 @@ export async function* pageRuns(
     if (page < end) continue;
     yield run(start, end, isSet);
   }
-}
-
-/** The first bit from `from` on, before `end`, that differs; `end` when there is none. */
-function endOfRun(bytes: Uint8Array, from: number, end: number, isSet: boolean): number {
-  const whole = isSet ? 0xff : 0;
-  let at = from;
-  while (at < end) {
-    if (at % 8 === 0 && bytes[at >>> 3] === whole) at += 8;
-    else if (bitAt(bytes, at) === isSet) at += 1;
-    else return at;
-  }
-  return end;
-}
-
-function bitAt(bytes: Uint8Array, bit: number): boolean {
-  return (((bytes[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
 }

@@ -1,5 +1,6 @@
-import type { MappedRamBlock } from '../stream/index.ts';
-import type { FileReader } from '../io/file-reader.ts';
+import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
+import { bitAt } from './bits.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
 
 /** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */
 const BITMAP_PIECE = 32 * 1024;
@@ -19,31 +20,24 @@ export interface PageWindow {
 
 /** All pages of a block in order, with what the file has of them, about a MiB at a time. */
 export async function* pageWindows(
-  reader: FileReader,
-  block: MappedRamBlock,
+  reader: RandomAccessReader,
+  area: PageArea,
 ): AsyncGenerator<PageWindow, void, void> {
-  const { targetPageSize, pagesOffset } = block;
-  const total = block.length / targetPageSize;
+  const { pageSize, pagesOffset, bitmapOffset } = area;
+  const [total, bitmapSize] = [pagesIn(area), bitmapBytes(area)];
   // A multiple of 8, so that windows start at a byte of the bitmap.
-  const most = Math.max(8, WINDOW / targetPageSize);
-  for (let done = 0; done < block.bitmapSize; done += BITMAP_PIECE) {
-    const bitmap = await reader.read(
-      block.bitmapOffset + done,
-      Math.min(BITMAP_PIECE, block.bitmapSize - done),
-    );
+  const most = Math.max(8, WINDOW / pageSize);
+  for (let done = 0; done < bitmapSize; done += BITMAP_PIECE) {
+    const bitmap = await reader.read(bitmapOffset + done, Math.min(BITMAP_PIECE, bitmapSize - done));
     const end = Math.min(total, (done + bitmap.length) * 8);
     for (let firstPage = done * 8; firstPage < end; firstPage += most) {
       const pages = Math.min(most, end - firstPage);
       const first = firstPage - done * 8;
-      const isSet = (index: number): boolean =>
-        (((bitmap[(first + index) >>> 3] ?? 0) >>> ((first + index) & 7)) & 1) === 1;
+      const isSet = (index: number): boolean => bitAt(bitmap, first + index);
       let [from, to] = [0, pages];
       while (from < to && !isSet(from)) from += 1;
       while (to > from && !isSet(to - 1)) to -= 1;
-      const bytes = await reader.read(
-        pagesOffset + (firstPage + from) * targetPageSize,
-        (to - from) * targetPageSize,
-      );
+      const bytes = await reader.read(pagesOffset + (firstPage + from) * pageSize, (to - from) * pageSize);
       yield { firstPage, pages, isSet, from, bytes };
     }
   }

@@ -7,7 +7,7 @@ import type { RandomAccessReader } from '../stream/reader.ts';
 import type { RamPageRecord } from '../stream/records.ts';
 import { applyXbzrle } from '../stream/xbzrle.ts';
 import { readAt, writeAt } from '../io/fd-io.ts';
-import { zeroTest } from './zero-test.ts';
+import { zeroTest } from './page-bits.ts';
 
 /** Pages that follow each other are written together, up to this many bytes. */
 const PENDING = 1 << 20;

@@ -1,10 +1,22 @@
-import type { Snapshot } from '../snapshot/snapshot.ts';
+import { ACPI_TABLES } from '../stream/block-names.ts';
+import type { SnapshotMemory } from '../pages/block-memory.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import type { DeviceState, DeviceStruct, DeviceValue } from '../stream/devices/device-state.ts';
 import { flattenDevice } from '../stream/devices/flatten-device.ts';
 import { readDevices } from '../stream/devices/read-devices.ts';
 import { machineFamily, type MachineFamily } from './machine-family.ts';
 import { nodeRanges, type NodeRange } from './srat.ts';
-import type { VgaRegisters } from './vga-window.ts';
+
+/** What is asked of a snapshot: a `Snapshot` will do. */
+export interface PhysicalSource {
+  readonly path: string;
+  readonly index: StreamIndex;
+  readonly reader: RandomAccessReader;
+  /** As `Snapshot.completeRam`. */
+  readonly completeRam: (ignoreDeviceState?: boolean) => MappedRamIndex;
+  readonly memory: () => Promise<SnapshotMemory>;
+}
 
 /** What a snapshot says about where its blocks are mapped. */
 export interface MachineFacts {
@@ -21,24 +33,33 @@ export interface MachineFacts {
   readonly nodes: readonly NodeRange[];
 }
 
+/** The registers of a VGA that say what is at 0xa0000. */
+export interface VgaRegisters {
+  /** Of the sequencer. */
+  readonly sequencer: Uint8Array;
+  /** Of the graphics controller. */
+  readonly graphics: Uint8Array;
+  /** Of the VBE extensions, in bytes. */
+  readonly bankOffset: number;
+}
+
 const CLOCK = 'mc146818rtc';
 const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
 const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
-const TABLES = '/rom@etc/acpi/tables';
 const CONFIG_BYTES = 256;
 const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
 /** QEMU's largest have 2 MiB. */
 const MAX_TABLES = 4 * 1024 * 1024;
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for an unknown machine; and as `Snapshot.read` */
-export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
+export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFacts> {
   const { index, path } = snapshot;
   const family = machineFamily(index.configuration, path);
   const { blocks } = snapshot.completeRam(true);
   const { devices } = await readDevices(snapshot.reader, index, saysWhere);
   const clock = devices.find(({ name }) => name === CLOCK);
   const cmos = clock?.fields.find(({ name }) => name === 'cmos_data')?.value;
-  const tables = blocks.find(({ id, skipped }) => id === TABLES && !skipped);
+  const tables = blocks.find(({ id, skipped }) => id === ACPI_TABLES && !skipped);
   return {
     path,
     family,
@@ -49,7 +70,9 @@ export async function machineFacts(snapshot: Snapshot): Promise<MachineFacts> {
     nodes:
       tables === undefined
         ? []
-        : nodeRanges(await snapshot.read(TABLES, 0, Math.min(MAX_TABLES, tables.length))),
+        : nodeRanges(
+            await (await snapshot.memory()).read(ACPI_TABLES, 0, Math.min(MAX_TABLES, tables.length)),
+          ),
   };
 }
 

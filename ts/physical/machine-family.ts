@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { Configuration } from '../stream/index.ts';
+import type { Configuration } from '../stream/configuration.ts';
 
 /** Machines whose guest-physical layout is known. */
 export type MachineFamily = 'i440fx' | 'q35' | 'microvm' | 'virt';

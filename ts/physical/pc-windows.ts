@@ -1,3 +1,4 @@
+import { ISA_BIOS, PC_BIOS, PC_FLASH, PC_ROM } from '../stream/block-names.ts';
 import type { AddressSpace, PhysicalRange } from './address-space.ts';
 import type { MachineFacts } from './machine-facts.ts';
 import { placeVgaWindow } from './vga-window.ts';
@@ -7,7 +8,7 @@ const FOUR_GIB = 2 ** 32;
 /** Firmware appears at the end of the first MiB, too: so much of it. */
 const ISA_BIOS_END = 0x100000;
 const ISA_BIOS_MAX = 128 * KIB;
-const PC_ROM = 0xc0000;
+const OPTION_ROMS = 0xc0000;
 
 /** The host bridge, and where its seven PAM registers are in its configuration space. */
 const HOST_BRIDGE = '0000:00:00.0';
@@ -37,11 +38,11 @@ export function placePcWindows(space: AddressSpace, facts: MachineFacts): readon
       'the RAM from 0xc0000 to 0xfffff is what the guest sees there: the file has no host bridge that says it',
     ];
   }
-  const rom = blocks.find(({ id }) => id === 'pc.rom');
+  const rom = blocks.find(({ id }) => id === PC_ROM);
   const roms: readonly PhysicalRange[] = [
     ...(rom === undefined
       ? []
-      : [{ address: PC_ROM, length: rom.length, block: rom.id, offset: 0, kind: 'rom' as const }]),
+      : [{ address: OPTION_ROMS, length: rom.length, block: rom.id, offset: 0, kind: 'rom' as const }]),
     ...isaBios,
   ];
   for (const { address, length } of closedPieces(pam)) {
@@ -71,24 +72,24 @@ type Blocks = MachineFacts['blocks'];
 function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
   const ranges: PhysicalRange[] = [];
   let end = FOUR_GIB;
-  for (const id of ['pc.bios', 'system.flash0', 'system.flash1']) {
+  for (const id of [PC_BIOS, ...PC_FLASH]) {
     const length = blocks.find((block) => block.id === id)?.length ?? 0;
     // A file may claim any length: what does not fit below 4 GiB is nowhere.
     if (length > end) break;
     end -= length;
-    ranges.push({ address: end, length, block: id, offset: 0, kind: id === 'pc.bios' ? 'rom' : 'flash' });
+    ranges.push({ address: end, length, block: id, offset: 0, kind: id === PC_BIOS ? 'rom' : 'flash' });
   }
   return ranges;
 }
 
 /** The end of the firmware, or a copy of it that has a block of its own. */
 function lowFirmware(blocks: Blocks): readonly PhysicalRange[] {
-  const found = ['isa-bios', 'pc.bios', 'system.flash0'].map((name) => blocks.find(({ id }) => id === name));
+  const found = [ISA_BIOS, PC_BIOS, PC_FLASH[0]].map((name) => blocks.find(({ id }) => id === name));
   const firmware = found.find((block) => block !== undefined);
   if (firmware === undefined) return [];
   const length = Math.min(firmware.length, ISA_BIOS_MAX);
   const place = { address: ISA_BIOS_END - length, offset: firmware.length - length };
-  const kind = firmware.id === 'system.flash0' ? 'flash' : 'rom';
+  const kind = firmware.id === PC_FLASH[0] ? 'flash' : 'rom';
   return [{ ...place, length, block: firmware.id, kind }];
 }
 

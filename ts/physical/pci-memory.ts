@@ -1,3 +1,4 @@
+import { romDeviceOf, videoDeviceOf } from '../stream/block-names.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { MachineFacts } from './machine-facts.ts';
 
@@ -9,10 +10,6 @@ const IO_SPACE = 1;
 const ROM_BAR = 0x30;
 const ROM_ENABLED = 1;
 
-/** Blocks of devices that are the whole of the first memory BAR, or of the ROM BAR. */
-const VIDEO = /^(0000:00:[0-9a-f]{2}\.[0-7])\/(?:vga\.vram|bochs-display-vram)$/;
-const ROM = /^(0000:00:[0-9a-f]{2}\.[0-7])\/[^/]+\.rom$/;
-
 /**
  * Memory of PCI devices, where the guest has put it: under the RAM, if it has put it there.
  * @returns the blocks of which it is known where they are, or that they are nowhere
@@ -22,8 +19,7 @@ export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFact
   const bars = new Set<string>();
   const known = new Set<string>();
   for (const { id, length } of blocks) {
-    const [, video] = VIDEO.exec(id) ?? [];
-    const [, rom] = ROM.exec(id) ?? [];
+    const [video, rom] = [videoDeviceOf(id), romDeviceOf(id)];
     const config = pci.get(video ?? rom ?? '');
     const bar = video === undefined ? `ROM of ${rom}` : `memory of ${video}`;
     if (config === undefined || bars.has(bar)) continue;

@@ -1,8 +1,8 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
+import { isWithoutAddress, VIRT_FLASH } from '../stream/block-names.ts';
 import { AddressSpace, part, type PhysicalRange } from './address-space.ts';
-import { machineFacts, type MachineFacts } from './machine-facts.ts';
+import { machineFacts, type MachineFacts, type PhysicalSource } from './machine-facts.ts';
 import type { MachineFamily } from './machine-family.ts';
 import { placePcWindows } from './pc-windows.ts';
 import { placePciMemory } from './pci-memory.ts';
@@ -20,7 +20,10 @@ export interface PhysicalMap {
 }
 
 /** As `Snapshot.physicalMap`. */
-export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions = {}): Promise<PhysicalMap> {
+export async function physicalMap(
+  snapshot: PhysicalSource,
+  options: PhysicalOptions = {},
+): Promise<PhysicalMap> {
   const facts = await machineFacts(snapshot);
   const space = new AddressSpace();
   const ram = ramLayout(facts, options);
@@ -30,7 +33,7 @@ export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions =
   const ranges = space.ranges();
   // RAM may be there and lie wholly behind something else.
   const placed = new Set([...known, ...[...ram.ranges, ...ranges].map(({ block }) => block)]);
-  const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !WITHOUT_ADDRESS.test(id));
+  const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !isWithoutAddress(id));
   return {
     machine: snapshot.index.machine,
     family: facts.family,
@@ -43,21 +46,20 @@ export async function physicalMap(snapshot: Snapshot, options: PhysicalOptions =
   };
 }
 
-/** Blocks that the guest sees at no address, or not at all times. */
-const WITHOUT_ADDRESS = /^\/rom@|\.rom$|^(?:pc\.bios|isa-bios)$/;
-const VIRT_FLASH = { 'virt.flash0': 0, 'virt.flash1': 0x400_0000 } as const;
+/** Bytes of each pflash device of virt; they follow each other from address 0 on. */
+const VIRT_FLASH_BYTES = 0x400_0000;
 
 function placeVirtFlash(space: AddressSpace, { blocks }: MachineFacts): readonly string[] {
-  for (const [block, address] of Object.entries(VIRT_FLASH)) {
+  for (const [index, block] of VIRT_FLASH.entries()) {
     const length = blocks.find(({ id }) => id === block)?.length ?? 0;
-    space.place({ address, length, block, offset: 0, kind: 'flash' });
+    space.place({ address: index * VIRT_FLASH_BYTES, length, block, offset: 0, kind: 'flash' });
   }
   return [];
 }
 
 /** As `Snapshot.readPhysical`. */
 export async function readPhysical(
-  snapshot: Snapshot,
+  snapshot: PhysicalSource,
   { ranges }: PhysicalMap,
   address: number | bigint,
   length: number | bigint,

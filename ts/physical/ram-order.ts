@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import { assertBlocksExist } from '../snapshot/ram-location.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
+import { isDefaultRam, mayBeRam } from '../stream/block-names.ts';
 import type { MachineFacts } from './machine-facts.ts';
 import type { NodeRange } from './srat.ts';
 
@@ -14,15 +15,8 @@ export interface RamBlocks {
   readonly assumptions: readonly string[];
 }
 
-/** What QEMU calls the block of RAM that `-m` alone makes. */
-const DEFAULT_NAMES = new Set(['pc.ram', 'microvm.ram', 'mach-virt.ram']);
-/** Blocks that QEMU names itself and that are no RAM; those of devices have a `/` or `:` in their names. */
-const NO_RAM =
-  /^(?:pc\.bios|pc\.rom|isa-bios|system\.flash\d+|virt\.flash\d+|tpm-ppi|vga\.vram|vmsvga\.fifo)$/;
 /** As many as QEMU has NUMA nodes. */
 const MAX_BLOCKS = 128;
-/** Names of memory backends of machine types up to 4.0: the object's path. */
-const OBJECT = /^\/objects\/[^/:]+$/;
 
 /**
  * Which blocks are RAM, and in which order. The file does not say it: QEMU lists blocks by length, and memory devices'
@@ -41,7 +35,7 @@ export function ramBlocks(
   isTotal: (bytes: number) => boolean,
 ): RamBlocks {
   if (wanted !== undefined) return { blocks: named(wanted, blocks, path), assumptions: [] };
-  const candidates = blocks.filter(({ id }) => OBJECT.test(id) || (!/[/:]/.test(id) && !NO_RAM.test(id)));
+  const candidates = blocks.filter(({ id }) => mayBeRam(id));
   if (candidates.length > MAX_BLOCKS) {
     const expected = `at most ${MAX_BLOCKS}`;
     const found = candidates.length;
@@ -51,7 +45,7 @@ export function ramBlocks(
   if (byNode !== undefined) return byNode;
   const [first, ...others] = candidates;
   if (first !== undefined && others.length === 0) return { blocks: [first], assumptions: [] };
-  const whole = candidates.find(({ id, length }) => DEFAULT_NAMES.has(id) && isTotal(length));
+  const whole = candidates.find(({ id, length }) => isDefaultRam(id) && isTotal(length));
   if (whole !== undefined) return { blocks: [whole], assumptions: [] };
   const sum = candidates.reduce((all, { length }) => all + length, 0);
   if (first !== undefined && isTotal(sum) && others.every(({ length }) => length === first.length)) {
@@ -79,7 +73,7 @@ function named(ids: readonly string[], blocks: readonly Block[], path: string): 
 function blocksOfNodes(candidates: readonly Block[], sizes: readonly number[]): RamBlocks | undefined {
   const total = sizes.reduce((sum, length) => sum + length, 0);
   // Without memory backends, all nodes are one block.
-  const whole = candidates.find(({ id, length }) => DEFAULT_NAMES.has(id) && length === total);
+  const whole = candidates.find(({ id, length }) => isDefaultRam(id) && length === total);
   if (whole !== undefined) return { blocks: [whole], assumptions: [] };
   const left = [...candidates];
   const found: Block[] = [];

@@ -1,22 +1,12 @@
+import { vgaDeviceOf } from '../stream/block-names.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { MachineFacts } from './machine-facts.ts';
 
 const KIB = 1024;
 const WINDOW = { address: 0xa0000, length: 128 * KIB };
-const VGA_MEMORY = /^(?:(.+)\/)?(?:vga\.vram|qxl\.vgavram)$/;
 /** In a PCI device's configuration space: what it is. */
 const CLASS = 0x0a;
 const CLASS_VGA = 0x0300;
-
-/** The registers of a VGA that say what is at 0xa0000. */
-export interface VgaRegisters {
-  /** Of the sequencer. */
-  readonly sequencer: Uint8Array;
-  /** Of the graphics controller. */
-  readonly graphics: Uint8Array;
-  /** Of the VBE extensions, in bytes. */
-  readonly bankOffset: number;
-}
 
 const PLANE_MASK = { register: 2, all: 0xf };
 const MEMORY_MODE = { register: 4, chain4: 8 };
@@ -35,8 +25,8 @@ const MAPS = [
  * by byte ("chain 4"), that memory is there.
  */
 export function placeVgaWindow(space: AddressSpace, { blocks, pci, vga }: MachineFacts): void {
-  const memory = blocks.find(({ id }) => VGA_MEMORY.test(id));
-  const [, device = ''] = VGA_MEMORY.exec(memory?.id ?? '') ?? [];
+  const memory = blocks.find(({ id }) => vgaDeviceOf(id) !== undefined);
+  const device = vgaDeviceOf(memory?.id ?? '') ?? '';
   if (memory === undefined || !isVga(pci.get(device))) return;
   space.clear(WINDOW.address, WINDOW.length);
   const registers = vga.get(device);

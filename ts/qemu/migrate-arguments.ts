@@ -1,11 +1,8 @@
 import { MappedRamError } from '../errors.ts';
-import {
-  formatMigrationUri,
-  parseMigrationUri,
-  toMigrationChannels,
-  type MigrationAddress,
-  type MigrationChannel,
-} from '../uri/index.ts';
+import { formatMigrationUri } from '../uri/format-migration-uri.ts';
+import type { MigrationAddress, MigrationChannel } from '../uri/migration-address.ts';
+import { toMigrationChannels } from '../uri/migration-channels.ts';
+import { parseMigrationUri } from '../uri/parse-migration-uri.ts';
 
 /** The address, as QMP's migrate and migrate-incoming take it. */
 export type MigrateArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import { cancelMigration } from './cancel-migration.ts';
 import { migrateArguments } from './migrate-arguments.ts';
-import { type MigrationInfo, queryMigration } from './migration-info.ts';
+import { queryMigration, type MigrationInfo } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
 import { isUnknownArgument } from '../qmp/refusal.ts';

@@ -1,13 +1,15 @@
 import { MappedRamError } from '../errors.ts';
 import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import type { RestorePlan } from '../negotiate/plan.ts';
 import { assertOptionsFor } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
@@ -74,9 +76,7 @@ export async function attach(
   options: AttachOptions = {},
 ): Promise<AttachResult> {
   options.signal?.throwIfAborted();
-  if (source instanceof Snapshot) return attachSnapshot(qmp, source, options);
-  await using snapshot = await Snapshot.open(source, options.signal);
-  return await attachSnapshot(qmp, snapshot, options);
+  return usingSnapshot(source, options.signal, (snapshot) => attachSnapshot(qmp, snapshot, options));
 }
 
 async function attachSnapshot(

@@ -9,9 +9,10 @@ import { migrateIn } from '../qemu/migration.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { FileMigrationAddress } from '../uri/index.ts';
+import type { FileMigrationAddress } from '../uri/migration-address.ts';
 import type { LoadOptions } from './options.ts';
 import { setAutostart, settle, type AfterRestore } from './run-state.ts';
+import { localFile } from '../io/open-source.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 /** One load under way: the snapshot and QEMU were compared, and fit. */
@@ -45,9 +46,10 @@ interface Source {
 
 /** Lets QEMU read the mapped-ram file itself. @param why in words */
 export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
-  const { location, index, reader } = run.snapshot;
-  const path = procPath(reader.fd);
-  const filename = 'path' in location ? location.path : path;
+  const { index, reader } = run.snapshot;
+  const file = localFile(reader, 'a restore');
+  const path = procPath(file.fd);
+  const filename = file.path ?? path;
   const address = { transport: 'file', filename, offset: index.base } as const;
   // A descriptor is of the very file that was looked into, whatever happened to its name.
   const source = { address, path: process.platform === 'linux' ? path : filename };

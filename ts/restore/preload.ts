@@ -1,11 +1,13 @@
 import { access, constants } from 'node:fs/promises';
-
+import { blocksWithPages, regionOf } from '../pages/blocks.ts';
 import { MappedRamError } from '../errors.ts';
 import { freeBytesIn } from '../host/filesystem.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer } from '../engine/transfer.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
 
 export interface PreloadOptions extends TransferOptions {
@@ -49,25 +51,26 @@ export class PreloadedRam implements AsyncDisposable {
  *   (`cause.code` is `ENOSPC`); ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the snapshot does not have,
  *   ERR_MAPPED_RAM_UNSUPPORTED for one without pages; and as `unpack`
  */
-export async function preloadRam(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
+export async function preloadRam(
+  source: SnapshotSource | Snapshot,
+  options: PreloadOptions,
+): Promise<PreloadedRam> {
+  return usingSnapshot(source, options.signal, (snapshot) => loadBlocks(snapshot, options));
+}
+
+async function loadBlocks(snapshot: Snapshot, options: PreloadOptions): Promise<PreloadedRam> {
   const { directory = '/dev/shm' } = options;
   const ram = snapshot.completeRam(true);
-  const blocks = options.blocks.map((id) => blockOf(ram.blocks, id, snapshot.path));
+  const blocks = blocksWithPages(options.blocks, ram.blocks, snapshot.path);
   await assertDirectory(directory);
   const files = new Map<string, AnonymousFile>();
   try {
     for (const { id } of blocks) files.set(id, await AnonymousFile.create(directory));
-    const regions = blocks.map(({ id: name, length, pagesOffset, bitmapOffset }) => ({
-      name,
-      length,
-      pagesOffset,
-      bitmapOffset,
-      memory: { fd: files.get(name)?.fd },
-      memoryIsZero: true,
-    }));
-    const file = { ...snapshot.location, name: snapshot.path };
-    const plan = { direction: 'load', file, regions, pageSize: ram.targetPageSize } as const;
-    const { report } = await runTransfer(plan, options);
+    const regions = blocks.map((block) =>
+      regionOf(block, { memory: { fd: files.get(block.id)?.fd }, memoryIsZero: true }),
+    );
+    const plan = { direction: 'load', regions, pageSize: ram.targetPageSize } as const;
+    const { report } = await loadPages(snapshot.reader, plan, options);
     return new PreloadedRam(files, report);
   } catch (error) {
     for (const file of files.values()) await file.close();
@@ -93,22 +96,5 @@ export async function roomProblem(
 async function assertDirectory(directory: string): Promise<void> {
   await access(directory, constants.W_OK).catch((cause: unknown) => {
     throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot keep memory there', { path: directory, cause });
-  });
-}
-
-function blockOf(blocks: readonly MappedRamBlock[], id: string, path: string): MappedRamBlock {
-  const block = blocks.find((candidate) => candidate.id === id);
-  if (block === undefined) {
-    const expected = `one of ${blocks.map((candidate) => candidate.id).join(', ')}`;
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
-      path,
-      expected,
-      found: id,
-    });
-  }
-  if (!block.skipped) return block;
-  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `block ${id} was saved without its pages`, {
-    path,
-    offset: block.headerOffset,
   });
 }

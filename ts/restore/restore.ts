@@ -1,17 +1,19 @@
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { assertOptionsFor } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
+import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
-import { holdSnapshot } from './snapshot-lock.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
@@ -52,13 +54,24 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
  *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU
  *   does not start, or fails; and as `attach` and `preloadRam`
  */
-export async function restore(source: SnapshotSource, options: RestoreOptions): Promise<RestoredGuest> {
+export async function restore(
+  source: SnapshotSource | Snapshot,
+  options: RestoreOptions,
+): Promise<RestoredGuest> {
   const startedAt = performance.now();
   const { signal } = options;
   const mode = modeOf(options.mode ?? DEFAULT_MODE);
   signal?.throwIfAborted();
   assertOptionsFor(mode, options);
-  await using snapshot = await Snapshot.open(source, signal);
+  return usingSnapshot(source, signal, (snapshot) => restoreSnapshot(snapshot, mode, options, startedAt));
+}
+
+async function restoreSnapshot(
+  snapshot: Snapshot,
+  mode: Mode<RestoreMode>,
+  options: RestoreOptions,
+  startedAt: number,
+): Promise<RestoredGuest> {
   snapshot.completeRam(mode.takesUnmeasured);
   holdSnapshot(snapshot);
   const commandLine = parseCommandLine(options.args);

@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
 
+import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Which snapshot it is, and in which version: another has one of these numbers at least different. */
@@ -16,7 +17,9 @@ export interface SnapshotIdentity {
 
 /** Identifies a snapshot by the open file, not by its name. */
 export function identify(snapshot: Snapshot): SnapshotIdentity {
-  const { dev, ino, size, mtimeNs } = fstatSync(snapshot.reader.fd, { bigint: true });
+  const { dev, ino, size, mtimeNs } = fstatSync(localFile(snapshot.reader, 'a state stream').fd, {
+    bigint: true,
+  });
   return { dev, ino, offset: snapshot.index.base, size, mtimeNs };
 }
 

@@ -4,6 +4,7 @@ import { getFd } from '../qemu/descriptors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { lockFile } from '../engine/file-lock.ts';
+import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
@@ -14,7 +15,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody is writing the file
  */
 export function holdSnapshot(snapshot: Snapshot): boolean {
-  return lockFile(snapshot.reader.fd, 'shared', snapshot.path);
+  return lockFile(localFile(snapshot.reader, 'a restore').fd, 'shared', snapshot.path);
 }
 
 /**
@@ -26,6 +27,6 @@ export function holdSnapshot(snapshot: Snapshot): boolean {
 export async function handHold(qmp: QmpClient, snapshot: Snapshot, wait: WaitOptions): Promise<boolean> {
   if (!qmp.passesDescriptors) return false;
   // QEMU wants names that begin with no digit.
-  await getFd(qmp, snapshot.reader.fd, `mapped-ram-${randomUUID()}`, wait);
+  await getFd(qmp, localFile(snapshot.reader, 'a restore').fd, `mapped-ram-${randomUUID()}`, wait);
   return true;
 }

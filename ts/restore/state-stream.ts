@@ -2,12 +2,16 @@ import { open } from 'node:fs/promises';
 
 import { ioError, writeAt } from '../io/fd-io.ts';
 import { readPieces } from '../io/read-pieces.ts';
+import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
-import type { MappedRamBlock, PlainPage } from '../stream/index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { PlainPage } from '../stream/write/assemble.ts';
 import { AnonymousFile, procPath, stateDirectory } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
-import { findStalePages, type StalePages, zeroPagesOf } from '../engine/stale-pages.ts';
+import { findStalePages, zeroPagesOf, type StalePages } from '../engine/stale-pages.ts';
 
 /** Bytes of filled holes that call for a warning: a live save leaves fewer behind. */
 const MANY = 256 * 2 ** 20;
@@ -90,14 +94,22 @@ export class StateStream implements AsyncDisposable {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`,
  *   ERR_MAPPED_RAM_IO
  */
-export async function openStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
+export async function openStateStream(
+  source: SnapshotSource | Snapshot,
+  options: StateStreamOptions,
+): Promise<StateStream> {
+  return usingSnapshot(source, options.signal, (snapshot) => makeStateStream(snapshot, options));
+}
+
+async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
   const { inPlace, mapped = false, fresh = [], signal } = options;
+  const { fd } = localFile(snapshot.reader, 'a state stream');
   const { blocks } = snapshot.completeRam();
   const identity = identify(snapshot);
   const others = blocks.filter(({ id }) => !inPlace.includes(id));
   const stale: StalePages[] = [];
   for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
-    stale.push(await findStalePages(snapshot, block));
+    stale.push(await findStalePages(fd, snapshot.path, block));
   }
   signal?.throwIfAborted();
   await using file = await AnonymousFile.create(await stateDirectory(others));

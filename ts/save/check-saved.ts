@@ -2,7 +2,8 @@ import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
-import { Snapshot, type SnapshotSource } from '../snapshot/snapshot.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 
 export interface SavedFile {
   /** Apparent size in bytes. */
@@ -80,7 +81,7 @@ async function pageProblems(
 ): Promise<readonly string[]> {
   let set = 0;
   for (const block of snapshot.completeRam(true).blocks) {
-    set += (await countSetPages(snapshot.reader, block)) * block.targetPageSize;
+    set += (await countSetPages(snapshot.reader, block)) * block.area.pageSize;
   }
   const enough = stoodStill ? set >= dataBytes : set > 0 || dataBytes === 0;
   return enough ? [] : [`pages of ${dataBytes} bytes were written, of which the bitmaps have only ${set}`];

@@ -6,7 +6,7 @@ import type { SaveOptions } from './save-options.ts';
 import type { ProgressTeller } from './save-progress.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
 import type { Sealing } from '../seal/sealing.ts';
-import type { SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import type { Output } from '../io/output.ts';
 
 /** One save under way: QEMU has the plan's settings, and the guest stands still. */
 export interface SaveRun {
@@ -21,7 +21,7 @@ export interface SaveRun {
 
 /** A save into a file that this process publishes. */
 export interface FileSaveRun extends SaveRun {
-  readonly output: SnapshotOutput;
+  readonly output: Output;
   readonly sealing: Sealing;
 }
 

@@ -7,7 +7,8 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
-import { assertFree, SnapshotOutput } from '../snapshot/snapshot-output.ts';
+import { removeSealOf } from '../seal/seal-file.ts';
+import { assertFree, createOutput } from '../snapshot/snapshot-target.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
@@ -121,7 +122,10 @@ async function carryOut(
   await using output =
     path === undefined
       ? undefined
-      : await SnapshotOutput.named(path, offset, options.overwrite ?? false, signal);
+      : await createOutput(
+          { path, offset },
+          { overwrite: options.overwrite, signal, removeCompanions: removeSealOf },
+        );
   await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;
@@ -140,7 +144,8 @@ async function carryOut(
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
     else written = await writeByQemu({ ...run, output, sealing }, goOn);
-    await output?.commit();
+    await output?.finish();
+    await output?.publish();
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);

@@ -1,8 +1,9 @@
+import { localFile } from '../io/open-source.ts';
 import { FdSet } from '../qemu/fd-set.ts';
 import { migrateOut } from '../qemu/migration.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
@@ -15,7 +16,7 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   const { qmp, plan, output, guest, progress, options } = run;
   const { signal } = options;
   const rows = await queryRamBlocks(qmp, { signal });
-  const { path } = output.file;
+  const { path, fd } = localFile(output, 'a save');
   const place = { path: path ?? output.name, access: 'write', direct: plan.directIo.value } as const;
   progress.step('memory');
   const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
@@ -24,7 +25,7 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   const { stoodStill } = guest;
   await whenWritten();
   progress.step('publish');
-  const { fd, offset } = output;
+  const { offset } = output;
   const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
   const dataBytes = normalPages * pageSize;
   const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
-import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
 
 /**
@@ -11,7 +11,7 @@ import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, and what the reader throws
  */
 export async function assertSealable(
-  reader: FileReader,
+  reader: OpenSource,
   blocks: readonly MappedRamBlock[],
   path: string,
 ): Promise<void> {
@@ -19,7 +19,7 @@ export async function assertSealable(
   if (sum(all) * ENTRY_BYTES <= MAX_SEAL_BYTES) return;
   const set: number[] = [];
   for (const block of blocks) {
-    const bytes = (await countSetPages(reader, block)) * block.targetPageSize;
+    const bytes = (await countSetPages(reader, block)) * block.area.pageSize;
     set.push(Math.ceil(bytes / PIECE_SIZE));
   }
   assertSealSize(sum(set) * ENTRY_BYTES, path);

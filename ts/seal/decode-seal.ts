@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { RangeSet } from '../stream/range-set.ts';
-import { bitmapBytes } from '../stream/write/layout.ts';
+import { bitmapBytes } from '../stream/page-area.ts';
 import { decodeName } from '../stream/text.ts';
 import { DIGEST_BYTES } from '../engine/digest.ts';
 import { SealFields } from './seal-fields.ts';
@@ -56,7 +56,8 @@ function decodeBlock(
   const length = fields.u64('length of a block');
   const bitmapOffset = fields.u64('bitmap_offset of a block');
   const pagesOffset = fields.u64('pages_offset of a block');
-  const bitmapEnd = bitmapOffset + bitmapBytes(length, pageSize);
+  const area = { pagesOffset, bitmapOffset, length, pageSize };
+  const bitmapEnd = bitmapOffset + bitmapBytes(area);
   const isInside =
     Math.min(bitmapOffset, pagesOffset) >= base && Math.max(bitmapEnd, pagesOffset + length) <= size;
   const isWhole = length > 0 && length % pageSize === 0;
@@ -68,7 +69,7 @@ function decodeBlock(
   ) {
     throw fields.corrupt(`place of block ${id}`);
   }
-  return { id, length, bitmapOffset, pagesOffset, ...decodePieces(fields, length, seal.pieceSize) };
+  return { id, area, ...decodePieces(fields, length, seal.pieceSize) };
 }
 
 function decodePieces(

@@ -18,7 +18,8 @@ export function encodeSeal(seal: Seal): Uint8Array {
     .bytes(metadata);
   for (const block of blocks) {
     const id = encodeName(block.id, 'id of a RAM block');
-    writer.u8(id.length).bytes(id).u64(block.length).u64(block.bitmapOffset).u64(block.pagesOffset);
+    const { length, bitmapOffset, pagesOffset } = block.area;
+    writer.u8(id.length).bytes(id).u64(length).u64(bitmapOffset).u64(pagesOffset);
     writer.u64(block.offsets.length).bytes(entriesOf(block));
   }
   return writer.finish();

@@ -1,15 +1,17 @@
-import { digestRanges } from '../engine/digest.ts';
-import type { BlockPieces, TransferFile } from '../engine/transfer.ts';
-import { metadataRanges } from './metadata-ranges.ts';
-import { PIECE_SIZE, type BlockPlace, type Seal } from './seal.ts';
+import type { BlockArea } from '../stream/page-area.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
+import { digestStretches, type StretchSource } from '../pages/piece-digests.ts';
+import { PIECE_SIZE, type Seal } from './seal.ts';
+import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
 export interface SealPart {
-  readonly file: TransferFile;
+  /** What reads the snapshot, as far as it is not pages. */
+  readonly source: StretchSource;
   readonly base: number;
   readonly size: number;
   readonly pageSize: number;
-  readonly blocks: readonly BlockPlace[];
+  readonly blocks: readonly BlockArea[];
   /** By block, of pieces of `PIECE_SIZE` bytes. */
   readonly pieces: readonly BlockPieces[];
 }
@@ -20,11 +22,30 @@ export interface SealPart {
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
 export async function makeSeal(part: SealPart, signal: AbortSignal | undefined): Promise<Seal> {
-  const { file, base, size, pageSize, pieces } = part;
-  const blocks = part.blocks.map(({ id, length, bitmapOffset, pagesOffset }, index) => {
+  const { source, base, size, pageSize, pieces } = part;
+  const blocks = part.blocks.map(({ id, area }, index) => {
     const { offsets, digests } = pieces[index] ?? { offsets: [], digests: new Uint8Array() };
-    return { id, length, bitmapOffset, pagesOffset, offsets, digests };
+    return { id, area, offsets, digests };
   });
-  const metadata = await digestRanges(file, metadataRanges(base, size, blocks), signal);
+  const metadata = await digestStretches(source, metadataRanges(base, size, blocks), signal);
   return { pageSize, pieceSize: PIECE_SIZE, base, size, metadata, blocks };
+}
+
+/** What of a snapshot is not in a page area: headers, bitmaps, padding, device state, vmdescription, and what follows. */
+export function metadataRanges(
+  base: number,
+  size: number,
+  blocks: readonly BlockArea[],
+): readonly ByteRange[] {
+  const ranges: ByteRange[] = [];
+  let position = base;
+  const areas = blocks.map(({ area }) => area);
+  for (const { pagesOffset, length } of areas.toSorted(
+    (left, right) => left.pagesOffset - right.pagesOffset,
+  )) {
+    if (pagesOffset > position) ranges.push({ offset: position, length: pagesOffset - position });
+    position = pagesOffset + length;
+  }
+  if (size > position) ranges.push({ offset: position, length: size - position });
+  return ranges;
 }

@@ -128,6 +128,7 @@ export async function isSeal(path: string): Promise<boolean> {
 }
 
 /** Removes the seal of a snapshot that is being replaced: of the new one it would say that it is damaged. */
-export async function removeSeal(path: string): Promise<void> {
+export async function removeSealOf(snapshot: string): Promise<void> {
+  const path = sealPathOf(snapshot);
   if (await isSeal(path)) await unlink(path);
 }

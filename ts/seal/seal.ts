@@ -1,3 +1,4 @@
+import type { BlockArea } from '../stream/page-area.ts';
 import { DIGEST_BYTES } from '../engine/digest.ts';
 import type { BlockPieces } from '../engine/transfer.ts';
 
@@ -17,16 +18,8 @@ export interface Seal {
   readonly blocks: readonly SealedBlock[];
 }
 
-/** Where a block lies in the file. */
-export interface BlockPlace {
-  readonly id: string;
-  /** The used length in bytes. */
-  readonly length: number;
-  readonly bitmapOffset: number;
-  readonly pagesOffset: number;
-}
-
-export interface SealedBlock extends BlockPlace, BlockPieces {}
+/** A block with its place in the file, and the digests of its pieces. */
+export interface SealedBlock extends BlockArea, BlockPieces {}
 
 /** Bytes of a piece in the seals that this package writes. */
 export const PIECE_SIZE: number = 256 * 1024;

@@ -1,4 +1,10 @@
 import type { MappedRamError } from '../errors.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { countSetPages } from '../pages/bitmap-reader.ts';
+import { pagesIn } from '../stream/page-area.ts';
+import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
+
+const MAX_ALIGNMENT = 2 ** 30;
 
 /** One RAM block of a snapshot. Offsets are absolute in the file, sizes in bytes. */
 export interface BlockInfo {
@@ -37,7 +43,7 @@ export interface SnapshotInfo {
   readonly offset: number;
   /** Apparent size of the file. */
   readonly size: number;
-  /** Bytes that the filesystem has allocated for it. */
+  /** Bytes that the filesystem or the storage has allocated for it. */
   readonly allocated: number;
   readonly machine: string;
   /** QEMU's migration capabilities that both sides must agree on. */
@@ -58,4 +64,79 @@ export interface SnapshotInfo {
   readonly problem: MappedRamError | undefined;
   /** What is legal, but hardly what was meant. In words. */
   readonly warnings: readonly string[];
+}
+
+/**
+ * Reads the bitmaps, and tells what is in a snapshot.
+ * @throws {MappedRamError} what reading throws
+ */
+export async function readInfo(index: StreamIndex, reader: OpenSource): Promise<SnapshotInfo> {
+  const { ram } = index;
+  const mapped = ram?.form === 'mapped-ram' ? ram.blocks : [];
+  const blocks: BlockInfo[] = [];
+  for (const block of mapped) blocks.push(await blockInfo(block, reader));
+  const sections = index.sections.map(({ idstr, instanceId, versionId, offset, length, early }) => ({
+    name: idstr,
+    instanceId,
+    version: versionId,
+    offset,
+    length,
+    early,
+  }));
+  return {
+    path: reader.name,
+    offset: index.base,
+    size: reader.size,
+    allocated: reader.allocated,
+    machine: index.machine,
+    capabilities: index.capabilities,
+    form: ram?.form,
+    pageSize: ram?.targetPageSize ?? 4096,
+    blocks,
+    plainBlocks: ram?.form === 'plain' ? ram.blocks.map(({ id, length }) => ({ id, length })) : [],
+    sections,
+    deviceStateBytes: sections.reduce((sum, { length }) => sum + length, 0),
+    complete: index.complete,
+    ramComplete: isRamComplete(index),
+    problem: index.problem,
+    warnings: warningsOf(index, blocks),
+  };
+}
+
+async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<BlockInfo> {
+  const { id, length, skipped } = block;
+  const { bitmapOffset, pagesOffset } = block.area;
+  const pages = pagesIn(block.area);
+  const setPages = await countSetPages(reader, block);
+  const zeroPages = skipped ? 0 : pages - setPages;
+  const alignment = alignmentOf(pagesOffset);
+  return { id, length, pages, setPages, zeroPages, bitmapOffset, pagesOffset, alignment, skipped };
+}
+
+/** QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so what is behind does not matter for the pages. */
+export function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
+  if (complete) return ram !== undefined;
+  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;
+}
+
+function alignmentOf(offset: number): number {
+  let alignment = 1;
+  while (alignment < MAX_ALIGNMENT && offset % (alignment * 2) === 0) alignment *= 2;
+  return alignment;
+}
+
+function warningsOf(index: StreamIndex, blocks: readonly BlockInfo[]): readonly string[] {
+  const warnings: string[] = [];
+  if (blocks.length > 0 && blocks.every(({ setPages, skipped }) => skipped || setPages === 0)) {
+    warnings.push(
+      'no page is set in any block: a save that was cancelled, or made with background-snapshot, looks like this',
+    );
+  }
+  if (index.complete && index.vmdescription === undefined) {
+    warnings.push('there is no vmdescription, so the device state cannot be told apart');
+  }
+  if (index.trailing !== undefined) {
+    warnings.push(`${index.trailing.length} bytes follow the stream at offset ${index.trailing.offset}`);
+  }
+  return warnings;
 }

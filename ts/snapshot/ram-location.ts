@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { MappedRamError } from '../errors.ts';
 import type { TransferMemory } from '../engine/transfer.ts';
 import { byteCount } from '../io/byte-count.ts';
+import { assertBlocksExist } from '../pages/blocks.ts';
 import type { NamedFile } from '../io/distinct-files.ts';
 
 /**
@@ -75,20 +76,4 @@ export function locationsFor(
 ): ReadonlyMap<string, RamLocation> {
   assertBlocksExist(Object.keys(ram), blocks, path);
   return new Map(Object.entries(ram));
-}
-
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have */
-export function assertBlocksExist(
-  ids: readonly string[],
-  blocks: readonly { readonly id: string }[],
-  path: string,
-): void {
-  const known = blocks.map(({ id }) => id);
-  const unknown = ids.find((id) => !known.includes(id));
-  if (unknown === undefined) return;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no such RAM block', {
-    path,
-    expected: known.length === 0 ? 'no blocks at all' : `one of ${known.join(', ')}`,
-    found: unknown,
-  });
 }

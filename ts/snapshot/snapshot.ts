@@ -1,45 +1,28 @@
 import { MappedRamError } from '../errors.ts';
-import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/index.ts';
-// Not from the index: `info` is to start fast, and most of the stream's modules are for writing.
-import type { DeviceStates } from '../stream/devices/device-state.ts';
-import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
-import { readStreamIndex } from '../stream/read/read-stream-index.ts';
-import { countSetPages } from '../pages/bitmap-reader.ts';
-import { byteCount } from '../io/byte-count.ts';
-import { FileReader } from '../io/file-reader.ts';
-import type { BlockInfo, SnapshotInfo } from './info.ts';
+import type { LocalFile, OpenSource } from '../io/open-source.ts';
+import type { SnapshotMemory } from '../pages/block-memory.ts';
 import type { PageRun } from '../pages/page-runs.ts';
 import type { PhysicalMap } from '../physical/physical-map.ts';
 import type { PhysicalOptions } from '../physical/ram-layout.ts';
-import type { SnapshotMemory } from '../pages/block-memory.ts';
-import { snapshotPath } from './snapshot-path.ts';
-import { streamBase } from './stream-base.ts';
+import type { DeviceStates } from '../stream/devices/device-state.ts';
+import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
+import { isRamComplete, readInfo, type SnapshotInfo } from './info.ts';
+import { type OpenedSource, openPlace, type SnapshotSource, sourcePlace } from './snapshot-source.ts';
 
-const MAX_ALIGNMENT = 2 ** 30;
-
-/**
- * Where a snapshot is: a `file:` migration URI (with `,offset=`), a path or a URL; or a descriptor that is open for
- * reading and stays the caller's.
- */
-export type SnapshotSource =
-  | string
-  | URL
-  | { readonly fd: number; readonly offset?: number | bigint | undefined };
-
-/** A snapshot file that is open for reading. */
+/** A snapshot that is open for reading. */
 export class Snapshot implements AsyncDisposable {
   /** The file, as it was named. */
   readonly path: string;
   /** Where everything in it is. */
   readonly index: StreamIndex;
   /** @internal */
-  readonly reader: FileReader;
-  readonly #byName: boolean;
+  readonly reader: OpenSource;
   #memory: SnapshotMemory | undefined;
   #map: Promise<PhysicalMap> | undefined;
 
-  private constructor(reader: FileReader, index: StreamIndex, byName: boolean) {
-    this.#byName = byName;
+  private constructor(reader: OpenSource, index: StreamIndex) {
     this.path = reader.name;
     this.reader = reader;
     this.index = index;
@@ -56,20 +39,18 @@ export class Snapshot implements AsyncDisposable {
    * for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI
    */
   static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
-    const byName = typeof source === 'string' || source instanceof URL;
-    const { filename, offset } = byName
-      ? snapshotPath(source)
-      : { filename: '', offset: byteCount('offset of the snapshot', source.offset ?? 0) };
-    const reader = byName
-      ? await FileReader.open(filename, signal)
-      : await FileReader.over(source.fd, signal);
+    const opened = await openPlace(sourcePlace(source), signal);
     try {
-      const base = await streamBase(reader, offset);
-      return new Snapshot(reader, await readStreamIndex(reader, { offset: base }), byName);
+      return await Snapshot.over(opened);
     } catch (error) {
-      await reader.close();
+      await opened.reader.close();
       throw error;
     }
+  }
+
+  /** Reads what is in an opened source, which belongs to the snapshot from then on. @internal */
+  static async over({ reader, base }: OpenedSource): Promise<Snapshot> {
+    return new Snapshot(reader, await readStreamIndex(reader, { offset: base }));
   }
 
   /**
@@ -94,44 +75,14 @@ export class Snapshot implements AsyncDisposable {
     });
   }
 
-  /** Where the engine finds the file: by its name, so that it can open it anew, or by the caller's descriptor. @internal */
-  get location(): { readonly path: string } | { readonly fd: number } {
-    return this.#byName ? { path: this.path } : { fd: this.reader.fd };
+  /** The file on this host that it is, with its place and name; undefined where there is none. @internal */
+  get file(): LocalFile | undefined {
+    return this.reader.file;
   }
 
   /** Reads the bitmaps, too, and counts. */
   async info(): Promise<SnapshotInfo> {
-    const { index, reader } = this;
-    const { ram } = index;
-    const mapped = ram?.form === 'mapped-ram' ? ram.blocks : [];
-    const blocks: BlockInfo[] = [];
-    for (const block of mapped) blocks.push(await this.#blockInfo(block));
-    const sections = index.sections.map(({ idstr, instanceId, versionId, offset, length, early }) => ({
-      name: idstr,
-      instanceId,
-      version: versionId,
-      offset,
-      length,
-      early,
-    }));
-    return {
-      path: this.path,
-      offset: index.base,
-      size: reader.size,
-      allocated: reader.allocated,
-      machine: index.machine,
-      capabilities: index.capabilities,
-      form: ram?.form,
-      pageSize: ram?.targetPageSize ?? 4096,
-      blocks,
-      plainBlocks: ram?.form === 'plain' ? ram.blocks.map(({ id, length }) => ({ id, length })) : [],
-      sections,
-      deviceStateBytes: sections.reduce((sum, { length }) => sum + length, 0),
-      complete: index.complete,
-      ramComplete: isRamComplete(index),
-      problem: index.problem,
-      warnings: warningsOf(index, blocks),
-    };
+    return readInfo(this.index, this.reader);
   }
 
   /**
@@ -185,7 +136,7 @@ export class Snapshot implements AsyncDisposable {
     if (this.#memory !== undefined) return this.#memory;
     const ram = this.completeRam(true);
     const { SnapshotMemory } = await import('../pages/block-memory.ts');
-    // Who asked at the same time may have been first, and bitmaps are to be cached once.
+    // Another caller may have been first meanwhile, and bitmaps are to be cached once.
     this.#memory ??= new SnapshotMemory(this.reader, ram);
     return this.#memory;
   }
@@ -221,7 +172,7 @@ export class Snapshot implements AsyncDisposable {
     await this.close();
   }
 
-  /** Who asks for it while it is being made waits for the same. */
+  /** A caller that asks while the map is being made waits for the same map. */
   #defaultMap(): Promise<PhysicalMap> {
     const map = this.#map ?? this.physicalMap();
     this.#map = map;
@@ -231,50 +182,4 @@ export class Snapshot implements AsyncDisposable {
     });
     return map;
   }
-
-  async #blockInfo(block: MappedRamBlock): Promise<BlockInfo> {
-    const pages = block.length / block.targetPageSize;
-    const setPages = await countSetPages(this.reader, block);
-    const { id, length, bitmapOffset, pagesOffset, skipped } = block;
-    const zeroPages = skipped ? 0 : pages - setPages;
-    return {
-      id,
-      length,
-      pages,
-      setPages,
-      zeroPages,
-      bitmapOffset,
-      pagesOffset,
-      alignment: alignmentOf(pagesOffset),
-      skipped,
-    };
-  }
-}
-
-/** QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so what is behind does not matter for the pages. */
-function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
-  if (complete) return ram !== undefined;
-  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;
-}
-
-function alignmentOf(offset: number): number {
-  let alignment = 1;
-  while (alignment < MAX_ALIGNMENT && offset % (alignment * 2) === 0) alignment *= 2;
-  return alignment;
-}
-
-function warningsOf(index: StreamIndex, blocks: readonly BlockInfo[]): readonly string[] {
-  const warnings: string[] = [];
-  if (blocks.length > 0 && blocks.every(({ setPages, skipped }) => skipped || setPages === 0)) {
-    warnings.push(
-      'no page is set in any block: a save that was cancelled, or made with background-snapshot, looks like this',
-    );
-  }
-  if (index.complete && index.vmdescription === undefined) {
-    warnings.push('there is no vmdescription, so the device state cannot be told apart');
-  }
-  if (index.trailing !== undefined) {
-    warnings.push(`${index.trailing.length} bytes follow the stream at offset ${index.trailing.offset}`);
-  }
-  return warnings;
 }

@@ -32,6 +32,7 @@ export type {
 export { flattenDevice, type FlatValue } from './devices/flatten-device.ts';
 export { deviceNamed, readDevices, type DeviceFilter } from './devices/read-devices.ts';
 export type { X86Cpu, X86Segment } from './devices/x86-cpu.ts';
+export type { BlockArea, PageArea } from './page-area.ts';
 export { readStreamIndex } from './read/read-stream-index.ts';
 export { walkBatches, walkStream, type WalkOptions } from './read/walk.ts';
 export { bytesReader, type ByteRange, type RandomAccessReader, type SourceKind } from './reader.ts';

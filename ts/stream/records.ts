@@ -1,3 +1,4 @@
+import type { PageArea } from './page-area.ts';
 import type { Configuration } from './configuration.ts';
 import type { ByteRange } from './reader.ts';
 import type { SectionKind } from './section.ts';
@@ -71,13 +72,8 @@ export interface RamBlockRecord extends ByteRange {
 export interface MappedBlock {
   readonly headerOffset: number;
   readonly headerVersion: number;
-  readonly targetPageSize: number;
-  /** 0 when skipped. */
-  readonly bitmapOffset: number;
-  /** In bytes; 0 when skipped. */
-  readonly bitmapSize: number;
-  /** 0 when skipped. */
-  readonly pagesOffset: number;
+  /** Both offsets are 0 when skipped. */
+  readonly area: PageArea;
   /** Listed without bitmap and pages (docs/format.md §2.4). */
   readonly skipped: boolean;
 }

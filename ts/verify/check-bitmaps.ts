@@ -1,13 +1,14 @@
+import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
-import type { FileReader } from '../io/file-reader.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 const WORD_BYTES = 8;
 
 /** Bitmaps that cannot be right (docs/format.md §2.5). */
 export async function checkBitmaps(
-  reader: FileReader,
+  reader: OpenSource,
   blocks: readonly MappedRamBlock[],
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
@@ -15,7 +16,7 @@ export async function checkBitmaps(
   const mapped = blocks.filter(({ skipped }) => !skipped);
   for (const block of mapped) {
     setPages += await countSetPages(reader, block);
-    const offset = await findBitBeyond(reader, block);
+    const offset = await findBitBeyond(reader, block.area);
     if (offset !== undefined) {
       const message = `the bitmap of block ${block.id} has bits beyond the block's last page`;
       findings.push({ severity: 'error', code: 'bits-beyond-end', message, offset, block: block.id });
@@ -28,17 +29,17 @@ export async function checkBitmaps(
       code: 'bitmaps-clear',
       message:
         'no page is set in any block: the save was cancelled or cut off, or made with background-snapshot, and would restore as zeros',
-      offset: first.bitmapOffset,
+      offset: first.area.bitmapOffset,
     });
   }
   return findings;
 }
 
 /** The offset of the first byte with such a bit. Only the last word has bits to spare. */
-async function findBitBeyond(reader: FileReader, block: MappedRamBlock): Promise<number | undefined> {
-  const { bitmapOffset, bitmapSize, length, targetPageSize } = block;
-  const pages = length / targetPageSize;
-  const start = bitmapSize - WORD_BYTES;
+async function findBitBeyond(reader: OpenSource, area: PageArea): Promise<number | undefined> {
+  const { bitmapOffset } = area;
+  const pages = pagesIn(area);
+  const start = bitmapBytes(area) - WORD_BYTES;
   const word = await reader.read(bitmapOffset + start, WORD_BYTES);
   for (const [index, byte] of word.entries()) {
     const used = Math.min(8, Math.max(0, pages - (start + index) * 8));

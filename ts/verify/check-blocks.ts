@@ -1,6 +1,5 @@
-import { PAGES_ALIGNMENT } from '../stream/constants.ts';
-import type { MappedRamBlock } from '../stream/index.ts';
-import { MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
+import { PAGES_ALIGNMENT, MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 /**
@@ -12,7 +11,8 @@ export function checkBlocks(blocks: readonly MappedRamBlock[]): readonly Finding
 }
 
 function* headerFindings(block: MappedRamBlock): Generator<Finding, void, void> {
-  const { id, headerOffset, headerVersion, bitmapOffset, pagesOffset, skipped } = block;
+  const { id, headerOffset, headerVersion, skipped } = block;
+  const { bitmapOffset, pagesOffset } = block.area;
   if (headerVersion !== MAPPED_RAM_HEADER_VERSION) {
     yield {
       severity: 'error',

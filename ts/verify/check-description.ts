@@ -1,4 +1,5 @@
-import type { IndexedSection, StreamIndex, VmdescriptionDevice } from '../stream/index.ts';
+import type { IndexedSection, StreamIndex } from '../stream/stream-index.ts';
+import type { VmdescriptionDevice } from '../stream/vmdescription/vmdescription.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
 /** The vmdescription against the sections that it describes (docs/format.md §1.5). */

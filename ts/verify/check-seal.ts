@@ -1,13 +1,12 @@
-import { bitmapBytes } from '../stream/write/layout.ts';
-import { digestRanges } from '../engine/digest.ts';
+import { isInside } from '../stream/page-area.ts';
+import { digestStretches } from '../pages/piece-digests.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { compareBlock } from './compare-seal.ts';
 import type { Finding } from './finding.ts';
-import { metadataRanges } from '../seal/metadata-ranges.ts';
-import type { OpenedFile } from '../snapshot/opened-file.ts';
-import { scanPages } from './scan-pages.ts';
+import { metadataRanges } from '../seal/make-seal.ts';
+import type { OpenedSource } from '../snapshot/snapshot-source.ts';
+import { scanPages, unreadableFinding } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
-import { unreadableFinding } from './unreadable.ts';
 
 /**
  * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
@@ -15,10 +14,10 @@ import { unreadableFinding } from './unreadable.ts';
  */
 export async function checkSeal(
   seal: Seal,
-  opened: OpenedFile,
+  opened: OpenedSource,
   options: TransferOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly report: TransferReport | undefined }> {
-  const { reader, file } = opened;
+  const { reader } = opened;
   const findings: Finding[] = [];
   if (seal.size !== reader.size) {
     findings.push({
@@ -29,12 +28,9 @@ export async function checkSeal(
     });
   }
   findings.push(...(await checkMetadataDigest(seal, opened, options)));
-  const blocks = seal.blocks.filter(
-    ({ length, bitmapOffset, pagesOffset }) =>
-      pagesOffset + length <= reader.size && bitmapOffset + bitmapBytes(length, seal.pageSize) <= reader.size,
-  );
+  const blocks = seal.blocks.filter(({ area }) => isInside(area, reader.size));
   const { pageSize, pieceSize } = seal;
-  const scan = await scanPages(file, { blocks, pageSize, pieceSize }, options);
+  const scan = await scanPages(reader, { blocks, pageSize, pieceSize }, options);
   findings.push(...scan.findings);
   for (const [index, pieces] of scan.pieces.entries()) {
     const block = blocks[index];
@@ -45,13 +41,13 @@ export async function checkSeal(
 
 async function checkMetadataDigest(
   seal: Seal,
-  { reader, file, base }: OpenedFile,
+  { reader, base }: OpenedSource,
   { signal }: TransferOptions,
 ): Promise<readonly Finding[]> {
   // It cannot be the same, and that was said.
   if (reader.size < seal.size) return [];
   try {
-    const digest = await digestRanges(file, metadataRanges(base, seal.size, seal.blocks), signal);
+    const digest = await digestStretches(reader, metadataRanges(base, seal.size, seal.blocks), signal);
     if (Buffer.compare(digest, seal.metadata) === 0) return [];
   } catch (error) {
     const finding = unreadableFinding(error);

@@ -1,6 +1,8 @@
 import { composeMessage, MappedRamError, type ErrorCode } from '../errors.ts';
 import { SWITCHOVER_START } from '../stream/command.ts';
-import { walkBatches, type RandomAccessReader, type StreamIndex } from '../stream/index.ts';
+import { walkBatches } from '../stream/read/walk.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
 const CODES: Partial<Record<ErrorCode, FindingCode>> = {

@@ -6,7 +6,8 @@ import type { Seal, SealedBlock } from '../seal/seal.ts';
 /** The pages of a block that are not what was sealed: one finding for each stretch of pieces. */
 export function compareBlock(seal: Seal, block: SealedBlock, found: BlockPieces): readonly Finding[] {
   const { pageSize, pieceSize } = seal;
-  const { id, length, pagesOffset } = block;
+  const { id } = block;
+  const { length, pagesOffset } = block.area;
   return stretches(differingPieces(block, found), pieceSize).map(({ start, end }): Finding => {
     const pages: PageRange = {
       first: start / pageSize,

@@ -1,12 +1,15 @@
+import { composeMessage, MappedRamError } from '../errors.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
-import { runTransfer, type BlockPieces, type TransferFile } from '../engine/transfer.ts';
+import type { BlockPieces } from '../engine/transfer.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { loadPages } from '../pages/load-pages.ts';
 import type { Finding } from './finding.ts';
-import type { BlockPlace } from '../seal/seal.ts';
-import { unreadableFinding } from './unreadable.ts';
+import { regionOf } from '../pages/blocks.ts';
+import type { BlockArea } from '../stream/page-area.ts';
 
 /** What to read. */
 export interface ScanPlan {
-  readonly blocks: readonly BlockPlace[];
+  readonly blocks: readonly BlockArea[];
   readonly pageSize: number;
   /** Makes digests of pieces of this many bytes. */
   readonly pieceSize: number | undefined;
@@ -25,24 +28,29 @@ export interface Scan {
  * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE,
  * ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_IO when the file cannot be opened
  */
-export async function scanPages(file: TransferFile, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
+export async function scanPages(source: OpenSource, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
   const { blocks, pageSize, pieceSize } = plan;
   if (blocks.length === 0) return { findings: [], pieces: [], report: undefined };
-  const regions = blocks.map(({ id: name, length, bitmapOffset, pagesOffset }) => ({
-    name,
-    length,
-    bitmapOffset,
-    pagesOffset,
-  }));
+  const regions = blocks.map((block) => regionOf(block));
   try {
-    const { report, pieces } = await runTransfer(
-      { direction: 'scan', file, regions, pageSize, pieceSize },
-      options,
-    );
+    const scan = { direction: 'scan', regions, pageSize, pieceSize } as const;
+    const { report, pieces } = await loadPages(source, scan, options);
     return { findings: [], pieces, report };
   } catch (error) {
     const finding = unreadableFinding(error);
     if (finding === undefined) throw error;
     return { findings: [finding], pieces: [], report: undefined };
   }
+}
+
+/**
+ * An error met while reading at a place in the snapshot, as a finding; undefined for errors that say nothing about the
+ * file, such as that it cannot be opened.
+ */
+export function unreadableFinding(error: unknown): Finding | undefined {
+  if (!(error instanceof MappedRamError) || error.offset === undefined) return undefined;
+  if (error.code !== 'ERR_MAPPED_RAM_IO' && error.code !== 'ERR_MAPPED_RAM_TRUNCATED') return undefined;
+  const { shortMessage, offset, sectionOffset, expected, found, cause } = error;
+  const message = composeMessage(shortMessage, { sectionOffset, expected, found, cause });
+  return { severity: 'error', code: 'unreadable', message, offset };
 }

@@ -4,9 +4,16 @@ import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
 import { assertDistinct } from '../io/distinct-files.ts';
-import type { FileReader } from '../io/file-reader.ts';
-import type { SnapshotSource } from '../snapshot/snapshot.ts';
-import { readStreamIndex, type MappedRamIndex, type StreamIndex } from '../stream/index.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import {
+  type OpenedSource,
+  openPlace,
+  type SnapshotSource,
+  sourcePlace,
+} from '../snapshot/snapshot-source.ts';
+import { readStreamIndex } from '../stream/read/read-stream-index.ts';
+import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { checkBitmaps } from './check-bitmaps.ts';
 import { checkBlocks } from './check-blocks.ts';
@@ -14,9 +21,7 @@ import { checkDescription } from './check-description.ts';
 import { checkSeal } from './check-seal.ts';
 import { checkStream, problemFinding } from './check-stream.ts';
 import type { Finding } from './finding.ts';
-import { openFile } from '../snapshot/opened-file.ts';
-import { scanPages } from './scan-pages.ts';
-import { unreadableFinding } from './unreadable.ts';
+import { scanPages, unreadableFinding } from './scan-pages.ts';
 
 export interface VerifyOptions extends TransferOptions {
   /**
@@ -59,19 +64,39 @@ export interface VerifyResult {
  * read, the vmdescription against the device sections; and, where there is a seal, that every byte is what was sealed.
  * What is wrong is a finding, not an error.
  *
+ * @param source also a snapshot that is open, which stays so
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
  * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are too many for
  * the seal that is to be made, and for a compressed libvirt image;
  * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
  * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
-export async function verify(source: SnapshotSource, options: VerifyOptions = {}): Promise<VerifyResult> {
+export async function verify(
+  source: SnapshotSource | Snapshot,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  await using opened = await openFile(source, signal);
-  const { reader, file, base } = opened;
-  const sealPath = await sealPathIn(file.path, options);
+  let verified: Omit<VerifyResult, 'elapsedMs'>;
+  if (source instanceof Snapshot) {
+    const { reader, index } = source;
+    // The index is read anew: the file may not be what it was when the snapshot was opened.
+    verified = await verifyOpened({ reader, base: index.base }, options);
+  } else {
+    await using opened = await openPlace(sourcePlace(source), signal);
+    verified = await verifyOpened(opened, options);
+  }
+  return { ...verified, elapsedMs: performance.now() - startedAt };
+}
+
+async function verifyOpened(
+  opened: OpenedSource,
+  options: VerifyOptions,
+): Promise<Omit<VerifyResult, 'elapsedMs'>> {
+  const { signal } = options;
+  const { reader, base } = opened;
+  const sealPath = await sealPathIn(reader.file?.path, options);
   await using output =
     options.seal === true && sealPath !== undefined
       ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
@@ -80,6 +105,7 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
   const index = await readIndex(reader, base, findings);
   const ram = mappedRam(index, reader.name);
   if (index !== undefined) findings.push(...(await checkMetadata(reader, index, ram)));
+  signal?.throwIfAborted();
 
   const seal = output === undefined ? await findSeal(sealPath, options, base, findings) : undefined;
   let transfer: TransferReport | undefined;
@@ -93,13 +119,13 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
     const blocks = ram.blocks.filter(({ skipped }) => !skipped);
     const pieceSize = output === undefined ? undefined : PIECE_SIZE;
     if (output !== undefined && isSound(findings)) await assertSealable(reader, blocks, output.path);
-    const scan = await scanPages(file, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
+    const scan = await scanPages(reader, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
     findings.push(...scan.findings);
     transfer = scan.report;
     if (output !== undefined && isSound(findings)) {
       const { pieces } = scan;
       const { size } = reader;
-      const part = { file, base, size, pageSize: ram.targetPageSize, blocks, pieces };
+      const part = { source: reader, base, size, pageSize: ram.targetPageSize, blocks, pieces };
       await output.write(await makeSeal(part, signal));
       signal?.throwIfAborted();
       await output.publish();
@@ -114,7 +140,6 @@ export async function verify(source: SnapshotSource, options: VerifyOptions = {}
     findings,
     seal: state === undefined || sealPath === undefined ? undefined : { path: sealPath, state },
     transfer,
-    elapsedMs: performance.now() - startedAt,
   };
 }
 
@@ -139,7 +164,7 @@ const FILE_HEADER_BYTES = 8;
 
 /** Undefined, with a finding, when the stream breaks off in its first records. */
 async function readIndex(
-  reader: FileReader,
+  reader: OpenSource,
   base: number,
   findings: Finding[],
 ): Promise<StreamIndex | undefined> {
@@ -165,7 +190,7 @@ function mappedRam(index: StreamIndex | undefined, path: string): MappedRamIndex
 }
 
 async function checkMetadata(
-  reader: FileReader,
+  reader: OpenSource,
   index: StreamIndex,
   ram: MappedRamIndex | undefined,
 ): Promise<readonly Finding[]> {

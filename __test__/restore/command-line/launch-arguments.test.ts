@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { type LaunchOptions, launchArguments } from '../../../ts/restore/command-line/launch-arguments.ts';
+import { type LaunchOptions, launchArgumentsFor } from '../../../ts/restore/command-line/launch-arguments.ts';
 import type { Snapshot } from '../../../ts/snapshot/snapshot.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { type SyntheticBlock, syntheticSnapshot } from '../synthetic-snapshot.ts';
@@ -21,7 +21,7 @@ async function withSnapshot(
 ): Promise<void> {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, blocks);
-  body((options) => launchArguments(snapshot, { mode: 'instant', ...options }).args, snapshot);
+  body((options) => launchArgumentsFor(snapshot, { mode: 'instant', ...options }).args, snapshot);
 }
 
 function words(text: string): readonly string[] {
@@ -29,7 +29,7 @@ function words(text: string): readonly string[] {
 }
 
 function offsetOf(snapshot: Snapshot, id: string): number {
-  return snapshot.completeRam().blocks.find((block) => block.id === id)?.pagesOffset ?? NaN;
+  return snapshot.completeRam().blocks.find((block) => block.id === id)?.area.pagesOffset ?? NaN;
 }
 
 test('a plain command line gets the memory under its own name', async (t) => {

@@ -121,7 +121,7 @@ test('a block that can be resized may differ, unless QEMU reads the mapped-ram f
 
 test('what is said to be in place has to be there', async (t) => {
   await withSnapshot((problems, snapshot) => {
-    const [{ pagesOffset } = { pagesOffset: 0 }] = snapshot.completeRam().blocks;
+    const { pagesOffset = 0 } = snapshot.completeRam().blocks[0]?.area ?? {};
     const inPlace = ['pc.ram'];
     const mapped = { type: 'memory-backend-file', offset: pagesOffset, path: snapshot.path };
     const tables = block('/rom@etc/acpi/tables', 4);
@@ -143,7 +143,7 @@ test('what is said to be in place has to be there', async (t) => {
 test('a name that was given to another file meanwhile is not taken for the snapshot', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
-  const [{ pagesOffset: offset } = { pagesOffset: 0 }] = snapshot.completeRam().blocks;
+  const { pagesOffset: offset = 0 } = snapshot.completeRam().blocks[0]?.area ?? {};
   const mapped = ram(64, { type: 'memory-backend-file', offset, path: snapshot.path });
   const compare = async (pid: number | undefined): Promise<readonly (readonly string[])[]> => {
     const place = {

@@ -26,7 +26,7 @@ test('an index keeps what stands in front of the damage', async (t) => {
 test('a block whose pages are cut off is not listed', async (t) => {
   const { bytes, records } = buildStream(model);
   const blocks = records.filter((record) => record.type === 'ram-block');
-  const second = blocks[1]?.mapped?.pagesOffset ?? 0;
+  const second = blocks[1]?.mapped?.area.pagesOffset ?? 0;
   const index = await readStreamIndex(new StrictReader(bytes.subarray(0, second + 4095)));
   t.is(index.problem?.code, 'ERR_MAPPED_RAM_TRUNCATED');
   t.deepEqual(

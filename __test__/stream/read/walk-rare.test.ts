@@ -143,7 +143,9 @@ test('a bitmap may lie anywhere, even behind the vmdescription', async (t) => {
   new DataView(moved.buffer).setBigUint64((block?.mapped?.headerOffset ?? 0) + 12, BigInt(bytes.length + 3));
   const index = await readStreamIndex(new StrictReader(moved));
   t.true(index.complete);
-  t.like(index.ram?.blocks[0], { bitmapOffset: bytes.length + 3, bitmapSize: 8 });
+  t.like(index.ram?.blocks[0], {
+    area: { bitmapOffset: bytes.length + 3, length: block?.blockLength, pageSize: 4096 },
+  });
   t.deepEqual(index.trailing, { offset: bytes.length, length: 11 });
 });
 

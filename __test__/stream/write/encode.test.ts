@@ -1,3 +1,4 @@
+import { bitmapBytes } from '../../../ts/stream/page-area.ts';
 import test from 'ava';
 
 import { MappedRamError } from '../../../ts/errors.ts';
@@ -31,8 +32,8 @@ test('the beginning of a mapped-ram file is the one QEMU 10.0.2 wrote', (t) => {
     00000001 0000000000001000 000000000000008b 0000000000100000`);
   t.is(segments[0]?.offset, 0);
   t.is(hex(segments[0]?.bytes ?? new Uint8Array()), vector);
-  t.is(layout.blocks[0]?.bitmapOffset, 0x8b);
-  t.is(layout.blocks[0]?.bitmapSize, 2048);
+  t.is(layout.blocks[0]?.area.bitmapOffset, 0x8b);
+  t.is(layout.blocks[0] && bitmapBytes(layout.blocks[0].area), 2048);
   t.is(segments[1]?.offset, 0x4100000);
   t.is(layout.endOffset, 0x4200000 + 0x82000);
   t.deepEqual(segments.at(-1), {
@@ -45,14 +46,14 @@ test('page areas are aligned to the file, not to the base of the stream', (t) =>
   const blocks = [{ id: 'pc.ram', length: 64 * MIB }];
   const { segments, layout } = encodeMappedRamStart({ configuration: q35, blocks, base: 12345 });
   t.is(segments[0]?.offset, 12345);
-  t.is(layout.blocks[0]?.bitmapOffset, 12345 + 0x8b);
-  t.is(layout.blocks[0]?.pagesOffset, MIB);
+  t.is(layout.blocks[0]?.area.bitmapOffset, 12345 + 0x8b);
+  t.is(layout.blocks[0]?.area.pagesOffset, MIB);
 });
 
 test('a bitmap is whole 64-bit words', (t) => {
   const sizes = [1, 64, 65, 128, 129].map((pages) => {
     const { blocks } = layoutMappedRam({ headerBytes: 100, blocks: [{ id: 'b', length: pages * 4096 }] });
-    return blocks[0]?.bitmapSize;
+    return blocks[0] && bitmapBytes(blocks[0].area);
   });
   t.deepEqual(sizes, [8, 8, 16, 16, 24]);
 });
@@ -66,8 +67,8 @@ test('with x-ignore-shared every entry carries an address, and a skipped block o
   const { layout, segments } = encodeMappedRamStart({ configuration, blocks });
   const [first, second] = layout.blocks;
   t.is(second?.entryOffset, (first?.headerOffset ?? 0) + 28);
-  t.is(first?.pagesOffset, 0);
-  t.is(second?.pagesOffset, MIB);
+  t.is(first?.area.pagesOffset, 0);
+  t.is(second?.area.pagesOffset, MIB);
   const bytes = segments[0]?.bytes.subarray(first?.entryOffset, second?.entryOffset) ?? new Uint8Array();
   const skipped = compact(`
     01 ${ascii('a')} 0000000000001000 0000000000001234

@@ -180,7 +180,7 @@ test('device state is carried into a plain stream byte for byte, with the pages 
       const { targetPageSize } = state.ram;
       const pages = state.ram.blocks
         .filter(({ skipped }) => !skipped)
-        .flatMap(({ id: block, pagesOffset }): readonly PlainPage[] => [
+        .flatMap(({ id: block, area: { pagesOffset } }): readonly PlainPage[] => [
           { block, offset: 0, source: pagesOffset },
           { block, offset: 0, source: 'zero' },
         ]);

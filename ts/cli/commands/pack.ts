@@ -1,19 +1,20 @@
-import type { PackOptions, PackResult } from '../../pack/pack.ts';
-import { formatMigrationUri, parseFileTarget } from '../../uri/index.ts';
+import type { PackOptions, PackResult } from '../../pack/pack-options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { OptionDefs } from '../options/option-def.ts';
+import { parsePlace } from '../../snapshot/snapshot-source.ts';
+import type { SnapshotTarget } from '../../snapshot/snapshot-target.ts';
+import { keyValues } from '../render/columns.ts';
+import {
+  TRANSFER_OPTIONS,
+  transferOptions,
+  STORE_ZERO_PAGES,
+  storeZeroPages,
+} from '../options/transfer-options.ts';
+import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
 import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
-import {
-  STORE_ZERO_PAGES,
-  storeZeroPages,
-  TRANSFER_OPTIONS,
-  transferOptions,
-} from '../options/transfer-options.ts';
-import { keyValues } from '../render/columns.ts';
-import { formatDuration, formatOffset, formatSize, printable } from '../render/format.ts';
 import { withBar } from '../render/progress-bar.ts';
 import type { Style } from '../render/style.ts';
 import { transferLines } from '../render/transfer.ts';
@@ -75,15 +76,15 @@ export const pack: Command = defineCommand({
 });
 
 /** @throws {UsageError} when both the URI and --offset say where to start */
-function targetOf(line: Line): string {
+function targetOf(line: Line): SnapshotTarget {
   const uri = line.value('uri');
   const offset = line.value('offset');
   if (offset === undefined) return uri;
-  const { filename } = parseFileTarget(uri);
+  const { path } = parsePlace(uri);
   if (uri.startsWith('file:') && uri.includes(',offset=')) {
     throw new UsageError('--offset and ,offset= in the URI say the same thing: give only one of them');
   }
-  return formatMigrationUri({ transport: 'file', filename, offset: parseSize('--offset', offset) });
+  return { path, offset: parseSize('--offset', offset) };
 }
 
 function packLines(result: PackResult, style: Style): readonly string[] {

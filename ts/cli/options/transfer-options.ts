@@ -1,5 +1,5 @@
 import type { DirectIo, EngineChoice, TransferOptions } from '../../engine/transfer-options.ts';
-import type { PackOptions } from '../../pack/pack.ts';
+import type { PackOptions } from '../../pack/pack-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
 import { choice, type Choice, type OptionDef } from './option-def.ts';

@@ -1,6 +1,7 @@
 import type { Decision, SavePlan } from '../../negotiate/plan.ts';
 import type { LoadPlan } from '../../restore/attach.ts';
-import { formatMigrationUri, type MigrationAddress } from '../../uri/index.ts';
+import { formatMigrationUri } from '../../uri/format-migration-uri.ts';
+import type { MigrationAddress } from '../../uri/migration-address.ts';
 import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';

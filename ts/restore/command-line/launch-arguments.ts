@@ -2,6 +2,8 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { modeOf, type RestoreMode } from '../modes/modes.ts';
 import { type LaunchArguments, LaunchPlan, type MemoryFiles } from './launch-plan.ts';
 import { parseCommandLine } from './options.ts';
+import type { SnapshotSource } from '../../snapshot/snapshot-source.ts';
+import { usingSnapshot } from '../../snapshot/using-snapshot.ts';
 
 export interface LaunchOptions {
   /** Where the guest's memory is to come from. */
@@ -18,12 +20,20 @@ export interface LaunchOptions {
 /**
  * Makes of a command line for a fresh guest one that takes a snapshot over: memory backends under the names of the
  * snapshot's blocks in place of the caller's (`-numa node,memdev=` too), `-m`, `-machine` and `-incoming defer` where
- * they are missing. Nothing is opened or started.
+ * they are missing. Nothing is started, and nothing stays open.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
  *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
  */
-export function launchArguments(
+export async function launchArguments(
+  source: SnapshotSource | Snapshot,
+  options: LaunchOptions,
+): Promise<LaunchArguments> {
+  return usingSnapshot(source, undefined, async (snapshot) => launchArgumentsFor(snapshot, options));
+}
+
+/** The same for a snapshot that is open. @throws {MappedRamError} as `launchArguments` */
+export function launchArgumentsFor(
   snapshot: Snapshot,
   { mode, args, files = {} }: LaunchOptions,
 ): LaunchArguments {

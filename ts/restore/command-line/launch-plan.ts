@@ -1,3 +1,4 @@
+import { localFile } from '../../io/open-source.ts';
 import { resolve } from 'node:path';
 
 import { MappedRamError } from '../../errors.ts';
@@ -84,11 +85,11 @@ export class LaunchPlan {
 
   #objectFor(backend: PlannedBackend, files: MemoryFiles): readonly string[] | undefined {
     const { block, id, own } = backend;
-    const { location, reader } = this.#snapshot;
+    const { path, fd } = localFile(this.#snapshot.reader, 'a restore');
     const object = this.#mode.memoryObject(backend, {
       plan: this.#memory,
       file: files[block.id],
-      snapshotFile: 'path' in location ? resolve(location.path) : procPath(reader.fd),
+      snapshotFile: path === undefined ? procPath(fd) : resolve(path),
     });
     if (object === undefined) return undefined;
     const members = new Map([

@@ -1,13 +1,9 @@
-import type { MappedRamBlock } from '../../stream/index.ts';
-import { parseSize } from '../../uri/index.ts';
-import { type CommandLineOption, valuesOf } from './options.ts';
-import { type OptionValue, parseOptionValue } from './option-value.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
+import { backendOf, isBackendMemory } from '../../stream/block-names.ts';
+import { parseSize } from '../../uri/parse-size.ts';
+import { valuesOf, type CommandLineOption } from './options.ts';
+import { parseOptionValue, type OptionValue } from './option-value.ts';
 
-/** Blocks that machines, firmware and devices bring along under names of their own. The others are guest memory. */
-const DEVICE_BLOCK =
-  /^\/rom@|^[^/]+\/|\.(bios|rom|mrom|sram|vram)$|^(isa-bios|system\.flash\d|virt\.flash\d)/;
-/** Machine types call their memory so unless `-machine memory-backend=` names another. */
-const DEFAULT_MEMORY = /\.ram$/;
 const MIB = 2 ** 20;
 
 /** A memory backend that the snapshot's block is to come back in. */
@@ -45,15 +41,15 @@ export function planMemory(
       `the snapshot has several blocks of memory (${ids}): say with -numa node,memdev=… or -machine memory-backend=… what they are`,
     );
   }
-  const wanted = new Set([...own.keys(), ...named, ...(main === undefined ? [] : [objectId(main)])]);
+  const wanted = new Set([...own.keys(), ...named, ...(main === undefined ? [] : [backendOf(main.id)])]);
   const backends: PlannedBackend[] = [];
   for (const id of wanted) {
-    const block = blocks.find((candidate) => objectId(candidate) === id);
+    const block = blocks.find((candidate) => backendOf(candidate.id) === id);
     if (block !== undefined) backends.push({ block, id, own: own.get(id) });
     else if (named.includes(id)) problems.push(missing(id, blocks));
   }
   for (const { block, own: object } of backends) problems.push(...sizeProblems(block, object));
-  const base = named.length > 0 ? named : wanted.size > 0 && main !== undefined ? [objectId(main)] : [];
+  const base = named.length > 0 ? named : wanted.size > 0 && main !== undefined ? [backendOf(main.id)] : [];
   const bytes = backends
     .filter(({ id }) => base.includes(id))
     .reduce((sum, { block }) => sum + block.length, 0);
@@ -66,19 +62,10 @@ export function planMemory(
   }
   return {
     backends,
-    machineBackend: main === undefined ? undefined : objectId(main),
+    machineBackend: main === undefined ? undefined : backendOf(main.id),
     size: given === undefined && bytes > 0 ? bytes : undefined,
     problems,
   };
-}
-
-/** Tells whether a machine type has a block of this name without being told. */
-export function isDefaultMemory(id: string): boolean {
-  return DEFAULT_MEMORY.test(id);
-}
-
-function objectId({ id }: MappedRamBlock): string {
-  return id.startsWith('/objects/') ? id.slice('/objects/'.length) : id;
 }
 
 function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string, OptionValue> {
@@ -112,13 +99,12 @@ function unnamedMemory(
   own: ReadonlyMap<string, OptionValue>,
 ): readonly MappedRamBlock[] {
   return blocks
-    .filter((block) => block.id.startsWith('/objects/') || !DEVICE_BLOCK.test(block.id))
-    .filter((block) => !own.has(objectId(block)))
+    .filter(({ id }) => isBackendMemory(id) && !own.has(backendOf(id)))
     .toSorted((left, right) => right.length - left.length);
 }
 
 function missing(id: string, blocks: readonly MappedRamBlock[]): string {
-  const memory = unnamedMemory(blocks, new Map()).map((block) => objectId(block));
+  const memory = unnamedMemory(blocks, new Map()).map(({ id: block }) => backendOf(block));
   return `the command line's memory is called ${id}, the snapshot's ${memory.join(', ') || 'nothing'}`;
 }
 

@@ -1,6 +1,6 @@
 import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
-import { isDefaultMemory } from '../command-line/memory-plan.ts';
+import { isDefaultMemory } from '../../stream/block-names.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import type { NamelessMode } from './mode.ts';
 

@@ -1,10 +1,10 @@
-import { stat } from 'node:fs/promises';
-
+import { pagesIn } from '../../stream/page-area.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
-import { isDefaultMemory } from '../command-line/memory-plan.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
+import { isDefaultMemory, isFlash } from '../../stream/block-names.ts';
+import { stat } from 'node:fs/promises';
 
 /** What QEMU is given to read when it reads the memory itself. */
 export interface FormForQemu {
@@ -15,8 +15,6 @@ export interface FormForQemu {
   /** Blocks whose memory reads as zeros before, by id. */
   readonly fresh: readonly string[];
 }
-
-const FLASH = /\.flash\d+$/;
 
 /**
  * Whether QEMU may read the mapped-ram file. QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so
@@ -31,7 +29,7 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
     const reason = await contentReason(block, found);
     if (reason === undefined) {
       if (found?.backend !== undefined || isDefaultMemory(block.id)) fresh.push(block.id);
-    } else if ((await countSetPages(snapshot.reader, block)) < block.length / block.targetPageSize) {
+    } else if ((await countSetPages(snapshot.reader, block)) < pagesIn(block.area)) {
       reasons.push(`${block.id} ${reason}`);
     }
   }
@@ -49,7 +47,7 @@ async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,
 ): Promise<string | undefined> {
-  if (FLASH.test(id)) return 'is filled from its image';
+  if (isFlash(id)) return 'is filled from its image';
   const path = found?.backend?.type === 'memory-backend-file' ? found.backend.path : undefined;
   if (path === undefined) return undefined;
   const blocks = await stat(path).then(

@@ -1,3 +1,4 @@
+import { localFile } from '../../io/open-source.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/index.ts';
@@ -35,7 +36,7 @@ export const instant: NamelessMode = {
     type: 'memory-backend-file',
     members: [
       ['mem-path', file ?? snapshotFile],
-      ['offset', String(block.pagesOffset)],
+      ['offset', String(block.area.pagesOffset)],
       ['share', 'off'],
       ['readonly', 'on'],
       ['rom', 'off'],
@@ -68,7 +69,7 @@ export const instant: NamelessMode = {
 
 /** QEMU opens this very file, whatever happens to its name meanwhile. */
 async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
-  const path = procPath(snapshot.reader.fd);
+  const path = procPath(localFile(snapshot.reader, 'a restore').fd);
   return {
     files: Object.fromEntries(blocks.map(({ id }) => [id, path])),
     report: undefined,

@@ -1,4 +1,4 @@
-import type { StreamIndex } from '../../stream/index.ts';
+import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Destination } from './destination.ts';
 
 /** The beginning of a section's name that is the address of a PCI device on a root bus. */

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 
 import { type FileInProcess, findFileIn } from '../../host/process-mappings.ts';
 import type { QmpClient } from '../../qmp/client.ts';
+import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
 /** A snapshot's file, as it is compared with what a QEMU maps. */
@@ -21,7 +22,7 @@ export async function lookAtFile(
   snapshot: Snapshot,
   { pid, peerPid }: Pick<QmpClient, 'pid' | 'peerPid'>,
 ): Promise<MappedFile> {
-  const { dev, ino } = fstatSync(snapshot.reader.fd, { bigint: true });
+  const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
   const process = pid ?? peerPid;
   const found = process === undefined ? undefined : await findFileIn(process, { dev, ino });
   // A peer without the file may be no QEMU: somebody in between.

@@ -29,9 +29,9 @@ export function mappingProblems(
   const wrong = [
     backend.type === 'memory-backend-file' ? undefined : `is of type ${backend.type}`,
     backend.share ? 'is shared, so that the guest would write into the snapshot' : undefined,
-    backend.offset === block.pagesOffset
+    backend.offset === block.area.pagesOffset
       ? undefined
-      : `begins at ${backend.offset}, not at ${block.pagesOffset}`,
+      : `begins at ${backend.offset}, not at ${block.area.pagesOffset}`,
     otherFile(block, backend, file),
   ];
   return wrong.filter((words) => words !== undefined);
@@ -39,12 +39,12 @@ export function mappingProblems(
 
 /** Names may have been given to other files since QEMU opened them: its mappings are asked where they can be seen. */
 function otherFile(
-  { pagesOffset }: MappedRamBlock,
+  { area }: MappedRamBlock,
   { path }: MemoryBackend,
   { dev, ino, isMappedAt }: MappedFile,
 ): string | undefined {
   const words = `is in ${path}, which is not the file that was opened`;
-  if (isMappedAt !== undefined) return isMappedAt(pagesOffset) ? undefined : words;
+  if (isMappedAt !== undefined) return isMappedAt(area.pagesOffset) ? undefined : words;
   const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false, bigint: true });
   return found === undefined || (found.dev === dev && found.ino === ino) ? undefined : words;
 }

@@ -1,5 +1,5 @@
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { MappedFile } from './mapped-file.ts';
 

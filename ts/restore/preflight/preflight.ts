@@ -1,7 +1,7 @@
 import { MappedRamError } from '../../errors.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { StreamIndex } from '../../stream/index.ts';
+import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { Destination } from './destination.ts';
 import type { MappedFile } from './mapped-file.ts';

@@ -1,9 +1,12 @@
 import { MappedRamError } from '../../errors.ts';
 import { MAX_VMDESCRIPTION_BYTES, RAM_IDSTR } from '../constants.ts';
-import { newIndexDraft, type IndexDraft, type RamDraft } from './index-draft.ts';
-import type { RandomAccessReader } from '../reader.ts';
+import type { Configuration } from '../configuration.ts';
+import type { ByteRange, RandomAccessReader } from '../reader.ts';
 import type {
+  CommandRecord,
+  OpaqueRecord,
   RamBlockRecord,
+  RamListRecord,
   RamPageRecord,
   SectionRecord,
   StreamRecord,
@@ -192,4 +195,40 @@ async function readDescription(
     json = parseVmdescription(await reader.read(jsonOffset, jsonLength));
   }
   return { offset, length, jsonOffset, jsonLength, json };
+}
+
+/** A StreamIndex while the walk fills it. */
+interface IndexDraft {
+  configuration: Configuration | undefined;
+  ram: RamDraft | undefined;
+  readonly sections: SectionRecord[];
+  readonly commands: CommandRecord[];
+  eofOffset: number | undefined;
+  vmdescription: VmdescriptionRecord | undefined;
+  trailing: ByteRange | undefined;
+  opaque: OpaqueRecord | undefined;
+}
+
+interface RamDraft {
+  readonly list: RamListRecord;
+  readonly blocks: RamBlockRecord[];
+  readonly sections: ByteRange[];
+  readonly pages: { zero: number; page: number; xbzrle: number; compressed: number };
+  startEnd: number | undefined;
+  /** Of the first PART or END section. */
+  continuedAt: number | undefined;
+  ended: boolean;
+}
+
+function newIndexDraft(): IndexDraft {
+  return {
+    configuration: undefined,
+    ram: undefined,
+    sections: [],
+    commands: [],
+    eofOffset: undefined,
+    vmdescription: undefined,
+    trailing: undefined,
+    opaque: undefined,
+  };
 }

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 import { MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION, MAX_BLOCKS, RAM_FLAG } from '../constants.ts';
-import { bitmapBytes } from '../write/layout.ts';
+import { bitmapBytes } from '../page-area.ts';
 import type { RamState } from './ram-state.ts';
 import type { MappedBlock, RamBlockRecord } from '../records.ts';
 import { truncated } from '../reader.ts';
@@ -70,7 +70,7 @@ export async function* walkRamList(
       ...(mapped === undefined ? {} : { mapped }),
     };
     // The stream goes on behind the pages: bitmaps may be elsewhere, page areas may not (docs/format.md §2.6, §9).
-    if (mapped !== undefined && !mapped.skipped) cursor.seek(mapped.pagesOffset + blockLength);
+    if (mapped !== undefined && !mapped.skipped) cursor.seek(mapped.area.pagesOffset + blockLength);
   }
 }
 
@@ -132,10 +132,10 @@ async function readMappedBlock(
   }
   const bitmapOffset = cursor.u64(`bitmap_offset of block ${id}`);
   const pagesOffset = cursor.u64(`pages_offset of block ${id}`);
-  const header = { headerOffset, headerVersion, targetPageSize, bitmapOffset, pagesOffset };
+  const area = { pagesOffset, bitmapOffset, length: blockLength, pageSize: targetPageSize };
+  const header = { headerOffset, headerVersion, area };
   takeRange(cursor, ram, `list entry of block ${id}`, entry.offset, cursor.position);
-  if (ram.addresses && bitmapOffset === 0 && pagesOffset === 0)
-    return { ...header, bitmapSize: 0, skipped: true };
+  if (ram.addresses && bitmapOffset === 0 && pagesOffset === 0) return { ...header, skipped: true };
 
   if (pagesOffset % targetPageSize !== 0 || pagesOffset < cursor.position) {
     throw cursor.corrupt(`pages_offset of block ${id}`, {
@@ -144,13 +144,13 @@ async function readMappedBlock(
       found: pagesOffset,
     });
   }
-  const bitmapSize = bitmapBytes(blockLength, targetPageSize);
+  const bitmapSize = bitmapBytes(area);
   const { name, size } = cursor.reader;
   if (bitmapOffset + bitmapSize > size) throw truncated(name, bitmapOffset, bitmapSize, size);
   if (pagesOffset + blockLength > size) throw truncated(name, pagesOffset, blockLength, size);
   takeRange(cursor, ram, `bitmap of block ${id}`, bitmapOffset, bitmapOffset + bitmapSize);
   takeRange(cursor, ram, `pages of block ${id}`, pagesOffset, pagesOffset + blockLength);
-  return { ...header, bitmapSize, skipped: false };
+  return { ...header, skipped: false };
 }
 
 function takeRange(cursor: StreamCursor, ram: RamState, what: string, start: number, end: number): void {

@@ -103,8 +103,8 @@ export function encodeMappedBlockEntry(
   return blockEntry(new ByteWriter(), block, options.addresses)
     .u32(MAPPED_RAM_HEADER_VERSION)
     .u64(options.targetPageSize)
-    .u64(block.bitmapOffset)
-    .u64(block.pagesOffset)
+    .u64(block.area.bitmapOffset)
+    .u64(block.area.pagesOffset)
     .finish();
 }
 

@@ -1,3 +1,4 @@
+import { bitmapBytes, type PageArea } from '../page-area.ts';
 import { MappedRamError } from '../../errors.ts';
 import { DEFAULT_TARGET_PAGE_SIZE, MAPPED_RAM_HEADER_BYTES, PAGES_ALIGNMENT } from '../constants.ts';
 import { encodeName } from '../text.ts';
@@ -18,12 +19,8 @@ export interface MappedBlockLayout extends RamBlock {
   /** Of the block list entry: its id's length byte. */
   readonly entryOffset: number;
   readonly headerOffset: number;
-  /** 0 for a skipped block. */
-  readonly bitmapOffset: number;
-  /** In bytes: whole 64-bit words. 0 for a skipped block. */
-  readonly bitmapSize: number;
-  /** 0 for a skipped block. */
-  readonly pagesOffset: number;
+  /** Both offsets are 0 for a skipped block. */
+  readonly area: PageArea;
   readonly skipped: boolean;
 }
 
@@ -71,15 +68,21 @@ export function layoutMappedRam(options: LayoutOptions): MappedRamLayout {
     const entryOffset = position;
     const headerOffset = entryOffset + 1 + encodeName(id, 'block id').length + 8 + (addresses ? 8 : 0);
     const afterHeader = headerOffset + MAPPED_RAM_HEADER_BYTES;
+    const pages = { length, pageSize: targetPageSize };
     if (skipped) {
       position = afterHeader;
-      return { ...block, entryOffset, headerOffset, bitmapOffset: 0, bitmapSize: 0, pagesOffset: 0, skipped };
+      return {
+        ...block,
+        entryOffset,
+        headerOffset,
+        area: { ...pages, pagesOffset: 0, bitmapOffset: 0 },
+        skipped,
+      };
     }
-    const bitmapOffset = afterHeader;
-    const bitmapSize = bitmapBytes(length, targetPageSize);
-    const pagesOffset = roundUp(bitmapOffset + bitmapSize, alignment);
+    const pagesOffset = roundUp(afterHeader + bitmapBytes(pages), alignment);
     position = pagesOffset + length;
-    return { ...block, entryOffset, headerOffset, bitmapOffset, bitmapSize, pagesOffset, skipped };
+    const area = { ...pages, pagesOffset, bitmapOffset: afterHeader };
+    return { ...block, entryOffset, headerOffset, area, skipped };
   });
   // Room for the device state, too.
   if (!Number.isSafeInteger(position + 2 ** 32)) {
@@ -89,11 +92,6 @@ export function layoutMappedRam(options: LayoutOptions): MappedRamLayout {
     });
   }
   return { blocks, targetPageSize, total, endOffset: position };
-}
-
-/** Bytes of a block's bitmap: one bit a page, whole 64-bit words (docs/format.md §2.5). */
-export function bitmapBytes(length: number, targetPageSize: number): number {
-  return Math.ceil(length / targetPageSize / 64) * 8;
 }
 
 /** Checks a block list that is to be written; returns the sum of the lengths. */

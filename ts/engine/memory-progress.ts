@@ -1,4 +1,4 @@
-import type { TransferOptions } from '../engine/transfer-options.ts';
+import type { TransferOptions } from './transfer-options.ts';
 import { tellListener } from '../host/tell-listener.ts';
 
 const INTERVAL_MS = 250;

@@ -1,5 +1,5 @@
-import { CAPABILITY_IGNORE_SHARED, CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
-import type { Configuration } from '../stream/index.ts';
+import { CAPABILITY_IGNORE_SHARED, CAPABILITY_MAPPED_RAM } from '../constants.ts';
+import type { Configuration } from '../configuration.ts';
 
 /** CONFIGURATION of a mapped-ram file that holds all of the guest's memory. */
 export function mappedConfiguration(configuration: Configuration): Configuration {
@@ -15,10 +15,4 @@ function otherCapabilities({ capabilities }: Configuration): readonly string[] {
   return capabilities.filter(
     (capability) => capability !== CAPABILITY_MAPPED_RAM && capability !== CAPABILITY_IGNORE_SHARED,
   );
-}
-
-/** Whether a block's zero pages are written, too: a restore does not find firmware's memory empty (docs/format.md §4.2). */
-export function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
-  if (which === 'all') return true;
-  return which === 'firmware' ? id.startsWith('system.flash') : which.includes(id);
 }

@@ -1,0 +1,102 @@
+import type { Readable } from 'node:stream';
+
+import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { pipeAt, pipeBehind, sequentialFile, sequentialStream } from '../io/sequential-source.ts';
+import { type OpenedSource, openPlace, type SourcePlace, sourcePlace } from '../snapshot/snapshot-source.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import { decodeConfiguration, decodeFileHeader } from '../stream/configuration.ts';
+import { CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
+import { LIBVIRT_HEADER_BYTES, parseLibvirtImage } from '../stream/read/libvirt-image.ts';
+import type { SequentialReader } from '../stream/read/sequential-reader.ts';
+import { StreamCursor } from '../stream/read/stream-cursor.ts';
+import type { ConvertSource } from './options.ts';
+
+/** What is converted: a mapped-ram file, open at its offsets; or a plain stream, to be read front to back. */
+export interface Input extends AsyncDisposable {
+  readonly path: string;
+  /** Where the stream starts. */
+  readonly offset: number;
+  /** Undefined for a plain stream. */
+  readonly snapshot: Snapshot | undefined;
+  readonly sequential: SequentialReader;
+}
+
+/**
+ * Opens what is to be converted, once. Disposal closes what was opened here.
+ * @param result the name that the result is to get; undefined when it gets none
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the two are one file; as `sourcePlace` and `openPlace`
+ */
+export async function openInput(
+  source: ConvertSource,
+  result: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Input> {
+  if (source instanceof Snapshot) {
+    await assertDistinct([...namedFile('the source', source.file?.path), ...namedFile('the result', result)]);
+    return openSnapshot(source);
+  }
+  if (isStream(source)) return openStream(sequentialStream(source, 'stream', signal), 0);
+  const place = sourcePlace(source);
+  const path = 'path' in place ? place.path : undefined;
+  await assertDistinct([...namedFile('the source', path), ...namedFile('the result', result)]);
+  const pipe = openPipe(place);
+  if (pipe !== undefined) return openStream(sequentialStream(pipe.stream, pipe.name, signal), place.offset);
+  return openFile(await openPlace(place, signal));
+}
+
+function isStream(source: ConvertSource): source is Readable | AsyncIterable<Uint8Array> {
+  return typeof source === 'object' && Symbol.asyncIterator in source;
+}
+
+function openPipe(place: SourcePlace): { readonly stream: Readable; readonly name: string } | undefined {
+  if ('storage' in place) return undefined;
+  const name = 'path' in place ? place.path : `descriptor ${place.fd}`;
+  const stream = 'path' in place ? pipeAt(place.path) : pipeBehind(place.fd);
+  return stream && { stream, name };
+}
+
+async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
+  try {
+    // Also where an offset was given: a source is let go only when its reading has begun.
+    const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
+    const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
+    const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
+    const offset = image?.streamOffset ?? given;
+    return { path: sequential.name, offset, snapshot: undefined, sequential, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await sequential[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function openFile(opened: OpenedSource): Promise<Input> {
+  const { reader, base: offset } = opened;
+  try {
+    const snapshot = (await isMapped(reader, offset)) ? await Snapshot.over(opened) : undefined;
+    const sequential = sequentialFile(reader, offset);
+    const dispose = async (): Promise<void> => {
+      await sequential[Symbol.asyncDispose]();
+      await reader.close();
+    };
+    return { path: reader.name, offset, snapshot, sequential, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/** The snapshot stays the caller's. */
+function openSnapshot(source: Snapshot): Input {
+  const { path, reader, index } = source;
+  const sequential = sequentialFile(reader, index.base);
+  const snapshot = index.capabilities.includes(CAPABILITY_MAPPED_RAM) ? source : undefined;
+  const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
+  return { path, offset: index.base, snapshot, sequential, [Symbol.asyncDispose]: dispose };
+}
+
+async function isMapped(reader: OpenSource, offset: number): Promise<boolean> {
+  const cursor = new StreamCursor(reader, offset);
+  await decodeFileHeader(cursor);
+  return (await decodeConfiguration(cursor)).capabilities.includes(CAPABILITY_MAPPED_RAM);
+}

@@ -1,0 +1,46 @@
+import { MappedRamError } from '../errors.ts';
+import type { RandomAccessReader } from '../stream/reader.ts';
+
+/** A file of this host that this process has open. */
+export interface LocalFile {
+  /** As errors call it. */
+  readonly name: string;
+  /** Valid until its owner closes it. */
+  readonly fd: number;
+  /** Under which it can be opened anew; undefined for a descriptor of the caller's. */
+  readonly path: string | undefined;
+  /** A descriptor of the same file with O_DIRECT, when the caller has given one. */
+  readonly directFd?: number | undefined;
+}
+
+/** Where a snapshot's bytes come from: open, and read at offsets in any order. */
+export interface OpenSource extends RandomAccessReader, AsyncDisposable {
+  /** Bytes that are allocated for it; its size where nobody knows. */
+  readonly allocated: number;
+  /** The file behind it, for the engine and for QEMU; undefined where there is none on this host. */
+  readonly file: LocalFile | undefined;
+  /**
+   * As `read`, into a buffer of the caller's.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before the buffer is full
+   */
+  readonly readInto: (bytes: Uint8Array, offset: number) => Promise<void>;
+  /** Lets the source go; may be called again. */
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * The file behind a source or an output, for what cannot do without one.
+ * @param why what needs the file, as in "mapping a snapshot"
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when there is none
+ */
+export function localFile(
+  { name, file }: { readonly name: string; readonly file: LocalFile | undefined },
+  why: string,
+): LocalFile {
+  if (file !== undefined) return file;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `${why} needs a file on this host`, {
+    path: name,
+    expected: 'a path or a descriptor',
+    found: 'storage of the caller',
+  });
+}

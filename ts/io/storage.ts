@@ -1,0 +1,99 @@
+import { MappedRamError } from '../errors.ts';
+import { truncated } from '../stream/reader.ts';
+import { byteCount } from './byte-count.ts';
+import { ioError } from './fd-io.ts';
+import type { OpenSource } from './open-source.ts';
+
+/**
+ * Where the bytes of a snapshot come from when it is no file of this host: object storage, memory. It stays the caller's,
+ * and is not closed. Several reads are under way at once.
+ */
+export interface StorageSource {
+  /** As errors and results call it. @default 'storage' */
+  readonly name?: string | undefined;
+  /** In bytes; fixed while it is in use. */
+  readonly size: number;
+  /** Bytes that are kept for it. @default its size */
+  readonly allocated?: number | undefined;
+  /** Fills the buffer with what is at an offset, which is never beyond the end. What it throws is the cause of an error. */
+  readInto(bytes: Uint8Array, offset: number): Promise<void>;
+}
+
+/**
+ * Where the bytes of a snapshot go when it is to be no file of this host. Ranges that are never written read as zeros;
+ * no byte is written twice. Several writes are under way at once.
+ */
+export interface StorageTarget {
+  /** As errors and results call it. @default 'storage' */
+  readonly name?: string | undefined;
+  /** Takes all of the bytes; they change once the promise has settled. */
+  writeAt(bytes: Uint8Array, offset: number): Promise<void>;
+  /** Everything is written, and the snapshot has this size in bytes: makes it durable. */
+  finish(size: number): Promise<void>;
+  /** Makes the snapshot visible, in the place of what was there. */
+  publish(): Promise<void>;
+  /** Called in place of `publish` when the work failed or was aborted: nothing is to be left. */
+  drop(): Promise<void>;
+}
+
+/** What storage is called that has no name. */
+export const STORAGE_NAME = 'storage';
+
+/** A caller's storage as a source. */
+export class StorageReader implements OpenSource {
+  readonly name: string;
+  readonly size: number;
+  readonly allocated: number;
+  readonly file = undefined;
+  readonly #storage: StorageSource;
+  readonly #signal: AbortSignal | undefined;
+  #closed = false;
+
+  /**
+   * @param signal ends whatever is being read: every later read throws its reason
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a size that is none
+   */
+  constructor(storage: StorageSource, signal?: AbortSignal) {
+    this.name = storage.name ?? STORAGE_NAME;
+    this.size = byteCount('size of the storage', storage.size);
+    this.allocated = byteCount('allocated bytes of the storage', storage.allocated ?? storage.size);
+    this.#storage = storage;
+    this.#signal = signal;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#assertWithin(offset, length);
+    const bytes = Buffer.allocUnsafe(length);
+    await this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  async readInto(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#assertWithin(offset, bytes.length);
+    this.#signal?.throwIfAborted();
+    if (bytes.length === 0) return;
+    try {
+      await this.#storage.readInto(bytes, offset);
+    } catch (cause) {
+      this.#signal?.throwIfAborted();
+      throw cause instanceof MappedRamError
+        ? cause
+        : ioError('cannot read the storage', this.name, cause, offset);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Before any allocation: a lying length must not size it. */
+  #assertWithin(offset: number, length: number): void {
+    if (this.#closed)
+      throw new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the snapshot is closed', { path: this.name });
+    if (offset + length > this.size) throw truncated(this.name, offset, length, this.size);
+  }
+}

@@ -1,0 +1,39 @@
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import type { SealingOptions } from '../seal/sealing.ts';
+import type { RamLocation } from '../snapshot/ram-location.ts';
+import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+
+export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal' | 'sealPath'> {
+  /**
+   * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
+   * not in it. A string is a path or a `file:` migration URI.
+   */
+  readonly state: SnapshotSource;
+  /**
+   * Where the memory of blocks is, by block id. A block that is not named here must have its pages in the state.
+   * @default {}
+   */
+  readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
+  /** Whether an existing snapshot may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+  /**
+   * Blocks whose zero pages are written too, because a restore does not find their memory empty.
+   * @default 'firmware', which means flash devices (`system.flash…`)
+   */
+  readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
+}
+
+export interface PackResult {
+  /** The snapshot's path, which descriptor it is, or the storage's name. */
+  readonly path: string;
+  /** Where the stream starts in it. */
+  readonly offset: number;
+  /** Apparent size of the file. */
+  readonly size: number;
+  readonly blocks: readonly { readonly id: string; readonly length: number }[];
+  readonly transfer: TransferReport;
+  /** The seal's path; undefined without one. */
+  readonly seal: string | undefined;
+  /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
+  readonly elapsedMs: number;
+}

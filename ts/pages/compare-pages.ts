@@ -1,0 +1,82 @@
+import { runComparison, type ComparedBlock, type ComparisonOutcome } from '../engine/comparison.ts';
+import { transferFile, type TransferMemory } from '../engine/transfer.ts';
+import type { TransferOptions } from '../engine/transfer-options.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { pagesIn } from '../stream/page-area.ts';
+import { BitmapCache } from './bitmap-cache.ts';
+import { bytesIn, fillPages } from './fill-pages.ts';
+import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
+import { zeroTest } from './page-bits.ts';
+import { WindowRun } from './window-run.ts';
+
+export interface ComparePages {
+  readonly left: OpenSource;
+  /** Undefined when every block is compared with memory. */
+  readonly right: OpenSource | undefined;
+  readonly blocks: readonly ComparedBlock[];
+  /** In bytes. */
+  readonly pageSize: number;
+}
+
+/** What two pages are to each other, in two bits: as the engine says it. */
+const DIFFERENCE = { changed: 1, becameZero: 2, becameData: 3 } as const;
+
+/**
+ * Compares the pages of blocks: the engine does, where it can open both sides.
+ * @throws the signal's reason when aborted
+ * @throws {MappedRamError} as `runComparison` and `WindowRun`; what the sources throw
+ */
+export async function comparePages(plan: ComparePages, options: TransferOptions): Promise<ComparisonOutcome> {
+  const { left, right, blocks, pageSize } = plan;
+  if (left.file === undefined) return compareByWindows(plan, left.name, options);
+  if (right !== undefined && right.file === undefined) return compareByWindows(plan, right.name, options);
+  const files = { left: transferFile(left.file), right: right?.file && transferFile(right.file) };
+  return runComparison({ ...files, blocks, pageSize }, options);
+}
+
+async function compareByWindows(
+  { left, right, blocks, pageSize }: ComparePages,
+  name: string,
+  options: TransferOptions,
+): Promise<ComparisonOutcome> {
+  options.signal?.throwIfAborted();
+  const lengths = blocks.map((block) => block.left.length);
+  const run = new WindowRun(lengths, pageSize, name, options);
+  const leftCache = new BitmapCache(left);
+  const differences = blocks.map((block) => new Uint8Array(Math.ceil(pagesIn(block.left) / 4)));
+  await using others = await openEach(blocks, (block) =>
+    openMemory(block.name, rightOf(block, right ?? left)),
+  );
+  const isZero = zeroTest(pageSize);
+  await run.run(() => {
+    const [leftBuffer, rightBuffer] = [
+      Buffer.allocUnsafe(run.windowBytes),
+      Buffer.allocUnsafe(run.windowBytes),
+    ];
+    return async ({ block, offset, length }) => {
+      const [compared, other, found] = [blocks[block], others.list[block], differences[block]];
+      if (compared === undefined || other === undefined || found === undefined) return;
+      const [mine, yours] = [leftBuffer.subarray(0, length).fill(0), rightBuffer.subarray(0, length)];
+      const runs = await fillPages(left, leftCache, compared.left, mine, offset);
+      const read = await other.read(yours, offset);
+      run.count(length, bytesIn(runs) + read);
+      if (Buffer.compare(mine, yours) === 0) return;
+      for (let at = 0; at < length; at += pageSize) {
+        const [a, b] = [mine.subarray(at, at + pageSize), yours.subarray(at, at + pageSize)];
+        if (Buffer.compare(a, b) === 0) continue;
+        const kind = isZero(a)
+          ? DIFFERENCE.becameData
+          : isZero(b)
+            ? DIFFERENCE.becameZero
+            : DIFFERENCE.changed;
+        const page = (offset + at) / pageSize;
+        found[page >>> 2] = (found[page >>> 2] ?? 0) | (kind << (2 * (page & 3)));
+      }
+    };
+  });
+  return { report: run.report(), differences };
+}
+
+function rightOf({ right }: ComparedBlock, source: OpenSource): TransferMemory | SnapshotBlock {
+  return 'memory' in right ? right.memory : { source, area: right };
+}

@@ -1,0 +1,122 @@
+import {
+  runTransfer,
+  transferFile,
+  type TransferMemory,
+  type TransferOutcome,
+  type TransferRegion,
+} from '../engine/transfer.ts';
+import type { TransferOptions } from '../engine/transfer-options.ts';
+import type { Output } from '../io/output.ts';
+import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
+import { PageBits, zeroTest } from './page-bits.ts';
+import { PieceDigests } from './piece-digests.ts';
+import { WindowRun } from './window-run.ts';
+import { bitmapBytes } from '../stream/page-area.ts';
+
+/** A block to be written, and where its memory is. */
+export interface SavedRegion extends Omit<TransferRegion, 'memory'> {
+  readonly memory: TransferMemory | SnapshotBlock;
+}
+
+export interface SavePages {
+  readonly regions: readonly SavedRegion[];
+  /** In bytes. */
+  readonly pageSize: number;
+  /** As in a `TransferPlan`. */
+  readonly pieceSize?: number | undefined;
+}
+
+/**
+ * Writes the pages and bitmaps of blocks into an output that has its size: the engine does, where it can open both sides.
+ * @throws the signal's reason when aborted
+ * @throws {MappedRamError} as `runTransfer` and `WindowRun`; what the output throws
+ */
+export async function savePages(
+  output: Output,
+  plan: SavePages,
+  options: TransferOptions,
+): Promise<TransferOutcome> {
+  const { regions, pageSize, pieceSize } = plan;
+  const local = regions.flatMap((region) => localRegion(region) ?? []);
+  if (output.file === undefined || local.length < regions.length) {
+    const remote = regions.find((region) => localRegion(region) === undefined)?.memory;
+    const name = remote !== undefined && 'source' in remote ? remote.source.name : output.name;
+    return saveByWindows(output, plan, name, options);
+  }
+  const file = transferFile(output.file);
+  return runTransfer({ direction: 'save', file, regions: local, pageSize, pieceSize }, options);
+}
+
+/** Undefined when the engine cannot open the memory. */
+function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undefined {
+  if (!('source' in memory)) return { ...region, memory };
+  const { file } = memory.source;
+  return (
+    file && {
+      ...region,
+      memory: { path: file.path, fd: file.path === undefined ? file.fd : undefined, area: memory.area },
+    }
+  );
+}
+
+async function saveByWindows(
+  output: Output,
+  { regions, pageSize, pieceSize }: SavePages,
+  name: string,
+  options: TransferOptions,
+): Promise<TransferOutcome> {
+  options.signal?.throwIfAborted();
+  const lengths = regions.map(({ area }) => area.length);
+  const run = new WindowRun(lengths, pieceSize ?? pageSize, name, options);
+  const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
+  const bits = regions.map(() => new PageBits());
+  const isZero = zeroTest(pageSize);
+  await using memories = await openEach(regions, ({ name: id, memory }) => openMemory(id, memory));
+  await run.run(() => {
+    const buffer = Buffer.allocUnsafe(run.windowBytes);
+    return async ({ block, offset, length }) => {
+      const [region, memory, set] = [regions[block], memories.list[block], bits[block]];
+      if (region === undefined || memory === undefined || set === undefined) return;
+      const bytes = buffer.subarray(0, length);
+      await memory.read(bytes, offset);
+      digests?.add(block, offset, bytes);
+      let data = 0;
+      for (const { start, end } of dataRuns(
+        bytes,
+        pageSize,
+        region.storeZeroPages === true ? undefined : isZero,
+      )) {
+        await output.writeAt(bytes.subarray(start, end), region.area.pagesOffset + offset + start);
+        for (let at = start; at < end; at += pageSize) set.set((offset + at) / pageSize);
+        data += end - start;
+      }
+      run.count(length, data);
+    };
+  });
+  // A page's bit comes after the page.
+  for (const [index, { area }] of regions.entries()) {
+    const size = bitmapBytes(area);
+    for (const { offset, bytes } of bits[index]?.pieces() ?? []) {
+      options.signal?.throwIfAborted();
+      await output.writeAt(bytes.subarray(0, size - offset), area.bitmapOffset + offset);
+    }
+  }
+  return { report: run.report(), buffers: regions.map(() => null), pieces: digests?.take() ?? [] };
+}
+
+/** Stretches of adjacent pages that are to be written: all pages without a test. */
+function* dataRuns(
+  bytes: Uint8Array,
+  pageSize: number,
+  isZero: ((page: Uint8Array) => boolean) | undefined,
+): Generator<{ readonly start: number; readonly end: number }, void, void> {
+  let start: number | undefined;
+  for (let at = 0; at < bytes.length; at += pageSize) {
+    if (isZero?.(bytes.subarray(at, at + pageSize)) !== true) start ??= at;
+    else if (start !== undefined) {
+      yield { start, end: at };
+      start = undefined;
+    }
+  }
+  if (start !== undefined) yield { start, end: bytes.length };
+}

@@ -1,0 +1,150 @@
+import { MappedRamError } from '../errors.ts';
+import { engineOptions } from '../engine/engine-options.ts';
+import { MemoryProgress } from '../engine/memory-progress.ts';
+import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+
+/** Windows under way at once, unless the caller knows its storage better. */
+const CHANNELS = 4;
+const WINDOW = 1 << 20;
+const MAX_CHANNELS = 64;
+const MAX_WINDOW: number = 16 << 20;
+
+/** A part of a block that one channel works on. In bytes. */
+export interface Window {
+  /** Which block of the run it is of. */
+  readonly block: number;
+  /** In the block. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Work on the pages of blocks in JavaScript, window by window on several channels: for snapshots that are no files of this
+ * host, which the engine cannot open.
+ */
+export class WindowRun {
+  /** Bytes of a window, at most. */
+  readonly windowBytes: number;
+  readonly #lengths: readonly number[];
+  readonly #options: TransferOptions;
+  readonly #why: string;
+  readonly #startedAt = performance.now();
+  readonly #progress: MemoryProgress;
+  #dataBytes = 0;
+  #channels = 0;
+  #isOver = false;
+
+  /**
+   * @param lengths of the blocks, in bytes
+   * @param unit what every window but a block's last is a multiple of, in bytes: the page size, or that of pieces
+   * @param name of the snapshot that the engine cannot open
+   * @throws {MappedRamError} ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE for explicit choices
+   * that need the engine; ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_INVALID_ARGUMENT
+   */
+  constructor(lengths: readonly number[], unit: number, name: string, options: TransferOptions) {
+    this.#why = `${name} is no file on this host`;
+    assertChoices(options, this.#why);
+    const { channels, requestSize } = engineOptions(options);
+    assertWithin('channels', channels ?? 1, 1, MAX_CHANNELS);
+    assertWithin('request size', requestSize ?? unit, unit, MAX_WINDOW);
+    if (requestSize !== undefined && requestSize % unit !== 0) {
+      throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', 'request size', {
+        expected: `a multiple of ${unit}`,
+        found: requestSize,
+      });
+    }
+    this.#lengths = lengths;
+    this.#options = options;
+    this.windowBytes = requestSize ?? Math.max(unit, WINDOW);
+    this.#progress = new MemoryProgress(sum(lengths), options.onProgress);
+  }
+
+  /**
+   * Does the work on every window. When the promise settles nothing is under way.
+   * @param start makes what one channel works with, its buffers above all; gives what it does with a window
+   * @throws what fails first; the signal's reason
+   */
+  async run(start: () => (window: Window) => Promise<void>): Promise<void> {
+    const windows = this.#windows();
+    const count = Math.ceil(sum(this.#lengths) / this.windowBytes) + this.#lengths.length;
+    this.#channels = Math.min(this.#options.channels ?? CHANNELS, Math.max(1, count));
+    const channels = Array.from({ length: this.#channels }, () => this.#channel(windows, start));
+    const failed = (await Promise.allSettled(channels)).find(({ status }) => status === 'rejected');
+    this.#options.signal?.throwIfAborted();
+    if (failed?.status === 'rejected') throw failed.reason;
+  }
+
+  /** Counts a window that is done, and how many bytes of its pages were in a snapshot. */
+  count(bytes: number, dataBytes: number): void {
+    this.#dataBytes += dataBytes;
+    this.#progress.add(bytes, dataBytes);
+  }
+
+  /** When all is done. */
+  report(): TransferReport {
+    this.#progress.end(this.#dataBytes);
+    return {
+      engine: 'javascript',
+      engineReason: this.#why,
+      registeredBuffers: false,
+      directIo: false,
+      directIoReason: this.#why,
+      channels: this.#channels,
+      queueDepth: 1,
+      requestSize: this.windowBytes,
+      bytes: sum(this.#lengths),
+      dataBytes: this.#dataBytes,
+      elapsedMs: performance.now() - this.#startedAt,
+    };
+  }
+
+  async #channel(windows: Iterator<Window>, start: () => (window: Window) => Promise<void>): Promise<void> {
+    try {
+      const work = start();
+      for (let next = windows.next(); next.done !== true && !this.#isOver; next = windows.next()) {
+        this.#options.signal?.throwIfAborted();
+        await work(next.value);
+      }
+    } catch (error) {
+      // The other channels end with the windows that they are at.
+      this.#isOver = true;
+      throw error;
+    }
+  }
+
+  *#windows(): Generator<Window, void, void> {
+    for (const [block, length] of this.#lengths.entries()) {
+      for (let offset = 0; offset < length; offset += this.windowBytes) {
+        yield { block, offset, length: Math.min(this.windowBytes, length - offset) };
+      }
+    }
+  }
+}
+
+/** An explicit choice never falls back. */
+function assertChoices({ engine = 'auto', directIo = 'auto' }: TransferOptions, why: string): void {
+  if (engine !== 'auto') {
+    throw new MappedRamError('ERR_MAPPED_RAM_ENGINE_UNAVAILABLE', `${why}, so that it cannot be opened`, {
+      expected: 'engine auto',
+      found: engine,
+    });
+  }
+  if (directIo === 'on') {
+    throw new MappedRamError('ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE', why, {
+      expected: 'directIo auto or off',
+      found: directIo,
+    });
+  }
+}
+
+function assertWithin(what: string, value: number, min: number, max: number): void {
+  if (value >= min && value <= max) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', what, {
+    expected: `${min} to ${max}`,
+    found: value,
+  });
+}
+
+function sum(lengths: readonly number[]): number {
+  return lengths.reduce((total, length) => total + length, 0);
+}

@@ -1,0 +1,91 @@
+import { MappedRamError } from '../errors.ts';
+import { byteCount } from '../io/byte-count.ts';
+import { FileReader } from '../io/file-reader.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { StorageReader, type StorageSource } from '../io/storage.ts';
+import { readLibvirtImage } from '../stream/read/libvirt-image.ts';
+import { parseFdset } from '../uri/parse-fdset.ts';
+import { fileTargetOf } from '../io/file-target.ts';
+
+/**
+ * Where a snapshot is. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL; `path` is
+ * taken literally. A descriptor is open for reading and stays the caller's, and so does storage. `offset` is where the
+ * stream starts, in bytes. @default 0, and of a libvirt save image where the stream inside starts
+ */
+export type SnapshotSource =
+  | string
+  | URL
+  | { readonly path: string; readonly offset?: number | bigint | undefined }
+  | { readonly fd: number; readonly offset?: number | bigint | undefined }
+  | { readonly storage: StorageSource; readonly offset?: number | bigint | undefined };
+
+/** A source whose text was parsed. */
+export type SourcePlace =
+  | { readonly path: string; readonly offset: number }
+  | { readonly fd: number; readonly offset: number }
+  | { readonly storage: StorageSource; readonly offset: number };
+
+/** A source that is open, whatever it holds. */
+export interface OpenedSource {
+  readonly reader: OpenSource;
+  /** Where the stream starts in it. */
+  readonly base: number;
+}
+
+/**
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an offset or a path that is none, and as `parsePlace`
+ */
+export function sourcePlace(source: SnapshotSource): SourcePlace {
+  if (typeof source === 'string' || source instanceof URL) return parsePlace(source);
+  const offset = byteCount('offset of the snapshot', source.offset ?? 0);
+  if ('path' in source) return { path: literalPath(source.path), offset };
+  return 'fd' in source ? { fd: source.fd, offset } : { storage: source.storage, offset };
+}
+
+/**
+ * The place that a migration URI, a path or a URL names.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for transports that cannot seek and for `/dev/fdset/N`, which is a
+ * name that only a running QEMU understands; ERR_MAPPED_RAM_INVALID_URI
+ */
+export function parsePlace(uri: string | URL): { readonly path: string; readonly offset: number } {
+  const { filename: path, offset } = fileTargetOf(uri);
+  if (parseFdset(path) === undefined) return { path, offset };
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'an fdset exists only inside a running QEMU', {
+    path,
+    expected: 'a path',
+  });
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what can be no file's name */
+export function literalPath(path: string): string {
+  if (path !== '' && !path.includes('\0')) return path;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no file has this name', {
+    expected: 'a name that is not empty and has no NUL in it',
+    found: JSON.stringify(path),
+  });
+}
+
+/**
+ * Opens a source; disposal closes what was opened here. Where no offset was given, the stream starts behind libvirt's header if there is one (docs/format.md §12).
+ * @param signal ends whatever is being read from it, later too
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO; ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file and for a compressed
+ * libvirt image, ERR_MAPPED_RAM_INCOMPLETE for one that was not finished, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ */
+export async function openPlace(
+  place: SourcePlace,
+  signal: AbortSignal | undefined,
+): Promise<OpenedSource & AsyncDisposable> {
+  const reader = await openReader(place, signal);
+  try {
+    const base = place.offset === 0 ? ((await readLibvirtImage(reader))?.streamOffset ?? 0) : place.offset;
+    return { reader, base, [Symbol.asyncDispose]: () => reader.close() };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function openReader(place: SourcePlace, signal: AbortSignal | undefined): Promise<OpenSource> {
+  if ('path' in place) return FileReader.open(place.path, signal);
+  return 'fd' in place ? FileReader.over(place.fd, signal) : new StorageReader(place.storage, signal);
+}

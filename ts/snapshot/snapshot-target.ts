@@ -1,0 +1,90 @@
+import { stat } from 'node:fs/promises';
+
+import { MappedRamError } from '../errors.ts';
+import { byteCount } from '../io/byte-count.ts';
+import type { Output } from '../io/output.ts';
+import type { StorageTarget } from '../io/storage.ts';
+import { DescriptorOutput } from './descriptor-output.ts';
+import { literalPath, parsePlace } from './snapshot-source.ts';
+import { StagedOutput } from './staged-output.ts';
+import { StorageOutput } from './storage-output.ts';
+
+/**
+ * Where a snapshot goes. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL; `path` is
+ * taken literally. Or descriptors of one file, both open for writing, the second with O_DIRECT; they stay the caller's. Or
+ * storage of the caller's. `offset` is where the stream starts, in bytes. @default 0
+ */
+export type SnapshotTarget =
+  | string
+  | URL
+  | { readonly path: string; readonly offset?: number | bigint | undefined }
+  | {
+      readonly fd: number;
+      readonly directFd?: number | undefined;
+      readonly offset?: number | bigint | undefined;
+    }
+  | { readonly storage: StorageTarget; readonly offset?: number | bigint | undefined };
+
+/** A target whose text was parsed. */
+export type TargetPlace =
+  | { readonly path: string; readonly offset: number }
+  | { readonly fd: number; readonly directFd: number | undefined; readonly offset: number }
+  | { readonly storage: StorageTarget; readonly offset: number };
+
+export interface OutputOptions {
+  /** Whether a file with the name may be replaced. @default false */
+  readonly overwrite?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Removes what belongs to the file that is about to be replaced, and would lie beside the new one as if it were its own. */
+  readonly removeCompanions?: ((path: string) => Promise<void>) | undefined;
+}
+
+/**
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an offset or a path that is none, and as `parsePlace`
+ */
+export function targetPlace(target: SnapshotTarget): TargetPlace {
+  if (typeof target === 'string' || target instanceof URL) return parsePlace(target);
+  const offset = byteCount('offset of the snapshot', target.offset ?? 0);
+  if ('path' in target) return { path: literalPath(target.path), offset };
+  if ('fd' in target) return { fd: target.fd, directFd: target.directFd, offset };
+  return { storage: target.storage, offset };
+}
+
+/** The name that a snapshot is to get; undefined when it gets none from here. */
+export function targetPath(place: TargetPlace): string | undefined {
+  return 'path' in place ? place.path : undefined;
+}
+
+/**
+ * Opens a target. By name, a file is made beside it.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO (also for a descriptor's
+ * file that guests run from)
+ */
+export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
+  if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);
+  if ('storage' in place) return new StorageOutput(place.storage, place.offset);
+  const { path, offset } = place;
+  const { overwrite = false, signal, removeCompanions } = options;
+  const mayReplace = overwrite || (await endsBefore(path, offset));
+  return StagedOutput.create(path, offset, mayReplace, signal, removeCompanions);
+}
+
+/**
+ * Sees to it that a snapshot may get this name, as `createOutput` does; makes nothing.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS
+ */
+export async function assertFree(path: string, offset: number): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || (await endsBefore(path, offset))) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_EXISTS', 'the file exists already', { path });
+}
+
+/** Nothing is lost of a file that ends where the stream is to start: the container whose first bytes are kept. */
+async function endsBefore(path: string, offset: number): Promise<boolean> {
+  if (offset === 0) return false;
+  const size = await stat(path).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  return size <= offset;
+}

@@ -1,0 +1,79 @@
+import { open, type FileHandle } from 'node:fs/promises';
+
+import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
+import { ioError, resize, writeAt } from '../io/fd-io.ts';
+import type { LocalFile } from '../io/open-source.ts';
+import type { Output } from '../io/output.ts';
+
+/** A snapshot that gets a name: it is written beside it, and given the name by `publish`. */
+export class StagedOutput implements Output {
+  /** The path that it gets. */
+  readonly name: string;
+  readonly offset: number;
+  readonly file: LocalFile;
+  readonly #staged: StagedFile;
+  readonly #handle: FileHandle;
+  readonly #removeCompanions: ((path: string) => Promise<void>) | undefined;
+
+  private constructor(
+    name: string,
+    offset: number,
+    staged: StagedFile,
+    handle: FileHandle,
+    removeCompanions: ((path: string) => Promise<void>) | undefined,
+  ) {
+    this.name = name;
+    this.offset = offset;
+    this.file = { name, fd: handle.fd, path: staged.path };
+    this.#staged = staged;
+    this.#handle = handle;
+    this.#removeCompanions = removeCompanions;
+  }
+
+  /**
+   * Makes the file. What killed predecessors have left beside it goes: there is to be room.
+   * @param offset bytes at the beginning that are kept of the file that has the name now
+   * @param removeCompanions what belongs to the file that is replaced, called right before that
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
+   */
+  static async create(
+    path: string,
+    offset: number,
+    overwrite: boolean,
+    signal?: AbortSignal,
+    removeCompanions?: (path: string) => Promise<void>,
+  ): Promise<StagedOutput> {
+    await removeAbandonedFiles(path);
+    const staged = await StagedFile.create(path, { keep: offset, overwrite, signal });
+    try {
+      const handle = await open(staged.path, 'r+');
+      return new StagedOutput(path, offset, staged, handle, removeCompanions);
+    } catch (cause) {
+      staged.discard();
+      throw ioError('cannot open the new file', path, cause);
+    }
+  }
+
+  /** The full size comes before the first page: extending writes would take the inode's lock one after the other. */
+  async allocate(size: number): Promise<void> {
+    await resize(this.#handle.fd, this.name, size);
+  }
+
+  async writeAt(bytes: Uint8Array, offset: number): Promise<void> {
+    await writeAt(this.#handle.fd, this.name, bytes, offset);
+  }
+
+  async finish(): Promise<void> {
+    await this.#staged.sync();
+  }
+
+  async publish(): Promise<void> {
+    await this.#removeCompanions?.(this.name);
+    await this.#staged.publish();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+    this.#staged.discard();
+  }
+}
