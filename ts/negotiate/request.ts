@@ -1,6 +1,6 @@
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
-import type { StreamIndex } from '../stream/index.ts';
-import type { MigrationAddress } from '../uri/index.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
 
 /**
  * What the caller wants of a feature. `on` and `off` are kept, or refused with the rule that forbids them; `auto`

@@ -1,5 +1,5 @@
 import type { FdAccess } from '../../host/fd-access.ts';
-import type { MigrationAddress } from '../../uri/index.ts';
+import type { MigrationAddress } from '../../uri/migration-address.ts';
 import type { Situation } from '../rule.ts';
 
 /** Whether a descriptor of the caller's is what QEMU looks for in a set. */

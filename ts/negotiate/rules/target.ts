@@ -1,4 +1,4 @@
-import type { StreamIndex } from '../../stream/index.ts';
+import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Situation } from '../rule.ts';
 import { isOpenFor, transportOf } from './conditions.ts';
 

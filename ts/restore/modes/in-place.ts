@@ -1,4 +1,4 @@
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { PlannedBackend } from '../command-line/memory-plan.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
 import { skippedProblem } from '../preflight/memory.ts';

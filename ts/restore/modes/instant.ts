@@ -1,7 +1,7 @@
 import { localFile } from '../../io/open-source.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, valuesOf } from '../command-line/options.ts';
 import { parseOptionValue } from '../command-line/option-value.ts';
 import { mappingProblems } from '../preflight/mapping.ts';

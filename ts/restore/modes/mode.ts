@@ -1,7 +1,7 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { MappedRamBlock, StreamIndex } from '../../stream/index.ts';
+import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
 import type { MemoryPlan, PlannedBackend } from '../command-line/memory-plan.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
 import type { Loaded, LoadRun } from '../load.ts';

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { PrepareOptions } from '../options.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';

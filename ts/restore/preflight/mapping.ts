@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 
 import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../../stream/index.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { MappedFile } from './mapped-file.ts';
 
 /** The blocks of a snapshot that a QEMU maps out of it, by id. */
