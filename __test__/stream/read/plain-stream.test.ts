@@ -19,7 +19,8 @@ import {
   type StreamIndex,
 } from '../../../ts/stream/index.ts';
 import { MAX_RECORDS } from '../../../ts/stream/constants.ts';
-import { MAX_STATE_BYTES, PlainStream } from '../../../ts/stream/read/plain-stream.ts';
+import { MAX_STATE_BYTES } from '../../../ts/stream/read/kept-bytes.ts';
+import { PlainStream } from '../../../ts/stream/read/plain-stream.ts';
 import { SequentialReader } from '../../../ts/stream/read/sequential-reader.ts';
 import { streamModel } from '../../support/stream-arbitraries.ts';
 import { inChunks } from '../in-chunks.ts';
