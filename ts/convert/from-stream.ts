@@ -58,7 +58,7 @@ export async function convertFromStream(
   for (const { id } of head.blocks) {
     if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
   }
-  // What is read of it by now lies in memory, and its places are not those of the source.
+  // The rest of the stream lies in memory by now, at other places than in the source.
   const endOffset = await writeState(state, source, layout, output, signal).catch((error: unknown) => {
     throw error instanceof MappedRamError && error.path === source.name ? inSource(error, stream) : error;
   });
@@ -97,7 +97,7 @@ async function writeBitmaps(layout: MappedRamLayout, pages: PlainPages, output: 
   return set * layout.targetPageSize;
 }
 
-/** Of a virtio-mem device QEMU sends only what is plugged, which may be nothing; its block is called after it. */
+/** QEMU sends only the plugged part of a virtio-mem device, which may be nothing. The block is called after the device. */
 function isVirtioMem(id: string, { sections }: StreamIndex): boolean {
   return sections.some(
     ({ idstr }) => idstr.endsWith(VIRTIO_MEM) && id.startsWith(idstr.slice(0, -VIRTIO_MEM.length) + '/'),
@@ -150,7 +150,7 @@ function assertComplete(
     const cause = inSource(problem, stream);
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the stream is not complete', { cause });
   }
-  // QEMU takes pages in any section of RAM, but no QEMU writes one behind END: it would be lost here.
+  // QEMU takes pages in any section of RAM, but no QEMU writes one behind END. Such a page would be lost here.
   if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'pages behind the section that ends RAM', { path });
   }

@@ -58,7 +58,7 @@ function openPipe(place: SourcePlace): { readonly stream: Readable; readonly nam
 
 async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
   try {
-    // Also where an offset was given: a source is let go only when its reading has begun.
+    // The head is read where an offset was given, too: a source is let go only when its reading has begun.
     const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
     const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
     const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();

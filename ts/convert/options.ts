@@ -5,12 +5,15 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import type { SnapshotTarget } from '../snapshot/snapshot-target.ts';
 
-/** The two forms in which QEMU writes a guest into a file. `stream` is what it writes without the capability mapped-ram. */
+/**
+ * The two forms in which QEMU writes a guest into a file. `stream` is what it writes without the capability mapped-ram.
+ */
 export type StreamForm = 'mapped-ram' | 'stream';
 
 /**
- * A file in either form, a libvirt save image with one inside, also one that is open and stays so; or a plain stream as it comes: a pipe by its path or
- * descriptor (Linux), a `Readable` or another async iterable of bytes. It is read once, front to back, and destroyed at an abort.
+ * A file in either form, a libvirt save image with one inside, also one that is open and stays so; or a plain stream as
+ * it comes: a pipe by its path or descriptor (Linux), a `Readable` or another async iterable of bytes. It is read once,
+ * front to back, and destroyed at an abort.
  */
 export type ConvertSource = SnapshotSource | Snapshot | Readable | AsyncIterable<Uint8Array>;
 
@@ -18,8 +21,8 @@ export type ConvertSource = SnapshotSource | Snapshot | Readable | AsyncIterable
 export type ConvertTarget = SnapshotTarget | Writable;
 
 /**
- * Those of the engine (`channels`, `queueDepth`, `requestSize`, `engine`, `directIo: 'on'`) are for mapped-ram to mapped-ram,
- * where direct I/O is that of the result: the source is read through the page cache.
+ * The options of the engine (`channels`, `queueDepth`, `requestSize`, `engine`, `directIo: 'on'`) are for mapped-ram to
+ * mapped-ram, where direct I/O is that of the result: the source is read through the page cache.
  */
 export interface ConvertOptions extends TransferOptions {
   /** The form of the result. @default 'mapped-ram' */
@@ -27,7 +30,8 @@ export interface ConvertOptions extends TransferOptions {
   /** Whether an existing file may be replaced. @default false */
   readonly overwrite?: boolean | undefined;
   /**
-   * Of a mapped-ram result only: blocks whose zero pages are written too, because a restore does not find their memory empty.
+   * Of a mapped-ram result only: blocks whose zero pages are written too, because a restore does not find their memory
+   * empty.
    * @default 'firmware', which means flash devices (`system.flash…`)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;

@@ -71,7 +71,7 @@ export class BlockDiff implements PageCounts {
     return this.leftLength === this.rightLength && this.same === this.pages;
   }
 
-  /** What differs, in order, worked out while it is asked for: there can be as many runs as pages. */
+  /** The runs that differ, in order. They are worked out while they are asked for: there can be as many runs as pages. */
   *runs(): Generator<DiffRun, void, void> {
     const { pageSize, onlyLeft, onlyRight, pages } = this;
     for (const { kind, page, pages: count } of this.#differences.runs())

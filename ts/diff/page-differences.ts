@@ -8,17 +8,17 @@ export interface PageCounts {
   readonly becameData: number;
 }
 
-/** By the two bits that the engine has for a page. */
+/** The differences, by the two bits that the engine has for a page. */
 const DIFFERENCES = [undefined, 'changed', 'became-zero', 'became-data'] as const;
 const PAGES_IN_BYTE = 4;
-/** What a byte says when its four pages are alike. */
+/** The bytes of four pages that are alike, by the bits of one. */
 const ALIKE = [0x00, 0x55, 0xaa, 0xff];
 const ZEROS = new Uint8Array(1 << 12);
 const PAGES_IN_CHUNK = PAGES_IN_BYTE * ZEROS.length;
 
 const [CHANGED, BECAME_ZERO, BECAME_DATA] = [countsOf(1), countsOf(2), countsOf(3)];
 
-/** For each byte, how many of its pages have these bits. */
+/** The number of pages with these bits, for each byte. */
 function countsOf(bits: number): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) =>
     [0, 2, 4, 6].reduce((count, shift) => count + (((byte >>> shift) & 3) === bits ? 1 : 0), 0),
@@ -38,7 +38,7 @@ export class PageDifferences {
     this.#pages = pages;
   }
 
-  /** Of the pages from `start` up to, but not including, `end`. */
+  /** Counts the pages from `start` up to, but not including, `end`. */
   count(start: number, end: number): PageCounts {
     const last = Math.min(end, this.#pages);
     let [changed, becameZero, becameData] = [0, 0, 0];
@@ -68,7 +68,7 @@ export class PageDifferences {
     }
   }
 
-  /** Whole bytes at a time where they are of the run. */
+  /** Goes on by whole bytes where they belong to the run. */
   #endOfRun(start: number, bits: number): number {
     const alike = ALIKE[bits];
     let page = start + 1;
@@ -81,7 +81,7 @@ export class PageDifferences {
     return Math.min(page, this.#pages);
   }
 
-  /** Over whole chunks of equal pages, of which large blocks have many: comparing tells sooner than looking. */
+  /** Skips whole chunks of equal pages, of which large blocks have many: comparing tells sooner than looking. */
   #skipEqual(start: number, end: number): number {
     let page = start;
     while (page % PAGES_IN_CHUNK === 0 && page + PAGES_IN_CHUNK < end) {

@@ -68,7 +68,7 @@ export async function diffSections(left: Snapshot, right: Snapshot): Promise<rea
   });
 }
 
-/** By name and instance; several of one kind in their order. */
+/** Pairs sections by name and instance; several of one kind pair in their order. */
 function pairSections(
   left: readonly IndexedSection[],
   right: readonly IndexedSection[],

@@ -9,7 +9,10 @@ interface EngineOptions {
   readonly directIo: DirectIo | undefined;
 }
 
-/** Of the options what the engine takes. It knows the ranges; here only what Node-API would bend into a number is refused. */
+/**
+ * The options that the engine takes. The engine knows the ranges; this refuses only what Node-API would bend into a
+ * number.
+ */
 export function engineOptions(options: TransferOptions): EngineOptions {
   return {
     channels: count('channels', options.channels),
@@ -56,7 +59,7 @@ export function pieceRequests<Options extends Pick<TransferOptions, 'requestSize
     const inFlight = Math.max(1, Math.floor((QUEUE_DEPTH * REQUEST_SIZE) / pieceSize));
     return { ...options, requestSize: pieceSize, queueDepth: queueDepth ?? inFlight };
   }
-  // What is no size at all is refused as such, by who knows the range.
+  // The engine refuses what is no size at all, because it knows the range.
   if (!Number.isInteger(requestSize) || requestSize % pieceSize === 0) return options;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_OUT_OF_RANGE',

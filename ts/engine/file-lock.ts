@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { binding, toMappedRamError } from './binding.ts';
 
-/** `shared` by all who map a snapshot, `exclusive` for who writes into it, `none` gives the lock up. */
+/** Everybody who maps a snapshot takes `shared`, a writer takes `exclusive`, and `none` gives the lock up. */
 export type FileLock = 'shared' | 'exclusive' | 'none';
 
 /**

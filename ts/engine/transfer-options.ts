@@ -1,4 +1,4 @@
-/** Who executes the requests. Only `auto` falls back, and the report says why. */
+/** The executor of the requests. Only `auto` falls back, and the report says why. */
 export type EngineChoice = 'auto' | 'io_uring' | 'threads';
 
 /** Whether the channels bypass the page cache. Only `auto` falls back, and the report says why. */
@@ -45,7 +45,7 @@ export interface TransferProgress {
 
 /** What moved, and how. */
 export interface TransferReport {
-  /** Who moved the pages; `javascript` where a snapshot is no file of this host. */
+  /** The executor of the requests; `javascript` where a snapshot is no file of this host. */
   readonly engine: 'io_uring' | 'threads' | 'javascript';
   readonly engineReason: string;
   /** Whether the kernel took the buffers in registration, which the memlock limit may forbid. */

@@ -35,9 +35,9 @@ export interface ExtractResult {
   readonly format: ExtractFormat;
   /** Apparent size of the output, in bytes. */
   readonly size: number;
-  /** Where what is in the output. */
+  /** The memory in the output. */
   readonly ranges: readonly ExtractedRange[];
-  /** What the file does not say and was taken to be as usual. In words. */
+  /** In words, what the file does not say and was taken to be as usual. */
   readonly assumptions: readonly string[];
   /** CPUs whose registers are in the output. */
   readonly cpus: number;
@@ -150,7 +150,7 @@ async function contentsOf(snapshot: Snapshot, options: ExtractOptions): Promise<
     const size = last === undefined ? 0 : last.address + last.length;
     return { ...nothing, assumptions, ranges, size };
   }
-  // QEMU does not take pflash for memory either.
+  // QEMU's own dumps have no pflash either.
   const loads = map.ranges.filter(({ kind }) => kind !== 'flash');
   const { machine, notes, cpus } = await coreNotes(snapshot, map);
   const pageSize = snapshot.completeRam(true).targetPageSize;

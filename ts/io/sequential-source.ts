@@ -11,7 +11,10 @@ import type { OpenSource } from './open-source.ts';
 /** Bytes that are read from a file at once. */
 const CHUNK = 1 << 22;
 
-/** A source that can be read at offsets, read front to back from `offset` on. The next piece is read while one is worked on. */
+/**
+ * A source that can be read at offsets, read front to back from `offset` on. The next piece is read while one is worked
+ * on.
+ */
 export function sequentialFile(reader: OpenSource, offset: number): SequentialReader {
   return new SequentialReader(reader.name, chunksOf(reader, offset), 'file', offset);
 }
@@ -21,7 +24,7 @@ async function* chunksOf(reader: OpenSource, offset: number): AsyncGenerator<Uin
     const length = Math.min(CHUNK, reader.size - at);
     if (length <= 0) return undefined;
     const chunk = reader.read(at, length);
-    // Its failure is for whoever asks for the chunk, which may be nobody.
+    // The failure belongs to the caller that asks for the chunk, and perhaps nobody does.
     chunk.catch(() => undefined);
     return chunk;
   };
@@ -39,8 +42,8 @@ async function* chunksOf(reader: OpenSource, offset: number): AsyncGenerator<Uin
 }
 
 /**
- * What comes out of a pipe, a socket or anything else that gives bytes in order.
- * @param signal ends it: what is being waited for is given up
+ * The bytes of a pipe, a socket or anything else that gives them in order.
+ * @param signal ends the reading, also while it waits for bytes
  */
 export function sequentialStream(
   stream: Readable | AsyncIterable<Uint8Array>,
@@ -85,7 +88,9 @@ export function pipeBehind(fd: number): Readable | undefined {
   return openPipe(`/proc/self/fd/${fd}`, `descriptor ${fd}`, () => fstatSync(fd).isFIFO());
 }
 
-/** The pipe that has a name, as a shell's `<(command)` has; undefined for anything else. Its reading waits for a writer. */
+/**
+ * The pipe that has a name, as a shell's `<(command)` has; undefined for anything else. Its reading waits for a writer.
+ */
 export function pipeAt(path: string): Readable | undefined {
   return openPipe(path, path, () => statSync(path, { throwIfNoEntry: false })?.isFIFO() === true);
 }

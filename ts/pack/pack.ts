@@ -22,7 +22,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  // What is wrong with the target is said before anything is read.
+  // Errors in the target come before anything is read.
   const place = targetPlace(target);
   const path = targetPath(place);
   await using packing = await Packing.open(options, path);

@@ -30,13 +30,13 @@ export interface PackingHooks {
   readonly sealing?: Sealing | undefined;
 }
 
-/** What `pack` makes a snapshot of: a state and RAM that were found to go together. */
+/** The parts that `pack` makes a snapshot of: a state and RAM that were found to go together. */
 export class Packing implements AsyncDisposable {
   readonly #state: OpenSource;
   readonly #index: StreamIndex;
   readonly #ram: PlainRamIndex;
   readonly #given: ReadonlyMap<string, RamLocation>;
-  /** What temporary files are made beside. */
+  /** The path beside which temporary files are made. */
   readonly #beside: string;
 
   private constructor(
@@ -112,7 +112,7 @@ export class Packing implements AsyncDisposable {
       memory: memoryOf(id, this.#given.get(id), spool, state.name),
       storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
-    // What is not pages is digested in the end, and of storage nothing is read back.
+    // A seal digests all but the pages in the end, and storage is not read back.
     const recorded = new RecordingOutput(
       output,
       layout.blocks.map(({ area }) => area),

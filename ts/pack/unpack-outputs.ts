@@ -52,7 +52,10 @@ export class UnpackOutputs implements AsyncDisposable {
     return regionOf(block, { memory: { path: await this.#ramFile(path) }, memoryIsZero: true });
   }
 
-  /** What can fail for want of space fails before the first file appears; what was new goes again if a later one fails. */
+  /**
+   * Makes all of it durable before the first file appears, so that a lack of space leaves nothing. New files go again
+   * if a later one fails.
+   */
   async commit(): Promise<void> {
     for (const made of this.#made) await made.finish();
     const published: string[] = [];

@@ -43,7 +43,7 @@ export class BitmapCache {
     this.#pieces.delete(offset);
     this.#pieces.set(offset, bytes);
     bytes.catch(() => {
-      // What failed once may succeed the next time.
+      // A read that failed once may succeed the next time.
       if (this.#pieces.get(offset) === bytes) this.#pieces.delete(offset);
     });
     const oldest = this.#pieces.size > KEPT ? this.#pieces.keys().next() : undefined;

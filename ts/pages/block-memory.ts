@@ -56,7 +56,7 @@ export class SnapshotMemory {
   }
 }
 
-/** Before anything is allocated. */
+/** Checks a length before anything is allocated for it. */
 export function readLength(length: number | bigint): number {
   const count = byteCount('length to read', length);
   if (count <= MAX_READ) return count;

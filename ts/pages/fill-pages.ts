@@ -27,7 +27,7 @@ export async function fillPages(
   const { pageSize, pagesOffset } = area;
   const end = offset + bytes.length;
   const runs: ByteRange[] = [];
-  /** What is to be read at once, as offsets in the block; and the pages between that are not to be believed. */
+  /** The stretch to read at once, as offsets in the block, and the clear pages in it, whose bytes do not count. */
   let from = 0;
   let to = 0;
   let gaps: Uint8Array[] = [];

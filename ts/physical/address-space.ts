@@ -29,7 +29,7 @@ export class AddressSpace {
     ]);
   }
 
-  /** In order of their addresses; what goes on in the same block is one. */
+  /** The ranges in the order of their addresses; ranges that go on in the same block are one. */
   ranges(): readonly PhysicalRange[] {
     const joined: PhysicalRange[] = [];
     for (const range of this.#ranges.toSorted((left, right) => left.address - right.address)) {

@@ -96,7 +96,7 @@ function vgaDevice(device: DeviceState): readonly (readonly [string, VgaRegister
   return typeof bankOffset === 'number' ? [[address, { sequencer, graphics, bankOffset }]] : [];
 }
 
-/** PCI devices have it in the state of what they are derived from, some levels down. */
+/** The configuration space of a PCI device: it is in the state of what the device is derived from, some levels down. */
 function configSpace(struct: DeviceStruct): Uint8Array | undefined {
   for (const { type, value } of struct.fields) {
     const [only] = Array.isArray(value) && value.length === 1 ? value : [value];
@@ -108,7 +108,10 @@ function configSpace(struct: DeviceStruct): Uint8Array | undefined {
   return undefined;
 }
 
-/** Of a virtio device, whose state QEMU does not describe: on PCI it begins with that of the PCI device. */
+/**
+ * The configuration space of a virtio device, whose state QEMU does not describe: on PCI it begins with that of the PCI
+ * device.
+ */
 function virtioConfigSpace(state: Uint8Array): Uint8Array | undefined {
   const version = state.subarray(0, 4);
   const isPci = Buffer.compare(version, PCI_DEVICE_VERSION) === 0 && state.length >= 4 + CONFIG_BYTES;

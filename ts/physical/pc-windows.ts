@@ -13,7 +13,7 @@ const OPTION_ROMS = 0xc0000;
 /** The host bridge, and where its seven PAM registers are in its configuration space. */
 const HOST_BRIDGE = '0000:00:00.0';
 const PAM_REGISTERS = { i440fx: 0x59, q35: 0x90 } as const;
-/** From the second PAM register on, each has two pieces of 16 KiB; the first has one of 64 KiB, in its upper half. */
+/** Each PAM register from the second on has two pieces of 16 KiB; the first has one of 64 KiB, in its upper half. */
 const PAM_START = 0xc0000;
 const PAM_PIECE = 16 * KIB;
 const PAM_FIRST = { address: 0xf0000, length: 64 * KIB };

@@ -36,7 +36,7 @@ export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFact
   return known;
 }
 
-/** Of some cards the first BAR is for I/O. */
+/** Some cards have their first BAR for I/O. */
 function hasNoMemoryBar(config: Uint8Array): boolean {
   return ((config[BAR0] ?? 0) & 1) === IO_SPACE;
 }

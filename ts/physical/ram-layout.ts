@@ -33,7 +33,7 @@ export interface RamLayout {
   readonly assumptions: readonly string[];
 }
 
-/** Up to which size all RAM is below 4 GiB, and how much of more than that: without `max-ram-below-4g`. */
+/** RAM below 4 GiB without `max-ram-below-4g`: all of less than `below`, and `split` of more. */
 const LOW_MEMORY = {
   i440fx: { below: 3.5 * GIB, split: 3 * GIB },
   q35: { below: 2.75 * GIB, split: 2 * GIB },

@@ -99,7 +99,7 @@ export function nodeSizes(
 ): readonly number[] {
   const ends = new Map<number, number>();
   for (const { node, address, length } of nodes) {
-    // By its last byte: the one behind may be where the hole begins.
+    // The last byte counts: the byte behind it may be where the hole begins.
     ends.set(node, Math.max(ends.get(node) ?? 0, ramOffset(address + length - 1) + 1));
   }
   const sorted = [...ends.values()].toSorted((left, right) => left - right);

@@ -5,8 +5,8 @@ import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
 
 /**
- * Before hours are spent on reading: a snapshot with so many set pages that their pieces, however close together they
- * lie, do not fit into a seal. Only of blocks that are large enough for that the bitmaps are read.
+ * Refuses a snapshot with so many set pages that their pieces, however close together they lie, do not fit into a seal:
+ * before hours are spent on reading. Bitmaps are read only where the blocks are large enough for that.
  * @param path of the seal
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, and what the reader throws
  */

@@ -6,7 +6,7 @@ import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
 export interface SealPart {
-  /** What reads the snapshot, as far as it is not pages. */
+  /** The snapshot, of which all but the pages is read. */
   readonly source: StretchSource;
   readonly base: number;
   readonly size: number;
@@ -31,7 +31,10 @@ export async function makeSeal(part: SealPart, signal: AbortSignal | undefined):
   return { pageSize, pieceSize: PIECE_SIZE, base, size, metadata, blocks };
 }
 
-/** What of a snapshot is not in a page area: headers, bitmaps, padding, device state, vmdescription, and what follows. */
+/**
+ * The stretches of a snapshot outside of page areas: headers, bitmaps, padding, device state, vmdescription, and what
+ * follows.
+ */
 export function metadataRanges(
   base: number,
   size: number,

@@ -53,7 +53,7 @@ export class SealFields {
     return truncated(this.path, this.#position, length, this.#bytes.length);
   }
 
-  /** For what was read last. */
+  /** An error about the field that was read last. */
   corrupt(message: string): MappedRamError {
     return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', `the seal: ${message}`, {
       path: this.path,

@@ -9,7 +9,7 @@ import { decodeSeal } from './decode-seal.ts';
 import { encodeSeal } from './encode-seal.ts';
 import { MAX_SEAL_BYTES, SEAL_MAGIC, type Seal } from './seal.ts';
 
-/** Where the seal of a snapshot is unless somebody says otherwise. */
+/** The place of a snapshot's seal, unless the caller names another. */
 export function sealPathOf(snapshot: string): string {
   return `${snapshot}.seal`;
 }
@@ -36,7 +36,7 @@ export async function readSeal(path: string): Promise<Seal | undefined> {
   if (bytes === undefined) return undefined;
   const end = Math.max(0, bytes.length - DIGEST_BYTES);
   const content = bytes.subarray(0, end);
-  // First of all what it is: a digest of something else says nothing.
+  // The format comes first: the digest of something that is no seal says nothing.
   const seal = decodeSeal(content, path);
   if (Buffer.compare(digestBytes(content), bytes.subarray(end)) === 0) return seal;
   throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'the seal is not as it was written', {

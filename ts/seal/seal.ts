@@ -12,7 +12,7 @@ export interface Seal {
   readonly base: number;
   /** Size of the whole file. */
   readonly size: number;
-  /** Of everything from `base` on but the page areas. */
+  /** The digest of everything from `base` on except the page areas. */
   readonly metadata: Uint8Array;
   /** The blocks that have pages in the file, in its order. */
   readonly blocks: readonly SealedBlock[];

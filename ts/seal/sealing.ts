@@ -42,22 +42,22 @@ export class Sealing implements AsyncDisposable {
     return new Sealing(await SealOutput.create(path, overwrite || isStale, signal));
   }
 
-  /** Of the new seal. */
+  /** The path of the new seal. */
   get path(): string | undefined {
     return this.#output?.path;
   }
 
-  /** What the engine is to digest while it writes. */
+  /** The size of the pieces that are digested while pages are written, in bytes. */
   get pieceSize(): number | undefined {
     return this.#output === undefined ? undefined : PIECE_SIZE;
   }
 
-  /** When the snapshot is written, and not yet under its name. */
+  /** Writes the seal, when the snapshot is written and does not have its name yet. */
   async write(part: SealPart, signal: AbortSignal | undefined): Promise<void> {
     await this.#output?.write(await makeSeal(part, signal));
   }
 
-  /** When the snapshot has its name. */
+  /** Publishes the seal, when the snapshot has its name. */
   async publish(): Promise<void> {
     await this.#output?.publish();
   }

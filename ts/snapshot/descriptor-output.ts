@@ -31,7 +31,7 @@ export class DescriptorOutput implements Output {
     return new DescriptorOutput(fd, directFd, offset);
   }
 
-  /** What the file held behind the offset goes first: clear pages must be holes. */
+  /** Removes what the file held behind the offset first: clear pages must be holes. */
   async allocate(size: number): Promise<void> {
     if (!this.#isTouched) await resize(this.#fd, this.name, this.offset);
     this.#isTouched = true;

@@ -52,7 +52,7 @@ export async function assertSize(
   block: { readonly id: string; readonly length: number },
 ): Promise<void> {
   const path = wholeFile(location);
-  // What cannot be looked at fails with its reason when the engine opens it.
+  // The engine says why when it cannot open the file either.
   const stats = path === undefined ? undefined : await stat(path).catch(() => undefined);
   if (path === undefined || stats === undefined || !stats.isFile()) return;
   const rounded = Math.ceil(block.length / stats.blksize) * stats.blksize;

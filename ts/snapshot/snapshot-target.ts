@@ -10,9 +10,9 @@ import { StagedOutput } from './staged-output.ts';
 import { StorageOutput } from './storage-output.ts';
 
 /**
- * Where a snapshot goes. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL; `path` is
- * taken literally. Or descriptors of one file, both open for writing, the second with O_DIRECT; they stay the caller's. Or
- * storage of the caller's. `offset` is where the stream starts, in bytes. @default 0
+ * Where a snapshot goes. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL;
+ * `path` is taken literally. Or descriptors of one file, both open for writing, the second with O_DIRECT; they stay the
+ * caller's. Or storage of the caller's. `offset` is where the stream starts, in bytes. @default 0
  */
 export type SnapshotTarget =
   | string
@@ -35,7 +35,10 @@ export interface OutputOptions {
   /** Whether a file with the name may be replaced. @default false */
   readonly overwrite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Removes what belongs to the file that is about to be replaced, and would lie beside the new one as if it were its own. */
+  /**
+   * Removes what belongs to the file that is about to be replaced, and would lie beside the new one as if it were its
+   * own.
+   */
   readonly removeCompanions?: ((path: string) => Promise<void>) | undefined;
 }
 
@@ -57,8 +60,8 @@ export function targetPath(place: TargetPlace): string | undefined {
 
 /**
  * Opens a target. By name, a file is made beside it.
- * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO (also for a descriptor's
- * file that guests run from)
+ * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO (also for a
+ * descriptor's file that guests run from)
  */
 export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
   if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);

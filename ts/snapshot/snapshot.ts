@@ -177,7 +177,7 @@ export class Snapshot implements AsyncDisposable {
     const map = this.#map ?? this.physicalMap();
     this.#map = map;
     map.catch(() => {
-      // What failed once may succeed the next time.
+      // A map that failed once may succeed the next time.
       if (this.#map === map) this.#map = undefined;
     });
     return map;

@@ -31,7 +31,7 @@ export class StagedOutput implements Output {
   }
 
   /**
-   * Makes the file. What killed predecessors have left beside it goes: there is to be room.
+   * Makes the file. Files that killed predecessors have left beside it go: there is to be room.
    * @param offset bytes at the beginning that are kept of the file that has the name now
    * @param removeCompanions what belongs to the file that is replaced, called right before that
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO

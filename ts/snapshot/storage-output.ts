@@ -40,7 +40,7 @@ export class StorageOutput implements Output {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // What went wrong before is what the caller is to hear of.
+    // The caller hears of the error that came before.
     if (!this.#isPublished) await this.#storage.drop().catch(() => undefined);
   }
 

@@ -1,4 +1,7 @@
-/** Where a RAM block's pages and its bitmap lie in a file. All in bytes, offsets from the file's beginning (docs/format.md §2.3). */
+/**
+ * Where a RAM block's pages and its bitmap lie in a file. All in bytes, offsets from the file's beginning
+ * (docs/format.md §2.3).
+ */
 export interface PageArea {
   /** Of the block's first page. */
   readonly pagesOffset: number;

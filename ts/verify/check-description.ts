@@ -19,7 +19,7 @@ export function checkDescription(index: StreamIndex): readonly Finding[] {
     const words = `page_size: expected ${ram.targetPageSize}, found ${JSON.stringify(json.page_size)}`;
     findings.push(found('vmdescription-mismatch', `the vmdescription has another ${words}`));
   }
-  // Of a stream that breaks off, sections are missing anyway.
+  // A stream that breaks off lacks sections anyway.
   const full = complete ? sections.filter(({ kind }) => kind === 'full') : [];
   for (const words of complete ? differences(full, json.devices) : []) {
     findings.push(found('vmdescription-mismatch', words));

@@ -9,8 +9,8 @@ import { scanPages, unreadableFinding } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
 
 /**
- * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a damaged header it can be
- * told which pages are intact.
+ * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a
+ * damaged header it can be told which pages are intact.
  */
 export async function checkSeal(
   seal: Seal,
@@ -44,7 +44,7 @@ async function checkMetadataDigest(
   { reader, base }: OpenedSource,
   { signal }: TransferOptions,
 ): Promise<readonly Finding[]> {
-  // It cannot be the same, and that was said.
+  // A shorter file cannot be the same, and the finding about its size says so.
   if (reader.size < seal.size) return [];
   try {
     const digest = await digestStretches(reader, metadataRanges(base, seal.size, seal.blocks), signal);

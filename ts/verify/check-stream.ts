@@ -35,7 +35,7 @@ export async function checkStream(
     error('ram-unended', 'the RAM section has no END, before which the bitmaps are written', ram.offset);
   }
   for (const { code, name, offset } of index.commands) {
-    // Those of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2).
+    // Commands of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2).
     if (code !== SWITCHOVER_START)
       error('command-unexpected', `command ${name} in a mapped-ram file`, offset);
   }
@@ -59,7 +59,7 @@ async function findSectionAfterItsEnd(reader: RandomAccessReader, base: number):
       }
     }
   } catch (error) {
-    // What the walk stops at is known already: the index was made of the same walk.
+    // The index was made by the same walk, so that its problem is known already.
     if (!(error instanceof MappedRamError)) throw error;
   }
   return undefined;

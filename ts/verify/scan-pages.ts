@@ -23,7 +23,7 @@ export interface Scan {
 }
 
 /**
- * Reads every set page of blocks. What cannot be read first is a finding, and ends it.
+ * Reads every set page of blocks. The first page that cannot be read is a finding, and ends the scan.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE,
  * ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_IO when the file cannot be opened

@@ -18,7 +18,8 @@ import {
 } from '../../../ts/stream/section.ts';
 import { encodeEmptyRamSection, encodePlainRamStart } from '../../../ts/stream/write/encode-ram.ts';
 import { MAX_RECORDS } from '../../../ts/stream/constants.ts';
-import { MAX_STATE_BYTES, PlainStream } from '../../../ts/stream/read/plain-stream.ts';
+import { MAX_STATE_BYTES } from '../../../ts/stream/read/kept-bytes.ts';
+import { PlainStream } from '../../../ts/stream/read/plain-stream.ts';
 import { SequentialReader } from '../../../ts/stream/read/sequential-reader.ts';
 import { streamModel } from '../../support/stream-arbitraries.ts';
 import { inChunks } from '../in-chunks.ts';

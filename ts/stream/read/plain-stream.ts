@@ -5,6 +5,7 @@ import { decodeConfiguration, decodeFileHeader, type Configuration } from '../co
 import { CAPABILITY_MAPPED_RAM, DEFAULT_TARGET_PAGE_SIZE, RAM_IDSTR, RECORD } from '../constants.ts';
 import { encodeEmptyRamSection } from '../write/encode-ram.ts';
 import { findFooter } from './find-footer.ts';
+import { KeptBytes } from './kept-bytes.ts';
 import { newRamState, type RamState } from './ram-state.ts';
 import type { RamPageRecord } from '../records.ts';
 import { decodeSectionIdentity, type SectionIdentity } from '../section.ts';
@@ -15,12 +16,6 @@ import type { PlainRamBlock } from '../stream-index.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
 import { walkRamPages } from './walk-ram-pages.ts';
-
-/**
- * The most that a stream may have beside its pages, in bytes: it is kept in memory. QEMU's device state is a few hundred
- * KiB; video memory and firmware are RAM blocks.
- */
-export const MAX_STATE_BYTES: number = 64 * 1024 * 1024;
 
 const CHUNK = 1 << 20;
 
@@ -35,17 +30,15 @@ export interface PlainStreamHead {
 }
 
 /**
- * A plain stream read once, front to back, as it comes out of a pipe (docs/format.md §3): `readHead`, then all of `pages`,
- * then `rest`. What that gives is the stream without its page records, a stream of its own. It can be read at offsets,
- * and with its vmdescription at hand `readStreamIndex` checks what could only be guessed on the way: how long the
- * sections between RAM's are, and the page size.
+ * A plain stream read once, front to back, as it comes out of a pipe (docs/format.md §3): `readHead`, then all of
+ * `pages`, then `rest`. What that gives is the stream without its page records, a stream of its own. It can be read at
+ * offsets, and with its vmdescription at hand `readStreamIndex` checks what could only be guessed on the way: how long
+ * the sections between RAM's are, and the page size.
  */
 export class PlainStream {
   readonly #reader: SequentialReader;
   readonly #cursor: StreamCursor;
-  readonly #kept: ByteWriter = new ByteWriter();
-  /** Where stretches of what is kept start in it, and in the source. */
-  readonly #stretches: { readonly start: number; readonly offset: number }[] = [];
+  readonly #kept: KeptBytes;
   readonly #started: StartedSections = new StartedSections();
   #records = 0;
   #ram: RamState | undefined;
@@ -55,6 +48,7 @@ export class PlainStream {
     this.#reader = reader;
     reader.release(offset);
     this.#cursor = new StreamCursor(reader, offset);
+    this.#kept = new KeptBytes(reader.name);
   }
 
   /**
@@ -98,7 +92,9 @@ export class PlainStream {
     }
   }
 
-  /** The page records of all RAM sections, some at a time. The bytes of a batch can be read until the next is asked for. */
+  /**
+   * The page records of all RAM sections, some at a time. The bytes of a batch can be read until the next is asked for.
+   */
   async *pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
     const cursor = this.#cursor;
     for (;;) {
@@ -130,12 +126,12 @@ export class PlainStream {
   async rest(): Promise<Uint8Array> {
     const end = encodeEmptyRamSection('end', this.#ramId);
     // The section that ends RAM ends like this one.
-    this.#add(end, this.#cursor.position - end.length);
+    this.#kept.add(end, this.#cursor.position - end.length);
     for (let offset = this.#cursor.position; ;) {
       this.#reader.release(offset);
       const bytes = await this.#reader.read(offset, CHUNK);
       if (bytes.length === 0) break;
-      this.#add(bytes, offset);
+      this.#kept.add(bytes, offset);
       offset += bytes.length;
     }
     return this.#kept.finish();
@@ -143,11 +139,7 @@ export class PlainStream {
 
   /** Where in the source lies what is at `position` of the stream without its page records. */
   sourceOffset(position: number): number {
-    const { start, offset } = this.#stretches.findLast((stretch) => stretch.start <= position) ?? {
-      start: 0,
-      offset: 0,
-    };
-    return offset + position - start;
+    return this.#kept.sourceOffset(position);
   }
 
   async #type(): Promise<number> {
@@ -163,7 +155,7 @@ export class PlainStream {
     const cursor = this.#cursor;
     assertRamSection(cursor, offset, identity);
     const { targetPageBits } = configuration;
-    // Who has no bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
+    // An architecture without bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
     const ram = newRamState(
       configuration,
       targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
@@ -193,7 +185,7 @@ export class PlainStream {
     }
   }
 
-  /** What is neither RAM nor iterable, between RAM's sections: devices that are marked early. */
+  /** Takes a section between RAM's that is neither RAM nor iterable: a device that is marked early. */
   async #section(offset: number, type: number): Promise<void> {
     const cursor = this.#cursor;
     if (type === RECORD.eof) throw cursor.corrupt('the stream ends before its RAM does', { offset });
@@ -206,7 +198,7 @@ export class PlainStream {
     await this.#keepRecord(offset);
   }
 
-  /** A section of something iterable that is not RAM. */
+  /** Takes a section of something iterable that is not RAM. */
   async #other(offset: number, identity: SectionIdentity): Promise<void> {
     const cursor = this.#cursor;
     if (!(await takeEmptyBitmap(cursor, identity))) {
@@ -224,32 +216,18 @@ export class PlainStream {
     await this.#keepRecord(offset);
   }
 
-  /** A command or a section ends here. How many there may be is what the index takes: RAM's sections do not count. */
+  /** Ends a command or a section. The index takes only so many of them; RAM's sections do not count. */
   async #keepRecord(offset: number): Promise<void> {
     this.#records += 1;
     assertRecordCount(this.#records, this.#reader.name, offset);
     await this.#keep(offset);
   }
 
-  /** What lies between `offset` and here is part of the result. */
+  /** Adds the bytes from `offset` up to here to the result. */
   async #keep(offset: number): Promise<void> {
     const { position } = this.#cursor;
-    this.#add(await this.#reader.read(offset, position - offset), offset);
+    this.#kept.add(await this.#reader.read(offset, position - offset), offset);
     this.#reader.release(position);
-  }
-
-  #add(bytes: Uint8Array, offset: number): void {
-    if (this.#kept.length + bytes.length > MAX_STATE_BYTES) {
-      throw new MappedRamError(
-        'ERR_MAPPED_RAM_UNSUPPORTED',
-        'the stream has too much beside its pages: it is kept in memory',
-        { path: this.#reader.name, expected: `at most ${MAX_STATE_BYTES} bytes`, found: 'more' },
-      );
-    }
-    const start = this.#kept.length;
-    if (this.#stretches.length === 0 || this.sourceOffset(start) !== offset)
-      this.#stretches.push({ start, offset });
-    this.#kept.bytes(bytes);
   }
 }
 
