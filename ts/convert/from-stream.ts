@@ -15,7 +15,7 @@ import { localFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 import { inSource } from './source-places.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
-import { storesZeroPages } from '../pack/zero-pages.ts';
+import { storesZeroPages } from '../pages/zero-pages.ts';
 import { MemoryProgress } from '../engine/memory-progress.ts';
 import { PlainPages } from '../pages/plain-pages.ts';
 import { assertBlocksExist } from '../pages/blocks.ts';

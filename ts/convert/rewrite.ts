@@ -5,7 +5,7 @@ import type { Output } from '../io/output.ts';
 import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
-import { storesZeroPages } from '../pack/zero-pages.ts';
+import { storesZeroPages } from '../pages/zero-pages.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';

@@ -17,7 +17,7 @@ import { RecordingOutput } from '../io/recording-output.ts';
 import { savePages } from '../pages/save-pages.ts';
 import type { PackOptions, PackResult } from './pack-options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
-import { storesZeroPages } from './zero-pages.ts';
+import { storesZeroPages } from '../pages/zero-pages.ts';
 import { PageSpool } from './page-spool.ts';
 import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 import { openPlace, sourcePlace } from '../snapshot/snapshot-source.ts';

@@ -1,7 +1,6 @@
 import { fstatSync } from 'node:fs';
 
 import { type FileInProcess, findFileIn } from '../../host/process-mappings.ts';
-import type { QmpClient } from '../../qmp/client.ts';
 import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
@@ -17,10 +16,16 @@ export interface MappedFile {
   readonly isMappedAt: ((offset: number) => boolean) | undefined;
 }
 
+/** The process at the other end of a QMP connection: the one that was started here, or the one that the socket tells of. */
+export interface Peer {
+  readonly pid: number | undefined;
+  readonly peerPid: number | undefined;
+}
+
 /** Looks at the file that the snapshot has open, and at QEMU's process. */
 export async function lookAtFile(
   snapshot: Snapshot,
-  { pid, peerPid }: Pick<QmpClient, 'pid' | 'peerPid'>,
+  { pid, peerPid }: Peer,
 ): Promise<MappedFile> {
   const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
   const process = pid ?? peerPid;
