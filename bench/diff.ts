@@ -2,7 +2,7 @@
  * How fast two snapshots with 2 GiB of random pages each are compared, which reads all of them: by this package, and as the
  * measure of the disk by fio reading the same two files one after the other. One page in a thousand differs.
  *
- * node --import=@oxc-node/core/register bench/diff.ts [--dir DIR] [--rounds N] [--mib N] [--engine E] [--channels N]
+ * node --import=@oxc-node/core/register bench/diff.ts [--dir DIR] [--rounds N] [--mib N] [--io-engine E] [--channels N]
  */
 import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 
 import { PAGE, syntheticState } from '../__test__/support/synthetic.ts';
-import { diff, pack, type EngineChoice } from '../ts/index.ts';
+import { diff, pack, type IoEngine } from '../ts/index.ts';
 import { alternate, printTable } from './measure.ts';
 
 const run = promisify(execFile);
@@ -21,12 +21,12 @@ const { values } = parseArgs({
     dir: { type: 'string', default: tmpdir() },
     rounds: { type: 'string', default: '5' },
     mib: { type: 'string', default: '2048' },
-    engine: { type: 'string', default: 'auto' },
+    'io-engine': { type: 'string', default: 'auto' },
     channels: { type: 'string' },
   },
 });
-const ENGINES: readonly EngineChoice[] = ['auto', 'io_uring', 'threads'];
-const engine = ENGINES.find((choice) => choice === values.engine);
+const ENGINES: readonly IoEngine[] = ['auto', 'io_uring', 'threads'];
+const ioEngine = ENGINES.find((choice) => choice === values['io-engine']);
 const channels = values.channels === undefined ? undefined : Number(values.channels);
 const mib = Number(values.mib);
 const length = mib * 2 ** 20;
@@ -45,13 +45,13 @@ try {
         run: async () => {
           const { blocks, transfer, elapsedMs } = await diff(left, right, {
             directIo: 'on',
-            engine,
+            ioEngine,
             channels,
           });
           const changed = blocks[0]?.changed ?? 0;
           if (transfer.dataBytes !== 2 * length || changed !== Math.ceil(length / PAGE / CHANGED_EVERY))
             throw new Error(`${transfer.dataBytes} bytes read, ${changed} pages changed`);
-          report = `${transfer.engine}, ${transfer.channels} channel(s) × ${transfer.queueDepth} requests of ${transfer.requestSize} bytes for each file`;
+          report = `${transfer.ioEngine}, ${transfer.channels} channel(s) × ${transfer.queueDepth} requests of ${transfer.requestSize} bytes for each file`;
           return elapsedMs;
         },
       },

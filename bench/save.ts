@@ -58,8 +58,8 @@ try {
           const target = join(disk, 'ours');
           await rm(target, { force: true });
           const result = await pack(target, { state, ram: { m0: join(memory, 'm0.ram') }, directIo: 'on' });
-          const { engine, channels, queueDepth, requestSize, registeredBuffers } = result.transfer;
-          report = `${engine}, ${channels} channel(s) × ${queueDepth} requests of ${requestSize} bytes, buffers ${registeredBuffers ? '' : 'not '}registered`;
+          const { ioEngine, channels, queueDepth, requestSize, registeredBuffers } = result.transfer;
+          report = `${ioEngine}, ${channels} channel(s) × ${queueDepth} requests of ${requestSize} bytes, buffers ${registeredBuffers ? '' : 'not '}registered`;
           return result.elapsedMs;
         },
       },

@@ -36,9 +36,9 @@ try {
   let report = '';
   const timed = async (options: VerifyOptions): Promise<number> => {
     const result = await verify(snapshot, { ...options, directIo: 'on' });
-    if (!result.passed || result.transfer?.dataBytes !== bytes) throw new Error(JSON.stringify(result));
-    const { engine, channels, queueDepth, requestSize } = result.transfer;
-    report = `${engine}, ${channels} channel(s) × ${queueDepth} requests of ${requestSize} bytes`;
+    if (!result.verified || result.transfer?.dataBytes !== bytes) throw new Error(JSON.stringify(result));
+    const { ioEngine, channels, queueDepth, requestSize } = result.transfer;
+    report = `${ioEngine}, ${channels} channel(s) × ${queueDepth} requests of ${requestSize} bytes`;
     return result.elapsedMs;
   };
   const measurements = await alternate(

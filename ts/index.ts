@@ -105,7 +105,7 @@ export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.t
 export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
 export type {
   DirectIo,
-  EngineChoice,
+  IoEngine,
   TransferOptions,
   TransferProgress,
   TransferReport,

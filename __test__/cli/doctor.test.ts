@@ -64,7 +64,7 @@ test('a QEMU that does not answer is a finding', async (t) => {
   await chmod(path, 0o755);
   const finding = await findQemu({ binary: path });
   t.like(finding, { path, version: undefined, mappedRam: false, directIo: false });
-  t.regex(finding.reason ?? '', /status 127: libfoo\.so\.1: cannot open/);
+  t.regex(finding.why ?? '', /status 127: libfoo\.so\.1: cannot open/);
 });
 
 /** A program that speaks as much QMP as QEMU 8.2 needs to be told from 9.0. */
@@ -104,7 +104,7 @@ test('a QEMU that is not executable, or a directory, is none', async (t) => {
   await mkdir(dir.file('folder'));
   t.like(await findQemu({ binary: dir.file('qemu') }), { mappedRam: false, version: undefined });
   t.like(await findQemu({ binary: dir.file('folder') }), { mappedRam: false, version: undefined });
-  t.regex((await findQemu({ binary: 'no-such-qemu' })).reason ?? '', /no no-such-qemu on the PATH/);
+  t.regex((await findQemu({ binary: 'no-such-qemu' })).why ?? '', /no no-such-qemu on the PATH/);
 });
 
 test('looking for QEMU ends when it is told to', async (t) => {

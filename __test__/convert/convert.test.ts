@@ -200,7 +200,7 @@ for (const way of WAYS) {
 
     await writeFile(moved, Buffer.alloc(12_345, 'x'));
     const result = await convert(mapped, `file:${moved},offset=12345`, { ...way });
-    t.is(result.transfer?.engine, way.engine);
+    t.is(result.transfer?.ioEngine, way.engine);
     t.is(result.transfer?.directIo, way.directIo === 'on');
     t.like(result, { offset: 12_345, from: 'mapped-ram', to: 'mapped-ram', size: (await stat(moved)).size });
     t.true((await readFile(moved)).subarray(0, 12_345).every((byte) => byte === 0x78));

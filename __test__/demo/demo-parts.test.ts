@@ -65,11 +65,11 @@ test('filling memory does not replace a file, and ends when it is told to', asyn
 test('a demo that does not fit is made smaller, and says why', async (t) => {
   await using dir = await temporaryDirectory();
   const fitting = await choosePlaces(64 * MIB, dir.path);
-  t.deepEqual([fitting.size, fitting.sizeReason, fitting.snapshotDirectory], [64 * MIB, undefined, dir.path]);
+  t.deepEqual([fitting.size, fitting.sizeWhy, fitting.snapshotDirectory], [64 * MIB, undefined, dir.path]);
   const huge = await choosePlaces(2 ** 50, dir.path);
   t.true(huge.size >= 64 * MIB && huge.size < 2 ** 50 && huge.size % MIB === 0);
   t.regex(
-    huge.sizeReason ?? '',
+    huge.sizeWhy ?? '',
     /(has \d+ MiB free of \d+ MiB needed|\d+ MiB of memory are available, \d+ MiB are|there is no )/,
   );
 });

@@ -61,7 +61,7 @@ test.serial('without QEMU the demo saves, loads and compares synthetic memory', 
     const result = await demo({ directory, size: 64 * MIB, qemu: NONE, onStep: (step) => steps.push(step) });
     t.like(result, {
       mode: 'synthetic',
-      modeReason: `there is no program ${NONE}`,
+      modeWhy: `there is no program ${NONE}`,
       qemu: undefined,
       size: 64 * MIB,
       snapshot: undefined,
@@ -73,7 +73,7 @@ test.serial('without QEMU the demo saves, loads and compares synthetic memory', 
     t.is(result.save.dataBytes, (16384 - result.zeroPages) * 4096);
     t.is(result.load.dataBytes, result.save.dataBytes);
     t.deepEqual(
-      result.checks.map(({ passed }) => passed),
+      result.checks.map(({ verified }) => verified),
       [true],
     );
     const begun = steps.filter(({ elapsedMs }) => elapsedMs === undefined);
@@ -199,7 +199,7 @@ qemuTest('with QEMU the smallest guest, in a directory with an odd name', async 
   await mkdir(odd);
   const { code, json, stderr } = await runCli(['demo', '--size', '64M', '--dir', odd, '--json'], QEMU);
   t.is(code, 0, stderr);
-  t.like(json(), { mode: 'qemu', modeReason: null, size: 64 * MIB, verified: true, directory: odd });
+  t.like(json(), { mode: 'qemu', modeWhy: null, size: 64 * MIB, verified: true, directory: odd });
   t.deepEqual(await readdir(odd), []);
 });
 

@@ -75,7 +75,7 @@ for (const way of WAYS) {
     const there = await diff(left, right, way);
     assertAsLoop(t, there, a, b);
     t.true((there.blocks[0]?.changed ?? 0) > 0 && (there.blocks[0]?.becameZero ?? 0) > 0);
-    t.is(there.transfer.engine, way.engine);
+    t.is(there.transfer.ioEngine, way.engine);
     t.is(there.transfer.directIo, way.directIo === 'on');
     const set = [...a, ...b].filter((page) => page !== undefined).length;
     t.is(there.transfer.dataBytes, set * PAGE);

@@ -46,7 +46,7 @@ for (const way of WAYS) {
         } as const;
         const { ranges, size, transfer } = await extract(source, output, options);
         t.is(Buffer.compare(await readFile(output), naiveMemory(block)), 0);
-        t.is(transfer?.engine, way.engine);
+        t.is(transfer?.ioEngine, way.engine);
         t.is(transfer?.dataBytes, block.set.length * PAGE);
         const length = block.pages * PAGE;
         t.is(size, length);

@@ -1,5 +1,13 @@
 /** The members that have a new name since the JSON was recorded: old to new, everywhere. */
-export const RENAMED_MEMBERS: Readonly<Record<string, string>> = {};
+export const RENAMED_MEMBERS: Readonly<Record<string, string>> = {
+  engine: 'ioEngine',
+  engineReason: 'ioEngineWhy',
+  directIoReason: 'directIoWhy',
+  modeReason: 'modeWhy',
+  passed: 'verified',
+  reason: 'why',
+  sizeReason: 'sizeWhy',
+};
 
 /** The options that have a new name since then: new to old. */
 export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '--engine' };

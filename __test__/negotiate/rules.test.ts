@@ -48,14 +48,14 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   },
   'direct-io-file-system': {
     request: save(),
-    different: { host: { directIo: { possible: false, reason: 'EINVAL' } } },
+    different: { host: { directIo: { possible: false, why: 'EINVAL' } } },
   },
   'direct-io-missing': { request: save(), different: { features: { directIo: false } } },
   'direct-io-needs-multifd': { request: save({ multifd: 'off' }) },
   'engine-another-host': { request: save(), different: { qemu: { ...shared, passesDescriptors: false } } },
   'engine-cannot-write': {
     request: save(),
-    different: { qemu: shared, host: { openable: { possible: false, reason: 'EACCES' } } },
+    different: { qemu: shared, host: { openable: { possible: false, why: 'EACCES' } } },
   },
   'engine-memory-private': { request: save(), different: { qemu: { memory: [sharedBlock, privateBlock] } } },
   'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
@@ -79,7 +79,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   },
   'fdset-cannot-open': {
     request: save(),
-    different: { host: { openable: { possible: false, reason: 'EACCES' } } },
+    different: { host: { openable: { possible: false, why: 'EACCES' } } },
   },
   'fdset-connection': { request: save(), different: { qemu: { passesDescriptors: false } } },
   'fdset-given': {

@@ -86,7 +86,7 @@ export const firmware: MemoryBlock = {
   why: 'it belongs to a device or is firmware',
 };
 
-const possible = { possible: true, reason: '' };
+const possible = { possible: true, why: '' };
 
 export function situation(request: NegotiationRequest, different: Differences = {}): StartingSituation {
   const features: QemuFeatures = {

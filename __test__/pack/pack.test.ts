@@ -34,7 +34,7 @@ for (const way of WAYS) {
     await using dir = await temporaryDirectory();
     const { target, options } = await material(dir);
     const packed = await pack(target, { ...options, ...way });
-    t.is(packed.transfer.engine, way.engine);
+    t.is(packed.transfer.ioEngine, way.engine);
     t.is(packed.transfer.directIo, way.directIo === 'on');
     t.is((await stat(target)).mode & 0o777, 0o600);
     const ram = { m0: dir.file('m0.out'), 'pc.bios': dir.file('bios.out') };

@@ -14,7 +14,7 @@ const OF_ENGINE: readonly Asked[] = [
   { transfer: { channels: 3 } },
   { transfer: { queueDepth: 3 } },
   { transfer: { requestSize: 4096 } },
-  { transfer: { engine: 'threads' } },
+  { transfer: { ioEngine: 'threads' } },
   { transfer: { directIo: 'on' } },
 ];
 const OF: Readonly<Record<RestoreMode, readonly Asked[]>> = {
@@ -28,7 +28,7 @@ const NOTHING: Asked = {
   multifd: 'off',
   channels: 'auto',
   directIo: 'off',
-  transfer: { channels: undefined, engine: 'auto', directIo: 'off', onProgress: () => undefined },
+  transfer: { channels: undefined, ioEngine: 'auto', directIo: 'off', onProgress: () => undefined },
 };
 
 /** As the error names it: `multifd`, `transfer.engine`. */

@@ -34,7 +34,7 @@ test('nothing stays open or behind, whichever way it ends', async (t) => {
   await using target = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
   const load = (blocks: readonly string[], directory: string, signal?: AbortSignal): Promise<PreloadedRam> =>
-    preloadRam(snapshot, { blocks, directory, signal, engine: 'threads' });
+    preloadRam(snapshot, { blocks, directory, signal, ioEngine: 'threads' });
   const failing = async (): Promise<void> => {
     await (await load(['m0'], target.path)).close();
     await t.throwsAsync(load(['m0'], dir.file('nowhere')), { code: 'ERR_MAPPED_RAM_IO' });

@@ -12,7 +12,7 @@ import { untilNoGuard } from './running-guards.ts';
 
 /** So slow that most of a save's moments are in the middle of its work. */
 const SLOWLY: Readonly<Record<Writer, SaveOptions>> = {
-  engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, engine: 'threads' },
+  engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, ioEngine: 'threads' },
   qemu: { writer: 'qemu', maxBandwidth: 64 * MIB },
 };
 

@@ -108,7 +108,7 @@ test('what is taken out of a snapshot in memory is what was put in', async (t) =
       };
       const state = new MemoryStorage('state');
       const unpacked = await unpack({ storage }, { ram: given, state: { storage: state }, channels: 2 });
-      t.is(unpacked.transfer?.engine, 'javascript');
+      t.is(unpacked.transfer?.ioEngine, 'javascript');
       t.is(Buffer.compare(given.m0, ram['m0'] ?? Buffer.alloc(0)), 0);
       t.is(Buffer.compare(given['pc.bios'], ram['pc.bios'] ?? Buffer.alloc(0)), 0);
       // In place, zero pages included; and into a new file.
@@ -149,7 +149,7 @@ test('differences of snapshots in memory are those that a naive comparison finds
       for (const side of sides) {
         const { blocks, transfer } = await diff({ storage: mine }, side);
         t.deepEqual(kindsOf(blocks[0]?.runs() ?? [], left.length), expected);
-        t.is(transfer.engine, 'javascript');
+        t.is(transfer.ioEngine, 'javascript');
       }
       const mirrored = await diff(dir.file('right'), { storage: mine });
       t.deepEqual(
@@ -189,11 +189,11 @@ test('a snapshot in memory is extracted and converted', async (t) => {
   await using dir = await temporaryDirectory();
   const storage = await packed(GUEST);
   const extracted = await extract({ storage }, dir.file('m0'), { format: 'raw', block: 'm0' });
-  t.is(extracted.transfer?.engine, 'javascript');
+  t.is(extracted.transfer?.ioEngine, 'javascript');
   t.is(Buffer.compare(await readFile(dir.file('m0')), ramOf(GUEST)['m0'] ?? Buffer.alloc(0)), 0);
   const [moved, stream] = [new MemoryStorage(), new MemoryStorage()];
   const converted = await convert({ storage }, { storage: moved, offset: 65_536 });
-  t.is(converted.transfer?.engine, 'javascript');
+  t.is(converted.transfer?.ioEngine, 'javascript');
   const { equal } = await diff({ storage }, { storage: moved, offset: 65_536 });
   t.true(equal);
   await convert({ storage: moved, offset: 65_536 }, { storage: stream }, { to: 'stream' });
@@ -213,8 +213,8 @@ test('a snapshot in memory is extracted and converted', async (t) => {
 test('an explicit choice of what needs a file is refused', async (t) => {
   const storage = await packed(GUEST);
   const ram = { m0: Buffer.alloc(700 * PAGE) };
-  for (const engine of ['io_uring', 'threads'] as const) {
-    await t.throwsAsync(unpack({ storage }, { ram, engine }), {
+  for (const ioEngine of ['io_uring', 'threads'] as const) {
+    await t.throwsAsync(unpack({ storage }, { ram, ioEngine }), {
       code: 'ERR_MAPPED_RAM_ENGINE_UNAVAILABLE',
     });
   }
@@ -290,6 +290,6 @@ test('a restore out of storage is refused before QEMU starts, and its memory can
   }
   await t.throwsAsync(openStateStream({ storage }, { inPlace: ['m0'] }), refused);
   await using ram = await preloadRam({ storage }, { blocks: ['m0'], directory: dir.path });
-  t.is(ram.report.engine, 'javascript');
+  t.is(ram.report.ioEngine, 'javascript');
   t.is(Buffer.compare(await readFile(ram.files['m0'] ?? ''), ramOf(GUEST)['m0'] ?? Buffer.alloc(0)), 0);
 });

@@ -1,8 +1,8 @@
-import type { DirectIo, EngineChoice } from '../../ts/index.ts';
+import type { DirectIo, IoEngine } from '../../ts/index.ts';
 
 /** The ways pages can take through the engine. */
 export interface Way {
-  readonly engine: Exclude<EngineChoice, 'auto'>;
+  readonly engine: Exclude<IoEngine, 'auto'>;
   readonly directIo: DirectIo;
 }
 

@@ -106,7 +106,7 @@ export async function compares(signal: AbortSignal): Promise<void> {
 }
 
 export function options(): readonly [PackOptions, TransferOptions] {
-  const transfer: TransferOptions = { channels: 4, queueDepth: 8, requestSize: 65536, engine: 'auto' };
+  const transfer: TransferOptions = { channels: 4, queueDepth: 8, requestSize: 65536, ioEngine: 'auto' };
   // @ts-expect-error options are read-only
   transfer.channels = 2;
   return [{ state: 's', ...transfer }, transfer];
@@ -114,8 +114,8 @@ export function options(): readonly [PackOptions, TransferOptions] {
 
 export function others(error: unknown): ErrorCode | undefined {
   same<(typeof ERROR_CODES)[number], ErrorCode>(true);
-  const { engine, usesDirectIo } = probe('.');
-  same<typeof engine, 'io_uring' | 'threads'>(true);
+  const { ioEngine, usesDirectIo } = probe('.');
+  same<typeof ioEngine, 'io_uring' | 'threads'>(true);
   same<typeof usesDirectIo, boolean>(true);
   const address = parseMigrationUri('file:x');
   // @ts-expect-error only file addresses have a filename

@@ -70,7 +70,7 @@ async function assertFound(
     t.true(inHeader && NO_SNAPSHOT.has(error.code), `${what}: ${error.message}`);
     return;
   }
-  t.false(result.passed, `${what}: not found`);
+  t.false(result.verified, `${what}: not found`);
   if (hidden) {
     t.true(
       result.findings.some(({ code }) => code === 'metadata-differs' || code === 'pages-differ'),

@@ -69,9 +69,9 @@ function snapshotOf(recipe: Recipe): Buffer {
 async function findingsOf(recipe: Recipe | Buffer): Promise<readonly (readonly [FindingCode, string])[]> {
   await using dir = await temporaryDirectory();
   await writeFile(dir.file('snapshot'), Buffer.isBuffer(recipe) ? recipe : snapshotOf(recipe));
-  const { findings, passed } = await verify(dir.file('snapshot'));
+  const { findings, verified } = await verify(dir.file('snapshot'));
   const errors = findings.filter(({ severity }) => severity === 'error');
-  if (passed !== (errors.length === 0)) throw new Error('passed and findings contradict each other');
+  if (verified !== (errors.length === 0)) throw new Error('passed and findings contradict each other');
   return findings.map(({ code, severity }) => [code, severity]);
 }
 

@@ -85,7 +85,7 @@ for (const way of WAYS) {
       t.is(Buffer.compare(await readFile(seal), expected), 0, 'the seal that verify wrote');
       const checked = await verify(uri, way);
       t.deepEqual([checked.findings, checked.seal], [[], { path: sealed, state: 'checked' }]);
-      t.is(checked.transfer?.engine, way.engine);
+      t.is(checked.transfer?.ioEngine, way.engine);
       t.is(checked.transfer?.directIo, way.directIo === 'on');
       await t.throwsAsync(verify(uri, { seal: true }), { code: 'ERR_MAPPED_RAM_EXISTS' });
       t.is((await verify(uri, { seal: true, overwrite: true })).seal?.state, 'written');
@@ -101,8 +101,8 @@ test('what differs from the seal is named by block and pages, touching pieces to
   const { pagesOffset = 0 } = (await places(target)).get('m0') ?? {};
   const bios = (await places(target)).get('pc.bios')?.pagesOffset ?? 0;
   await flip(target, ...[200, 260, 320, 690].map((page) => pagesOffset + page * PAGE + 17), bios + PAGE);
-  const { findings, passed } = await verify(target);
-  t.false(passed);
+  const { findings, verified } = await verify(target);
+  t.false(verified);
   t.deepEqual(
     findings.map(({ code, block, pages, offset }) => [code, block, pages, offset]),
     [
@@ -148,7 +148,7 @@ test('a snapshot that has errors is not sealed, and nothing is left', async (t) 
   await handle.write('garbage');
   const before = await readdir(dir.path);
   const result = await verify(target, { seal: true });
-  t.deepEqual([codes(result), result.seal, result.passed], [['trailing-bytes'], undefined, false]);
+  t.deepEqual([codes(result), result.seal, result.verified], [['trailing-bytes'], undefined, false]);
   const aborted = AbortSignal.abort(new Error('enough'));
   await t.throwsAsync(verify(target, { seal: true, signal: aborted }), { message: 'enough' });
   await t.throwsAsync(verify(target, { seal: true, requestSize: 8 * PAGE }), {
@@ -233,13 +233,13 @@ test('a seal is checked whatever the size of its pieces, and a request size that
   const { blocks } = snapshot.completeRam();
   for (let pieceSize = PAGE; pieceSize <= 16 << 20; pieceSize *= 4) {
     await writeFile(seal, naiveSeal(file, 0, blocks.map(naiveBlock), PAGE, pieceSize));
-    for (const engine of ['auto', 'threads'] as const) {
-      const { findings, seal: used, transfer } = await verify(target, { engine });
+    for (const ioEngine of ['auto', 'threads'] as const) {
+      const { findings, seal: used, transfer } = await verify(target, { ioEngine });
       t.deepEqual([findings, used?.state], [[], 'checked'], `pieces of ${pieceSize}`);
       t.is(transfer?.requestSize, Math.max(1 << 20, pieceSize));
     }
     const given = await verify(target, { requestSize: pieceSize, queueDepth: 1 });
-    t.deepEqual([given.passed, given.transfer?.requestSize], [true, pieceSize]);
+    t.deepEqual([given.verified, given.transfer?.requestSize], [true, pieceSize]);
     if (pieceSize === PAGE) continue;
     await t.throwsAsync(verify(target, { requestSize: pieceSize / 2 }), {
       code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',

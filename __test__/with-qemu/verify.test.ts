@@ -57,11 +57,11 @@ for (const [title, { setup, options = {}, offset, live = false }] of Object.entr
 async function assertClean(t: ExecutionContext, uri: string): Promise<void> {
   const first = await verify(uri);
   t.deepEqual(first.findings, []);
-  t.true(first.passed && first.seal === undefined);
+  t.true(first.verified && first.seal === undefined);
   t.true((first.transfer?.dataBytes ?? 0) > 1 << 20);
   const sealed = await verify(uri, { seal: true });
   t.deepEqual([sealed.findings, sealed.seal?.state], [[], 'written']);
-  const again = await verify(uri, { engine: 'threads', directIo: 'off' });
+  const again = await verify(uri, { ioEngine: 'threads', directIo: 'off' });
   t.deepEqual([again.findings, again.seal?.state], [[], 'checked']);
 }
 
@@ -148,8 +148,8 @@ qemuTest('a cancelled save is found, and a file of which only the bitmaps are mi
     },
   });
   t.is(await t.throwsAsync(saving), reason);
-  const { findings, passed } = await verify(dir.file('cancelled.mr'));
-  t.false(passed);
+  const { findings, verified } = await verify(dir.file('cancelled.mr'));
+  t.false(verified);
   t.true(findings.some(({ code }) => code === 'stream-truncated' || code === 'stream-corrupt'));
   // QEMU seeks over the page areas: as long as the file may look, it is not complete.
   await truncate(dir.file('cancelled.mr'), 256 << 20);
@@ -172,8 +172,8 @@ qemuTest('a save with background-snapshot, which looks complete, is found', asyn
     return;
   }
   await saveTo(guest.qmp, `file:${dir.file('background.mr')}`);
-  const { findings, passed } = await verify(dir.file('background.mr'));
-  t.false(passed);
+  const { findings, verified } = await verify(dir.file('background.mr'));
+  t.false(verified);
   t.deepEqual(
     findings.map(({ code }) => code),
     ['ram-unended', 'bitmaps-clear'],

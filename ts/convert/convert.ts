@@ -59,7 +59,7 @@ function alreadyPlain({ path, offset }: Input): MappedRamError {
 
 /** An explicit choice is never dropped in silence. */
 function assertNoneIdle(options: ConvertOptions): void {
-  const { to, storeZeroPages, channels, queueDepth, requestSize, engine, directIo } = options;
+  const { to, storeZeroPages, channels, queueDepth, requestSize, ioEngine, directIo } = options;
   if (to === 'stream' && storeZeroPages !== undefined) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
@@ -71,7 +71,7 @@ function assertNoneIdle(options: ConvertOptions): void {
     channels,
     queueDepth,
     requestSize,
-    engine: engine === 'auto' ? undefined : engine,
+    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
     directIo: directIo === 'on' ? directIo : undefined,
   });
   const [name, value] = idle.find(([, choice]) => choice !== undefined) ?? [];

@@ -25,7 +25,7 @@ export interface DemoStep {
 /** Something that was compared. */
 export interface DemoCheck {
   readonly title: string;
-  readonly passed: boolean;
+  readonly verified: boolean;
   /** The difference, in words. */
   readonly difference: string | undefined;
 }
@@ -34,7 +34,7 @@ export interface DemoResult {
   /** `qemu` with a real guest, `synthetic` with synthetic memory where there is no QEMU. */
   readonly mode: 'qemu' | 'synthetic';
   /** Why the memory is synthetic. */
-  readonly modeReason: string | undefined;
+  readonly modeWhy: string | undefined;
   /** The QEMU that ran the guest. */
   readonly qemu:
     | { readonly path: string; readonly version: string; readonly accelerator: string }
@@ -42,7 +42,7 @@ export interface DemoResult {
   /** Bytes of guest memory. */
   readonly size: number;
   /** Why that is less than what was asked for. */
-  readonly sizeReason: string | undefined;
+  readonly sizeWhy: string | undefined;
   /** Where the guest's memory was. */
   readonly memoryDirectory: string;
   /** Where the snapshot was, or still is: `snapshot`. */

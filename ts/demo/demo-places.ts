@@ -23,7 +23,7 @@ const MEMORY_RESERVE = 256 * MIB;
 export interface DemoPlaces {
   readonly size: number;
   /** Why the size is not the one that was asked for. */
-  readonly sizeReason: string | undefined;
+  readonly sizeWhy: string | undefined;
   readonly memoryDirectory: string;
   readonly snapshotDirectory: string;
 }
@@ -41,7 +41,7 @@ export async function choosePlaces(size: number, directory: string | undefined):
     for (const memoryDirectory of [SHARED_MEMORY, snapshotDirectory]) {
       const shortage = await shortageOf(fitting, memoryDirectory, snapshotDirectory);
       if (shortage === undefined)
-        return { size: fitting, sizeReason: reason, memoryDirectory, snapshotDirectory };
+        return { size: fitting, sizeWhy: reason, memoryDirectory, snapshotDirectory };
       shortages.push(shortage);
     }
     const why = [...new Set(shortages)].join('; ');

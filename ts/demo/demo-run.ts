@@ -62,7 +62,7 @@ export class DemoRun implements AsyncDisposable {
 
   /** Records a check; it passed when there is no difference. */
   check(title: string, difference: string | undefined): void {
-    this.#checks.push({ title, passed: difference === undefined, difference });
+    this.#checks.push({ title, verified: difference === undefined, difference });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

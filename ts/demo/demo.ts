@@ -42,10 +42,10 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   if (keep) await keepOnly(run, snapshot);
   return {
     mode: usable === undefined ? 'synthetic' : 'qemu',
-    modeReason: usable === undefined ? qemu.reason : undefined,
+    modeWhy: usable === undefined ? qemu.why : undefined,
     qemu: usable === undefined ? undefined : { path: usable.path, version: usable.version, accelerator },
     size: places.size,
-    sizeReason: places.sizeReason,
+    sizeWhy: places.sizeWhy,
     memoryDirectory: places.memoryDirectory,
     directory: places.snapshotDirectory,
     snapshot: keep ? snapshot : undefined,
@@ -54,7 +54,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
     generation: undefined,
     ...measures,
     checks: run.checks,
-    verified: run.checks.length > 0 && run.checks.every(({ passed }) => passed),
+    verified: run.checks.length > 0 && run.checks.every(({ verified }) => verified),
     elapsedMs: performance.now() - startedAt,
   };
 }

@@ -27,13 +27,13 @@ export interface DoctorOptions {
 /** Something that is there, or not for a reason. */
 export interface Availability {
   readonly available: boolean;
-  readonly reason: string | undefined;
+  readonly why: string | undefined;
 }
 
 /** The choice of `auto`, and why. */
 export interface Choice<T> {
   readonly value: T;
-  readonly reason: string;
+  readonly why: string;
 }
 
 /** The things that this host offers to snapshots. */
@@ -58,7 +58,7 @@ export interface DoctorReport {
   readonly qemu: QemuFinding;
   /** The choices of `auto` in that directory. `planSave` tells what a guest's save would take. */
   readonly auto: {
-    readonly engine: Choice<'io_uring' | 'threads'>;
+    readonly ioEngine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
     /** The form that a QEMU is told to write when it writes a save itself; undefined without QEMU. */
     readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
@@ -78,7 +78,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
   const directory = resolve(options.directory ?? '.');
   await assertDirectory(directory);
   const { finding, facts } = await examineQemu({ binary: options.qemu, signal: options.signal });
-  const { ioUring, directIo, engine, usesDirectIo } = probe(directory);
+  const { ioUring, directIo, ioEngine, usesDirectIo } = probe(directory);
   return {
     system: type(),
     kernel: release(),
@@ -92,22 +92,22 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     sharedMemory: await filesystemOf(SHARED_MEMORY),
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
-    userfaultfd: { reason: undefined, ...binding().probeFaults() },
+    userfaultfd: { why: undefined, ...binding().probeFaults() },
     qemu: finding,
     auto: {
-      engine: {
-        value: engine,
-        reason: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
+      ioEngine: {
+        value: ioEngine,
+        why: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
       },
-      directIo: { value: usesDirectIo, reason: reasonOf(directIo, 'the directory accepts O_DIRECT') },
+      directIo: { value: usesDirectIo, why: reasonOf(directIo, 'the directory accepts O_DIRECT') },
       ...(await choicesOf(facts, directory)),
       mode: modeHere(),
     },
   };
 }
 
-function reasonOf({ available, reason }: IoUringProbe | DirectIoProbe, whenAvailable: string): string {
-  return available ? whenAvailable : (reason ?? 'it is not available');
+function reasonOf({ available, why }: IoUringProbe | DirectIoProbe, whenAvailable: string): string {
+  return available ? whenAvailable : (why ?? 'it is not available');
 }
 
 /** Asks the rules about a save that QEMU writes into a directory. */
@@ -124,23 +124,23 @@ async function choicesOf(
   const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
   const { format, mappedRam, multifd } = makeSavePlan(start, request);
   return {
-    format: { value: format, reason: mappedRam.why },
-    multifd: { value: multifd.value, reason: multifd.why },
+    format: { value: format, why: mappedRam.why },
+    multifd: { value: multifd.value, why: multifd.why },
   };
 }
 
 function modeHere(): Choice<RestoreMode> {
   const { mode, why } = modeOn(process.platform);
-  return { value: mode.name, reason: why };
+  return { value: mode.name, why: why };
 }
 
 async function kvmAvailability(): Promise<Availability> {
   const mode = constants.R_OK | constants.W_OK;
   return access(KVM, mode).then(
-    () => ({ available: true, reason: undefined }),
+    () => ({ available: true, why: undefined }),
     (error: NodeJS.ErrnoException) => ({
       available: false,
-      reason: error.code === 'ENOENT' ? `there is no ${KVM}` : `${KVM} may not be opened (${error.code})`,
+      why: error.code === 'ENOENT' ? `there is no ${KVM}` : `${KVM} may not be opened (${error.code})`,
     }),
   );
 }

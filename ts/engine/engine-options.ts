@@ -1,11 +1,11 @@
 import { MappedRamError } from '../errors.ts';
-import type { DirectIo, EngineChoice, TransferOptions } from './transfer-options.ts';
+import type { DirectIo, IoEngine, TransferOptions } from './transfer-options.ts';
 
 interface EngineOptions {
   readonly channels: number | undefined;
   readonly queueDepth: number | undefined;
   readonly requestSize: number | undefined;
-  readonly engine: EngineChoice | undefined;
+  readonly ioEngine: IoEngine | undefined;
   readonly directIo: DirectIo | undefined;
 }
 
@@ -18,7 +18,7 @@ export function engineOptions(options: TransferOptions): EngineOptions {
     channels: count('channels', options.channels),
     queueDepth: count('queueDepth', options.queueDepth),
     requestSize: count('requestSize', options.requestSize),
-    engine: options.engine,
+    ioEngine: options.ioEngine,
     directIo: options.directIo,
   };
 }

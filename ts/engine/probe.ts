@@ -4,14 +4,14 @@ import { binding } from './binding.ts';
 export interface IoUringProbe {
   readonly available: boolean;
   /** In words, when it is not available: a seccomp profile, a sysctl, an old kernel. */
-  readonly reason?: string | undefined;
+  readonly why?: string | undefined;
 }
 
 /** What direct I/O is good for in a directory. */
 export interface DirectIoProbe {
   readonly available: boolean;
   /** In words, when it is not available. */
-  readonly reason?: string | undefined;
+  readonly why?: string | undefined;
   /** Alignment in bytes that buffers need. */
   readonly memoryAlignment?: number | undefined;
   /** Alignment in bytes that file offsets and lengths need. */
@@ -23,7 +23,7 @@ export interface Probe {
   readonly ioUring: IoUringProbe;
   readonly directIo: DirectIoProbe;
   /** The engine that `auto` takes. */
-  readonly engine: 'io_uring' | 'threads';
+  readonly ioEngine: 'io_uring' | 'threads';
   /** Whether `directIo: 'auto'` uses direct I/O in that directory. */
   readonly usesDirectIo: boolean;
 }
@@ -39,7 +39,7 @@ export function probe(directory = '.'): Probe {
   return {
     ioUring,
     directIo,
-    engine: ioUring.available ? 'io_uring' : 'threads',
+    ioEngine: ioUring.available ? 'io_uring' : 'threads',
     usesDirectIo: directIo.available,
   };
 }

@@ -14,7 +14,7 @@ interface Job<Outcome> {
 
 interface JobOutcome {
   readonly error?: BindingError;
-  readonly report?: Omit<TransferReport, 'engine'> & { readonly engine: string };
+  readonly report?: Omit<TransferReport, 'ioEngine'> & { readonly ioEngine: string };
 }
 
 const PROGRESS_INTERVAL_MS = 250;
@@ -41,8 +41,8 @@ export async function runJob<Outcome extends JobOutcome>(
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'the engine gave neither report nor error');
     }
     report();
-    const engine = outcome.report.engine === 'io_uring' ? 'io_uring' : 'threads';
-    return { outcome, report: { ...outcome.report, engine } };
+    const ioEngine = outcome.report.ioEngine === 'io_uring' ? 'io_uring' : 'threads';
+    return { outcome, report: { ...outcome.report, ioEngine } };
   } finally {
     clearInterval(ticks);
     listener?.[Symbol.dispose]();

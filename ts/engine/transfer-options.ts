@@ -1,5 +1,5 @@
 /** The executor of the requests. Only `auto` falls back, and the report says why. */
-export type EngineChoice = 'auto' | 'io_uring' | 'threads';
+export type IoEngine = 'auto' | 'io_uring' | 'threads';
 
 /** Whether the channels bypass the page cache. Only `auto` falls back, and the report says why. */
 export type DirectIo = 'auto' | 'on' | 'off';
@@ -23,7 +23,7 @@ export interface TransferOptions {
    */
   readonly requestSize?: number | undefined;
   /** @default 'auto' */
-  readonly engine?: EngineChoice | undefined;
+  readonly ioEngine?: IoEngine | undefined;
   /** @default 'auto' */
   readonly directIo?: DirectIo | undefined;
   /** Ends the work early: nothing is left behind, and the promise rejects with the signal's reason. */
@@ -46,12 +46,12 @@ export interface TransferProgress {
 /** What moved, and how. */
 export interface TransferReport {
   /** The executor of the requests; `javascript` where a snapshot is no file of this host. */
-  readonly engine: 'io_uring' | 'threads' | 'javascript';
-  readonly engineReason: string;
+  readonly ioEngine: 'io_uring' | 'threads' | 'javascript';
+  readonly ioEngineWhy: string;
   /** Whether the kernel took the buffers in registration, which the memlock limit may forbid. */
   readonly registeredBuffers: boolean;
   readonly directIo: boolean;
-  readonly directIoReason: string;
+  readonly directIoWhy: string;
   readonly channels: number;
   readonly queueDepth: number;
   readonly requestSize: number;

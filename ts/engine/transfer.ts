@@ -116,6 +116,5 @@ export function bindingMemory(memory: TransferMemory): BindingMemory {
 }
 
 export function bindingOptions(options: TransferOptions): BindingPlan['options'] {
-  const { engine: ioEngine, ...others } = engineOptions(options);
-  return defined({ ...others, ioEngine });
+  return defined(engineOptions(options));
 }

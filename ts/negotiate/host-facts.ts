@@ -11,7 +11,7 @@ import { freeBytesIn } from '../host/filesystem.ts';
 export interface Possibility {
   readonly possible: boolean;
   /** The reason in words, when it is not possible. */
-  readonly reason: string;
+  readonly why: string;
 }
 
 /** The things that this host offers for a file, without QEMU. */
@@ -33,7 +33,7 @@ export interface HostFacts {
 
 /** QEMU writes and reads whole target pages, at offsets that are multiples of them (docs/format.md §2.3). */
 const QEMU_ALIGNMENT = 4096;
-const POSSIBLE: Possibility = { possible: true, reason: '' };
+const POSSIBLE: Possibility = { possible: true, why: '' };
 
 /** @param path undefined for what is no file with a name */
 export async function hostFacts(path: string | undefined, direction: 'save' | 'restore'): Promise<HostFacts> {
@@ -87,8 +87,8 @@ async function canReadDirectly(path: string): Promise<Possibility> {
 }
 
 function directIoIn(directory: string): Possibility {
-  const { available, reason, memoryAlignment = 1, offsetAlignment = 1 } = probe(directory).directIo;
-  if (!available) return impossible(reason ?? 'the file system has none');
+  const { available, why, memoryAlignment = 1, offsetAlignment = 1 } = probe(directory).directIo;
+  if (!available) return impossible(why ?? 'the file system has none');
   const alignment = Math.max(memoryAlignment, offsetAlignment);
   if (alignment <= QEMU_ALIGNMENT) return POSSIBLE;
   return impossible(
@@ -97,5 +97,5 @@ function directIoIn(directory: string): Possibility {
 }
 
 function impossible(reason: unknown): Possibility {
-  return { possible: false, reason: messageOf(reason) };
+  return { possible: false, why: messageOf(reason) };
 }

@@ -84,11 +84,11 @@ export class WindowRun {
   report(): TransferReport {
     this.#progress.end(this.#dataBytes);
     return {
-      engine: 'javascript',
-      engineReason: this.#why,
+      ioEngine: 'javascript',
+      ioEngineWhy: this.#why,
       registeredBuffers: false,
       directIo: false,
-      directIoReason: this.#why,
+      directIoWhy: this.#why,
       channels: this.#channels,
       queueDepth: 1,
       requestSize: this.windowBytes,
@@ -122,11 +122,11 @@ export class WindowRun {
 }
 
 /** An explicit choice never falls back. */
-function assertChoices({ engine = 'auto', directIo = 'auto' }: TransferOptions, why: string): void {
-  if (engine !== 'auto') {
+function assertChoices({ ioEngine = 'auto', directIo = 'auto' }: TransferOptions, why: string): void {
+  if (ioEngine !== 'auto') {
     throw new MappedRamError('ERR_MAPPED_RAM_ENGINE_UNAVAILABLE', `${why}, so that it cannot be opened`, {
-      expected: 'engine auto',
-      found: engine,
+      expected: 'ioEngine auto',
+      found: ioEngine,
     });
   }
   if (directIo === 'on') {

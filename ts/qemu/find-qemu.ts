@@ -44,7 +44,7 @@ export interface QemuFinding {
   /** It takes descriptors (add-fd), so that it needs no right to a file. */
   readonly fdsets: boolean;
   /** The reason in words, when QEMU is not to be had, does not answer, or does not know mapped-ram. */
-  readonly reason: string | undefined;
+  readonly why: string | undefined;
 }
 
 export interface FindQemuOptions {
@@ -71,19 +71,19 @@ export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Pro
   const name = binary ?? defaultQemu();
   const none = { path: undefined, version: undefined, ...NOTHING };
   const path = await resolveBinary(name);
-  if (path === undefined) return { finding: { ...none, reason: notFound(name) }, facts: undefined };
+  if (path === undefined) return { finding: { ...none, why: notFound(name) }, facts: undefined };
   try {
     await using qemu = await QemuProcess.start({ binary: path, args: BARE, timeoutMs: ANSWER_MS, signal });
     const facts = await bareFacts(qemu, signal);
     const { mappedRam, directIo, multifd, xIgnoreShared, fdsets } = facts.features;
     const { major, minor, micro } = facts.version;
     const version = `${major}.${minor}.${micro}`;
-    const reason = mappedRam ? undefined : `QEMU ${version} is too old: mapped-ram came with 9.0`;
-    const finding = { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, reason };
+    const why = mappedRam ? undefined : `QEMU ${version} is too old: mapped-ram came with 9.0`;
+    const finding = { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, why };
     return { finding, facts };
   } catch (error) {
     signal?.throwIfAborted();
-    return { finding: { ...none, path, reason: messageOf(error) }, facts: undefined };
+    return { finding: { ...none, path, why: messageOf(error) }, facts: undefined };
   }
 }
 

@@ -11,11 +11,11 @@ const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Rec
   channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
   directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
   ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
-  transfer: ({ transfer: { channels, queueDepth, requestSize, engine = 'auto', directIo } = {} }) => ({
+  transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
     'transfer.channels': channels !== undefined,
     'transfer.queueDepth': queueDepth !== undefined,
     'transfer.requestSize': requestSize !== undefined,
-    'transfer.engine': engine !== 'auto',
+    'transfer.ioEngine': ioEngine !== 'auto',
     'transfer.directIo': directIo === 'on',
   }),
 };

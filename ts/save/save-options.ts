@@ -14,7 +14,7 @@ export type AfterSave = 'cont' | 'stop' | 'quit';
 export interface SaveOptions
   extends
     Omit<SaveRequest, 'direction' | 'target'>,
-    Pick<TransferOptions, 'queueDepth' | 'requestSize' | 'engine'>,
+    Pick<TransferOptions, 'queueDepth' | 'requestSize' | 'ioEngine'>,
     Pick<SealingOptions, 'seal' | 'sealPath'>,
     Pick<WaitOptions, 'signal'> {
   /**

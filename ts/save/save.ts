@@ -74,10 +74,10 @@ export async function planSave(
   const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
   const { path, offset } = plan.target;
   if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
-  const { engine, queueDepth, requestSize } = options;
+  const { ioEngine, queueDepth, requestSize } = options;
   const seal = options.seal === true || undefined;
   const idle = Object.entries({
-    engine: engine === 'auto' ? undefined : engine,
+    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
     queueDepth,
     requestSize,
     seal,

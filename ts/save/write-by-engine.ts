@@ -54,13 +54,13 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
 }
 
 function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions): Omit<PackOptions, 'state'> {
-  const { queueDepth, requestSize, engine, signal } = options;
+  const { queueDepth, requestSize, ioEngine, signal } = options;
   return {
     channels: channels.value,
     directIo: directIo.value ? (options.directIo ?? 'auto') : 'off',
     queueDepth,
     requestSize,
-    engine,
+    ioEngine,
     signal,
   };
 }

@@ -112,7 +112,7 @@ export interface TrailingRecord extends ByteRange {
 /** Everything from a section on whose body cannot be measured, to the end of the file. */
 export interface OpaqueRecord extends ByteRange {
   readonly type: 'opaque';
-  readonly reason: string;
+  readonly why: string;
 }
 
 /** A record of a stream, told by `type`. */

@@ -46,7 +46,7 @@ export interface VerifyResult {
   /** Apparent size of the file. */
   readonly size: number;
   /** No finding is an error. */
-  readonly passed: boolean;
+  readonly verified: boolean;
   readonly findings: readonly Finding[];
   /**
    * The seal that was checked against or that was written, or one that is there and could not be checked against, which is
@@ -136,7 +136,7 @@ async function verifyOpened(
     path: reader.name,
     offset: base,
     size: reader.size,
-    passed: isSound(findings),
+    verified: isSound(findings),
     findings,
     seal: state === undefined || sealPath === undefined ? undefined : { path: sealPath, state },
     transfer,

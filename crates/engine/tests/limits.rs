@@ -161,7 +161,7 @@ fn too_few_descriptors() {
         setups.extend([(engine, DirectIo::Off), (engine, common::direct_io(guest.path()))]);
     }
     let unlimited = guest.transfer(Direction::Save, None, |_| {}).unwrap();
-    let usual = (unlimited.engine.name, unlimited.direct_io.on);
+    let usual = (unlimited.io_engine.name, unlimited.direct_io.on);
     for direction in [Direction::Save, Direction::Load] {
         for (engine, direct_io) in setups.iter().copied() {
             let (mut failed, mut succeeded) = (0, 0);
@@ -176,7 +176,7 @@ fn too_few_descriptors() {
                         succeeded += 1;
                         // A lack of descriptors is an error, not a reason to make do with less.
                         if engine == IoEngine::Auto {
-                            let both = (report.engine.name, report.direct_io.on);
+                            let both = (report.io_engine.name, report.direct_io.on);
                             assert_eq!(both, usual, "{limit}: {report:?}");
                         }
                     }
@@ -311,21 +311,21 @@ fn too_little_locked_memory() {
             };
             // This is enough for the rings, which newer kernels count too, and not for 320 KiB of buffers each.
             let report = patiently(|| transfer(300 * KIB, IoEngine::IoUring)).unwrap();
-            assert!(!report.engine.registered_buffers, "beyond the limit");
+            assert!(!report.io_engine.registered_buffers, "beyond the limit");
             let report = patiently(|| transfer(8 * MIB, IoEngine::IoUring)).unwrap();
-            assert!(report.engine.registered_buffers, "within the limit");
+            assert!(report.io_engine.registered_buffers, "within the limit");
             settle();
             // This is not even enough for rings, where they count.
             let explicit = transfer(0, IoEngine::IoUring);
-            let automatic = transfer(0, IoEngine::Auto).unwrap().engine;
+            let automatic = transfer(0, IoEngine::Auto).unwrap().io_engine;
             match explicit {
-                Ok(report) => assert!(!report.engine.registered_buffers),
+                Ok(report) => assert!(!report.io_engine.registered_buffers),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::EngineUnavailable, "{error}");
                     assert_eq!(errno(&error), Some(Errno::NOMEM), "{error}");
                     assert!(error.message().contains("memlock"), "{error}");
                     assert_eq!(automatic.name, "threads");
-                    assert!(automatic.reason.contains("memlock"), "{}", automatic.reason);
+                    assert!(automatic.why.contains("memlock"), "{}", automatic.why);
                 }
             }
             before.assert_again("a transfer without locked memory");

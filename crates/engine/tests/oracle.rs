@@ -527,7 +527,7 @@ fn aligned_pages_go_through_the_direct_descriptor_and_bitmaps_do_not() {
         plan.regions = vec![block.region(memory.spec())];
         let spy = Spy::default();
         let report = spy.run(Transfer::new(plan), engine).unwrap();
-        assert!(report.direct_io.on, "{}", report.direct_io.reason);
+        assert!(report.direct_io.on, "{}", report.direct_io.why);
         let requests = spy.requests();
         let (bitmap, pages) = requests.split_last().unwrap();
         assert!(

@@ -199,7 +199,7 @@ proptest! {
         }
         let storage = Arc::new(MemoryStorage::shortening(Vec::new(), case.most));
         let report = case.run(Direction::Save, spec(&storage), &with(&blocks, &memories));
-        prop_assert_eq!(report.engine.name, "threads");
+        prop_assert_eq!(report.io_engine.name, "threads");
         // A zero page at the end makes neither longer.
         common::assert_same("the storage", &storage.contents(), &expected.contents());
     }
@@ -304,10 +304,10 @@ fn by_itself_the_engine_takes_threads_without_direct_io_and_says_why() {
     let small = Small::new();
     let (report, _) = small.load(MemoryStorage::new(small.bytes.clone()), |_| {});
     let report = report.unwrap();
-    assert_eq!(report.engine.name, "threads");
-    assert!(report.engine.reason.contains("no local file"), "{report:?}");
+    assert_eq!(report.io_engine.name, "threads");
+    assert!(report.io_engine.why.contains("no local file"), "{report:?}");
     assert!(!report.direct_io.on);
-    assert!(report.direct_io.reason.contains("no local file"), "{report:?}");
+    assert!(report.direct_io.why.contains("no local file"), "{report:?}");
     assert_eq!(report.channels, 8, "as many as threads have by default");
 }
 
@@ -328,7 +328,7 @@ fn what_takes_a_file_is_refused_before_anything_is_touched() {
         plan.tuning.io_engine = IoEngine::Threads;
         plan.tuning.direct_io = DirectIo::Off;
     });
-    assert_eq!(report.unwrap().engine.reason, "asked for by the caller");
+    assert_eq!(report.unwrap().io_engine.why, "asked for by the caller");
 
     let area = small.block.area();
     let compared = Compared {

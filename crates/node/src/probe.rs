@@ -11,14 +11,14 @@ use napi_derive::napi;
 pub struct BindingAvailability {
     pub available: bool,
     /// The reason when it is not available.
-    pub reason: Option<String>,
+    pub why: Option<String>,
 }
 
 #[napi(object, object_from_js = false)]
 pub struct BindingDirectIoProbe {
     pub available: bool,
     /// The reason when it is not available.
-    pub reason: Option<String>,
+    pub why: Option<String>,
     pub memory_alignment: Option<u32>,
     pub offset_alignment: Option<u32>,
 }
@@ -26,10 +26,10 @@ pub struct BindingDirectIoProbe {
 /// Makes a ring and lets it go.
 #[napi]
 pub fn probe_ring() -> BindingAvailability {
-    let reason = probe_io_uring().err();
+    let why = probe_io_uring().err();
     BindingAvailability {
-        available: reason.is_none(),
-        reason,
+        available: why.is_none(),
+        why,
     }
 }
 
@@ -39,13 +39,13 @@ pub fn probe_direct_io(directory: String) -> BindingDirectIoProbe {
     match probe_directory(Path::new(&directory)) {
         Ok(alignment) => BindingDirectIoProbe {
             available: true,
-            reason: None,
+            why: None,
             memory_alignment: Some(alignment.memory),
             offset_alignment: Some(alignment.offset),
         },
         Err(error) => BindingDirectIoProbe {
             available: false,
-            reason: Some(error.to_string()),
+            why: Some(error.to_string()),
             memory_alignment: None,
             offset_alignment: None,
         },
@@ -55,9 +55,9 @@ pub fn probe_direct_io(directory: String) -> BindingDirectIoProbe {
 /// Opens a userfaultfd and lets it go.
 #[napi]
 pub fn probe_faults() -> BindingAvailability {
-    let reason = probe_userfaultfd().err();
+    let why = probe_userfaultfd().err();
     BindingAvailability {
-        available: reason.is_none(),
-        reason,
+        available: why.is_none(),
+        why,
     }
 }

@@ -23,11 +23,11 @@ pub struct BindingProgress {
 
 #[napi(object, object_from_js = false)]
 pub struct BindingReport {
-    pub engine: String,
-    pub engine_reason: String,
+    pub io_engine: String,
+    pub io_engine_why: String,
     pub registered_buffers: bool,
     pub direct_io: bool,
-    pub direct_io_reason: String,
+    pub direct_io_why: String,
     pub channels: u32,
     pub queue_depth: u32,
     pub request_size: u32,
@@ -135,11 +135,11 @@ impl From<&Progress> for BindingProgress {
 impl From<Report> for BindingReport {
     fn from(report: Report) -> Self {
         Self {
-            engine: report.engine.name.to_owned(),
-            engine_reason: report.engine.reason,
-            registered_buffers: report.engine.registered_buffers,
+            io_engine: report.io_engine.name.to_owned(),
+            io_engine_why: report.io_engine.why,
+            registered_buffers: report.io_engine.registered_buffers,
             direct_io: report.direct_io.on,
-            direct_io_reason: report.direct_io.reason,
+            direct_io_why: report.direct_io.why,
             channels: u32::try_from(report.channels).unwrap_or(u32::MAX),
             queue_depth: u32::try_from(report.queue_depth).unwrap_or(u32::MAX),
             request_size: u32::try_from(report.request_size).unwrap_or(u32::MAX),

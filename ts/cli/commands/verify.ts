@@ -46,7 +46,7 @@ export const verify: Command = defineCommand({
     session.print(
       result,
       (style) => verifyLines(result, style),
-      result.passed ? EXIT.done : EXIT.differences,
+      result.verified ? EXIT.done : EXIT.differences,
     );
   },
 });

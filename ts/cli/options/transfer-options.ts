@@ -1,4 +1,4 @@
-import type { DirectIo, EngineChoice, TransferOptions } from '../../engine/transfer-options.ts';
+import type { DirectIo, IoEngine, TransferOptions } from '../../engine/transfer-options.ts';
 import type { PackOptions } from '../../pack/pack-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
@@ -10,7 +10,7 @@ const group = 'Moving pages';
 /** The options of the commands that move pages. */
 export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'request-size', OptionDef>> & {
   readonly 'direct-io': OptionDef & Choice<DirectIo>;
-  readonly 'io-engine': OptionDef & Choice<EngineChoice>;
+  readonly 'io-engine': OptionDef & Choice<IoEngine>;
 } = {
   channels: {
     type: 'string',
@@ -54,7 +54,7 @@ export function transferOptions(line: TransferLine): TransferOptions {
     queueDepth: count(line, 'queue-depth', 256),
     requestSize: requestSize(line),
     directIo: line.value('direct-io'),
-    engine: line.value('io-engine'),
+    ioEngine: line.value('io-engine'),
   };
 }
 

@@ -9,18 +9,18 @@ const STEP_WIDTH = 46;
 
 /** The demo's table: the product's face. */
 export function demoLines(result: DemoResult, style: Style): readonly string[] {
-  const { size, sizeReason, save, load, generation, snapshot } = result;
+  const { size, sizeWhy, save, load, generation, snapshot } = result;
   return [
     '',
     ...keyValues(
       [
         ['guest', guestOf(result)],
-        ...smaller(sizeReason),
+        ...smaller(sizeWhy),
         ['memory', `${formatSize(size)} in ${printable(result.memoryDirectory)}`],
         ['pages', `${formatCount(result.pages)}, of which ${formatCount(result.zeroPages)} are zero`],
         ['snapshot in', printable(result.directory)],
-        ['engine', `${style('bold', save.engine)} — ${printable(save.engineReason)}`],
-        ['direct I/O', `${style('bold', save.directIo ? 'on' : 'off')} — ${printable(save.directIoReason)}`],
+        ['I/O engine', `${style('bold', save.ioEngine)} — ${printable(save.ioEngineWhy)}`],
+        ['direct I/O', `${style('bold', save.directIo ? 'on' : 'off')} — ${printable(save.directIoWhy)}`],
         ['channels', `${save.channels} to save, ${load.channels} to load`],
         ['save', rate(save, style)],
         ['load', rate(load, style)],
@@ -39,8 +39,8 @@ export function demoLines(result: DemoResult, style: Style): readonly string[] {
       style,
     ),
     '',
-    ...result.checks.map(({ title, passed, difference }) =>
-      passed
+    ...result.checks.map(({ title, verified, difference }) =>
+      verified
         ? `${style('green', 'verified')}  ${title}`
         : `${style('red', 'NOT verified')}  ${title}: ${printable(difference ?? '')}`,
     ),
@@ -54,10 +54,10 @@ export function demoLines(result: DemoResult, style: Style): readonly string[] {
   ];
 }
 
-function guestOf({ mode, modeReason, qemu }: DemoResult): string {
+function guestOf({ mode, modeWhy, qemu }: DemoResult): string {
   if (mode === 'qemu')
     return `the built-in one, in QEMU ${qemu?.version} (${qemu?.accelerator.toUpperCase()})`;
-  return `none, synthetic memory: ${printable(modeReason ?? 'there is no QEMU')}`;
+  return `none, synthetic memory: ${printable(modeWhy ?? 'there is no QEMU')}`;
 }
 
 function smaller(reason: string | undefined): readonly (readonly [string, string])[] {

@@ -13,7 +13,7 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
     ...keyValues(
       [
         ['system', `${report.system} ${report.kernel} on ${report.architecture}, Node.js ${report.node}`],
-        ['io_uring', because(ioUring.available, ioUring.reason)],
+        ['io_uring', because(ioUring.available, ioUring.why)],
         ['locked memory', memlock(report)],
         ['directory', printable(report.directory)],
         [
@@ -30,8 +30,8 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
             : `${formatSize(sharedMemory.sizeBytes)}, ${formatSize(sharedMemory.freeBytes)} free`,
         ],
         ['huge pages', hugePages(report)],
-        ['KVM', because(kvm.available, kvm.reason)],
-        ['userfaultfd', because(userfaultfd.available, userfaultfd.reason)],
+        ['KVM', because(kvm.available, kvm.why)],
+        ['userfaultfd', because(userfaultfd.available, userfaultfd.why)],
         ...qemuPairs(report, because),
       ],
       style,
@@ -40,7 +40,7 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
     style('bold', 'auto takes here'),
     ...keyValues(
       [
-        choice('engine', auto.engine, style),
+        choice('I/O engine', auto.ioEngine, style),
         choice('direct I/O', auto.directIo, style),
         ...(auto.format === undefined ? [] : [choice('format', auto.format, style)]),
         ...(auto.multifd === undefined ? [] : [choice('multifd', auto.multifd, style)]),
@@ -53,11 +53,11 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
 
 function choice(
   name: string,
-  { value, reason }: Choice<string | boolean>,
+  { value, why }: Choice<string | boolean>,
   style: Style,
 ): readonly [string, string] {
   const words = typeof value === 'string' ? value : value ? 'on' : 'off';
-  return [name, `${style('bold', words)} — ${printable(reason)}`];
+  return [name, `${style('bold', words)} — ${printable(why)}`];
 }
 
 type Because = (good: boolean, reason: string | undefined) => string;
@@ -67,10 +67,10 @@ function memlock({ memlockBytes }: DoctorReport): string {
   return memlockBytes === 'unlimited' ? 'no limit' : `up to ${formatSize(memlockBytes)} without privileges`;
 }
 
-function directIo({ directIo: { available, reason, ...alignment } }: DoctorReport, because: Because): string {
+function directIo({ directIo: { available, why, ...alignment } }: DoctorReport, because: Because): string {
   const { memoryAlignment, offsetAlignment } = alignment;
   if (!available || memoryAlignment === undefined || offsetAlignment === undefined) {
-    return because(available, reason);
+    return because(available, why);
   }
   return `${because(true, undefined)}, aligned to ${offsetAlignment} bytes in the file, ${memoryAlignment} in memory`;
 }
@@ -84,14 +84,14 @@ function hugePages({ hugePages: pools }: DoctorReport): string {
 }
 
 function qemuPairs({ qemu }: DoctorReport, because: Because): readonly (readonly [string, string])[] {
-  const { path, version, mappedRam, directIo: direct, multifd, xIgnoreShared, fdsets, reason } = qemu;
+  const { path, version, mappedRam, directIo: direct, multifd, xIgnoreShared, fdsets, why } = qemu;
   if (path === undefined || version === undefined) {
     const where = path === undefined ? '' : `${printable(path)}: `;
-    return [['QEMU', `${where}${because(false, reason)}`]];
+    return [['QEMU', `${where}${because(false, why)}`]];
   }
   return [
     ['QEMU', `${version}, ${printable(path)}`],
-    ['  mapped-ram', because(mappedRam, reason)],
+    ['  mapped-ram', because(mappedRam, why)],
     ['  direct-io', because(direct, 'that came with QEMU 9.1')],
     ['  multifd', because(multifd, 'this QEMU has no such capability')],
     ['  x-ignore-shared', because(xIgnoreShared, 'this QEMU has no such capability')],

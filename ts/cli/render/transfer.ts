@@ -14,8 +14,8 @@ export function transferLines(
       verb,
       `${formatSize(dataBytes)} in ${formatDuration(elapsedMs)}, ${formatRate(dataBytes, elapsedMs)}${zero}`,
     ],
-    ['engine', `${report.engine} (${report.engineReason})`],
-    ['direct I/O', `${report.directIo ? 'on' : 'off'} (${report.directIoReason})`],
+    ['I/O engine', `${report.ioEngine} (${report.ioEngineWhy})`],
+    ['direct I/O', `${report.directIo ? 'on' : 'off'} (${report.directIoWhy})`],
     [
       'channels',
       `${channels}, ${channels === 1 ? '' : 'each '}with ${queueDepth} requests of up to ${formatSize(requestSize)} in flight`,

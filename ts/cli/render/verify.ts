@@ -29,13 +29,13 @@ export function verifyLines(result: VerifyResult, style: Style): readonly string
   ];
 }
 
-function verdict({ passed, findings }: VerifyResult, style: Style): string {
+function verdict({ verified, findings }: VerifyResult, style: Style): string {
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   const counts = [
     ...(errors > 0 ? [plural(errors, 'error')] : []),
     ...(findings.length > errors ? [plural(findings.length - errors, 'warning')] : []),
   ].join(', ');
-  const words = passed ? style('green', 'passed') : style('red', 'FAILED');
+  const words = verified ? style('green', 'verified') : style('red', 'FAILED');
   return counts === '' ? words : `${words}: ${counts}`;
 }
 

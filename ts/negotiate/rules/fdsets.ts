@@ -32,6 +32,6 @@ export const FDSET_RULES = [
     section: '5.3',
     effect: 'degrade',
     applies: ({ host, engine }: Situation): boolean => !engine && !host.openable.possible,
-    words: ({ host }: Situation): string => `this process cannot open the file: ${host.openable.reason}`,
+    words: ({ host }: Situation): string => `this process cannot open the file: ${host.openable.why}`,
   },
 ] as const;

@@ -25,7 +25,7 @@ export const PAGE_RULES = [
     section: '5.3',
     effect: 'degrade',
     applies: ({ target, host }: Situation): boolean => target.path !== undefined && !host.directIo.possible,
-    words: ({ host }: Situation): string => `no direct I/O on this file: ${host.directIo.reason}`,
+    words: ({ host }: Situation): string => `no direct I/O on this file: ${host.directIo.why}`,
   },
   {
     id: 'direct-io-fdset',

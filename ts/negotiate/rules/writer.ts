@@ -115,7 +115,7 @@ export const WRITER_RULES = [
     section: '4.1',
     effect: 'degrade',
     applies: ({ target, host }: Situation): boolean => target.path !== undefined && !host.openable.possible,
-    words: ({ host }: Situation): string => `this process cannot make the file: ${host.openable.reason}`,
+    words: ({ host }: Situation): string => `this process cannot make the file: ${host.openable.why}`,
   },
 ] as const;
 

@@ -23,10 +23,7 @@ export interface Peer {
 }
 
 /** Looks at the file that the snapshot has open, and at QEMU's process. */
-export async function lookAtFile(
-  snapshot: Snapshot,
-  { pid, peerPid }: Peer,
-): Promise<MappedFile> {
+export async function lookAtFile(snapshot: Snapshot, { pid, peerPid }: Peer): Promise<MappedFile> {
   const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
   const process = pid ?? peerPid;
   const found = process === undefined ? undefined : await findFileIn(process, { dev, ino });

@@ -43,7 +43,7 @@ export async function readStreamIndex(
   if (configuration === undefined)
     throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a walk without CONFIGURATION');
   if (opaque !== undefined) {
-    const message = `cannot tell whether the stream is complete: ${opaque.reason}`;
+    const message = `cannot tell whether the stream is complete: ${opaque.why}`;
     problem ??= new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', message, {
       path: reader.name,
       offset: opaque.offset,

@@ -172,7 +172,7 @@ export class StreamWalk {
     this.#description.assertServedFrom(end);
   }
 
-  #opaque(offset: number, reason: string): StreamRecord {
-    return { type: 'opaque', offset, length: this.#cursor.reader.size - offset, reason };
+  #opaque(offset: number, why: string): StreamRecord {
+    return { type: 'opaque', offset, length: this.#cursor.reader.size - offset, why };
   }
 }

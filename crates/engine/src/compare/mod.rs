@@ -136,14 +136,14 @@ fn open_block(block: &Compared, left: &SnapshotFile, right: Option<&SnapshotFile
 }
 
 fn both_direct(left: &SnapshotFile, right: Option<&SnapshotFile>) -> DirectState {
-    let Some(right) = right.filter(|right| right.state.reason != left.state.reason) else {
+    let Some(right) = right.filter(|right| right.state.why != left.state.why) else {
         return left.state.clone();
     };
     DirectState {
         on: left.state.on && right.state.on,
-        reason: format!(
+        why: format!(
             "{}: {}; {}: {}",
-            left.name, left.state.reason, right.name, right.state.reason
+            left.name, left.state.why, right.name, right.state.why
         ),
     }
 }

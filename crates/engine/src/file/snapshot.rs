@@ -21,7 +21,7 @@ const TURNED_OFF: &str = "turned off by the caller";
 #[derive(Debug, Clone)]
 pub struct DirectState {
     pub on: bool,
-    pub reason: String,
+    pub why: String,
 }
 
 /// A snapshot that is open for a run.
@@ -58,12 +58,12 @@ impl SnapshotFile {
                     ..found
                 };
                 let offset = alignment.offset;
-                let reason = format!("the file accepts O_DIRECT at an alignment of {offset} bytes");
+                let why = format!("the file accepts O_DIRECT at an alignment of {offset} bytes");
                 Ok(Self {
                     buffered: Arc::new(buffered),
                     direct: Some(file),
                     alignment,
-                    state: DirectState { on: true, reason },
+                    state: DirectState { on: true, why },
                     name,
                 })
             }
@@ -77,8 +77,8 @@ impl SnapshotFile {
                 Err(EngineError::io("opening the snapshot for direct I/O", error).on(name))
             }
             Err(error) => {
-                let reason = format!("the file does not accept O_DIRECT ({error})");
-                Ok(without_direct(Arc::new(buffered), reason, name))
+                let why = format!("the file does not accept O_DIRECT ({error})");
+                Ok(without_direct(Arc::new(buffered), why, name))
             }
         }
     }
@@ -89,21 +89,21 @@ impl SnapshotFile {
 }
 
 fn of_storage(storage: Arc<dyn Storage>, spec: &SnapshotSpec, mode: DirectIo) -> Result<SnapshotFile> {
-    let reason = "the snapshot is no local file";
+    let why = "the snapshot is no local file";
     if mode == DirectIo::On || spec.direct.is_some() {
-        let error = io::Error::new(io::ErrorKind::Unsupported, reason);
+        let error = io::Error::new(io::ErrorKind::Unsupported, why);
         return Err(direct_unavailable(error).on(spec.name()));
     }
-    let reason = if mode == DirectIo::Off { TURNED_OFF } else { reason };
-    Ok(without_direct(storage, reason.to_owned(), spec.name()))
+    let why = if mode == DirectIo::Off { TURNED_OFF } else { why };
+    Ok(without_direct(storage, why.to_owned(), spec.name()))
 }
 
-fn without_direct(buffered: Arc<dyn Storage>, reason: String, name: String) -> SnapshotFile {
+fn without_direct(buffered: Arc<dyn Storage>, why: String, name: String) -> SnapshotFile {
     SnapshotFile {
         buffered,
         direct: None,
         alignment: Alignment::uniform(1),
-        state: DirectState { on: false, reason },
+        state: DirectState { on: false, why },
         name,
     }
 }

@@ -96,16 +96,16 @@ impl QueueOptions {
 
 /// The engine that was chosen, and the reason.
 #[derive(Debug, Clone)]
-pub struct EngineState {
+pub struct IoEngineState {
     pub name: &'static str,
-    pub reason: String,
+    pub why: String,
     /// The buffers are registered with the kernel, which saves pinning them for each request.
     pub registered_buffers: bool,
     /// The buffers of each channel: as many as asked for, or fewer where more would lie idle.
     pub slots: usize,
 }
 
-impl EngineState {
+impl IoEngineState {
     /// Says of the queues of two files what holds for both. `Auto` takes threads for the second file where memory is
     /// too scarce for a second set of rings.
     pub(crate) fn and(self, other: Self) -> Self {
@@ -122,7 +122,7 @@ impl EngineState {
 
 /// A function that makes the queues of a run. Tests put one that makes faulty queues in its place.
 pub type QueueFactory<'a> =
-    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, EngineState)> + 'a;
+    dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> + 'a;
 
 /// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
 pub fn make_queues(
@@ -130,7 +130,7 @@ pub fn make_queues(
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
-) -> Result<(Vec<Box<dyn Queue>>, EngineState)> {
+) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
     #[cfg(target_os = "linux")]
     {
         use crate::error::{EngineError, ErrorKind};
@@ -150,8 +150,8 @@ pub fn make_queues(
                     return Err(EngineError::io("setting up the channels", error).on(&file.name));
                 }
                 Err(error) => {
-                    let reason = format!("io_uring cannot be had: {}", uring::explain(&error));
-                    return threads::make(count, file, options, reason);
+                    let why = format!("io_uring cannot be had: {}", uring::explain(&error));
+                    return threads::make(count, file, options, why);
                 }
             }
         }
@@ -161,12 +161,12 @@ pub fn make_queues(
         let message = "io_uring was asked for and exists on Linux only";
         return Err(EngineError::new(ErrorKind::EngineUnavailable, message));
     }
-    let reason = if choice == IoEngine::Auto {
+    let why = if choice == IoEngine::Auto {
         "io_uring exists on Linux only"
     } else {
         "asked for by the caller"
     };
-    threads::make(count, file, options, reason.to_owned())
+    threads::make(count, file, options, why.to_owned())
 }
 
 /// Tries whether io_uring works here. The error says in words why it does not.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use super::{Action, Completion, IoEngineState, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::error::{EngineError, Result};
 use crate::file::{SnapshotFile, Storage};
@@ -23,8 +23,8 @@ pub(super) fn make(
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
-    reason: String,
-) -> Result<(Vec<Box<dyn Queue>>, EngineState)> {
+    why: String,
+) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
     let options = QueueOptions { slots: 1, ..options };
     let queues = (0..count)
         .map(|_| ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>))
@@ -32,9 +32,9 @@ pub(super) fn make(
         .map_err(|error| EngineError::io("setting up the channels", error).on(&file.name))?;
     Ok((
         queues,
-        EngineState {
+        IoEngineState {
             name: "threads",
-            reason,
+            why,
             registered_buffers: false,
             slots: options.slots,
         },

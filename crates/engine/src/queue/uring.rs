@@ -13,7 +13,7 @@ use std::sync::Arc;
 use io_uring::register::{Probe, Restriction};
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Action, Completion, EngineState, Queue, QueueOptions, Request, Target};
+use super::{Action, Completion, IoEngineState, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::file::SnapshotFile;
 
@@ -49,7 +49,7 @@ pub(super) fn make(
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
-) -> io::Result<(Vec<Box<dyn Queue>>, EngineState)> {
+) -> io::Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
     let no_file = || io::Error::new(io::ErrorKind::Unsupported, "the snapshot is no local file");
     let buffered = file.buffered.file().ok_or_else(no_file)?;
     probe()?;
@@ -66,12 +66,12 @@ pub(super) fn make(
         registered_buffers &= queue.registered_buffers;
         queues.push(Box::new(queue));
     }
-    let reason = "the kernel offers io_uring with the operations needed".to_owned();
+    let why = "the kernel offers io_uring with the operations needed".to_owned();
     Ok((
         queues,
-        EngineState {
+        IoEngineState {
             name: "io_uring",
-            reason,
+            why,
             registered_buffers,
             slots: options.slots,
         },

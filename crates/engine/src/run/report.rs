@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::file::DirectState;
-use crate::queue::EngineState;
+use crate::queue::IoEngineState;
 
 /// The outcome of a run, in numbers, and the choices that it made.
 #[derive(Debug, Clone)]
 pub struct Report {
-    pub engine: EngineState,
+    pub io_engine: IoEngineState,
     pub direct_io: DirectState,
     pub channels: usize,
     pub queue_depth: usize,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::controls::Controls;
 use super::state::RunState;
-use crate::queue::{EngineState, QueueOptions};
+use crate::queue::{IoEngineState, QueueOptions};
 use crate::tuning::Tuning;
 
 /// The number of channels, and the options of their queues.
@@ -39,8 +39,8 @@ impl Setup {
         }
     }
 
-    /// Begins the run, whose queues `engine` has made.
-    pub(crate) fn begin(self, engine: EngineState) -> RunState {
-        RunState::new(self, engine)
+    /// Begins the run, whose queues `io_engine` has made.
+    pub(crate) fn begin(self, io_engine: IoEngineState) -> RunState {
+        RunState::new(self, io_engine)
     }
 }

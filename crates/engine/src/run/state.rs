@@ -10,7 +10,7 @@ use super::report::Report;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::file::DirectState;
-use crate::queue::{EngineState, QueueOptions};
+use crate::queue::{IoEngineState, QueueOptions};
 
 #[derive(Debug)]
 pub(crate) struct RunState {
@@ -18,22 +18,22 @@ pub(crate) struct RunState {
     pub(crate) options: QueueOptions,
     pub(crate) progress: Arc<Progress>,
     ending: Ending,
-    engine: EngineState,
+    io_engine: IoEngineState,
     channels: usize,
     started: Instant,
 }
 
 impl RunState {
-    pub(super) fn new(setup: Setup, engine: EngineState) -> Self {
+    pub(super) fn new(setup: Setup, io_engine: IoEngineState) -> Self {
         let options = QueueOptions {
-            slots: engine.slots,
+            slots: io_engine.slots,
             ..setup.options
         };
         Self {
             options,
             progress: setup.controls.progress,
             ending: Ending::new(setup.controls.cancel),
-            engine,
+            io_engine,
             channels: setup.channels,
             started: setup.started,
         }
@@ -60,7 +60,7 @@ impl RunState {
     /// Makes the report, when all channels have come to their end.
     pub(crate) fn report(&self, direct_io: DirectState) -> Report {
         Report {
-            engine: self.engine.clone(),
+            io_engine: self.io_engine.clone(),
             direct_io,
             channels: self.channels,
             queue_depth: self.options.depth,
