@@ -56,8 +56,7 @@ export async function convertMapped(
       })),
   );
   await output.allocate(endOffset);
-  const plan = { regions, pageSize: layout.targetPageSize };
-  const { report: transfer } = await savePages(output, plan, options);
+  const { report: transfer } = await savePages(output, { regions }, options);
   await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
   return { endOffset, blocks, bytes, dataBytes, transfer };

@@ -142,7 +142,7 @@ async function comparePairs(
   options: TransferOptions,
 ): Promise<{ readonly blocks: readonly BlockDiff[]; readonly transfer: TransferReport }> {
   const compared = pairs.flatMap((pair) => (pair.compared === undefined ? [] : [pair.compared]));
-  const plan = { left: left.reader, right: right?.reader, blocks: compared, pageSize };
+  const plan = { left: left.reader, right: right?.reader, blocks: compared };
   const { report, differences } = await comparePages(plan, options);
   const found = new Map(compared.map(({ name }, index) => [name, differences[index]]));
   const blocks = pairs.map(({ id, left: leftLength, right: rightLength, compared: both }) => {

@@ -19,8 +19,6 @@ export interface ComparisonPlan {
   /** Undefined when every block is compared with memory. */
   readonly right: TransferFile | undefined;
   readonly blocks: readonly ComparedBlock[];
-  /** In bytes. */
-  readonly pageSize: number;
 }
 
 export interface ComparisonOutcome {

@@ -50,10 +50,8 @@ export interface TransferPlan {
   readonly direction: 'save' | 'load' | 'scan';
   readonly file: TransferFile;
   readonly regions: readonly TransferRegion[];
-  /** In bytes. */
-  readonly pageSize: number;
   /**
-   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from `pageSize` up to 16 MiB.
+   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from the page size up to 16 MiB.
    * An explicit request size must be a multiple of it.
    */
   readonly pieceSize?: number | undefined;

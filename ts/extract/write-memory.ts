@@ -29,8 +29,7 @@ export async function writeMemory(
 ): Promise<TransferReport | undefined> {
   const { bulk, rest } = dividePlacements(placements);
   const regions = bulk.map((placement) => partRegion(placement, output.path));
-  const pageSize = snapshot.completeRam(true).targetPageSize;
-  const plan = { direction: 'load', regions, pageSize } as const;
+  const plan = { direction: 'load', regions } as const;
   const moved = regions.length === 0 ? undefined : await loadPages(snapshot.reader, plan, options);
   for (const placement of rest) await copy(snapshot, placement, output, options.signal);
   return moved?.report;

@@ -119,11 +119,17 @@ export class Packing implements AsyncDisposable {
     );
     const target = sealing?.pieceSize !== undefined && output.file === undefined ? recorded : output;
     await target.allocate(endOffset);
-    const [pageSize, pieceSize] = [layout.targetPageSize, sealing?.pieceSize];
-    const { report, pieces: digests } = await savePages(target, { regions, pageSize, pieceSize }, options);
+    const pieceSize = sealing?.pieceSize;
+    const { report, pieces: digests } = await savePages(target, { regions, pieceSize }, options);
     await onMemoryRead?.();
     await writePieces(target, pieces, state, signal);
-    const part = { source: recorded, base: output.offset, size: endOffset, pageSize, blocks: layout.blocks };
+    const part = {
+      source: recorded,
+      base: output.offset,
+      size: endOffset,
+      pageSize: layout.targetPageSize,
+      blocks: layout.blocks,
+    };
     await sealing?.write({ ...part, pieces: digests }, signal);
     signal?.throwIfAborted();
     const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));

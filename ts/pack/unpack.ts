@@ -95,7 +95,7 @@ async function takeApart(
     if (location !== undefined) regions.push(await outputs.region(block, location, snapshot.path));
   }
   const output = state === undefined ? undefined : await outputs.state(state);
-  const plan = { direction: 'load', regions, pageSize: ram.targetPageSize } as const;
+  const plan = { direction: 'load', regions } as const;
   const moved = regions.length === 0 ? undefined : await loadPages(snapshot.reader, plan, options);
   const rest = ram.blocks.filter(({ id }) => !locations.has(id));
   if (output !== undefined) await writeState(snapshot, rest, output, signal);

@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { TransferRegion } from '../engine/transfer.ts';
-import type { BlockArea } from '../stream/page-area.ts';
+import { DEFAULT_TARGET_PAGE_SIZE } from '../stream/constants.ts';
+import type { BlockArea, PageArea } from '../stream/page-area.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 
 /** A block as a transfer knows it, with what the caller knows of its memory. */
@@ -9,6 +10,21 @@ export function regionOf(
   memory: Omit<TransferRegion, 'name' | 'area'> = {},
 ): TransferRegion {
   return { name, area, ...memory };
+}
+
+/**
+ * The page size of areas, in bytes: one work has pages of one size, as one file has (docs/format.md §2.3).
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for areas whose page sizes differ
+ */
+export function pageSizeOf(areas: readonly PageArea[]): number {
+  const [first] = areas;
+  const pageSize = first?.pageSize ?? DEFAULT_TARGET_PAGE_SIZE;
+  const other = areas.find((area) => area.pageSize !== pageSize);
+  if (other === undefined) return pageSize;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'page size of a block', {
+    expected: `${pageSize} bytes, as the other blocks have`,
+    found: `${other.pageSize} bytes`,
+  });
 }
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have */

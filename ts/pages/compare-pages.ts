@@ -3,6 +3,7 @@ import { transferFile, type TransferMemory } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { pagesIn } from '../stream/page-area.ts';
+import { pageSizeOf } from './blocks.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { bytesIn, fillPages } from './fill-pages.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
@@ -14,8 +15,6 @@ export interface ComparePages {
   /** Undefined when every block is compared with memory. */
   readonly right: OpenSource | undefined;
   readonly blocks: readonly ComparedBlock[];
-  /** In bytes. */
-  readonly pageSize: number;
 }
 
 /** What two pages are to each other, in two bits: as the engine says it. */
@@ -27,20 +26,21 @@ const DIFFERENCE = { changed: 1, becameZero: 2, becameData: 3 } as const;
  * @throws {MappedRamError} as `runComparison` and `WindowRun`; what the sources throw
  */
 export async function comparePages(plan: ComparePages, options: TransferOptions): Promise<ComparisonOutcome> {
-  const { left, right, blocks, pageSize } = plan;
+  const { left, right, blocks } = plan;
   if (left.file === undefined) return compareByWindows(plan, left.name, options);
   if (right !== undefined && right.file === undefined) return compareByWindows(plan, right.name, options);
   const files = { left: transferFile(left.file), right: right?.file && transferFile(right.file) };
-  return runComparison({ ...files, blocks, pageSize }, options);
+  return runComparison({ ...files, blocks }, options);
 }
 
 async function compareByWindows(
-  { left, right, blocks, pageSize }: ComparePages,
+  { left, right, blocks }: ComparePages,
   name: string,
   options: TransferOptions,
 ): Promise<ComparisonOutcome> {
   options.signal?.throwIfAborted();
   const lengths = blocks.map((block) => block.left.length);
+  const pageSize = pageSizeOf(blocks.map((block) => block.left));
   const run = new WindowRun(lengths, pageSize, name, options);
   const leftCache = new BitmapCache(left);
   const differences = blocks.map((block) => new Uint8Array(Math.ceil(pagesIn(block.left) / 4)));

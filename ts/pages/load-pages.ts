@@ -2,6 +2,7 @@ import { runTransfer, transferFile, type TransferOutcome, type TransferRegion } 
 import type { TransferOptions } from '../engine/transfer-options.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import type { ByteRange } from '../stream/reader.ts';
+import { pageSizeOf } from './blocks.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { bytesIn, fillPages } from './fill-pages.ts';
 import { openEach, openMemoryTarget } from './memory-access.ts';
@@ -12,8 +13,6 @@ export interface LoadPages {
   /** `scan` reads the pages and writes nothing. */
   readonly direction: 'load' | 'scan';
   readonly regions: readonly TransferRegion[];
-  /** In bytes. */
-  readonly pageSize: number;
   /** As in a `TransferPlan`. */
   readonly pieceSize?: number | undefined;
 }
@@ -34,11 +33,12 @@ export async function loadPages(
 
 async function loadByWindows(
   source: OpenSource,
-  { direction, regions, pageSize, pieceSize }: LoadPages,
+  { direction, regions, pieceSize }: LoadPages,
   options: TransferOptions,
 ): Promise<TransferOutcome> {
   options.signal?.throwIfAborted();
   const lengths = regions.map(({ area }) => area.length);
+  const pageSize = pageSizeOf(regions.map(({ area }) => area));
   const run = new WindowRun(lengths, pieceSize ?? pageSize, source.name, options);
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const cache = new BitmapCache(source);

@@ -7,6 +7,7 @@ import {
 } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
 import type { Output } from '../io/output.ts';
+import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { PageBits, zeroTest } from './page-bits.ts';
 import { PieceDigests } from './piece-digests.ts';
@@ -20,8 +21,6 @@ export interface SavedRegion extends Omit<TransferRegion, 'memory'> {
 
 export interface SavePages {
   readonly regions: readonly SavedRegion[];
-  /** In bytes. */
-  readonly pageSize: number;
   /** As in a `TransferPlan`. */
   readonly pieceSize?: number | undefined;
 }
@@ -36,7 +35,7 @@ export async function savePages(
   plan: SavePages,
   options: TransferOptions,
 ): Promise<TransferOutcome> {
-  const { regions, pageSize, pieceSize } = plan;
+  const { regions, pieceSize } = plan;
   const local = regions.flatMap((region) => localRegion(region) ?? []);
   if (output.file === undefined || local.length < regions.length) {
     const remote = regions.find((region) => localRegion(region) === undefined)?.memory;
@@ -44,7 +43,7 @@ export async function savePages(
     return saveByWindows(output, plan, name, options);
   }
   const file = transferFile(output.file);
-  return runTransfer({ direction: 'save', file, regions: local, pageSize, pieceSize }, options);
+  return runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
 }
 
 /** Undefined when the engine cannot open the memory. */
@@ -61,12 +60,13 @@ function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undef
 
 async function saveByWindows(
   output: Output,
-  { regions, pageSize, pieceSize }: SavePages,
+  { regions, pieceSize }: SavePages,
   name: string,
   options: TransferOptions,
 ): Promise<TransferOutcome> {
   options.signal?.throwIfAborted();
   const lengths = regions.map(({ area }) => area.length);
+  const pageSize = pageSizeOf(regions.map(({ area }) => area));
   const run = new WindowRun(lengths, pieceSize ?? pageSize, name, options);
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const bits = regions.map(() => new PageBits());

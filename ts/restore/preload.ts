@@ -69,7 +69,7 @@ async function loadBlocks(snapshot: Snapshot, options: PreloadOptions): Promise<
     const regions = blocks.map((block) =>
       regionOf(block, { memory: { fd: files.get(block.id)?.fd }, memoryIsZero: true }),
     );
-    const plan = { direction: 'load', regions, pageSize: ram.targetPageSize } as const;
+    const plan = { direction: 'load', regions } as const;
     const { report } = await loadPages(snapshot.reader, plan, options);
     return new PreloadedRam(files, report);
   } catch (error) {

@@ -29,8 +29,8 @@ export async function checkSeal(
   }
   findings.push(...(await checkMetadataDigest(seal, opened, options)));
   const blocks = seal.blocks.filter(({ area }) => isInside(area, reader.size));
-  const { pageSize, pieceSize } = seal;
-  const scan = await scanPages(reader, { blocks, pageSize, pieceSize }, options);
+  const { pieceSize } = seal;
+  const scan = await scanPages(reader, { blocks, pieceSize }, options);
   findings.push(...scan.findings);
   for (const [index, pieces] of scan.pieces.entries()) {
     const block = blocks[index];

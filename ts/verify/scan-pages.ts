@@ -10,7 +10,6 @@ import type { BlockArea } from '../stream/page-area.ts';
 /** What to read. */
 export interface ScanPlan {
   readonly blocks: readonly BlockArea[];
-  readonly pageSize: number;
   /** Makes digests of pieces of this many bytes. */
   readonly pieceSize: number | undefined;
 }
@@ -29,11 +28,11 @@ export interface Scan {
  * ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_IO when the file cannot be opened
  */
 export async function scanPages(source: OpenSource, plan: ScanPlan, options: TransferOptions): Promise<Scan> {
-  const { blocks, pageSize, pieceSize } = plan;
+  const { blocks, pieceSize } = plan;
   if (blocks.length === 0) return { findings: [], pieces: [], report: undefined };
   const regions = blocks.map((block) => regionOf(block));
   try {
-    const scan = { direction: 'scan', regions, pageSize, pieceSize } as const;
+    const scan = { direction: 'scan', regions, pieceSize } as const;
     const { report, pieces } = await loadPages(source, scan, options);
     return { findings: [], pieces, report };
   } catch (error) {

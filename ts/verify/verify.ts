@@ -119,7 +119,7 @@ async function verifyOpened(
     const blocks = ram.blocks.filter(({ skipped }) => !skipped);
     const pieceSize = output === undefined ? undefined : PIECE_SIZE;
     if (output !== undefined && isSound(findings)) await assertSealable(reader, blocks, output.path);
-    const scan = await scanPages(reader, { blocks, pageSize: ram.targetPageSize, pieceSize }, options);
+    const scan = await scanPages(reader, { blocks, pieceSize }, options);
     findings.push(...scan.findings);
     transfer = scan.report;
     if (output !== undefined && isSound(findings)) {
