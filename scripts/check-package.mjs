@@ -46,7 +46,7 @@ function checkExample(project) {
   writeFileSync(join(project, 'example.mjs'), example);
   writeFileSync(join(project, 'example.cjs'), toCommonJs(example));
   const output = node(project, 'example.mjs');
-  assert.match(output, /^engine: (io_uring|threads)/);
+  assert.match(output, /^I\/O engine: (io_uring|threads)/);
   assert.equal(node(project, 'example.cjs'), output);
   return output;
 }
@@ -75,7 +75,7 @@ function checkTypes(project) {
   const code = `import { probe, type SnapshotInfo } from 'mapped-ram';
 import { readStreamIndex, type RandomAccessReader, type StreamIndex } from 'mapped-ram/stream';
 import { parseMigrationUri, type MigrationAddress } from 'mapped-ram/uri';
-export const engine: 'io_uring' | 'threads' = probe().engine;
+export const engine: 'io_uring' | 'threads' = probe().ioEngine;
 export type Info = SnapshotInfo;
 export const address: MigrationAddress = parseMigrationUri('file:x');
 export const read = (reader: RandomAccessReader): Promise<StreamIndex> => readStreamIndex(reader);

@@ -62,7 +62,7 @@ test('convert says what it has made of what, for people and as JSON', async (t) 
     blocks: [{ id: 'pc.ram', length: PAGES * PAGE }],
     bytes: PAGES * PAGE,
     dataBytes: 20 * PAGE,
-    transfer: { engine: 'threads' },
+    transfer: { ioEngine: 'threads' },
   });
   t.deepEqual(await memoryOf(second, 8192), it.memory);
 });

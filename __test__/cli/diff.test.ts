@@ -69,7 +69,7 @@ test('--json has every run of pages and every value', async (t) => {
   ]);
   t.is(code, 3, stderr);
   const { transfer, elapsedMs, ...rest } = json();
-  t.like(transfer, { engine: 'threads' });
+  t.like(transfer, { ioEngine: 'threads' });
   t.is(typeof elapsedMs, 'number');
   t.deepEqual(rest, {
     schemaVersion: 1,

@@ -28,7 +28,7 @@ test('doctor works without QEMU, and says that there is none', async (t) => {
   ]) {
     t.regex(stdout, new RegExp(`^${key} +\\S`, 'm'));
   }
-  t.regex(stdout, /^auto takes here\nengine +(io_uring|threads) — \S.*\ndirect I\/O +(on|off) — \S.*$/m);
+  t.regex(stdout, /^auto takes here\nI\/O engine +(io_uring|threads) — \S.*\ndirect I\/O +(on|off) — \S.*$/m);
 });
 
 test('doctor --json prints what the API returns', async (t) => {
@@ -91,7 +91,7 @@ test('a QEMU from before mapped-ram is found, and said to be too old', async (t)
     multifd: true,
     xIgnoreShared: false,
     fdsets: false,
-    reason: 'QEMU 8.2.1 is too old: mapped-ram came with 9.0',
+    why: 'QEMU 8.2.1 is too old: mapped-ram came with 9.0',
   });
   const env = { MAPPED_RAM_QEMU: path };
   const { stdout } = await runCli(['doctor', '--dir', dir.path], { env });
@@ -123,5 +123,5 @@ qemuTest('doctor asks QEMU for its version and its capabilities', async (t) => {
     env: { MAPPED_RAM_QEMU: QEMU_BINARY },
   });
   t.is(code, 0, stdout);
-  t.like(json(), { qemu: { version: QEMU_VERSION.join('.'), mappedRam: true, reason: null } });
+  t.like(json(), { qemu: { version: QEMU_VERSION.join('.'), mappedRam: true, why: null } });
 });

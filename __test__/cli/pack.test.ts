@@ -17,7 +17,7 @@ test('pack and unpack are each other’s inverse', async (t) => {
   t.regex(packed.stdout, /^packed +.*new\.mr, apparent size 3 MiB$/m);
   t.regex(packed.stdout, /^blocks +pc\.ram \(2 MiB\)$/m);
   t.regex(packed.stdout, /^written +1\.33 MiB in .*, the other 684 KiB are zero pages$/m);
-  t.regex(packed.stdout, /^engine +(io_uring|threads) \(.+\)$/m);
+  t.regex(packed.stdout, /^I\/O engine +(io_uring|threads) \(.+\)$/m);
   t.regex(packed.stdout, /^direct I\/O +(on|off) \(.+\)$/m);
 
   const args = ['unpack', target, '--ram', `${BLOCK}=${copy}`, '--state', copyState];
@@ -62,7 +62,7 @@ test('--json prints what the API returns', async (t) => {
     path: target,
     offset: 0,
     blocks: [{ id: BLOCK, length: PAGES * PAGE }],
-    transfer: { engine: 'threads', directIo: false, channels: 2, requestSize: 65536, bytes: PAGES * PAGE },
+    transfer: { ioEngine: 'threads', directIo: false, channels: 2, requestSize: 65536, bytes: PAGES * PAGE },
   });
   const unpacked = await runCli(['unpack', target, '--json', '--state', dir.file('all.state')]);
   t.is(unpacked.code, 0, unpacked.stderr);

@@ -41,7 +41,7 @@ test('pack --seal writes a seal that verify finds', async (t) => {
   t.is(code, 0);
   t.like(json(), {
     schemaVersion: 1,
-    passed: true,
+    verified: true,
     findings: [],
     seal: { path: elsewhere, state: 'checked' },
   });
@@ -60,7 +60,7 @@ test('an error that is found gives exit status 3, and is named', async (t) => {
   const { code, json, stderr } = await runCli(['verify', given.snapshot, '--json']);
   t.deepEqual([code, stderr], [3, '']);
   t.like(json(), {
-    passed: false,
+    verified: false,
     findings: [{ severity: 'error', code: 'pages-differ', block: 'pc.ram', pages: { first: 64, count: 64 } }],
   });
   const quiet = await runCli(['verify', given.snapshot, '--quiet']);
@@ -76,7 +76,7 @@ test('a seal that is there and cannot be used is not called none', async (t) => 
   t.regex(stdout, /^seal +\S+guest\.mr\.seal, unusable$/m);
   t.regex(stdout, /^error: seal-unusable: /m);
   const { json } = await runCli(['verify', given.snapshot, '--json']);
-  t.like(json(), { passed: false, seal: { path: seal, state: 'unusable' } });
+  t.like(json(), { verified: false, seal: { path: seal, state: 'unusable' } });
 });
 
 test('a file that is cut off fails; one that is no snapshot at all is another matter', async (t) => {

@@ -182,7 +182,7 @@ test('to mapped-ram and back: the same memory, the same devices, the same vmdesc
 });
 
 for (const way of WAYS) {
-  test(`a mapped-ram file moves to another offset, stale bytes and zero pages stay behind: ${way.engine}, direct I/O ${way.directIo}`, async (t) => {
+  test(`a mapped-ram file moves to another offset, stale bytes and zero pages stay behind: ${way.ioEngine}, direct I/O ${way.directIo}`, async (t) => {
     await using it = await example();
     const [mapped, moved] = [it.dir.file('mapped'), it.dir.file('moved')];
     await convert(it.stream, mapped);
@@ -200,7 +200,7 @@ for (const way of WAYS) {
 
     await writeFile(moved, Buffer.alloc(12_345, 'x'));
     const result = await convert(mapped, `file:${moved},offset=12345`, { ...way });
-    t.is(result.transfer?.ioEngine, way.engine);
+    t.is(result.transfer?.ioEngine, way.ioEngine);
     t.is(result.transfer?.directIo, way.directIo === 'on');
     t.like(result, { offset: 12_345, from: 'mapped-ram', to: 'mapped-ram', size: (await stat(moved)).size });
     t.true((await readFile(moved)).subarray(0, 12_345).every((byte) => byte === 0x78));
@@ -388,7 +388,7 @@ test('the seal of what is replaced goes with it, and stays where nothing is repl
       (await readdir(it.dir.path)).filter((name) => name.endsWith('.seal')),
       [],
     );
-    if (to === 'mapped-ram') t.like(await verify(mapped), { findings: [], passed: true });
+    if (to === 'mapped-ram') t.like(await verify(mapped), { findings: [], verified: true });
   }
 });
 
@@ -522,7 +522,7 @@ test('what makes no sense is refused before anything is written', async (t) => {
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', it.stream, other, { to: 'stream' });
   await refused('ERR_MAPPED_RAM_INVALID_ARGUMENT', mapped, mapped, { overwrite: true });
   for (const idle of [
-    { engine: 'threads' },
+    { ioEngine: 'threads' },
     { directIo: 'on' },
     { channels: 2 },
     { queueDepth: 1 },

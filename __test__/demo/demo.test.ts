@@ -116,7 +116,7 @@ test.serial('the table fits in 80 columns and says why there is no guest', async
     t.regex(stdout, /^guest +none, synthetic memory: there is no program \/nonexistent\/qemu$/m);
     t.regex(stdout, /^memory +64 MiB in \S+$/m);
     t.regex(stdout, /^pages +16,384, of which [\d,]+ are zero$/m);
-    t.regex(stdout, /^engine +(io_uring|threads) — \S/m);
+    t.regex(stdout, /^I\/O engine +(io_uring|threads) — \S/m);
     t.regex(stdout, /^direct I\/O +(on|off) — \S/m);
     t.regex(stdout, /^save +[\d.]+ [MG]B\/s — [\d.]+ MiB of pages in [\d.]+ s$/m);
     t.regex(stdout, /^load +[\d.]+ [MG]B\/s — /m);

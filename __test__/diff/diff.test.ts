@@ -68,14 +68,14 @@ function assertAsLoop(
 }
 
 for (const way of WAYS) {
-  test(`a diff equals a page loop: ${way.engine}, direct I/O ${way.directIo}`, async (t) => {
+  test(`a diff equals a page loop: ${way.ioEngine}, direct I/O ${way.directIo}`, async (t) => {
     await using dir = await temporaryDirectory();
     const { left, right, rightRam } = await material(dir);
     const [a, b] = [await blockContent(left, 'm0'), await blockContent(right, 'm0')];
     const there = await diff(left, right, way);
     assertAsLoop(t, there, a, b);
     t.true((there.blocks[0]?.changed ?? 0) > 0 && (there.blocks[0]?.becameZero ?? 0) > 0);
-    t.is(there.transfer.ioEngine, way.engine);
+    t.is(there.transfer.ioEngine, way.ioEngine);
     t.is(there.transfer.directIo, way.directIo === 'on');
     const set = [...a, ...b].filter((page) => page !== undefined).length;
     t.is(there.transfer.dataBytes, set * PAGE);

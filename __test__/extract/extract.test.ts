@@ -30,7 +30,7 @@ async function naiveAllocation(dir: TemporaryDirectory, block: GeneratedBlock): 
 }
 
 for (const way of WAYS) {
-  test(`a block is extracted as a naive loop would: ${way.engine}, direct I/O ${way.directIo}`, async (t) => {
+  test(`a block is extracted as a naive loop would: ${way.ioEngine}, direct I/O ${way.directIo}`, async (t) => {
     await using dir = await temporaryDirectory();
     const [path, output] = [dir.file('guest.mr'), dir.file('a.raw')];
     await fc.assert(
@@ -46,7 +46,7 @@ for (const way of WAYS) {
         } as const;
         const { ranges, size, transfer } = await extract(source, output, options);
         t.is(Buffer.compare(await readFile(output), naiveMemory(block)), 0);
-        t.is(transfer?.ioEngine, way.engine);
+        t.is(transfer?.ioEngine, way.ioEngine);
         t.is(transfer?.dataBytes, block.set.length * PAGE);
         const length = block.pages * PAGE;
         t.is(size, length);
@@ -165,7 +165,7 @@ test('an abort leaves neither file nor thread nor descriptor', async (t) => {
       channels: 1,
       queueDepth: 1,
       requestSize: PAGE,
-      engine: 'threads',
+      ioEngine: 'threads',
       directIo: 'on',
     } as const;
     const running = extract(path, dir.file('out'), {

@@ -51,7 +51,7 @@ test('the first example runs as ESM and as CommonJS against the built package, a
   for (const args of [[], ['guest.mapped']]) {
     const esm = await runExample(dir, 'example.mjs', firstExample, args);
     t.is(esm.status, 0, esm.out);
-    t.regex(esm.out, /^engine: (io_uring|threads), direct I\/O here: (yes|no)\n/);
+    t.regex(esm.out, /^I\/O engine: (io_uring|threads), direct I\/O here: (yes|no)\n/);
     const commonJs = await runExample(dir, 'example.cjs', toCommonJs(firstExample), args);
     t.deepEqual(commonJs, esm);
     if (args.length > 0) {

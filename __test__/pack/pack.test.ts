@@ -30,11 +30,11 @@ async function material(
 }
 
 for (const way of WAYS) {
-  test(`pack and unpack give the same RAM: ${way.engine}, direct I/O ${way.directIo}`, async (t) => {
+  test(`pack and unpack give the same RAM: ${way.ioEngine}, direct I/O ${way.directIo}`, async (t) => {
     await using dir = await temporaryDirectory();
     const { target, options } = await material(dir);
     const packed = await pack(target, { ...options, ...way });
-    t.is(packed.transfer.ioEngine, way.engine);
+    t.is(packed.transfer.ioEngine, way.ioEngine);
     t.is(packed.transfer.directIo, way.directIo === 'on');
     t.is((await stat(target)).mode & 0o777, 0o600);
     const ram = { m0: dir.file('m0.out'), 'pc.bios': dir.file('bios.out') };

@@ -31,7 +31,7 @@ const NOTHING: Asked = {
   transfer: { channels: undefined, ioEngine: 'auto', directIo: 'off', onProgress: () => undefined },
 };
 
-/** As the error names it: `multifd`, `transfer.engine`. */
+/** As the error names it: `multifd`, `transfer.ioEngine`. */
 function nameOf(asked: Asked): string {
   const [name = ''] = Object.keys(asked);
   return name === 'transfer' ? `transfer.${Object.keys(asked.transfer ?? {})[0]}` : name;

@@ -72,7 +72,7 @@ const FUNCTIONS: Readonly<
     t.true((await diff({ path, offset: OFFSET }, source)).equal);
   },
   verify: async (t, source) => {
-    t.like(await verify(source), { passed: true, offset: OFFSET });
+    t.like(await verify(source), { verified: true, offset: OFFSET });
   },
   convert: async (t, source, { memory }, dir) => {
     const target: SnapshotTarget = { path: dir.file(`${ODD}.converted`) };

@@ -174,9 +174,9 @@ test('a snapshot in memory is verified, against a seal too, and damage is found'
   await using dir = await temporaryDirectory();
   const storage = await packed(GUEST);
   const sealPath = dir.file('seal');
-  t.like(await verify({ storage }), { passed: true, path: 'memory', seal: undefined });
-  t.like(await verify({ storage }, { seal: true, sealPath }), { passed: true, seal: { state: 'written' } });
-  t.like(await verify({ storage }, { sealPath }), { passed: true, seal: { state: 'checked' } });
+  t.like(await verify({ storage }), { verified: true, path: 'memory', seal: undefined });
+  t.like(await verify({ storage }, { seal: true, sealPath }), { verified: true, seal: { state: 'written' } });
+  t.like(await verify({ storage }, { sealPath }), { verified: true, seal: { state: 'checked' } });
   await t.throwsAsync(verify({ storage }, { seal: true }), { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' });
   await using snapshot = await Snapshot.open({ storage });
   const [block] = snapshot.completeRam().blocks;

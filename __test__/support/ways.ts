@@ -2,13 +2,13 @@ import type { DirectIo, IoEngine } from '../../ts/index.ts';
 
 /** The ways pages can take through the engine. */
 export interface Way {
-  readonly engine: Exclude<IoEngine, 'auto'>;
+  readonly ioEngine: Exclude<IoEngine, 'auto'>;
   readonly directIo: DirectIo;
 }
 
 export const WAYS: readonly Way[] = [
-  { engine: 'io_uring', directIo: 'on' },
-  { engine: 'io_uring', directIo: 'off' },
-  { engine: 'threads', directIo: 'on' },
-  { engine: 'threads', directIo: 'off' },
+  { ioEngine: 'io_uring', directIo: 'on' },
+  { ioEngine: 'io_uring', directIo: 'off' },
+  { ioEngine: 'threads', directIo: 'on' },
+  { ioEngine: 'threads', directIo: 'off' },
 ];

@@ -42,7 +42,7 @@ export async function packs(signal: AbortSignal): Promise<void> {
   // @ts-expect-error options are needed
   await pack('guest.mr');
   // @ts-expect-error no such engine
-  await pack('guest.mr', { state: 's', engine: 'libaio' });
+  await pack('guest.mr', { state: 's', ioEngine: 'libaio' });
   // @ts-expect-error direct I/O is auto, on or off
   await pack('guest.mr', { state: 's', directIo: true });
   // @ts-expect-error no such option

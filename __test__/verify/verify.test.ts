@@ -62,7 +62,7 @@ function codes({ findings }: VerifyResult): readonly string[] {
 }
 
 for (const way of WAYS) {
-  test(`pack and verify write the seal that a page loop makes: ${way.engine}, direct I/O ${way.directIo}`, async (t) => {
+  test(`pack and verify write the seal that a page loop makes: ${way.ioEngine}, direct I/O ${way.directIo}`, async (t) => {
     await using dir = await temporaryDirectory();
     const { target, seal, options } = await material(dir);
     for (const [offset, storeZeroPages] of [
@@ -85,7 +85,7 @@ for (const way of WAYS) {
       t.is(Buffer.compare(await readFile(seal), expected), 0, 'the seal that verify wrote');
       const checked = await verify(uri, way);
       t.deepEqual([checked.findings, checked.seal], [[], { path: sealed, state: 'checked' }]);
-      t.is(checked.transfer?.ioEngine, way.engine);
+      t.is(checked.transfer?.ioEngine, way.ioEngine);
       t.is(checked.transfer?.directIo, way.directIo === 'on');
       await t.throwsAsync(verify(uri, { seal: true }), { code: 'ERR_MAPPED_RAM_EXISTS' });
       t.is((await verify(uri, { seal: true, overwrite: true })).seal?.state, 'written');

@@ -109,7 +109,7 @@ for (const [title, setup] of MACHINES) {
 for (const [index, way] of WAYS.entries()) {
   const machine = index % 2 === 0 ? 'q35' : 'pc';
   qemuTest(
-    `what QEMU wrote at one offset goes on from another: ${machine}, ${way.engine}, direct I/O ${way.directIo}`,
+    `what QEMU wrote at one offset goes on from another: ${machine}, ${way.ioEngine}, direct I/O ${way.directIo}`,
     async (t) => {
       await using dir = await temporaryDirectory();
       const setup = { ...SMALL, machine };
@@ -117,7 +117,7 @@ for (const [index, way] of WAYS.entries()) {
       await save(setup, `file:${saved},offset=20480`, { multifd: way.directIo === 'on', channels: 2 });
       await writeFile(moved, Buffer.alloc(5000, 'L'));
       const result = await convert(`file:${saved},offset=20480`, `file:${moved},offset=5000`, way);
-      t.is(result.transfer?.ioEngine, way.engine);
+      t.is(result.transfer?.ioEngine, way.ioEngine);
       t.true((await readFile(moved)).subarray(0, 5000).every((byte) => byte === 0x4c));
       assertSame(t, await memoryOf(moved, 5000), await memoryOf(saved, 20_480));
       await assertGoesOn(t, setup, `file:${moved},offset=5000`, {});

@@ -137,7 +137,7 @@ async function compareBlocks(
   for (const [index, way] of WAYS.entries()) {
     const ram = Object.fromEntries(ids.map((id, number) => [id, dir.file(`${index}-${number}.ram`)]));
     const result = await unpack(uri, { ram, ...way, channels: 3 });
-    t.is(result.transfer?.ioEngine, way.engine);
+    t.is(result.transfer?.ioEngine, way.ioEngine);
     t.is(result.transfer?.directIo, way.directIo === 'on');
     for (const [number, { id, length }] of info.blocks.entries()) {
       const unpacked = await readFile(dir.file(`${index}-${number}.ram`));
@@ -145,7 +145,7 @@ async function compareBlocks(
       t.is(
         Buffer.compare(unpacked, expected),
         0,
-        `block ${id} with ${way.engine}, direct I/O ${way.directIo}`,
+        `block ${id} with ${way.ioEngine}, direct I/O ${way.directIo}`,
       );
     }
   }

@@ -88,7 +88,7 @@ qemuTest('options for moving pages go to who moves them', async (t) => {
   const options = { meanwhile: soonTerminated };
   const preload = await restore(['--json', '--mode', 'preload', ...moving, ...engine], ['-S'], options);
   t.like(preload.json()['transfer'], {
-    engine: 'threads',
+    ioEngine: 'threads',
     channels: 3,
     requestSize: 65_536,
     directIo: false,

@@ -27,7 +27,7 @@ const CASES: readonly {
 );
 
 for (const { setup, way, load } of CASES) {
-  const title = `${setup.machine}${setup.numa === true ? ' with two NUMA blocks' : ''}, ${way.engine}, direct I/O ${way.directIo}, loaded with ${load.title}`;
+  const title = `${setup.machine}${setup.numa === true ? ' with two NUMA blocks' : ''}, ${way.ioEngine}, direct I/O ${way.directIo}, loaded with ${load.title}`;
   qemuTest(`what we pack QEMU restores, and the guest goes on: ${title}`, async (t) => {
     await using dir = await temporaryDirectory();
     const snapshot = dir.file('guest.snapshot');

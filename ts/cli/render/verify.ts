@@ -35,7 +35,7 @@ function verdict({ verified, findings }: VerifyResult, style: Style): string {
     ...(errors > 0 ? [plural(errors, 'error')] : []),
     ...(findings.length > errors ? [plural(findings.length - errors, 'warning')] : []),
   ].join(', ');
-  const words = verified ? style('green', 'verified') : style('red', 'FAILED');
+  const words = verified ? style('green', 'passed') : style('red', 'FAILED');
   return counts === '' ? words : `${words}: ${counts}`;
 }
 
