@@ -14,7 +14,7 @@ async function faultOf(
   return (await execute({ run, ...options }, input)).fault?.message;
 }
 
-// One after the other: memory is the process's.
+// The tests run one after the other: an execution's use of memory is measured by the process's.
 test.serial('a result is no fault', async (t) => {
   t.is(await faultOf(async () => 'done'), undefined);
 });

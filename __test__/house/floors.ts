@@ -28,5 +28,5 @@ export const BINDING_IMPORTER = 'ts/engine/binding.ts';
 /** The most files that lie flat in a folder of ts/. */
 export const MOST_FILES = 20;
 
-/** The rooms that run without Node: they import no package and nothing from other rooms. */
+/** The rooms that run without Node: they import no package and no other rooms of ts/. */
 export const PURE: readonly string[] = ['errors.ts', 'uri', 'stream'];
