@@ -22,7 +22,7 @@ function runs(numRuns: number): fc.Parameters<unknown> {
   return minutes > 0 ? { numRuns: Infinity, interruptAfterTimeLimit: minutes * 60_000 } : { numRuns };
 }
 
-/** Asserts that all that can be read of a stream holds, and that errors are known ones. @returns how far targets came */
+/** Asserts that all data read from a stream holds, and that errors are known ones. @returns how far each target came */
 async function assertHolds(bytes: Uint8Array): Promise<readonly string[]> {
   const reached: string[] = [];
   for (const target of targets) {

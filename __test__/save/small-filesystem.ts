@@ -21,7 +21,7 @@ export class SmallFilesystem implements AsyncDisposable {
     this.path = path;
   }
 
-  /** @returns undefined, after saying so on stderr, where it cannot be mounted: that takes root, and a loop device for ext4 */
+  /** @returns undefined where the mount fails, which stderr then says: a mount takes root, and ext4 a loop device */
   static async mount(kind: SmallFilesystemKind, sizeMiB: number): Promise<SmallFilesystem | undefined> {
     const base = await mkdtemp(join(tmpdir(), 'mapped-ram-small-'));
     const mountPoint = join(base, 'mounted');
@@ -40,7 +40,7 @@ export class SmallFilesystem implements AsyncDisposable {
     return new SmallFilesystem(base, mountPoint, path);
   }
 
-  /** Nobody can write to it any more. @throws when it is in use */
+  /** Mounts the filesystem again, read-only. @throws when it is in use */
   makeReadOnly(): void {
     const problem = run('mount', '-o', 'remount,ro', this.#mountPoint);
     if (problem !== undefined) throw new Error(problem);
