@@ -76,7 +76,7 @@ test('whatever bytes are changed, a walk ends with a result or a MappedRamError'
       fc.boolean(),
       async (model, changes, inRecords) => {
         const { bytes, records } = buildStream(model);
-        // Half of the runs change the beginnings of records: most of a stream is bodies and pages, which are not parsed.
+        // Half of the runs change the heads of records: most of a stream is bodies and pages, which are not parsed.
         for (const { at, value } of changes) {
           const record = records[at % records.length];
           const start = inRecords && record !== undefined ? record.offset : model.base;
