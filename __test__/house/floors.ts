@@ -1,6 +1,6 @@
 /**
- * The folders of ts/ by floor, from the lowest to the highest, and the two files beside them. A file imports from its own
- * folder and from lower floors only, types included: rooms on one floor do not know each other.
+ * The folders of ts/ by floor, from the lowest to the highest, and the two files beside them. A file imports only from
+ * its own folder and from lower floors, types included: rooms on one floor do not know each other.
  */
 export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['errors.ts'],

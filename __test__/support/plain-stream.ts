@@ -75,7 +75,7 @@ function recordOf(
   if (kind === 'zero') return [encodeZeroPage(block, offset, { sameBlock })];
   const head = encodePageHeader(block, offset, { sameBlock });
   if (kind === 'page') return [head, bytes];
-  // Only QEMU writes these kinds, so the PAGE flag makes way for theirs by hand.
+  // QEMU alone writes these kinds, so the PAGE flag makes way for theirs by hand.
   const view = new DataView(head.buffer, head.byteOffset);
   if (kind === 'compressed') {
     view.setUint32(4, view.getUint32(4) - 0x08 + 0x100);

@@ -234,7 +234,7 @@ function addPage(builder: StreamBuilder, model: StreamModel, page: Page, sameBlo
   } else {
     dataLength = page.delta ?? 0;
     const header = encodePageHeader(block.id, blockOffset, options);
-    // Only QEMU writes xbzrle, so the PAGE flag (8) makes way for XBZRLE (0x40) by hand.
+    // QEMU alone writes xbzrle, so the PAGE flag (8) makes way for XBZRLE (0x40) by hand.
     header[7] = (header[7] ?? 0) + 0x40 - 0x08;
     builder.raw(header).raw(Uint8Array.of(1, dataLength >> 8, dataLength & 0xff));
     builder.raw(new Uint8Array(dataLength).fill(FILL));

@@ -10,8 +10,8 @@ import { SymbolFlags, type Symbol } from 'typescript/unstable/sync';
 import type { CompiledProgram } from './program.ts';
 
 /**
- * The types of a package that an entry's exports need but the entry does not export, each as `NAME, needed by NAME`. The
- * exports of an exported namespace count as exported.
+ * The types of a package that an entry's exports need but the entry does not export, each as `NAME, needed by NAME`.
+ * The exports of an exported namespace count as exported.
  *
  * @param folder the package's folder: other packages export the types from elsewhere
  */
@@ -38,7 +38,7 @@ function withMembers(program: CompiledProgram, symbol: Symbol): readonly Symbol[
   return program.project.checker.getExportsOfModule(symbol).map((member) => program.resolved(member));
 }
 
-/** True for symbols that the package declares, but for type parameters, whose names only their declaration uses. */
+/** True for symbols of the package, but not for type parameters: only their own declaration names them. */
 function isWithin({ flags, declarations }: Symbol, folder: string): boolean {
   if ((flags & SymbolFlags.TypeParameter) !== 0) return false;
   // The compiler's paths are in lower case when the filesystem does not tell cases apart.
