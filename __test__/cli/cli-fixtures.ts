@@ -14,7 +14,7 @@ export interface Fixture extends AsyncDisposable {
   readonly state: string;
   /** The block's memory. */
   readonly ram: string;
-  /** A complete snapshot of both. */
+  /** A complete snapshot of the device state and the memory. */
   readonly snapshot: string;
 }
 

@@ -232,7 +232,7 @@ qemuTest('a QEMU that dies makes the demo fail, with nothing left', async (t) =>
   });
 });
 
-/** A child that has not become QEMU yet still has its parent's command line. */
+/** True for a QEMU: a child that has not become QEMU yet still has its parent's command line. */
 function isQemu({ line }: { readonly line: string }): boolean {
   return line.includes('memory-backend-file');
 }

@@ -82,7 +82,7 @@ function workFor(milliseconds: number): void {
   while (process.cpuUsage(start).user < milliseconds * 1000);
 }
 
-/** Keeps the processor busy in its first calls. */
+/** A target that keeps the processor busy in its first calls. */
 function slow(times: number): FuzzTarget['run'] {
   let calls = 0;
   return async () => {

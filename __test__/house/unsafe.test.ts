@@ -16,7 +16,7 @@ function unsafeIn(path: string, text: string): readonly Unsafe[] {
   const lines = text.split('\n');
   return lines.flatMap((line, index) => {
     if (!/\bunsafe (?:\{|impl\b)/.test(line.replace(/\/\/.*/, ''))) return [];
-    // The comment may stand above the statement that the block is a part of.
+    // The comment may stand above the statement of which the block is a part.
     const above = lines.slice(0, index + 1).toReversed();
     const start = above.findIndex((earlier) => earlier.trim().startsWith('//'));
     const block = start >= 0 && start <= 2 ? above.slice(start) : [];

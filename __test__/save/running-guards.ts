@@ -10,7 +10,7 @@ export function runningGuards(): readonly number[] {
   return processes().filter(isGuard);
 }
 
-/** Children of this process that are dead and that nobody has reaped. */
+/** Dead children of this process that it has not reaped. */
 export function unreapedChildren(): readonly number[] {
   return processes().filter(isZombieOfOurs);
 }

@@ -21,7 +21,7 @@ const SETUPS: Readonly<Record<Writer, GuestSetup>> = {
   qemu: {},
 };
 
-/** A guest that is saved again and again, each time with something going wrong. */
+/** A guest that is saved again and again, while each save goes wrong in another way. */
 export class SaveRig implements AsyncDisposable {
   readonly guest: TestGuest;
   /** The address of a second QMP monitor. */

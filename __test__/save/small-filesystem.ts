@@ -8,7 +8,7 @@ import { MIB } from '../support/qemu.ts';
 
 export type SmallFilesystemKind = 'ext4' | 'tmpfs';
 
-/** A filesystem of its own, too small for a snapshot. */
+/** A mounted filesystem that is too small for a snapshot. */
 export class SmallFilesystem implements AsyncDisposable {
   /** An empty directory in it. */
   readonly path: string;
@@ -59,7 +59,7 @@ async function mountExt4(image: string, sizeMiB: number, mountPoint: string): Pr
   return run('mkfs.ext4', '-q', image) ?? run('mount', '-o', 'loop', image, mountPoint);
 }
 
-/** @returns what went wrong */
+/** Runs a command. @returns its error; undefined when it succeeds */
 function run(command: string, ...args: readonly string[]): string | undefined {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return undefined;

@@ -21,7 +21,7 @@ import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 const PAGES = 300;
-/** A name that would be another place if it went through a migration URI. */
+/** A file name that a migration URI would take for another name and an offset. */
 const ODD = 'file:odd,offset=4096';
 const OFFSET = 8192;
 

@@ -47,7 +47,7 @@ async function places(
   return new Map(snapshot.completeRam().blocks.map(({ id, area }) => [id, area]));
 }
 
-/** Flips a bit of these bytes of the file. */
+/** Flips a bit in the byte at each of these offsets of the file. */
 async function flip(path: string, ...offsets: readonly number[]): Promise<void> {
   await using handle = await open(path, 'r+');
   for (const offset of offsets) {
