@@ -70,7 +70,7 @@ test('the cause is an error, whatever was thrown', (t) => {
     t.is(cause?.message, words);
     t.is(message, `above (${words})`);
   }
-  // An error of another realm, as jest makes them, is one.
+  // An error of another realm, such as jest makes, counts as an error.
   const foreign: unknown = runInNewContext(`Object.assign(new Error('far'), { code: 'ENOENT' })`);
   t.false(foreign instanceof Error);
   const { cause, message } = new MappedRamError(CODE, 'words', { cause: foreign });

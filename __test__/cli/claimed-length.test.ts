@@ -9,10 +9,10 @@ import { writeSparseSnapshot } from '../support/sparse-snapshot.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
-/** Has files with holes of any size, which disks often have not. */
+/** A tmpfs holds files with holes of any size; many filesystems on disks do not. */
 const TMPFS = '/dev/shm';
 const OVERCOMMIT = '/proc/sys/vm/overcommit_memory';
-/** Near the largest offset that a number holds exactly. */
+/** Length of the block in bytes, near the largest offset that a number holds exactly. */
 const LENGTH = 7 * 2 ** 50;
 const BITMAP = LENGTH / 4096 / 8;
 
@@ -45,7 +45,7 @@ test('a block whose bitmap does not fit into memory is an error and ends no proc
 });
 
 const BIN = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
-/** Prints the peak of its own resident memory, in KiB, when all is done. */
+/** The command line; at its end it prints the peak of its own resident memory in KiB. */
 const MEASURED = `
 process.argv.splice(1, 0, ${JSON.stringify(BIN)});
 process.once('exit', () => process.stderr.write('maxrss=' + process.resourceUsage().maxRSS));

@@ -5,7 +5,7 @@ import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 export const PAGES = 512;
-/** The block of the fixtures: 2 MiB, every third page zero. */
+/** The block of the fixtures: 2 MiB, in which every third page is zero. */
 export const BLOCK = 'pc.ram';
 
 export interface Fixture extends AsyncDisposable {
@@ -14,11 +14,11 @@ export interface Fixture extends AsyncDisposable {
   readonly state: string;
   /** The block's memory. */
   readonly ram: string;
-  /** A complete snapshot of both. */
+  /** A complete snapshot of the device state and the memory. */
   readonly snapshot: string;
 }
 
-/** @param name of the snapshot's file */
+/** @param name the name of the snapshot's file */
 export async function fixture(name = 'guest.mr'): Promise<Fixture> {
   const dir = await temporaryDirectory();
   const [state, ram, snapshot] = [dir.file('guest.state'), dir.file('guest.ram'), dir.file(name)];

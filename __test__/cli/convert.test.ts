@@ -95,7 +95,7 @@ test('an interrupted convert from a silent pipe ends at once and leaves nothing'
   const child = spawnCli(['convert', '-', dir.file('target')], { stdin: 'pipe' });
   const ended = new Promise((resolve) => child.once('close', resolve));
   try {
-    // Nobody reads the rest.
+    // The command does not read the rest, so the write fails.
     child.stdin?.on('error', () => undefined);
     child.stdin?.write(bytes.subarray(0, 2 ** 21));
     const isThere = async (): Promise<boolean> => (await readdir(dir.path)).length > 0;

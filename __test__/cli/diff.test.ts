@@ -10,7 +10,7 @@ import { PAGE, testPage } from '../support/synthetic.ts';
 import { BLOCK, fixture, PAGES, type Fixture } from './cli-fixtures.ts';
 import { runCli, spawnCli } from './run-cli.ts';
 
-/** A second snapshot: page 1 changed, pages 4 and 5 became zero, page 9 became data; one byte of the device, too. */
+/** A second snapshot: page 1 and a byte of the device changed, pages 4 and 5 became zero, page 9 became data. */
 async function changed({
   dir,
   state,

@@ -67,7 +67,7 @@ test('a QEMU that does not answer is a finding', async (t) => {
   t.regex(finding.why ?? '', /status 127: libfoo\.so\.1: cannot open/);
 });
 
-/** A program that speaks as much QMP as QEMU 8.2 needs to be told from 9.0. */
+/** A stand-in for QEMU 8.2, which speaks enough QMP to be told from 9.0. */
 const OLD_QEMU = `#!${process.execPath}
 const socket = new (require('node:net').Socket)({ fd: 3 });
 const say = (message) => socket.write(JSON.stringify(message) + '\\n');

@@ -97,7 +97,7 @@ test('SIGINT in the middle of an extract leaves nothing behind', async (t) => {
   t.deepEqual(await readdir(outputs.path), []);
 });
 
-/** What the file that is being written takes of the disk. */
+/** The room on the disk of the file that is being written, in blocks of 512 bytes. */
 async function written(directory: TemporaryDirectory): Promise<number> {
   const [name] = await readdir(directory.path);
   return name === undefined ? 0 : (await stat(directory.file(name))).blocks;

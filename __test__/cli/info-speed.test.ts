@@ -19,21 +19,21 @@ const TIB = 2 ** 40;
 const GIB = 2 ** 30;
 const BUDGET_MS = 150;
 const DEVICES_BUDGET_MS = 500;
-/** Test machines are slow and busy: how much, Node's own start shows. */
+/** Test machines are slow and busy: the time that Node itself takes to start shows how much. */
 const PATIENCE = 3;
 const NODE_START_MS = 60;
 const BUDGET_KIB = 150 * 1024;
 const RUNS = 7;
 
 const BIN = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
-/** Prints the peak of its own resident memory, in KiB, when all is done. */
+/** The command line; at its end it prints the peak of its own resident memory in KiB. */
 const MEASURED = `
 process.argv.splice(1, 0, ${JSON.stringify(BIN)});
 process.once('exit', () => process.stderr.write('maxrss=' + process.resourceUsage().maxRSS));
 await import(${JSON.stringify(BIN)});
 `;
 
-/** A snapshot of a guest with so much memory; the first pages are set, and hold zeros without taking room. */
+/** A snapshot of a guest with `memory` bytes. The first `setPages` pages are set, but hold zeros and take no room. */
 async function writeSparseSnapshot(path: string, memory: number, setPages: number): Promise<void> {
   const bytes = syntheticState({ blocks: [{ id: 'pc.ram', length: memory }] });
   const reader = bytesReader(bytes);
@@ -60,7 +60,7 @@ async function writeSparseSnapshot(path: string, memory: number, setPages: numbe
   }
 }
 
-/** Milliseconds, of several runs the fastest. */
+/** The fastest of several runs, in milliseconds. */
 function bestTime(args: readonly string[]): number {
   const times = Array.from({ length: RUNS }, () => {
     const startedAt = performance.now();
@@ -71,7 +71,7 @@ function bestTime(args: readonly string[]): number {
   return Math.round(Math.min(...times));
 }
 
-/** How long a command may take on this machine, now, if it is to take `budgetMs` on one that is left in peace. */
+/** The time in ms that a command may take on this machine now, if it is to take `budgetMs` on an idle one. */
 function allowedTime(t: ExecutionContext, budgetMs: number, best: number): number {
   const start = bestTime(['--eval', '0']);
   const allowed = budgetMs * PATIENCE * Math.max(1, start / NODE_START_MS);

@@ -9,9 +9,9 @@ import { PAGE, syntheticState } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
 
-/** Enough for one page at a time, written with O_DIRECT, to take many seconds. */
+/** Size of an input that takes many seconds when it is written a page at a time with O_DIRECT. */
 const DENSE_BYTES = 256 * 1024 * 1024;
-/** Zero pages cost too: they are looked at. */
+/** Size of an input without data. Zero pages cost time too: the engine looks at each. */
 const SPARSE_BYTES = 2 ** 40;
 const SLOWLY = ['--channels', '1', '--queue-depth', '1', '--request-size', '4K'];
 
@@ -31,7 +31,7 @@ async function writeInputs(
   return ['--state', state, '--ram', `pc.ram=${ram}`];
 }
 
-/** Waits until something has been written to what is in the directory, and a little longer. */
+/** Waits until a file in the directory has data, and a little longer. */
 async function untilWriting(directory: string, child: ChildProcess): Promise<void> {
   while ((await blocksIn(directory)) === 0) {
     assertRunning(child);
@@ -41,7 +41,7 @@ async function untilWriting(directory: string, child: ChildProcess): Promise<voi
   assertRunning(child);
 }
 
-/** What the files in a directory take of the disk. */
+/** The room on the disk of the files in a directory, in blocks of 512 bytes. */
 async function blocksIn(directory: string): Promise<number> {
   const names = await readdir(directory);
   const sizes = names.map((name) =>

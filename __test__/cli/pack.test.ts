@@ -186,7 +186,7 @@ test('a state that is cut off is refused, and so is a snapshot', async (t) => {
       await writeFile(name, bytes.subarray(0, size - cut));
       const { code, stdout, json } = await runCli([...args, '--json']);
       t.is(code, 4, `${name} without its last ${cut} bytes`);
-      // The words name the place; so do the members.
+      // The message names the place, and so do the members.
       const [, offset] = /, offset (\d+) \(/.exec(stdout) ?? [];
       t.like(json(), {
         error: { code: 'ERR_MAPPED_RAM_INCOMPLETE', path: name, offset: Number(offset) },
@@ -198,7 +198,7 @@ test('a state that is cut off is refused, and so is a snapshot', async (t) => {
   t.deepEqual((await readdir(dir.path)).toSorted(), ['guest.mr', 'guest.ram', 'guest.state']);
 });
 
-/** The end of a stream: the vmdescription and the byte before it. */
+/** The length of a stream's end: of the vmdescription and the byte before it. */
 async function descriptionOf(path: string): Promise<{ readonly length: number }> {
   await using snapshot = await Snapshot.open(path);
   return { length: (snapshot.index.vmdescription?.length ?? 0) + 1 };

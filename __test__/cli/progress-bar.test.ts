@@ -6,7 +6,7 @@ import { ProgressBar, progressText } from '../../ts/cli/render/progress-bar.ts';
 
 const GIB = 2 ** 30;
 
-/** What a terminal of some width was given. */
+/** A terminal of so many columns, and the text that it was given. */
 function terminal(columns: number): { readonly stream: NodeJS.WriteStream; readonly written: () => string } {
   let text = '';
   const stream = new Writable({

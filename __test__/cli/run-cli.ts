@@ -20,7 +20,7 @@ export interface CliOptions {
   readonly cwd?: string;
   /** @default 'ignore' */
   readonly stdin?: 'ignore' | 'pipe';
-  /** Called when the process runs: to send it signals, for example. */
+  /** A callback for the time in which the process runs: to send it signals, for example. */
   readonly meanwhile?: (child: ChildProcess) => Promise<void>;
 }
 
@@ -28,14 +28,14 @@ const MAX_RUNNING = 2;
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** Runs the built command line as a user does. ava starts all tests of a file at once: few of them may get on. */
+/** Runs the built command line as a user does, two processes at a time: ava starts all tests of a file at once. */
 export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliRun> {
   if (running < MAX_RUNNING) running += 1;
   else await new Promise<void>((resolve) => waiting.push(resolve));
   try {
     return await run(args, options);
   } finally {
-    // A place is handed on, or given back.
+    // The place goes to the next in the queue, or becomes free.
     const next = waiting.shift();
     if (next === undefined) running -= 1;
     else next();
@@ -61,13 +61,13 @@ async function run(args: readonly string[], options: CliOptions): Promise<CliRun
   return { code, signal, stdout, stderr, json: () => parse(stdout) };
 }
 
-/** The process itself, with pipes. */
+/** Starts the built command line, with pipes. */
 export function spawnCli(
   args: readonly string[],
   { env, cwd, stdin = 'ignore' }: CliOptions = {},
 ): ChildProcess {
   if (!existsSync(DIST)) throw new Error('dist/ is missing: run `npm run build` before these tests');
-  // What the developer's shell says about colours and QEMU must not decide about tests.
+  // The colour settings of the developer's shell must not decide about tests.
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env;
   return spawn(process.execPath, [BIN, ...args], {
     cwd,

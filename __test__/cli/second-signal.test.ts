@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 
 const MODULE = fileURLToPath(new URL('../../ts/cli/interrupted.ts', import.meta.url));
-/** A command that takes its time to clean up. */
+/** A command that takes its time when it cleans up. */
 const STUBBORN = `
 const { Interruption } = await import(${JSON.stringify(MODULE)});
 const { signal } = new Interruption();

@@ -52,7 +52,7 @@ test('--version prints the version', async (t) => {
   t.regex(stdout, /^\d+\.\d+\.\d+\S*\n$/);
 });
 
-/** Arguments, and what the message has to name. */
+/** Wrong arguments, and patterns that the message has to match. */
 const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]])[] = [
   [['inof', 'x'], /unknown command 'inof'/, /did you mean info/],
   [

@@ -23,7 +23,7 @@ const BLOCKS = [
   { id: 'pc.bios', length: 3 * PAGE },
 ];
 
-/** Every page once, as QEMU's first round has it; every third is zero. */
+/** QEMU's first round: every page once, and every third is zero. */
 const FIRST: readonly PageWrite[] = BLOCKS.flatMap(({ id, length }) =>
   Array.from({ length: length / PAGE }, (_, page) => ({
     block: id,
@@ -41,7 +41,7 @@ const step = fc.record({
   at: fc.nat({ max: PAGE - 9 }),
 });
 
-/** Rounds of records, each made for what the page holds by then. */
+/** Rounds of records. Each record fits what its page holds by then. */
 const rounds = fc.array(fc.array(step, { maxLength: 30 }), { minLength: 1, maxLength: 3 }).map((lists) => {
   const memory = new Map<string, Uint8Array>();
   for (const { block, page, bytes, kind } of FIRST) {
@@ -63,7 +63,7 @@ const rounds = fc.array(fc.array(step, { maxLength: 30 }), { minLength: 1, maxLe
   return all;
 });
 
-/** The bits are those of pages that are not zero, and under clear ones the file reads as zeros. */
+/** Asserts that exactly the pages with data have their bits set, and that the file reads as zeros elsewhere. */
 async function assertTight(
   t: ExecutionContext,
   path: string,
@@ -134,7 +134,7 @@ test('pack takes the same records', async (t) => {
   );
 });
 
-/** A stream with a second round, and what the memory holds. */
+/** The second round of a stream, with a record of each kind. */
 const SECOND: readonly PageWrite[] = [
   { block: 'pc.ram', page: 1, bytes: new Uint8Array(PAGE), kind: 'zero' },
   { block: 'pc.ram', page: 2, bytes: new Uint8Array(PAGE), kind: 'page' },
@@ -177,7 +177,7 @@ test('to mapped-ram and back: the same memory, the same devices, the same vmdesc
   t.deepEqual(await sections(back), SECTIONS);
   const tail = it.bytes.subarray(it.bytes.indexOf('{"page_size"'));
   t.true((await readFile(back)).subarray(-tail.length).equals(tail));
-  // A page that is zero takes a record of nine bytes.
+  // The record of a zero page takes nine bytes.
   t.true(result.size < it.bytes.length);
 });
 
@@ -186,7 +186,7 @@ for (const way of WAYS) {
     await using it = await example();
     const [mapped, moved] = [it.dir.file('mapped'), it.dir.file('moved')];
     await convert(it.stream, mapped);
-    // What a live save leaves: bytes under a clear bit, and a set page that is zero.
+    // A live save leaves bytes under a clear bit, and a set page that is zero.
     await using snapshot = await Snapshot.open(mapped);
     const [block] = snapshot.completeRam().blocks;
     const { pagesOffset = 0, bitmapOffset = 0 } = block?.area ?? {};
@@ -251,7 +251,7 @@ test('a stream goes into a Writable, which is left open', async (t) => {
   const parts: Buffer[] = [];
   const sink = new Writable({
     write: (chunk: Buffer, _, done) => {
-      // The bytes may change once they were taken.
+      // The bytes may change after `done`.
       parts.push(Buffer.from(chunk));
       setImmediate(done);
     },
@@ -300,7 +300,7 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
       kind: page % 2 === 0 ? ('zero' as const) : ('page' as const),
     })),
   );
-  // The last record of a page decides, also when it was something before; and a delta is against what it is now.
+  // The last record of a page decides, also for a page that had data before. A delta applies to the page as it is now.
   const second = [
     { block: 'system.flash0', page: 1, bytes: testPage(1), kind: 'zero' as const },
     { block: 'system.flash0', page: 1, bytes: new Uint8Array(PAGE).fill(5, 3, 6), kind: 'xbzrle' as const },
@@ -323,7 +323,7 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
     await convert(mapped, again, options);
     t.deepEqual(await setPages(again), [...expected]);
     t.deepEqual(await memoryOf(again), memory);
-    // To a stream a zero page is one, whether its bit is set or not.
+    // A zero page becomes a zero record of the stream, whether its bit is set or not.
     const { dataBytes } = await convert(mapped, back, { to: 'stream', overwrite: true });
     t.is(dataBytes, 7 * PAGE);
     t.deepEqual(await memoryOf(back), memory);
@@ -344,7 +344,7 @@ test('a libvirt save image is opened at the stream in it', async (t) => {
   await pack(it.dir.file('packed'), { state: image, directIo: 'off' });
   await assertTight(t, it.dir.file('packed'), it.memory);
 
-  // And the sparse format, which is a mapped-ram file behind the header.
+  // The sparse format is a mapped-ram file behind the header.
   const sparse = it.dir.file('sparse.img');
   const start = libvirtBeginning('sparse');
   await writeFile(sparse, start);
@@ -431,7 +431,7 @@ test('what is wrong behind the memory is told with its place in the source', asy
       message: `the stream is not complete: ${problem?.message}`,
     });
     t.like(error?.cause, { path: it.stream, offset: problem?.offset });
-    // Out of a pipe it has another name only, and is no file.
+    // The error of a pipe differs only in the name, and in that it says stream, not file.
     const piped = problem?.message.replace(it.stream, 'stream').replace('the file ends', 'the stream ends');
     await t.throwsAsync(convert(inChunks(content, [777]), it.dir.file('mapped')), {
       message: `the stream is not complete: ${piped}`,

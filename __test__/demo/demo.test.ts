@@ -22,7 +22,7 @@ const NONE = '/nonexistent/qemu';
 const NO_QEMU = { env: { MAPPED_RAM_QEMU: NONE } };
 const QEMU = { env: { MAPPED_RAM_QEMU: QEMU_BINARY } };
 
-/** The directories of demos, wherever they may be. */
+/** The directories of demos, in all places where a demo may make one. */
 function scratches(): readonly string[] {
   return ['/dev/shm', tmpdir()].flatMap((base) =>
     existsSync(base)
@@ -45,7 +45,7 @@ function processesWith(path: string): readonly { readonly pid: number; readonly 
   });
 }
 
-/** Whatever happens in `body`, nothing of a demo may be there afterwards. */
+/** Runs `body` and asserts that nothing of a demo is left afterwards. */
 async function leavesNothing(t: ExecutionContext, body: (directory: string) => Promise<void>): Promise<void> {
   await using dir = await temporaryDirectory();
   const before = scratches();
@@ -92,7 +92,7 @@ test.serial('memory that comes back different is found', async (t) => {
       qemu: NONE,
       onStep: ({ title, elapsedMs }) => {
         if (!title.startsWith('load') || elapsedMs === undefined) return;
-        // At once: the comparison begins when this returns.
+        // The bytes must change before this returns: the comparison begins then.
         const copies = scratches()
           .filter((path) => !before.includes(path))
           .map((path) => join(path, 'copy.ram'));
@@ -232,7 +232,7 @@ qemuTest('a QEMU that dies makes the demo fail, with nothing left', async (t) =>
   });
 });
 
-/** A child that has not become QEMU yet still has its parent's command line. */
+/** True for a QEMU: a child that has not become QEMU yet still has its parent's command line. */
 function isQemu({ line }: { readonly line: string }): boolean {
   return line.includes('memory-backend-file');
 }

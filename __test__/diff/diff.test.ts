@@ -21,7 +21,7 @@ interface Material {
   readonly rightRam: string;
 }
 
-/** Two snapshots of one guest, between which every page of its block came to differ or stayed alike in some way. */
+/** Two snapshots of one guest. Among the pages of its block there is every way to differ or to stay alike. */
 async function material(dir: TemporaryDirectory): Promise<Material> {
   const [leftRam, rightRam] = [dir.file('left.ram'), dir.file('right.ram')];
   await writeRam(leftRam, PAGES, (page) => page % 3 === 0);
@@ -32,7 +32,7 @@ async function material(dir: TemporaryDirectory): Promise<Material> {
     await handle.write(Uint8Array.of(0x5a), 0, 1, page * PAGE + 4095);
   const [left, right] = [dir.file('left'), dir.file('right')];
   await packed(dir, left, leftRam, PAGES, {});
-  // Pages that are in the file and zero.
+  // The right file stores its zero pages.
   await packed(dir, right, rightRam, PAGES, { storeZeroPages: 'all' });
   return { left, right, leftRam, rightRam };
 }

@@ -6,7 +6,7 @@ import { PageDifferences } from '../../ts/diff/page-differences.ts';
 
 const KINDS = [undefined, 'changed', 'became-zero', 'became-data'] as const;
 
-/** Bits of pages, in runs that end inside of bytes and cross them; some are so long that they are stepped over. */
+/** Bits of pages, in runs that end inside bytes or cross them. Some are so long that the code steps over them. */
 const pages = fc
   .array(
     fc.oneof(

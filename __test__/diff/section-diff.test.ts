@@ -35,7 +35,7 @@ interface Device {
   readonly instanceId?: number;
   readonly version?: number;
   readonly fields: readonly Field[];
-  /** In hexadecimal. */
+  /** The bytes of the body in hexadecimal. */
   readonly body: string;
 }
 

@@ -18,7 +18,7 @@ test('a snapshot that is in use is not written in place, and is free again after
     code: 'ERR_MAPPED_RAM_BUSY',
     message: /guests run from it/,
   });
-  // Replacing it by name leaves the file alone that is in use.
+  // A pack that replaces the name leaves the file alone that is in use.
   await pack(snapshot.path, { ...again, overwrite: true });
   lockFile(user.fd, 'none', snapshot.path);
   await pack({ fd: writer.fd }, again);

@@ -16,10 +16,10 @@ import {
 } from '../pages/generated-snapshot.ts';
 
 const GIB = 2 ** 30;
-/** Filesystems allocate what they need to find a file's pieces, too. */
+/** The room for a filesystem's own records of a file's pieces, in bytes. */
 const METADATA = 64 * 1024;
 
-/** What a loop allocates that writes the set pages, and nothing else. */
+/** The room on the disk, in bytes, of a file into which a loop has written the set pages and nothing else. */
 async function naiveAllocation(dir: TemporaryDirectory, block: GeneratedBlock): Promise<number> {
   const memory = naiveMemory(block);
   await using handle = await open(dir.file('naive'), 'w');
@@ -102,7 +102,7 @@ test('guest-physical memory is extracted to its addresses, wherever RAM is cut',
         t.is(Buffer.compare(piece, Buffer.concat([firmware, memory.subarray(low)])), 0);
       },
     ),
-    // One block of RAM wholly behind the firmware.
+    // The example puts one block of RAM wholly behind the firmware.
     { numRuns: 30, examples: [[[dense('a', 224), dense('b', 16)], 1000, false]] },
   );
 });
@@ -149,7 +149,7 @@ test('an output appears only when it is complete, and replaces nothing unasked',
   await t.throwsAsync(extract(path, dir.file('new'), { ...raw, format: 'elf' }), {
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
   });
-  // There is no CPU in it.
+  // The snapshot has no CPU.
   await t.throwsAsync(extract(path, dir.file('new'), { format: 'elf' }), {
     code: 'ERR_MAPPED_RAM_INCOMPLETE',
   });

@@ -32,7 +32,7 @@ test('placements are divided without loss, and the engine can begin where it is 
       });
       const { bulk, rest } = dividePlacements(placements);
       const pieces = [...bulk, ...rest].toSorted((left, right) => left.at - right.at);
-      // Page by page: where each of the output comes from.
+      // The source of each page of the output.
       const expected = placements.flatMap((whole) => pagesOf(whole));
       t.deepEqual(
         pieces.flatMap((piece) => pagesOf(piece)),

@@ -14,7 +14,7 @@ async function faultOf(
   return (await execute({ run, ...options }, input)).fault?.message;
 }
 
-// One after the other: memory is the process's.
+// The tests run one after the other: an execution's use of memory is measured by the process's.
 test.serial('a result is no fault', async (t) => {
   t.is(await faultOf(async () => 'done'), undefined);
 });
@@ -82,7 +82,7 @@ function workFor(milliseconds: number): void {
   while (process.cpuUsage(start).user < milliseconds * 1000);
 }
 
-/** Keeps the processor busy in its first calls. */
+/** A target that keeps the processor busy in its first calls. */
 function slow(times: number): FuzzTarget['run'] {
   let calls = 0;
   return async () => {

@@ -16,7 +16,7 @@ test('what takes three bytes in a row is found by way of the code that each of t
   t.is(finding?.fault.message, 'planted');
   if (finding !== undefined) t.deepEqual([...readInput(finding.input, 0, 3)], [0x9a, 0x3c, 0xe1]);
 
-  // And not by chance: who does not look at the code finds nothing in as many tries.
+  // Chance does not find it: a fuzzer that does not look at the code finds nothing in as many tries.
   const blind = new Fuzzer({ ...options, code: 'file:///nowhere/' });
   await blind.replay();
   t.is(await blind.run(() => blind.executions > guided.executions), undefined);
@@ -41,7 +41,7 @@ test('the same seed gives the same run', async (t) => {
   t.notDeepEqual(first, other);
 });
 
-/** What a run found, without how fast. */
+/** The findings of a run, without its speed. */
 function resultOf({ executions, kept, covered }: RunReport): object {
   return { executions, kept, covered };
 }

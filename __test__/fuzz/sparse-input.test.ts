@@ -24,7 +24,7 @@ test('an input is the same after it was stored', (t) => {
   fc.assert(
     fc.property(sparse, (input) => {
       t.deepEqual(decodeInput(encodeInput(input)), input);
-      // A longer one may have stood where it is.
+      // A longer input may have stood in the same place before.
       t.deepEqual(decodeInput(Uint8Array.from([...encodeInput(input), 1, 2, 3])), input);
     }),
   );
@@ -45,7 +45,7 @@ test('only long runs of one byte become holes', (t) => {
   fc.assert(
     fc.property(fc.array(run, { maxLength: 8 }), (runs) => {
       const bytes = Uint8Array.from(runs.flatMap(({ length, byte }) => Array.from({ length }, () => byte)));
-      // Seen from each byte: how many of its kind stand around it.
+      // The check starts at each byte and counts the equal ones around it.
       const isInRun = (at: number): boolean => {
         const before = bytes.subarray(0, at).findLastIndex((byte) => byte !== bytes[at]);
         const after = bytes.findIndex((byte, index) => index > at && byte !== bytes[at]);
@@ -66,7 +66,7 @@ test('a mutation is an input within bounds, and the one it was made of is left a
   fc.assert(
     fc.property(sparse, sparse, fc.nat(), (made, other, seed) => {
       const before = encodeInput(made);
-      // As it comes out of a file.
+      // The input is decoded from bytes, as one out of a file is.
       const input = decodeInput(Buffer.from(before));
       const options = { random: new Random(seed), other, dictionary: [Uint8Array.of(1, 2)], maxBytes: 200 };
       const { size, extents } = mutate(input, options);

@@ -3,13 +3,13 @@ import type { StreamRecord } from '../../ts/stream/index.ts';
 /** A number in a stream, big-endian. */
 export interface Field {
   readonly offset: number;
-  /** In bytes: 1, 2, 4 or 8. */
+  /** Size in bytes: 1, 2, 4 or 8. */
   readonly size: number;
 }
 
 const encoder = new TextEncoder();
 
-/** Where the numbers of a record are, by the layout in docs/format.md and not by what reads it. */
+/** The numbers of a record, by the layout in docs/format.md and not by the code that reads it. */
 export function fieldsOf(record: StreamRecord): readonly Field[] {
   const { offset } = record;
   switch (record.type) {
@@ -48,7 +48,7 @@ export function fieldsOf(record: StreamRecord): readonly Field[] {
   }
 }
 
-/** Fields that follow each other. */
+/** Fields that follow each other from `offset` on, with sizes in bytes. */
 function fields(offset: number, ...sizes: readonly number[]): readonly Field[] {
   let end = offset;
   return sizes.map((size) => {
@@ -65,7 +65,7 @@ export function getField(bytes: Uint8Array, { offset, size }: Field): bigint {
   return BigInt(`0x${Buffer.from(bytes.subarray(offset, offset + size)).toString('hex')}`);
 }
 
-/** Only the low bits of a value that is too large. */
+/** Writes a value into a field; of one that is too large, the low bits. */
 export function setField(bytes: Uint8Array, { offset, size }: Field, value: bigint): void {
   const digits = BigInt.asUintN(size * 8, value).toString(16);
   bytes.set(Buffer.from(digits.padStart(size * 2, '0'), 'hex'), offset);

@@ -11,18 +11,18 @@ import { streamModel } from '../support/stream-arbitraries.ts';
 import { buildStream } from '../support/stream-builder.ts';
 import { fieldsOf, getField, setField } from './stream-fields.ts';
 
-/** Streams that start where their file does: what the targets read. */
+/** Streams that start where their file does: the targets read no others. */
 const models = streamModel().filter(({ base }) => base === 0);
 
 const targets = [await loadTarget('stream-index'), await loadTarget('carry')];
 
-/** So many cases, or as many as fit into MAPPED_RAM_FUZZ_MINUTES. */
+/** `numRuns` cases, or as many as fit into MAPPED_RAM_FUZZ_MINUTES. */
 function runs(numRuns: number): fc.Parameters<unknown> {
   const minutes = Number(process.env['MAPPED_RAM_FUZZ_MINUTES'] ?? 0);
   return minutes > 0 ? { numRuns: Infinity, interruptAfterTimeLimit: minutes * 60_000 } : { numRuns };
 }
 
-/** What of a stream is read, as far as it can be, must hold, and errors must be the known ones. */
+/** Asserts that all data read from a stream holds, and that errors are known ones. @returns how far each target came */
 async function assertHolds(bytes: Uint8Array): Promise<readonly string[]> {
   const reached: string[] = [];
   for (const target of targets) {
@@ -33,7 +33,7 @@ async function assertHolds(bytes: Uint8Array): Promise<readonly string[]> {
   return reached;
 }
 
-/** At random, but so that an edge of something is hit often. */
+/** Random numbers, among which the edges of number formats are frequent. */
 const value = fc.oneof(
   fc.constantFrom(0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 52n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 64n - 1n),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -41,7 +41,7 @@ const value = fc.oneof(
 const step = fc.constantFrom(-4096n, -8n, -1n, 1n, 8n, 4096n);
 const change = fc.record({
   field: fc.nat(),
-  /** Another field, to take the value of. */
+  /** Another field, whose value this one may take. */
   source: fc.nat(),
   how: fc.oneof(
     fc.record({ value }),
@@ -51,7 +51,7 @@ const change = fc.record({
   ),
 });
 
-// One after the other: an execution's use of memory is the process's.
+// The tests run one after the other: an execution's use of memory is measured by the process's.
 test.serial(
   'a stream with other numbers in its fields gives what holds, or an error with a known code',
   async (t) => {
@@ -138,7 +138,7 @@ function rearrange(pieces: Uint8Array[], from: number, to: number, how: string):
   if (how === 'exchange') [pieces[from], pieces[to]] = [other, piece];
 }
 
-/** No number, string or shape that a vmdescription has in that place, mostly. */
+/** Values most of which fit no place of a vmdescription. */
 const odd = fc.constantFrom<unknown>(
   0,
   -1,
@@ -186,7 +186,7 @@ test.serial(
   },
 );
 
-/** The same with another value at a place that the path leads to; each of its numbers chooses a member. */
+/** A copy with another value at the end of the path. Each number of the path chooses a member. */
 function replaced(parent: unknown, path: readonly number[], replacement: unknown): unknown {
   const [first, ...rest] = path;
   if (first === undefined || typeof parent !== 'object' || parent === null) return replacement;

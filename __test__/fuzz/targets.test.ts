@@ -4,7 +4,7 @@ import { loadCorpus } from '../../fuzz/corpus.ts';
 import { Fuzzer } from '../../fuzz/fuzzer.ts';
 import { loadTarget, targetNames } from '../../fuzz/target.ts';
 
-/** Of a hundred executions and more each. The long runs are `npm run fuzz`. */
+/** The number of batches, of a hundred executions and more each. The long runs are `npm run fuzz`. */
 const BATCHES = 8;
 
 for (const name of await targetNames()) {

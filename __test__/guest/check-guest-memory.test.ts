@@ -12,11 +12,11 @@ const REGION = { start: 2 * MIB, length: PAGES * 4096 };
 interface Moment {
   readonly generation: number;
   readonly page: number;
-  /** Words of that page already written. */
+  /** The number of words of that page that the guest has already written. */
   readonly written?: number;
 }
 
-/** The memory of a guest stopped at one moment, as an honest guest leaves it. */
+/** The memory of a guest that was stopped at one moment, as an honest guest leaves it. */
 class Memory {
   readonly bytes = new Uint8Array(4 * MIB);
   readonly words = new Uint32Array(this.bytes.buffer);
@@ -42,7 +42,7 @@ class Memory {
   }
 }
 
-/** The rule once more, with bigints instead of wrapping multiplication. */
+/** The rule of the pattern once more, with bigints instead of wrapping multiplication. */
 function pattern(generation: number, page: number): number {
   if (generation === 0 || (generation + page) % 8 === 0) return 0;
   return Number(((BigInt(generation) * 0x9e3779b1n) ^ (BigInt(page) * 0x85ebca6bn)) & 0xffffffffn);

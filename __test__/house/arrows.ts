@@ -7,7 +7,7 @@ export function roomOf(path: string): string {
   return path.split('/')[1] ?? '';
 }
 
-/** The imports of ts/ that do not run down, as `from → to`. A room without a floor is no place to import from. */
+/** The imports of ts/ that do not run down, as `from → to`. No file may import from a room without a floor. */
 export function arrowsUp(tree: Tree, floors: ReadonlyArray<readonly string[]>): readonly string[] {
   const floorOf = (path: string): number => floors.findIndex((rooms) => rooms.includes(roomOf(path)));
   const runsDown = ({ from, to }: Import): boolean => {
@@ -32,7 +32,7 @@ export function circles(tree: Tree): ReadonlyArray<readonly string[]> {
   return [...groups.values()];
 }
 
-/** The files that imports lead to; the first one only where they lead back. */
+/** The files that imports lead to from `start`; `start` itself only when they lead back to it. */
 function reachable(start: string, targets: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
   const found = new Set<string>();
   const next = [start];

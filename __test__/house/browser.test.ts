@@ -16,10 +16,10 @@ import { packagedProject } from '../support/packaged.ts';
 import { PAGE, syntheticState } from '../support/synthetic.ts';
 import { readText } from '../support/tree.ts';
 
-/** Also where the tests' programs do not come by. */
+/** Words of Node's that the bundles must not have anywhere, not even in code that the tests do not run. */
 const NODES_OWN = /['"]node:|\brequire\(|\bprocess\.|\bBuffer\b/;
 
-/** A user's program for the browser, in one script. Warnings are faults, and an import of Node's is an error. */
+/** A user's program for the browser, in one script. @throws on a warning, and on an import of Node's modules */
 async function bundled(text: string): Promise<string> {
   await using project = await packagedProject({ native: false });
   const { outputFiles, warnings } = await build({
@@ -36,7 +36,7 @@ async function bundled(text: string): Promise<string> {
   return file.text;
 }
 
-/** A realm with what ECMAScript has, and of a browser's own only the converters of text. */
+/** A realm with all of ECMAScript, and with the converters of text as the only part of a browser. */
 function browserRealm(): Context {
   return createContext({ TextDecoder, TextEncoder });
 }
@@ -48,7 +48,7 @@ async function run(bundle: string, realm: Context): Promise<Readonly<Record<stri
   return JSON.parse(text);
 }
 
-/** Data as JSON has it; a bigint and bytes become text. */
+/** A function that turns data into JSON; bigints and bytes become text in it. */
 const PLAIN = `
 globalThis.plain = (value) =>
   JSON.stringify(value, (_, member) => {

@@ -3,7 +3,7 @@ import test from 'ava';
 import { filesBelow, readText } from '../support/tree.ts';
 import { arrowsOf, offences } from './rust-arrows.ts';
 
-/** The modules of the engine, from the ground up. Each uses the floors before its own, and none beside it. */
+/** The modules of the engine by floor, from the ground up. A module uses lower floors, and none on its own. */
 const FLOORS = [
   ['pages', 'error', 'choices', 'cancel', 'arena', 'descriptor', 'userfaultfd'],
   ['file', 'socket'],
@@ -24,7 +24,7 @@ test('every module of the engine uses only modules below it', (t) => {
   t.deepEqual(offences(files, FLOORS), []);
 });
 
-/** What is found in a crate of three modules, the first of which has this text. */
+/** The offences of a crate of three modules, of which the lowest has this text in one of its files. */
 function found(text: string): readonly string[] {
   const files = new Map([
     ['lib.rs', 'pub mod low;\npub mod middle;\npub use middle::Thing;\nuse crate::high::Other;\n'],

@@ -1,6 +1,6 @@
 /**
- * The folders of ts/ by floor, from the lowest to the highest, and the two files beside them. A file imports from its own
- * folder and from lower floors only, types included: rooms on one floor do not know each other.
+ * The folders of ts/ by floor, from the lowest to the highest, and the two files beside them. A file imports only from
+ * its own folder and from lower floors, types included: rooms on one floor do not know each other.
  */
 export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['errors.ts'],
@@ -28,5 +28,5 @@ export const BINDING_IMPORTER = 'ts/engine/binding.ts';
 /** The most files that lie flat in a folder of ts/. */
 export const MOST_FILES = 20;
 
-/** The rooms that run without Node: they import no package and nothing from other rooms. */
+/** The rooms that run without Node: they import no package and no other rooms of ts/. */
 export const PURE: readonly string[] = ['errors.ts', 'uri', 'stream'];

@@ -9,16 +9,16 @@ export interface Import {
   readonly to: string;
 }
 
-/** `import … from`, `export … from`, `import '…'`, `import('…')` of modules and of types, and `require('…')`. */
+/** Matches `import … from`, `export … from`, `import '…'`, `import('…')` of modules and types, and `require('…')`. */
 const IMPORTS = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['"])([^'"\n]+)\1/g;
 const COMMENTS = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm;
 
-/** What a module names in its imports, as it is written. */
+/** The specifiers of a module's imports, as they are written. */
 export function specifiersOf(text: string): readonly string[] {
   return [...text.replaceAll(COMMENTS, '').matchAll(IMPORTS)].map(([, , specifier = '']) => specifier);
 }
 
-/** The imports between files, those of packages left out. */
+/** The imports between files, without those of packages. */
 export function importsOf(tree: Tree): readonly Import[] {
   return [...tree].flatMap(([from, text]) =>
     specifiersOf(text)

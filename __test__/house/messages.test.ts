@@ -2,14 +2,14 @@ import test from 'ava';
 
 import { filesBelow, readText } from '../support/tree.ts';
 
-/** The file that reads QEMU's words where QEMU gives nothing else: its docstring says which, and why. */
+/** The one file that reads QEMU's words, where QEMU gives nothing else: its docstring says which, and why. */
 const READS_QEMU = 'ts/qmp/refusal.ts';
 
-/** Names under which the words of an error go. */
+/** Matches the names under which code has the words of an error. */
 const WORDS = String.raw`(?:message|shortMessage|desc|errorDesc)\b|\w*(?:[mM]essage|[wW]ords)\w*\([^()]*\)`;
 const SEARCH = 'match|matchAll|replace|replaceAll|search|split|slice|includes|startsWith|endsWith|indexOf';
 
-/** How a program would look into words: each matches at the line where it does. */
+/** Matches the ways in which a program looks into words. */
 const LOOKS: readonly RegExp[] = [
   // error.message.includes('x')
   new RegExp(String.raw`\b(?:${WORDS})\s*\??\.(?:${SEARCH})\(`, 'g'),

@@ -10,11 +10,11 @@ import { ROOT } from '../support/tree.ts';
 
 const run = promisify(execFile);
 
-/** What a user's program says, run in a project that has the package but no binary for this platform. */
+/** The JSON that a user's program prints in a project that has the package but no binary for this platform. */
 async function outputOf(loader: boolean, name: string, text: string): Promise<unknown> {
   await using project = await packagedProject({ native: false });
   if (loader) {
-    // What npm leaves when it skips an optional dependency.
+    // npm leaves only the loader when it skips an optional dependency.
     await mkdir(join(project.package, 'native'));
     await cp(join(ROOT, 'native/binding.cjs'), join(project.package, 'native/binding.cjs'));
   }

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
 const PAGES = 64;
 
-/** A directory where `mapped-ram` is the built package and the files lie that the README speaks of. */
+/** A directory with the built package as `mapped-ram`, and with the files that the README names. */
 async function project(): Promise<TemporaryDirectory> {
   const dir = await temporaryDirectory();
   await mkdir(dir.file('node_modules'));
@@ -25,7 +25,7 @@ async function project(): Promise<TemporaryDirectory> {
   return dir;
 }
 
-/** The README keeps its guest's memory in /dev/shm, which belongs to others. */
+/** The README's text with names in this directory in place of those in /dev/shm, which other programs share. */
 function here(text: string): string {
   return text.replaceAll('/dev/shm/', '');
 }
@@ -41,7 +41,7 @@ async function runExample(dir: TemporaryDirectory, name: string, code: string, a
 }
 
 const [firstExample = '', ...moreExamples] = readmeBlocks('js');
-/** Those that take a running QEMU are run in __test__/with-qemu/readme.test.ts. */
+/** The examples that take no running QEMU; __test__/with-qemu/readme.test.ts runs the others. */
 const otherExamples = moreExamples.filter((code) => !NEEDS_QEMU.test(code));
 
 test('the first example runs as ESM and as CommonJS against the built package, and says the same', async (t) => {

@@ -4,15 +4,15 @@ import { MODES } from '../../ts/restore/modes/modes.ts';
 import { filesBelow, readText } from '../support/tree.ts';
 
 const FOLDER = 'ts/restore/modes/';
-/** What others may import out of the folder. */
+/** Matches the files that other folders may import. */
 const PUBLIC = /\/(?:mode|modes)\.ts$/;
 
-/** Code without its comments: those may name modes. */
+/** Code without its comments, which may name modes. */
 function withoutComments(text: string): string {
   return text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '$1');
 }
 
-/** Where a file asks which mode it has, or takes one by its file. */
+/** The places at which a file asks which mode it has, or imports a mode's own file. */
 function questionsIn(path: string, text: string): readonly string[] {
   const code = withoutComments(text);
   const names = MODES.map(({ name }) => name).join('|');

@@ -25,7 +25,7 @@ export function arrowsOf(files: ReadonlyMap<string, string>): readonly Arrow[] {
   });
 }
 
-/** What is wrong with the arrows of a crate, in words, when each floor may use the floors before it and nothing else. */
+/** The faults of a crate's arrows, in words. A module may use the floors before its own and nothing else. */
 export function offences(
   files: ReadonlyMap<string, string>,
   floors: readonly (readonly string[])[],
@@ -36,7 +36,7 @@ export function offences(
   const gone = [...floorOf.keys()].filter((name) => !modules.has(name)).map((name) => `${name} is no module`);
   const arrows = arrowsOf(files);
   const wrong = arrows.flatMap(({ from, to, file }) => {
-    // A name that the root exports hides the module it comes from.
+    // A name that the root exports hides the module that it comes from.
     if (!modules.has(to) || to === 'lib') return [`${file} uses crate::${to}, which is no module`];
     const rises = (floorOf.get(to) ?? -1) >= (floorOf.get(from) ?? Infinity);
     return rises ? [`${file}: ${from} uses ${to}, which is not below it`] : [];
@@ -90,7 +90,7 @@ function namesAt(code: string, start: number): readonly string[] {
   return outer.split(',').flatMap((path) => /^\s*(\w+)/.exec(path)?.[1] ?? []);
 }
 
-/** The names of the modules with a body of their own around a place in a file. */
+/** The names of the inline modules around a place in a file. */
 function inlineModules(code: string, place: number): readonly string[] {
   const stack: string[] = [];
   for (const match of code.slice(0, place).matchAll(/\bmod (\w+) \{|[{}]/g)) {
@@ -100,7 +100,7 @@ function inlineModules(code: string, place: number): readonly string[] {
   return stack.filter((name) => name !== '');
 }
 
-/** `file/lock.rs` is `file::lock`, `file/mod.rs` is `file`, `lib.rs` is the root. */
+/** The module of a file: `file/lock.rs` is `file::lock`, `file/mod.rs` is `file`, `lib.rs` is the root. */
 function modulePath(file: string): readonly string[] {
   const parts = file.replace(/\.rs$/, '').split('/');
   const last = parts.at(-1);

@@ -2,12 +2,12 @@ import test from 'ava';
 
 import { filesBelow, readText } from '../support/tree.ts';
 
-/** Blocks and implementations. Fewer are welcome; for more there must be a reason that is worth more than this number. */
+/** The most unsafe blocks and implementations. Fewer are welcome; more need a reason worth more than this number. */
 const MOST_UNSAFE = 17;
 
 interface Unsafe {
   readonly place: string;
-  /** The comment above it, on one line; empty where there is none. */
+  /** The comment above the block, on one line; empty where there is none. */
   readonly comment: string;
 }
 
@@ -16,7 +16,7 @@ function unsafeIn(path: string, text: string): readonly Unsafe[] {
   const lines = text.split('\n');
   return lines.flatMap((line, index) => {
     if (!/\bunsafe (?:\{|impl\b)/.test(line.replace(/\/\/.*/, ''))) return [];
-    // The comment may stand above the statement that the block is a part of.
+    // The comment may stand above the statement of which the block is a part.
     const above = lines.slice(0, index + 1).toReversed();
     const start = above.findIndex((earlier) => earlier.trim().startsWith('//'));
     const block = start >= 0 && start <= 2 ? above.slice(start) : [];
@@ -27,7 +27,7 @@ function unsafeIn(path: string, text: string): readonly Unsafe[] {
   });
 }
 
-/** Which of them do not say both why they are needed and why they are sound. */
+/** The places whose comments do not say both why the block is needed and why it is sound. */
 function unexplained(found: readonly Unsafe[]): readonly string[] {
   const both = /SAFETY: needed .+\. It is sound because ./;
   return found.filter(({ comment }) => !both.test(comment)).map(({ place }) => place);

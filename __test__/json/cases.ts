@@ -1,17 +1,17 @@
-/** One command line; --json is added. */
+/** One command line, to which `runCases` adds --json. */
 export interface Case {
   readonly args: readonly string[];
-  /** Of values that depend on the machine only their names are compared. @default false */
+  /** The values depend on the machine, so the test compares only the members' names. @default false */
   readonly namesOnly?: boolean;
 }
 
-/** The same way through the engine on every machine. */
+/** Options that take the same way through the engine on every machine. */
 const HOW = '--io-engine threads --direct-io off --channels 2';
 const NO_MEMORY = 'no-such-directory/file';
 
 /**
- * The cases by the snapshot that they are about. They run in this order in one directory that has the snapshots, so that
- * a command finds what those before it wrote.
+ * The cases by the snapshot that they are about. They run in this order in one directory that has the snapshots: a
+ * command finds the files that those before it wrote.
  */
 export const CASES: Readonly<Record<string, readonly Case[]>> = {
   'q35-stopped': cases(`
@@ -129,7 +129,7 @@ export const CASES: Readonly<Record<string, readonly Case[]>> = {
   doctor: [{ args: ['doctor'], namesOnly: true }],
 };
 
-/** The demo's case is with its tests: they look for what demos leave behind, so that no other demo may run beside them. */
+/** The demo's case. The demo's own tests run it: they look for leftovers of demos, so no demo may run beside them. */
 export const DEMO: readonly Case[] = [{ args: ['demo', '--size', '64MiB'], namesOnly: true }];
 
 function cases(text: string): readonly Case[] {

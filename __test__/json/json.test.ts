@@ -12,7 +12,7 @@ import { writeSnapshots } from './snapshots.ts';
 const BEFORE = new URL('before/', import.meta.url);
 const PROGRAM = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
 
-/** Not a test for each file: commands find what those before them wrote. */
+/** One test takes all files: commands find what those before them wrote. */
 test('the JSON of every command is what it was, but for the names in the table', async (t) => {
   await using dir = await temporaryDirectory();
   await writeSnapshots(dir);

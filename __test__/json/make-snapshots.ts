@@ -13,7 +13,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { reduceSnapshot } from './reduce-snapshot.ts';
 import { SNAPSHOTS } from './snapshots.ts';
 
-// Lets QEMU save guests in each way, and stores the files for the test of the JSON, reduced:
+// Lets QEMU save guests in each way, and stores the reduced files for the test of the JSON:
 // node --import=@oxc-node/core/register __test__/json/make-snapshots.ts
 // Record the JSON anew afterwards (record.ts): the files differ from run to run.
 
@@ -37,7 +37,7 @@ await saveAarch64();
 await saveCancelled();
 await saveShared();
 
-/** A guest that is saved while it runs and again when it is stopped. */
+/** Saves a guest while it runs, and again when it is stopped. */
 async function saveBoth(stopped: string, live: string, setup: GuestSetup): Promise<void> {
   await using guest = await startGuest(setup);
   await guest.waitForGenerations(2);
@@ -63,7 +63,7 @@ async function save(
   await store(name, offset);
 }
 
-/** As libvirt's format `sparse` has it: libvirt's own header first, then what QEMU writes. */
+/** Saves in libvirt's format `sparse`: libvirt's own header comes first, then what QEMU writes. */
 async function saveLibvirt(): Promise<void> {
   const name = 'libvirt';
   const beginning = libvirtBeginning('sparse');
@@ -84,7 +84,7 @@ async function saveAarch64(): Promise<void> {
   await store('aarch64-virt');
 }
 
-/** QEMU gives up in the middle: the file has headers, some pages, and no device state. */
+/** Cancels a save in its middle: the file has headers, some pages, and no device state. */
 async function saveCancelled(): Promise<void> {
   await using guest = await startGuest({ ...SMALL, region: { start: 16 * MIB, length: 6 * MIB } });
   await guest.waitForGenerations(1);
@@ -104,7 +104,7 @@ async function saveCancelled(): Promise<void> {
   await store('cancelled');
 }
 
-/** A device state without RAM, and the RAM beside it: what pack takes. */
+/** Saves the inputs of pack: a device state without RAM, and the RAM beside it. */
 async function saveShared(): Promise<void> {
   const setup: GuestSetup = { ...SMALL, backend: 'file', share: true, memPathDir: dir.path };
   await using guest = await startGuest(setup);

@@ -8,7 +8,7 @@ import { runCases, type Outcome } from './run-cases.ts';
 import { runPlans } from './run-plans.ts';
 import { writeSnapshots } from './snapshots.ts';
 
-// Records the JSON that a built checkout prints, to compare with later, also of plans for the QEMU 10.0 that is installed:
+// Records the JSON that a built checkout prints, for later comparison. Plans are made with the installed QEMU 10.0:
 // node --import=@oxc-node/core/register __test__/json/record.ts CHECKOUT
 // Empty the tables in renamed.ts first if the checkout has the new names.
 

@@ -8,15 +8,15 @@ import {
 
 const MAX_MARKED = 64;
 const MARK_BYTES = 8;
-/** ACPI tables tell what is where in memory, and QEMU makes them: they stay. */
+/** Matches the blocks that stay whole: ACPI tables, which QEMU makes, tell what is where in memory. */
 const KEPT = /acpi|table-loader/;
 const PIECE = 1 << 20;
-/** All of these guests have pages of this size. */
+/** The page size of all these guests, in bytes. */
 const PAGE = 4096;
 
 /**
- * QEMU's file without the data of its pages: a hole is in their place, and a mark at the beginning of some. All else
- * stays as it is: headers, bitmaps, device state, the libvirt header and what follows the stream.
+ * QEMU's file with holes in place of its pages' data, and with a mark at the beginning of some. All else stays as it
+ * is: headers, bitmaps, device state, the libvirt header and what follows the stream.
  * @param base the offset in the file at which the stream begins
  */
 export async function reduceSnapshot(reader: RandomAccessReader, base = 0): Promise<SparseInput> {
@@ -53,7 +53,7 @@ async function pageAreas(reader: RandomAccessReader, base: number): Promise<read
   return areas;
 }
 
-/** Bytes for the first pages of an area that have data: a number for the area, and the sum of the page's bytes. */
+/** Marks for the first pages of an area that have data: a number for the area, and the sum of the page's bytes. */
 async function marks(
   reader: RandomAccessReader,
   { offset, length }: ByteRange,

@@ -12,10 +12,10 @@ export const RENAMED_MEMBERS: Readonly<Record<string, string>> = {
 /** The options that have a new name since then: new to old. */
 export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '--engine' };
 
-/** Words in values that changed since then, one after the other: old to new. */
+/** Words in values that changed since then: old to new, replaced in this order. */
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
-/** What was recorded, in today's names and words. */
+/** The recorded JSON in today's names and words. */
 export function renamed(value: unknown): unknown {
   if (typeof value === 'string')
     return REWORDED.reduce((text, [old, now]) => text.replaceAll(old, now), value);

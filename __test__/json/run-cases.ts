@@ -6,14 +6,14 @@ import type { Case } from './cases.ts';
 export interface Outcome {
   readonly args: string;
   readonly exitCode: number;
-  /** With placeholders for what differs from run to run. */
+  /** The command's JSON, with placeholders for what differs from run to run. */
   readonly json: unknown;
 }
 
 /**
  * Runs commands, one after the other, in a directory.
  * @param program the JavaScript file of the command line
- * @param spell says the arguments as this program knows them
+ * @param spell turns an argument into the program's own name for it
  */
 export async function runCases(
   program: string,
@@ -38,7 +38,7 @@ function run(
   args: readonly string[],
   cwd: string,
 ): Promise<{ readonly exitCode: number; readonly stdout: string }> {
-  // The same on machines with QEMU and without.
+  // Commands find no QEMU, so that they print the same on machines that have one.
   const env = { ...process.env, MAPPED_RAM_QEMU: '/no-such-qemu' };
   return new Promise((resolve, reject) => {
     const child = execFile(process.execPath, args, { cwd, env, maxBuffer: 2 ** 26 }, (error, stdout) => {
@@ -48,7 +48,7 @@ function run(
   });
 }
 
-/** Placeholders for times, for what the filesystem allocates, and for the directory. */
+/** The value with placeholders for times, for what the filesystem allocates, and for the directory. */
 function steady(value: unknown, name: string, directory: string): unknown {
   if (typeof value === 'number' && name.endsWith('Ms')) return '<ms>';
   if (typeof value === 'number' && name === 'allocated') return '<bytes>';
@@ -61,8 +61,8 @@ function steady(value: unknown, name: string, directory: string): unknown {
 }
 
 /**
- * The members' names alone; of an array, those of its first element. What doctor finds of a machine has a reason on some
- * machines and details on others, and not every machine has huge pages.
+ * The members' names alone; of an array, those of its first element. A finding of doctor's stays one value: it has a
+ * reason on some machines and details on others. Huge pages stay one value too, since not every machine has them.
  */
 export function names(value: unknown, name = ''): unknown {
   if (name === 'hugePages' || typeof value !== 'object' || value === null) return '<value>';

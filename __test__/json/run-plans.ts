@@ -6,7 +6,7 @@ import { runCases, type Outcome } from './run-cases.ts';
 const MACHINE = '-machine microvm,memory-backend=m0 -m 24M -nodefaults -no-user-config -display none';
 const SOCKET = 'qmp';
 const SAVE = `save ${SOCKET} planned.mr`;
-/** Each list is for a QEMU of its own: a guest that was saved must go on before it is saved again. */
+/** Command lines by QEMU. Each list has a QEMU of its own: a saved guest must go on before it is saved again. */
 const SAVES: readonly (readonly string[])[] = [
   [
     `${SAVE} --dry-run`,
@@ -22,7 +22,7 @@ const SAVES: readonly (readonly string[])[] = [
 ];
 const RESTORE = `restore planned.mr --qmp ${SOCKET} --channels 2 --direct-io off`;
 
-/** The JSON of plans, saves and restores, with a QEMU whose guest has not run yet. */
+/** The JSON of plans, saves and restores with a QEMU whose guest has not run yet. */
 export async function runPlans(
   program: string,
   dir: TemporaryDirectory,
@@ -45,7 +45,7 @@ export async function runPlans(
   return outcomes.map(({ args, exitCode, json }) => ({ args, exitCode, json: steady(json) }));
 }
 
-/** QEMU's version, and numbers that follow from what its devices have in them at the time. */
+/** Matches QEMU's version, and numbers that follow from what its devices hold at the time. */
 const UNSTEADY = /"(version|size|dataBytes|transferredBytes|normalPages|zeroPages)":(?:"[^"]*"|\d+)/g;
 
 function steady(json: unknown): unknown {

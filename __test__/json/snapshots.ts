@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { decodeInput } from '../../fuzz/sparse-input.ts';
 import type { TemporaryDirectory } from '../support/temporary.ts';
 
-/** What QEMU 10.0.2 wrote, reduced and compressed: make-snapshots.ts. */
+/** The folder of files that QEMU 10.0.2 wrote, and that make-snapshots.ts reduced and compressed. */
 export const SNAPSHOTS: URL = new URL('snapshots/', import.meta.url);
 
 /** Writes all snapshots to a directory, as sparse files, each under its name. */

@@ -7,7 +7,7 @@ import type { Plan } from '../../ts/negotiate/plan.ts';
 import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 
-/** Saves or restores as a plan says, by QEMU, and takes back what the plan changed. */
+/** Lets QEMU save or restore as a plan says, and takes back what the plan changed. */
 export async function carryOut(
   qmp: QmpClient,
   plan: Plan,
@@ -20,14 +20,14 @@ export async function carryOut(
     if (!plan.fdset.value || path === undefined) return await migrate(qmp, address, options);
     const access = plan.direction === 'save' ? 'write' : 'read';
     await using set = await FdSet.open(qmp, { path, access, direct: plan.directIo.value });
-    // `return await`: without its descriptors QEMU would not survive the beginning of a save.
+    // `return await` keeps the set open: without its descriptors QEMU would not survive the beginning of a save.
     return await migrate(qmp, { transport: 'file', filename: set.filename, offset }, options);
   } finally {
     await applied.putBack();
   }
 }
 
-/** Negotiates, and carries out. */
+/** Negotiates a plan, and carries it out. */
 export async function run(qmp: QmpClient, request: SaveRequest | RestoreRequest): Promise<Plan> {
   const plan = await negotiate(qmp, request);
   await carryOut(qmp, plan);
@@ -42,7 +42,7 @@ export async function settings(qmp: QmpClient): Promise<unknown> {
   };
 }
 
-/** As somebody else would. */
+/** Turns capabilities on, as another client of QEMU would. */
 export async function setCapabilities(qmp: QmpClient, ...names: readonly string[]): Promise<void> {
   const capabilities = names.map((capability) => ({ capability, state: true }));
   await qmp.execute('migrate-set-capabilities', { capabilities });

@@ -65,7 +65,7 @@ test('an old QEMU writes a plain stream to the same file, through one channel an
     directIo: { value: false, rule: 'direct-io-missing' },
     zeroPageDetection: { value: 'legacy' },
   });
-  // Nothing is set that it does not have.
+  // The plan sets nothing that this QEMU does not have.
   t.deepEqual(plan.capabilities, { multifd: false });
   t.deepEqual(plan.parameters, { 'max-bandwidth': 0 });
 });
@@ -114,7 +114,7 @@ test('the engine writes where all large blocks are in shared files', (t) => {
     directIo: { value: true },
     fdset: { value: true },
   });
-  // Small shared blocks are left out by QEMU, too.
+  // QEMU leaves small shared blocks out, too.
   t.deepEqual(
     plan.engineBlocks.map(({ id }) => id),
     ['m0', 'nvdimm'],
@@ -176,7 +176,7 @@ test('a restore has on what the file was saved with', async (t) => {
     xIgnoreShared: { value: false },
     fdset: { value: true },
   });
-  // What holds back a save is nothing to a restore.
+  // The parameter that holds back a save does not concern a restore.
   t.deepEqual(mapped.parameters, { 'multifd-channels': 4, 'direct-io': false });
   const plain = restoring({}, { snapshot: await index(['x-ignore-shared']) });
   t.like(plain, {

@@ -11,7 +11,7 @@ import { QmpPeer } from '../support/qmp-peer.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { situation } from './situations.ts';
 
-/** Plans a restore with a QEMU that is seen to be on this host, or is not. */
+/** Plans a restore with a QEMU that is known to be on this host, or is not. */
 async function planFor(target: string, isLocal: boolean, more: Partial<RestoreRequest> = {}): Promise<Plan> {
   const request: RestoreRequest = { direction: 'restore', target, ...more };
   const { qemu: facts } = situation(request, { qemu: { passesDescriptors: isLocal } });
@@ -19,7 +19,7 @@ async function planFor(target: string, isLocal: boolean, more: Partial<RestoreRe
   return await negotiate(qmp, request, { facts });
 }
 
-/** That the error reaches the caller, although QEMU may be elsewhere. */
+/** Asserts that the error reaches the caller, although QEMU may be elsewhere. */
 async function assertTold(t: ExecutionContext, path: string, errno: string): Promise<void> {
   for (const isLocal of [false, true]) {
     for (const mappedRam of ['auto', 'off'] as const) {
@@ -70,7 +70,7 @@ test('a socket in the place of the file is told', async (t) => {
 });
 
 test('a file that fails when it is read is told', async (t) => {
-  // The speed of the loopback device: a file of 4096 bytes, of which none can be read.
+  // The speed of the loopback device is a file of 4096 bytes, of which none can be read.
   await assertTold(t, '/sys/class/net/lo/speed', 'EINVAL');
 });
 
@@ -86,7 +86,7 @@ test('what is no regular file, or no snapshot, is told as such', async (t) => {
 test.serial('a file that this user may not read is told', async (t) => {
   await using dir = await temporaryDirectory();
   await mkdir(dir.file('closed'), { mode: 0o000 });
-  // No mode keeps root out.
+  // No file mode keeps root out.
   const isRoot = process.geteuid?.() === 0;
   if (isRoot) process.seteuid?.(65_534);
   try {

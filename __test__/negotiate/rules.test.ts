@@ -18,7 +18,7 @@ import {
 } from './situations.ts';
 
 interface Scenario {
-  /** Without the rule's subject, so that the subject is on auto. */
+  /** A request without the rule's subject, so that the subject is on auto. */
   readonly request: NegotiationRequest;
   readonly different?: Differences;
 }
@@ -32,7 +32,7 @@ const unconfirmed = {
 };
 const MAPPED = ['mapped-ram'];
 
-/** One situation for each rule, in which it is the one that counts. */
+/** A situation for each rule in which that rule decides. */
 const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'another-host': { request: save(), different: { qemu: { passesDescriptors: false } } },
   'background-snapshot': { request: save(), different: { on: ['background-snapshot'] } },

@@ -31,7 +31,7 @@ const CAPABILITIES = [
   'zero-copy-send',
 ] as const;
 
-/** Makes of a QEMU and a host that have everything, and a guest that any writer can save, the one that a test is about. */
+/** A test's differences from a QEMU and a host that have everything, and from a guest that any writer can save. */
 export interface Differences {
   readonly features?: Partial<QemuFeatures>;
   /** Capabilities that are on. */
@@ -147,7 +147,7 @@ export const restore = (request: Partial<RestoreRequest> = {}): RestoreRequest =
   ...request,
 });
 
-/** What is in a file with these capabilities; whole, cut off in its memory, or without its vmdescription. */
+/** The index of a file with these capabilities: whole, cut off in its memory, or without its vmdescription. */
 export async function index(
   capabilities: readonly string[],
   damage: 'none' | 'truncated' | 'undescribed' = 'none',

@@ -30,7 +30,7 @@ test.serial('a pack of 4 GiB keeps to its buffers and 64 MiB', async (t) => {
   await writeFile(dir.file('state'), syntheticState({ blocks: [{ id: 'm0', length: LENGTH }] }));
   await writeFile(dir.file('m0'), '');
   await truncate(dir.file('m0'), LENGTH);
-  // Zero pages that are to be stored take the whole way through the buffers, and the source needs no disk.
+  // Stored zero pages take the whole way through the buffers, and their source needs no disk.
   for (const zeroPages of ['stored', 'skipped']) {
     const target = dir.file(`snapshot-${zeroPages}`);
     const args = ['--import=@oxc-node/core/register', '--input-type=module', '--eval', MEASURE];

@@ -10,7 +10,7 @@ import { WAYS } from '../support/ways.ts';
 
 const PAGES = 700;
 
-/** RAM of which every third page is data, a state that has one more, small block in it, and where to put a snapshot. */
+/** RAM with data in every third page, a state with one more, small block, and a path for the snapshot. */
 async function material(
   dir: TemporaryDirectory,
 ): Promise<{ readonly target: string; readonly options: PackOptions }> {

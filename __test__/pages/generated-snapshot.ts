@@ -14,7 +14,7 @@ export interface GeneratedBlock {
   readonly pages: number;
   /** Pages whose bits are set, in any order. */
   readonly set: readonly number[];
-  /** Pages that have something in the file all the same, as QEMU leaves it there (docs/format.md §2.6). */
+  /** Clear pages that have bytes in the file, as QEMU leaves them there (docs/format.md §2.6). */
   readonly stale: readonly number[];
 }
 
@@ -24,14 +24,14 @@ export interface GeneratedSnapshot {
   readonly blocks: readonly GeneratedBlock[];
 }
 
-/** A mapped-ram file without devices. Bits beyond the last page are set: they must not count. */
+/** Writes a mapped-ram file without devices. It sets the bits beyond the last page: they must not count. */
 export async function writeGenerated(path: string, snapshot: GeneratedSnapshot): Promise<void> {
   const { base = 0, machine = 'pc-q35-10.0', blocks } = snapshot;
   const { layout, segments, endOffset } = encodeMappedRamStart({
     base,
     configuration: { machine, capabilities: ['mapped-ram'] },
     blocks: blocks.map(({ id, pages }) => ({ id, length: pages * PAGE })),
-    // Page areas need no more: a bitmap may end where its pages begin.
+    // Page areas need no larger alignment: a bitmap may end where its pages begin.
     alignment: PAGE,
   });
   await using handle = await open(path, 'w');
@@ -57,7 +57,7 @@ export function contentOf(id: string, page: number): Uint8Array {
   return testPage(page + 100_003 * (id.codePointAt(0) ?? 0));
 }
 
-/** The oracle: a page at a time, and every byte of it by itself. */
+/** The oracle of a block's memory: it sets a page at a time, and every byte of the page by itself. */
 export function naiveMemory({ id, pages, set }: GeneratedBlock): Buffer {
   const memory = Buffer.alloc(pages * PAGE);
   for (let page = 0; page < pages; page += 1) {

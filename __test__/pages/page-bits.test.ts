@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 
 import { PageBits, zeroTest } from '../../ts/pages/page-bits.ts';
 
-/** Around the borders of bytes and of the pieces that bits are kept in. */
+/** Numbers of pages around the borders of bytes, and of the pieces in which bits are kept. */
 const page = fc.oneof(
   fc.nat({ max: 40 }),
   fc.integer({ min: 32_750, max: 32_790 }),

@@ -111,7 +111,7 @@ test('a block of a terabyte is read in no time and in little memory', async (t) 
   await using dir = await temporaryDirectory();
   const path = dir.file('guest.mr');
   const pages = 2 ** 40 / PAGE;
-  // The bitmap alone has 32 MiB.
+  // The bitmap alone takes 32 MiB.
   const set = [3, pages - 1];
   const { layout } = await sparse(path, pages, set);
   t.true((await stat(path)).size > 2 ** 40);
@@ -129,7 +129,7 @@ test('a block of a terabyte is read in no time and in little memory', async (t) 
   t.true(growth < 64 * 2 ** 20, `grew by ${growth}`);
 });
 
-/** By hand: the helper goes through all bits of a bitmap. */
+/** Writes a snapshot bit by bit: `writeGenerated` would go through all bits of the bitmap. */
 async function sparse(path: string, pages: number, set: readonly number[]): Promise<{ layout: number }> {
   const { layout, segments, endOffset } = encodeMappedRamStart({
     configuration: { machine: 'pc-q35-10.0', capabilities: ['mapped-ram'] },

@@ -28,7 +28,7 @@ function facts(given: Partial<MachineFacts>): MachineFacts {
   };
 }
 
-/** As QEMU tells the firmware of RAM below and above 4 GiB. */
+/** The CMOS memory in which QEMU tells the firmware how many bytes of RAM are below and above 4 GiB. */
 function cmos(low: number, high: number): Uint8Array {
   const bytes = Buffer.alloc(128);
   bytes.writeUInt16LE((low - 16 * MIB) / 65536, 0x34);
@@ -54,7 +54,7 @@ test('a CMOS memory that fits the RAM is believed, another is not, and that is s
 test('more RAM than the CMOS memory can count is counted modulo what it can', (t) => {
   const blocks = [{ id: 'pc.ram', length: 2050 * GIB }];
   const found = ramLayout(facts({ blocks, cmos: cmos(2 * GIB, 0) }), {});
-  // 2 GiB below, 2 TiB above: it says 0 above, and so all RAM seems to be below.
+  // The CMOS memory says 0 for the 2 TiB above 4 GiB, and so all RAM seems to be below.
   t.deepEqual(
     found.ranges.map(({ address }) => address / GIB),
     [0, 4],

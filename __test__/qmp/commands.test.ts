@@ -12,7 +12,7 @@ qemuTest('the types of the commands are those of the QEMU they were made from', 
   const stored = await readFile(GENERATED, 'utf8');
   const version = /schema of QEMU (\d+\.\d+\.\d+)\./.exec(stored)?.[1];
   const args = [SCRIPT, '--qemu', QEMU_BINARY, '--stdout'];
-  // Any QEMU has all the commands, or this fails.
+  // The program fails when a QEMU lacks one of the commands.
   const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 24 });
   if (version !== QEMU_VERSION.join('.')) {
     t.log(`not compared: they were made from QEMU ${version}, and this is ${QEMU_VERSION.join('.')}`);
@@ -35,7 +35,7 @@ qemuTest('arguments and results have types', async (t) => {
   await t.throwsAsync(qmp.execute('migrate-set-parameters', { 'max-bandwidth': 'much' }));
   // @ts-expect-error -- and its name
   await t.throwsAsync(qmp.execute('remove-fd', { fdset: 1 }));
-  // Other commands take and return anything.
+  // Commands without types take and return anything.
   const name: unknown = await qmp.execute('query-name', {});
   t.deepEqual(name, {});
 });

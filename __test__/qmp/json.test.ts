@@ -47,7 +47,7 @@ test('members that are undefined are left out', (t) => {
   t.is(stringifyQmpJson({ a: undefined, b: 2n ** 63n, c: -1n }), '{"b":9223372036854775808,"c":-1}');
 });
 
-/** JSON knows no negative zero. */
+/** The value after a way through JSON, which knows no negative zero. */
 function normal(value: QmpValue): QmpValue {
   return Object.is(value, -0) ? 0 : value;
 }

@@ -23,7 +23,7 @@ const OF: Readonly<Record<RestoreMode, readonly Asked[]>> = {
   eager: OF_QEMU,
 };
 const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
-/** Nobody demands anything with these. */
+/** Options that demand nothing of a mode. */
 const NOTHING: Asked = {
   multifd: 'off',
   channels: 'auto',
@@ -31,7 +31,7 @@ const NOTHING: Asked = {
   transfer: { channels: undefined, ioEngine: 'auto', directIo: 'off', onProgress: () => undefined },
 };
 
-/** As the error names it: `multifd`, `transfer.ioEngine`. */
+/** The option's name in the error: `multifd`, `transfer.ioEngine`. */
 function nameOf(asked: Asked): string {
   const [name = ''] = Object.keys(asked);
   return name === 'transfer' ? `transfer.${Object.keys(asked.transfer ?? {})[0]}` : name;

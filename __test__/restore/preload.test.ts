@@ -9,7 +9,7 @@ import { memoryOf, type SyntheticBlock, syntheticSnapshot } from './synthetic-sn
 
 const BLOCKS: readonly SyntheticBlock[] = [
   { id: 'm0', pages: 300 },
-  // Its last pages are clear: the file must have its full size all the same.
+  // The last pages of m1 are clear: its file must have the full size all the same.
   { id: 'm1', pages: 100, isData: (page) => page === 7 },
   { id: 'pc.bios', pages: 4 },
 ];

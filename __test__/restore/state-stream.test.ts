@@ -19,7 +19,7 @@ const SMALL: SyntheticBlock = { id: 'pc.bios', pages: 20, isData: (page) => page
 
 interface Pages {
   readonly capabilities: readonly string[];
-  /** By block: the pages that come with bytes, and those that come as zero pages. */
+  /** Pages by block: `data` has those that come with bytes, `zero` those that come as zero pages. */
   readonly data: Readonly<Record<string, readonly number[]>>;
   readonly zero: Readonly<Record<string, readonly number[]>>;
   readonly bytes: Buffer;

@@ -30,7 +30,7 @@ export async function syntheticSnapshot(
   return Snapshot.open(path);
 }
 
-/** What a block's memory is. */
+/** The memory of a block. */
 export function memoryOf({ pages, isData = everyThird }: SyntheticBlock): Buffer {
   const memory = Buffer.alloc(pages * PAGE);
   for (let page = 0; page < pages; page += 1) if (isData(page)) memory.set(testPage(page), page * PAGE);

@@ -6,11 +6,11 @@ import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
 const PAGE = 4096;
 
 /**
- * Verifies that a snapshot is complete, and in it every word of the built-in guest's region, so that it is one state of the
- * guest and not two.
+ * Verifies that a snapshot is complete, and every word of the built-in guest's region in it: the snapshot must be one
+ * state of the guest and not two.
  *
  * @param block the guest's memory
- * @throws what is wrong
+ * @throws an error that names what is wrong
  */
 export async function checkSnapshot(path: string, block: string, region: GuestOptions): Promise<void> {
   await using snapshot = await Snapshot.open(path);

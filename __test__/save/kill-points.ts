@@ -3,19 +3,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import type { QmpEvents } from '../../ts/qmp/events.ts';
 
-/** Part of a save: from one of its steps to the next. */
+/** The part of a save from one of its steps to the next. */
 export interface Phase {
   readonly step: string;
   readonly durationMs: number;
 }
 
-/** A moment in a save: so long after it has come to a step. */
+/** The moment `afterMs` after a save has come to a step. */
 export interface KillPoint {
   readonly step: string;
   readonly afterMs: number;
 }
 
-/** What a save that is under way has come to so far; `begin` before anything else. */
+/** The steps to which a running save has come so far; the first is `begin`. */
 export class StepsSeen {
   readonly #startedAt = performance.now();
   #events: QmpEvents | undefined;
@@ -30,18 +30,18 @@ export class StepsSeen {
       this.#seen.push({ step, atMs: performance.now() - this.#startedAt });
   }
 
-  /** Takes what QEMU says for steps, too: it stops the guest, and lets it run. */
+  /** Counts QEMU's events as steps, too: STOP and RESUME. */
   follow(qmp: QmpClient): void {
     const events = qmp.events(['STOP', 'RESUME']);
     this.#events = events;
     const listen = async (): Promise<void> => {
       for await (const { event } of events) this.add(event);
     };
-    // It ends with QEMU, which some tests kill.
+    // The events end with QEMU, which some tests kill.
     listen().catch(() => undefined);
   }
 
-  /** All is over. @returns how long each step took */
+  /** Ends the watch. @returns how long each step took */
   stop(): readonly Phase[] {
     void this.#events?.return();
     const endMs = performance.now() - this.#startedAt;
@@ -51,7 +51,7 @@ export class StepsSeen {
     }));
   }
 
-  /** Waits for that moment, or for the end of the save. */
+  /** Waits for the moment, or for the end of the save. */
   async reach({ step, afterMs }: KillPoint, ended: Promise<unknown>): Promise<void> {
     const end = ended.then(over, over);
     const isThere = (): boolean => this.#seen.some((seen) => seen.step === step);
@@ -62,8 +62,8 @@ export class StepsSeen {
 }
 
 /**
- * Moments spread over a whole save, the same number in each of its phases: the shortest are those in which most changes.
- * Each is told from the last step before it, so that it is met on a machine that has become slower, too.
+ * Moments spread over a whole save. Each phase has the same number: most changes in the shortest phases. A moment is
+ * measured from the last step before it, so that a machine that has become slower meets it, too.
  */
 export function killPoints(
   count: number,
@@ -78,7 +78,7 @@ export function killPoints(
 
 const over = (): 'over' => 'over';
 
-/** Whether enough of them came in the middle of the work. @param hit the last steps before each */
+/** True when enough moments came in the middle of the work. @param hit the last step before each moment */
 export function areAtWork(hit: readonly string[]): boolean {
   return hit.filter((step) => ['STOP', 'state', 'memory', 'publish'].includes(step)).length >= hit.length / 6;
 }

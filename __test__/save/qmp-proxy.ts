@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** Stands between a client and a QMP server, and can drop both. */
+/** A proxy between a client and a QMP server, which can drop the connections to both. */
 export class QmpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -10,7 +10,7 @@ export class QmpProxy implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** @param path where it listens @param behind the unix socket of the server */
+  /** @param path the socket on which the proxy listens @param behind the unix socket of the server */
   static async listen(path: string, behind: string): Promise<QmpProxy> {
     const server = createServer();
     const proxy = new QmpProxy(server);
@@ -34,7 +34,7 @@ export class QmpProxy implements AsyncDisposable {
     return proxy;
   }
 
-  /** Drops every connection; new ones are taken. */
+  /** Drops every connection, but goes on to take new ones. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -6,7 +6,7 @@ import { recoverAtLast, type Recovery } from '../../ts/save/recovery.ts';
 import { QmpPeer } from '../support/qmp-peer.ts';
 
 const TAG = 'mapped-ram-tag';
-/** A guest that is claimed, and nothing else: the first question is whether it still is. */
+/** The recovery of a guest that is only claimed: the first command asks whether it still is. */
 const RECOVERY: Recovery = { tag: TAG, claim: 'claimed', goal: undefined };
 
 interface Asked {
@@ -14,7 +14,7 @@ interface Asked {
   readonly commands: string[];
 }
 
-/** A client whose commands end as the outcomes say, one after the other; the last one again and again. */
+/** A client whose commands end with the outcomes, one after the other, and then with the last one again and again. */
 async function clientOf(outcomes: readonly (MappedRamError | object | string)[]): Promise<Asked> {
   const qmp = await QmpClient.open(new QmpPeer().stream);
   const commands: string[] = [];

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Says in the environment of this process and of all that it starts whose they are. */
+/** The mark in the environment of this process and of all that it starts: it says whose they are. */
 const MARK = `MAPPED_RAM_TEST_RUN=${process.pid}`;
 process.env['MAPPED_RAM_TEST_RUN'] = String(process.pid);
 
@@ -10,12 +10,12 @@ export function runningGuards(): readonly number[] {
   return processes().filter(isGuard);
 }
 
-/** Children of this process that are dead and that nobody has reaped. */
+/** Dead children of this process that it has not reaped. */
 export function unreapedChildren(): readonly number[] {
   return processes().filter(isZombieOfOurs);
 }
 
-/** Waits until there is none. @returns those that are still there when the time is over */
+/** Waits until no guard runs. @returns the guards that still run when the time is over */
 export async function untilNoGuard(timeoutMs = 20_000): Promise<readonly number[]> {
   const endsAt = Date.now() + timeoutMs;
   for (;;) {
@@ -34,7 +34,7 @@ function isGuard(pid: number): boolean {
 }
 
 function isZombieOfOurs(pid: number): boolean {
-  // pid (name) state ppid …; the name may hold anything.
+  // The line is `pid (name) state ppid …`, and the name may hold anything.
   const stat = read(pid, 'stat');
   const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return state === 'Z' && parent === String(process.pid);

@@ -10,7 +10,7 @@ import { settings } from '../negotiate/carry-out.ts';
 import { checkSnapshot } from './check-snapshot.ts';
 import { untilNoGuard } from './running-guards.ts';
 
-/** So slow that most of a save's moments are in the middle of its work. */
+/** Options that make a save so slow that most of its moments are in the middle of its work. */
 const SLOWLY: Readonly<Record<Writer, SaveOptions>> = {
   engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, ioEngine: 'threads' },
   qemu: { writer: 'qemu', maxBandwidth: 64 * MIB },
@@ -21,7 +21,7 @@ const SETUPS: Readonly<Record<Writer, GuestSetup>> = {
   qemu: {},
 };
 
-/** A guest that is saved again and again, each time with something going wrong. */
+/** A guest that is saved again and again, while each save goes wrong in another way. */
 export class SaveRig implements AsyncDisposable {
   readonly guest: TestGuest;
   /** The address of a second QMP monitor. */
@@ -49,7 +49,7 @@ export class SaveRig implements AsyncDisposable {
   }
 
   static async start(writer: Writer): Promise<SaveRig> {
-    // In memory: how busy the disk is must not decide how long this takes.
+    // The snapshots are in memory: the load of the disk must not decide how long a save takes.
     const dir = await temporaryDirectory('/dev/shm');
     const sockets = await temporaryDirectory();
     const server = sockets.file('qmp.sock');
@@ -57,7 +57,7 @@ export class SaveRig implements AsyncDisposable {
       ...SETUPS[writer],
       extraArgs: ['-qmp', `unix:${server},server=on,wait=off`],
     });
-    // Not among the defaults, so that putting settings back differs from putting defaults there.
+    // These values are no defaults, so that a test can tell settings that were put back from defaults.
     await guest.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 7 * MIB, 'multifd-channels': 3 });
     await guest.waitForGenerations(2);
     return new SaveRig(guest, dir, sockets, server, writer, await settings(guest.qmp));
@@ -75,7 +75,7 @@ export class SaveRig implements AsyncDisposable {
     return SLOWLY[this.writer];
   }
 
-  /** Lets the guest run or stand still, as it is to do before a save. */
+  /** Lets the guest run, or stops it, as the next save is to find it. */
   async prepare(runs: boolean): Promise<void> {
     this.#ran = runs;
     await this.guest.cont();
@@ -83,7 +83,10 @@ export class SaveRig implements AsyncDisposable {
     if (!runs) await this.guest.stop();
   }
 
-  /** Asserts that everything is as it was before the last save, and that the next one works. @param when says which */
+  /**
+   * Asserts that everything is as it was before the last save, and that the next one works.
+   * @param when names the last save in messages
+   */
   async assertAsBefore(t: ExecutionContext, when: string): Promise<void> {
     const { guest } = this;
     t.deepEqual(await untilNoGuard(), [], `${when}: a guard is left`);
@@ -110,7 +113,7 @@ export class SaveRig implements AsyncDisposable {
     await rm(this.target, { force: true });
   }
 
-  /** @returns whether there is a file under the final name, or another */
+  /** Asserts that a file of this name is a complete snapshot, if there is one. @returns whether there is one */
   async assertNoneIncomplete(t: ExecutionContext, when: string, name = 'snapshot'): Promise<boolean> {
     const isThere = (await readdir(this.#dir.path)).includes(name);
     if (isThere) await t.notThrowsAsync(this.#check(name), when);

@@ -1,4 +1,4 @@
-// Saves a guest, and says when QEMU has done its part, for a test that terminates it.
+// Saves a guest, and says when QEMU has done its part, for a test that terminates this thread.
 import { parentPort, workerData } from 'node:worker_threads';
 
 const { QmpClient, save } = await import(workerData.module);

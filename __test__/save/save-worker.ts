@@ -1,4 +1,4 @@
-/** A process that saves a guest when it is told to, and says how far it is, for a test that kills it meanwhile. */
+/** A process that saves a guest on demand and says how far it is, for a test that kills it meanwhile. */
 import { save, type SaveOptions } from '../../ts/index.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 

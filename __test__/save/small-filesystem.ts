@@ -8,7 +8,7 @@ import { MIB } from '../support/qemu.ts';
 
 export type SmallFilesystemKind = 'ext4' | 'tmpfs';
 
-/** A filesystem of its own, too small for a snapshot. */
+/** A mounted filesystem that is too small for a snapshot. */
 export class SmallFilesystem implements AsyncDisposable {
   /** An empty directory in it. */
   readonly path: string;
@@ -21,7 +21,7 @@ export class SmallFilesystem implements AsyncDisposable {
     this.path = path;
   }
 
-  /** @returns undefined, after saying so on stderr, where it cannot be mounted: that takes root, and a loop device for ext4 */
+  /** @returns undefined where the mount fails, which stderr then says: a mount takes root, and ext4 a loop device */
   static async mount(kind: SmallFilesystemKind, sizeMiB: number): Promise<SmallFilesystem | undefined> {
     const base = await mkdtemp(join(tmpdir(), 'mapped-ram-small-'));
     const mountPoint = join(base, 'mounted');
@@ -40,7 +40,7 @@ export class SmallFilesystem implements AsyncDisposable {
     return new SmallFilesystem(base, mountPoint, path);
   }
 
-  /** Nobody can write to it any more. @throws when it is in use */
+  /** Mounts the filesystem again, read-only. @throws when it is in use */
   makeReadOnly(): void {
     const problem = run('mount', '-o', 'remount,ro', this.#mountPoint);
     if (problem !== undefined) throw new Error(problem);
@@ -59,7 +59,7 @@ async function mountExt4(image: string, sizeMiB: number, mountPoint: string): Pr
   return run('mkfs.ext4', '-q', image) ?? run('mount', '-o', 'loop', image, mountPoint);
 }
 
-/** @returns what went wrong */
+/** Runs a command. @returns its error; undefined when it succeeds */
 function run(command: string, ...args: readonly string[]): string | undefined {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return undefined;

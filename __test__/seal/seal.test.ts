@@ -53,7 +53,7 @@ function hexDigest(text: string): string {
 }
 
 test('digests are BLAKE3', (t) => {
-  // The first is in the test vectors of BLAKE3's authors, the second in their README.
+  // The first digest is in the test vectors of BLAKE3's authors, the second in their README.
   t.is(hexDigest(''), 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262');
   t.is(hexDigest('hello world'), 'd74981efa70a0c880b8d8c1985d075dbcbf679b99a5f9914e5aaf96b831a9e24');
 });

@@ -21,7 +21,7 @@ import { PAGE, syntheticState, writeRam } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 const PAGES = 300;
-/** A name that would be another place if it went through a migration URI. */
+/** A file name that a migration URI would take for another name and an offset. */
 const ODD = 'file:odd,offset=4096';
 const OFFSET = 8192;
 
@@ -43,7 +43,7 @@ async function material(dir: TemporaryDirectory): Promise<Material> {
   return { path: result.path, memory: await readFile(dir.file('ram')) };
 }
 
-/** Each function that takes a snapshot, and what it must make of it. */
+/** Each function that takes a snapshot, with a check of its result. */
 const FUNCTIONS: Readonly<
   Record<
     string,
@@ -131,7 +131,7 @@ test('the state that unpack writes goes where the target says, its own prefix ke
   const stream = await readFile(dir.file('plain'));
   await unpack(source, { state: pathToFileURL(dir.file('by url')) });
   t.deepEqual(await readFile(dir.file('by url')), stream);
-  // A string is no URI there.
+  // The string is a path, not a URI.
   const odd = dir.file('odd,offset=7');
   await unpack(source, { state: odd });
   t.deepEqual(await readFile(odd), stream);

@@ -25,7 +25,7 @@ import { naiveBlock, naiveSeal } from '../verify/naive-seal.ts';
 type Guest = Readonly<Record<string, readonly (number | undefined)[]>>;
 
 const pages = fc.array(fc.option(fc.nat(5), { nil: undefined }), { minLength: 1, maxLength: 200 });
-/** Long stretches of data and of zeros, too: windows and pieces of pages come to their ends in them. */
+/** Long stretches of data and of zeros, in which windows and pieces of pages come to their ends. */
 const stretches = fc
   .array(fc.tuple(fc.option(fc.nat(5), { nil: undefined }), fc.integer({ min: 1, max: 150 })), {
     minLength: 1,
@@ -111,13 +111,13 @@ test('what is taken out of a snapshot in memory is what was put in', async (t) =
       t.is(unpacked.transfer?.ioEngine, 'javascript');
       t.is(Buffer.compare(given.m0, ram['m0'] ?? Buffer.alloc(0)), 0);
       t.is(Buffer.compare(given['pc.bios'], ram['pc.bios'] ?? Buffer.alloc(0)), 0);
-      // In place, zero pages included; and into a new file.
+      // The pages go in place, zero pages included, and into a new file.
       await writeFile(dir.file('m0'), Buffer.alloc(ram['m0']?.length ?? 0, 7));
       const files = { m0: { path: dir.file('m0') }, 'pc.bios': dir.file('bios') };
       await unpack({ storage }, { ram: files, overwrite: true });
       t.is(Buffer.compare(await readFile(dir.file('m0')), given.m0), 0);
       t.is(Buffer.compare(await readFile(dir.file('bios')), given['pc.bios']), 0);
-      // The state loads on top of the memory: packed again they make the same snapshot.
+      // State and memory belong together: packed again they make the same snapshot.
       const again = new MemoryStorage();
       await pack({ storage: again }, { state: { storage: state }, ram });
       t.is(Buffer.compare(await again.bytes(), await storage.bytes()), 0);
@@ -197,14 +197,14 @@ test('a snapshot in memory is extracted and converted', async (t) => {
   const { equal } = await diff({ storage }, { storage: moved, offset: 65_536 });
   t.true(equal);
   await convert({ storage: moved, offset: 65_536 }, { storage: stream }, { to: 'stream' });
-  // A stream's pages come in any order, so that they need a file to be put in.
+  // A stream's pages come in any order, so they need a file.
   await t.throwsAsync(convert({ storage: stream }, { storage: new MemoryStorage() }), {
     code: 'ERR_MAPPED_RAM_UNSUPPORTED',
     message: /needs a file on this host/,
   });
   await convert({ storage: stream }, dir.file('again'));
   t.true((await diff({ storage }, dir.file('again'))).equal);
-  // From a file into storage, and back.
+  // A snapshot goes from a file into storage, too.
   const back = new MemoryStorage();
   await convert(dir.file('again'), { storage: back });
   t.is(Buffer.compare(await back.bytes(), await readFile(dir.file('again'))), 0);

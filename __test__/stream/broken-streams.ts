@@ -40,7 +40,7 @@ export const RAM: SectionIdentity = { sectionId: 1, idstr: 'ram', instanceId: 0,
 export interface RefusedStream {
   readonly what: string;
   readonly bytes: () => Uint8Array;
-  /** Default ERR_MAPPED_RAM_CORRUPT. */
+  /** @default 'ERR_MAPPED_RAM_CORRUPT' */
   readonly code?: ErrorCode;
   readonly message: RegExp;
   readonly offset?: number;
@@ -48,7 +48,7 @@ export interface RefusedStream {
   readonly found?: string | number;
 }
 
-/** The error that a walk of the bytes ends with. */
+/** The error with which a walk of the bytes ends. */
 export async function failure(bytes: Uint8Array): Promise<MappedRamError> {
   const outcome = await collect(walkStream(new StrictReader(bytes))).catch((error: unknown) => error);
   if (outcome instanceof MappedRamError) return outcome;

@@ -6,7 +6,7 @@ import type { RandomAccessReader, StreamIndex, StreamRecord } from '../../ts/str
 import { encodeMappedRamStart, encodePlainRamStart } from '../../ts/stream/write/encode-ram.ts';
 import { commandsBeforeRam } from '../../ts/stream/write/state-sections.ts';
 
-/** Every record starts where the one before ends; what lies inside a section belongs to it. */
+/** Asserts that every record starts where the one before ends. Records inside a section belong to it. */
 export function assertContiguous(
   t: ExecutionContext,
   records: readonly StreamRecord[],
@@ -25,7 +25,7 @@ export function assertContiguous(
   t.is(position, size);
 }
 
-/** The beginning of a file, encoded from its own index, is QEMU's, byte for byte. */
+/** Asserts that the beginning of a file, encoded from its own index, is QEMU's, byte for byte. */
 export async function assertEncodedAlike(
   t: ExecutionContext,
   file: RandomAccessReader,

@@ -16,7 +16,7 @@ import {
 } from '../../ts/stream/index.ts';
 import { OpenFile } from '../support/open-reader.ts';
 
-/** Converts a plain save as `pack` would, in memory's own order and without hurry. */
+/** Converts a plain save as `pack` would, record by record and without hurry. */
 export async function toMappedRam(from: string, to: string): Promise<void> {
   await using source = await OpenFile.open(from);
   const state = await readStreamIndex(source);
@@ -50,7 +50,7 @@ export async function toMappedRam(from: string, to: string): Promise<void> {
   await writeAll(target, source, pieces);
 }
 
-/** And back. */
+/** Converts a mapped-ram file to a plain stream. */
 export async function toPlain(from: string, to: string): Promise<void> {
   await using source = await OpenFile.open(from);
   const state = await readStreamIndex(source);

@@ -1,4 +1,4 @@
-/** Bytes as a pipe gives them, in pieces of these sizes over and over; in one when there are none. */
+/** Bytes as a pipe gives them: in pieces of these sizes, over and over, or in one piece when there are no sizes. */
 export async function* inChunks(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let offset = 0;
   for (let index = 0; offset < bytes.length; index += 1) {

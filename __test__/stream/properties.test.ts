@@ -50,7 +50,7 @@ test('every place to cut a stream off leaves an incomplete index or a MappedRamE
   await fc.assert(
     fc.asyncProperty(streamModel({ minDevices: 2, trailing: false }), async (model) => {
       const { bytes, records } = buildStream(model);
-      // Inside a page one place is as good as another.
+      // One place inside a page is as good as another.
       const ends = new Set(records.flatMap(({ offset, length }) => [offset, offset + length - 1]));
       for (let end = model.base; end < bytes.length; end += bytes.length > 3000 ? 13 : 1) ends.add(end);
       for (const end of ends) {
@@ -76,7 +76,7 @@ test('whatever bytes are changed, a walk ends with a result or a MappedRamError'
       fc.boolean(),
       async (model, changes, inRecords) => {
         const { bytes, records } = buildStream(model);
-        // Most of a stream is bodies and pages: aim half of the changes at what is parsed.
+        // Half of the runs change the heads of records: most of a stream is bodies and pages, which are not parsed.
         for (const { at, value } of changes) {
           const record = records[at % records.length];
           const start = inRecords && record !== undefined ? record.offset : model.base;
@@ -94,7 +94,7 @@ test('whatever bytes are changed, a walk ends with a result or a MappedRamError'
   t.true(readable > 0 && refused > 0, `${readable} readable, ${refused} refused`);
 });
 
-/** Any other error fails the test. The walk must agree with the index. */
+/** The index, or its MappedRamError. Any other error fails the test, and so does a walk that disagrees. */
 async function indexOrError(
   bytes: Uint8Array,
   offset: number,

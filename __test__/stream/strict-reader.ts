@@ -1,16 +1,16 @@
 import type { RandomAccessReader } from '../../ts/stream/index.ts';
 
-/** A reader that fails the test, not the walk, when it is asked for what the source does not have. */
+/** A reader that fails the test, not the walk, when it is asked for bytes that the source does not have. */
 export class StrictReader implements RandomAccessReader {
   readonly name = 'strict';
   readonly size: number;
-  /** Most bytes asked for at once. */
+  /** The most bytes that one read asked for. */
   largest = 0;
-  /** Bytes asked for in all. */
+  /** The bytes that all reads asked for. */
   total = 0;
   readonly #bytes: Uint8Array;
 
-  /** @param size when larger than the bytes, zeros follow them */
+  /** @param size the size in bytes; zeros follow the given bytes up to it */
   constructor(bytes: Uint8Array, size: number = bytes.length) {
     this.#bytes = bytes;
     this.size = size;

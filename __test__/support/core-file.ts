@@ -16,7 +16,7 @@ export interface CoreFile {
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
-/** Reads what a little-endian ELF64 core file says of itself. */
+/** Reads the headers of a little-endian ELF64 core file. */
 export async function readCore(handle: FileHandle): Promise<CoreFile> {
   const header = await bytesAt(handle, 0, 64);
   if (header.readUInt32BE(0) !== 0x7f454c46) throw new Error('no ELF file');
@@ -40,7 +40,7 @@ export async function readCore(handle: FileHandle): Promise<CoreFile> {
   return { machine: header.readUInt16LE(18), notes, loads };
 }
 
-/** The ranges that loads cover; those that touch are one. */
+/** The ranges that loads cover. Ranges that touch are one. */
 export function covered(loads: readonly Load[]): readonly (readonly [start: string, end: string])[] {
   const ranges: { start: number; end: number }[] = [];
   for (const { address, length } of loads.toSorted((left, right) => left.address - right.address)) {
@@ -57,7 +57,7 @@ export async function bytesAt(handle: FileHandle, offset: number, length: number
   return buffer;
 }
 
-/** Memory at addresses, out of whichever loads have it. */
+/** The memory at an address, out of all the loads that have a part of it. */
 export async function memoryAt(
   handle: FileHandle,
   { loads }: CoreFile,

@@ -8,7 +8,7 @@ import test from 'ava';
 const probed = spawnSync('gdb', ['--version'], { encoding: 'utf8' });
 const missing = probed.error === undefined && probed.status === 0 ? undefined : 'gdb is not installed';
 
-/** Whether gdb can be asked. Where it cannot, that is said on stderr; with `MAPPED_RAM_REQUIRE_QEMU=1` it throws. */
+/** True when gdb is installed. Otherwise stderr says that it is missing. @throws then with MAPPED_RAM_REQUIRE_QEMU=1 */
 export function hasGdb(): boolean {
   if (missing === undefined) return true;
   if (process.env['MAPPED_RAM_REQUIRE_QEMU'] === '1') throw new Error(missing);
@@ -17,7 +17,7 @@ export function hasGdb(): boolean {
   return false;
 }
 
-/** What gdb prints for commands, without the names of files. */
+/** The text that gdb prints for commands, without the core file's name. */
 export function gdb(core: string, commands: readonly string[]): string {
   const script = [`core-file ${core}`, ...commands].flatMap((command) => ['-ex', command]);
   const run = spawnSync('gdb', ['-batch', '-nx', ...script], { encoding: 'utf8' });

@@ -13,9 +13,9 @@ function held(): Held {
 }
 
 /**
- * Runs `body` and asserts that it leaves no descriptor and no thread of this process behind. Once before, `warmUp` makes
- * what is made only once per process: the runtimes' own threads. The kernel takes rings apart in the background, and
- * tokio lets an idle thread of its pool go after ten seconds, hence the patience.
+ * Runs `body` and asserts that it leaves no descriptor and no thread of this process behind. `warmUp` runs before, and
+ * starts the runtimes' own threads, which start only once per process. The check is patient: the kernel takes rings
+ * apart in the background, and tokio lets an idle thread of its pool go after ten seconds.
  */
 export async function assertNoLeak(
   t: ExecutionContext,

@@ -9,7 +9,7 @@ export interface LibvirtHeaderOptions {
   readonly littleEndian?: boolean;
 }
 
-/** The 92 bytes that libvirt puts first (docs/format.md §12). */
+/** The 92 bytes of the header that libvirt puts first (docs/format.md §12). */
 export function libvirtHeader(options: LibvirtHeaderOptions): Uint8Array {
   const { dataLength, magic = 'LibvirtQemudSave', version = 2, wasRunning = false } = options;
   const { format = 0, cookieOffset = 0, littleEndian = true } = options;
@@ -22,7 +22,7 @@ export function libvirtHeader(options: LibvirtHeaderOptions): Uint8Array {
   return bytes;
 }
 
-/** Header, XML, cookie and padding: everything before the stream. */
+/** All bytes before the stream: header, XML, cookie and padding. */
 export function libvirtBeginning(
   format: 'raw' | 'sparse',
   options: Partial<LibvirtHeaderOptions> = {},

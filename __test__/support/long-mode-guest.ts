@@ -3,7 +3,7 @@ import { Assembler } from '../../ts/guest/assembler.ts';
 const ORIGIN = 0x7c00;
 const DISK_SIZE = 1024 * 1024;
 
-/** What the guest has in its registers when it has written to port 0xe9: no two alike, all of them wide. */
+/** The guest's registers after its write to port 0xe9. No two are alike, and their values are wide. */
 export const LONG_MODE_REGISTERS = {
   cr2: 0xffff_8123_4567_8000n,
   dr0: 0x0000_7f00_1122_3344n,
@@ -33,12 +33,12 @@ export const LONG_MODE_MSRS = {
   lstar: 0xffff_8004_4444_4444n,
 } as const;
 
-/** IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE, IA32_LSTAR. */
+/** The numbers of IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE and IA32_LSTAR. */
 const MSR_NUMBERS = [0xc0000100, 0xc0000101, 0xc0000102, 0xc0000082];
 
 /**
- * A disk to boot from whose guest goes into long mode, fills its registers, writes a byte to port 0xe9 and then jumps on
- * the spot.
+ * A boot disk. Its guest goes into long mode, fills its registers, writes a byte to port 0xe9 and then jumps on the
+ * spot.
  */
 export function longModeDisk(): Uint8Array {
   const asm = new Assembler(ORIGIN);
@@ -50,7 +50,7 @@ export function longModeDisk(): Uint8Array {
   return disk;
 }
 
-/** 16-bit code: page tables for the first 2 MiB at 0x1000, and everything on. */
+/** The 16-bit code: it makes page tables for the first 2 MiB at 0x1000, and turns long mode on. */
 function enterLongMode(asm: Assembler): void {
   asm.emit(0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xfc); // cli; xor ax, ax; mov ds, ax; mov es, ax; cld
   asm.emit(0xbf, 0x00, 0x10, 0xb9, 0x00, 0x0c); // mov di, 0x1000; mov cx, 0xc00
@@ -68,7 +68,7 @@ function enterLongMode(asm: Assembler): void {
   asm.address32('long', 0x66, 0xea).emit(0x08, 0x00); // jmp 8:long
 }
 
-/** 64-bit code. The last values are popped off a stack that nothing uses afterwards. */
+/** The 64-bit code. It pops the last values off a stack that nothing uses afterwards. */
 function fillRegisters(asm: Assembler): void {
   asm.label('long').emit32(0x10, 0xb8).emit(0x8e, 0xd8, 0x8e, 0xd0); // mov eax, 0x10; mov ds, eax; mov ss, eax
   asm.emit32(0x18, 0xb8).emit(0x0f, 0x00, 0xd8); // mov eax, 0x18; ltr ax

@@ -4,8 +4,8 @@ import { bytesReader, readStreamIndex, walkStream } from '../../ts/stream/index.
 import { PAGE } from './synthetic.ts';
 
 /**
- * What a file holds as guest memory, block by block, told without the package's own ways: pages by the bitmap, or records
- * one by one (zero pages and whole ones only).
+ * The guest memory in a file, by block, read without the package's own code for pages: by the bitmap, or record by
+ * record (records of zero pages and of whole ones only).
  */
 export async function memoryOf(path: string, base = 0): Promise<ReadonlyMap<string, Buffer>> {
   const bytes = await readFile(path);

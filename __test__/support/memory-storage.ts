@@ -4,12 +4,12 @@ import { RangeSet } from '../../ts/stream/range-set.ts';
 const BLOCK = 4096;
 
 /**
- * Storage that is no file: bytes in memory, by blocks that are there only when something was written into them. It holds
- * a caller's storage to what it is promised: no byte comes twice, nothing comes after `finish`, and reads stay inside.
+ * Storage in memory. It keeps a block only when bytes were written into it. It throws when the package breaks its
+ * promises to a caller's storage: no byte comes twice, nothing comes after `finish`, and reads stay inside.
  */
 export class MemoryStorage implements StorageSource, StorageTarget {
   readonly name: string;
-  /** What became of it. */
+  /** The last thing that was done to the storage as a whole. */
   state: 'open' | 'finished' | 'published' | 'dropped' = 'open';
   #size = 0;
   readonly #blocks = new Map<number, Uint8Array>();
@@ -66,12 +66,12 @@ export class MemoryStorage implements StorageSource, StorageTarget {
     this.state = 'dropped';
   }
 
-  /** Whether anything was ever written into the 4 KiB at this offset. */
+  /** True when bytes were ever written into the block of 4 KiB at this offset. */
   hasBlock(offset: number): boolean {
     return this.#blocks.has(Math.floor(offset / BLOCK));
   }
 
-  /** Changes a byte behind everybody's back. */
+  /** Flips a bit of the byte at this offset, past all checks. */
   flip(offset: number): void {
     const block = this.#blocks.get(Math.floor(offset / BLOCK));
     if (block === undefined) throw new Error(`nothing was written at ${offset}`);
@@ -92,7 +92,7 @@ export class MemoryStorage implements StorageSource, StorageTarget {
     });
   }
 
-  /** The parts of blocks that a range covers: which block, from where to where in it, and where in the range. */
+  /** Calls `use` for each part of a block in a range: block, start and end in the block, start in the range. */
   #each(
     offset: number,
     length: number,
@@ -107,7 +107,7 @@ export class MemoryStorage implements StorageSource, StorageTarget {
   }
 }
 
-/** As slow as storage can be, so that several reads and writes are under way. */
+/** Waits a turn, as slow storage does, so that several reads and writes are under way. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { Snapshot, type PageDifference } from '../../ts/index.ts';
 import { PAGE } from './synthetic.ts';
 
-/** The pages of a block, undefined where the file has none. */
+/** The pages of a block; undefined for a page that the file does not have. */
 export type BlockContent = readonly (Uint8Array | undefined)[];
 
-/** Reads a whole block the slow way: its bit, its page, the next page (docs/format.md §2.5). */
+/** Reads a whole block the slow way: a bit, its page, the next bit (docs/format.md §2.5). */
 export async function blockContent(path: string, id: string): Promise<BlockContent> {
   await using snapshot = await Snapshot.open(path);
   const block = snapshot.completeRam().blocks.find((candidate) => candidate.id === id);
@@ -19,7 +19,7 @@ export async function blockContent(path: string, id: string): Promise<BlockConte
   });
 }
 
-/** A RAM file as a block. */
+/** The pages of a RAM file. */
 export async function ramContent(path: string): Promise<BlockContent> {
   const file = await readFile(path);
   return Array.from({ length: file.length / PAGE }, (_, page) =>
@@ -27,7 +27,7 @@ export async function ramContent(path: string): Promise<BlockContent> {
   );
 }
 
-/** What became of each page, a page at a time. */
+/** The difference of each page, found a page at a time; undefined where both sides are equal. */
 export function naiveDiff(left: BlockContent, right: BlockContent): readonly (PageDifference | undefined)[] {
   const zero = Buffer.alloc(PAGE);
   return left.map((page, index) => {
@@ -38,7 +38,7 @@ export function naiveDiff(left: BlockContent, right: BlockContent): readonly (Pa
   });
 }
 
-/** Runs as the kinds of their pages. */
+/** The kind of each page, from runs; undefined for pages outside all runs. */
 export function kindsOf(
   runs: Iterable<{ readonly kind: string; readonly offset: number; readonly length: number }>,
   pages: number,

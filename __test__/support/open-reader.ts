@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import type { RandomAccessReader } from '../../ts/stream/index.ts';
 
-/** A file as the stream code sees it. `await using file = await OpenFile.open(path)`. */
+/** A file as the stream code reads it. `await using file = await OpenFile.open(path)`. */
 export class OpenFile implements RandomAccessReader, AsyncDisposable {
   readonly name: string;
   readonly size: number;

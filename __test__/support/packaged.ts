@@ -8,7 +8,7 @@ import { ROOT } from './tree.ts';
 
 const run = promisify(execFile);
 
-/** A project in a temporary directory that has the package, as it is in the tree now, in its node_modules. */
+/** A project in a temporary directory, with the package as it is in the tree now in its node_modules. */
 export class PackagedProject implements AsyncDisposable {
   readonly #directory: TemporaryDirectory;
 
@@ -20,7 +20,7 @@ export class PackagedProject implements AsyncDisposable {
     return this.#directory.path;
   }
 
-  /** Where the package is installed. */
+  /** The directory of the installed package. */
   get package(): string {
     return this.file('node_modules/mapped-ram');
   }
@@ -35,7 +35,7 @@ export class PackagedProject implements AsyncDisposable {
 }
 
 /**
- * Builds the TypeScript into a new project. Node's types are there, the package's dependencies are not.
+ * Builds the TypeScript into a new project, which has Node's types, but not the package's dependencies.
  * @param options.native whether the project has the native binding, too
  */
 export async function packagedProject(options: { readonly native: boolean }): Promise<PackagedProject> {

@@ -5,23 +5,23 @@ import type { QmpClient } from '../../ts/qmp/client.ts';
 import type { MigrationAddress } from '../../ts/uri/index.ts';
 
 export interface MigrationOptions extends MigrationRunOptions {
-  /** The mapped-ram format. @default true */
+  /** True for the mapped-ram format, false for a plain stream. @default true */
   readonly mappedRam?: boolean | undefined;
   /** @default false */
   readonly multifd?: boolean | undefined;
-  /** Channels of multifd, 1..255. Undefined leaves what QEMU has (2 unless changed). */
+  /** The number of multifd's channels, 1..255. Undefined leaves QEMU's setting (2 unless changed). */
   readonly channels?: number | undefined;
-  /** O_DIRECT for the pages; QEMU obeys it only with mappedRam and multifd. Undefined leaves what QEMU has. */
+  /** O_DIRECT for the pages; QEMU obeys it only with mappedRam and multifd. Undefined leaves QEMU's setting. */
   readonly directIo?: boolean | undefined;
   /** @default false */
   readonly xIgnoreShared?: boolean | undefined;
-  /** Bytes per second, 0 for no limit (QEMU's own default is 128 MiB/s, for files too). @default 0 */
+  /** Bandwidth in bytes per second, 0 for no limit (QEMU's own default is 128 MiB/s, for files too). @default 0 */
   readonly maxBandwidth?: number | undefined;
 }
 
 /**
- * Sets what the options say, for good, and lets QEMU save the guest, as somebody would who knows nothing of this package:
- * no plan, no checks.
+ * Sets the options for good and lets QEMU save the guest, as a user without this package would: without plan and
+ * checks.
  */
 export async function saveTo(
   qmp: QmpClient,
@@ -33,7 +33,7 @@ export async function saveTo(
   return migrateOut(qmp, target, options);
 }
 
-/** Sets what the options say, for good, and lets a QEMU started with `-incoming defer` load the guest. */
+/** Sets the options for good and lets a QEMU that was started with `-incoming defer` load the guest. */
 export async function loadFrom(
   qmp: QmpClient,
   source: string | MigrationAddress,

@@ -14,7 +14,7 @@ import { encodePlainRamStart, encodeRamEos } from '../../ts/stream/write/encode-
 import { encodeXbzrle } from './xbzrle-encoder.ts';
 import { PAGE } from './synthetic.ts';
 
-/** A page record: what the page holds afterwards, and how that is said. */
+/** A page record: the bytes that the page holds afterwards, and the kind of the record. */
 export interface PageWrite {
   readonly block: string;
   readonly page: number;
@@ -24,20 +24,20 @@ export interface PageWrite {
 
 export interface PlainStreamParts {
   readonly blocks: readonly RamBlock[];
-  /** By RAM section; the last one is END. */
+  /** Records by RAM section; the last section is END. */
   readonly rounds: readonly (readonly PageWrite[])[];
   readonly capabilities?: readonly string[];
-  /** With a device that is marked early, and one that is not. Default true. */
+  /** True for a stream with a device that is marked early and one that is not. @default true */
   readonly devices?: boolean;
 }
 
 const EARLY = { sectionId: 6, idstr: 'early-device', instanceId: 0, versionId: 1 };
 const DEVICE = { sectionId: 7, idstr: 'test-device', instanceId: 0, versionId: 1 };
-/** Its body looks like a footer of its own. */
+/** The body of the early device. It looks like a footer of the device's own. */
 export const EARLY_BYTES: Uint8Array = Uint8Array.of(0x7e, 0, 0, 0, 6, 1, 2, 3);
 export const DEVICE_BYTES: Uint8Array = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 
-/** A plain stream as QEMU writes it, with every kind of record; and what the memory holds at its end. */
+/** A plain stream as QEMU writes it, with every kind of record, and the memory at its end. */
 export function plainStream({ blocks, rounds, capabilities = [], devices = true }: PlainStreamParts): {
   readonly bytes: Buffer;
   readonly memory: ReadonlyMap<string, Buffer>;
@@ -75,7 +75,7 @@ function recordOf(
   if (kind === 'zero') return [encodeZeroPage(block, offset, { sameBlock })];
   const head = encodePageHeader(block, offset, { sameBlock });
   if (kind === 'page') return [head, bytes];
-  // Nothing writes these but QEMU: the PAGE flag makes way for another.
+  // QEMU alone writes these kinds, so the PAGE flag makes way for theirs by hand.
   const view = new DataView(head.buffer, head.byteOffset);
   if (kind === 'compressed') {
     view.setUint32(4, view.getUint32(4) - 0x08 + 0x100);

@@ -7,7 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY } from './qemu-binary.ts';
 
-/** mapped-ram exists since QEMU 9.0. */
+/** The first QEMU with mapped-ram is 9.0. */
 const OLDEST_MAJOR = 9;
 
 export { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY };
@@ -16,10 +16,10 @@ export type QemuVersion = readonly [major: number, minor: number, micro: number]
 
 const probed = probe(QEMU_BINARY);
 
-/** `[0, 0, 0]` when there is no QEMU. */
+/** The version of QEMU_BINARY; `[0, 0, 0]` when there is no QEMU. */
 export const QEMU_VERSION: QemuVersion = probed.version;
 
-/** Why the tests against a real QEMU cannot run here; undefined when they can. */
+/** The reason why the tests against a real QEMU cannot run here; undefined when they can. */
 export const QEMU_MISSING: string | undefined = probed.missing;
 
 const required = process.env['MAPPED_RAM_REQUIRE_QEMU'] === '1';
@@ -28,24 +28,24 @@ const skipped = new Map<string, number>();
 type Implementation = (t: ExecutionContext) => Promise<void> | void;
 
 /**
- * A serial ava test against the real QEMU. Without a usable QEMU it is skipped, and the file says so on stderr;
+ * A serial ava test against the real QEMU. It is skipped when there is no usable QEMU, and the file says so on stderr;
  * with `MAPPED_RAM_REQUIRE_QEMU=1` it fails instead.
  */
 export function qemuTest(title: string, implementation: Implementation): void {
   testUnless(QEMU_MISSING, title, implementation);
 }
 
-/** As `qemuTest`, for a test that runs an aarch64 guest. */
+/** A `qemuTest` that runs an aarch64 guest. */
 export function aarch64Test(title: string, implementation: Implementation): void {
   testUnless(probe(QEMU_AARCH64_BINARY).missing, title, implementation);
 }
 
-/** As `qemuTest`, for a test that runs a guest of qemu-system-i386, which comes with qemu-system-x86_64. */
+/** A `qemuTest` that runs a guest of qemu-system-i386, which comes with qemu-system-x86_64. */
 export function i386Test(title: string, implementation: Implementation): void {
   testUnless(probe(QEMU_I386_BINARY).missing, title, implementation);
 }
 
-/** As `qemuTest`, for a test whose guest has a TPM. */
+/** A `qemuTest` whose guest has a TPM. */
 export function tpmTest(title: string, implementation: Implementation): void {
   const { error } = spawnSync('swtpm', ['--version']);
   testUnless(QEMU_MISSING ?? (error && `cannot run swtpm: ${error.message}`), title, implementation);

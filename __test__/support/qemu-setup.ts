@@ -4,31 +4,31 @@ import type { GuestOptions } from '../../ts/guest/build-guest.ts';
 
 export const MIB: number = 1024 * 1024;
 
-/** `-no-reboot`: a triple fault must end QEMU; a guest that quietly boots again would look alive. */
+/** Arguments of every guest. With `-no-reboot` a triple fault ends QEMU: a guest that boots again would look alive. */
 const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
 
 export interface GuestSetup {
-  /** `q35`, `pc`, `microvm,acpi=on`, with their properties. @default 'q35' */
+  /** The machine with its properties: `q35`, `pc`, `microvm,acpi=on`. @default 'q35' */
   readonly machine?: string;
   /**
-   * TCG runs the guest equally well everywhere; a KVM without hardware virtualization may emulate its 32-bit code a
-   * hundred times slower. @default 'tcg'
+   * The accelerator. TCG runs the guest equally well everywhere. A KVM without hardware virtualization may emulate the
+   * guest's 32-bit code a hundred times slower. @default 'tcg'
    */
   readonly accel?: 'kvm' | 'tcg';
   /** @default 128 */
   readonly memoryMiB?: number;
-  /** Two NUMA nodes with half of the memory each, in blocks `m0` and `m1`. @default false */
+  /** True for two NUMA nodes with half of the memory each, in blocks `m0` and `m1`. @default false */
   readonly numa?: boolean;
-  /** Undefined is plain `-m`, whose block is `pc.ram`; otherwise the blocks are `m0` (and `m1`). */
+  /** The backend of blocks `m0` (and `m1`). Undefined is plain `-m`, whose block is `pc.ram`. */
   readonly backend?: 'ram' | 'file' | 'memfd';
-  /** Where `backend: 'file'` keeps `m0.ram` and `m1.ram`; they stay there. @default a directory of the guest's own */
+  /** The directory of `m0.ram` and `m1.ram`, which stay there. @default a directory of the guest's own */
   readonly memPathDir?: string;
   /** @default false */
   readonly share?: boolean;
-  /** Replaces all memory arguments; `memoryBlocks` then names the blocks from physical address 0 on. */
+  /** Arguments in place of all memory arguments; `memoryBlocks` names their blocks from physical address 0 on. */
   readonly memoryArgs?: readonly string[];
   readonly memoryBlocks?: readonly string[];
-  /** Waits for a migration instead of booting. @default false */
+  /** True for a QEMU that waits for a migration instead of booting. @default false */
   readonly incoming?: boolean;
   /** @default 32 MiB at 16 MiB; with `numa` 32 MiB around the border of the blocks */
   readonly region?: GuestOptions;
@@ -90,7 +90,7 @@ function memoryArgs(
   return [...size, ...objects, ...use];
 }
 
-/** In QEMU's option syntax a comma ends a value unless it is doubled. */
+/** The text as a value in QEMU's option syntax, in which a comma ends a value unless it is doubled. */
 function optionValue(text: string): string {
   return text.replaceAll(',', ',,');
 }

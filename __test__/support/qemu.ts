@@ -22,7 +22,7 @@ export interface RamBlock {
   readonly id: string;
   readonly usedLength: number;
   readonly totalLength: number;
-  /** Where the block is mapped in QEMU's address space. */
+  /** The address of the block in QEMU's address space. */
   readonly hva: number;
 }
 
@@ -56,7 +56,7 @@ export class TestGuest implements AsyncDisposable {
     this.memoryBlocks = blocks;
   }
 
-  /** What the guest has written to its serial port since this QEMU runs: a letter per generation. */
+  /** The text that the guest has written to its serial port since this QEMU started: a letter per generation. */
   serial(): string {
     return readFileSync(join(this.directory, 'serial'), 'latin1');
   }
@@ -84,7 +84,7 @@ export class TestGuest implements AsyncDisposable {
     await this.qmp.execute('cont');
   }
 
-  /** `running`, `paused`, `inmigrate`, `postmigrate`, … */
+  /** QEMU's run state: `running`, `paused`, `inmigrate`, `postmigrate`, … */
   async runState(): Promise<string> {
     const reply = await this.qmp.execute('query-status');
     assert(isQmpObject(reply) && typeof reply['status'] === 'string');
@@ -104,7 +104,7 @@ export class TestGuest implements AsyncDisposable {
     });
   }
 
-  /** Bytes of a block as QEMU has them mapped, whatever backs it. */
+  /** Bytes of a block as QEMU has them mapped, whatever backs the block. */
   async readBlock(id: string, offset: number, length: number): Promise<Uint8Array> {
     const block = (await this.ramBlocks()).find((candidate) => candidate.id === id);
     assert(block !== undefined, `no RAM block ${id}`);
@@ -112,7 +112,7 @@ export class TestGuest implements AsyncDisposable {
     return readProcessMemory(this.qemu.pid, block.hva + offset, length);
   }
 
-  /** Bytes of guest RAM below the PCI hole. */
+  /** A reader of guest RAM below the PCI hole. */
   async physicalReader(): Promise<(address: number, length: number) => Uint8Array> {
     const blocks = await this.ramBlocks();
     const memory = this.memoryBlocks.map((id) => blocks.find((block) => block.id === id));
@@ -147,8 +147,8 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /**
-   * Lets the guest run until it has checked every page of its region itself, at least once; then verifies the
-   * memory from outside. The guest stays stopped.
+   * Lets the guest run until it has checked every page of its region itself, at least once. Then it verifies the memory
+   * from outside. The guest stays stopped.
    */
   async assertAlive(): Promise<GuestProgress> {
     await this.cont();
@@ -213,7 +213,7 @@ async function removeDirectory(directory: string): Promise<void> {
   directories.delete(directory);
 }
 
-// A run that is interrupted or times out must not leave anything either; QemuProcess kills its own at 'exit'.
+// A run that is interrupted or times out must not leave directories either. QemuProcess kills its QEMU at 'exit'.
 process.on('exit', () => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });

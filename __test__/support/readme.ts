@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 export const README: string = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
-/** Examples and commands about `guest.mr`: the snapshot of a running QEMU, which the first of them makes. */
+/** Matches examples and commands about `guest.mr`: the snapshot of a running QEMU, which the first of them makes. */
 export const NEEDS_QEMU: RegExp = /guest\.mr(?!\w)/;
 
 /** The code blocks of a language in the README, in order. */
@@ -11,7 +11,7 @@ export function readmeBlocks(language: string): readonly string[] {
   return [...README.matchAll(fence)].map(([, code = '']) => code);
 }
 
-/** An example as somebody writes it in CommonJS: its imports of this package become calls of require. */
+/** An example as CommonJS: its imports become calls of require. */
 export function toCommonJs(example: string): string {
   return example.replaceAll(/^import (?:\* as )?(\w+|\{.*\}) from ('.*');$/gm, 'const $1 = require($2);');
 }

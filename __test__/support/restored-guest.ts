@@ -11,7 +11,7 @@ import { startGuest, TestGuest, type GuestSetup } from './qemu.ts';
 import { QEMU_BINARY } from './qemu-binary.ts';
 import { guestArgs, guestMemoryBlocks, guestRegionOf } from './qemu-setup.ts';
 
-/** A guest that `restore` started, as the tests of guests know them. */
+/** A guest that `restore` started, with the methods of a test guest. */
 export class RestoredTestGuest extends TestGuest {
   readonly restored: RestoredGuest;
 
@@ -23,7 +23,7 @@ export class RestoredTestGuest extends TestGuest {
 
 /**
  * Restores the built-in guest into the QEMU that `setup` describes.
- * @param setup `memoryBlocks` names the snapshot's blocks where they differ from what the command line says
+ * @param setup `memoryBlocks` names the snapshot's blocks where they differ from those of the command line
  */
 export async function restoreGuest(
   source: SnapshotSource | Snapshot,
@@ -42,7 +42,7 @@ export async function restoreGuest(
   }
 }
 
-/** Boots a guest, lets it work for a while, and lets QEMU save it, stopped. */
+/** Boots a guest, lets it work for a while, stops it, and lets QEMU save it. */
 export async function saveGuest(setup: GuestSetup, path: string): Promise<void> {
   await using guest = await startGuest(setup);
   await guest.waitForGenerations(2);

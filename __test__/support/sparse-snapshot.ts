@@ -9,7 +9,7 @@ import {
 } from '../../ts/stream/index.ts';
 import { syntheticState } from './synthetic.ts';
 
-/** A snapshot of a guest whose block pc.ram has `length` bytes, all of them zero: a few KiB and a hole. */
+/** Writes a snapshot whose block pc.ram has `length` zero bytes: a few KiB and a hole. */
 export async function writeSparseSnapshot(path: string, length: number): Promise<void> {
   const blocks = [{ id: 'pc.ram', length }];
   const bytes = syntheticState({ blocks });

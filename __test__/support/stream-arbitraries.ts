@@ -37,7 +37,7 @@ export interface ModelOptions {
   readonly trailing?: boolean;
 }
 
-/** Small but complete streams of both forms. */
+/** Small, complete streams of both forms. */
 export function streamModel(options: ModelOptions = {}): fc.Arbitrary<StreamModel> {
   const { minDevices = 0, form } = options;
   return fc

@@ -32,11 +32,11 @@ export interface Subsection {
 }
 
 export interface Page {
-  /** Index into the blocks. */
+  /** The index of the page's block in `blocks`. */
   readonly block: number;
   readonly page: number;
   readonly kind: 'zero' | 'page' | 'xbzrle';
-  /** Of the delta, in bytes. */
+  /** Length of the xbzrle delta in bytes. */
   readonly delta?: number;
 }
 
@@ -56,14 +56,14 @@ export interface StreamModel {
 
 export interface BuiltStream {
   readonly bytes: Uint8Array;
-  /** What a walk must yield. */
+  /** The records that a walk must yield. */
   readonly records: readonly StreamRecord[];
 }
 
-/** Byte that fills bodies and page areas: meaningless as a record, so that a walk that strays is caught. */
+/** The byte that fills bodies and page areas. It is meaningless as a record, so that a walk that strays is caught. */
 const FILL = 0xa5;
 
-/** Writes a stream and notes what is where. Keeps its own account of offsets. */
+/** Writes a stream, notes its records, and keeps its own account of offsets. */
 export class StreamBuilder {
   readonly records: StreamRecord[] = [];
   #bytes: Uint8Array;
@@ -168,7 +168,7 @@ export function buildStream(model: StreamModel): BuiltStream {
 
 function addMappedStart(builder: StreamBuilder, model: StreamModel): void {
   const { base, configuration, ramId: sectionId, blocks } = model;
-  // Page areas need no more than page alignment; that keeps the streams small.
+  // Page alignment is enough for page areas, and keeps the streams small.
   const targetPageSize = pageSizeOf(model);
   const start = encodeMappedRamStart({ base, configuration, sectionId, blocks, alignment: targetPageSize });
   const { offset } = builder;
@@ -234,7 +234,7 @@ function addPage(builder: StreamBuilder, model: StreamModel, page: Page, sameBlo
   } else {
     dataLength = page.delta ?? 0;
     const header = encodePageHeader(block.id, blockOffset, options);
-    // Nothing writes xbzrle but QEMU: the PAGE flag (8) makes way for XBZRLE (0x40).
+    // QEMU alone writes xbzrle, so the PAGE flag (8) makes way for XBZRLE (0x40) by hand.
     header[7] = (header[7] ?? 0) + 0x40 - 0x08;
     builder.raw(header).raw(Uint8Array.of(1, dataLength >> 8, dataLength & 0xff));
     builder.raw(new Uint8Array(dataLength).fill(FILL));
@@ -266,7 +266,7 @@ function addDescription(builder: StreamBuilder, model: StreamModel): void {
     length: 5 + json.length,
     jsonOffset: offset + 5,
     jsonLength: json.length,
-    // Without devices and with a page size in CONFIGURATION the walk has no need of it.
+    // The walk needs no description of a stream without devices that has a page size in CONFIGURATION.
     ...(devices.length > 0 || model.configuration.targetPageBits === undefined ? { description } : {}),
   });
 }

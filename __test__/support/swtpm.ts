@@ -8,7 +8,7 @@ const START_MS = 10_000;
 
 /** A TPM for one QEMU. `await using tpm = await startSwtpm(directory)`. */
 export class Swtpm implements AsyncDisposable {
-  /** Where QEMU finds it. */
+  /** The socket on which QEMU finds the TPM. */
   readonly socket: string;
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
@@ -27,7 +27,7 @@ export class Swtpm implements AsyncDisposable {
   }
 }
 
-/** @param directory an empty directory for its state and its socket */
+/** @param directory an empty directory for the TPM's state and its socket */
 export async function startSwtpm(directory: string): Promise<Swtpm> {
   const socket = join(directory, 'socket');
   const args = ['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--ctrl', `type=unixio,path=${socket}`];

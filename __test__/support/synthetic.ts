@@ -21,7 +21,7 @@ export function testPage(number: number): Uint8Array {
   return Buffer.alloc(PAGE, seed);
 }
 
-/** A RAM file of `pages` pages; those that `isData` refuses stay holes. */
+/** Writes a RAM file of `pages` pages. Pages that `isData` refuses stay holes. */
 export async function writeRam(
   path: string,
   pages: number,
@@ -39,7 +39,7 @@ export async function writeRam(
 }
 
 export interface SyntheticState {
-  /** With x-ignore-shared, as QEMU writes it when RAM is shared. Default true. */
+  /** True for a state with x-ignore-shared, as QEMU writes it when RAM is shared. @default true */
   readonly ignoreShared?: boolean;
   readonly blocks: readonly RamBlock[];
   /** Pages that the state carries itself. */

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A directory that is removed with what is in it. `await using dir = await temporaryDirectory()`. */
+/** A directory that is removed with its contents. `await using dir = await temporaryDirectory()`. */
 export class TemporaryDirectory implements AsyncDisposable {
   readonly path: string;
 
@@ -19,7 +19,7 @@ export class TemporaryDirectory implements AsyncDisposable {
   }
 }
 
-/** @param base must support O_DIRECT where a test asks for it: the system's directory for temporary files by default */
+/** @param base must support O_DIRECT where a test asks for it. @default the system's directory for temporary files */
 export async function temporaryDirectory(base: string = tmpdir()): Promise<TemporaryDirectory> {
   return new TemporaryDirectory(await mkdtemp(join(base, 'mapped-ram-test-')));
 }

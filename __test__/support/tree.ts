@@ -6,7 +6,7 @@ export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url));
 
 const NOT_OURS = new Set(['node_modules', 'target', 'dist', 'native', '.git']);
 
-/** The files below a folder of the repository whose names end so, relative to its root. */
+/** The files below a folder whose names end in one of these, relative to the repository's root. */
 export function filesBelow(folder: string, ...endings: readonly string[]): readonly string[] {
   return readdirSync(`${ROOT}${folder}`, { withFileTypes: true }).flatMap((entry) => {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;

@@ -1,6 +1,6 @@
 import type { DirectIo, IoEngine } from '../../ts/index.ts';
 
-/** The ways pages can take through the engine. */
+/** A way that pages can take through the engine. */
 export interface Way {
   readonly ioEngine: Exclude<IoEngine, 'auto'>;
   readonly directIo: DirectIo;

@@ -1,6 +1,6 @@
 /**
- * Encodes as little as a reader of xbzrle can take for granted (docs/format.md §3): runs of equal bytes, and runs of others.
- * Byte by byte, and not as QEMU does it, which joins short runs.
+ * Encodes runs of equal bytes and runs of others: as little as a reader of xbzrle can take for granted (docs/format.md
+ * §3). It compares byte by byte, unlike QEMU, which joins short runs.
  */
 export function encodeXbzrle(before: Uint8Array, after: Uint8Array): Uint8Array {
   const bytes: number[] = [];

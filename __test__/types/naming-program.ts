@@ -12,16 +12,16 @@ import type { Symbol as NamedSymbol } from 'typescript/unstable/sync';
 
 import type { CompiledProgram } from './program.ts';
 
-/** What declarations take from Node. */
+/** The imports of Node's types that declarations use. */
 const NODE_IMPORTS = ["import type { Duplex } from 'node:stream';"];
 
-/** A program that names types, and the values of the module whose types it names. */
+/** A program that names types, and the names of the values whose types it names. */
 export interface NamingProgram {
   readonly text: string;
   readonly values: ReadonlySet<string>;
 }
 
-/** What something is in the module's own words, and in words for users: equal, or the program does not compile. */
+/** A type in the module's own words and in words for users. The program compiles only when the two are equal. */
 interface Equation {
   readonly name: string;
   readonly type: string;
@@ -29,11 +29,11 @@ interface Equation {
 }
 
 /**
- * Writes a program that imports types from a module by their names, and names with them, as its declarations do, what
- * every function and every method takes and gives, and what every constant and property is.
+ * Writes a program that imports types from a module by their names. With them, and in the words of the declarations, it
+ * names the types of every function, method, constant and property.
  *
- * @param module how the program imports it
- * @param entry its declarations, which `program` has
+ * @param module the specifier by which the program imports the module
+ * @param entry the path of the module's declarations, which `program` has
  */
 export function namingProgram(program: CompiledProgram, module: string, entry: string): NamingProgram {
   const exported = program.exportsOf(entry);
@@ -89,7 +89,7 @@ function memberOf(name: string, member: Node, key: Node): string {
   return `${owner}[${text.startsWith('[') ? `typeof ${text.slice(1, -1)}` : `'${text}'`}]`;
 }
 
-/** Functions as the type of what can be called so: everything behind their name. */
+/** The type of functions, as their call signatures: all text behind their names. */
 function signatures(nodes: readonly Node[]): string {
   const texts = nodes.map((node) => {
     const name = isFunctionDeclaration(node) || isMethodDeclaration(node) ? node.name : undefined;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { API, SymbolFlags, type Project, type Symbol as NamedSymbol } from 'typescript/unstable/sync';
 
-/** What a program of the package's users has to compile with: nothing is skipped, declarations included. */
+/** The strictest options of the package's users: the compiler skips nothing, declarations included. */
 const STRICT = {
   noEmit: true,
   strict: true,
@@ -15,7 +15,7 @@ const STRICT = {
   types: ['node'],
 };
 
-/** A program as the compiler sees it. It lives until it is disposed. */
+/** A compiled program. It lives until it is disposed. */
 export class CompiledProgram implements Disposable {
   readonly #api: API;
   readonly project: Project;
@@ -25,13 +25,13 @@ export class CompiledProgram implements Disposable {
     this.project = project;
   }
 
-  /** What the compiler finds fault with, in the package's declarations too. */
+  /** The compiler's complaints, about the package's declarations too. */
   get faults(): readonly string[] {
     const diagnostics = this.project.program.getSemanticDiagnostics();
     return diagnostics.map(({ fileName = '', pos, text }) => `${fileName}:${pos}: ${text}`);
   }
 
-  /** What a module exports, each export as the symbol that it stands for. */
+  /** The exports of a module, each as the symbol that it stands for. */
   exportsOf(path: string): ReadonlyMap<string, NamedSymbol> {
     const { program, checker } = this.project;
     const source = program.getSourceFile(path);
@@ -54,8 +54,8 @@ export class CompiledProgram implements Disposable {
 
 /**
  * Writes a program into a directory and has it compiled.
- * @param files their text by their name, without folders
- * @param options in place of some of the strict ones
+ * @param files the program's files, text by name, without folders
+ * @param options options in place of some of the strict ones
  */
 export async function compiledProgram(
   directory: string,

@@ -1,4 +1,4 @@
-// Compiled, never run: what users of the types may and may not write.
+// This file is compiled and never run. It has the code that users of the types may write, and code that they may not.
 import {
   diff,
   type DeviceState,
@@ -32,7 +32,7 @@ export async function packs(signal: AbortSignal): Promise<void> {
   same<typeof result, PackResult>(true);
   await pack(new URL('file:///guest.mr'), { state: 's', ram: { 'pc.ram': new Uint8Array(4096) } });
   await pack({ fd: 3, directFd: 4, offset: 4096 }, { state: 's', ram: { m0: { path: 'p', offset: 0 } } });
-  // Undefined is as good as left out.
+  // An undefined option is as good as none.
   await pack('guest.mr', { state: 's', ram: undefined, channels: undefined, signal: undefined });
   await pack('guest.mr', { state: 's', storeZeroPages: ['system.flash0'], signal });
   await pack('guest.mr', { state: 's', onProgress: ({ bytesDone, bytesTotal }) => bytesDone / bytesTotal });

@@ -10,10 +10,10 @@ import { SymbolFlags, type Symbol } from 'typescript/unstable/sync';
 import type { CompiledProgram } from './program.ts';
 
 /**
- * The types of a package that an entry's exports need and that the entry does not export, each as `NAME, needed by NAME`.
- * Exports of a namespace that the entry exports are exported.
+ * The types of a package that an entry's exports need but the entry does not export, each as `NAME, needed by NAME`.
+ * The exports of an exported namespace count as exported.
  *
- * @param folder where the package is: types from elsewhere are for others to export
+ * @param folder the package's folder: other packages export the types from elsewhere
  */
 export function unreachableNames(program: CompiledProgram, entry: string, folder: string): readonly string[] {
   const exported = [...program.exportsOf(entry).values()].flatMap((symbol) => withMembers(program, symbol));
@@ -32,20 +32,20 @@ export function unreachableNames(program: CompiledProgram, entry: string, folder
   return [...missing].toSorted();
 }
 
-/** A namespace as what it holds. */
+/** The exports of a namespace; any other symbol stands for itself. */
 function withMembers(program: CompiledProgram, symbol: Symbol): readonly Symbol[] {
   if ((symbol.flags & SymbolFlags.ValueModule) === 0) return [symbol];
   return program.project.checker.getExportsOfModule(symbol).map((member) => program.resolved(member));
 }
 
-/** Type parameters and the like have their names from their own declaration only. */
+/** True for symbols of the package, but not for type parameters: only their own declaration names them. */
 function isWithin({ flags, declarations }: Symbol, folder: string): boolean {
   if ((flags & SymbolFlags.TypeParameter) !== 0) return false;
-  // The compiler's paths are in lower case where the filesystem does not tell cases apart.
+  // The compiler's paths are in lower case when the filesystem does not tell cases apart.
   return declarations.some(({ path }) => path.toLowerCase().startsWith(folder.toLowerCase()));
 }
 
-/** What the declarations of a symbol name: types, bases, and values behind `typeof`. */
+/** The symbols that a symbol's declarations name: types, bases, and values behind `typeof`. */
 function namedBy(program: CompiledProgram, symbol: Symbol): readonly Symbol[] {
   const { project } = program;
   const found: Symbol[] = [];

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 const anyDigits = (maxLength: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.integer({ min: 0, max: 9 }).map(String), maxLength });
 
-/** Mostly sizes, some of them too large or too fine. */
+/** Texts that are mostly sizes, some of them too large or too fine. */
 export const sizeText: fc.Arbitrary<string> = fc
   .tuple(
     fc.constantFrom('', '', '', ' ', '+', '-', '\t+'),
@@ -21,14 +21,14 @@ export const sizeText: fc.Arbitrary<string> = fc
   )
   .map((parts) => parts.join(''));
 
-/** Mostly not sizes, but made of what sizes are made of. */
+/** Texts of the characters of sizes. Most are no sizes. */
 export const sizeLikeText: fc.Arbitrary<string> = fc
   .array(fc.constantFrom(' ', '+', '-', '0x', '0', '1', '5', '9', '.', 'b', 'k', 'M', 'e', 'x', ',', 'é'), {
     maxLength: 6,
   })
   .map((parts) => parts.join(''));
 
-/** Mostly `HOST:PORT,OPTIONS`, with what has a meaning in other places too. */
+/** Texts that are mostly `HOST:PORT,OPTIONS`, with characters that mean something in other places, too. */
 export const inetText: fc.Arbitrary<string> = fc
   .tuple(
     fc.constantFrom('127.0.0.1', '', '[::1]', '[]', '[', 'h', 'é', 'h,x', 'a'.repeat(64), 'é'.repeat(33)),

@@ -149,7 +149,7 @@ test('whatever parses can be formatted, and means the same', (t) => {
   t.true(parsed > 500, `only ${parsed} URIs could be parsed`);
 });
 
-/** Undefined when the URI is invalid, or cannot be; every other error passes. */
+/** The result of `work`; undefined when the URI is invalid or cannot be formatted. Every other error passes. */
 function unlessInvalid<T>(work: () => T): T | undefined {
   try {
     return work();

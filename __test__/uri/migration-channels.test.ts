@@ -24,7 +24,7 @@ const FILE = { transport: 'file', filename: '/x', offset: 0 };
 const INET = { transport: 'socket', type: 'inet', host: 'h', port: '1' };
 const main = (addr: unknown): unknown => [{ 'channel-type': 'main', addr }];
 
-/** Refused with ERR_MAPPED_RAM_INVALID_ARGUMENT; the error's path is the second column. */
+/** Channels that are refused with ERR_MAPPED_RAM_INVALID_ARGUMENT. The second column is the error's path. */
 const REFUSED: ReadonlyArray<readonly [channels: unknown, path: string]> = [
   [undefined, 'channels'],
   [{}, 'channels'],
@@ -156,7 +156,7 @@ test('defer is for -incoming only and has no channels', (t) => {
   t.regex(error.message, /defer is for -incoming only/);
 });
 
-/** What a JavaScript caller may pass. */
+/** A value as a JavaScript caller may pass it. */
 function untyped(value: unknown): readonly MigrationChannel[] {
   // @ts-expect-error the point of these tests
   return value;

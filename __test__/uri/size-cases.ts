@@ -59,7 +59,7 @@ export const SIZES: ReadonlyArray<readonly [text: string, bytes: bigint]> = [
   [`1.${'9'.repeat(400)}k`, 2048n],
 ];
 
-/** What is no size, and the first character that cannot stay. */
+/** Texts that are no sizes, and the position of the first character that cannot stay. */
 export const NO_SIZES: ReadonlyArray<readonly [text: string, position: number]> = [
   ['', 0],
   [' ', 1],

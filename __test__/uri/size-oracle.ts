@@ -1,6 +1,6 @@
 /**
- * QEMU's size grammar told a second time, slowly: character by character, and all arithmetic on integers. The
- * fraction is rounded to the nearest double by hand, since that is what QEMU's strtod does to it.
+ * A slow second parser of QEMU's size grammar: it goes character by character, with all arithmetic on integers. It
+ * rounds the fraction to the nearest double by hand, since QEMU's strtod does the same.
  * @returns undefined when the text is no size
  */
 export function sizeOracle(text: string): bigint | undefined {

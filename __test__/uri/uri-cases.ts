@@ -18,8 +18,8 @@ const inet = (host: string, port: string, options: object = {}): MigrationAddres
 });
 
 /**
- * For each transport the URIs that QEMU 10.0 parses, with what they mean, and those it refuses, with the first
- * character that cannot stay. __test__/with-qemu/uri.test.ts asks QEMU about each of them.
+ * URIs by transport: those that QEMU 10.0 parses, with their meaning, and those that it refuses, with the position of
+ * the first character that cannot stay. __test__/with-qemu/uri.test.ts asks QEMU about each of them.
  */
 export const TRANSPORTS: ReadonlyArray<readonly [name: string, accepted: Accepted, refused: Refused]> = [
   [
@@ -237,7 +237,7 @@ export const TRANSPORTS: ReadonlyArray<readonly [name: string, accepted: Accepte
   ],
 ];
 
-/** Refused by us alone: QEMU would take these, but as bytes that no JavaScript string holds. */
+/** URIs that only this package refuses: QEMU would take them, but as bytes that no JavaScript string holds. */
 export const REFUSED_BY_US: Refused = [
   ['file:x\0', 6],
   ['file:x\ud800,offset=1', 6],

@@ -8,10 +8,10 @@ import { damaged, type Corruption } from './corruption.ts';
 import { corruptionsOf, type Target } from './corruptions.ts';
 import { open } from 'node:fs/promises';
 
-/** Printed with every failure: the list of corruptions depends on nothing else. */
+/** The seed of the corruptions. Every failure prints it: the list depends on nothing else. */
 export const SEED = 20_240_817;
 
-/** What a damaged file may be refused with as no snapshot at all: its first eight bytes are wrong, or gone. */
+/** Codes of errors that refuse a damaged file as no snapshot at all: its first eight bytes are wrong, or gone. */
 const NO_SNAPSHOT: ReadonlySet<string> = new Set([
   'ERR_MAPPED_RAM_BAD_MAGIC',
   'ERR_MAPPED_RAM_TRUNCATED',
@@ -19,9 +19,9 @@ const NO_SNAPSHOT: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Damages a snapshot in every way and asserts that `verify` says so: without its seal where the file contradicts itself,
- * with the seal where only that can tell.
- * @returns how many ways there were
+ * Damages a snapshot in every way and asserts that `verify` says so. `verify` has the seal only for damage that nothing
+ * else in the file contradicts.
+ * @returns the number of ways
  */
 export async function assertAllFound(
   t: ExecutionContext,

@@ -25,13 +25,13 @@ const DESCRIPTION = {
   ],
 };
 
-/** A snapshot of 70 pages, and what is wrong with it. */
+/** A snapshot of 70 pages, and the faults in it. */
 interface Recipe {
   readonly alignment?: number;
   readonly skipped?: boolean;
   /** Changes the RAM part before the rest follows. */
   readonly ram?: (bytes: Buffer, start: MappedRamStart) => void;
-  /** What follows RAM START. */
+  /** The bytes after RAM START. */
   readonly end?: readonly Uint8Array[];
   readonly devices?: readonly Uint8Array[];
   readonly description?: object | string | undefined;
@@ -87,7 +87,7 @@ function bitmapOf({ layout }: MappedRamStart): number {
   return layout.blocks[0]?.area.bitmapOffset ?? 0;
 }
 
-/** A bitmap that is as good, in another place. */
+/** Moves the bitmap to another place, where it is as good. */
 function misplaceBitmap(bytes: Buffer, start: MappedRamStart): void {
   const to = headerOf(start) + 4096;
   bytes.writeBigUInt64BE(BigInt(to), headerOf(start) + 12);

@@ -3,7 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 /** One way to damage a snapshot. */
 export interface Corruption {
   readonly title: string;
-  /** Nothing in the file contradicts it: only a seal can tell. */
+  /** True when nothing in the file contradicts the damage: only a seal can tell. */
   readonly hidden: boolean;
   readonly change: Change;
 }
@@ -12,7 +12,7 @@ export interface Corruption {
 export type Change =
   | { readonly kind: 'write'; readonly writes: readonly Write[] }
   | { readonly kind: 'truncate'; readonly size: number }
-  /** For the stream's tail only: everything from `from` on is read into memory. */
+  /** A change of the stream's tail. It reads all bytes from `from` on into memory. */
   | { readonly kind: 'tail'; readonly from: number; readonly change: (tail: Buffer) => Buffer };
 
 export interface Write {
@@ -21,8 +21,8 @@ export interface Write {
 }
 
 /**
- * Damages the file as long as `use` takes. A truncated file stays truncated: what was cut off is gone, so that
- * truncations must come last, the smallest at the very end.
+ * Damages the file as long as `use` takes. A truncated file stays truncated, so truncations must come last, the
+ * smallest at the very end.
  */
 export async function damaged(path: string, change: Change, use: () => Promise<void>): Promise<void> {
   await using handle = await open(path, 'r+');

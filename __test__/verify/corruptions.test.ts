@@ -7,7 +7,7 @@ import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.t
 import { temporaryDirectory } from '../support/temporary.ts';
 import { assertAllFound } from './assert-found.ts';
 
-/** `ps` would say it in the same unit. */
+/** KiB per MiB: `maxRSS` is in KiB. */
 const KIB_OF_MIB = 1024;
 
 test('at least 200 ways to damage a snapshot are found, without memory in proportion to any number in it', async (t) => {

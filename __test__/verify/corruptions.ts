@@ -6,7 +6,7 @@ import { readAt, type Corruption, type Write } from './corruption.ts';
 import { fieldsOf, type Field } from './fields.ts';
 import { Noise } from './noise.ts';
 
-/** A complete snapshot, and what its walk found. */
+/** A complete snapshot, and the findings of a walk through it. */
 export interface Target {
   readonly handle: FileHandle;
   readonly index: StreamIndex;
@@ -16,7 +16,7 @@ export interface Target {
 
 /**
  * Ways to damage a snapshot, the same for the same seed. Truncations come last, the smallest at the end.
- * @param perKind how many there are of those kinds of which there could be any number
+ * @param perKind the number of corruptions of each kind that could have any number
  */
 export async function corruptionsOf(
   target: Target,
@@ -49,7 +49,7 @@ async function flip({ handle }: Target, offset: number, bit: number): Promise<Wr
   return { offset, bytes: Uint8Array.of(byte ^ (1 << bit)) };
 }
 
-/** One bit of each field. */
+/** Flips of one bit in each field. */
 async function flips(target: Target, noise: Noise, fields: readonly Field[]): Promise<readonly Corruption[]> {
   const found: Corruption[] = [];
   for (const { title, offset, length, hidden } of fields) {
@@ -61,7 +61,7 @@ async function flips(target: Target, noise: Noise, fields: readonly Field[]): Pr
   return found;
 }
 
-/** Bits of the last word that stand for no page, and bits that do. */
+/** Flips of bits that stand for pages, and of bits beyond the last page. */
 async function bitmapFlips(target: Target, noise: Noise, perKind: number): Promise<readonly Corruption[]> {
   const found: Corruption[] = [];
   for (const { id, area } of target.blocks) {
@@ -72,7 +72,7 @@ async function bitmapFlips(target: Target, noise: Noise, perKind: number): Promi
     const beyond = spare > 0 ? [pages + noise.below(spare)] : [];
     for (const bit of [...bits, ...beyond]) {
       const write = await flip(target, bitmapOffset + Math.floor(bit / 8), bit % 8);
-      // Setting the bit of a page that is zero anyway changes nothing that a page's digest knows; the bitmap's does.
+      // A set bit of a page that is zero anyway does not change the page's digest, but it changes the bitmap's.
       found.push(one(`bit ${bit} of the bitmap of ${id}, which has ${pages} pages`, bit < pages, [write]));
     }
   }
@@ -142,7 +142,7 @@ function gigantic({ blocks, records }: Target): readonly Corruption[] {
   );
   const list = records.find(({ type }) => type === 'ram-list');
   for (const value of list === undefined ? [] : GIGANTIC) {
-    // The first block's length with it: the sum alone would be a contradiction.
+    // The first block's length changes with the sum: the sum alone would be a contradiction.
     const length = (blocks[0]?.headerOffset ?? 0) - 8;
     found.push(
       one(`sum of the blocks and length of the first = ${value}`, false, [
@@ -184,7 +184,7 @@ function appended({ index }: Target, noise: Noise): readonly Corruption[] {
   }));
 }
 
-/** Device sections that are missing, or there twice. */
+/** Streams in which device sections are missing, or stand twice. */
 function removedSections({ index }: Target, noise: Noise, count: number): readonly Corruption[] {
   return noise.sample(index.sections, Math.ceil(count / 2)).flatMap(({ idstr, offset, length }) => [
     {
@@ -204,7 +204,7 @@ function removedSections({ index }: Target, noise: Noise, count: number): readon
   ]);
 }
 
-/** At the border of every record and somewhere inside each, and in bitmaps and page areas. */
+/** Truncations at the border of every record and somewhere inside each, and in bitmaps and page areas. */
 function truncations({ records, blocks, index }: Target, noise: Noise): readonly Corruption[] {
   const sizes = new Map<number, string>([[0, 'nothing left']]);
   for (const { type, offset, length } of records) {

@@ -5,11 +5,11 @@ export interface Field {
   readonly title: string;
   readonly offset: number;
   readonly length: number;
-  /** Any other value would do as well: only a seal can tell. */
+  /** True when any other value would do as well: only a seal can tell. */
   readonly hidden: boolean;
 }
 
-/** Every field of every record (docs/format.md §1, §2). Keeps its own account of where they are. */
+/** Every field of every record (docs/format.md §1, §2). The offsets are this file's own account. */
 export function fieldsOf({ records }: { readonly records: readonly StreamRecord[] }): readonly Field[] {
   return records.flatMap((record) => [...recordFields(record)].filter(({ length }) => length > 0));
 }

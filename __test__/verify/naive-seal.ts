@@ -15,7 +15,7 @@ export function naiveBlock({ id, area }: BlockArea): NaiveBlock {
   return { id, length, bitmapOffset, pagesOffset };
 }
 
-/** A seal as docs/verify.md describes it, of a file in memory, a page at a time. */
+/** The seal of a file in memory, as docs/verify.md describes it, made a page at a time. */
 export function naiveSeal(
   file: Buffer,
   base: number,

@@ -17,7 +17,7 @@ import { WAYS } from '../support/ways.ts';
 import { naiveBlock, naiveSeal } from './naive-seal.ts';
 
 const PAGES = 700;
-/** Of a sealed piece. */
+/** The number of pages in a sealed piece. */
 const IN_PIECE = 64;
 
 interface Material {
@@ -34,7 +34,7 @@ async function material(dir: TemporaryDirectory): Promise<Material> {
   ];
   const pages = [{ block: 'pc.bios', offset: PAGE, bytes: testPage(1) }];
   await writeFile(dir.file('state'), syntheticState({ blocks, pages }));
-  // Pieces without data, sparse ones, and dense ones.
+  // The block has pieces without data, sparse ones, and dense ones.
   await writeRam(dir.file('m0'), PAGES, (page) => page >= 128 && (page % 5 === 0 || page > 600));
   const options = { state: dir.file('state'), ram: { m0: dir.file('m0') } };
   return { target: dir.file('snapshot'), seal: dir.file('snapshot.seal'), options };
@@ -47,7 +47,7 @@ async function places(
   return new Map(snapshot.completeRam().blocks.map(({ id, area }) => [id, area]));
 }
 
-/** Flips a bit of these bytes of the file. */
+/** Flips a bit in the byte at each of these offsets of the file. */
 async function flip(path: string, ...offsets: readonly number[]): Promise<void> {
   await using handle = await open(path, 'r+');
   for (const offset of offsets) {
@@ -120,7 +120,7 @@ test('a bit that goes is found in the metadata and named by its piece; a page th
   const { bitmapOffset = 0, pagesOffset = 0 } = (await places(target)).get('m0') ?? {};
   await flip(target, pagesOffset + 131 * PAGE);
   t.deepEqual((await verify(target)).findings, []);
-  // Bit 2 of byte 16: page 130.
+  // The flip takes bit 2 of byte 16, which is page 130's.
   await flip(target, bitmapOffset + 16);
   const lost = await verify(target);
   t.deepEqual(codes(lost), ['metadata-differs', 'pages-differ']);
@@ -162,7 +162,7 @@ test('a snapshot with too many set pages for a seal is refused before they are r
   const path = dir.file('large');
   const length = 7 * 2 ** 40;
   const start = encodeMappedRamStart({
-    // With pages of 64 KiB the bitmap is small enough for a test.
+    // The bitmap of pages of 64 KiB is small enough for a test.
     configuration: { machine: 'virt-10.0', capabilities: ['mapped-ram'], targetPageBits: 16 },
     blocks: [{ id: 'mach-virt.ram', length }],
   });
@@ -177,7 +177,7 @@ test('a snapshot with too many set pages for a seal is refused before they are r
     code: 'ERR_MAPPED_RAM_UNSUPPORTED',
     message: /too many pages to be sealed/,
   });
-  // As many as fit are read, which takes too long to wait for.
+  // Half of the pages fit into a seal, but reading them takes too long to wait for.
   await handle.write(Buffer.alloc(bitmap.length / 2), 0, bitmap.length / 2, block?.area.bitmapOffset);
   const aborted = new AbortController();
   const work = verify(path, {
@@ -357,7 +357,7 @@ test('pages that cannot be read are a finding that says where', async (t) => {
   await pack(target, options);
   await using snapshot = await Snapshot.open(target);
   const { blocks } = snapshot.completeRam();
-  // As when somebody cuts the file while it is being verified.
+  // The file is cut after its index was read, as when another program cuts it during a verification.
   await truncate(target, (blocks[0]?.area.pagesOffset ?? 0) + 650 * PAGE);
   const { findings, report } = await scanPages(snapshot.reader, { blocks, pieceSize: undefined }, {});
   t.is(report, undefined);

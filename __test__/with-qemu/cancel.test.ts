@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { setCapabilities } from '../negotiate/carry-out.ts';
 
 const TIMES = 24;
-/** A save of this guest takes longer. */
+/** The latest cancel, in ms after the start of a save. A save of this guest takes longer. */
 const LATEST_MS = 40;
 
 qemuTest('saves by several channels are cancelled at any moment, and QEMU survives it', async (t) => {

@@ -11,11 +11,11 @@ import { restoreGuest, type RestoredTestGuest, saveGuest } from '../support/rest
 
 const CLONES = 20;
 const MEMORY = 512;
-/** What the guest works on, and what of its memory it never touches. */
+/** Bytes of the guest's memory: those that it works on, and random data that it never touches. */
 const [REGION, DATA] = [32 * MIB, 256 * MIB];
-/** Where the mark of each clone is: in the random data, like all that the guests share. */
+/** The offset of each clone's mark, in the random data that the guests share. */
 const MARK = 160 * MIB;
-/** QEMU's own memory, without a guest: translated code most of all. */
+/** Bytes of memory that QEMU takes without a guest: translated code most of all. */
 const QEMU_SELF = 64 * MIB;
 
 qemuTest(
@@ -75,7 +75,7 @@ class Clones implements AsyncDisposable {
   }
 }
 
-/** Something that no other clone has, in a page that the guests do not touch. */
+/** Writes a byte that no other clone has into a page that the guests do not touch. */
 async function writeMark(clone: RestoredTestGuest, index: number): Promise<void> {
   const block = (await clone.ramBlocks()).find(({ id }) => id === 'm0');
   await using memory = await open(`/proc/${clone.qemu.pid}/mem`, 'r+');
@@ -86,7 +86,7 @@ async function readMark(clone: RestoredTestGuest): Promise<number | undefined> {
   return (await clone.readBlock('m0', MARK, 1))[0];
 }
 
-/** A guest most of whose memory is full of what it never looks at. */
+/** A guest with random data in half of its memory, at which it never looks. */
 async function filledMemory(dir: TemporaryDirectory): Promise<GuestSetup> {
   await using file = await open(dir.file('m0.ram'), 'w');
   await file.truncate(MEMORY * MIB);
@@ -97,13 +97,13 @@ async function filledMemory(dir: TemporaryDirectory): Promise<GuestSetup> {
   return { memoryMiB: MEMORY, backend: 'file', share: true, memPathDir: dir.path };
 }
 
-/** Stops the guests and verifies their memory. */
+/** Stops the guests and verifies their memory. @returns the generation of each */
 async function generations(guests: readonly RestoredTestGuest[]): Promise<readonly number[]> {
   const progress = await Promise.all(guests.map((guest) => guest.checkMemory()));
   return progress.map(({ generation }) => generation);
 }
 
-/** Bytes that no other process has: in the mapping of the snapshot, and in all. */
+/** Bytes that only the clone's process has: in its mapping of the snapshot, and in total. */
 async function privateMemory(
   { qemu }: RestoredTestGuest,
   snapshot: string,

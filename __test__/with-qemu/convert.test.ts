@@ -16,9 +16,9 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { WAYS } from '../support/ways.ts';
 
-/** Small, so that guests fit beside each other. */
+/** A small guest, so that guests fit beside each other. */
 const SMALL: GuestSetup = { memoryMiB: 64, region: { start: 16 * MIB, length: 16 * MIB } };
-/** With a section of a device that is marked early. */
+/** A guest with a device whose section is marked early. */
 const VIRTIO_MEM: GuestSetup = {
   ...SMALL,
   memoryArgs: ['-m', '64M,maxmem=1G,slots=2', '-object', 'memory-backend-ram,id=more,size=128M'],
@@ -34,7 +34,7 @@ async function save(setup: GuestSetup, uri: string, options: MigrationOptions): 
   await saveTo(guest.qmp, uri, options);
 }
 
-/** QEMU loads the file, and the guest, which checks its own memory, goes on. */
+/** Asserts that QEMU loads the file, and that the guest, which checks its own memory, goes on. */
 async function assertGoesOn(
   t: ExecutionContext,
   setup: GuestSetup,
@@ -61,7 +61,7 @@ async function devicesOf(path: string): Promise<readonly unknown[]> {
   }));
 }
 
-/** Buffers of this size are too much for `deepEqual`. */
+/** Asserts that two memories are equal. Their buffers are too large for `deepEqual`. */
 function assertSame(
   t: ExecutionContext,
   found: ReadonlyMap<string, Buffer>,
@@ -98,7 +98,7 @@ for (const [title, setup] of MACHINES) {
       t.true(devices.length >= 14);
       t.deepEqual(await devicesOf(mapped), devices);
       t.deepEqual(await devicesOf(back), devices);
-      // All that differs from QEMU's own file is how often pages come.
+      // The file differs from QEMU's own only in the number of records per page.
       const [first, last] = [await readFile(stream), await readFile(back)];
       const tail = first.subarray(first.lastIndexOf('{"page_size"'));
       t.true(last.subarray(-tail.length).equals(tail));
@@ -149,13 +149,16 @@ for (const [title, setup] of [
   });
 }
 
-/** Few enough pages for many rounds, and too many to be saved in one go: a round whose end finds nothing new is the last. */
+/**
+ * A guest that changes few enough pages for many rounds, and too many for one: a round at whose end no page is new is
+ * the last.
+ */
 const BUSY: GuestSetup = { memoryMiB: 64, region: { start: 16 * MIB, length: MIB } };
 
 qemuTest('a running guest saved with xbzrle restores from what was made of it, and goes on', async (t) => {
   await using dir = await temporaryDirectory();
   const [stream, mapped, back] = [dir.file('stream'), dir.file('mapped'), dir.file('back')];
-  // A guest may be too slow for many deltas, and QEMU miss a write of a running one (docs/format.md §4.1).
+  // The guest may be too slow for many deltas, and QEMU may miss a write of a running guest (docs/format.md §4.1).
   let isRight = false;
   for (let time = 0; time < 3 && !isRight; time += 1) {
     await using guest = await startGuest(BUSY);
@@ -178,10 +181,10 @@ qemuTest('a running guest saved with xbzrle restores from what was made of it, a
   assertSame(t, await memoryOf(dir.file('packed')), await memoryOf(mapped));
 });
 
-/** Some are tried in vain: of pages that have not changed. */
+/** The least number of deltas in the stream. QEMU also tries some in vain, for pages that have not changed. */
 const DELTAS = 15;
 
-/** Round after round, until QEMU has sent deltas; then the guest is stopped, so that the save comes to its end. */
+/** Saves in rounds until QEMU has sent deltas. Then it stops the guest, so that the save comes to its end. */
 async function saveWithXbzrle(guest: TestGuest, uri: string): Promise<void> {
   const { qmp } = guest;
   await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'xbzrle', state: true }] });
@@ -197,7 +200,7 @@ async function saveWithXbzrle(guest: TestGuest, uri: string): Promise<void> {
 async function deltasSent({ qmp }: TestGuest): Promise<number> {
   const info = await qmp.execute('query-migrate');
   const cache = isQmpObject(info) ? info['xbzrle-cache'] : undefined;
-  // Counted are pages that were tried; one that has changed too much goes as a whole.
+  // `pages` counts the tries; a page that has changed too much overflows and goes as a whole.
   return isQmpObject(cache) ? Number(cache['pages']) - Number(cache['overflow']) : 0;
 }
 

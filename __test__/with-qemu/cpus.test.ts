@@ -22,7 +22,7 @@ import { asInfoRegisters, parseInfoRegisters, type Registers } from './info-regi
 
 const BARE = ['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg', '-m', '64'];
 
-/** Stops the guest, compares its CPUs with the monitor's word, and gives them. */
+/** Stops the guest and compares its CPUs with the monitor's word. @returns the CPUs */
 async function assertCpus(
   t: ExecutionContext,
   qmp: QmpClient,

@@ -21,7 +21,7 @@ const NONE = ['-machine', 'none', '-nodefaults', '-display', 'none'];
 const startBare = (...args: readonly string[]): Promise<QemuProcess> =>
   QemuProcess.start({ binary: QEMU_BINARY, args: [...NONE, ...args] });
 
-/** Which of QEMU's descriptors are of this file. */
+/** QEMU's descriptors of this file. */
 function openIn(pid: number, path: string): readonly string[] {
   const directory = `/proc/${pid}/fd`;
   return readdirSync(directory).filter((fd) => {
@@ -67,7 +67,7 @@ qemuTest('a descriptor reaches QEMU over a unix socket, by both spellings of its
     const file = await open('/dev/null', 'w');
     const { fdsetId } = await addFd(client, file.fd);
     await file.close();
-    // Nobody told this client which process it talks to, so it goes by what addFd wrote down.
+    // The client does not know the process to which it talks, so it goes by the notes of addFd.
     t.deepEqual(await queryFdset(client, fdsetId), [{ mode: 'write', direct: false }]);
     await removeFd(client, fdsetId);
   }
@@ -84,7 +84,7 @@ qemuTest('TCP carries commands but no descriptors', async (t) => {
     const sending = addFd(client, file.fd);
     await t.throwsAsync(sending, { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /unix socket/ });
     await file.close();
-    // The refused command was not half sent: the connection is as good as before.
+    // No part of the refused command was sent: the connection is as good as before.
     t.like(await client.execute('query-status'), { running: true });
   }
   t.deepEqual(await qemu.qmp.execute('query-fdsets'), []);
@@ -111,7 +111,7 @@ qemuTest('descriptors and large commands that overlap stay in order, each with i
     Array.from({ length: 12 }, (_, index) => open(directory.file(`f${index}`), 'w')),
   );
   const added = files.map(async (file, index) => {
-    // Together more than the socket takes: it is full most of the time.
+    // The commands together are more than the socket takes: it is full most of the time.
     const big = qemu.qmp.execute('human-monitor-command', { 'command-line': `help ${filler}` });
     const one = await addFd(qemu.qmp, file.fd, { fdset: index, opaque: `${index} ${filler}` });
     await big;
@@ -139,7 +139,7 @@ test('a descriptor waits for room in a full socket, the rest of its message too;
   const client = await connecting;
   peer.pause();
   const file = await open('/dev/null', 'w');
-  // More than the socket takes, so that the descriptor's turn does not come.
+  // The command is more than the socket takes, so that the descriptor's turn does not come.
   const big = client.execute('big', { filler: 'x'.repeat(4_000_000) });
   const late = client.execute('add-fd', { opaque: 'late' }, { fd: file.fd, timeoutMs: 50 });
   await t.throwsAsync(late, { code: 'ERR_MAPPED_RAM_TIMEOUT', message: /add-fd: no answer in time/ });
@@ -236,7 +236,7 @@ qemuTest('a set is gone from QEMU and here after a save that fails or is cancell
     await t.throwsAsync(save, { message: /not done in time/ });
   };
   const failed = async (): Promise<void> => {
-    // QEMU wants O_WRONLY and finds O_RDONLY.
+    // QEMU wants a descriptor with O_WRONLY and finds one with O_RDONLY.
     await using set = await FdSet.open(guest.qmp, { path, access: 'read', direct: false });
     await t.throwsAsync(migrateOut(guest.qmp, `file:${set.filename}`), { code: 'ERR_MAPPED_RAM_QEMU' });
   };
@@ -293,7 +293,7 @@ qemuTest('closing a set twice, or after QEMU is gone, does no harm', async (t) =
   const first = await FdSet.open(qemu.qmp, options);
   await first.close();
   const second = await FdSet.open(qemu.qmp, options);
-  // QEMU gives the number out again: the first must not take the second away.
+  // QEMU gives the number out again: the first set must not take the second away.
   t.is(second.id, first.id);
   await first.close();
   t.is((await qemu.qmp.execute('query-fdsets')).length, 1);

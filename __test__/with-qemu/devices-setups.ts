@@ -1,4 +1,4 @@
-/** Guests with many devices, as QEMU arguments; DIR is a directory with raw images `disk0` to `disk7`. */
+/** A guest with many devices, as QEMU arguments. DIR is a directory with raw images `disk0` to `disk7`. */
 export interface DeviceSetup {
   readonly title: string;
   readonly args: readonly string[];

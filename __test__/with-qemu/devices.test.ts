@@ -140,7 +140,7 @@ async function assertDecoded(
   for (const device of devices) {
     const { name, instanceId, offset, size, rest } = device;
     t.is(rest, undefined);
-    // Whatever was decoded, nothing was lost and nothing made up.
+    // Decoding lost nothing and made nothing up.
     const bytes = await snapshot.reader.read(offset, size);
     t.is(Buffer.compare(reencode(device), bytes), 0, `${name}/${instanceId}`);
   }
@@ -148,7 +148,7 @@ async function assertDecoded(
     t.true((await snapshot.devices(wanted)).devices.length > 0, `no device ${wanted}`);
 }
 
-/** What a guest is that never ran. */
+/** Saves a guest that never ran. */
 async function save(
   dir: TemporaryDirectory,
   binary: string,

@@ -13,7 +13,7 @@ import { WAYS } from '../support/ways.ts';
 
 const multifd = { multifd: true, channels: 3 };
 
-/** By block, what a page loop says of each page. */
+/** The kinds of differences that a page loop finds, by block. */
 async function expectedOf(left: string, right: string): Promise<ReadonlyMap<string, Kinds>> {
   await using snapshot = await Snapshot.open(left);
   const expected = new Map<string, Kinds>();
@@ -35,7 +35,7 @@ function assertAsLoop(
   );
   for (const block of blocks) {
     const kinds = expected.get(block.id) ?? [];
-    // ava's own comparison of so many elements takes its time.
+    // ava's own comparison of so many elements is slow.
     t.is(JSON.stringify(kindsOf(block.runs(), kinds.length)), JSON.stringify(kinds), block.id);
     t.is(block.pages - block.same, differing(kinds), block.id);
   }
@@ -79,7 +79,7 @@ qemuTest('a guest that stood still between two saves has no difference in RAM', 
   await guest.waitForGenerations(2);
   await guest.stop();
   await saveTo(guest.qmp, `file:${left}`);
-  // A guest that has been saved must go on before it can be saved again: into a stop, without running.
+  // A saved guest must go on before it can be saved again. The second save is a clone's, which has not run.
   await using clone = await startGuest({ incoming: true });
   await loadFrom(clone.qmp, `file:${left}`);
   await saveTo(clone.qmp, `file:${right}`, { ...multifd, directIo: true });
@@ -126,7 +126,7 @@ qemuTest('a snapshot is compared with the memory of the stopped guest that it wa
   const [block] = there.blocks;
   t.is(JSON.stringify(kindsOf(block?.runs() ?? [], expected.length)), JSON.stringify(expected));
   t.true(expected.some((kind) => kind !== undefined));
-  // One bit more.
+  // One bit more differs now.
   const page = expected.findIndex((kind, index) => kind === undefined && index > 100);
   await using handle = await open(ram.m0, 'r+');
   const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, page * PAGE + 5);

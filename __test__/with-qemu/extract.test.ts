@@ -19,7 +19,7 @@ const EM_386 = 3;
 const EM_X86_64 = 62;
 const EM_AARCH64 = 183;
 
-/** Lets QEMU write its own core file and a snapshot of the same stopped guest, and compares what is made of the latter. */
+/** Compares QEMU's own core file with the one that `extract` makes of a snapshot of the same stopped guest. */
 async function compareCores(
   t: ExecutionContext,
   qmp: QmpClient,
@@ -59,7 +59,7 @@ async function compareCores(
   const commands = ['info threads', 'thread apply all info registers', ...places];
   const text = gdb(ours, commands);
   t.is(text, gdb(theirs, commands));
-  // A gdb that knows only its own architecture takes nothing else from a core file of ARM than memory.
+  // A gdb that knows only its own architecture takes only memory from a core file of ARM.
   t.regex(text, machine === EM_AARCH64 ? /^0x40000000:\t/m : /^[er]ax +0x/m);
 }
 
@@ -116,7 +116,7 @@ qemuTest('a core file is what QEMU writes: a machine that was never started', as
   await using files = await temporaryDirectory();
   const flash = files.file('flash');
   await writeFile(flash, Buffer.alloc(512 * 1024, 'flash'));
-  // Without RAM above 4 GiB and firmware at its end, QEMU would write ELF32.
+  // QEMU would write ELF32 for a guest with neither RAM above 4 GiB nor firmware at the end of 4 GiB.
   const drive = ['-drive', `if=pflash,format=raw,readonly=on,file=${flash}`];
   for (const args of [
     ['-machine', 'q35'],
@@ -129,7 +129,7 @@ qemuTest('a core file is what QEMU writes: a machine that was never started', as
   }
 });
 
-/** Sets registers, FPCR and FPSR, and stays where it is; `orr` may add the bit FIZ of FPCR, which FPSCR does not have. */
+/** Code that sets registers, FPCR and FPSR and then loops. `orr` may add the bit FIZ of FPCR, which FPSCR lacks. */
 function armCode(isFiz: boolean): Buffer {
   const code = [
     ['movz x0, #0x30, lsl 16', 0xd2a00600],

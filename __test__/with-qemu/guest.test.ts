@@ -187,7 +187,7 @@ qemuTest('a restored guest finds one corrupt byte of its snapshot', async (t) =>
   const { generation, page } = await source.checkMemory();
   await saveTo(source.qmp, `file:${path}`);
 
-  // The next page but some that is not zero: the guest has yet to check it in this generation, or will in the next.
+  // The victim is a page that is not zero, some pages on: the guest has yet to check it in this generation or the next.
   let victim = (page + 100) % 8192;
   const written = (): number => (victim < page ? generation : generation - 1);
   while (guestPattern(written(), victim) === 0) victim += 1;
@@ -218,14 +218,14 @@ qemuTest('nothing is left of a guest', async (t) => {
   await t.throwsAsync(startGuest({ extraArgs: ['-no-such-option'] }), { message: /no-such-option/ });
 });
 
-/** ava's own comparison is not made for megabytes. */
+/** The index of the first byte that differs. ava's own comparison is not made for megabytes. */
 function firstDifference(a: Uint8Array, b: Uint8Array): number | undefined {
   if (a.length === b.length && Buffer.compare(a, b) === 0) return undefined;
   const index = a.findIndex((byte, at) => byte !== b[at]);
   return index === -1 ? a.length : index;
 }
 
-/** Where the pages of a block begin: docs/format.md §2.2 and §2.3. */
+/** The offset of a block's pages (docs/format.md §2.2 and §2.3). */
 async function pagesOffset(path: string, id: string): Promise<number> {
   const file = await open(path, 'r');
   try {
@@ -237,7 +237,7 @@ async function pagesOffset(path: string, id: string): Promise<number> {
   }
 }
 
-/** What the guest prints in the generations from `first` up to, but not including, `end`. */
+/** The letters that the guest prints in the generations from `first` up to, but not including, `end`. */
 function letters(first: number, end: number): string {
   return Array.from({ length: end - first }, (_, index) =>
     String.fromCharCode(97 + ((first + index) % 26)),

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 
 import type { X86Cpu, X86Segment } from '../../ts/index.ts';
 
-/** What the monitor's `info registers -a` says of one CPU: texts by their names. */
+/** The registers of one CPU in the monitor's `info registers -a`: texts by name. */
 export type Registers = ReadonlyMap<string, string>;
 
-/** By CPU. */
+/** The registers of all CPUs, in the monitor's order. */
 export function parseInfoRegisters(text: string): readonly Registers[] {
   return text
     .split(/^CPU#\d+\r?$/m)
@@ -25,8 +25,8 @@ const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldt', 'tr'] as const;
 const TABLES = ['gdt', 'idt'] as const;
 
 /**
- * A CPU of ours in the words of `info registers`, as wide as those: outside of long mode QEMU prints 32 bits. Only what
- * it prints.
+ * A decoded CPU in the words of `info registers`, without registers that those lack. Numbers have the same width: QEMU
+ * prints 32 bits outside of long mode.
  */
 export function asInfoRegisters(cpu: X86Cpu, shown: Registers): Registers {
   const long = shown.has('RAX');

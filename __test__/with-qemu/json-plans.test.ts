@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 const PROGRAM = fileURLToPath(new URL('../../bin/mapped-ram.mjs', import.meta.url));
 const BEFORE = new URL('../json/before/plans.json', import.meta.url);
 
-/** Other versions of QEMU have other capabilities and sizes: of these only the members' names are compared. */
+/** True for the QEMU of the recorded JSON. Others have other capabilities and sizes: only the names must agree. */
 const IS_RECORDED = QEMU_VERSION[0] === 10 && QEMU_VERSION[1] === 0;
 
 qemuTest(

@@ -69,7 +69,7 @@ qemuTest('a QMP server that serves somebody else is busy, also when it stands st
   await t.throwsAsync(QmpClient.connect(socket, SHORT), busy);
   process.kill(qemu.pid, 'SIGSTOP');
   await t.throwsAsync(QmpClient.connect(`unix:${socket}`, SHORT), busy);
-  // Those that gave up fill the queue until QEMU looks into it.
+  // Clients that gave up fill the queue until QEMU looks into it.
   const full = { code: 'ERR_MAPPED_RAM_BUSY', message: /other clients wait there already/ };
   await t.throwsAsync(QmpClient.connect(socket, SHORT), full);
   process.kill(qemu.pid, 'SIGCONT');
@@ -105,7 +105,7 @@ qemuTest('what QEMU refuses, and how a migration failed, are fields of the error
   t.is(refused.qmp?.class, 'CommandNotFound');
   t.is(refused.shortMessage, `QEMU refused no-such-command: ${refused.qmp?.desc}`);
   t.is(refused.cause, undefined);
-  // What a QEMU says that does not know an argument: the one answer whose words are read.
+  // The answer of a QEMU that does not know an argument is the only one whose words the package reads.
   const unknown = await t.throwsAsync(qmp.execute<string>('query-status', { 'exit-on-error': false }));
   t.true(isUnknownArgument(unknown, 'exit-on-error'), unknown?.message);
   t.false(isUnknownArgument(unknown, 'uri'));

@@ -6,7 +6,7 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const refusal = { code: 'ERR_MAPPED_RAM_QEMU' };
-/** Slow enough to do something about it meanwhile. */
+/** A bandwidth that leaves the test time to act during a save. */
 const SLOW = { maxBandwidth: 1024 * 1024 };
 
 qemuTest(
@@ -21,7 +21,7 @@ qemuTest(
     ] as const) {
       await t.throwsAsync(saveTo(guest.qmp, uri), { ...refusal, message: words }, uri);
     }
-    // What is no URI never reaches QEMU, which some such texts would kill.
+    // Texts that are no URIs never reach QEMU, which some of them would kill.
     for (const text of ['nonsense:', 'rdma:nonsense', 'rdma:']) {
       await t.throwsAsync(saveTo(guest.qmp, text), { code: 'ERR_MAPPED_RAM_INVALID_URI' }, text);
     }
@@ -102,7 +102,7 @@ qemuTest('a load of what is no snapshot rejects with the words of QEMU', async (
   const path = directory.file('snapshot');
   await writeFile(path, Buffer.alloc(1024 * 1024, 0x5a));
   for (const [uri, words] of [
-    // What exactly is wrong with the contents QEMU tells on stderr only.
+    // QEMU names the fault of the contents on stderr only.
     [`file:${path}`, /load of migration failed.*Not a migration stream/s],
     [`file:${directory.file('missing')}`, /No such file or directory/],
   ] as const) {

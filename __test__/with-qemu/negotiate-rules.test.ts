@@ -15,7 +15,7 @@ import { carryOut, run, setCapabilities, settings } from '../negotiate/carry-out
 import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
-/** A machine that was never started: enough for QEMU to save, and its memory is that of no guest. */
+/** A machine that was never started. QEMU can save it, and its memory is that of no guest. */
 function startMachine(...args: readonly string[]): Promise<QemuProcess> {
   const machine = '-machine pc -m 32 -S -nodefaults -no-user-config -vga none -display none'.split(' ');
   return QemuProcess.start({ binary: QEMU_BINARY, args: [...machine, ...args] });
@@ -46,7 +46,7 @@ async function assertRefused(
   t.like(error, { rule: { rule } }, error.message);
 }
 
-/** The file is complete, and not all of its memory is zero. */
+/** Asserts that the file is complete, and that not all of its memory is zero. */
 async function assertSaved(t: ExecutionContext, directory: TemporaryDirectory): Promise<void> {
   await using snapshot = await Snapshot.open(directory.file('snapshot'));
   const { complete, warnings } = await snapshot.info();
@@ -58,11 +58,11 @@ interface Setting {
   readonly rules: readonly RuleId[];
   readonly capabilities?: readonly string[];
   readonly parameters?: Readonly<Record<string, string | number>>;
-  /** What QEMU does with it, left alone. Undefined: it saves well. */
+  /** QEMU's error with this setting, without a plan. Undefined when QEMU saves well. */
   readonly alone?: RegExp | undefined;
 }
 
-/** What somebody else may have set, and what becomes of a save then. */
+/** Settings that another client may have left in QEMU, and the end of a save with each. */
 const SETTINGS: Readonly<Record<string, Setting>> = {
   'return-path': { rules: ['return-path'], capabilities: ['return-path'], alone: /Bad file descriptor/ },
   'switchover-ack': {
@@ -165,7 +165,7 @@ qemuTest('x-ignore-shared does not go with mapped-ram before QEMU 11', async (t)
     save(directory, { writer: 'qemu', xIgnoreShared: 'on', mappedRam: 'on' }),
     'x-ignore-shared-broken',
   );
-  // Left on by somebody, it is off for the save.
+  // The plan turns the capability off for the save when another client has left it on.
   await setCapabilities(qmp, 'x-ignore-shared');
   const before = await settings(qmp);
   const plan = await run(qmp, save(directory, { writer: 'qemu' }));
@@ -231,7 +231,7 @@ qemuTest('direct-io without multifd is refused, for QEMU would ignore it', async
   const { qmp } = qemu;
   const request = save(directory, { multifd: 'off', directIo: 'on' });
   await assertRefused(t, qmp, request, 'direct-io-needs-multifd');
-  // It does ignore it: with direct-io in force this set would kill it.
+  // QEMU does ignore direct-io: it would die of this set with direct-io in force.
   const file = await open(directory.file('snapshot'), 'w');
   const { fdsetId } = await addFd(qmp, file.fd);
   await file.close();
@@ -417,7 +417,7 @@ qemuTest('a damaged file, which can kill QEMU, never reaches it', async (t) => {
     await refused();
     await writeFile(path, whole);
   }
-  // A page size of 0, by which QEMU would divide.
+  // The page size becomes 0, by which QEMU would divide.
   const zero = Buffer.from(whole);
   zero.fill(0, header + 4, header + 12);
   await writeFile(path, zero);
@@ -427,7 +427,7 @@ qemuTest('a damaged file, which can kill QEMU, never reaches it', async (t) => {
   await unlink(path);
   await t.throwsAsync(negotiate(qmp, restore(directory)), { code: 'ERR_MAPPED_RAM_IO' });
 
-  // What cannot be looked into is not loaded unseen.
+  // The plan cannot look into a given fdset, so QEMU must not load it unseen.
   await writeFile(path, whole);
   const file = await open(path, 'r');
   const { fdsetId } = await addFd(qmp, file.fd);
@@ -464,7 +464,7 @@ qemuTest('background-snapshot, with which the bitmaps stay empty, is put aside',
     return;
   }
   await qmp.execute('cont');
-  // It refuses multifd, so this comes to light before anything is lost; with one channel it would not.
+  // QEMU refuses multifd with background-snapshot, so only a save through one channel loses the memory unnoticed.
   await setCapabilities(qmp, 'mapped-ram');
   const before = await settings(qmp);
   await migrateOut(qmp, `file:${left}`);

@@ -107,7 +107,7 @@ qemuTest('the engine writes guests whose memory is in shared files, one block or
       xIgnoreShared: { value: false },
       engineBlocks: [],
     });
-    // What the plan says about QEMU's part holds: its stream is small, and everything is put back.
+    // QEMU's part goes as the plan says: its stream is small, and all settings are put back.
     const before = await settings(guest.qmp);
     await guest.stop();
     const info = await carryOut(guest.qmp, {
@@ -211,7 +211,7 @@ qemuTest(
     await guest.cont();
     const before = await settings(qmp);
     const good = await plan(guest, directory.file('two'));
-    // Capabilities come last, so the parameters are changed by then.
+    // Capabilities come last, so the parameters have changed before QEMU refuses.
     const bad = { ...good, capabilities: { ...good.capabilities, 'no-such-capability': true } };
     await t.throwsAsync(applyPlan(qmp, bad), { code: 'ERR_MAPPED_RAM_QEMU' });
     t.deepEqual(await settings(qmp), before);
@@ -224,7 +224,7 @@ qemuTest(
     t.notDeepEqual(await settings(qmp), before);
     await applied.putBack();
     t.deepEqual(await settings(qmp), before);
-    // What others change afterwards is theirs.
+    // Settings that others change after `putBack` stay as they are.
     await qmp.execute('migrate-set-parameters', { 'multifd-channels': 9 });
     await applied.putBack();
     t.like(await qmp.execute('query-migrate-parameters'), { 'multifd-channels': 9 });

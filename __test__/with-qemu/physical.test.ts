@@ -20,13 +20,13 @@ const PAGE = 4096;
 interface Mapped {
   readonly address: number;
   readonly length: number;
-  /** Of the memory region; a block's name may have a device in front of it. */
+  /** The name of the memory region; a block's name may have a device in front of it. */
   readonly name: string;
   readonly offset: number;
   readonly isFlash: boolean;
 }
 
-/** What QEMU has mapped where, by `info mtree -f`. What goes on in the same region is one. */
+/** The ranges that QEMU has mapped, by `info mtree -f`. Ranges that continue each other in one region are one. */
 async function mappedByQemu(qmp: QmpClient): Promise<readonly Mapped[]> {
   const text = await qmp.execute('human-monitor-command', { 'command-line': 'info mtree -f' });
   const view = text.split(/FlatView #\d+/).find((part) => part.includes(' AS "memory"')) ?? '';
@@ -79,7 +79,7 @@ function nodes(...sizes: readonly (readonly [id: string, size: string])[]): read
 }
 
 const MACHINES: readonly Machine[] = [
-  // The last size with all RAM below 4 GiB, and the first that is split.
+  // The first machines come in pairs: the last size with all RAM below 4 GiB, and the first size that is split.
   { title: 'q35, 2815 MiB', args: ['-machine', 'q35', '-m', '2815M'] },
   { title: 'q35, 2816 MiB', args: ['-machine', 'q35', '-m', '2816M'] },
   { title: 'i440fx, 3583 MiB', args: ['-machine', 'pc', '-m', '3583M'] },
@@ -140,7 +140,7 @@ interface VgaMode {
   readonly mode: number;
   readonly map: number;
   readonly bank?: number;
-  /** Where the card's memory is then. */
+  /** The address of the card's memory in this mode; undefined when it is not mapped. */
   readonly address?: number;
 }
 
@@ -184,7 +184,7 @@ for (const { planes, mode, map, bank = 0, address } of VGA_MODES) {
   });
 }
 
-/** The firmware has opened the first MiB, and found the card. */
+/** True when the firmware has opened the first MiB and found the card. */
 function isReady(ranges: readonly Mapped[], card: string): boolean {
   const found = (part: string): boolean => ranges.some(({ name }) => name.includes(part));
   return !found('pc.rom') && (found('vram') || card === 'virtio-gpu-pci');
@@ -254,7 +254,7 @@ async function compareMaps(t: ExecutionContext, machine: Machine): Promise<void>
     expected,
   );
   t.is(assumptions.length, machine.assumptions ?? 0, assumptions.join('; '));
-  // The rule by itself, where the command line did not change it and the file does not tell.
+  // The rule alone gives the same layout unless the command line changed it.
   if (machine.args.some((arg) => /max-ram|maxmem|memdev|memory-backend/.test(arg))) return;
   const facts = await machineFacts(snapshot);
   const withoutHelp = ramLayout({ ...facts, cmos: undefined, nodes: [] }, {});
@@ -281,15 +281,15 @@ for (const { args, ...machine } of VIRT) {
 }
 
 interface Filled extends Machine {
-  /** Where to look, beside the ends of every range. */
+  /** Addresses at which memory is compared, beside the ends of every range. */
   readonly places: readonly number[];
 }
 
 const LENGTH = 64 * 1024;
-/** The firmware clears the last few hundred KiB of the RAM below 4 GiB. */
+/** A distance from the end of the RAM below 4 GiB, whose last few hundred KiB the firmware clears. */
 const CLEARED = 4 * MIB;
 
-/** Some pages of every block of RAM say which block and page it is; the others stay untouched. */
+/** Writes into some pages of every block of RAM which block and page they are. The other pages stay untouched. */
 async function fill(qemu: QemuProcess): Promise<void> {
   const blocks = await new TestGuest(qemu, '', {}, []).ramBlocks();
   await using memory = await open(`/proc/${qemu.pid}/mem`, 'r+');
@@ -332,7 +332,7 @@ async function compareMemory(t: ExecutionContext, machine: Filled): Promise<void
   await using qemu = await startPaused(machine.args, machine.binary);
   await fill(qemu);
   await qemu.qmp.execute('cont');
-  // The firmware writes to its memory, and opens the first MiB.
+  // The firmware needs time: it writes to its memory, and opens the first MiB.
   await setTimeout(1500);
   await qemu.qmp.execute('stop');
   const theirs = dir.file('theirs');

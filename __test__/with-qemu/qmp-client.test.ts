@@ -78,7 +78,7 @@ test('events can be filtered by a name, several or a function', async (t) => {
   t.like((await several.next()).value, { event: 'A' });
   t.like((await several.next()).value, { event: 'C' });
   t.like((await some.next()).value, { event: 'C' });
-  // A filter that throws ends its own iteration, nothing else.
+  // A filter that throws ends its own iteration, and nothing else.
   await t.throwsAsync(failing.next(), { message: 'my own fault' });
   const names: (string | undefined)[] = [];
   for (let count = 0; count < 4; count += 1) names.push((await all.next()).value?.event);

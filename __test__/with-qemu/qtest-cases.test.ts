@@ -1,6 +1,6 @@
 /**
- * The counterparts of QEMU's own tests of migration to files; docs/qemu-tests.md says which is which. Like those, each
- * saves a guest that keeps changing its memory, loads it elsewhere and lets it check every word.
+ * The counterparts of QEMU's own tests of migration to files; docs/qemu-tests.md says which is which. Like QEMU's, each
+ * test saves a guest that keeps changing its memory, loads it elsewhere and lets it check every word.
  */
 import { constants } from 'node:fs';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -26,10 +26,10 @@ const CHANNELS = { multifd: 'on', channels: 4 } as const;
 
 interface Case {
   readonly options: Omit<SaveRequest, 'direction' | 'target'>;
-  /** Whether QEMU saves the guest while it runs. `save` always stops it, so then QEMU is asked by hand. */
+  /** True when QEMU saves the running guest. `save` always stops the guest, so the test asks QEMU by hand then. */
   readonly live?: boolean;
   readonly offset?: number;
-  /** Access modes of the descriptors that QEMU is given in a set of the caller's, instead of a path. */
+  /** Access modes of the descriptors of a caller's own set, which QEMU gets instead of a path. */
   readonly flags?: readonly number[] | undefined;
 }
 
@@ -56,7 +56,7 @@ qemuTest('an offset that is none is an error, and nothing is written', async (t)
   for (const refused of [save(guest.qmp, target), migrateOut(guest.qmp, target)]) {
     await t.throwsAsync(refused, { code: 'ERR_MAPPED_RAM_INVALID_URI', message: /offset/ });
   }
-  // QEMU agrees, when it is asked by hand.
+  // QEMU refuses it, too, when it is asked by hand.
   await t.throwsAsync(guest.qmp.execute('migrate', { uri: target }), { message: /offset/ });
   t.deepEqual(await readdir(dir.path), []);
   await guest.assertAlive();
@@ -144,7 +144,7 @@ async function roundTrip(
   await clone.assertAlive();
 }
 
-/** The same way back: with or without mapped-ram, multifd, direct I/O and descriptors. */
+/** Loads as the case saved: with or without mapped-ram, multifd, direct I/O and descriptors. */
 async function load(clone: TestGuest, path: string, { options, offset = 0, flags }: Case): Promise<void> {
   if (options.mappedRam !== 'off') {
     const { multifd, channels, directIo } = options;
@@ -159,7 +159,7 @@ async function load(clone: TestGuest, path: string, { options, offset = 0, flags
   }
 }
 
-/** As a management daemon does that QEMU must not open files without. */
+/** Hands QEMU descriptors of a file, as a management daemon does whose QEMU may not open files. @returns their set */
 async function giveFds({ qmp }: TestGuest, path: string, flags: readonly number[]): Promise<number> {
   let fdset: number | undefined;
   for (const flag of flags) {

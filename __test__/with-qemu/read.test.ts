@@ -105,7 +105,7 @@ qemuTest('the RAM of a file without vmdescription is read, but only when that is
   });
 });
 
-/** Whether QEMU's own file has what QEMU has in memory, read page by page. */
+/** True when QEMU's own file, read page by page, has the same memory as QEMU. */
 async function holdsMemory(guest: TestGuest, uri: string): Promise<boolean> {
   await using snapshot = await Snapshot.open(uri);
   for (const { id, area } of snapshot.completeRam().blocks) {
@@ -121,7 +121,7 @@ async function holdsMemory(guest: TestGuest, uri: string): Promise<boolean> {
   return true;
 }
 
-/** After the save the guest stays stopped, so QEMU's memory is what the file must hold. */
+/** Compares a file with QEMU's memory, which must be the same: the guest stays stopped after the save. */
 async function compareBlocks(
   t: ExecutionContext,
   guest: TestGuest,

@@ -51,7 +51,7 @@ qemuTest('the examples save a guest and look into it, as ESM and as CommonJS', a
     const saved = await example(dir, `save.${ending}`, form(saving));
     t.regex(saved, /\.mr: \d+ bytes, written by qemu: blocks above .*\nthe guest stood still for \d+ ms\n$/);
     t.is(looking.length, 1);
-    // CommonJS has no await outside functions.
+    // CommonJS has no await outside of functions.
     const look = ending === 'mjs' ? (looking[0] ?? '') : inFunction(form(looking[0] ?? ''));
     t.regex(
       await example(dir, `look.${ending}`, look),
@@ -78,7 +78,7 @@ qemuTest('the commands save a guest, let it go on in a new QEMU, and look into i
   };
   await run(save);
   await writeGuestDisk(dir.file('boot.img'));
-  // The command line of this guest in place of the one that is only hinted at.
+  // The command line of this guest takes the place of the one at which the README only hints.
   const own = restore.slice(0, restore.indexOf('--') + 1);
   const restored = await runCli([...own, QEMU_BINARY, ...guestArgs({}, dir.path)], {
     cwd: dir.path,

@@ -17,14 +17,14 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RECIPES = new URL('../../docs/recipes.md', import.meta.url);
 const NOBODY = 65_534;
 
-/** The program below a heading. */
+/** The program below a heading of the recipes. */
 async function program(heading: string): Promise<string> {
   const text = await readFile(RECIPES, 'utf8');
   const section = text.split(/^## /m).find((part) => part.startsWith(heading)) ?? '';
   return /^```js\n(.*?)^```$/ms.exec(section)?.[1] ?? '';
 }
 
-/** A folder where `mapped-ram` is the built package, and the recipe is `recipe.mjs`. */
+/** A folder with the built package as `mapped-ram`, and with the recipe as `recipe.mjs`. */
 async function project(heading: string): Promise<TemporaryDirectory> {
   const dir = await temporaryDirectory();
   await mkdir(dir.file('node_modules'));
@@ -118,10 +118,10 @@ qemuTest('a guest is kept when its keeper is told to end', async (t) => {
 qemuTest('a QEMU that may open nothing is saved all the same', async (t) => {
   await using dir = await project('Save a confined QEMU through descriptors');
   await mkdir(dir.file('private'), { mode: 0o700 });
-  // Where the tests do not run as root, the two are the same user.
+  // The recipe and QEMU have the same user unless the tests run as root.
   const isRoot = process.getuid?.() === 0;
   await using guest = await guestWithSocket(dir, ...(isRoot ? ['-run-with', 'user=nobody'] : []));
-  // It lets go of its disk for a save, and opens it again: that is its own.
+  // QEMU lets go of the guest's disk for a save and opens it again, so its user must reach the disk.
   await chmod(guest.directory, 0o755);
   await chmod(`${guest.directory}/boot.img`, 0o666);
   const { uid } = await stat(`/proc/${guest.qemu.pid}`);

@@ -79,7 +79,7 @@ qemuTest('without a unix socket the state goes by its path', async (t) => {
   await using qmp = await QmpClient.connect(`tcp:127.0.0.1:${port}`);
   const result = await attach(qmp, snapshot);
   t.like(result, { mode: 'instant', runState: 'running', locked: false });
-  // Which process this QEMU is cannot be known over TCP.
+  // TCP does not tell which process this QEMU is.
   t.regex(result.warnings.join(), /that QEMU maps this very file could not be seen/);
   await goesOn(t, guest);
 });

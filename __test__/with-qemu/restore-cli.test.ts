@@ -111,7 +111,7 @@ qemuTest('-nographic has its monitor beside the serial port, as without us', asy
       meanwhile: async ({ stdin, stdout: output }) => {
         let text = '';
         output?.on('data', (data: string) => (text += data));
-        // What the guest writes to its serial port.
+        // The first text comes from the guest's serial port.
         await until(() => text.length > 1);
         stdin?.write('\u0001cinfo status\n');
         await until(() => text.includes('VM status'));

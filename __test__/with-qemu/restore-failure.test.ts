@@ -27,7 +27,7 @@ test.before(async () => {
 
 test.after.always(() => dir[Symbol.asyncDispose]());
 
-/** Processes that this one has started and not seen the end of. */
+/** The ids of this process's children that it has not reaped. */
 function children(): readonly string[] {
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
@@ -40,7 +40,7 @@ function children(): readonly string[] {
   });
 }
 
-/** Runs `body`; afterwards there is no process and no file more than before. */
+/** Runs `body`. @returns the processes, and the files in /dev/shm, that it has left */
 async function leavesNothing(body: () => Promise<unknown>): Promise<readonly string[]> {
   const before = new Set([...children(), ...(await readdir('/dev/shm'))]);
   await body();
@@ -66,7 +66,7 @@ qemuTest('an abort at any moment leaves neither process nor file nor descriptor'
     const controller = new AbortController();
     const timer = delay(ms).then(() => controller.abort(enough));
     const restoring = restoreGuest(snapshot, {}, { mode, signal: controller.signal });
-    // It may be faster than we are.
+    // The restore may be faster than the abort.
     const guest = await restoring.catch((error: unknown) => t.is(error, enough));
     if (typeof guest === 'object') await guest.close();
     await timer;

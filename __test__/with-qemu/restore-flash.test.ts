@@ -13,7 +13,7 @@ const SECTOR = 65_536;
 const FLASH = 'system.flash1';
 const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
-/** The firmware of a guest that boots from ROM, as the image that another can boot from flash. */
+/** The firmware of a guest that boots from ROM, as an image from which another can boot in flash. */
 async function firmware(): Promise<Uint8Array> {
   await using guest = await startGuest({});
   await guest.waitForGenerations(1);
@@ -59,7 +59,7 @@ for (const { writer, setup } of WRITERS) {
       await guest.assertAlive();
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);
       if (mode !== 'eager') continue;
-      // The engine stores the zero pages of flash; where QEMU has saved they have to be sent.
+      // The engine stores the zero pages of flash. QEMU does not, so after its saves a stream has to send them.
       t.is(guest.restored.form, writer === 'qemu' ? 'stream' : 'mapped-ram');
       if (writer !== 'qemu') continue;
       const { plan, why } = guest.restored;

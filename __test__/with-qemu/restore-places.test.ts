@@ -85,7 +85,7 @@ qemuTest(
     t.is(guest.restored.form, 'stream');
     t.regex(guest.restored.why, /m0 is in .*m0\.ram, which holds something/);
     await guest.checkMemory();
-    // Far above what the guest uses.
+    // The place is far above the memory that the guest uses.
     const memory = await guest.readBlock('m0', 100 * MIB, MIB);
     t.true(memory.every((byte) => byte === 0));
     await guest.assertAlive();

@@ -29,7 +29,7 @@ qemuTest(
 qemuTest('a plan for a restore reads the file of a literal path at its offset', async (t) => {
   await using dir = await temporaryDirectory();
   await saveGuest({}, dir.file('guest.snapshot'));
-  // By way of a migration URI this name would be another one.
+  // A migration URI would make another name and offset of this name.
   const filename = dir.file('guest,offset=4096');
   const offset = 1 << 20;
   await convert(dir.file('guest.snapshot'), { path: filename, offset });

@@ -73,7 +73,7 @@ async function saveLive(path: string): Promise<void> {
   await saveTo(guest.qmp, `file:${path}`, { multifd: true, channels: 2 });
 }
 
-/** Writes into the file where the guest's zero pages would be, as QEMU does while the guest runs. */
+/** Writes into the places of zero pages in the file, as QEMU does while the guest runs. @returns the offset of one */
 async function spoilZeroPages(t: ExecutionContext, path: string): Promise<number> {
   await using snapshot = await Snapshot.open(path);
   const block = snapshot.completeRam().blocks.find(({ id }) => id === 'pc.ram');

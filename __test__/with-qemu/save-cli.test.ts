@@ -16,7 +16,7 @@ interface Scene extends AsyncDisposable {
   readonly save: (args: readonly string[], options?: CliOptions) => Promise<CliRun>;
 }
 
-/** A guest at work whose QMP server the command line can reach, and a directory for snapshots. */
+/** A running guest whose QMP server the command line can reach, and a directory for snapshots. */
 async function scene(setup: GuestSetup = {}): Promise<Scene> {
   const dir = await temporaryDirectory();
   const place = await temporaryDirectory();

@@ -8,7 +8,7 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { runningGuards, unreapedChildren } from '../save/running-guards.ts';
 import { SaveRig } from '../save/save-rig.ts';
 
-/** Does something once, when a save comes to a step. */
+/** A listener that calls `action` once, when a save comes to a step. */
 function at(step: string, action: () => void): SaveOptions['onProgress'] {
   let isDone = false;
   return (progress) => {
@@ -49,7 +49,7 @@ for (const writer of ['engine', 'qemu'] as const) {
       await first;
       t.true(await rig.assertNoneIncomplete(t, 'one connection'));
       await rig.assertAsBefore(t, 'one connection');
-      // The other comes at once, or in the middle of the first.
+      // The second save comes at once, or in the middle of the first.
       for (const step of ['begin', 'state', 'memory', 'publish'] as const) {
         let second: Promise<unknown> | undefined;
         const begin = (): void => {
@@ -92,7 +92,7 @@ qemuTest('a guest that was claimed by a process that is gone can be saved', asyn
   await save(qmp, rig.target, { onProgress: at('memory', () => void look()) });
   t.regex(seen, new RegExp(` ${process.pid} `));
   await rig.assertAsBefore(t, 'claimed');
-  // No process has a number as high as that.
+  // The claim names a process that is gone: no process has so high a number.
   await claim(seen.replace(` ${process.pid} `, ` ${2 ** 22 + 1} `));
   await save(qmp, rig.target);
   await rig.assertAsBefore(t, 'taken over');

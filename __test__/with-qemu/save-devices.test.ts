@@ -11,7 +11,7 @@ import { WRITERS } from '../save/writers.ts';
 
 const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
-/** What a virtual server has: disk, network, screen, keyboard, entropy, a balloon and several CPUs. */
+/** The setup of a virtual server: disk, network, screen, keyboard, entropy, a balloon and several CPUs. */
 async function server(dir: TemporaryDirectory, name: string): Promise<GuestSetup> {
   const disk = dir.file(`${name}.disk`);
   await writeFile(disk, Buffer.alloc(MIB));

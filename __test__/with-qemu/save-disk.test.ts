@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { SaveRig } from '../save/save-rig.ts';
 import { SmallFilesystem } from '../save/small-filesystem.ts';
 
-/** Less than the guests' memory takes in a snapshot. */
+/** The size of the filesystem in MiB: less than the guests' memory takes in a snapshot. */
 const SMALL_MIB = 24;
 
 const WAYS: readonly SaveOptions[] = [
@@ -23,12 +23,12 @@ const WAYS: readonly SaveOptions[] = [
   { writer: 'qemu', mappedRam: 'off' },
 ];
 
-/** How many descriptors QEMU has open. */
+/** The number of descriptors that QEMU has open. */
 function openIn(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** The engine's errors have it as their cause, QEMU's in their words. */
+/** True for errors of a full disk. The engine's have ENOSPC as their cause, QEMU's say it in words. */
 function saysFull(error: MappedRamError | undefined): boolean {
   const cause = error?.cause;
   if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') return true;
@@ -39,7 +39,7 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
   qemuTest(`a disk that becomes full fails the save and nothing else: ${kind}`, async (t) => {
     await using small = await SmallFilesystem.mount(kind, SMALL_MIB);
     if (small === undefined) {
-      // Said on stderr; where everything is required, it is no success.
+      // `mount` has said so on stderr. The test fails when everything is required.
       t.not(process.env['MAPPED_RAM_REQUIRE_QEMU'], '1', 'nothing can be mounted here');
       return;
     }
@@ -53,7 +53,7 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
       t.deepEqual(await readdir(small.path), []);
     };
     for (const way of WAYS) await fail(way);
-    // Of a full disk QEMU may die when several channels write.
+    // QEMU may die of a full disk when several channels write.
     const several = save(qmp, join(small.path, 'snapshot'), { writer: 'qemu', multifd: 'on' });
     await t.throwsAsync(several, { message: /multifd cannot be had: the disk has \d+ bytes left/ });
     await rig.assertAsBefore(t, 'all ways');
@@ -122,7 +122,7 @@ qemuTest('a place that cannot be written to is refused before the guest is stopp
     t.deepEqual(await readdir(dir.path), names);
     t.is(await readFile(dir.file('file'), 'utf8'), 'old');
     await rig.assertAsBefore(t, 'all places');
-    // What a link leads to is replaced, and the link stays.
+    // The save replaces the file to which a link leads, and the link stays.
     const replaced = await save(rig.guest.qmp, dir.file('link'), { writer, overwrite: true });
     t.true(replaced.verified);
     t.deepEqual(await readdir(dir.path), names);

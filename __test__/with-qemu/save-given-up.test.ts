@@ -19,7 +19,7 @@ import { SaveRig } from '../save/save-rig.ts';
 
 const SEED = 5;
 
-/** One save, and what goes wrong with it: `spoil` is called at the point. */
+/** Runs one save and calls `spoil` at the point. */
 async function spoiledSave(
   rig: SaveRig,
   qmp: QmpClient,
@@ -47,7 +47,7 @@ async function spoiledSave(
   return { error, last, phases: steps.stop() };
 }
 
-/** The error of a lost connection, and nothing that could not be put right. */
+/** True for the error of a lost connection after which everything could be put right. */
 function isLoss(error: unknown): boolean {
   return (
     error instanceof MappedRamError &&
@@ -99,7 +99,7 @@ for (const writer of ['engine', 'qemu'] as const) {
       await using proxy = await QmpProxy.listen(`${rig.server}.proxy`, rig.server);
       // The monitor takes one client at a time.
       const socket = both ? undefined : connect(rig.server);
-      // Behind a proxy nothing else tells which process QEMU is, and no descriptor gets there.
+      // The `pid` is given since a proxy hides which process QEMU is. Descriptors do not get through a proxy, either.
       const { pid } = rig.guest.qemu;
       await using qmp = await QmpClient.connect(socket ?? `${rig.server}.proxy`, { pid });
       const options = both ? ({ fdset: 'off' } as const) : {};

@@ -10,14 +10,14 @@ const SEED = 3;
 const POINTS = 12;
 const WORKER = fileURLToPath(new URL('../save/save-worker.ts', import.meta.url));
 
-/** Starts a process that saves when told to. */
+/** Starts a process that saves on demand. */
 async function startWorker(): Promise<ChildProcess> {
   const worker = fork(WORKER, { execArgv: ['--import=@oxc-node/core/register'] });
   await once(worker, 'message');
   return worker;
 }
 
-/** Tells it to. @returns when it has begun */
+/** Tells the process to save. @returns the steps of the save, once it has begun */
 async function begin(worker: ChildProcess, { guest, server, target, options }: SaveRig): Promise<StepsSeen> {
   worker.send({ server, target, options });
   await once(worker, 'message');

@@ -57,7 +57,7 @@ qemuTest('memory that is replaced after the plan was made is not written either'
   };
   const { qmp } = guest;
   const execute = qmp.execute.bind(qmp);
-  // The last thing before QEMU is made to stand still.
+  // The file is replaced right before QEMU stops the guest.
   Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
     if (command === 'stop') await replace();
     return execute(command, ...rest);
@@ -152,7 +152,7 @@ qemuTest('a block that has another length in QEMU than in the file is no save, w
   const { qmp } = guest;
   const execute = qmp.execute.bind(qmp);
   let tables = 0;
-  // The first is for the plan.
+  // The first table is for the plan, so it stays right.
   Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
     const answer: unknown = await execute(command, ...rest);
     if (command !== 'x-query-ramblock' || (tables += 1) === 1) return answer;

@@ -35,7 +35,7 @@ for (const { writer, setup } of WRITERS) {
 qemuTest(
   'a save that takes a while tells in the middle how fast it is and how long it will take',
   async (t) => {
-    // Some 24 MiB are no zero pages.
+    // Some 24 MiB of the guest's memory are not zero.
     const told = await saveAndListen({ backend: 'ram' }, { maxBandwidth: 16 * 2 ** 20 });
     assertGrows(t, told);
     const middle = told.filter(({ bytesDone, bytesTotal }) => bytesDone > 0 && bytesDone < bytesTotal);

@@ -18,12 +18,12 @@ interface Refusal {
   readonly rule: RuleId;
   readonly words: RegExp;
   readonly options: SaveOptions;
-  /** In the test's directory. @default a new file there */
+  /** The target in the test's directory. @default a new file there */
   readonly target?: (dir: TemporaryDirectory) => string;
   readonly code?: string;
 }
 
-/** Whoever writes. */
+/** Refusals for both writers. */
 const ALWAYS: readonly Refusal[] = [
   {
     rule: 'mapped-ram-needs-file',
@@ -73,7 +73,7 @@ const ALWAYS: readonly Refusal[] = [
   },
 ];
 
-/** The engine, for a guest whose memory it could write. */
+/** Refusals of the engine for a guest whose memory it could write. */
 const ENGINE: readonly Refusal[] = [
   {
     rule: 'engine-needs-file',
@@ -114,7 +114,7 @@ const ENGINE: readonly Refusal[] = [
   },
 ];
 
-/** mapped-ram with x-ignore-shared came with QEMU 11.0. */
+/** Refusals before QEMU 11.0, with which mapped-ram with x-ignore-shared came. */
 const BEFORE_11: readonly Refusal[] = [
   {
     rule: 'x-ignore-shared-broken',

@@ -15,7 +15,7 @@ const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
 interface Memory extends Pick<GuestSetup, 'backend' | 'share'> {
   readonly title: string;
-  /** Why the engine cannot write it; undefined when it can. */
+  /** The reason why the engine cannot write the memory; undefined when it can. */
   readonly refusal: RegExp | undefined;
 }
 
@@ -76,7 +76,7 @@ async function savesAndGoesOn(
   writer: Writer,
 ): Promise<void> {
   const before = await settings(guest.qmp);
-  // The guard has tests of its own, and starting one takes longer than the save.
+  // The guard has tests of its own, and its start takes longer than the save.
   const saved = await save(guest.qmp, dir.file('guest.snapshot'), { writer, guard: 'off' });
   t.like(saved, { writer, format: 'mapped-ram', verified: true, runState: 'running', warnings: [] });
   for (const block of guest.memoryBlocks) {
@@ -106,7 +106,7 @@ async function restores(t: ExecutionContext, snapshot: string, setup: GuestSetup
   t.is(saved.size, 1, `it goes on where it was saved in every mode: ${[...saved].join()}`);
 }
 
-/** QEMU alone can get at this memory, so the engine is refused, before anything is changed. */
+/** Asserts that the engine is refused before anything changes: only QEMU can get at this memory. */
 async function assertNoEngine(
   t: ExecutionContext,
   guest: TestGuest,

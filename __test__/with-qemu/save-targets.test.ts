@@ -148,7 +148,7 @@ async function usesSnapshot(source: string, setup: Parameters<typeof restoreGues
   await clone.assertAlive();
 }
 
-/** Opens a file for QEMU as a management daemon would. */
+/** Opens a file for QEMU, as a management daemon would. @returns the fdset */
 async function giveFds({ qmp }: TestGuest, path: string, direct: boolean): Promise<number> {
   await using buffered = await open(path, constants.O_WRONLY);
   const { fdsetId } = await addFd(qmp, buffered.fd);

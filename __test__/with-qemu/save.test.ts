@@ -67,7 +67,7 @@ for (const { writer, setup } of WRITERS) {
     t.is(await clone.runState(), 'paused');
     t.deepEqual(await clone.checkMemory(), progress);
     await clone.assertAlive();
-    // Asked to, it runs afterwards.
+    // The guest runs after the save with `after: 'cont'`.
     await guest.assertAlive();
     t.like(await save(guest.qmp, dir.file('woken'), { after: 'cont' }), { runState: 'running' });
     await guest.assertAlive();
@@ -118,7 +118,7 @@ for (const { writer, setup } of WRITERS) {
       await using clone = await restoreGuest(target, setup, { mode });
       await clone.assertAlive();
     }
-    // What lies behind the offset now is a snapshot.
+    // A snapshot lies behind the offset now.
     await t.throwsAsync(save(guest.qmp, target), { code: 'ERR_MAPPED_RAM_EXISTS' });
     await truncate(path, OFFSET);
     await save(guest.qmp, target);

@@ -22,7 +22,7 @@ function words(text: string): readonly string[] {
   return text.trim().split(/\s+/);
 }
 
-/** A stopped guest saved by QEMU. The file goes when the callback is done. */
+/** Lets QEMU save a stopped guest, and removes the file when the callback is done. */
 async function withSave(save: Save, use: (path: string, directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-stream-'));
   try {
@@ -132,7 +132,7 @@ qemuTest('x-ignore-shared: addresses are read and shared RAM has no pages', asyn
     t.true(pages.length > 0);
     t.true(pages.every(({ block }) => block !== 'm0'));
     const index = await readStreamIndex(file);
-    // docs/format.md §10
+    // The address is that of docs/format.md §10.
     t.is(index.ram?.blocks.find(({ id }) => id === 'pc.bios')?.address, 0xfffc0000);
     await assertEncodedAlike(t, file, index);
   });

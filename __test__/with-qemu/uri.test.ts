@@ -81,7 +81,7 @@ qemuTest(
 );
 
 qemuTest('a size has the same value in this QEMU', async (t) => {
-  // A parameter of type size whose only use is postcopy: it takes 64 bits, and reads them with the same parser.
+  // The parameter is a size of 64 bits, which QEMU reads with the same parser, and its only use is postcopy.
   const name = 'max-postcopy-bandwidth';
   const generated = sample(sizeText, 600).filter((size) => isOurs(`file:x,offset=${size}`));
   const sizes = [...SIZES.map(([size]) => size), ...generated].filter((size) => !/[^\x20-\x7e]/.test(size));
@@ -117,9 +117,9 @@ function sample(texts: fc.Arbitrary<string>, numRuns: number): string[] {
 }
 
 function isComparable(uri: string): boolean {
-  // Only -incoming knows it.
+  // `defer` is for -incoming only.
   if (uri === 'defer') return false;
-  // A bad rdma: URI kills QEMU 10.0.2: it frees a pointer it never set.
+  // A bad rdma: URI kills QEMU 10.0.2, which frees a pointer that it never set.
   if (uri.startsWith('rdma:') && !isOurs(uri)) return false;
   // QEMU 10.1 gave inet addresses another grammar of options.
   return !LATER_INET_OPTIONS || !/^(tcp|rdma):/.test(uri) || PLAIN_INET.test(uri);
@@ -155,8 +155,8 @@ class Monitor {
   }
 
   /**
-   * Whether QEMU parses the address. With `resume` nothing is opened, connected or run: once it has the address,
-   * QEMU looks for a paused migration, finds none and says so.
+   * True when QEMU parses the address. With `resume` QEMU opens, connects and runs nothing: once it has the address, it
+   * looks for a paused migration, finds none and says so.
    */
   async parses(address: object): Promise<boolean> {
     const reply = await this.execute('migrate', { ...address, resume: true });

@@ -69,7 +69,7 @@ qemuTest('nothing is found in what pack makes of what QEMU saves, firmware in fl
   await using dir = await temporaryDirectory();
   await writeFile(dir.file('flash'), Buffer.alloc(4 << 20, 0xff));
   const extraArgs = flash.map((argument) => argument.replace('/dev/null', dir.file('flash')));
-  // The guest does not boot from such a flash; its state can be saved all the same.
+  // The guest does not boot from such a flash, but its state can be saved.
   await using guest = await startGuest({ backend: 'file', share: true, memPathDir: dir.path, extraArgs });
   await guest.stop();
   await saveTo(guest.qmp, `file:${dir.file('state')}`, { mappedRam: false, xIgnoreShared: true });
@@ -94,7 +94,7 @@ qemuTest('a save by the engine is sealed on the way; where QEMU writes, that is 
     });
     await save(guest.qmp, path, { writer: 'qemu', overwrite: true });
   }
-  // What QEMU wrote in its place has no seal any more.
+  // The snapshot that QEMU wrote in its place has no seal any more.
   const { findings, seal } = await verify(path);
   t.deepEqual([findings, seal], [[], undefined]);
   t.deepEqual(await readdir(dir.path), ['guest.mr']);
@@ -111,7 +111,7 @@ qemuTest('a snapshot that was taken apart and packed anew has the pages that wer
   await unpack(dir.file('guest.mr'), { ram, state: dir.file('state') });
   await pack(dir.file('again.mr'), { ram, state: dir.file('state') });
   const { findings } = await verify(dir.file('again.mr'), { sealPath: dir.file('guest.mr.seal') });
-  // The END section that pack writes, for one, is in another place.
+  // Other findings are expected: the END section that pack writes, for one, is in another place.
   t.deepEqual(
     findings.filter(({ code }) => code === 'pages-differ'),
     [],
@@ -131,7 +131,7 @@ qemuTest('at least 200 ways to damage what QEMU saved are found', async (t) => {
   t.true(count >= 200, `${count} ways`);
 });
 
-/** Slow enough to be cancelled in the middle. */
+/** A bandwidth that leaves time to cancel the save in its middle. */
 const SLOW = { maxBandwidth: 4 << 20 };
 
 qemuTest('a cancelled save is found, and a file of which only the bitmaps are missing', async (t) => {
@@ -151,7 +151,7 @@ qemuTest('a cancelled save is found, and a file of which only the bitmaps are mi
   const { findings, verified } = await verify(dir.file('cancelled.mr'));
   t.false(verified);
   t.true(findings.some(({ code }) => code === 'stream-truncated' || code === 'stream-corrupt'));
-  // QEMU seeks over the page areas: as long as the file may look, it is not complete.
+  // QEMU seeks over the page areas, so a file can look long enough and not be complete.
   await truncate(dir.file('cancelled.mr'), 256 << 20);
   const longer = await verify(dir.file('cancelled.mr'));
   t.true(longer.findings.some(({ code }) => code === 'bitmaps-clear'));

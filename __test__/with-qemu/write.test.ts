@@ -13,7 +13,7 @@ const LOADS: readonly { readonly title: string; readonly options: MigrationOptio
   { title: 'multifd and direct-io', options: { multifd: true, channels: 4, directIo: true } },
 ];
 
-/** Each machine, each way through our engine, each way QEMU can load: not their product, but every pair of the last two. */
+/** Every pair of a way through the engine and a way in which QEMU can load, each with one of the machines. */
 const CASES: readonly {
   readonly setup: GuestSetup;
   readonly way: Way;
@@ -40,7 +40,7 @@ for (const { setup, way, load } of CASES) {
   });
 }
 
-/** The seeds' fast path: the RAM is in shared files, QEMU writes its device state only. */
+/** Packs a guest whose RAM is in shared files, so that QEMU writes its device state only. */
 async function packSharedGuest(
   setup: GuestSetup,
   dir: TemporaryDirectory,

@@ -1,6 +1,6 @@
 import type { FuzzTarget } from '../../../fuzz/target.ts';
 
-/** Never comes back from inputs that start with a zero byte. */
+/** A target that never comes back from inputs that start with a zero byte. */
 export const target: FuzzTarget = {
   run: async (reader) => {
     const [first] = await reader.read(0, 1);

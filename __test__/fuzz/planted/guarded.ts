@@ -1,6 +1,6 @@
 import type { FuzzTarget } from '../../../fuzz/target.ts';
 
-/** A fault behind three bytes that nobody guesses at once. */
+/** A target with a fault behind three bytes, which are hardly guessed all at once. */
 export const target: FuzzTarget = {
   run: async (reader) => {
     const bytes = await reader.read(0, Math.min(8, reader.size));

@@ -25,7 +25,7 @@ test('an option value is read as QEMU reads it', (t) => {
 
 test('what is written is read back, whatever the values hold', (t) => {
   const key = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/);
-  // An empty value without a key would vanish, and QEMU has none.
+  // An empty value without a key would vanish, and QEMU has no such value.
   const value = fc.string({ minLength: 1 });
   fc.assert(
     fc.property(fc.array(fc.tuple(key, value), { maxLength: 6 }), value, (members, first) => {

@@ -14,7 +14,7 @@ import { restore, situation } from '../../negotiate/situations.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { syntheticSnapshot } from '../synthetic-snapshot.ts';
 
-/** A mode that there is not: pages come over a socket when the guest asks for them. */
+/** A made-up mode: pages come over a socket when the guest asks for them. */
 const served: Mode<'served'> = {
   name: 'served',
   summary: 'serves pages as the guest asks for them',
@@ -50,7 +50,7 @@ const served: Mode<'served'> = {
   load,
 };
 
-/** Over a socket of its own, with capabilities of its own. */
+/** Loads over a socket of the mode's own, with capabilities of its own. */
 async function load({ facts, snapshot }: Pick<LoadRun, 'facts' | 'snapshot'>): Promise<Loaded> {
   const request = restore({ target: 'unix:/run/pages', reader: 'engine', snapshot });
   const plan = makeRestorePlan({ ...situation(request), qemu: facts }, request);
@@ -112,7 +112,7 @@ function destination(path: string, capabilities: readonly string[]): Destination
   const backend = { id: 'pc.ram', type: 'memory-backend-file', size: length, share: true, path, offset: 0 };
   const common = { hostPageSize: 4096, file: undefined, why: '' };
   const ram: MemoryBlock = { id: 'pc.ram', length, maxLength: length, backend, ...common };
-  // Shorter than in the snapshot, and resizable.
+  // The block is shorter than in the snapshot, and resizable.
   const tables = {
     id: '/rom@etc/acpi/tables',
     length: 8192,

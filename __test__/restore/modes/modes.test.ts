@@ -3,7 +3,7 @@ import test from 'ava';
 import type { Mode } from '../../../ts/restore/modes/mode.ts';
 import { MODES, modeMeantBy, modeOf, modeOn, type RestoreMode } from '../../../ts/restore/modes/modes.ts';
 
-/** What kind of answer each question has. A new question fails to compile here until it stands in this table. */
+/** A check of the answer to each question. A new question fails to compile here until it stands in this table. */
 const QUESTIONS: Readonly<Record<keyof Mode, (answer: unknown) => boolean>> = {
   name: isText,
   summary: isText,

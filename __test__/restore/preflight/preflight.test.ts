@@ -158,7 +158,7 @@ test('a name that was given to another file meanwhile is not taken for the snaps
   const [fitting, warnings] = await compare(undefined);
   t.deepEqual(fitting, []);
   t.regex(warnings?.join() ?? '', /could not be seen.*if \S+ was replaced since QEMU was started/);
-  // This process has it open and no mapping of it is to be seen, as on filesystems with inodes of their own there.
+  // This process has the file open, but shows no mapping of it: some filesystems show other inode numbers there.
   t.deepEqual(await compare(process.pid), [[], []]);
   await copyFile(snapshot.path, dir.file('other'));
   await rename(dir.file('other'), snapshot.path);
@@ -167,7 +167,7 @@ test('a name that was given to another file meanwhile is not taken for the snaps
     replaced?.join() ?? '',
     /does not map the snapshot: it is in \S+, which is not the file that was opened/,
   );
-  // What is mapped is known here, and its name does not matter.
+  // This process's mappings are known, and the file's name does not matter.
   t.deepEqual(await compare(process.pid), [[], []]);
 });
 
@@ -178,7 +178,7 @@ test('devices that the snapshot does not know are a warning', async (t) => {
     { address: '0000:00:1f.0', words: 'ISA bridge' },
     { address: '0000:00:05.0', words: 'Ethernet controller net0' },
   ];
-  // A snapshot without any PCI device is that of another kind of machine.
+  // A snapshot without any PCI device would be that of another kind of machine.
   const sections = snapshot.index.sections.map((section) =>
     Object.assign(section, { idstr: '0000:00:1f.0/ICH9LPC' }),
   );

@@ -31,7 +31,7 @@ const EMPTY: fc.Arbitrary<StructModel> = fc.constant({
   subsections: [],
 });
 
-/** Structs of one shape: the same names and types, other values. */
+/** Structs of one shape: with the same names and types, and other values. */
 function structShape(depth: number): fc.Arbitrary<fc.Arbitrary<StructModel>> {
   return fc
     .record({
@@ -46,7 +46,7 @@ function structShape(depth: number): fc.Arbitrary<fc.Arbitrary<StructModel>> {
       fc.record({
         vmsdName: fc.constant(vmsdName),
         version: fc.constant(version),
-        // Numbered: fields of one name would be an array.
+        // The names have numbers: fields of one name would be an array.
         fields: fc.tuple(
           ...fields.map(([own, shape], index) =>
             shape.map((value): FieldModel => ({ name: `${own}_${index}`, value })),
@@ -79,7 +79,7 @@ function valueShape(depth: number): fc.Arbitrary<fc.Arbitrary<ValueModel>> {
         .array(shape, { minLength: times, maxLength: times })
         .map((elements): ValueModel => ({ kind: 'compressed', elements })),
     );
-  // Elements have one type, but for null pointers; structs differ in what they hold.
+  // Elements have one type, but for null pointers. Structs differ in their fields.
   const one = fc.oneof(leaf, struct);
   const unlike = fc
     .tuple(

@@ -45,7 +45,7 @@ test('every field knows where its bytes are', (t) => {
   );
 });
 
-/** The place behind the struct, whose fields and subsections must follow each other. */
+/** Asserts that a struct's fields and subsections follow each other. @returns the place behind the struct */
 function assertContiguous(
   struct: DeviceStruct,
   start: number,
@@ -218,7 +218,7 @@ test('lengths that lie allocate nothing', (t) => {
     t.regex(problem?.message ?? '', /longer than what is left/);
     t.is(rest?.length, 64);
   }
-  // Any number of elements of no bytes fits.
+  // Elements of no bytes fit in any number.
   const none = decode(new Uint8Array(), fields({ name: 'x', type: 'buffer', size: 0, array_len: huge }));
   t.deepEqual(none.fields[0]?.value, []);
   t.is(none.problem, undefined);

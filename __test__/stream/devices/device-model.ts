@@ -1,6 +1,6 @@
 import type { DeviceStruct, DeviceValue } from '../../../ts/stream/devices/device-state.ts';
 
-/** A struct as a test makes it up: what a description says of it, what its bytes are, and what they mean. */
+/** A struct that a test makes up: the source of its description, of its bytes and of their meaning. */
 export interface StructModel {
   readonly vmsdName: string;
   readonly version: number;
@@ -17,12 +17,12 @@ export type ValueModel =
   | { readonly kind: 'scalar'; readonly type: string; readonly value: bigint | boolean | null }
   | { readonly kind: 'bytes'; readonly type: string; readonly bytes: Uint8Array }
   | { readonly kind: 'struct'; readonly inline: boolean; readonly struct: StructModel }
-  /** Described once, with `array_len`. All elements are alike. */
+  /** An array that is described once, with `array_len`. All elements are alike. */
   | { readonly kind: 'compressed'; readonly elements: readonly ValueModel[] }
-  /** Described one by one. With `lastIndex` false as QEMU 10.0 does it. */
+  /** An array whose elements are described one by one. QEMU 10.0 describes them with `lastIndex` false. */
   | { readonly kind: 'indexed'; readonly elements: readonly ValueModel[]; readonly lastIndex: boolean };
 
-/** Bytes of each type that holds one value, and whether it is signed. */
+/** The size in bytes of each type that holds one number, and whether it is signed. */
 export const INTEGERS: Readonly<Record<string, readonly [size: number, signed: boolean]>> = {
   int8: [1, true],
   int16: [2, true],
@@ -48,7 +48,7 @@ export function integerType(type: string): readonly [size: number, signed: boole
   return known;
 }
 
-/** The bytes that QEMU would write. */
+/** The bytes that QEMU would write for a struct. */
 export function encodeStruct(struct: StructModel): Buffer {
   const fields = struct.fields.map(({ value }) => encodeValue(value));
   const subsections = struct.subsections.map((subsection) => {
@@ -75,7 +75,7 @@ function encodeValue(value: ValueModel): Buffer {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What the vmdescription would say of it. */
+/** The vmdescription's entry for a struct. */
 export function describeStruct(struct: StructModel): Json {
   const { vmsdName, version, fields, subsections } = struct;
   return {
@@ -89,7 +89,7 @@ export function describeStruct(struct: StructModel): Json {
 function describeField({ name: own, value }: FieldModel): readonly Json[] {
   if (value.kind === 'compressed') {
     const [first] = value.elements;
-    // Of an array without elements nothing is described.
+    // The vmdescription has nothing of an array without elements.
     return first === undefined
       ? []
       : [{ name: own, array_len: value.elements.length, ...describeValue(first) }];
@@ -113,7 +113,7 @@ function describeValue(value: ValueModel): Json {
   throw new Error('an array is described by its elements');
 }
 
-/** What decoding must give, without the places of fields. */
+/** The struct that decoding must give, without the places of fields. */
 export function expectedStruct({ vmsdName, version, fields, subsections }: StructModel): object {
   return {
     vmsdName,
@@ -133,7 +133,7 @@ function expectedValue(value: ValueModel): unknown {
     return integerType(value.type)[0] === 8 ? value.value : Number(value.value);
   }
   const { kind, elements } = value;
-  // Elements that take no bytes are not counted.
+  // Decoding leaves out elements that take no bytes.
   if (kind === 'compressed' && encodeValue(value).length === 0) return [];
   const octets = elements.every((element) => element.kind === 'scalar' && element.type === 'uint8');
   return octets ? hex(encodeValue(value)) : elements.map((element) => expectedValue(element));

@@ -13,15 +13,15 @@ export interface DeviceSection {
   readonly instanceId: number;
   readonly version: number;
   readonly body: Uint8Array;
-  /** `vmsd_name`, `version`, `fields`, `subsections`. Undefined: the vmdescription does not know it. */
+  /** `vmsd_name`, `version`, `fields`, `subsections`; undefined when the vmdescription does not know the device. */
   readonly description: object | undefined;
 }
 
 export interface DeviceStream {
   readonly bytes: Buffer;
-  /** Where each body starts. */
+  /** The offset of each body. */
   readonly bodies: readonly number[];
-  /** Of the vmdescription's type byte. */
+  /** The offset of the vmdescription's type byte. */
   readonly descriptionOffset: number;
 }
 

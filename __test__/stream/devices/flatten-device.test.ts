@@ -112,7 +112,7 @@ test('every value is reached by a path of its own, whatever the device', (t) => 
   );
 });
 
-/** An array of `uint8` is one value, one whose elements take no bytes is none. */
+/** The number of values. An array of `uint8` is one value; an array whose elements take no bytes is none. */
 function countValues({ fields, subsections }: StructModel): number {
   const own = fields.reduce((sum, { value }) => sum + countOf(value), 0);
   return subsections.reduce((sum, subsection) => sum + countValues(subsection), own);

@@ -179,7 +179,7 @@ test('the vmdescription that measured the sections describes them, though anothe
   const { bytes, descriptionOffset } = deviceStream(three);
   const other = encodeVmdescription(Buffer.from('{"devices": 7}'));
   const [state, description] = [bytes.subarray(0, descriptionOffset), bytes.subarray(descriptionOffset)];
-  // A vmdescription is looked for behind the byte that ends the section loop.
+  // The reader looks for a vmdescription behind the byte that ends the section loop.
   const both = Buffer.concat([state, other, encodeEof(), description]);
   const { devices, undescribed, problems } = await devicesOf(new StrictReader(both));
   t.deepEqual(undescribed, []);

@@ -1,6 +1,6 @@
 import type { DeviceField, DeviceStruct, DeviceValue } from '../../../ts/stream/devices/device-state.ts';
 
-/** Bytes of a decoded device, put together again from its values alone: what decoding lost would be missing. */
+/** The bytes of a decoded device, made again from its values alone: a value that decoding lost would be missing. */
 export function reencode({ fields, subsections }: DeviceStruct): Buffer {
   return Buffer.concat([
     ...fields.map((field) => reencodeField(field)),
@@ -15,7 +15,7 @@ export function reencode({ fields, subsections }: DeviceStruct): Buffer {
 
 function reencodeField({ value, size }: DeviceField): Buffer {
   if (!Array.isArray(value)) return reencodeValue(value, size);
-  // Of an array of integers all elements have one size; other elements know theirs.
+  // The elements of an array of integers have one size; other elements know theirs.
   const whole = value.map((element) => reencodeValue(element, size / value.length));
   return Buffer.concat(whole);
 }

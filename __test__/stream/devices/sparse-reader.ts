@@ -1,6 +1,6 @@
 import type { RandomAccessReader } from '../../../ts/stream/index.ts';
 
-/** A stream whose one body of four bytes is as long as it pretends to be. */
+/** A stream in which one body of four bytes is read as one of `length` bytes. */
 export class SparseReader implements RandomAccessReader {
   readonly name = 'sparse';
   readonly size: number;

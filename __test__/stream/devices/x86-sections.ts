@@ -15,7 +15,7 @@ function list(elements: readonly ValueModel[]): ValueModel {
   return { kind: 'compressed', elements };
 }
 
-/** A segment whose four members are `seed` and what follows it. */
+/** A segment whose four members are `seed` and the numbers after it. */
 function segment(seed: bigint): ValueModel {
   const fields = [
     { name: 'selector', value: scalar('uint32', seed) },
@@ -36,7 +36,7 @@ const SINGLE = `
   .trim()
   .split(/\s+/);
 
-/** Everything that the stream has of a CPU, each with a value of its own, in another order than QEMU's. */
+/** All fields that the stream has of a CPU, each with a value of its own, in another order than QEMU's. */
 const FIELDS: readonly FieldModel[] = [
   {
     name: 'env.regs',

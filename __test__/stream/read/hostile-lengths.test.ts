@@ -11,7 +11,7 @@ import { model, timer } from '../broken-streams.ts';
 import { buildStream } from '../../support/stream-builder.ts';
 import { StrictReader } from '../strict-reader.ts';
 
-/** So much that no length in a stream is refused for lack of bytes. */
+/** A size at which no length in a stream is refused for lack of bytes. */
 const ENDLESS = 2 ** 52;
 const MIB = 1024 * 1024;
 
@@ -28,7 +28,7 @@ test('no length in a stream decides how much is read at once', async (t) => {
       await readStreamIndex(reader, { offset: stream.base }).catch((error: unknown) => {
         if (!(error instanceof MappedRamError)) throw error;
       });
-      // A few bytes more than a window: the head of a vmdescription may reach over its edge.
+      // The head of a vmdescription may reach over a window's edge by a few bytes.
       t.true(reader.largest <= CURSOR_WINDOW + 16, `${reader.largest}`);
       t.true(reader.total <= 100 * MIB, `${reader.total}`);
     }),
@@ -49,7 +49,7 @@ test('a vmdescription of gigabytes is not read', async (t) => {
       read: async (offset: number, count: number): Promise<Uint8Array> => {
         if (count > MIB) throw new RangeError(`read(${offset}, ${count})`);
         const read = await strict.read(offset, count);
-        // It ends as JSON does.
+        // The last byte is a brace, as at the end of JSON.
         if (offset + count === strict.size) read[count - 1] = 0x7d;
         return read;
       },

@@ -14,7 +14,7 @@ for (const littleEndian of [true, false]) {
     t.deepEqual(raw, { version: 2, streamOffset: 70_092, wasRunning: true, format: 'raw' });
     const sparse = await read(libvirtHeader({ dataLength: 1, format: 6, littleEndian }));
     t.deepEqual(sparse, { version: 2, streamOffset: 93, wasRunning: false, format: 'sparse' });
-    // Version 1 had no such field.
+    // Version 1 has no field for the format.
     const old = await read(libvirtHeader({ dataLength: 5, version: 1, format: 4, littleEndian }));
     t.is(old?.format, 'raw');
   });

@@ -36,7 +36,7 @@ async function allPages(stream: PlainStream): Promise<readonly RamPageRecord[]> 
   return pages;
 }
 
-/** Every section with its bytes. */
+/** All sections with their bytes. */
 function sectionsOf(index: StreamIndex, bytes: Uint8Array): readonly unknown[] {
   return index.sections.map(({ idstr, instanceId, early, offset, length }) => ({
     idstr,
@@ -136,7 +136,7 @@ test('a footer inside a body is told from the one that ends it by what follows',
   ]);
   const end = Uint8Array.of(3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x7e, 0, 0, 0, 1, 0);
   const early = [encodeSectionHeader('full', device), body, footer];
-  // An id that has started cannot start again: the second footer of the body is none.
+  // An id that has started cannot start again, so the second footer in the body is no footer.
   const iterable = encodeSectionHeader('start', { ...device, idstr: 'dirty-bitmap' });
   const stream = open(Buffer.concat([start, iterable, Uint8Array.of(1), footer, ...early, end]));
   await stream.readHead();
@@ -196,7 +196,7 @@ test('there may be as many commands as the index takes, and not one more', async
   for (const bytes of tooMany) {
     const { problem } = await readStreamIndex(bytesReader(bytes));
     t.like(problem, { code: 'ERR_MAPPED_RAM_CORRUPT' });
-    // While it is read: what was kept by then has an end.
+    // The reader refuses the stream on its way, so that it keeps a bounded number of records.
     await t.throwsAsync(readThrough(bytes), refused);
   }
   await t.throwsAsync(

@@ -25,7 +25,7 @@ test('what is read is what the chunks hold, however they are cut and whatever wa
             reader.release(at);
           }
         }
-        // Later reads change nothing of what was given out before.
+        // Later reads do not change bytes that were given out before.
         for (const [found, expected] of seen) t.deepEqual(Uint8Array.from(found), expected);
       },
     ),

@@ -22,7 +22,7 @@ function offsetOf(bytes: Uint8Array, type: string, nth = 0): number {
 /** A mapped-ram stream with one be64 (or be32) changed in the header of one block. */
 function withHeader(nth: number, at: number, value: number, width: 4 | 8 = 8): Uint8Array {
   const { bytes } = buildStream(model);
-  // One byte of length, one of id, eight of block length.
+  // The header follows one byte of id length, one of id, and eight of block length.
   const header = offsetOf(bytes, 'ram-block', nth) + 10;
   const view = new DataView(bytes.buffer);
   if (width === 4) view.setUint32(header + at, value);
@@ -208,7 +208,7 @@ const cases: readonly RefusedStream[] = [
     what: 'the flush of a multifd migration, whose pages are elsewhere',
     bytes: () => {
       const bytes = withPlainStart();
-      // In place of the EOS word that ends the block list.
+      // The word takes the place of the EOS word that ends the block list.
       bytes.set(word(0x200), bytes.length - 13);
       return bytes;
     },

@@ -116,7 +116,7 @@ test('a section START that nothing describes makes the rest opaque', async (t) =
 
 test('RAM may come after the devices', async (t) => {
   const { bytes } = buildStream(model);
-  // The builder's order is QEMU's: take its parts and put them together anew.
+  // The builder writes in QEMU's order, so the test puts its parts together anew.
   const index = await readStreamIndex(new StrictReader(bytes));
   const [device] = index.sections;
   const cut = (offset = 0, length = 0): Uint8Array => bytes.subarray(offset, offset + length);

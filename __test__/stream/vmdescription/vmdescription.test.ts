@@ -100,7 +100,7 @@ for (const [what, state] of [
 }
 
 test('subsections nested without end are of no use', async (t) => {
-  // Far deeper than JSON.stringify goes; JSON.parse does not mind.
+  // The text nests far deeper than JSON.stringify goes; JSON.parse takes it.
   const [open, close] = ['{"vmsd_name":"x","subsections":[', ']}'];
   const nested = `${open.repeat(50_000)}${close.repeat(50_000)}`;
   const json = utf8(`{"devices":[{"name":"timer","instance_id":0,"subsections":[${nested}]}]}`);
@@ -176,7 +176,7 @@ test('a vmdescription far in front of the end of the file is found from the fron
 });
 
 test('guest memory that looks like a vmdescription is not taken for one', async (t) => {
-  // An early section, then guest memory, then more bytes than a vmdescription is looked for from the end.
+  // An early section and guest memory come before more bytes than are searched for a vmdescription from the end.
   const configuration = { machine: 'q35', capabilities: [] };
   const { bytes } = buildStream({ ...bare, configuration, early: [timer], devices: [], parts: [] });
   const forged = encodeVmdescription(utf8(JSON.stringify({ devices: [describe(timer)] })));
@@ -196,7 +196,7 @@ test('only what follows an EOF byte is a vmdescription', async (t) => {
 test('sections that only a vmdescription elsewhere can measure are listed, but the stream is not whole', async (t) => {
   const { bytes } = buildStream(bare);
   const record = encodeVmdescription(utf8(JSON.stringify({ devices: [describe(timer)] })));
-  // Behind another EOF, and behind one that is no JSON: what looks like one must follow a zero.
+  // The record stands behind another EOF, and behind a record that is no JSON. A candidate must follow a zero byte.
   for (const between of [Uint8Array.of(0), concat(encodeVmdescription(utf8('{{}')), Uint8Array.of(0))]) {
     const index = await readStreamIndex(new StrictReader(concat(bytes, between, record)));
     t.deepEqual(

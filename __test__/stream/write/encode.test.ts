@@ -18,7 +18,7 @@ const MIB = 1024 * 1024;
 const q35 = { machine: 'pc-q35-10.0', capabilities: ['mapped-ram'] };
 
 test('the beginning of a mapped-ram file is the one QEMU 10.0.2 wrote', (t) => {
-  // docs/format.md §1.2, test vector; the sum of the lengths is that of the real guest's six blocks.
+  // The test vector of docs/format.md §1.2. The sum of the lengths is that of the real guest's six blocks.
   const blocks = [
     { id: 'pc.ram', length: 0x4000000 },
     { id: 'rest', length: 0x82000 },

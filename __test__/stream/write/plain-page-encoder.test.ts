@@ -5,7 +5,7 @@ import { encodePageHeader, encodeZeroPage } from '../../../ts/stream/write/encod
 import { PlainPageEncoder } from '../../../ts/stream/write/plain-page-encoder.ts';
 
 const SIZE = 1024;
-/** Also where a 32-bit number would not do. */
+/** Offsets of pages, some of which exceed 32 bits. */
 const offset = fc
   .oneof(fc.nat({ max: 9 }), fc.integer({ min: 2 ** 30, max: 2 ** 32 }))
   .map((page) => page * SIZE);

@@ -35,7 +35,7 @@ async function indexOf(bytes: Uint8Array, offset = 0): Promise<StreamIndex> {
   return await readStreamIndex(new StrictReader(bytes), { offset });
 }
 
-/** What a writer of pieces makes of them. */
+/** The bytes that a writer makes of pieces. */
 function write(source: Uint8Array, size: number, pieces: readonly StreamPiece[]): Uint8Array {
   const bytes = new Uint8Array(size);
   for (const piece of pieces) {
@@ -45,7 +45,7 @@ function write(source: Uint8Array, size: number, pieces: readonly StreamPiece[])
   return bytes;
 }
 
-/** Sections and commands with their bytes, wherever they stand. RAM's and the configuration differ by design. */
+/** The bytes of sections and commands, wherever they stand, without RAM and configuration, which differ by design. */
 function carried({ bytes, records }: BuiltStream): readonly string[] {
   return records
     .filter((record) => record.type === 'command' || (record.type === 'section' && record.idstr !== 'ram'))
@@ -96,7 +96,7 @@ test('devices in front of RAM come behind its START when RAM is written anew', a
   builder.command(2, 'PING', Uint8Array.of(0, 0, 0, 9)).device(timer);
   const { bytes: ram } = buildStream({ ...model, configuration: plain, devices: [] });
   builder.raw(ram.subarray(head));
-  // The vmdescription of a stream without devices is replaced by one with the timer.
+  // A vmdescription with the timer replaces that of a stream without devices.
   const whole = buildStream({ ...model, configuration: plain });
   const [from, to] = [await indexOf(whole.bytes), await indexOf(ram)];
   const end = builder.offset - (to.vmdescription?.length ?? 0);
@@ -156,7 +156,7 @@ test('device state is carried into a mapped-ram stream byte for byte', async (t)
       const blocks = from.blocks.map(({ id, length }) => ({ id, length }));
       const { pieces, endOffset } = assembleMappedRam({ state, configuration, blocks, base });
       const bytes = write(built.bytes, endOffset, pieces);
-      // The vmdescription, which the walk needs, was not asked for: append the old one.
+      // The walk needs a vmdescription, and `assembleMappedRam` was given none: the old one follows.
       const { vmdescription } = stateSections(state);
       const tail = built.bytes.subarray(
         vmdescription?.offset,
@@ -240,7 +240,7 @@ test('many pages come in batches that follow each other', async (t) => {
   t.is(offset, endOffset);
 });
 
-/** START, early, SWITCHOVER_START, END, devices, EOF. */
+/** Asserts the order of a stream: START, early, SWITCHOVER_START, END, devices, EOF. */
 function assertOrder(
   isTrue: (value: boolean, message: string) => unknown,
   records: readonly StreamRecord[],

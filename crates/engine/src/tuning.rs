@@ -20,7 +20,7 @@ pub const MAX_REQUEST_SIZE: usize = 16 << 20;
 /// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
 
-/// How a run goes about its work. A transfer's plan and a comparison's have one.
+/// The number of channels, the sizes and the kinds of I/O of a run. A transfer's plan and a comparison's have one.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
     /// 1 to 64; `None` lets the engine choose.
@@ -87,7 +87,7 @@ impl Tuning {
     /// memory is copied to or from that one while the disk has the others.
     pub(crate) fn slots(&self) -> usize {
         if self.io_engine == IoEngine::Threads {
-            // That engine has one request in flight at a time.
+            // The threads engine has one request in flight at a time.
             return 1;
         }
         self.queue_depth + 1

@@ -23,13 +23,13 @@ const MOST_PAGES: u64 = 700;
 /// The alignment of page areas.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// At whole MiB, as QEMU does.
+    /// Whole MiB, as QEMU aligns them.
     Qemu,
-    /// At multiples of 4096.
+    /// Multiples of 4096.
     Block,
-    /// At multiples of the page size, which may be less than a filesystem block.
+    /// Multiples of the page size, which may be less than a filesystem block.
     Page,
-    /// Anywhere.
+    /// Any offset.
     Odd,
 }
 

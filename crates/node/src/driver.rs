@@ -24,7 +24,7 @@ impl Driver {
             .name("mapped-ram".to_owned())
             .spawn(move || {
                 let result = catch_unwind(AssertUnwindSafe(work));
-                // Nobody listens any more when the environment is being torn down.
+                // The receiver is gone when the environment is being torn down.
                 let _ = tell.send(result.unwrap_or_else(|panic| Err(from_panic(panic.as_ref()))));
             })
             .map_err(|error| {

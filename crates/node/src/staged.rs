@@ -87,7 +87,7 @@ impl BindingStagedFile {
     /// Gives the file its name, by rename and fsync of the directory. The partial file is gone, whatever comes of that.
     #[napi]
     pub async fn publish(&self) -> Option<BindingError> {
-        // Nobody else has the file unless a `sync` is still under way.
+        // This handle is the file's only owner unless a `sync` is still under way.
         let staged = self.take().and_then(Arc::into_inner);
         blocking(DOING, move || staged.ok_or_else(closed)?.publish())
             .await

@@ -1,8 +1,8 @@
 //! Advisory locks on whole files (flock). They keep those who would write into a snapshot from those who map it.
 //!
-//! Such a lock belongs to the open file description: the lock lasts until the last duplicate of the descriptor is
-//! closed, in whichever process that is. So a process to which the descriptor was handed holds the lock for as long as
-//! it lives.
+//! A flock lock belongs to the open file description: the lock lasts until the last duplicate of the descriptor is
+//! closed, in whichever process that is. So a process that was handed the descriptor holds the lock for as long as it
+//! lives.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use crate::error::{EngineError, Result};
 pub enum Lock {
     /// Others may share the lock.
     Shared,
-    /// Nobody else may hold a lock.
+    /// No other description may hold a lock.
     Exclusive,
     /// The description gives its lock up.
     None,

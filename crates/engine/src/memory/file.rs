@@ -129,7 +129,7 @@ impl FileMemory {
         #[cfg(target_os = "linux")]
         {
             let end = offset.saturating_add(length);
-            // Only whole huge pages are punched: older kernels report success for a part of one and clear nothing.
+            // The punch takes whole huge pages only: older kernels report success for a part of one and clear nothing.
             let unit = self.hugetlb.as_ref().map_or(1, HugetlbSink::page_size);
             let (first, last) = (offset.next_multiple_of(unit).min(end), end - end % unit);
             if first < last && self.punch(first, last - first) {

@@ -13,8 +13,8 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Makes the controls of a run on blocks of these lengths, in bytes. The counters know the total from the beginning, so
-    /// that nobody who looks early sees another. The lengths may be unchecked.
+    /// Makes the controls of a run on blocks of these lengths, in bytes. The counters know the total from the start, so
+    /// that an early look sees no other total. The lengths may be unchecked.
     pub(crate) fn new(lengths: impl Iterator<Item = u64>) -> Self {
         let controls = Self::default();
         controls.progress.set_total(lengths.fold(0, u64::saturating_add));
