@@ -16,9 +16,9 @@ const MAX_DIGITS = MAX_SIZE.toString().length;
 /**
  * Reads a size as QEMU does (docs/format.md §5.1), from `start` to the end of `text`.
  *
- * A size has blanks, `+`, then `0x` and hex digits, or decimal digits with an optional fraction and one suffix of
- * `bkmgtpe` in either case (powers of 1024). A fraction other than zero needs a suffix above `b`; it passes through a
- * double, and the result is rounded half up. A leading 0 is decimal. Nothing may follow.
+ * Blanks and a `+` may come first, then come `0x` and hex digits, or decimal digits with an optional fraction and one
+ * suffix of `bkmgtpe` in either case (powers of 1024). A fraction other than zero needs a suffix above `b`; it passes
+ * through a double, and the result is rounded half up. A leading 0 is decimal. Nothing may follow.
  *
  * @param start index in `text` where the size begins; errors tell positions in the whole text
  * @returns bytes, 0 to 2^64-1
