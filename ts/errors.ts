@@ -54,7 +54,7 @@ export interface MigrationInfo {
   readonly ram?: MigrationRamInfo;
 }
 
-/** QEMU's count of the guest's memory: what it has sent, and what it has still to send. */
+/** QEMU's count of the guest's memory, sent and still to send. */
 export interface MigrationRamInfo {
   readonly totalBytes: number;
   readonly remainingBytes: number;

@@ -29,7 +29,7 @@ export interface StorageSource {
 export interface StorageTarget {
   /** The name that errors and results use. @default 'storage' */
   readonly name?: string | undefined;
-  /** Takes all of the bytes. The caller changes them once the promise has settled. */
+  /** Takes all of the bytes. The caller changes the buffer once the promise has settled. */
   writeAt(bytes: Uint8Array, offset: number): Promise<void>;
   /** Makes the snapshot durable, which is written whole and has this size in bytes. */
   finish(size: number): Promise<void>;

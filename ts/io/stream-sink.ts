@@ -5,7 +5,7 @@ import type { Output } from './output.ts';
 
 /** A place that takes a plain stream, front to back. */
 export interface StreamSink {
-  /** Takes the bytes. They may change once the promise has settled. */
+  /** Takes the bytes. The caller may change them once the promise has settled. */
   readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 

@@ -3,7 +3,7 @@ import { RECORD } from './constants.ts';
 import type { StreamCursor } from './read/stream-cursor.ts';
 import { encodeName } from './text.ts';
 
-/** A section's part in the life of what it saves: devices have `full` ones, RAM the others (docs/format.md §1.1). */
+/** A section's part in saving a state: devices have `full` sections, RAM has the others (docs/format.md §1.1). */
 export type SectionKind = 'start' | 'part' | 'end' | 'full';
 
 /** The kind that a section's type byte says. */

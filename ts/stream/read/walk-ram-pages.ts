@@ -14,8 +14,8 @@ const UNSUPPORTED = new Map<number, string>([
 ]);
 
 /**
- * Yields the page records of a RAM section up to its EOS word, which it consumes (docs/format.md §3). In the mapped-ram
- * form only EOS is allowed (§2.6).
+ * Yields the page records of a RAM section up to its EOS word, which it consumes (docs/format.md §3). The mapped-ram
+ * form allows only EOS (§2.6).
  */
 export async function* walkRamPages(
   cursor: StreamCursor,
