@@ -1,6 +1,6 @@
 /**
- * Every error this package throws on purpose. `code` is stable: match on it, not on the message.
- * The table in docs/errors.md lists them; a test keeps the two in step.
+ * The codes of all errors that this package throws on purpose. `code` is stable: match on it, not on the message.
+ * docs/errors.md lists the codes in a table; a test keeps the two in step.
  */
 export const ERROR_CODES = [
   'ERR_MAPPED_RAM_ALIGNMENT',
@@ -46,32 +46,32 @@ export interface RuleRefusal {
 export interface MigrationInfo {
   /** `none`, `setup`, `active`, `device`, `completed`, `failed`, `cancelled`, …; QEMU's words. */
   readonly status: string;
-  /** Why the migration failed, in QEMU's words. */
+  /** The reason why the migration failed, in QEMU's words. */
   readonly errorDesc?: string;
-  /** Milliseconds. Only on the saving side. */
+  /** Total time in milliseconds; the saving side only. */
   readonly totalTimeMs?: number;
-  /** Only on the saving side. */
+  /** The count of the guest's memory; the saving side only. */
   readonly ram?: MigrationRamInfo;
 }
 
-/** QEMU's count of what it has sent of the guest's memory. */
+/** QEMU's count of the guest's memory, sent and still to send. */
 export interface MigrationRamInfo {
   readonly totalBytes: number;
   readonly remainingBytes: number;
   readonly transferredBytes: number;
   readonly normalPages: number;
   readonly zeroPages: number;
-  /** In bytes. */
+  /** Size of a guest page in bytes. */
   readonly pageSize: number;
 }
 
-/** What an error knows beside its words. All members are optional: an error has those that apply. */
+/** The facts that an error knows beside its words. All members are optional: an error has those that apply. */
 export interface ErrorContext {
   /** The file, as the caller named it. */
   readonly path?: string | undefined;
   /** Byte offset in that file (in the URI's text for ERR_MAPPED_RAM_INVALID_URI). */
   readonly offset?: number | undefined;
-  /** Byte offset in that file at which the section starts that the words name, where that is not `offset`. */
+  /** Byte offset in that file of the section that the words name, where it is not `offset`. */
   readonly sectionOffset?: number | undefined;
   readonly expected?: string | number | undefined;
   readonly found?: string | number | undefined;
@@ -79,14 +79,14 @@ export interface ErrorContext {
   readonly qmp?: QmpErrorReply | undefined;
   /** The rule that refused the request. */
   readonly rule?: RuleRefusal | undefined;
-  /** How far the migration had come that failed. */
+  /** QEMU's last word on the migration that failed: how far it had come. */
   readonly migration?: MigrationInfo | undefined;
   /**
-   * What lies beneath: often an OS error in Node's shape (`code: 'ENOSPC'`, `errno`, `syscall`). Anything else than an
+   * The error beneath: often an OS error in Node's shape (`code: 'ENOSPC'`, `errno`, `syscall`). A value that is no
    * Error becomes an Error with the same words.
    */
   readonly cause?: unknown;
-  /** Whether the words tell the cause already, so that the message does not add it. @default false */
+  /** True when the words tell the cause already: the message does not add it then. @default false */
   readonly tellsCause?: boolean | undefined;
 }
 
@@ -95,7 +95,7 @@ const BRAND = Symbol.for('mapped-ram.error');
 /** The one error class of this package. `instanceof` also holds between two copies of the package. */
 export class MappedRamError extends Error {
   readonly code: ErrorCode;
-  /** What failed, in words, without path, offsets, expected, found and cause. */
+  /** The failure in words, without path, offsets, expected, found and cause. */
   declare readonly shortMessage: string;
   declare readonly path?: string;
   declare readonly offset?: number;
@@ -108,8 +108,9 @@ export class MappedRamError extends Error {
   declare readonly cause?: Error;
 
   /**
-   * @param shortMessage says in words what failed; the message is these words with path, offsets, expected, found and the
-   * words of the cause. Without a place of its own, an error has the place of its cause, which the cause's words name
+   * @param shortMessage says in words what failed; the message is these words with path, offsets, expected, found and
+   *   the words of the cause. An error without a place of its own takes the place of its cause, which the cause's words
+   *   name
    */
   constructor(code: ErrorCode, shortMessage: string, context: ErrorContext = {}) {
     const cause = context.cause === undefined ? undefined : toError(context.cause);
@@ -141,8 +142,8 @@ function placeOf(context: ErrorContext): Pick<ErrorContext, 'path' | 'offset'> {
 }
 
 /**
- * The words of an error with what is given of its context, as its message has them. For an output that names the file
- * or the offset elsewhere, and so leaves them out here.
+ * Composes an error's message from its words and the given parts of its context. An output that names the file or the
+ * offset elsewhere leaves them out here.
  */
 export function composeMessage(
   shortMessage: string,
@@ -156,7 +157,7 @@ export function composeMessage(
   ];
   const parts = [joined(place), words, joined(values)].filter((part) => part !== '').join(': ');
   if (cause === undefined) return parts;
-  // One of ours has a place of its own to name, and much to say.
+  // A MappedRamError has a place of its own to name, and much to say.
   return cause instanceof MappedRamError ? `${parts}: ${cause.message}` : `${parts} (${messageOf(cause)})`;
 }
 
@@ -164,12 +165,12 @@ function joined(parts: readonly (string | undefined)[]): string {
   return parts.filter((part) => part !== undefined).join(', ');
 }
 
-/** What was thrown, in words, whatever it is. */
+/** The words of whatever was thrown. */
 export function messageOf(thrown: unknown): string {
   return isError(thrown) ? thrown.message : String(thrown);
 }
 
-/** What was thrown as an Error: itself, or an Error with the same words. */
+/** The thrown value as an Error: the value itself, or an Error with the same words. */
 export function toError(thrown: unknown): Error {
   return isError(thrown) ? thrown : new Error(messageOf(thrown));
 }

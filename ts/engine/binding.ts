@@ -13,15 +13,16 @@ export type BindingModule = typeof Binding;
 let loaded: BindingModule | undefined;
 
 /**
- * The Rust core. The first call loads it, so that importing the package needs no binding. This file is its only importer.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when this platform has none; the next call tries again
+ * The Rust core. The first call loads it, so that importing the package needs no binding. This file is its only
+ * importer.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when this platform has no binding; the next call tries again
  */
 export function binding(): BindingModule {
   loaded ??= loadBinding();
   return loaded;
 }
 
-/** An error of the core as this package's error; its cause is the OS error in Node's shape. */
+/** Turns an error of the core into this package's error, with the OS error in Node's shape as its cause. */
 export function toMappedRamError(error: Binding.BindingError): MappedRamError {
   const { errno, message, path, offset } = error;
   return new MappedRamError(errorCode(error.kind), message, { path, offset, cause: osError(errno, error) });

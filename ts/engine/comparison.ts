@@ -8,29 +8,29 @@ import { bindingMemory, bindingOptions, type TransferFile, type TransferMemory }
 /** A block that both sides have. */
 export interface ComparedBlock {
   readonly name: string;
-  /** As long as the part that is compared. */
+  /** The block's area in the left snapshot, as long as the part that is compared. */
   readonly left: PageArea;
-  /** In the right snapshot, with the same length; or in memory. */
+  /** The area in the right snapshot, with the same length; or memory. */
   readonly right: PageArea | { readonly memory: TransferMemory };
 }
 
 export interface ComparisonPlan {
   readonly left: TransferFile;
-  /** Undefined when every block is compared with memory. */
+  /** The right snapshot; undefined when every block is compared with memory. */
   readonly right: TransferFile | undefined;
   readonly blocks: readonly ComparedBlock[];
 }
 
 export interface ComparisonOutcome {
   readonly report: TransferReport;
-  /** By block, two bits a page, four pages a byte: 0 equal, 1 changed, 2 became zero, 3 became data. */
+  /** One array a block, two bits a page, four pages a byte: 0 equal, 1 changed, 2 became zero, 3 became data. */
   readonly differences: readonly Uint8Array[];
 }
 
 /**
  * Compares the pages of a plan. When the promise settles, all of the engine's threads have ended.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} what the engine met first
+ * @throws {MappedRamError} the first error that the engine met
  */
 export async function runComparison(
   plan: ComparisonPlan,

@@ -5,7 +5,7 @@ import { binding, toMappedRamError } from './binding.ts';
 import type { ByteRange } from '../stream/reader.ts';
 import type { TransferFile } from './transfer.ts';
 
-/** Bytes of a digest. */
+/** Length of a digest in bytes. */
 export const DIGEST_BYTES = 32;
 
 /** The BLAKE3 of bytes at hand. */

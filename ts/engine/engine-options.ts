@@ -10,8 +10,8 @@ interface EngineOptions {
 }
 
 /**
- * The options that the engine takes. The engine knows the ranges; this refuses only what Node-API would bend into a
- * number.
+ * The options that the engine takes. The engine knows the ranges; this check refuses only what Node-API would bend into
+ * a number.
  */
 export function engineOptions(options: TransferOptions): EngineOptions {
   return {
@@ -31,7 +31,10 @@ function count(name: string, value: number | undefined): number | undefined {
   });
 }
 
-/** The binding's types tell a missing property from one that is there and undefined; callers need not. */
+/**
+ * Removes the properties that are undefined. The binding's types tell a missing property from an undefined one; callers
+ * need not.
+ */
 export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(value).filter(([, item]) => item !== undefined);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only undefined properties were taken out
@@ -43,10 +46,10 @@ const REQUEST_SIZE = 1_048_576;
 const QUEUE_DEPTH = 16;
 
 /**
- * Options for a transfer that makes digests of pieces: each request holds whole ones. By default it grows to a large
- * piece, and fewer are in flight, so that they take no more memory than usual.
+ * Options for a transfer that makes digests of pieces: each request holds whole pieces. The default request grows to
+ * one large piece. Fewer requests are in flight then, so that they take no more memory than usual.
  * @param pieceSize in bytes; undefined when there are no digests
- * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an explicit request size that does not go with it
+ * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an explicit request size that does not hold whole pieces
  */
 export function pieceRequests<Options extends Pick<TransferOptions, 'requestSize' | 'queueDepth'>>(
   options: Options,
@@ -59,7 +62,7 @@ export function pieceRequests<Options extends Pick<TransferOptions, 'requestSize
     const inFlight = Math.max(1, Math.floor((QUEUE_DEPTH * REQUEST_SIZE) / pieceSize));
     return { ...options, requestSize: pieceSize, queueDepth: queueDepth ?? inFlight };
   }
-  // The engine refuses what is no size at all, because it knows the range.
+  // The engine refuses a value that is no size at all, because it knows the range.
   if (!Number.isInteger(requestSize) || requestSize % pieceSize === 0) return options;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_OUT_OF_RANGE',

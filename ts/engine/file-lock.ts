@@ -1,13 +1,13 @@
 import { MappedRamError } from '../errors.ts';
 import { binding, toMappedRamError } from './binding.ts';
 
-/** Everybody who maps a snapshot takes `shared`, a writer takes `exclusive`, and `none` gives the lock up. */
+/** A reader that maps a snapshot takes `shared`, a writer takes `exclusive`, and `none` gives the lock up. */
 export type FileLock = 'shared' | 'exclusive' | 'none';
 
 /**
- * Locks a snapshot against the other kind of use by this package (flock: nobody else is kept from anything). The lock
- * belongs to what the descriptor and its duplicates stand for, in whichever process: it ends when the last one is
- * closed. Where the filesystem knows no such locks there is none.
+ * Locks a snapshot against the other kind of use by this package. The lock is advisory (flock): it keeps nobody else
+ * from anything. The lock belongs to the open file behind the descriptor and its duplicates, in whichever process: it
+ * ends when the last one is closed. There is no lock where the filesystem knows none.
  *
  * @returns whether there is a lock now
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when the file is in use (`cause.code` is `EWOULDBLOCK`);

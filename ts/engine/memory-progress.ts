@@ -3,7 +3,7 @@ import { tellListener } from '../host/tell-listener.ts';
 
 const INTERVAL_MS = 250;
 
-/** Tells of progress as the engine does, where pages go another way: now and then, and at the end. */
+/** Tells of progress as the engine does, now and then and at the end, where pages do not go through the engine. */
 export class MemoryProgress {
   readonly #onProgress: TransferOptions['onProgress'];
   readonly #bytesTotal: number;
@@ -17,7 +17,9 @@ export class MemoryProgress {
     this.#onProgress = onProgress;
   }
 
-  /** Counts memory that is done, of which `dataBytes` were pages. A page that comes again adds nothing beyond the total. */
+  /**
+   * Counts memory that is done, of which `dataBytes` were pages. A page that comes again adds nothing beyond the total.
+   */
   add(bytes: number, dataBytes: number): void {
     this.#bytesDone = Math.min(this.#bytesTotal, this.#bytesDone + bytes);
     this.#dataBytes = Math.min(this.#bytesTotal, this.#dataBytes + dataBytes);

@@ -1,16 +1,16 @@
 import { binding } from './binding.ts';
 
-/** What io_uring is good for on this host. */
+/** The availability of io_uring on this host. */
 export interface IoUringProbe {
   readonly available: boolean;
-  /** In words, when it is not available: a seccomp profile, a sysctl, an old kernel. */
+  /** The reason in words, when io_uring is not available: a seccomp profile, a sysctl, an old kernel. */
   readonly why?: string | undefined;
 }
 
-/** What direct I/O is good for in a directory. */
+/** The availability of direct I/O in a directory. */
 export interface DirectIoProbe {
   readonly available: boolean;
-  /** In words, when it is not available. */
+  /** The reason in words, when direct I/O is not available. */
   readonly why?: string | undefined;
   /** Alignment in bytes that buffers need. */
   readonly memoryAlignment?: number | undefined;
@@ -18,18 +18,19 @@ export interface DirectIoProbe {
   readonly offsetAlignment?: number | undefined;
 }
 
-/** What a host and a directory offer. */
+/** The abilities of a host and of a directory. */
 export interface Probe {
   readonly ioUring: IoUringProbe;
   readonly directIo: DirectIoProbe;
   /** The engine that `auto` takes. */
   readonly ioEngine: 'io_uring' | 'threads';
-  /** Whether `directIo: 'auto'` uses direct I/O in that directory. */
+  /** True when `directIo: 'auto'` uses direct I/O in that directory. */
   readonly usesDirectIo: boolean;
 }
 
 /**
- * Finds out what this host and a directory offer, with a ring that is let go at once and a file that is removed again.
+ * Finds out what this host and a directory offer. The probe makes a ring, which it lets go at once, and a file, which
+ * it removes again.
  * @param directory where snapshots are to be kept; must be writable. Default: the current one.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when there is no native binding for this platform
  */

@@ -22,7 +22,7 @@ const PROGRESS_INTERVAL_MS = 250;
 /**
  * Runs work of the engine's. When the promise settles, all of its threads have ended.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} what the engine met first
+ * @throws {MappedRamError} the first error that the engine met
  */
 export async function runJob<Outcome extends JobOutcome>(
   job: Job<Outcome>,

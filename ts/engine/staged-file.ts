@@ -3,25 +3,25 @@ import { addAbortListener } from 'node:events';
 import { binding, toMappedRamError, type BindingModule } from './binding.ts';
 
 export interface StagedFileOptions {
-  /** Bytes at the beginning that are copied from the file that has the name now. Default 0. */
+  /** Bytes to copy from the beginning of the file that has the name now. Default 0. */
   readonly keep?: number | undefined;
-  /** Whether an existing file may be replaced. Default false. */
+  /** Lets the file replace an existing one. Default false. */
   readonly overwrite?: boolean | undefined;
   /** Ends the copying of the kept bytes. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Removes the partial files beside `target` that were left by processes that were killed. Those of living processes stay,
- * in whichever container or on whichever host they run, and so does what cannot be removed.
+ * Removes the partial files that killed processes left beside `target`. Files of living processes stay, in whichever
+ * container or on whichever host they run. A file that cannot be removed stays, too.
  */
 export async function removeAbandonedFiles(target: string): Promise<void> {
   await binding().removeAbandonedFiles(target);
 }
 
 /**
- * A file that appears under its name only when it is complete: written beside it, then fsynced by `sync` and renamed by `publish`.
- * Whatever else ends its life (`discard`, disposal, a terminated worker) removes what was written.
+ * A file that appears under its name only when it is complete: it is written beside the name, fsynced by `sync` and
+ * renamed by `publish`. Any other end of its life (`discard`, disposal, a terminated worker) removes what was written.
  */
 export class StagedFile implements AsyncDisposable {
   readonly #native: InstanceType<BindingModule['BindingStagedFile']>;
@@ -34,8 +34,9 @@ export class StagedFile implements AsyncDisposable {
   }
 
   /**
+   * Makes the file beside `target`.
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file and `overwrite` is not set,
-   * ERR_MAPPED_RAM_UNSUPPORTED when the name belongs to something else than a regular file, ERR_MAPPED_RAM_IO
+   *   ERR_MAPPED_RAM_UNSUPPORTED when the name belongs to something else than a regular file, ERR_MAPPED_RAM_IO
    */
   static async create(target: string, options: StagedFileOptions = {}): Promise<StagedFile> {
     const { keep = 0, overwrite = false, signal } = options;
@@ -57,7 +58,7 @@ export class StagedFile implements AsyncDisposable {
   }
 
   /**
-   * Makes the contents durable: what can fail for want of space fails here.
+   * Makes the contents durable: whatever can fail for want of space fails here.
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO
    */
   async sync(): Promise<void> {
@@ -66,7 +67,7 @@ export class StagedFile implements AsyncDisposable {
   }
 
   /**
-   * Gives the file its name, and makes that durable.
+   * Gives the file its name, and makes the name durable.
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_IO; the partial file is gone then
    */
   async publish(): Promise<void> {
@@ -74,7 +75,7 @@ export class StagedFile implements AsyncDisposable {
     if (error) throw toMappedRamError(error);
   }
 
-  /** Removes what was written. Does nothing after `publish`. */
+  /** Removes the partial file. Does nothing after `publish`. */
   discard(): void {
     this.#native.discard();
   }

@@ -2,21 +2,21 @@ import { binding, toMappedRamError } from './binding.ts';
 import type { BlockArea } from '../stream/page-area.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
 
-/** Pages of a block whose bits are clear although the file holds something else there. */
+/** Pages of a block whose bits are clear although the file holds data in their place. */
 export interface StalePages {
   readonly block: BlockArea;
   /** First page and number of pages of each run, in turn. */
   readonly runs: readonly number[];
-  /** Bytes that had to be read to find them: much when somebody filled the file's holes. */
+  /** Bytes that the search had to read: many when somebody filled the file's holes. */
   readonly bytesRead: number;
 }
 
 /**
  * Finds stale pages: a live save leaves them behind (docs/format.md §2.6), and a mapping of the file would show them to
- * the guest. Holes are not read.
+ * the guest. The search does not read holes.
  *
  * @param fd the snapshot, open for reading
- * @param path as errors call the snapshot
+ * @param path the snapshot's name in errors
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
 export async function findStalePages(fd: number, path: string, block: BlockArea): Promise<StalePages> {
@@ -25,7 +25,7 @@ export async function findStalePages(fd: number, path: string, block: BlockArea)
   return { block, runs: found.runs, bytesRead: found.bytesRead };
 }
 
-/** Stale pages as zero pages for a state stream. */
+/** Turns stale pages into zero pages for a state stream. */
 export function* zeroPagesOf({ block, runs }: StalePages): Generator<PlainPage, void, void> {
   for (let index = 0; index + 1 < runs.length; index += 2) {
     const first = runs[index] ?? 0;

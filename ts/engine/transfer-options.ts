@@ -1,7 +1,7 @@
 /** The executor of the requests. Only `auto` falls back, and the report says why. */
 export type IoEngine = 'auto' | 'io_uring' | 'threads';
 
-/** Whether the channels bypass the page cache. Only `auto` falls back, and the report says why. */
+/** The choice whether the channels bypass the page cache. Only `auto` falls back, and the report says why. */
 export type DirectIo = 'auto' | 'on' | 'off';
 
 /** Options of everything that moves pages. */
@@ -12,13 +12,13 @@ export interface TransferOptions {
    */
   readonly channels?: number | undefined;
   /**
-   * Requests in flight on each channel, 1 to 256. The `threads` engine has one in flight whatever this says.
+   * Requests in flight on each channel, 1 to 256. The `threads` engine always has one in flight.
    * @default 16
    */
   readonly queueDepth?: number | undefined;
   /**
-   * The most bytes that one request moves: a multiple of the page size, up to 16 MiB; where a seal is made or checked, a
-   * multiple of its piece size, 256 KiB for the seals of this package.
+   * The most bytes that one request moves: a multiple of the page size, up to 16 MiB. A transfer that makes or checks a
+   * seal needs a multiple of the seal's piece size, 256 KiB for the seals of this package.
    * @default 1048576; with a seal of larger pieces one piece, and fewer requests in flight
    */
   readonly requestSize?: number | undefined;
@@ -28,14 +28,14 @@ export interface TransferOptions {
   readonly directIo?: DirectIo | undefined;
   /** Ends the work early: nothing is left behind, and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Called every quarter of a second and once at the end. What it throws is ignored. */
+  /** Called every quarter of a second and once at the end. An error that it throws is ignored. */
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
-/** Counts bytes of guest memory. */
+/** Counts of guest memory, in bytes. */
 export interface TransferProgress {
   readonly bytesTotal: number;
-  /** Zero pages included. Never goes down. */
+  /** Bytes that are done, zero pages included. The count never goes down. */
   readonly bytesDone: number;
   /** Bytes of pages that are in the snapshot; the other bytes done were zero pages. */
   readonly dataBytes: number;
@@ -43,19 +43,19 @@ export interface TransferProgress {
   readonly elapsedMs: number;
 }
 
-/** What moved, and how. */
+/** The outcome of a transfer: the bytes that moved, and the way they took. */
 export interface TransferReport {
   /** The executor of the requests; `javascript` where a snapshot is no file of this host. */
   readonly ioEngine: 'io_uring' | 'threads' | 'javascript';
   readonly ioEngineWhy: string;
-  /** Whether the kernel took the buffers in registration, which the memlock limit may forbid. */
+  /** True when the kernel registered the buffers; the memlock limit may forbid that. */
   readonly registeredBuffers: boolean;
   readonly directIo: boolean;
   readonly directIoWhy: string;
   readonly channels: number;
   readonly queueDepth: number;
   readonly requestSize: number;
-  /** Guest memory covered. */
+  /** Bytes of guest memory covered. */
   readonly bytes: number;
   /** Bytes of pages written to or read from the snapshot; the rest were zero pages. */
   readonly dataBytes: number;

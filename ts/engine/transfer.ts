@@ -5,17 +5,17 @@ import type { PageArea } from '../stream/page-area.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';
 
-/** Where guest memory is: exactly one of the first four. */
+/** The place of guest memory: exactly one of the first four members. */
 export interface TransferMemory {
   readonly path?: string | undefined;
   readonly fd?: number | undefined;
-  /** Save: its bytes at the time of the call. */
+  /** Save: the memory itself, as it is at the time of the call. */
   readonly buffer?: Uint8Array | undefined;
   /** Load: a buffer of this many bytes comes back with the outcome. */
   readonly bufferLength?: number | undefined;
-  /** Where the block starts in it, in bytes. Default 0. */
+  /** Offset of the block in that memory, in bytes. Default 0. */
   readonly offset?: number | undefined;
-  /** Save: the path or descriptor is another snapshot, and the memory is a block of it, which lies there. */
+  /** Save: the path or descriptor is another snapshot, and the memory is a block of it, which lies in this area. */
   readonly area?: PageArea | undefined;
 }
 
@@ -23,9 +23,9 @@ export interface TransferMemory {
 export interface TransferRegion {
   readonly name: string;
   readonly area: PageArea;
-  /** Left out for a scan. */
+  /** The block's memory; a scan has none. */
   readonly memory?: TransferMemory | undefined;
-  /** Save: write zero pages too, and set their bits. */
+  /** Save: zero pages are written too, and their bits set. */
   readonly storeZeroPages?: boolean | undefined;
   /** Load: the memory reads as zeros already. */
   readonly memoryIsZero?: boolean | undefined;
@@ -36,11 +36,13 @@ export interface TransferFile {
   readonly path?: string | undefined;
   readonly fd?: number | undefined;
   readonly directFd?: number | undefined;
-  /** How errors call it. */
+  /** The name that errors use. */
   readonly name: string;
 }
 
-/** A file that is open here, for the engine: by its name, so that it can be opened anew, or by the caller's descriptors. */
+/**
+ * Hands an open file to the engine: by its name, so that the engine can open it anew, or by the caller's descriptors.
+ */
 export function transferFile({ name, path, fd, directFd }: LocalFile): TransferFile {
   return path === undefined ? { fd, directFd, name } : { path, name };
 }
@@ -51,32 +53,32 @@ export interface TransferPlan {
   readonly file: TransferFile;
   readonly regions: readonly TransferRegion[];
   /**
-   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from the page size up to 16 MiB.
-   * An explicit request size must be a multiple of it.
+   * Save and scan: digests are made of the blocks' pieces of this many bytes, a power of two from the page size up to 16
+   * MiB. An explicit request size must be a multiple of it.
    */
   readonly pieceSize?: number | undefined;
 }
 
 /** The pieces of a block that have a page that is not zero. */
 export interface BlockPieces {
-  /** Where they start in the block, in bytes, ascending. */
+  /** Offsets of the pieces in the block, in bytes, ascending. */
   readonly offsets: readonly number[];
-  /** Their digests, 32 bytes each, one after the other. */
+  /** The pieces' digests, 32 bytes each, one after the other. */
   readonly digests: Uint8Array;
 }
 
 export interface TransferOutcome {
   readonly report: TransferReport;
-  /** By region: the bytes of those that were loaded into a buffer. */
+  /** One entry a region: the bytes of a region that was loaded into a buffer, else null. */
   readonly buffers: readonly (Uint8Array | null)[];
-  /** By region, when the plan has a `pieceSize`; otherwise empty. */
+  /** One entry a region when the plan has a `pieceSize`; otherwise empty. */
   readonly pieces: readonly BlockPieces[];
 }
 
 /**
  * Moves the pages of a plan. When the promise settles, all of the engine's threads have ended.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} what the engine met first
+ * @throws {MappedRamError} the first error that the engine met
  */
 export async function runTransfer(plan: TransferPlan, options: TransferOptions): Promise<TransferOutcome> {
   options.signal?.throwIfAborted();
@@ -107,7 +109,7 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
   });
 }
 
-/** Memory as the binding takes it. */
+/** Turns memory into the binding's form. */
 export function bindingMemory(memory: TransferMemory): BindingMemory {
   const { path, fd, buffer, bufferLength, offset = 0, area } = memory;
   return defined({ path, fd, buffer, bufferLength, offset, area });

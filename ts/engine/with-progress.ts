@@ -1,11 +1,11 @@
-/** Work under way: its progress, to be iterated over by one reader, and its result. */
+/** Work under way: its result, and its progress for one reader to iterate over. */
 export interface WorkWithProgress<Progress, Result> extends AsyncIterable<Progress> {
   /** Settles as the work does. */
   readonly result: Promise<Result>;
 }
 
 /**
- * Starts something that takes `onProgress`, and lets its progress be iterated over instead:
+ * Starts work that takes `onProgress`, and lets its progress be iterated over instead:
  *
  * ```ts
  * const saving = withProgress((onProgress) => save(qmp, 'guest.mr', { onProgress }));
@@ -13,8 +13,8 @@ export interface WorkWithProgress<Progress, Result> extends AsyncIterable<Progre
  * const { pauseMs } = await saving.result;
  * ```
  *
- * The iteration ends when the work is done, and throws what it rejects with. A reader that is slower than the work misses
- * some progress, never the latest. Leaving the loop does not end the work: an AbortSignal does.
+ * The iteration ends when the work is done, and throws the error that the work rejects with. A reader that is slower
+ * than the work misses some progress, never the latest. Leaving the loop does not end the work: an AbortSignal does.
  */
 export function withProgress<Progress, Result>(
   start: (onProgress: (progress: Progress) => void) => Promise<Result>,
@@ -50,6 +50,6 @@ export function withProgress<Progress, Result>(
 interface State<Progress> {
   latest: Progress | undefined;
   isOver: boolean;
-  /** Goes on with an iteration that waits. */
+  /** Lets a waiting iteration go on. */
   wake: (() => void) | undefined;
 }

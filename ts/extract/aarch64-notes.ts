@@ -11,14 +11,14 @@ const FP_VALID = 1;
 const FP_STATE_LENGTH = 528;
 const GENERAL_REGISTERS = 32;
 const VECTOR_REGISTERS = 32;
-/** Of FPSCR, as FPSR and FPCR have them. */
+/** The bits of FPSCR that FPSR and FPCR have. */
 const FPSR_BITS = 0xf800_009f;
 const FPCR_BITS = 0x07ff_9f00;
 const FP_STATUS = 'cpu/vfp:cpu/vfp/fpcr_fpsr:';
 
 /**
  * The notes that QEMU's `dump-guest-memory` writes of an aarch64 guest: for every CPU NT_PRSTATUS and NT_PRFPREG of
- * "CORE". Those of SVE are left out.
+ * "CORE". The notes of SVE are left out.
  * @param cpus the sections `cpu`
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a register is not where it is expected
  */
@@ -38,7 +38,7 @@ function prstatus(registers: Registers, index: number): Uint8Array {
     .skip(pid)
     .u32(index + 1)
     .skip(start - pid - 4);
-  // The last is the stack pointer.
+  // The last register is the stack pointer.
   for (let number = 0; number < GENERAL_REGISTERS; number += 1) {
     note.u64(registers.u64(`env.xregs[${number}]`));
   }
@@ -57,7 +57,7 @@ function fpState(registers: Registers): Uint8Array {
   return note.u32(...floatingPointStatus(registers)).finish('CORE', NT_PRFPREG);
 }
 
-/** FPSR and FPCR. QEMU keeps them as AArch32's FPSCR where that has all of their bits, else each by itself. */
+/** FPSR and FPCR. QEMU keeps both in AArch32's FPSCR where that has all of their bits, else each by itself. */
 function floatingPointStatus(registers: Registers): readonly [fpsr: number, fpcr: number] {
   const [fpsr, fpcr] = [registers.bytes(`${FP_STATUS}fpsr`), registers.bytes(`${FP_STATUS}fpcr`)];
   if (fpsr !== undefined && fpcr !== undefined) return [lowWord(fpsr), lowWord(fpcr)];
@@ -65,7 +65,7 @@ function floatingPointStatus(registers: Registers): readonly [fpsr: number, fpcr
   return [(fpscr & FPSR_BITS) >>> 0, fpscr & FPCR_BITS];
 }
 
-/** Of a big-endian number. */
+/** The low word of a big-endian number. */
 function lowWord(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(bytes.length - 4);
 }
@@ -91,7 +91,7 @@ class Registers {
     throw this.#missing(name, value);
   }
 
-  /** Undefined when there is none. */
+  /** The bytes of a register of at least a word; undefined when there is none. */
   bytes(name: string): Uint8Array | undefined {
     const value = this.#values.get(name);
     return value instanceof Uint8Array && value.length >= 4 ? value : undefined;

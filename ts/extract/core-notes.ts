@@ -2,7 +2,7 @@ import type { PhysicalMap } from '../physical/physical-map.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { EM_386, EM_AARCH64, EM_X86_64 } from './elf-core.ts';
 
-/** What a core file says of the CPUs. */
+/** The part of a core file that is about the CPUs. */
 export interface CoreNotes {
   /** `e_machine`. */
   readonly machine: number;
@@ -11,8 +11,9 @@ export interface CoreNotes {
 }
 
 /**
+ * Makes the notes on a snapshot's CPUs.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE when the file does not describe its CPUs,
- * ERR_MAPPED_RAM_UNSUPPORTED when it describes others
+ *   ERR_MAPPED_RAM_UNSUPPORTED when it describes others
  */
 export async function coreNotes(snapshot: Snapshot, { family }: PhysicalMap): Promise<CoreNotes> {
   if (family === 'virt') {

@@ -4,16 +4,16 @@ export interface ElfCore {
   readonly machine: number;
   /** The contents of PT_NOTE. */
   readonly notes: Uint8Array;
-  /** One PT_LOAD each. */
+  /** The memory, one PT_LOAD each. */
   readonly loads: readonly { readonly address: number; readonly length: number }[];
 }
 
 export interface ElfCoreLayout {
   /** Headers and notes: the beginning of the file. */
   readonly head: Uint8Array;
-  /** Where the memory of each load starts in the file: on a page, so that holes stay holes. */
+  /** Offset of each load's memory in the file: on a page, so that holes stay holes. */
   readonly offsets: readonly number[];
-  /** Of the file. */
+  /** Size of the file in bytes. */
   readonly size: number;
 }
 
@@ -27,7 +27,10 @@ const ET_CORE = 4;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
-/** @param pageSize of the guest, in bytes */
+/**
+ * Lays a core file out.
+ * @param pageSize of the guest, in bytes
+ */
 export function elfCoreLayout({ machine, notes, loads }: ElfCore, pageSize: number): ElfCoreLayout {
   const notesOffset = EHDR_BYTES + PHDR_BYTES * (1 + loads.length);
   const head = new Uint8Array(notesOffset + notes.length);
@@ -59,7 +62,7 @@ function elfHeader(machine: number, programHeaders: number): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** Without paging, virtual addresses are the physical ones. */
+/** A header for memory without paging: virtual addresses are the physical ones. */
 function programHeader(type: number, offset: number, address: number, length: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(PHDR_BYTES));
   view.setUint32(0, type, true);

@@ -21,51 +21,53 @@ export type ExtractFormat = 'raw' | 'elf';
 
 export interface ExtractOptions extends TransferOptions, PhysicalOptions {
   readonly format: ExtractFormat;
-  /** Of `raw`: only this block, from offset 0 on. @default the guest-physical address space, from address 0 on */
+  /**
+   * The only block in a `raw` output, from offset 0 on. @default the guest-physical address space, from address 0 on
+   */
   readonly block?: string | undefined;
-  /** Whether an existing file may be replaced. @default false */
+  /** Lets the output replace an existing file. @default false */
   readonly overwrite?: boolean | undefined;
 }
 
 export interface ExtractResult {
   /** The snapshot's path. */
   readonly path: string;
-  /** The file that was written. */
+  /** The path of the file that was written. */
   readonly output: string;
   readonly format: ExtractFormat;
   /** Apparent size of the output, in bytes. */
   readonly size: number;
   /** The memory in the output. */
   readonly ranges: readonly ExtractedRange[];
-  /** In words, what the file does not say and was taken to be as usual. */
+  /** The facts that the file does not give, and that were taken to be as usual, in words. */
   readonly assumptions: readonly string[];
   /** CPUs whose registers are in the output. */
   readonly cpus: number;
-  /** Undefined when there was too little to be worth a transfer. */
+  /** The engine's report; undefined when there was too little to be worth a transfer. */
   readonly transfer: TransferReport | undefined;
-  /** Milliseconds for all of it. */
+  /** Milliseconds for the whole extraction. */
   readonly elapsedMs: number;
 }
 
-/** Memory in the output. In bytes. */
+/** A piece of memory in the output. All numbers are bytes. */
 export interface ExtractedRange {
-  /** Guest-physical; undefined for a block by itself. */
+  /** The guest-physical address; undefined for a block by itself. */
   readonly address: number | undefined;
   readonly length: number;
   readonly block: string;
-  /** In the block. */
+  /** Offset in the block. */
   readonly offset: number;
-  /** In the output. */
+  /** Offset in the output. */
   readonly fileOffset: number;
 }
 
 /**
  * Writes a snapshot's memory to a new, sparse file that appears when it is complete.
- * @param source also a snapshot that is open, which stays so
+ * @param source the snapshot; one that is open already stays open
  * @param target a path or a URL
- * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
- * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a machine whose layout is not known; and as
- * `Snapshot.open` and `Snapshot.physicalMap`
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a
+ *   block that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a machine whose layout is not known; and as
+ *   `Snapshot.open` and `Snapshot.physicalMap`
  */
 export async function extract(
   source: SnapshotSource | Snapshot,
@@ -121,14 +123,14 @@ async function fill(
   const file = { fd: handle.fd, path };
   await resize(file.fd, path, size);
   await writeAt(file.fd, path, head, 0);
-  // Awaited here: the file is open until then.
+  // The file is open until the writing, which is awaited here, has ended.
   return await writeMemory(snapshot, placements, file, options);
 }
 
 interface Contents {
   readonly ranges: readonly ExtractedRange[];
   readonly size: number;
-  /** What comes before memory. */
+  /** The bytes before memory. */
   readonly head: Uint8Array;
   readonly assumptions: readonly string[];
   readonly cpus: number;

@@ -1,29 +1,29 @@
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 
-/** A part of a block, and where it goes in the output. In bytes. */
+/** A part of a block, and its place in the output. Offsets and lengths are in bytes. */
 export interface Placement {
   readonly block: MappedRamBlock;
-  /** In the block. */
+  /** Offset in the block. */
   readonly offset: number;
   readonly length: number;
-  /** In the output. */
+  /** Offset in the output. */
   readonly at: number;
 }
 
-/** What the engine moves, and the rest: kilobytes around it. */
+/** The parts that the engine moves, and the rest: kilobytes around them. */
 export interface DividedPlacements {
   readonly bulk: readonly Placement[];
   readonly rest: readonly Placement[];
 }
 
-/** The engine reads bitmaps from whole 64-bit words on: 64 pages. */
+/** Pages whose bits fill a 64-bit word: the engine reads bitmaps from whole words on. */
 const WORD_PAGES = 64;
-/** Parts of blocks that are smaller than this are not worth the engine's while. */
+/** The smallest part of a block, in bytes, that is worth the engine's while. */
 const SMALL_PART = 1 << 20;
 
 /**
- * Divides placements at the pages where the engine can begin. It gets every byte once: of two places for the same memory
- * (firmware is at two addresses) the second goes to the rest.
+ * Divides placements at the pages where the engine can begin. The engine gets every byte once: of two places for the
+ * same memory (firmware is at two addresses) the second goes to the rest.
  */
 export function dividePlacements(placements: readonly Placement[]): DividedPlacements {
   const bulk: Placement[] = [];

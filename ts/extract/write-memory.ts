@@ -7,10 +7,10 @@ import type { TransferRegion } from '../engine/transfer.ts';
 import { loadPages } from '../pages/load-pages.ts';
 import { dividePlacements, type Placement } from './placement.ts';
 
-/** The most that is copied at once of what the engine does not move. */
+/** The most bytes that are copied at once of the rest, which the engine does not move. */
 const CHUNK = 1 << 20;
 
-/** A file that reads as zeros and has its size already. */
+/** A file that has its size already and reads as zeros. */
 export interface SparseFile {
   readonly fd: number;
   readonly path: string;
@@ -18,7 +18,7 @@ export interface SparseFile {
 
 /**
  * Writes memory into a sparse file: the engine moves the pages, and zero pages stay holes.
- * @returns undefined when there was nothing for the engine
+ * @returns the engine's report; undefined when there was nothing for the engine
  * @throws {MappedRamError} as `loadPages`, and as reading and writing files; the signal's reason
  */
 export async function writeMemory(
@@ -40,7 +40,7 @@ function partRegion({ block, offset, length, at }: Placement, path: string): Tra
   return regionOf({ id: block.id, area }, { memory: { path, offset: at }, memoryIsZero: true });
 }
 
-/** Data only, a chunk at a time. */
+/** Copies data, a chunk at a time, and leaves zero pages out. */
 async function copy(
   snapshot: Snapshot,
   { block, offset, length, at }: Placement,

@@ -2,7 +2,7 @@ import type { X86Cpu, X86Segment } from '../stream/devices/x86-cpu.ts';
 import { NoteWriter } from './note-writer.ts';
 
 const NT_PRSTATUS = 1;
-/** Bit of hflags: long mode is active. */
+/** The bit of hflags that says that long mode is active. */
 const LONG_MODE = 1 << 14;
 
 /** struct elf_prstatus of Linux for x86-64, and for i386. */
@@ -11,14 +11,14 @@ const PRSTATUS_32 = { length: 144, pid: 24, registers: 72 };
 /** QEMUCPUState, version 1. */
 const QEMU_STATE = { version: 1, length: 440 };
 
-/** Whether the guest's first CPU is in long mode: QEMU takes that for the whole guest. */
+/** Tells whether the guest's first CPU is in long mode: QEMU takes that for the whole guest. */
 export function isLongMode(cpus: readonly X86Cpu[]): boolean {
   return ((cpus[0]?.hflags ?? 0) & LONG_MODE) !== 0;
 }
 
 /**
- * The notes that QEMU's `dump-guest-memory` writes: for every CPU one that debuggers know (NT_PRSTATUS of "CORE"), and
- * then for every CPU one of QEMU's own that has the registers of the system, too ("QEMU").
+ * The notes that QEMU's `dump-guest-memory` writes. Every CPU has one that debuggers know (NT_PRSTATUS of "CORE").
+ * Behind them, every CPU has one of QEMU's own that has the registers of the system, too ("QEMU").
  */
 export function x86Notes(cpus: readonly X86Cpu[]): Uint8Array {
   const status = isLongMode(cpus) ? prstatus64 : prstatus32;

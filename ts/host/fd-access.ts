@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
-/** How a descriptor was opened: QEMU picks from a set by exactly this (docs/format.md §5.3). */
+/** The access that a descriptor was opened with: QEMU picks from a set by exactly this (docs/format.md §5.3). */
 export interface FdAccess {
   readonly mode: 'read' | 'write' | 'both';
   readonly direct: boolean;
@@ -12,8 +12,8 @@ const WORDS = { read: 'O_RDONLY', write: 'O_WRONLY', both: 'O_RDWR' } as const;
 const DIRECT = 'O_DIRECT';
 
 /**
- * How a descriptor of a process was opened; undefined where that cannot be seen: not Linux, no such descriptor,
- * somebody else's process.
+ * Finds out how a descriptor of a process was opened.
+ * @returns undefined where that cannot be seen: not Linux, no such descriptor, somebody else's process
  */
 export async function fdAccess(pid: number | 'self', fd: number): Promise<FdAccess | undefined> {
   const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'latin1').catch(() => '');
@@ -29,7 +29,7 @@ export function formatFdAccess({ mode, direct }: FdAccess): string {
   return direct ? `${WORDS[mode]}|${DIRECT}` : WORDS[mode];
 }
 
-/** Reads what `formatFdAccess` wrote at the beginning of a text; undefined for any other text. */
+/** Parses the access that `formatFdAccess` wrote at the beginning of a text; undefined for any other text. */
 export function parseFdAccess(text: string): FdAccess | undefined {
   const [word, direct, ...more] = text.split(' ', 1)[0]?.split('|') ?? [];
   const mode = MODES.find((candidate) => WORDS[candidate] === word);

@@ -2,7 +2,7 @@ import { stat, statfs } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 
-/** Magic numbers of filesystems that people keep snapshots on, or should not. Taken from linux/magic.h. */
+/** Magic numbers, from linux/magic.h, of the filesystems that people keep snapshots on, or should not. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0xef53, 'ext4'],
   [0x58465342, 'xfs'],
@@ -21,7 +21,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 
 export interface Filesystem {
-  /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined when it is not known by name. */
+  /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined for a filesystem that is not known by name. */
   readonly type: string | undefined;
   readonly sizeBytes: number;
   /** Bytes that an ordinary user may still use. */
@@ -43,15 +43,18 @@ export async function filesystemOf(path: string): Promise<Filesystem | undefined
 }
 
 /**
- * Bytes that an ordinary user may still write below a path; Infinity where that is not known, or has no limit:
- * filesystems in memory then have no blocks at all.
+ * Bytes that an ordinary user may still write below a path. Infinity where the number is not known or has no limit: a
+ * filesystem in memory without a limit has no blocks at all.
  */
 export async function freeBytesIn(path: string): Promise<number> {
   const found = await filesystemOf(path);
   return found === undefined || found.sizeBytes === 0 ? Number.POSITIVE_INFINITY : found.freeBytes;
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_IO */
+/**
+ * Refuses a path that is no directory.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+ */
 export async function assertDirectory(path: string): Promise<void> {
   const stats = await stat(path).catch((cause: unknown) => {
     throw new MappedRamError('ERR_MAPPED_RAM_IO', 'there is no such directory', { path, cause });

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 
 const HUGEPAGES = '/sys/kernel/mm/hugepages';
 
-/** One size of huge pages that the kernel has a pool for. */
+/** The kernel's pool of huge pages of one size. */
 export interface HugePages {
   readonly pageBytes: number;
   readonly total: number;
   readonly free: number;
 }
 
-/** Bytes that a process without privileges may lock; undefined where that is not known. */
+/** Bytes that a process without privileges may lock; undefined where the kernel does not tell. */
 export async function memlockLimit(): Promise<number | 'unlimited' | undefined> {
   const limits = await read('/proc/self/limits');
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits ?? '')?.[1];
@@ -18,7 +18,9 @@ export async function memlockLimit(): Promise<number | 'unlimited' | undefined> 
   return soft === 'unlimited' ? soft : Number(soft);
 }
 
-/** Empty where there are none, or no Linux. */
+/**
+ * The pools of huge pages, small pages first. The list is empty where there are none, and on other systems than Linux.
+ */
 export async function hugePages(): Promise<readonly HugePages[]> {
   const names = await readdir(HUGEPAGES).catch(() => []);
   const pools: HugePages[] = [];

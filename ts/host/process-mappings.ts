@@ -1,29 +1,29 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
-/** A file, as bigint stats have it. */
+/** The identity of a file, as bigint stats have it. */
 export interface FileIdentity {
   readonly dev: bigint;
   readonly ino: bigint;
 }
 
-/** A stretch of a process's address space that a file is mapped to (proc_pid_maps(5)). */
+/** A stretch of a process's address space into which a file is mapped (proc_pid_maps(5)). */
 export interface Mapping {
-  /** First byte and the one after the last, in the address space. */
+  /** The first byte of the stretch in the address space; `end` is the byte after the last. */
   readonly start: number;
   readonly end: number;
-  /** Whether the file has what the process writes there. */
+  /** True when the process's writes reach the file. */
   readonly isShared: boolean;
-  /** The byte of the file that is at `start`. */
+  /** The file's byte that is at `start`. */
   readonly offset: number;
 }
 
-/** A file in a process. */
+/** The uses of a file by a process. */
 export interface FileInProcess {
-  /** Whether one of its descriptors is of the file. */
+  /** True when one of the process's descriptors is of the file. */
   readonly isOpen: boolean;
   /**
    * Mappings of files with the same inode number. Some filesystems have another device number here than in stat, which
-   * is why descriptors have to be looked at, too; and some have another inode number, so that there are none.
+   * is why the search looks at descriptors, too. Others have another inode number here, and so no mappings.
    */
   readonly mappings: readonly Mapping[];
 }
@@ -32,10 +32,10 @@ const MAPPING =
   /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) ...(?<sharing>.) (?<offset>[0-9a-f]+) \S+ (?<inode>\d+)/;
 
 /**
- * Looks for a file in a process that keeps the descriptors of what it maps, as QEMU does. A name proves nothing: the file
- * that had it may have been removed.
+ * Looks for a file in a process that keeps the descriptors of the files it maps, as QEMU does. A name proves nothing:
+ * the file that had it may have been removed.
  *
- * @returns undefined when one may not look, or there is no such process
+ * @returns undefined when this process may not look, or there is no such process
  */
 export async function findFileIn(pid: number, file: FileIdentity): Promise<FileInProcess | undefined> {
   const [descriptors, maps] = await Promise.all([
@@ -47,17 +47,17 @@ export async function findFileIn(pid: number, file: FileIdentity): Promise<FileI
   return { isOpen: await hasOpen(pid, descriptors, file), mappings };
 }
 
-/** Where a process is expected to have a file mapped. */
+/** A place where a process is expected to have a file mapped. */
 export interface MappedPlace {
   /** Address in the process's address space. */
   readonly address: number;
-  /** The byte of the file that is there. */
+  /** The file's byte that is at the address. */
   readonly offset: number;
 }
 
 /**
- * Whether a process shares a file at an address, as QEMU does with the file of a memory backend.
- * @returns undefined when one may not look, or there is no such process
+ * Tells whether a process shares a file at an address, as QEMU does with the file of a memory backend.
+ * @returns undefined when this process may not look, or there is no such process
  */
 export async function isMappedBy(
   pid: number,

@@ -1,13 +1,13 @@
 /**
- * Tells a listener of progress, if there is one. Progress is for show: what its listener throws, or making the news does,
+ * Tells a listener of progress, if there is one. Progress is for show: an error of the listener, or of making the news,
  * must not decide about the work.
- * @param news made only when somebody listens
+ * @param news makes the news; called only when somebody listens
  */
 export function tellListener<T>(listener: ((news: T) => void) | undefined, news: () => T): void {
   if (listener === undefined) return;
   try {
     listener(news());
   } catch {
-    // See above.
+    // Progress is for show.
   }
 }

@@ -2,16 +2,16 @@ import { addAbortListener, defaultMaxListeners, getMaxListeners, setMaxListeners
 
 import { deferred } from './deferred.ts';
 
-/** How long one operation may take. */
+/** Limits on the time that one operation may take. */
 export interface WaitOptions {
-  /** Milliseconds; no limit when undefined. */
+  /** Time in milliseconds; no limit when undefined. */
   readonly timeoutMs?: number | undefined;
-  /** Aborting it ends the wait: the operation rejects with the signal's reason. */
+  /** Aborting the signal ends the wait: the operation rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Waits for `promise`, but not longer than allowed. Gives up the waiting only: what the promise stands for goes on.
+ * Waits for `promise`, but not longer than allowed. Only the waiting ends: the work behind the promise goes on.
  *
  * @param onTimeout makes the error to reject with when the time is over
  */
@@ -36,7 +36,10 @@ export async function waitWithin<T>(
   }
 }
 
-/** Many commands wait for one signal at once, which Node would take for a leak. (0, for no limit, it cannot read back.) */
+/**
+ * Lifts the limit on listeners: many commands wait for one signal at once, which Node would take for a leak. Infinity
+ * says it, because Node cannot read back the 0 that means no limit.
+ */
 function expectMany(signal: AbortSignal): void {
   if (getMaxListeners(signal) === defaultMaxListeners) setMaxListeners(Number.POSITIVE_INFINITY, signal);
 }

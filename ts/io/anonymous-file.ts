@@ -6,17 +6,23 @@ import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
 
-/** Linux's O_TMPFILE, which Node does not name: never has a name. Some filesystems (hugetlbfs, old ones) have no such files. */
+/**
+ * Linux's O_TMPFILE, which Node does not name: the file never has a name. Some filesystems (hugetlbfs, old ones) have
+ * no such files.
+ */
 const NAMELESS = 0o20000000 | (constants.O_DIRECTORY ?? 0) | constants.O_RDWR;
-/** Mode 0600: what is in it is a guest's memory. */
+/** Mode 0600: the file holds a guest's memory. */
 const MODE = 0o600;
-/** Up to this size a state stream goes to memory, beyond that to the system's directory for temporary files. */
+/**
+ * The largest state stream, in bytes, that goes to memory; larger ones go to the system's directory for temporary
+ * files.
+ */
 const SMALL = 64 * 2 ** 20;
 const SHARED_MEMORY = '/dev/shm';
 
 /**
- * A file without a name: it is gone when the last process that has it open or mapped is, whichever way that ends. It
- * works on tmpfs, hugetlbfs and disks alike. Other processes of the same user open it as `procPath`.
+ * A file without a name. It is gone when the last process that has it open or mapped ends, whichever way. It works on
+ * tmpfs, hugetlbfs and disks alike. Other processes of the same user open it as `procPath`.
  */
 export class AnonymousFile implements AsyncDisposable {
   readonly #handle: FileHandle;
@@ -25,7 +31,10 @@ export class AnonymousFile implements AsyncDisposable {
     this.#handle = handle;
   }
 
-  /** @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED where there is no /proc */
+  /**
+   * Makes the file on the filesystem of a directory.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED where there is no /proc
+   */
   static async create(directory: string): Promise<AnonymousFile> {
     if (process.platform !== 'linux') {
       throw new MappedRamError(
@@ -59,12 +68,12 @@ export class AnonymousFile implements AsyncDisposable {
     return this.#handle.fd;
   }
 
-  /** Valid until `close`. */
+  /** The path under which other processes open the file; valid until `close`. */
   get procPath(): string {
     return procPath(this.fd);
   }
 
-  /** Closes this process's descriptor; whoever else has the file open keeps it. May be called again. */
+  /** Closes this process's descriptor; another process that has the file open keeps it. May be called again. */
   async close(): Promise<void> {
     if (this.#handle.fd !== -1) await this.#handle.close();
   }
@@ -74,12 +83,12 @@ export class AnonymousFile implements AsyncDisposable {
   }
 }
 
-/** Where other processes of the same user find what a descriptor of this process stands for. Linux only. */
+/** The path under which other processes of the same user open the file of a descriptor of this process. Linux only. */
 export function procPath(fd: number): string {
   return `/proc/${process.pid}/fd/${fd}`;
 }
 
-/** Picks a directory for a state stream that brings the pages of these blocks. */
+/** Picks a directory for a state stream that holds the pages of these blocks. */
 export async function stateDirectory(blocks: readonly { readonly length: number }[]): Promise<string> {
   const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
   if (bytes > SMALL) return tmpdir();

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 
 /**
- * A size or offset that a caller gave, as a number.
+ * Checks a size or offset that a caller gave, and returns it as a number.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT unless it is a whole number of bytes from 0 to 2^53-1
  */
 export function byteCount(what: string, value: number | bigint): number {

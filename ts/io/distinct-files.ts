@@ -5,7 +5,7 @@ import { MappedRamError } from '../errors.ts';
 
 /** A file that takes part in an operation. */
 export interface NamedFile {
-  /** As errors call it: `the state`, `the RAM of block pc.ram`. */
+  /** The name that errors use: `the state`, `the RAM of block pc.ram`. */
   readonly role: string;
   readonly path: string;
 }
@@ -16,7 +16,7 @@ export function namedFile(role: string, path: string | undefined): readonly Name
 }
 
 /**
- * Refuses one file in two roles: each would overwrite what the other is about.
+ * Refuses one file in two roles: each role would overwrite what the other needs.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export async function assertDistinct(files: readonly NamedFile[]): Promise<void> {
@@ -37,7 +37,7 @@ export async function assertDistinct(files: readonly NamedFile[]): Promise<void>
   }
 }
 
-/** What tells a file from others: its inode, or for a new one its place in its directory. */
+/** The identity that tells a file from others: its inode, or for a new file its place in its directory. */
 async function identityOf(path: string): Promise<string> {
   const stats = await stat(path, { bigint: true }).catch(() => undefined);
   if (stats !== undefined) return `${stats.dev}:${stats.ino}`;

@@ -9,7 +9,7 @@ const truncateAsync = promisify(ftruncate);
 const syncAsync = promisify(fsync);
 const statAsync = promisify(fstat);
 
-/** Reads until `bytes` is full or the file ends; says how much there was. */
+/** Reads until `bytes` is full or the file ends; returns the number of bytes read. */
 export async function readAt(fd: number, path: string, bytes: Uint8Array, offset: number): Promise<number> {
   let done = 0;
   while (done < bytes.length) {
@@ -45,7 +45,7 @@ export async function fileSize(fd: number, path: string): Promise<number> {
   return stats.size;
 }
 
-/** Gives the file this size. */
+/** Sets the file's size, in bytes. */
 export async function resize(fd: number, path: string, size: number): Promise<void> {
   await truncateAsync(fd, size).catch((cause: unknown) => {
     throw ioError(`cannot make the file ${size} bytes long`, path, cause);

@@ -13,12 +13,12 @@ const statAsync = promisify(fstat);
 /** A regular file that is open for reading at offsets. */
 export class FileReader implements OpenSource {
   readonly name: string;
-  /** In bytes, when it was opened. */
+  /** Size in bytes when the file was opened. */
   readonly size: number;
-  /** Bytes that the filesystem has allocated for it. */
+  /** Bytes that the filesystem has allocated for the file. */
   readonly allocated: number;
   readonly #fd: number;
-  /** Undefined for a descriptor of the caller's. */
+  /** The path that was opened; undefined for a descriptor of the caller's. */
   readonly #path: string | undefined;
   readonly #signal: AbortSignal | undefined;
   #closed = false;
@@ -40,11 +40,11 @@ export class FileReader implements OpenSource {
   }
 
   /**
-   * @param signal ends whatever is being read: every later `read` throws its reason
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file
+   * @param signal ends the reading: every later `read` throws the signal's reason
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file
    */
   static async open(path: string, signal?: AbortSignal): Promise<FileReader> {
-    // Without O_NONBLOCK, opening a fifo would wait for a writer.
+    // Opening a fifo without O_NONBLOCK would wait for a writer.
     const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
     const fd = await openAsync(path, flags).catch((cause: unknown) => {
       throw ioError('cannot open the file', path, cause);
@@ -57,7 +57,7 @@ export class FileReader implements OpenSource {
     }
   }
 
-  /** Over a descriptor that stays the caller's: `close` leaves it open. */
+  /** Makes a reader over a descriptor that stays the caller's: `close` leaves it open. */
   static async over(fd: number, signal?: AbortSignal): Promise<FileReader> {
     return FileReader.#over(`descriptor ${fd}`, fd, undefined, signal);
   }
@@ -80,7 +80,7 @@ export class FileReader implements OpenSource {
     });
   }
 
-  /** Valid until `close`. */
+  /** The open file; its descriptor is valid until `close`. */
   get file(): LocalFile {
     this.#assertOpen();
     return { name: this.name, fd: this.#fd, path: this.#path };
@@ -88,14 +88,14 @@ export class FileReader implements OpenSource {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#assertOpen();
-    // Before the allocation: a lying length must not size it.
+    // The check comes before the allocation: a lying length must not size it.
     if (offset + length > this.size) throw truncated(this.name, offset, length, this.size);
     const bytes = Buffer.allocUnsafe(length);
     await this.readInto(bytes, offset);
     return bytes;
   }
 
-  /** As `read`, into a buffer of the caller's. */
+  /** Reads like `read`, into a buffer of the caller's. */
   async readInto(bytes: Uint8Array, offset: number): Promise<void> {
     this.#assertOpen();
     this.#signal?.throwIfAborted();

@@ -5,8 +5,8 @@ import { checkFileName, notAFile } from '../uri/file-names.ts';
 import { parseFileTarget, type FileTarget } from '../uri/parse-file-target.ts';
 
 /**
- * Where a snapshot lies, from a URI or a path as `parseFileTarget` reads them, or from a `file:` URL object, which stands
- * for the path that Node makes of it, verbatim and with offset 0.
+ * Finds the place of a snapshot: of a URI or a path as `parseFileTarget` does, or of a `file:` URL object. The URL
+ * stands for the path that Node makes of it, verbatim and with offset 0.
  *
  * @throws {MappedRamError} as `parseFileTarget`; ERR_MAPPED_RAM_INVALID_URI for a URL that names no local file
  */

@@ -3,24 +3,24 @@ import type { RandomAccessReader } from '../stream/reader.ts';
 
 /** A file of this host that this process has open. */
 export interface LocalFile {
-  /** As errors call it. */
+  /** The name that errors use. */
   readonly name: string;
-  /** Valid until its owner closes it. */
+  /** The descriptor; valid until its owner closes it. */
   readonly fd: number;
-  /** Under which it can be opened anew; undefined for a descriptor of the caller's. */
+  /** The path under which the file can be opened anew; undefined for a descriptor of the caller's. */
   readonly path: string | undefined;
   /** A descriptor of the same file with O_DIRECT, when the caller has given one. */
   readonly directFd?: number | undefined;
 }
 
-/** Where a snapshot's bytes come from: open, and read at offsets in any order. */
+/** The bytes of a snapshot, open to be read at offsets in any order. */
 export interface OpenSource extends RandomAccessReader, AsyncDisposable {
-  /** Bytes that are allocated for it; its size where nobody knows. */
+  /** Bytes that are allocated for the source; its size where nobody knows. */
   readonly allocated: number;
-  /** The file behind it, for the engine and for QEMU; undefined where there is none on this host. */
+  /** The file behind the source, for the engine and for QEMU; undefined where there is none on this host. */
   readonly file: LocalFile | undefined;
   /**
-   * As `read`, into a buffer of the caller's.
+   * Reads like `read`, into a buffer of the caller's.
    * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before the buffer is full
    */
   readonly readInto: (bytes: Uint8Array, offset: number) => Promise<void>;
@@ -29,8 +29,8 @@ export interface OpenSource extends RandomAccessReader, AsyncDisposable {
 }
 
 /**
- * The file behind a source or an output, for what cannot do without one.
- * @param why what needs the file, as in "mapping a snapshot"
+ * The file behind a source or an output, for work that cannot do without one.
+ * @param why the work that needs the file, as in "mapping a snapshot"
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when there is none
  */
 export function localFile(

@@ -1,13 +1,13 @@
 import type { RandomAccessReader } from '../stream/reader.ts';
 import type { StreamPiece } from '../stream/write/pieces.ts';
 
-/** Bytes that are read at once, and given out at once, at most. */
+/** The most bytes that are read at once, and given out at once. */
 const CHUNK = 1 << 20;
 
 /**
  * The bytes of pieces that follow each other, in chunks of about a MiB. Stretches that lie side by side in the source
- * are read together, though headers come between them in the stream: the pages of a block mostly do.
- * @throws {MappedRamError} what the reader throws
+ * are read together, though headers come between them in the stream. Most pages of a block lie so.
+ * @throws {MappedRamError} the reader's errors
  */
 export async function* readPieces(
   pieces: readonly StreamPiece[],
@@ -40,7 +40,7 @@ export async function* readPieces(
   if (length > 0) yield Buffer.concat(parts);
 }
 
-/** How far the source can be read from `offset` on for this piece and those behind it. */
+/** Counts the bytes that one read gives from `offset` on, for the piece `from` and those behind it. */
 function stretch(pieces: readonly StreamPiece[], from: number, offset: number): number {
   let end = offset;
   for (let index = from; index < pieces.length && end - offset < CHUNK; index += 1) {

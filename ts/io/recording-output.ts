@@ -4,8 +4,8 @@ import type { LocalFile } from './open-source.ts';
 import type { Output } from './output.ts';
 
 /**
- * An output that remembers what is written outside of page areas, for outputs that cannot be read: headers, bitmaps and
- * device state, which are little beside the pages.
+ * An output that remembers the bytes that are written outside of page areas, for outputs that cannot be read: headers,
+ * bitmaps and device state, which are little beside the pages.
  */
 export class RecordingOutput implements Output {
   readonly name: string;
@@ -16,7 +16,7 @@ export class RecordingOutput implements Output {
   readonly #written: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   #size = 0;
 
-  /** @param areas whose pages are not remembered */
+  /** @param areas the page areas, whose bytes are not remembered */
   constructor(output: Output, areas: readonly PageArea[]) {
     this.name = output.name;
     this.offset = output.offset;
@@ -42,7 +42,7 @@ export class RecordingOutput implements Output {
     if (!isPages) this.#written.push({ offset, bytes: bytes.slice() });
   }
 
-  /** What was written there, outside of page areas. */
+  /** Reads back the bytes that were written outside of page areas. */
   async readInto(bytes: Uint8Array, offset: number): Promise<void> {
     const end = offset + bytes.length;
     if (end > this.#size) throw truncated(this.name, offset, bytes.length, this.#size);

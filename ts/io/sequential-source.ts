@@ -11,10 +11,7 @@ import type { OpenSource } from './open-source.ts';
 /** Bytes that are read from a file at once. */
 const CHUNK = 1 << 22;
 
-/**
- * A source that can be read at offsets, read front to back from `offset` on. The next piece is read while one is worked
- * on.
- */
+/** Reads a source front to back from `offset` on. The next piece is read while the caller works on one. */
 export function sequentialFile(reader: OpenSource, offset: number): SequentialReader {
   return new SequentialReader(reader.name, chunksOf(reader, offset), 'file', offset);
 }
@@ -24,7 +21,7 @@ async function* chunksOf(reader: OpenSource, offset: number): AsyncGenerator<Uin
     const length = Math.min(CHUNK, reader.size - at);
     if (length <= 0) return undefined;
     const chunk = reader.read(at, length);
-    // The failure belongs to the caller that asks for the chunk, and perhaps nobody does.
+    // The failure belongs to the caller that asks for the chunk, and perhaps no caller does.
     chunk.catch(() => undefined);
     return chunk;
   };
@@ -36,7 +33,7 @@ async function* chunksOf(reader: OpenSource, offset: number): AsyncGenerator<Uin
       yield chunk;
     }
   } finally {
-    // The source may be closed next.
+    // The caller may close the source next.
     await ahead?.catch(() => undefined);
   }
 }
@@ -89,7 +86,7 @@ export function pipeBehind(fd: number): Readable | undefined {
 }
 
 /**
- * The pipe that has a name, as a shell's `<(command)` has; undefined for anything else. Its reading waits for a writer.
+ * The pipe at a path, as a shell makes one of `<(command)`; undefined for anything else. Reading it waits for a writer.
  */
 export function pipeAt(path: string): Readable | undefined {
   return openPipe(path, path, () => statSync(path, { throwIfNoEntry: false })?.isFIFO() === true);
@@ -99,7 +96,7 @@ function openPipe(path: string, name: string, isPipe: () => boolean): Readable |
   if (platform !== 'linux') return undefined;
   try {
     if (!isPipe()) return undefined;
-    // Not through the thread pool: a read that waits there for bytes cannot be given up.
+    // A socket reads outside of the thread pool, where a read that waits for bytes cannot be given up.
     return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) });
   } catch (cause) {
     throw ioError('cannot open the pipe', name, cause);

@@ -5,38 +5,41 @@ import { ioError } from './fd-io.ts';
 import type { OpenSource } from './open-source.ts';
 
 /**
- * Where the bytes of a snapshot come from when it is no file of this host: object storage, memory. It stays the caller's,
- * and is not closed. Several reads are under way at once.
+ * Storage that the bytes of a snapshot come from when it is no file of this host: object storage, memory. It stays the
+ * caller's, and is not closed. Several reads are under way at once.
  */
 export interface StorageSource {
-  /** As errors and results call it. @default 'storage' */
+  /** The name that errors and results use. @default 'storage' */
   readonly name?: string | undefined;
-  /** In bytes; fixed while it is in use. */
+  /** Size in bytes; fixed while the storage is in use. */
   readonly size: number;
-  /** Bytes that are kept for it. @default its size */
+  /** Bytes that the storage keeps for the snapshot. @default its size */
   readonly allocated?: number | undefined;
-  /** Fills the buffer with what is at an offset, which is never beyond the end. What it throws is the cause of an error. */
+  /**
+   * Fills the buffer with the bytes from an offset on, which never reach beyond the end. An error thrown here becomes
+   * the cause of a `MappedRamError`.
+   */
   readInto(bytes: Uint8Array, offset: number): Promise<void>;
 }
 
 /**
- * Where the bytes of a snapshot go when it is to be no file of this host. Ranges that are never written read as zeros;
- * no byte is written twice. Several writes are under way at once.
+ * Storage that the bytes of a snapshot go to when it is to be no file of this host. Ranges that are never written read
+ * as zeros; no byte is written twice. Several writes are under way at once.
  */
 export interface StorageTarget {
-  /** As errors and results call it. @default 'storage' */
+  /** The name that errors and results use. @default 'storage' */
   readonly name?: string | undefined;
-  /** Takes all of the bytes; they change once the promise has settled. */
+  /** Takes all of the bytes. The caller changes the buffer once the promise has settled. */
   writeAt(bytes: Uint8Array, offset: number): Promise<void>;
-  /** Everything is written, and the snapshot has this size in bytes: makes it durable. */
+  /** Makes the snapshot durable, which is written whole and has this size in bytes. */
   finish(size: number): Promise<void>;
-  /** Makes the snapshot visible, in the place of what was there. */
+  /** Makes the snapshot visible, in the place of an earlier one. */
   publish(): Promise<void>;
-  /** Called in place of `publish` when the work failed or was aborted: nothing is to be left. */
+  /** Removes everything: called in place of `publish` when the work failed or was aborted. */
   drop(): Promise<void>;
 }
 
-/** What storage is called that has no name. */
+/** The name of storage that brings none. */
 export const STORAGE_NAME = 'storage';
 
 /** A caller's storage as a source. */
@@ -50,8 +53,8 @@ export class StorageReader implements OpenSource {
   #closed = false;
 
   /**
-   * @param signal ends whatever is being read: every later read throws its reason
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a size that is none
+   * @param signal ends the reading: every later read throws the signal's reason
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a size that is no whole number of bytes
    */
   constructor(storage: StorageSource, signal?: AbortSignal) {
     this.name = storage.name ?? STORAGE_NAME;
@@ -90,7 +93,7 @@ export class StorageReader implements OpenSource {
     await this.close();
   }
 
-  /** Before any allocation: a lying length must not size it. */
+  /** Checks the range before any allocation: a lying length must not size it. */
   #assertWithin(offset: number, length: number): void {
     if (this.#closed)
       throw new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the snapshot is closed', { path: this.name });

@@ -3,13 +3,13 @@ import type { Writable } from 'node:stream';
 import { ioError } from './fd-io.ts';
 import type { Output } from './output.ts';
 
-/** Where a plain stream goes, front to back. */
+/** A place that takes a plain stream, front to back. */
 export interface StreamSink {
-  /** The bytes may change once it has settled. */
+  /** Takes the bytes. The caller may change them once the promise has settled. */
   readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 
-/** Into an output, from its offset on. */
+/** Writes the stream into an output, from its offset on. */
 export class OutputSink implements StreamSink {
   readonly #output: Output;
   #position: number;
@@ -19,7 +19,7 @@ export class OutputSink implements StreamSink {
     this.#position = output.offset;
   }
 
-  /** Where the next bytes go. */
+  /** Offset of the next bytes. */
   get position(): number {
     return this.#position;
   }
@@ -30,7 +30,7 @@ export class OutputSink implements StreamSink {
   }
 }
 
-/** Into a pipe or whatever else takes bytes. */
+/** Writes the stream into a pipe or whatever else takes bytes. */
 export class WritableSink implements StreamSink, Disposable {
   readonly #stream: Writable;
   readonly #path: string;
@@ -68,7 +68,7 @@ export class WritableSink implements StreamSink, Disposable {
   }
 }
 
-/** The failure of a write is told by its callback. */
+/** The callback of a write tells its failure. */
 function ignore(): void {
-  // Without a listener the event would end the process.
+  // An error event without a listener would end the process.
 }

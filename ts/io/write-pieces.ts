@@ -7,9 +7,9 @@ const CHUNK = 1 << 20;
 const BATCH = 1 << 18;
 
 /**
- * Writes pieces of a stream: bytes at hand, and stretches that are copied from `source`. For what is small: headers,
- * device state, small blocks. Memory does not grow with the pieces' size.
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO; what the reader throws; the signal's reason
+ * Writes pieces of a stream: bytes at hand, and stretches that are copied from `source`. The pieces are small things:
+ * headers, device state, small blocks. Memory does not grow with the pieces' size.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO; the reader's errors; the signal's reason
  */
 export async function writePieces(
   output: ByteOutput,

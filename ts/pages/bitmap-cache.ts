@@ -11,17 +11,17 @@ export interface BitmapPiece {
   /** Bit i of byte i / 8 is page `firstPage` + i. */
   readonly bytes: Uint8Array;
   readonly firstPage: number;
-  /** Behind its last page. Bits beyond the block's last page do not count. */
+  /** The page behind the piece's last one. Bits beyond the block's last page do not count. */
   readonly endPage: number;
 }
 
 /**
- * Reads bitmaps by pieces and keeps those that were used last. Pages are not kept: that is the kernel's page cache's
- * business.
+ * Reads bitmaps by pieces and keeps the pieces that were used last. Keeping pages is the business of the kernel's page
+ * cache.
  */
 export class BitmapCache {
   readonly #reader: RandomAccessReader;
-  /** By file offset; the one used last is the last one. */
+  /** Pieces by file offset; the piece used last is the last one. */
   readonly #pieces = new Map<number, Promise<Uint8Array>>();
 
   constructor(reader: RandomAccessReader) {

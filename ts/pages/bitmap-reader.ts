@@ -3,12 +3,12 @@ import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { bitAt } from './bits.ts';
 
-/** Bitmaps are read in pieces of this many bytes: enough to be fast, too little to matter. */
+/** Bytes of a bitmap that are read at once: enough to be fast, too little to matter. */
 const PIECE = 1 << 20;
-/** Most of a large bitmap is often a hole: comparing tells sooner than counting. */
+/** Most of a large bitmap is often a hole: comparing finds that sooner than counting. */
 const ZEROS = new Uint8Array(PIECE);
 
-/** How many pages of a block are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
+/** Counts the pages of a block that are in the file (docs/format.md §2.5). Bits beyond the last page do not count. */
 export async function countSetPages(reader: OpenSource, block: MappedRamBlock): Promise<number> {
   let count = 0;
   for await (const piece of bitmapPieces(reader, block)) {
@@ -17,7 +17,7 @@ export async function countSetPages(reader: OpenSource, block: MappedRamBlock): 
   return count;
 }
 
-/** Each page of a block in order, and whether it is set. For small blocks: it takes a turn per page. */
+/** Tells of each page of a block, in order, whether it is set. Takes a turn per page, and so is for small blocks. */
 export async function* pagesOf(
   reader: OpenSource,
   block: MappedRamBlock,
@@ -32,7 +32,7 @@ export async function* pagesOf(
 }
 
 interface BitmapPiece {
-  /** Used again for the next piece. */
+  /** The bytes of the piece, valid until the next piece comes. */
   readonly bytes: Uint8Array;
   readonly firstPage: number;
 }
@@ -55,7 +55,7 @@ function isZero(bytes: Uint8Array): boolean {
   return Buffer.compare(ZEROS.subarray(0, bytes.length), bytes) === 0;
 }
 
-/** The bits beyond the last page are cleared. */
+/** The bitmap's words, with the bits beyond the last page cleared. */
 function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint32Array {
   const words = littleEndianWords(bytes);
   clearBeyond(words, pagesIn(block.area) - firstPage);
@@ -63,7 +63,7 @@ function wordsOf({ bytes, firstPage }: BitmapPiece, block: MappedRamBlock): Uint
 }
 
 function littleEndianWords(bytes: Uint8Array): Uint32Array {
-  // A copy, so that its start is aligned whatever the reader gave.
+  // A copy starts at an aligned address, whatever the reader gave.
   const words = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
   if (new Uint8Array(Uint32Array.of(1).buffer)[0] === 1) return words;
   const view = new DataView(words.buffer);
@@ -86,7 +86,7 @@ function popcount(words: Uint32Array): number {
   return count;
 }
 
-/** The parallel sum of bits: pairs, then nibbles, then bytes. */
+/** Counts bits by parallel sums: pairs, then nibbles, then bytes. */
 function bitsIn(word: number): number {
   const pairs = word - ((word >>> 1) & 0x55555555);
   const nibbles = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);

@@ -1,6 +1,6 @@
 /** Bits as bitmaps in files have them: bit i is bit i % 8 of byte i / 8 (docs/format.md §2.5). */
 
-/** Whether a bit is set; bits behind the last byte are not. */
+/** Tells whether a bit is set; bits behind the last byte are not. */
 export function bitAt(bytes: Uint8Array, bit: number): boolean {
   return (((bytes[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
 }

@@ -7,7 +7,7 @@ import { BitmapCache } from './bitmap-cache.ts';
 import { fillPages } from './fill-pages.ts';
 import { pageRuns, type PageRun } from './page-runs.ts';
 
-/** The most that one read gives: more is for `extract`, or to be asked for in parts. */
+/** The most bytes that one read gives: `extract` gives more, and so do several reads. */
 const MAX_READ = 2 ** 30;
 
 /** The memory of a snapshot, block by block. */
@@ -23,8 +23,9 @@ export class SnapshotMemory {
   }
 
   /**
+   * Finds a block that has pages.
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that there is not; ERR_MAPPED_RAM_UNSUPPORTED
-   * for one that was saved without its pages (docs/format.md §2.4)
+   *   for one that was saved without its pages (docs/format.md §2.4)
    */
   block(id: string): MappedRamBlock {
     const [block] = blocksWithPages([id], this.#ram.blocks, this.#reader.name);
@@ -32,7 +33,7 @@ export class SnapshotMemory {
     throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', `block ${id} is there and was not found`);
   }
 
-  /** As `Snapshot.read`. */
+  /** Reads like `Snapshot.read`. */
   async read(id: string, offset: number | bigint, length: number | bigint): Promise<Uint8Array> {
     const block = this.block(id);
     const [from, count] = [byteCount('offset in the block', offset), readLength(length)];
@@ -42,7 +43,7 @@ export class SnapshotMemory {
     return bytes;
   }
 
-  /** As `read`, into a buffer of the caller's, whatever is in it. */
+  /** Reads like `read`, into a buffer of the caller's, whatever is in it. */
   async readInto(bytes: Uint8Array, id: string, offset: number): Promise<void> {
     const block = this.block(id);
     assertWithin(block, offset, bytes.length);
@@ -50,7 +51,7 @@ export class SnapshotMemory {
     await fillPages(this.#reader, this.#cache, block.area, bytes, offset);
   }
 
-  /** As `Snapshot.pages`, or those of a part of the block. */
+  /** The runs of pages as `Snapshot.pages` gives them, or those of a part of the block. */
   pages(id: string, first?: number, end?: number): AsyncGenerator<PageRun, void, void> {
     return pageRuns(this.#cache, this.block(id).area, first, end);
   }

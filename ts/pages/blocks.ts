@@ -4,7 +4,7 @@ import { DEFAULT_TARGET_PAGE_SIZE } from '../stream/constants.ts';
 import type { BlockArea, PageArea } from '../stream/page-area.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 
-/** A block as a transfer knows it, with what the caller knows of its memory. */
+/** Makes a transfer's region of a block and of what the caller knows of its memory. */
 export function regionOf(
   { id: name, area }: BlockArea,
   memory: Omit<TransferRegion, 'name' | 'area'> = {},
@@ -27,7 +27,10 @@ export function pageSizeOf(areas: readonly PageArea[]): number {
   });
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have */
+/**
+ * Refuses names that no block has.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have
+ */
 export function assertBlocksExist(
   ids: readonly string[],
   blocks: readonly { readonly id: string }[],
@@ -56,9 +59,9 @@ export function assertHasPages(block: MappedRamBlock, path: string): void {
 }
 
 /**
- * The blocks with these names, which must have pages, in the order of the names.
+ * Finds the blocks with these names, in the order of the names. They must have pages.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the stream does not have,
- * ERR_MAPPED_RAM_UNSUPPORTED for one without pages
+ *   ERR_MAPPED_RAM_UNSUPPORTED for one without pages
  */
 export function blocksWithPages(
   ids: readonly string[],

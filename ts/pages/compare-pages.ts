@@ -12,18 +12,18 @@ import { WindowRun } from './window-run.ts';
 
 export interface ComparePages {
   readonly left: OpenSource;
-  /** Undefined when every block is compared with memory. */
+  /** The right snapshot; undefined when every block is compared with memory. */
   readonly right: OpenSource | undefined;
   readonly blocks: readonly ComparedBlock[];
 }
 
-/** What two pages are to each other, in two bits: as the engine says it. */
+/** The difference of two pages, in the engine's two bits. */
 const DIFFERENCE = { changed: 1, becameZero: 2, becameData: 3 } as const;
 
 /**
- * Compares the pages of blocks: the engine does, where it can open both sides.
+ * Compares the pages of blocks. The engine does so where it can open both sides.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} as `runComparison` and `WindowRun`; what the sources throw
+ * @throws {MappedRamError} as `runComparison` and `WindowRun`; the sources' errors
  */
 export async function comparePages(plan: ComparePages, options: TransferOptions): Promise<ComparisonOutcome> {
   const { left, right, blocks } = plan;

@@ -4,16 +4,16 @@ import type { ByteRange } from '../stream/reader.ts';
 import type { BitmapCache } from './bitmap-cache.ts';
 import { pageRuns } from './page-runs.ts';
 
-/** Runs with no more than this between them are read at once: reading a gap costs less than another request. */
+/** The largest gap, in bytes, between runs that are read at once: reading a gap costs less than another request. */
 const MAX_GAP = 1 << 16;
 
-/** Bytes in stretches. */
+/** Counts the bytes of stretches. */
 export function bytesIn(stretches: readonly ByteRange[]): number {
   return stretches.reduce((sum, { length }) => sum + length, 0);
 }
 
 /**
- * Reads a part of a block into a buffer that is all zero: what the source has of its pages.
+ * Reads a part of a block into a buffer that is all zero: the pages that the source has.
  * @param offset where the part starts in the block, in bytes
  * @returns the runs of pages that are in the source, as stretches of the buffer
  */
@@ -27,7 +27,9 @@ export async function fillPages(
   const { pageSize, pagesOffset } = area;
   const end = offset + bytes.length;
   const runs: ByteRange[] = [];
-  /** The stretch to read at once, as offsets in the block, and the clear pages in it, whose bytes do not count. */
+  /**
+   * The stretch to read at once, as offsets in the block. `gaps` are the clear pages in it, whose bytes do not count.
+   */
   let from = 0;
   let to = 0;
   let gaps: Uint8Array[] = [];

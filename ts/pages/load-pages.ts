@@ -13,14 +13,14 @@ export interface LoadPages {
   /** `scan` reads the pages and writes nothing. */
   readonly direction: 'load' | 'scan';
   readonly regions: readonly TransferRegion[];
-  /** As in a `TransferPlan`. */
+  /** Size of a piece in bytes, as in a `TransferPlan`. */
   readonly pieceSize?: number | undefined;
 }
 
 /**
- * Reads the pages of blocks out of a snapshot: the engine does, where it can open the snapshot.
+ * Reads the pages of blocks out of a snapshot. The engine does so where it can open the snapshot.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} as `runTransfer` and `WindowRun`; what the source throws
+ * @throws {MappedRamError} as `runTransfer` and `WindowRun`; the source's errors
  */
 export async function loadPages(
   source: OpenSource,

@@ -17,16 +17,16 @@ export interface SnapshotBlock {
   readonly area: PageArea;
 }
 
-/** A block's memory that is read in JavaScript. Offsets are those in the block. */
+/** A block's memory that JavaScript reads. Offsets are those in the block. */
 export interface MemorySource extends AsyncDisposable {
-  /** Fills the buffer; tells how many of the bytes are those of pages in another snapshot. */
+  /** Fills the buffer. Returns how many of the bytes are those of pages in another snapshot. */
   readonly read: (bytes: Uint8Array, offset: number) => Promise<number>;
 }
 
-/** A block's memory that is written in JavaScript. Offsets are those in the block. */
+/** A block's memory that JavaScript writes. Offsets are those in the block. */
 export interface MemoryTarget extends AsyncDisposable {
   readonly write: (bytes: Uint8Array, offset: number) => Promise<void>;
-  /** What was written, when that is a buffer; null for other memory. */
+  /** The buffer that was written; null for other memory. */
   readonly buffer: Uint8Array | null;
 }
 
@@ -55,7 +55,7 @@ export async function openEach<Block, Memory extends AsyncDisposable>(
 
 /**
  * Opens memory for reading.
- * @param name of the block, for errors
+ * @param name the block's name in errors
  * @throws {MappedRamError} as `FileReader.open`
  */
 export async function openMemory(
@@ -88,7 +88,7 @@ export async function openMemoryTarget(
   if (bufferLength !== undefined) return bufferTarget(new Uint8Array(bufferLength));
   if (fd !== undefined) return fileTarget(fd, `descriptor ${fd}`, start, length, async () => undefined);
   if (path === undefined) throw noMemory(name);
-  // Without O_NONBLOCK, opening a fifo would wait for a reader.
+  // Opening a fifo without O_NONBLOCK would wait for a reader.
   const handle = await open(path, constants.O_RDWR | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
     throw ioError(`cannot open the memory of block ${name}`, path, cause);
   });

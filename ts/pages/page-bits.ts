@@ -1,11 +1,11 @@
 import { bitAt, clearBit, runsOfBits, setBit } from './bits.ts';
 
-/** Pages that one piece of the bits covers: 128 MiB of guest memory in 4 KiB. */
+/** Pages that one piece of the bits covers: 128 MiB of guest memory in pages of 4 KiB. */
 const PIECE_PAGES = 32_768;
 
 /**
- * One bit a page, in the order of a bitmap in a file (docs/format.md §2.5). Takes memory only where bits were set, so that
- * the length that a stream claims for a block allocates nothing.
+ * One bit a page, in the order of a bitmap in a file (docs/format.md §2.5). Memory is taken only where bits were set,
+ * so that the length that a stream claims for a block allocates nothing.
  */
 export class PageBits {
   readonly #pieces: Map<number, Uint8Array> = new Map();
@@ -31,7 +31,7 @@ export class PageBits {
     if (piece !== undefined) clearBit(piece, page % PIECE_PAGES);
   }
 
-  /** How many bits are set. */
+  /** Counts the bits that are set. */
   count(): number {
     let count = 0;
     for (const { length } of this.runs()) count += length;
@@ -43,7 +43,7 @@ export class PageBits {
     for (const [index, bytes] of this.#sorted()) yield { offset: (index * PIECE_PAGES) / 8, bytes };
   }
 
-  /** Runs of set bits in order; one that crosses a piece's border comes in two. */
+  /** The runs of set bits in order; a run that crosses a piece's border comes in two. */
   *runs(): Generator<{ readonly page: number; readonly length: number }, void, void> {
     for (const [index, bytes] of this.#sorted()) {
       const first = index * PIECE_PAGES;
@@ -58,7 +58,7 @@ export class PageBits {
   }
 }
 
-/** Says of pages of this size whether all of their bytes are zero: as fast as memory is compared. */
+/** Makes a test of whether all bytes of a page of this size are zero: as fast as memory is compared. */
 export function zeroTest(pageSize: number): (page: Uint8Array) => boolean {
   const zeros = new Uint8Array(pageSize);
   return (page) => Buffer.compare(page, zeros) === 0;

@@ -2,18 +2,18 @@ import { pagesIn, type PageArea } from '../stream/page-area.ts';
 import { bitAt, endOfBits } from './bits.ts';
 import type { BitmapCache } from './bitmap-cache.ts';
 
-/** Adjacent pages of a block that are all in the file, or all not. In bytes. */
+/** Adjacent pages of a block that are all in the file, or all not. Offsets and lengths are in bytes. */
 export interface PageRun {
-  /** Of the first page in the block. */
+  /** Offset of the first page in the block. */
   readonly offset: number;
   readonly length: number;
-  /** Where the pages lie in the file; undefined when they are not there: they were zero (docs/format.md §2.5). */
+  /** Offset of the pages in the file; undefined when the file lacks them: they were zero (docs/format.md §2.5). */
   readonly fileOffset: number | undefined;
 }
 
 /**
- * The runs of pages `first` to `end` of a block, in order and without gaps; neighbours differ. By the bitmap, never by
- * holes: the file may have stale bytes under a clear bit (docs/format.md §2.6).
+ * The runs of pages `first` to `end` of a block, in order and without gaps; neighbours differ. The bitmap decides,
+ * never holes: the file may have stale bytes under a clear bit (docs/format.md §2.6).
  */
 export async function* pageRuns(
   cache: BitmapCache,
@@ -34,7 +34,7 @@ export async function* pageRuns(
     if (page === first) isSet = bitAt(bytes, page - firstPage);
     while (page < firstPage + last) {
       page = firstPage + endOfBits(bytes, page - firstPage, last, isSet);
-      // At the end of a piece the run may go on in the next.
+      // A run that reaches the end of a piece may go on in the next.
       if (page === firstPage + last) break;
       yield run(start, page, isSet);
       [start, isSet] = [page, !isSet];

@@ -2,30 +2,33 @@ import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
 import { bitAt } from './bits.ts';
 import type { RandomAccessReader } from '../stream/reader.ts';
 
-/** Bytes of a bitmap that are read at once: those of a GiB in 4 KiB pages. */
+/** Bytes of a bitmap that are read at once: the bits of a GiB in pages of 4 KiB. */
 const BITMAP_PIECE = 32 * 1024;
-/** Bytes of pages that are read at once, at most. */
+/** The most bytes of pages that are read at once. */
 const WINDOW = 1 << 20;
 
 /** Pages of a block that follow each other. */
 export interface PageWindow {
   readonly firstPage: number;
   readonly pages: number;
-  /** Whether a page is in the file, by its place in the window. */
+  /** Tells whether a page is in the file, by its place in the window. */
   readonly isSet: (index: number) => boolean;
-  /** What the file has for the pages from `from` on, stale bytes included; empty when none is set. */
+  /**
+   * The first page of `bytes`, by its place in the window. `bytes` is the file's content from there on, stale bytes
+   * included; it is empty when no page is set.
+   */
   readonly from: number;
   readonly bytes: Uint8Array;
 }
 
-/** All pages of a block in order, with what the file has of them, about a MiB at a time. */
+/** All pages of a block in order, about a MiB at a time, with the bytes that the file has of them. */
 export async function* pageWindows(
   reader: RandomAccessReader,
   area: PageArea,
 ): AsyncGenerator<PageWindow, void, void> {
   const { pageSize, pagesOffset, bitmapOffset } = area;
   const [total, bitmapSize] = [pagesIn(area), bitmapBytes(area)];
-  // A multiple of 8, so that windows start at a byte of the bitmap.
+  // A multiple of 8 lets windows start at a byte of the bitmap.
   const most = Math.max(8, WINDOW / pageSize);
   for (let done = 0; done < bitmapSize; done += BITMAP_PIECE) {
     const bitmap = await reader.read(bitmapOffset + done, Math.min(BITMAP_PIECE, bitmapSize - done));

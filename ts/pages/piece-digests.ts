@@ -6,19 +6,19 @@ import { truncated, type ByteRange } from '../stream/reader.ts';
 import { setBit } from './bits.ts';
 import { zeroTest } from './page-bits.ts';
 
-/** The most that is read of a source without a file to make one digest: the bitmaps of 32 TiB of memory. */
+/** The most bytes that are read of a source without a file to make one digest: the bitmaps of 32 TiB of memory. */
 const MAX_STRETCHES = 2 ** 30;
 const READ = 1 << 20;
 
 /**
- * The digests of pieces of blocks, as the engine makes them: of a piece's pages that are not zero, in order, and behind
- * them a bitmap of these pages (docs/verify.md).
+ * The digests of pieces of blocks, as the engine makes them. A digest is of the piece's pages that are not zero, in
+ * order, and of a bitmap of these pages behind them (docs/verify.md).
  */
 export class PieceDigests {
   readonly #pieceSize: number;
   readonly #pageSize: number;
   readonly #isZero: (page: Uint8Array) => boolean;
-  /** By block: where a piece starts, and its digest. */
+  /** The pieces of each block: where a piece starts, and its digest. */
   readonly #found: readonly (readonly [number, Uint8Array])[][];
 
   constructor(blocks: number, pieceSize: number, pageSize: number) {
@@ -28,7 +28,7 @@ export class PieceDigests {
     this.#found = Array.from({ length: blocks }, () => []);
   }
 
-  /** @param bytes of whole pieces, where pages that are not in the snapshot are zero */
+  /** @param bytes whole pieces, where pages that are not in the snapshot are zero */
   add(block: number, offset: number, bytes: Uint8Array): void {
     for (let start = 0; start < bytes.length; start += this.#pieceSize) {
       const digest = this.#digest(bytes.subarray(start, start + this.#pieceSize));
@@ -45,7 +45,7 @@ export class PieceDigests {
     });
   }
 
-  /** Undefined when all pages are zero. */
+  /** The digest of a piece; undefined when all of its pages are zero. */
   #digest(piece: Uint8Array): Uint8Array | undefined {
     const pages = piece.length / this.#pageSize;
     const present = new Uint8Array(Math.ceil(pages / 8));
@@ -60,7 +60,7 @@ export class PieceDigests {
   }
 }
 
-/** What stretches are read of: an `OpenSource` will do. */
+/** The source that stretches are read from: an `OpenSource` will do. */
 export type StretchSource = Pick<OpenSource, 'name' | 'size' | 'file' | 'readInto'>;
 
 /**
@@ -75,7 +75,7 @@ export async function digestStretches(
 ): Promise<Uint8Array> {
   if (source.file !== undefined) return digestRanges(transferFile(source.file), ranges, signal);
   const total = ranges.reduce((sum, { length }) => sum + length, 0);
-  // Before the allocation: a lying length must not size it.
+  // The check comes before the allocation: a lying length must not size it.
   for (const { offset, length } of ranges) {
     if (offset + length > source.size) throw truncated(source.name, offset, length, source.size);
   }

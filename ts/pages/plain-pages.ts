@@ -9,34 +9,34 @@ import { applyXbzrle } from '../stream/xbzrle.ts';
 import { readAt, writeAt } from '../io/fd-io.ts';
 import { zeroTest } from './page-bits.ts';
 
-/** Pages that follow each other are written together, up to this many bytes. */
+/** The most bytes of adjacent pages that are written together. */
 const PENDING = 1 << 20;
 
-/** Where a block's pages go. */
+/** The place of a block's pages. */
 export interface PagePlace {
-  /** Of its first page in the file, in bytes. */
+  /** Offset of the block's first page in the file, in bytes. */
   readonly start: number;
-  /** Whether zero pages count as pages that hold something. @default false */
+  /** True when zero pages count as pages that hold something. @default false */
   readonly storeZeroPages?: boolean;
 }
 
-/** What became of a block's records. */
+/** The result of a block's records. */
 export interface PlacedBlock extends PagePlace {
-  /** The pages that the file is to hold: those with a record that are not zero, or all of those. */
+  /** The pages that the file is to hold: those with a record that are not zero, or all with a record. */
   readonly pages: PageBits;
-  /** How many records there were for it. */
+  /** The number of the block's records. */
   records: number;
 }
 
 interface Block extends PlacedBlock {
-  /** Pages that are zero now, where the file still holds what they were before. */
+  /** Pages that are zero now, where the file still holds their earlier bytes. */
   readonly stale: PageBits;
 }
 
 /**
  * Applies the page records of a plain stream (docs/format.md §3), in their order, to a file in which every page has its
- * place. Later records win; a page that is all zero is none; `finish` makes holes of pages that became zero. The file has
- * its size already, and reads as zeros.
+ * place. Later records win; a page that is all zero is none; `finish` makes holes of pages that became zero. The file
+ * has its size already, and reads as zeros.
  */
 export class PlainPages {
   readonly #fd: number;
@@ -51,7 +51,7 @@ export class PlainPages {
 
   /**
    * @param fd open for reading and writing
-   * @param path as errors call the file
+   * @param path the file's name in errors
    */
   constructor(fd: number, path: string, pageSize: number, places: ReadonlyMap<string, PagePlace>) {
     this.#fd = fd;
@@ -66,20 +66,21 @@ export class PlainPages {
     );
   }
 
-  /** Undefined for a block that has no place. */
+  /** The result of a block's records; undefined for a block that has no place. */
   block(id: string): PlacedBlock | undefined {
     return this.#blocks.get(id);
   }
 
-  /** Bytes of pages that were put in the file, those that came again counted again. */
+  /** Bytes of pages that were put in the file. A page that came again is counted again. */
   get dataBytes(): number {
     return this.#dataBytes;
   }
 
   /**
+   * Applies records.
    * @param batch records that follow each other in `reader`
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a page of a block without a place,
-   * ERR_MAPPED_RAM_CORRUPT for a delta or zlib data that does not give a page, ERR_MAPPED_RAM_IO
+   *   ERR_MAPPED_RAM_CORRUPT for a delta or zlib data that does not give a page, ERR_MAPPED_RAM_IO
    */
   async apply(reader: RandomAccessReader, batch: readonly RamPageRecord[]): Promise<void> {
     const [first] = batch;
@@ -108,7 +109,7 @@ export class PlainPages {
     }
   }
 
-  /** Writes what is pending, and makes the file read as zeros where pages became zero. */
+  /** Writes the pending pages, and makes the file read as zeros where pages became zero. */
   async finish(): Promise<void> {
     await this.#flush(0);
     const ranges: number[] = [];
@@ -167,7 +168,7 @@ export class PlainPages {
     });
   }
 
-  /** A copy of what a page holds now. */
+  /** Copies the bytes that a page holds now. */
   async #current(block: Block, blockOffset: number): Promise<Uint8Array> {
     const bytes = Buffer.alloc(this.#pageSize);
     const page = blockOffset / this.#pageSize;
@@ -182,7 +183,7 @@ export class PlainPages {
     return bytes;
   }
 
-  /** Whether a page can be added to what is pending, or replaces a part of it. */
+  /** Tells whether a page can be added to the pending ones, or replaces a part of them. */
   #fits(offset: number): boolean {
     const place = offset - this.#pendingOffset;
     return place >= 0 && place <= this.#pendingLength && place + this.#pageSize <= PENDING;

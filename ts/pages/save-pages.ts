@@ -14,21 +14,22 @@ import { PieceDigests } from './piece-digests.ts';
 import { WindowRun } from './window-run.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
 
-/** A block to be written, and where its memory is. */
+/** A block to be written, and the place of its memory. */
 export interface SavedRegion extends Omit<TransferRegion, 'memory'> {
   readonly memory: TransferMemory | SnapshotBlock;
 }
 
 export interface SavePages {
   readonly regions: readonly SavedRegion[];
-  /** As in a `TransferPlan`. */
+  /** Size of a piece in bytes, as in a `TransferPlan`. */
   readonly pieceSize?: number | undefined;
 }
 
 /**
- * Writes the pages and bitmaps of blocks into an output that has its size: the engine does, where it can open both sides.
+ * Writes the pages and bitmaps of blocks into an output that has its size. The engine does so where it can open both
+ * sides.
  * @throws the signal's reason when aborted
- * @throws {MappedRamError} as `runTransfer` and `WindowRun`; what the output throws
+ * @throws {MappedRamError} as `runTransfer` and `WindowRun`; the output's errors
  */
 export async function savePages(
   output: Output,
@@ -46,7 +47,7 @@ export async function savePages(
   return runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
 }
 
-/** Undefined when the engine cannot open the memory. */
+/** The region in the engine's terms; undefined when the engine cannot open the memory. */
 function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undefined {
   if (!('source' in memory)) return { ...region, memory };
   const { file } = memory.source;
@@ -104,7 +105,7 @@ async function saveByWindows(
   return { report: run.report(), buffers: regions.map(() => null), pieces: digests?.take() ?? [] };
 }
 
-/** Stretches of adjacent pages that are to be written: all pages without a test. */
+/** The stretches of adjacent pages to write: all pages, or with a test those that are not zero. */
 function* dataRuns(
   bytes: Uint8Array,
   pageSize: number,

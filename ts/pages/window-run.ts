@@ -9,21 +9,21 @@ const WINDOW = 1 << 20;
 const MAX_CHANNELS = 64;
 const MAX_WINDOW: number = 16 << 20;
 
-/** A part of a block that one channel works on. In bytes. */
+/** A part of a block that one channel works on. Offset and length are in bytes. */
 export interface Window {
-  /** Which block of the run it is of. */
+  /** The block's index in the run. */
   readonly block: number;
-  /** In the block. */
+  /** Offset of the window in the block. */
   readonly offset: number;
   readonly length: number;
 }
 
 /**
- * Work on the pages of blocks in JavaScript, window by window on several channels: for snapshots that are no files of this
- * host, which the engine cannot open.
+ * Work on the pages of blocks in JavaScript, window by window on several channels. It is for snapshots that are no
+ * files of this host, which the engine cannot open.
  */
 export class WindowRun {
-  /** Bytes of a window, at most. */
+  /** The most bytes of a window. */
   readonly windowBytes: number;
   readonly #lengths: readonly number[];
   readonly #options: TransferOptions;
@@ -36,10 +36,10 @@ export class WindowRun {
 
   /**
    * @param lengths of the blocks, in bytes
-   * @param unit what every window but a block's last is a multiple of, in bytes: the page size, or that of pieces
+   * @param unit the page size, or that of pieces, in bytes: every window but a block's last is a multiple of it
    * @param name of the snapshot that the engine cannot open
-   * @throws {MappedRamError} ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE for explicit choices
-   * that need the engine; ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_INVALID_ARGUMENT
+   * @throws {MappedRamError} ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE for explicit
+   *   choices that need the engine; ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_INVALID_ARGUMENT
    */
   constructor(lengths: readonly number[], unit: number, name: string, options: TransferOptions) {
     this.#why = `${name} is no file on this host`;
@@ -61,8 +61,8 @@ export class WindowRun {
 
   /**
    * Does the work on every window. When the promise settles nothing is under way.
-   * @param start makes what one channel works with, its buffers above all; gives what it does with a window
-   * @throws what fails first; the signal's reason
+   * @param start sets up one channel, its buffers above all; returns the channel's work on a window
+   * @throws the first error; the signal's reason
    */
   async run(start: () => (window: Window) => Promise<void>): Promise<void> {
     const windows = this.#windows();
@@ -74,13 +74,13 @@ export class WindowRun {
     if (failed?.status === 'rejected') throw failed.reason;
   }
 
-  /** Counts a window that is done, and how many bytes of its pages were in a snapshot. */
+  /** Counts a window that is done, and the bytes of its pages that were in a snapshot. */
   count(bytes: number, dataBytes: number): void {
     this.#dataBytes += dataBytes;
     this.#progress.add(bytes, dataBytes);
   }
 
-  /** When all is done. */
+  /** Reports on the run once all is done. */
   report(): TransferReport {
     this.#progress.end(this.#dataBytes);
     return {

@@ -1,16 +1,16 @@
-/** Guest-physical addresses of which a snapshot has the memory. All numbers are bytes. */
+/** A range of guest-physical addresses whose memory the snapshot has. All numbers are bytes. */
 export interface PhysicalRange {
   readonly address: number;
   readonly length: number;
   /** The RAM block that is mapped there. */
   readonly block: string;
-  /** Where the range starts in the block. */
+  /** Offset of the range in the block. */
   readonly offset: number;
   /** `ram`: the guest's memory. `rom`: firmware and option ROMs. `vram`: of a graphics card. `flash`: pflash. */
   readonly kind: 'ram' | 'rom' | 'vram' | 'flash';
 }
 
-/** Ranges that do not overlap: what is placed later covers what was there. */
+/** Ranges that do not overlap: a range that is placed later covers the earlier ones. */
 export class AddressSpace {
   #ranges: readonly PhysicalRange[] = [];
 
@@ -20,7 +20,7 @@ export class AddressSpace {
     this.#ranges = [...this.#ranges, range];
   }
 
-  /** Nothing is there. */
+  /** Leaves nothing in a range. */
   clear(address: number, length: number): void {
     const end = address + length;
     this.#ranges = this.#ranges.flatMap((range) => [
@@ -42,7 +42,7 @@ export class AddressSpace {
   }
 }
 
-/** What a range has from `start` to `end`. */
+/** The part of a range from `start` to `end`. */
 export function part(range: PhysicalRange, start: number, end: number): readonly PhysicalRange[] {
   if (start >= end) return [];
   return [{ ...range, address: start, length: end - start, offset: range.offset + (start - range.address) }];

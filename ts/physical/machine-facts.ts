@@ -8,38 +8,38 @@ import { readDevices } from '../stream/devices/read-devices.ts';
 import { machineFamily, type MachineFamily } from './machine-family.ts';
 import { nodeRanges, type NodeRange } from './srat.ts';
 
-/** What is asked of a snapshot: a `Snapshot` will do. */
+/** The parts of a snapshot that the map needs: a `Snapshot` will do. */
 export interface PhysicalSource {
   readonly path: string;
   readonly index: StreamIndex;
   readonly reader: RandomAccessReader;
-  /** As `Snapshot.completeRam`. */
+  /** The RAM as `Snapshot.completeRam` gives it. */
   readonly completeRam: (ignoreDeviceState?: boolean) => MappedRamIndex;
   readonly memory: () => Promise<SnapshotMemory>;
 }
 
-/** What a snapshot says about where its blocks are mapped. */
+/** The facts in a snapshot about where its blocks are mapped. */
 export interface MachineFacts {
   readonly path: string;
   readonly family: MachineFamily;
-  /** Those with pages, in file order. */
+  /** The blocks with pages, in file order. */
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   /** The CMOS memory of the real-time clock: 128 bytes. */
   readonly cmos: Uint8Array | undefined;
   /** Configuration spaces of PCI devices on the root bus, by address: `0000:00:01.0`. */
   readonly pci: ReadonlyMap<string, Uint8Array>;
-  /** Of VGAs on the root bus, by address. */
+  /** Registers of the VGAs on the root bus, by address. */
   readonly vga: ReadonlyMap<string, VgaRegisters>;
   readonly nodes: readonly NodeRange[];
 }
 
-/** The registers of a VGA that say what is at 0xa0000. */
+/** The registers of a VGA that decide on the memory at 0xa0000. */
 export interface VgaRegisters {
-  /** Of the sequencer. */
+  /** Registers of the sequencer. */
   readonly sequencer: Uint8Array;
-  /** Of the graphics controller. */
+  /** Registers of the graphics controller. */
   readonly graphics: Uint8Array;
-  /** Of the VBE extensions, in bytes. */
+  /** Offset of the VBE extensions' bank, in bytes. */
   readonly bankOffset: number;
 }
 
@@ -48,10 +48,13 @@ const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
 const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
 const CONFIG_BYTES = 256;
 const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
-/** QEMU's largest have 2 MiB. */
+/** The most bytes of ACPI tables that are read; QEMU's largest have 2 MiB. */
 const MAX_TABLES = 4 * 1024 * 1024;
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for an unknown machine; and as `Snapshot.read` */
+/**
+ * Reads the facts out of a snapshot.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for an unknown machine; and as `Snapshot.read`
+ */
 export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFacts> {
   const { index, path } = snapshot;
   const family = machineFamily(index.configuration, path);
@@ -96,7 +99,10 @@ function vgaDevice(device: DeviceState): readonly (readonly [string, VgaRegister
   return typeof bankOffset === 'number' ? [[address, { sequencer, graphics, bankOffset }]] : [];
 }
 
-/** The configuration space of a PCI device: it is in the state of what the device is derived from, some levels down. */
+/**
+ * The configuration space of a PCI device. QEMU keeps it some levels down, in the state of the type that the device is
+ * derived from.
+ */
 function configSpace(struct: DeviceStruct): Uint8Array | undefined {
   for (const { type, value } of struct.fields) {
     const [only] = Array.isArray(value) && value.length === 1 ? value : [value];
@@ -109,8 +115,8 @@ function configSpace(struct: DeviceStruct): Uint8Array | undefined {
 }
 
 /**
- * The configuration space of a virtio device, whose state QEMU does not describe: on PCI it begins with that of the PCI
- * device.
+ * The configuration space of a virtio device. QEMU does not describe that device's state: on PCI it begins with the
+ * state of the PCI device.
  */
 function virtioConfigSpace(state: Uint8Array): Uint8Array | undefined {
   const version = state.subarray(0, 4);

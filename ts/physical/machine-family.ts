@@ -5,8 +5,8 @@ import type { Configuration } from '../stream/configuration.ts';
 export type MachineFamily = 'i440fx' | 'q35' | 'microvm' | 'virt';
 
 /**
- * Distributions have types of their own: `pc-q35-rhel9.4.0`, `pc-i440fx-noble`. Other architectures have a machine
- * `virt`, too: ARM's always says its page size (docs/format.md §1.2).
+ * Tells a machine's family by its type. Distributions have types of their own: `pc-q35-rhel9.4.0`, `pc-i440fx-noble`.
+ * Other architectures have a machine `virt`, too: ARM's always says its page size (docs/format.md §1.2).
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for any other machine
  */
 export function machineFamily({ machine, targetPageBits }: Configuration, path: string): MachineFamily {

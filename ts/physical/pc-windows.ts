@@ -5,22 +5,22 @@ import { placeVgaWindow } from './vga-window.ts';
 
 const KIB = 1024;
 const FOUR_GIB = 2 ** 32;
-/** Firmware appears at the end of the first MiB, too: so much of it. */
+/** The end of the first MiB, where firmware appears, too, but no more of it than `ISA_BIOS_MAX`. */
 const ISA_BIOS_END = 0x100000;
 const ISA_BIOS_MAX = 128 * KIB;
 const OPTION_ROMS = 0xc0000;
 
-/** The host bridge, and where its seven PAM registers are in its configuration space. */
+/** The PCI address of the host bridge, and the place of its seven PAM registers in its configuration space. */
 const HOST_BRIDGE = '0000:00:00.0';
 const PAM_REGISTERS = { i440fx: 0x59, q35: 0x90 } as const;
 /** Each PAM register from the second on has two pieces of 16 KiB; the first has one of 64 KiB, in its upper half. */
 const PAM_START = 0xc0000;
 const PAM_PIECE = 16 * KIB;
 const PAM_FIRST = { address: 0xf0000, length: 64 * KIB };
-/** Bit of a piece: reads go to RAM; else to the ROMs on the PCI bus. */
+/** The bit of a piece that sends reads to RAM; without it they go to the ROMs on the PCI bus. */
 const PAM_READ = 1;
 
-/** Lays firmware, and what else a PC has below 1 MiB and below 4 GiB, over the RAM. */
+/** Lays firmware over the RAM, and whatever else a PC has below 1 MiB and below 4 GiB. */
 export function placePcWindows(space: AddressSpace, facts: MachineFacts): readonly string[] {
   const { family, blocks } = facts;
   const firmware = topOfFirmware(blocks);
@@ -74,7 +74,7 @@ function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
   let end = FOUR_GIB;
   for (const id of [PC_BIOS, ...PC_FLASH]) {
     const length = blocks.find((block) => block.id === id)?.length ?? 0;
-    // A file may claim any length: what does not fit below 4 GiB is nowhere.
+    // A file may claim any length: flash that does not fit below 4 GiB is nowhere.
     if (length > end) break;
     end -= length;
     ranges.push({ address: end, length, block: id, offset: 0, kind: id === PC_BIOS ? 'rom' : 'flash' });
@@ -82,7 +82,7 @@ function topOfFirmware(blocks: Blocks): readonly PhysicalRange[] {
   return ranges;
 }
 
-/** The end of the firmware, or a copy of it that has a block of its own. */
+/** The end of the firmware, or a copy of that end with a block of its own. */
 function lowFirmware(blocks: Blocks): readonly PhysicalRange[] {
   const found = [ISA_BIOS, PC_BIOS, PC_FLASH[0]].map((name) => blocks.find(({ id }) => id === name));
   const firmware = found.find((block) => block !== undefined);

@@ -11,11 +11,11 @@ const ROM_BAR = 0x30;
 const ROM_ENABLED = 1;
 
 /**
- * Memory of PCI devices, where the guest has put it: under the RAM, if it has put it there.
- * @returns the blocks of which it is known where they are, or that they are nowhere
+ * Places the memory of PCI devices where the guest has put it: under the RAM, if the guest has put it there.
+ * @returns the blocks whose place is known, or that are known to be nowhere
  */
 export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFacts): ReadonlySet<string> {
-  /** A block for each BAR, whatever the file lists. */
+  /** BARs that have their block already: each has one, whatever the file lists. */
   const bars = new Set<string>();
   const known = new Set<string>();
   for (const { id, length } of blocks) {
@@ -27,7 +27,7 @@ export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFact
     if (video !== undefined && hasNoMemoryBar(config)) continue;
     known.add(id);
     const address = video === undefined ? romAddress(config) : memoryAddress(config);
-    // A BAR is aligned to its size; at 0 and at the end of all addresses the guest has put it nowhere.
+    // A BAR is aligned to its size. A guest that has put it nowhere leaves it at 0 or at the end of all addresses.
     const size = 2 ** Math.ceil(Math.log2(length));
     if (address === undefined || address === 0 || address % size !== 0) continue;
     if (!Number.isSafeInteger(address + size)) continue;
@@ -36,7 +36,7 @@ export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFact
   return known;
 }
 
-/** Some cards have their first BAR for I/O. */
+/** Some cards use their first BAR for I/O. */
 function hasNoMemoryBar(config: Uint8Array): boolean {
   return ((config[BAR0] ?? 0) & 1) === IO_SPACE;
 }

@@ -9,17 +9,17 @@ import { placePciMemory } from './pci-memory.ts';
 import { ramLayout, type PhysicalOptions } from './ram-layout.ts';
 import { readLength } from '../pages/block-memory.ts';
 
-/** Where the blocks of a snapshot are in the guest's physical address space. */
+/** The places of a snapshot's blocks in the guest's physical address space. */
 export interface PhysicalMap {
   readonly machine: string;
   readonly family: MachineFamily;
-  /** By address; they do not overlap. Between them are devices, or nothing. */
+  /** The ranges by address; they do not overlap. Devices, or nothing, lie between them. */
   readonly ranges: readonly PhysicalRange[];
-  /** What the file does not say and was taken to be as usual. In words. */
+  /** The facts that the file does not give, and that were taken to be as usual, in words. */
   readonly assumptions: readonly string[];
 }
 
-/** As `Snapshot.physicalMap`. */
+/** Makes the map of `Snapshot.physicalMap`. */
 export async function physicalMap(
   snapshot: PhysicalSource,
   options: PhysicalOptions = {},
@@ -31,7 +31,7 @@ export async function physicalMap(
   for (const range of ram.ranges) space.place(range);
   const more = facts.family === 'virt' ? placeVirtFlash(space, facts) : placePcWindows(space, facts);
   const ranges = space.ranges();
-  // RAM may be there and lie wholly behind something else.
+  // RAM may have its place and lie wholly behind something else.
   const placed = new Set([...known, ...[...ram.ranges, ...ranges].map(({ block }) => block)]);
   const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !isWithoutAddress(id));
   return {
@@ -57,7 +57,7 @@ function placeVirtFlash(space: AddressSpace, { blocks }: MachineFacts): readonly
   return [];
 }
 
-/** As `Snapshot.readPhysical`. */
+/** Reads like `Snapshot.readPhysical`. */
 export async function readPhysical(
   snapshot: PhysicalSource,
   { ranges }: PhysicalMap,

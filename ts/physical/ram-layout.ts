@@ -9,20 +9,20 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** What the caller knows better than the file. */
+/** The facts that the caller knows better than the file. */
 export interface PhysicalOptions {
   /**
-   * Of x86 guests: where RAM ends below 4 GiB, in bytes. What does not fit there goes on at `highMemory`.
+   * The end of RAM below 4 GiB on x86 guests, in bytes. RAM that does not fit there goes on at `highMemory`.
    * @default what the ACPI tables or the guest's CMOS memory say, else what the machine does without `max-ram-below-4g`
    */
   readonly lowMemory?: number | bigint | undefined;
   /**
-   * Of x86 guests: where the other RAM goes on, in bytes.
+   * The address at which the other RAM of x86 guests goes on, in bytes.
    * @default what the ACPI tables say, else 4 GiB
    */
   readonly highMemory?: number | bigint | undefined;
   /**
-   * The blocks that are the guest's RAM, in the order of their addresses: that of the NUMA nodes.
+   * The blocks that are the guest's RAM, in the order of their addresses, which is that of the NUMA nodes.
    * @default by name, length and the ACPI tables
    */
   readonly ramBlocks?: readonly string[] | undefined;
@@ -33,24 +33,24 @@ export interface RamLayout {
   readonly assumptions: readonly string[];
 }
 
-/** RAM below 4 GiB without `max-ram-below-4g`: all of less than `below`, and `split` of more. */
+/** RAM below 4 GiB without `max-ram-below-4g`: all of a total less than `below`, and `split` of a larger one. */
 const LOW_MEMORY = {
   i440fx: { below: 3.5 * GIB, split: 3 * GIB },
   q35: { below: 2.75 * GIB, split: 2 * GIB },
   microvm: { below: 3 * GIB, split: 3 * GIB },
 } as const;
 const HIGH_MEMORY = 4 * GIB;
-/** For AMD CPUs QEMU moves the RAM above 4 GiB to 1 TiB if anything would lie behind this. */
+/** QEMU moves the RAM above 4 GiB to 1 TiB for AMD CPUs if anything would lie behind this address. */
 const AMD_HOLE = 1012 * GIB;
 const VIRT_RAM = GIB;
 const CMOS_UNIT = 64 * KIB;
 const CMOS_LEAST = 16 * MIB;
-/** It has 24 bits for what is above 4 GiB. */
+/** The size at which the CMOS memory's count begins at 0 again: 24 bits count the RAM above 4 GiB. */
 const CMOS_WRAPS = 1024 * GIB;
 
 /**
- * Where the guest's RAM is. On x86 it begins at 0, leaves the space below 4 GiB to devices, and goes on there; on ARM's
- * virt it is one piece from 1 GiB on.
+ * Finds the guest's RAM. On x86, RAM begins at 0, leaves the space below 4 GiB to devices, and goes on behind it. On
+ * ARM's virt, RAM is one piece from 1 GiB on.
  * @throws {MappedRamError} as `ramBlocks`; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options
  */
 export function ramLayout(facts: MachineFacts, options: PhysicalOptions): RamLayout {
@@ -69,7 +69,7 @@ export function ramLayout(facts: MachineFacts, options: PhysicalOptions): RamLay
   );
   const chosen = ramBlocks(facts, options.ramBlocks, sizes, (bytes) => cmos?.isTotal(bytes) ?? true);
   const total = chosen.blocks.reduce((sum, { length }) => sum + length, 0);
-  // Tables that speak of other RAM are not of this guest.
+  // Tables that list another amount of RAM are not of this guest.
   const listed = sizes.reduce((sum, length) => sum + length, 0) === total ? nodes : [];
   const high = highMemory(listed, options);
   if (!Number.isSafeInteger(high + total)) {
@@ -103,7 +103,7 @@ function givenLow({ lowMemory }: PhysicalOptions): number | undefined {
   });
 }
 
-/** The ACPI tables are QEMU's; the CMOS memory is the guest's, and may say what it likes. */
+/** The ACPI tables are QEMU's. The CMOS memory is the guest's, and may say anything. */
 function knownLow(
   total: number,
   nodes: readonly NodeRange[],
@@ -111,7 +111,7 @@ function knownLow(
 ): number | undefined {
   if (nodes.length > 0) return nodes.some(({ address }) => address >= HIGH_MEMORY) ? lowEnd(nodes) : total;
   if (cmos?.isTotal(total) !== true) return undefined;
-  // With terabytes above 4 GiB the count begins at 0 again.
+  // A guest with terabytes above 4 GiB lets the count begin at 0 again.
   return cmos.high === 0 && total <= HIGH_MEMORY ? total : cmos.low;
 }
 
@@ -128,11 +128,11 @@ function assumedLow(
   return low;
 }
 
-/** What QEMU tells the firmware in the clock's CMOS memory, in units of 64 KiB. */
+/** The sizes that QEMU tells the firmware in the clock's CMOS memory, in bytes; the CMOS counts in units of 64 KiB. */
 interface CmosMemory {
   readonly low: number;
   readonly high: number;
-  /** Whether it was said of a guest with so much RAM. */
+  /** Tells whether the CMOS memory can speak of a guest with so many bytes of RAM. */
   readonly isTotal: (bytes: number) => boolean;
 }
 
@@ -148,13 +148,13 @@ function cmosMemory(cmos: Uint8Array | undefined): CmosMemory | undefined {
   return low > HIGH_MEMORY ? undefined : { low, high, isTotal };
 }
 
-/** Where RAM below 4 GiB ends. */
+/** The end of RAM below 4 GiB. */
 function lowEnd(nodes: readonly NodeRange[]): number {
   const ends = nodes.map(({ address, length }) => address + length).filter((end) => end <= HIGH_MEMORY);
   return ends.reduce((last, end) => Math.max(last, end), 0);
 }
 
-/** Where the other RAM goes on. */
+/** The start of the other RAM. */
 function highStart(nodes: readonly NodeRange[]): number {
   const above = nodes.map(({ address }) => address).filter((address) => address >= HIGH_MEMORY);
   return above.length === 0 ? HIGH_MEMORY : above.reduce((first, address) => Math.min(first, address));

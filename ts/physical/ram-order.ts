@@ -15,18 +15,18 @@ export interface RamBlocks {
   readonly assumptions: readonly string[];
 }
 
-/** As many as QEMU has NUMA nodes. */
+/** The most blocks that can be RAM: QEMU's limit of NUMA nodes. */
 const MAX_BLOCKS = 128;
 
 /**
- * Which blocks are RAM, and in which order. The file does not say it: QEMU lists blocks by length, and memory devices'
- * blocks are called as memory backends are.
+ * Finds the blocks that are RAM, and their order. The file does not tell: QEMU lists blocks by length, and names the
+ * blocks of memory devices as those of memory backends.
  *
- * @param wanted what the caller knows better
+ * @param wanted the blocks by the caller, who may know better
  * @param nodes the sizes of the NUMA nodes, in order; empty where that is not known
- * @param isTotal whether so many bytes can be all of the RAM
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it cannot be told, ERR_MAPPED_RAM_INVALID_ARGUMENT for
- * wanted blocks that there are not
+ * @param isTotal tells whether so many bytes can be all of the RAM
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the file leaves it open, ERR_MAPPED_RAM_INVALID_ARGUMENT for
+ *   wanted blocks that there are not
  */
 export function ramBlocks(
   { blocks, path }: MachineFacts,
@@ -69,10 +69,10 @@ function named(ids: readonly string[], blocks: readonly Block[], path: string): 
   });
 }
 
-/** Each node is one block. Of blocks of the same length the file's order is taken. */
+/** Finds the block of each node. Blocks of the same length are taken in the file's order. */
 function blocksOfNodes(candidates: readonly Block[], sizes: readonly number[]): RamBlocks | undefined {
   const total = sizes.reduce((sum, length) => sum + length, 0);
-  // Without memory backends, all nodes are one block.
+  // All nodes are one block in a guest without memory backends.
   const whole = candidates.find(({ id, length }) => isDefaultRam(id) && length === total);
   if (whole !== undefined) return { blocks: [whole], assumptions: [] };
   const left = [...candidates];
@@ -92,7 +92,7 @@ function inFileOrder(blocks: readonly Block[]): string {
   return `RAM is ${names}, in this order: blocks of the same length are taken in the file's order, which is that of -object on QEMU's command line`;
 }
 
-/** The sizes of the nodes' blocks: how much RAM there is up to the end of each. */
+/** The sizes of the nodes' blocks: the amount of RAM up to the end of each node. */
 export function nodeSizes(
   nodes: readonly NodeRange[],
   ramOffset: (address: number) => number,

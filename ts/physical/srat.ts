@@ -1,4 +1,4 @@
-/** RAM of one NUMA node, as the ACPI table SRAT has it. In bytes. */
+/** RAM of one NUMA node, from the ACPI table SRAT. Address and length are in bytes. */
 export interface NodeRange {
   readonly node: number;
   readonly address: number;
@@ -6,19 +6,19 @@ export interface NodeRange {
 }
 
 const HEADER = 36;
-/** Behind the header: a revision and what is reserved. */
+/** The entries follow the header, a revision and reserved bytes. */
 const ENTRIES = HEADER + 12;
 const MEMORY_AFFINITY = { type: 1, length: 40 };
 const ENABLED = 1;
 const HOT_PLUGGABLE = 2;
 
 /**
- * The memory of the NUMA nodes, by the ACPI tables that QEMU made (the block `/rom@etc/acpi/tables`), without what is
- * for memory devices. Empty when there is no table SRAT: QEMU makes one for guests with NUMA nodes.
+ * The memory of the NUMA nodes, by the ACPI tables that QEMU made (the block `/rom@etc/acpi/tables`). Memory devices'
+ * ranges are left out. The list is empty when there is no table SRAT: QEMU makes one for guests with NUMA nodes.
  */
 export function nodeRanges(tables: Uint8Array): readonly NodeRange[] {
   const view = new DataView(tables.buffer, tables.byteOffset, tables.byteLength);
-  // The tables follow each other; behind the last there are zeros.
+  // The tables follow each other; zeros follow the last.
   for (let at = 0; at + HEADER <= tables.length;) {
     const signature = String.fromCodePoint(...tables.subarray(at, at + 4));
     const end = at + view.getUint32(at + 4, true);

@@ -4,7 +4,7 @@ import type { MachineFacts } from './machine-facts.ts';
 
 const KIB = 1024;
 const WINDOW = { address: 0xa0000, length: 128 * KIB };
-/** In a PCI device's configuration space: what it is. */
+/** The place of the class in a PCI device's configuration space. */
 const CLASS = 0x0a;
 const CLASS_VGA = 0x0300;
 
@@ -12,7 +12,7 @@ const PLANE_MASK = { register: 2, all: 0xf };
 const MEMORY_MODE = { register: 4, chain4: 8 };
 const MISCELLANEOUS = 6;
 
-/** Where a VGA shows its memory, by the two bits of the miscellaneous register. */
+/** The places where a VGA shows its memory, by the two bits of the miscellaneous register. */
 const MAPS = [
   { address: 0xa0000, length: 128 * KIB, banked: false },
   { address: 0xa0000, length: 64 * KIB, banked: true },
@@ -21,8 +21,8 @@ const MAPS = [
 ];
 
 /**
- * With a VGA there is no RAM from 0xa0000 to 0xbffff, but a device. In the graphics modes that address its memory byte
- * by byte ("chain 4"), that memory is there.
+ * Places a VGA's window. The window from 0xa0000 to 0xbffff is a device's, not RAM. Graphics modes that address the
+ * VGA's memory byte by byte ("chain 4") show that memory there.
  */
 export function placeVgaWindow(space: AddressSpace, { blocks, pci, vga }: MachineFacts): void {
   const memory = blocks.find(({ id }) => vgaDeviceOf(id) !== undefined);
@@ -42,7 +42,7 @@ export function placeVgaWindow(space: AddressSpace, { blocks, pci, vga }: Machin
   space.place({ address, length, block: memory.id, offset, kind: 'vram' });
 }
 
-/** A second card has the same memory, but it is no VGA. */
+/** A second card has memory of the same name, but it is no VGA. */
 function isVga(config: Uint8Array | undefined): boolean {
   if (config === undefined) return true;
   return new DataView(config.buffer, config.byteOffset).getUint16(CLASS, true) === CLASS_VGA;

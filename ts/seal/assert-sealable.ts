@@ -5,10 +5,10 @@ import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { ENTRY_BYTES, MAX_SEAL_BYTES, PIECE_SIZE } from './seal.ts';
 
 /**
- * Refuses a snapshot with so many set pages that their pieces, however close together they lie, do not fit into a seal:
- * before hours are spent on reading. Bitmaps are read only where the blocks are large enough for that.
+ * Refuses a snapshot with so many set pages that their pieces, however close together they lie, do not fit into a seal.
+ * The check comes before hours are spent on reading. It reads bitmaps only where the blocks are large enough for that.
  * @param path of the seal
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, and what the reader throws
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, and the reader's errors
  */
 export async function assertSealable(
   reader: OpenSource,
@@ -25,7 +25,10 @@ export async function assertSealable(
   assertSealSize(sum(set) * ENTRY_BYTES, path);
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED */
+/**
+ * Refuses a seal of more than `MAX_SEAL_BYTES`.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED
+ */
 export function assertSealSize(size: number, path: string): void {
   if (size <= MAX_SEAL_BYTES) return;
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'the snapshot has too many pages to be sealed', {

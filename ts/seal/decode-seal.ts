@@ -11,10 +11,10 @@ const MAX_PAGE = 65_536;
 const MAX_PIECE: number = 16 * 1024 * 1024;
 
 /**
- * A seal out of its bytes, without the digest that ends the file. Every number is checked, so that what it says can be
- * looked up in a file.
+ * Decodes a seal's bytes, without the digest that ends the file. Every number is checked, so that a caller can look up
+ * in a file whatever the seal says.
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION, ERR_MAPPED_RAM_TRUNCATED,
- * ERR_MAPPED_RAM_CORRUPT
+ *   ERR_MAPPED_RAM_CORRUPT
  */
 export function decodeSeal(bytes: Uint8Array, path: string): Seal {
   const fields = new SealFields(bytes, path);
@@ -78,7 +78,7 @@ function decodePieces(
   pieceSize: number,
 ): Pick<SealedBlock, 'offsets' | 'digests'> {
   const count = fields.u64('number of pieces');
-  // Before the allocation: a lying number must not size it.
+  // The check comes before the allocation: a lying number must not size it.
   if (count * ENTRY_BYTES > fields.left) throw fields.truncated(count * ENTRY_BYTES);
   const offsets: number[] = [];
   const digests = new Uint8Array(count * DIGEST_BYTES);

@@ -4,7 +4,7 @@ import { DIGEST_BYTES } from '../engine/digest.ts';
 import type { BlockPieces } from '../engine/transfer.ts';
 import { SEAL_MAGIC, SEAL_VERSION, type Seal } from './seal.ts';
 
-/** A seal's bytes, without the digest of them that ends the file (docs/verify.md). */
+/** Encodes a seal, without the digest of its bytes that ends the file (docs/verify.md). */
 export function encodeSeal(seal: Seal): Uint8Array {
   const { pageSize, pieceSize, base, size, metadata, blocks } = seal;
   const writer = new ByteWriter()

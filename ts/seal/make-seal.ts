@@ -6,18 +6,18 @@ import type { ByteRange } from '../stream/reader.ts';
 
 /** A complete snapshot whose pieces have their digests. */
 export interface SealPart {
-  /** The snapshot, of which all but the pages is read. */
+  /** The snapshot; everything but its pages is read. */
   readonly source: StretchSource;
   readonly base: number;
   readonly size: number;
   readonly pageSize: number;
   readonly blocks: readonly BlockArea[];
-  /** By block, of pieces of `PIECE_SIZE` bytes. */
+  /** The pieces of each block, of `PIECE_SIZE` bytes. */
   readonly pieces: readonly BlockPieces[];
 }
 
 /**
- * The seal of a snapshot: reads what is not pages.
+ * Makes the seal of a snapshot, and reads everything but pages for it.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED
  */
@@ -32,8 +32,8 @@ export async function makeSeal(part: SealPart, signal: AbortSignal | undefined):
 }
 
 /**
- * The stretches of a snapshot outside of page areas: headers, bitmaps, padding, device state, vmdescription, and what
- * follows.
+ * The stretches of a snapshot outside of page areas: headers, bitmaps, padding, device state, vmdescription, and the
+ * bytes behind.
  */
 export function metadataRanges(
   base: number,

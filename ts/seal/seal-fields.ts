@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { truncated } from '../stream/reader.ts';
 
-/** Reads a seal front to back; no field may lie outside of it. Big-endian. */
+/** Reads a seal's big-endian fields front to back; no field may lie outside of the seal. */
 export class SealFields {
   readonly path: string;
   readonly #bytes: Uint8Array;
@@ -43,7 +43,7 @@ export class SealFields {
     return value;
   }
 
-  /** Not a copy. */
+  /** A view of the bytes, not a copy. */
   bytes(length: number): Uint8Array {
     const start = this.#take(length);
     return this.#bytes.subarray(start, start + length);

@@ -15,8 +15,9 @@ export function sealPathOf(snapshot: string): string {
 }
 
 /**
- * Where a seal goes.
- * @param snapshot undefined when it is given by descriptor
+ * Finds the path of a seal.
+ * @param snapshot its path; undefined when it is given by descriptor
+ * @param asked the path that the caller names, if any
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when nothing says where
  */
 export function sealPathFor(snapshot: string | undefined, asked: string | undefined): string {
@@ -28,6 +29,7 @@ export function sealPathFor(snapshot: string | undefined, asked: string | undefi
 }
 
 /**
+ * Reads a seal.
  * @returns undefined when there is no such file
  * @throws {MappedRamError} as `decodeSeal` when it is no seal, or not as it was written; ERR_MAPPED_RAM_IO
  */
@@ -71,7 +73,10 @@ async function readWhole(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** A seal that is being made: it appears under its name when it is complete. Disposal removes what was not published. */
+/**
+ * A seal that is being made: it appears under its name when it is complete. Disposal removes a seal that was not
+ * published.
+ */
 export class SealOutput implements AsyncDisposable {
   readonly path: string;
   readonly #staged: StagedFile;
@@ -86,7 +91,7 @@ export class SealOutput implements AsyncDisposable {
     return new SealOutput(path, await StagedFile.create(path, { overwrite, signal }));
   }
 
-  /** Writes it and makes it durable, not yet under its name. */
+  /** Writes the seal and makes it durable, not yet under its name. */
   async write(seal: Seal): Promise<void> {
     const content = encodeSeal(seal);
     assertSealSize(content.length + DIGEST_BYTES, this.path);
@@ -102,7 +107,7 @@ export class SealOutput implements AsyncDisposable {
     await this.#staged.sync();
   }
 
-  /** Gives it its name. */
+  /** Gives the seal its name. */
   async publish(): Promise<void> {
     await this.#staged.publish();
   }
@@ -112,7 +117,7 @@ export class SealOutput implements AsyncDisposable {
   }
 }
 
-/** Whether there is a file that begins like a seal. */
+/** Tells whether there is a file that begins like a seal. */
 export async function isSeal(path: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   // Opening a fifo would wait for a writer.
@@ -127,7 +132,7 @@ export async function isSeal(path: string): Promise<boolean> {
   return Buffer.compare(start, SEAL_MAGIC) === 0;
 }
 
-/** Removes the seal of a snapshot that is being replaced: of the new one it would say that it is damaged. */
+/** Removes the seal of a snapshot that is being replaced: that seal would call the new snapshot damaged. */
 export async function removeSealOf(snapshot: string): Promise<void> {
   const path = sealPathOf(snapshot);
   if (await isSeal(path)) await unlink(path);

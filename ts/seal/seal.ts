@@ -2,15 +2,15 @@ import type { BlockArea } from '../stream/page-area.ts';
 import { DIGEST_BYTES } from '../engine/digest.ts';
 import type { BlockPieces } from '../engine/transfer.ts';
 
-/** What a snapshot held when it was sealed: digests of its pages and of everything else (docs/verify.md). */
+/** The contents of a snapshot when it was sealed: digests of its pages and of everything else (docs/verify.md). */
 export interface Seal {
-  /** Bytes in a page. */
+  /** Size of a page in bytes. */
   readonly pageSize: number;
   /** Bytes of a block that have one digest. */
   readonly pieceSize: number;
-  /** Where the stream starts in the file. */
+  /** Offset of the stream in the file, in bytes. */
   readonly base: number;
-  /** Size of the whole file. */
+  /** Size of the whole file in bytes. */
   readonly size: number;
   /** The digest of everything from `base` on except the page areas. */
   readonly metadata: Uint8Array;
@@ -30,5 +30,5 @@ export const ENTRY_BYTES: number = 8 + DIGEST_BYTES;
 /** "MRAMSEAL" */
 export const SEAL_MAGIC: Uint8Array = Uint8Array.from('MRAMSEAL', (letter) => letter.charCodeAt(0));
 export const SEAL_VERSION = 1;
-/** Larger ones are neither written nor read: enough for 6 TiB of set pages. */
+/** The largest seal, in bytes, that is written or read: enough for 6 TiB of set pages. */
 export const MAX_SEAL_BYTES: number = 2 ** 30;

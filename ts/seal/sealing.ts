@@ -3,24 +3,23 @@ import { makeSeal, type SealPart } from './make-seal.ts';
 import { isSeal, SealOutput, sealPathFor } from './seal-file.ts';
 import { PIECE_SIZE } from './seal.ts';
 
-/** Whether a snapshot gets a seal, and where. */
+/** The choice whether a snapshot gets a seal, and of the seal's path. */
 export interface SealingOptions extends Pick<TransferOptions, 'signal'> {
   /**
    * Seals the snapshot while it is written: digests of its pages and of everything else go to a small file beside it,
    * which `verify` checks against. @default false
    */
   readonly seal?: boolean | undefined;
-  /**
-   * Where the seal goes. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none
-   */
+  /** The path of the seal. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none */
   readonly sealPath?: string | undefined;
-  /** Whether existing files may be replaced. @default false */
+  /** Lets the outputs replace existing files. @default false */
   readonly overwrite?: boolean | undefined;
 }
 
 /**
- * The seal of a snapshot that is being written, if one is asked for. Disposal removes one that was not published. The old
- * one of what the snapshot replaces is not its business: it goes when the snapshot gets its name.
+ * The seal of a snapshot that is being written, if the caller asks for one. Disposal removes a seal that was not
+ * published. The old seal of a replaced snapshot is not its business: that one goes when the new snapshot gets its
+ * name.
  */
 export class Sealing implements AsyncDisposable {
   readonly #output: SealOutput | undefined;
@@ -31,8 +30,9 @@ export class Sealing implements AsyncDisposable {
 
   /**
    * @param snapshot its path, undefined when it is given by descriptor
-   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file that may not be replaced: the old seal of what is
-   * replaced by name may be; ERR_MAPPED_RAM_INVALID_ARGUMENT when nothing says where the seal goes; ERR_MAPPED_RAM_IO
+   * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file that may not be replaced (the old seal of a
+   *   snapshot that is replaced by name may be); ERR_MAPPED_RAM_INVALID_ARGUMENT when nothing says where the seal goes;
+   *   ERR_MAPPED_RAM_IO
    */
   static async begin(snapshot: string | undefined, options: SealingOptions): Promise<Sealing> {
     const { seal, sealPath, overwrite = false, signal } = options;
@@ -52,12 +52,12 @@ export class Sealing implements AsyncDisposable {
     return this.#output === undefined ? undefined : PIECE_SIZE;
   }
 
-  /** Writes the seal, when the snapshot is written and does not have its name yet. */
+  /** Writes the seal. The snapshot is written then, and does not have its name yet. */
   async write(part: SealPart, signal: AbortSignal | undefined): Promise<void> {
     await this.#output?.write(await makeSeal(part, signal));
   }
 
-  /** Publishes the seal, when the snapshot has its name. */
+  /** Publishes the seal. The snapshot has its name then. */
   async publish(): Promise<void> {
     await this.#output?.publish();
   }

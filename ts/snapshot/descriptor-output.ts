@@ -4,8 +4,8 @@ import type { LocalFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 
 /**
- * A snapshot that is written in place, into a descriptor of the caller's. Unless it is published, the file is cut back to
- * what lies before the snapshot.
+ * A snapshot that is written in place, into a descriptor of the caller's. Disposal cuts the file back to the bytes
+ * before the snapshot, unless the snapshot is published.
  */
 export class DescriptorOutput implements Output {
   readonly name: string;
@@ -31,7 +31,7 @@ export class DescriptorOutput implements Output {
     return new DescriptorOutput(fd, directFd, offset);
   }
 
-  /** Removes what the file held behind the offset first: clear pages must be holes. */
+  /** Sets the size. The file's bytes behind the offset go first: clear pages must be holes. */
   async allocate(size: number): Promise<void> {
     if (!this.#isTouched) await resize(this.#fd, this.name, this.offset);
     this.#isTouched = true;
@@ -51,7 +51,7 @@ export class DescriptorOutput implements Output {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Before `allocate` the file is as it was. A failure here changes nothing: pages alone are no snapshot.
+    // The file is as it was until `allocate`. A failure here changes nothing: pages alone are no snapshot.
     if (this.#isTouched && !this.#isPublished)
       await resize(this.#fd, this.name, this.offset).catch(() => undefined);
     try {

@@ -9,18 +9,21 @@ const MAX_ALIGNMENT = 2 ** 30;
 /** One RAM block of a snapshot. Offsets are absolute in the file, sizes in bytes. */
 export interface BlockInfo {
   readonly id: string;
-  /** The used length. */
+  /** The used length in bytes. */
   readonly length: number;
   readonly pages: number;
   /** Pages that are in the file. */
   readonly setPages: number;
-  /** Pages that are not: they were zero. */
+  /** Pages that are not in the file: they were zero. */
   readonly zeroPages: number;
   readonly bitmapOffset: number;
   readonly pagesOffset: number;
-  /** The largest power of two that divides `pagesOffset`, up to 1 GiB: what direct I/O can count on. */
+  /** The largest power of two that divides `pagesOffset`, up to 1 GiB: direct I/O can count on it. */
   readonly alignment: number;
-  /** Listed without pages: with x-ignore-shared the destination has them already (docs/format.md §2.4). */
+  /**
+   * True for a block that is listed without pages: with x-ignore-shared the destination has them already
+   * (docs/format.md §2.4).
+   */
   readonly skipped: boolean;
 }
 
@@ -30,45 +33,47 @@ export interface SectionInfo {
   readonly instanceId: number;
   readonly version: number;
   readonly offset: number;
-  /** With its header and footer. */
+  /** Length in bytes, with header and footer. */
   readonly length: number;
-  /** Restored before the guest's memory. */
+  /** True for a section that is restored before the guest's memory. */
   readonly early: boolean;
 }
 
-/** What a snapshot says of itself: read from headers, bitmaps and the tail only. */
+/** A snapshot's account of itself: it is read from headers, bitmaps and the tail only. */
 export interface SnapshotInfo {
   readonly path: string;
-  /** Where the stream starts in the file. */
+  /** Offset of the stream in the file, in bytes. */
   readonly offset: number;
-  /** Apparent size of the file. */
+  /** Apparent size of the file in bytes. */
   readonly size: number;
-  /** Bytes that the filesystem or the storage has allocated for it. */
+  /** Bytes that the filesystem or the storage has allocated for the file. */
   readonly allocated: number;
   readonly machine: string;
   /** QEMU's migration capabilities that both sides must agree on. */
   readonly capabilities: readonly string[];
   readonly form: 'mapped-ram' | 'plain' | undefined;
   readonly pageSize: number;
-  /** Blocks of a mapped-ram file; of a plain stream only ids and lengths are known, see `plainBlocks`. */
+  /** Blocks of a mapped-ram file. A plain stream tells only ids and lengths: see `plainBlocks`. */
   readonly blocks: readonly BlockInfo[];
   readonly plainBlocks: readonly { readonly id: string; readonly length: number }[];
   readonly sections: readonly SectionInfo[];
-  /** All sections together. */
+  /** Bytes of all sections together. */
   readonly deviceStateBytes: number;
-  /** The stream was written to its end. */
+  /** True when the stream was written to its end. */
   readonly complete: boolean;
-  /** Every page and bitmap was written; true of a complete file, and of one whose device state cannot be measured. */
+  /**
+   * True when every page and bitmap was written: in a complete file, and in one whose device state cannot be measured.
+   */
   readonly ramComplete: boolean;
-  /** Why it is not complete. */
+  /** The reason why the snapshot is not complete. */
   readonly problem: MappedRamError | undefined;
-  /** What is legal, but hardly what was meant. In words. */
+  /** Findings that are legal, but hardly intended, in words. */
   readonly warnings: readonly string[];
 }
 
 /**
  * Reads the bitmaps, and tells what is in a snapshot.
- * @throws {MappedRamError} what reading throws
+ * @throws {MappedRamError} the reader's errors
  */
 export async function readInfo(index: StreamIndex, reader: OpenSource): Promise<SnapshotInfo> {
   const { ram } = index;
@@ -113,7 +118,10 @@ async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<Blo
   return { id, length, pages, setPages, zeroPages, bitmapOffset, pagesOffset, alignment, skipped };
 }
 
-/** QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so what is behind does not matter for the pages. */
+/**
+ * Tells whether RAM is whole. QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so nothing behind that
+ * matters for the pages.
+ */
 export function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
   if (complete) return ram !== undefined;
   return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;

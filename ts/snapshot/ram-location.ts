@@ -8,8 +8,8 @@ import { assertBlocksExist } from '../pages/blocks.ts';
 import type { NamedFile } from '../io/distinct-files.ts';
 
 /**
- * Where a block's memory is while the guest does not run: a file by its path (plain, /dev/shm, hugetlbfs), an open
- * descriptor (memfd too), or a buffer. `offset` is where the block starts in it, in bytes; 0 by default.
+ * The place of a block's memory while the guest does not run: a file by its path (plain, /dev/shm, hugetlbfs), an open
+ * descriptor (memfd too), or a buffer. `offset` is the block's offset in it, in bytes; 0 by default.
  */
 export type RamLocation =
   | string
@@ -18,7 +18,7 @@ export type RamLocation =
   | { readonly fd: number; readonly offset?: number | bigint | undefined }
   | Uint8Array;
 
-/** A location in the engine's terms. */
+/** Turns a location into the engine's terms. */
 export function toMemory(location: RamLocation): TransferMemory {
   if (typeof location === 'string') return { path: location };
   if (location instanceof URL) return { path: fileURLToPath(location) };
@@ -43,8 +43,8 @@ export function ramFiles(locations: ReadonlyMap<string, RamLocation>): readonly 
 }
 
 /**
- * Refuses a RAM file that is not as long as its block: the likeliest mistake is that of another guest. Huge pages round
- * sizes up.
+ * Refuses a RAM file that is not as long as its block: the likeliest mistake is a file of another guest. Huge pages
+ * round sizes up.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_TRUNCATED
  */
 export async function assertSize(
@@ -52,7 +52,7 @@ export async function assertSize(
   block: { readonly id: string; readonly length: number },
 ): Promise<void> {
   const path = wholeFile(location);
-  // The engine says why when it cannot open the file either.
+  // The engine gives the reason when it cannot open the file either.
   const stats = path === undefined ? undefined : await stat(path).catch(() => undefined);
   if (path === undefined || stats === undefined || !stats.isFile()) return;
   const rounded = Math.ceil(block.length / stats.blksize) * stats.blksize;

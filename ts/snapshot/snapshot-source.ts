@@ -8,9 +8,9 @@ import { parseFdset } from '../uri/parse-fdset.ts';
 import { fileTargetOf } from '../io/file-target.ts';
 
 /**
- * Where a snapshot is. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL; `path` is
- * taken literally. A descriptor is open for reading and stays the caller's, and so does storage. `offset` is where the
- * stream starts, in bytes. @default 0, and of a libvirt save image where the stream inside starts
+ * The place of a snapshot. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL;
+ * `path` is taken literally. A descriptor is open for reading and stays the caller's, and so does storage. `offset` is
+ * the stream's offset in bytes. @default 0, and of a libvirt save image where the stream inside starts
  */
 export type SnapshotSource =
   | string
@@ -28,12 +28,13 @@ export type SourcePlace =
 /** A source that is open, whatever it holds. */
 export interface OpenedSource {
   readonly reader: OpenSource;
-  /** Where the stream starts in it. */
+  /** Offset of the stream in the source, in bytes. */
   readonly base: number;
 }
 
 /**
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an offset or a path that is none, and as `parsePlace`
+ * Parses a source.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a bad offset or path, and as `parsePlace`
  */
 export function sourcePlace(source: SnapshotSource): SourcePlace {
   if (typeof source === 'string' || source instanceof URL) return parsePlace(source);
@@ -44,8 +45,8 @@ export function sourcePlace(source: SnapshotSource): SourcePlace {
 
 /**
  * The place that a migration URI, a path or a URL names.
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for transports that cannot seek and for `/dev/fdset/N`, which is a
- * name that only a running QEMU understands; ERR_MAPPED_RAM_INVALID_URI
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for transports that cannot seek and for `/dev/fdset/N`, which is
+ *   a name that only a running QEMU understands; ERR_MAPPED_RAM_INVALID_URI
  */
 export function parsePlace(uri: string | URL): { readonly path: string; readonly offset: number } {
   const { filename: path, offset } = fileTargetOf(uri);
@@ -56,7 +57,10 @@ export function parsePlace(uri: string | URL): { readonly path: string; readonly
   });
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what can be no file's name */
+/**
+ * Checks a path, and returns it as it stands.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a text that can be no file's name
+ */
 export function literalPath(path: string): string {
   if (path !== '' && !path.includes('\0')) return path;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no file has this name', {
@@ -66,10 +70,12 @@ export function literalPath(path: string): string {
 }
 
 /**
- * Opens a source; disposal closes what was opened here. Where no offset was given, the stream starts behind libvirt's header if there is one (docs/format.md §12).
- * @param signal ends whatever is being read from it, later too
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO; ERR_MAPPED_RAM_UNSUPPORTED for what is no regular file and for a compressed
- * libvirt image, ERR_MAPPED_RAM_INCOMPLETE for one that was not finished, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ * Opens a source; disposal closes what was opened here. Unless the caller gives an offset, the stream starts behind
+ * libvirt's header, if there is one (docs/format.md §12).
+ * @param signal ends all reading from the source, later too
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO; ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file and for a
+ *   compressed libvirt image, ERR_MAPPED_RAM_INCOMPLETE for one that was not finished,
+ *   ERR_MAPPED_RAM_UNSUPPORTED_VERSION
  */
 export async function openPlace(
   place: SourcePlace,

@@ -10,9 +10,10 @@ import { StagedOutput } from './staged-output.ts';
 import { StorageOutput } from './storage-output.ts';
 
 /**
- * Where a snapshot goes. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL;
- * `path` is taken literally. Or descriptors of one file, both open for writing, the second with O_DIRECT; they stay the
- * caller's. Or storage of the caller's. `offset` is where the stream starts, in bytes. @default 0
+ * The place that a snapshot goes to. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a
+ * `file:` URL; `path` is taken literally. `fd` and `directFd` are descriptors of one file, both open for writing, the
+ * second with O_DIRECT; they stay the caller's, and so does storage. `offset` is the stream's offset in bytes. @default
+ * 0
  */
 export type SnapshotTarget =
   | string
@@ -32,18 +33,19 @@ export type TargetPlace =
   | { readonly storage: StorageTarget; readonly offset: number };
 
 export interface OutputOptions {
-  /** Whether a file with the name may be replaced. @default false */
+  /** Lets the snapshot replace a file of its name. @default false */
   readonly overwrite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
-   * Removes what belongs to the file that is about to be replaced, and would lie beside the new one as if it were its
-   * own.
+   * Removes the companions of the file that is about to be replaced, which would lie beside the new file as if they
+   * were its own.
    */
   readonly removeCompanions?: ((path: string) => Promise<void>) | undefined;
 }
 
 /**
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an offset or a path that is none, and as `parsePlace`
+ * Parses a target.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a bad offset or path, and as `parsePlace`
  */
 export function targetPlace(target: SnapshotTarget): TargetPlace {
   if (typeof target === 'string' || target instanceof URL) return parsePlace(target);
@@ -59,9 +61,9 @@ export function targetPath(place: TargetPlace): string | undefined {
 }
 
 /**
- * Opens a target. By name, a file is made beside it.
+ * Opens a target. A target with a name gets a file beside that name.
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO (also for a
- * descriptor's file that guests run from)
+ *   descriptor's file that guests run from)
  */
 export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
   if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);
@@ -73,7 +75,7 @@ export async function createOutput(place: TargetPlace, options: OutputOptions = 
 }
 
 /**
- * Sees to it that a snapshot may get this name, as `createOutput` does; makes nothing.
+ * Checks that a snapshot may get this name, as `createOutput` does; makes nothing.
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS
  */
 export async function assertFree(path: string, offset: number): Promise<void> {
@@ -82,7 +84,10 @@ export async function assertFree(path: string, offset: number): Promise<void> {
   throw new MappedRamError('ERR_MAPPED_RAM_EXISTS', 'the file exists already', { path });
 }
 
-/** Nothing is lost of a file that ends where the stream is to start: the container whose first bytes are kept. */
+/**
+ * Tells whether a file ends where the stream is to start. The file loses nothing then: it is the container whose first
+ * bytes are kept.
+ */
 async function endsBefore(path: string, offset: number): Promise<boolean> {
   if (offset === 0) return false;
   const size = await stat(path).then(

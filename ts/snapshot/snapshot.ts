@@ -13,9 +13,9 @@ import { type OpenedSource, openPlace, type SnapshotSource, sourcePlace } from '
 
 /** A snapshot that is open for reading. */
 export class Snapshot implements AsyncDisposable {
-  /** The file, as it was named. */
+  /** The file's name, as the caller gave it. */
   readonly path: string;
-  /** Where everything in it is. */
+  /** The places of all of the stream's parts. */
   readonly index: StreamIndex;
   /** @internal */
   readonly reader: OpenSource;
@@ -29,14 +29,14 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /**
-   * Opens a snapshot and reads its headers and its tail; never its pages.
-   * A file that is cut off or damaged behind its first headers opens too: see `index.problem`. Of a libvirt save image the
-   * stream inside is opened, unless an offset says where to look.
+   * Opens a snapshot and reads its headers and its tail; never its pages. A file that is cut off or damaged behind its
+   * first headers opens too: see `index.problem`. A libvirt save image opens as the stream inside, unless an offset
+   * says where to look.
    *
-   * @param signal ends whatever is being read from the snapshot, later too
+   * @param signal ends all reading from the snapshot, later too
    * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
-   * ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED (also for a compressed libvirt image), ERR_MAPPED_RAM_INCOMPLETE
-   * for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI
+   *   ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED (also for a compressed libvirt image),
+   *   ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI
    */
   static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
     const opened = await openPlace(sourcePlace(source), signal);
@@ -48,17 +48,17 @@ export class Snapshot implements AsyncDisposable {
     }
   }
 
-  /** Reads what is in an opened source, which belongs to the snapshot from then on. @internal */
+  /** Reads the index of an opened source, which belongs to the snapshot from then on. @internal */
   static async over({ reader, base }: OpenedSource): Promise<Snapshot> {
     return new Snapshot(reader, await readStreamIndex(reader, { offset: base }));
   }
 
   /**
    * The RAM of a complete mapped-ram file.
-   * @param ignoreDeviceState whether it is enough that the RAM is whole: device state without a vmdescription cannot be
-   * measured, but QEMU had written every page and bitmap before it (docs/format.md §4.1)
+   * @param ignoreDeviceState true when it is enough that the RAM is whole: device state without a vmdescription cannot
+   *   be measured, but QEMU had written every page and bitmap before it (docs/format.md §4.1)
    * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, with the reason as its cause; ERR_MAPPED_RAM_UNSUPPORTED for a
-   * plain stream
+   *   plain stream
    */
   completeRam(ignoreDeviceState = false): MappedRamIndex {
     const { ram, problem } = this.index;
@@ -75,12 +75,12 @@ export class Snapshot implements AsyncDisposable {
     });
   }
 
-  /** The file on this host that it is, with its place and name; undefined where there is none. @internal */
+  /** The snapshot's file on this host, with its place and name; undefined where there is none. @internal */
   get file(): LocalFile | undefined {
     return this.reader.file;
   }
 
-  /** Reads the bitmaps, too, and counts. */
+  /** Reads the bitmaps, too, and counts their pages. */
   async info(): Promise<SnapshotInfo> {
     return readInfo(this.index, this.reader);
   }
@@ -89,9 +89,9 @@ export class Snapshot implements AsyncDisposable {
    * Bytes of a block, wherever its pages are: a page that is not in the file reads as zeros.
    * @param offset in the block, in bytes
    * @param length in bytes, up to 1 GiB
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that there is not,
-   * ERR_MAPPED_RAM_OUT_OF_RANGE for a range that is not in it, ERR_MAPPED_RAM_INCOMPLETE when RAM is not whole,
-   * ERR_MAPPED_RAM_UNSUPPORTED for a plain stream and for a block without pages; and as reading the file
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that there is not, ERR_MAPPED_RAM_OUT_OF_RANGE
+   *   for a range that is not in it, ERR_MAPPED_RAM_INCOMPLETE when RAM is not whole, ERR_MAPPED_RAM_UNSUPPORTED for a
+   *   plain stream and for a block without pages; and as reading the file
    */
   async read(block: string, offset: number | bigint, length: number | bigint): Promise<Uint8Array> {
     return (await this.memory()).read(block, offset, length);
@@ -106,10 +106,10 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /**
-   * Where the blocks are in the guest's physical address space: RAM, firmware, a graphics card's memory. For machines
-   * i440fx (`pc`), q35, microvm, and virt of ARM.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for other machines, and where the file does not tell which blocks
-   * are RAM; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options; and as `read`
+   * The places of the blocks in the guest's physical address space: RAM, firmware, a graphics card's memory. The
+   * machines i440fx (`pc`), q35, microvm, and virt of ARM have such a map.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for other machines, and where the file does not tell which
+   *   blocks are RAM; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for options; and as `read`
    */
   async physicalMap(options?: PhysicalOptions): Promise<PhysicalMap> {
     const { physicalMap } = await import('../physical/physical-map.ts');
@@ -119,7 +119,7 @@ export class Snapshot implements AsyncDisposable {
   /**
    * Bytes at a guest-physical address.
    * @param length in bytes, up to 1 GiB
-   * @param map of `physicalMap`, for callers who know more than the file. Default its map without options
+   * @param map a `physicalMap` of callers who know more than the file. Default: the map without options
    * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE where the guest has no memory; and as `physicalMap`, `read`
    */
   async readPhysical(
@@ -136,17 +136,17 @@ export class Snapshot implements AsyncDisposable {
     if (this.#memory !== undefined) return this.#memory;
     const ram = this.completeRam(true);
     const { SnapshotMemory } = await import('../pages/block-memory.ts');
-    // Another caller may have been first meanwhile, and bitmaps are to be cached once.
+    // Another caller may have been first meanwhile, and one cache of bitmaps is enough.
     this.#memory ??= new SnapshotMemory(this.reader, ram);
     return this.#memory;
   }
 
   /**
-   * The state of the guest's devices, decoded by the vmdescription. What is missing or does not fit is said in
-   * `problems`, and the rest is given all the same.
+   * The state of the guest's devices, decoded by the vmdescription. `problems` names whatever is missing or does not
+   * fit; all the rest is given all the same.
    *
-   * @param name only these: a section's name (`cpu`, `0000:00:02.0/virtio-net`) or its last part (`virtio-net`), of
-   * every instance, or of one with the instance behind it (`cpu/0`). Default all
+   * @param name a section's name (`cpu`, `0000:00:02.0/virtio-net`) or its last part (`virtio-net`), of every instance,
+   *   or of one with the instance behind it (`cpu/0`): only such devices. Default: all devices
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
    */
   async devices(name?: string): Promise<DeviceStates> {
@@ -156,8 +156,8 @@ export class Snapshot implements AsyncDisposable {
 
   /**
    * The registers of an x86 guest's CPUs.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for CPUs of another architecture; ERR_MAPPED_RAM_INCOMPLETE when
-   * the stream describes no CPU; ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for CPUs of another architecture; ERR_MAPPED_RAM_INCOMPLETE
+   *   when the stream describes no CPU; ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_CLOSED
    */
   async cpus(): Promise<readonly X86Cpu[]> {
     const { readX86Cpus } = await import('../stream/devices/decode-x86-cpus.ts');

@@ -5,9 +5,9 @@ import { ioError, resize, writeAt } from '../io/fd-io.ts';
 import type { LocalFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 
-/** A snapshot that gets a name: it is written beside it, and given the name by `publish`. */
+/** A snapshot that gets a name: it is written beside the name, and `publish` gives it the name. */
 export class StagedOutput implements Output {
-  /** The path that it gets. */
+  /** The path that the snapshot gets. */
   readonly name: string;
   readonly offset: number;
   readonly file: LocalFile;
@@ -31,9 +31,9 @@ export class StagedOutput implements Output {
   }
 
   /**
-   * Makes the file. Files that killed predecessors have left beside it go: there is to be room.
+   * Makes the file. It first removes the files that killed predecessors have left beside it, to make room.
    * @param offset bytes at the beginning that are kept of the file that has the name now
-   * @param removeCompanions what belongs to the file that is replaced, called right before that
+   * @param removeCompanions removes the companions of the replaced file; called right before the replacement
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
    */
   static async create(
@@ -54,7 +54,7 @@ export class StagedOutput implements Output {
     }
   }
 
-  /** The full size comes before the first page: extending writes would take the inode's lock one after the other. */
+  /** Sets the full size before the first page: extending writes would take the inode's lock one after the other. */
   async allocate(size: number): Promise<void> {
     await resize(this.#handle.fd, this.name, size);
   }

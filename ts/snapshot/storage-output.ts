@@ -9,7 +9,7 @@ export class StorageOutput implements Output {
   readonly offset: number;
   readonly file = undefined;
   readonly #storage: StorageTarget;
-  /** Where what was written ends, or what was allocated. */
+  /** The end of the written bytes, or of the allocated ones. */
   #size: number;
   #isPublished = false;
 

@@ -2,9 +2,10 @@ import type { SnapshotSource } from './snapshot-source.ts';
 import { Snapshot } from './snapshot.ts';
 
 /**
- * Does work with a snapshot: one that is opened for it and closed afterwards, or one that the caller has open and keeps.
- * @param signal ends whatever is being read from a snapshot that is opened here
- * @throws {MappedRamError} as `Snapshot.open`; what the work throws
+ * Does work with a snapshot. A snapshot that is opened for the work is closed afterwards; one that the caller has open
+ * stays open.
+ * @param signal ends all reading from a snapshot that is opened here
+ * @throws {MappedRamError} as `Snapshot.open`; the work's errors
  */
 export async function usingSnapshot<Result>(
   source: SnapshotSource | Snapshot,
@@ -13,6 +14,6 @@ export async function usingSnapshot<Result>(
 ): Promise<Result> {
   if (source instanceof Snapshot) return work(source);
   await using snapshot = await Snapshot.open(source, signal);
-  // Awaited here: the snapshot is open until then.
+  // The snapshot is open until the work, which is awaited here, has ended.
   return await work(snapshot);
 }

@@ -1,7 +1,7 @@
 /**
- * What the names of RAM blocks tell. QEMU chooses most of them, and nothing else in a file says what a block is for: a
- * block with a `/` or `:` in its name belongs to a device, a block below `/objects/` to a memory backend of a machine type
- * up to 4.0.
+ * Everything that the names of RAM blocks tell. QEMU chooses most of the names, and nothing else in a file says what a
+ * block is for. A block with a `/` or `:` in its name belongs to a device, a block below `/objects/` to a memory
+ * backend of a machine type up to 4.0.
  */
 
 /** A PC's firmware, without pflash. */
@@ -31,32 +31,32 @@ const VIDEO_MEMORY = /^(0000:00:[0-9a-f]{2}\.[0-7])\/(?:vga\.vram|bochs-display-
 const OPTION_ROM = /^(0000:00:[0-9a-f]{2}\.[0-7])\/[^/]+\.rom$/;
 const VGA_MEMORY = /^(?:(.+)\/)?(?:vga\.vram|qxl\.vgavram)$/;
 
-/** Whether a block is the pflash of a PC, which QEMU fills from an image. */
+/** Tells whether a block is the pflash of a PC, which QEMU fills from an image. */
 export function isPcFlash(id: string): boolean {
   return id.startsWith('system.flash');
 }
 
-/** Whether a block is the pflash of any machine. */
+/** Tells whether a block is the pflash of any machine. */
 export function isFlash(id: string): boolean {
   return /\.flash\d+$/.test(id);
 }
 
-/** Whether a block can be the guest's RAM, and not firmware or a device's memory. */
+/** Tells whether a block can be the guest's RAM, and not firmware or a device's memory. */
 export function mayBeRam(id: string): boolean {
   return OBJECT.test(id) || (!/[/:]/.test(id) && !NO_RAM.test(id));
 }
 
-/** Whether a block is the RAM that `-m` alone makes, on a machine whose layout is known. */
+/** Tells whether a block is the RAM that `-m` alone makes, on a machine whose layout is known. */
 export function isDefaultRam(id: string): boolean {
   return DEFAULT_RAM.has(id);
 }
 
-/** Whether a machine type has a block of this name unless `-machine memory-backend=` names another. */
+/** Tells whether a machine type has a block of this name unless `-machine memory-backend=` names another. */
 export function isDefaultMemory(id: string): boolean {
   return id.endsWith('.ram');
 }
 
-/** Whether a block is memory that an `-object memory-backend-…` can bring. */
+/** Tells whether a block is memory that an `-object memory-backend-…` can bring. */
 export function isBackendMemory(id: string): boolean {
   return id.startsWith(OBJECTS) || !DEVICE_BLOCK.test(id);
 }
@@ -66,7 +66,7 @@ export function backendOf(id: string): string {
   return id.startsWith(OBJECTS) ? id.slice(OBJECTS.length) : id;
 }
 
-/** Whether the guest sees a block at no address, or not at all times. */
+/** Tells whether the guest sees a block at no address, or not at all times. */
 export function isWithoutAddress(id: string): boolean {
   return WITHOUT_ADDRESS.test(id);
 }

@@ -1,6 +1,6 @@
 /**
- * Every migration capability that a released QEMU knows, in QEMU's own order. A stream names only those that both
- * sides must agree on: `x-ignore-shared` and `mapped-ram` (docs/format.md §1.2).
+ * Every migration capability that a released QEMU knows, in QEMU's own order. A stream names only the capabilities that
+ * both sides must agree on: `x-ignore-shared` and `mapped-ram` (docs/format.md §1.2).
  */
 const KNOWN: ReadonlySet<string> = new Set([
   'xbzrle',

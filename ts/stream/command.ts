@@ -10,7 +10,7 @@ export interface CommandKind {
   readonly lengths?: readonly number[];
 }
 
-/** docs/format.md §1.3 */
+/** The commands of docs/format.md §1.3. */
 const KINDS: readonly CommandKind[] = [
   { code: 1, name: 'OPEN_RETURN_PATH', lengths: [0] },
   { code: 2, name: 'PING', lengths: [4] },
@@ -35,7 +35,10 @@ export interface Command {
   readonly data: Uint8Array;
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an unknown code or a length that QEMU refuses */
+/**
+ * Encodes a COMMAND.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an unknown code or a length that QEMU refuses
+ */
 export function encodeCommand(code: number, data: Uint8Array = new Uint8Array()): Uint8Array {
   const kind = KINDS.find((candidate) => candidate.code === code);
   if (kind === undefined || (kind.lengths !== undefined && !kind.lengths.includes(data.length))) {
@@ -48,9 +51,9 @@ export function encodeCommand(code: number, data: Uint8Array = new Uint8Array())
 }
 
 /**
- * Reads what follows the type byte of a COMMAND.
+ * Reads a COMMAND behind its type byte.
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a command that is unknown or whose data is a stream of its
- * own (PACKAGED: postcopy writes it, no file holds it); ERR_MAPPED_RAM_CORRUPT for a wrong length
+ *   own (PACKAGED: postcopy writes it, no file holds it); ERR_MAPPED_RAM_CORRUPT for a wrong length
  */
 export async function decodeCommand(cursor: StreamCursor): Promise<Command> {
   const offset = cursor.position - 1;

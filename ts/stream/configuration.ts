@@ -11,9 +11,9 @@ export interface Configuration {
   readonly machine: string;
   /** Capabilities in the order of the file; empty when the subsection is missing. */
   readonly capabilities: readonly string[];
-  /** log2 of the target page size; only architectures with a variable page size write it. */
+  /** log2 of the target page size. Only architectures with a variable page size write it. */
   readonly targetPageBits?: number;
-  /** The guest's UUID, 16 bytes; only with the capability validate-uuid. */
+  /** The guest's UUID, 16 bytes. Only the capability validate-uuid brings it. */
   readonly uuid?: Uint8Array;
 }
 
@@ -22,13 +22,13 @@ const MAX_MACHINE_BYTES = 1024;
 const SUBSECTION_VERSION = 1;
 const PREFIX = 'configuration/';
 
-/** Magic and version. */
+/** Encodes magic and version. */
 export function encodeFileHeader(): Uint8Array {
   return new ByteWriter().u32(STREAM_MAGIC).u32(STREAM_VERSION).finish();
 }
 
 /**
- * The CONFIGURATION record, subsections in QEMU's order.
+ * Encodes the CONFIGURATION record, subsections in QEMU's order.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for names or a UUID of the wrong length
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
@@ -156,7 +156,7 @@ async function decodePageBits(cursor: StreamCursor): Promise<number> {
   await cursor.need(4);
   const offset = cursor.position;
   const bits = cursor.u32();
-  // Below 10 the flags of RAM words would not fit; above 16 no architecture of QEMU goes.
+  // The flags of RAM words would not fit below 10. No architecture of QEMU goes above 16.
   if (bits < 10 || bits > 16)
     throw cursor.corrupt('target page bits', { offset, expected: '10 to 16', found: bits });
   return bits;
@@ -169,7 +169,7 @@ async function decodeCapabilities(cursor: StreamCursor): Promise<readonly string
   for (let index = 0; index < count; index += 1) {
     const offset = cursor.position;
     const name = await cursor.name('name of a capability');
-    // A capability is in this list because it changes what follows: an unknown one cannot be read past.
+    // A capability is in this list because it changes the bytes that follow: nobody can read past an unknown one.
     if (!isKnownCapability(name)) {
       throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `unknown capability ${name}`, {
         path: cursor.reader.name,

@@ -1,4 +1,4 @@
-/** docs/format.md §1.1: "QEVM". */
+/** The magic "QEVM" (docs/format.md §1.1). */
 export const STREAM_MAGIC = 0x5145564d;
 export const STREAM_VERSION = 3;
 
@@ -37,7 +37,10 @@ export const RAM_VERSION = 4;
 /** The section id that this package gives RAM; any would do as long as a file is consistent (docs/format.md §1.4). */
 export const RAM_SECTION_ID = 1;
 
-/** With the capability dirty-bitmaps on; without bitmaps its sections hold only this byte. */
+/**
+ * Name, instance and version of the sections that the capability dirty-bitmaps brings. A section without bitmaps holds
+ * only the byte `DIRTY_BITMAP_EOS`.
+ */
 export const DIRTY_BITMAP_IDSTR = 'dirty-bitmap';
 export const DIRTY_BITMAP_EOS = 0x01;
 
@@ -48,7 +51,7 @@ export const FOOTER_BYTES = 5;
 export const MAPPED_RAM_HEADER_BYTES = 28;
 export const MAPPED_RAM_HEADER_VERSION = 1;
 
-/** Where QEMU aligns page areas to, counted from file offset 0 (docs/format.md §2.3). */
+/** Alignment of QEMU's page areas in bytes, counted from file offset 0 (docs/format.md §2.3). */
 export const PAGES_ALIGNMENT = 0x100000;
 
 export const DEFAULT_TARGET_PAGE_SIZE = 4096;
@@ -56,7 +59,7 @@ export const DEFAULT_TARGET_PAGE_SIZE = 4096;
 export const CAPABILITY_MAPPED_RAM = 'mapped-ram';
 export const CAPABILITY_IGNORE_SHARED = 'x-ignore-shared';
 
-/** What this package agrees to read; QEMU's real lists are two orders of magnitude shorter. */
+/** Limits of this package's readers. QEMU's real lists are two orders of magnitude shorter. */
 export const MAX_BLOCKS = 16_384;
 export const MAX_RECORDS = 65_536;
 export const MAX_VMDESCRIPTION_BYTES: number = 16 * 1024 * 1024;

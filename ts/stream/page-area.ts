@@ -1,12 +1,12 @@
 /**
- * Where a RAM block's pages and its bitmap lie in a file. All in bytes, offsets from the file's beginning
- * (docs/format.md §2.3).
+ * The place of a RAM block's pages and of its bitmap in a file. All numbers are bytes, and offsets count from the
+ * file's beginning (docs/format.md §2.3).
  */
 export interface PageArea {
-  /** Of the block's first page. */
+  /** Offset of the block's first page. */
   readonly pagesOffset: number;
   readonly bitmapOffset: number;
-  /** Of the pages: a multiple of the page size. */
+  /** Length of the pages: a multiple of the page size. */
   readonly length: number;
   readonly pageSize: number;
 }
@@ -17,19 +17,19 @@ export interface BlockArea {
   readonly area: PageArea;
 }
 
-/** Bytes of a bitmap: one bit a page, whole 64-bit words (docs/format.md §2.5). */
+/** Length of a bitmap in bytes: one bit a page, whole 64-bit words (docs/format.md §2.5). */
 export function bitmapBytes({ length, pageSize }: Pick<PageArea, 'length' | 'pageSize'>): number {
   return Math.ceil(length / pageSize / 64) * 8;
 }
 
-/** How many pages an area has. */
+/** The number of an area's pages. */
 export function pagesIn({ length, pageSize }: Pick<PageArea, 'length' | 'pageSize'>): number {
   return length / pageSize;
 }
 
 /**
- * A part of an area.
- * @param offset where it starts in the area's pages, in bytes: a multiple of 8 pages, for a bitmap has no smaller parts
+ * Cuts a part out of an area.
+ * @param offset of the part in the area's pages, in bytes: a multiple of 8 pages, for a bitmap has no smaller parts
  */
 export function partOf(area: PageArea, offset: number, length: number): PageArea {
   const { pagesOffset, bitmapOffset, pageSize } = area;
@@ -41,7 +41,7 @@ export function partOf(area: PageArea, offset: number, length: number): PageArea
   };
 }
 
-/** Whether an area's pages and its bitmap all lie before the end of a file of `size` bytes. */
+/** Tells whether an area's pages and its bitmap all lie before the end of a file of `size` bytes. */
 export function isInside(area: PageArea, size: number): boolean {
   const { pagesOffset, bitmapOffset, length } = area;
   return pagesOffset + length <= size && bitmapOffset + bitmapBytes(area) <= size;

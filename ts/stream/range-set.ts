@@ -3,7 +3,7 @@ export class RangeSet {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
 
-  /** Adds `start..end` unless it overlaps what is there already. Empty stretches never do. */
+  /** Adds `start..end` unless it overlaps an earlier stretch. Empty stretches never do. */
   add(start: number, end: number): boolean {
     if (end <= start) return true;
     let low = 0;

@@ -1,21 +1,24 @@
 import { MappedRamError } from '../errors.ts';
 
-/** A stream is what comes once, out of a pipe for example. */
+/** The kind of a source: a stream comes once, out of a pipe for example. */
 export type SourceKind = 'file' | 'stream';
 
 /**
- * How the stream code sees a file: bytes at offsets. Nothing in `ts/stream` opens, maps or caches a file itself,
- * so it runs wherever somebody implements this (a browser's Blob too).
+ * The stream code's view of a file: bytes at offsets. Nothing in `ts/stream` opens, maps or caches a file itself, so it
+ * runs wherever somebody implements this interface (a browser's Blob too).
  */
 export interface RandomAccessReader {
-  /** How errors call this source: a path or URI. */
+  /** The source's name in errors: a path or URI. */
   readonly name: string;
-  /** What it is. @default 'file' */
+  /** The kind of source. @default 'file' */
   readonly kind?: SourceKind;
-  /** Size in bytes, fixed while the reader is in use; of a `SequentialReader` 2^53-1 until its end is reached. */
+  /**
+   * Size in bytes, fixed while the reader is in use. The size of a `SequentialReader` is 2^53-1 until its end is
+   * reached.
+   */
   readonly size: number;
   /**
-   * Exactly `length` bytes at `offset`.
+   * Reads exactly `length` bytes at `offset`.
    * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before `offset + length`
    */
   read(offset: number, length: number): Promise<Uint8Array>;
@@ -27,7 +30,7 @@ export interface ByteRange {
   readonly length: number;
 }
 
-/** A reader over bytes in memory. The bytes are not copied: leave them alone while it is in use. */
+/** Makes a reader over bytes in memory. The bytes are not copied: leave them alone while it is in use. */
 export function bytesReader(bytes: Uint8Array, name = 'bytes'): RandomAccessReader {
   return {
     name,

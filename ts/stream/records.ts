@@ -27,8 +27,8 @@ export interface CommandRecord extends ByteRange {
 }
 
 /**
- * A whole section, from its type byte to the end of its footer. It comes after the records of its body (`ram-list`,
- * `ram-block`, `ram-page`): only then its length is known.
+ * A whole section, from its type byte to the end of its footer. The record comes after the records of the section's
+ * body (`ram-list`, `ram-block`, `ram-page`): only then its length is known.
  */
 export interface SectionRecord extends ByteRange {
   readonly type: 'section';
@@ -46,7 +46,7 @@ export interface SectionRecord extends ByteRange {
 export interface RamListRecord extends ByteRange {
   readonly type: 'ram-list';
   readonly sectionId: number;
-  /** Where the section that it opens starts. */
+  /** Offset of the section that the word opens. */
   readonly sectionOffset: number;
   readonly form: RamForm;
   /** Sum of the lengths of all blocks that are listed, in bytes. */
@@ -60,21 +60,21 @@ export interface RamBlockRecord extends ByteRange {
   readonly id: string;
   /** used_length of the block in bytes; `length` is the record's own. */
   readonly blockLength: number;
-  /** With x-ignore-shared only. */
+  /** The block's address; only x-ignore-shared brings it. */
   readonly address?: number;
-  /** Plain form with postcopy-ram only: the block's page size when it differs from the host's. */
+  /** The block's page size when it differs from the host's; only the plain form with postcopy-ram brings it. */
   readonly pageSize?: number;
-  /** Mapped-ram form only. */
+  /** The block's place in the file; the mapped-ram form only. */
   readonly mapped?: MappedBlock;
 }
 
-/** What a MappedRamHeader says, checked against the file (docs/format.md §2.3). Offsets are absolute. */
+/** The contents of a MappedRamHeader, checked against the file (docs/format.md §2.3). Offsets are absolute. */
 export interface MappedBlock {
   readonly headerOffset: number;
   readonly headerVersion: number;
-  /** Both offsets are 0 when skipped. */
+  /** The block's area; both offsets are 0 when skipped. */
   readonly area: PageArea;
-  /** Listed without bitmap and pages (docs/format.md §2.4). */
+  /** True for a block that is listed without bitmap and pages (docs/format.md §2.4). */
   readonly skipped: boolean;
 }
 
@@ -83,9 +83,9 @@ export interface RamPageRecord extends ByteRange {
   readonly type: 'ram-page';
   readonly kind: 'zero' | 'page' | 'xbzrle' | 'compressed';
   readonly block: string;
-  /** Of the page in its block, in bytes. */
+  /** Offset of the page in its block, in bytes. */
   readonly blockOffset: number;
-  /** Where the page's bytes, its xbzrle delta or its zlib data lie. For a zero page: its fill byte. */
+  /** Offset of the page's bytes, of its xbzrle delta or of its zlib data. A zero page has its fill byte there. */
   readonly dataOffset: number;
   readonly dataLength: number;
 }
@@ -100,7 +100,7 @@ export interface VmdescriptionRecord extends ByteRange {
   readonly type: 'vmdescription';
   readonly jsonOffset: number;
   readonly jsonLength: number;
-  /** Parsed, when the walk needed it. */
+  /** The parsed description, when the walk needed it. */
   readonly description?: Vmdescription;
 }
 
@@ -109,7 +109,7 @@ export interface TrailingRecord extends ByteRange {
   readonly type: 'trailing';
 }
 
-/** Everything from a section on whose body cannot be measured, to the end of the file. */
+/** Everything to the end of the file from the first section on whose body cannot be measured. */
 export interface OpaqueRecord extends ByteRange {
   readonly type: 'opaque';
   readonly why: string;

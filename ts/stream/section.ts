@@ -3,17 +3,17 @@ import { RECORD } from './constants.ts';
 import type { StreamCursor } from './read/stream-cursor.ts';
 import { encodeName } from './text.ts';
 
-/** A section's part in the life of what it saves: devices have `full` ones, RAM the others (docs/format.md §1.1). */
+/** A section's part in saving a state: devices have `full` sections, RAM has the others (docs/format.md §1.1). */
 export type SectionKind = 'start' | 'part' | 'end' | 'full';
 
-/** What the type byte of a section says. */
+/** The kind that a section's type byte says. */
 export function sectionKind(type: number): SectionKind {
   if (type === RECORD.sectionStart) return 'start';
   if (type === RECORD.sectionPart) return 'part';
   return type === RECORD.sectionEnd ? 'end' : 'full';
 }
 
-/** What a START or FULL section says about itself (docs/format.md §1.1). */
+/** A section's identity, as its START or FULL section tells it (docs/format.md §1.1). */
 export interface SectionIdentity {
   readonly sectionId: number;
   readonly idstr: string;
@@ -21,7 +21,7 @@ export interface SectionIdentity {
   readonly versionId: number;
 }
 
-/** The header of a START or FULL section, behind its type byte. */
+/** Reads the header of a START or FULL section, behind its type byte. */
 export async function decodeSectionIdentity(cursor: StreamCursor): Promise<SectionIdentity> {
   await cursor.need(4);
   const sectionId = cursor.u32();
@@ -30,7 +30,7 @@ export async function decodeSectionIdentity(cursor: StreamCursor): Promise<Secti
   return { sectionId, idstr, instanceId: cursor.u32(), versionId: cursor.u32() };
 }
 
-/** Type byte and header of a START or FULL section; the body and `encodeFooter` follow. */
+/** Encodes type byte and header of a START or FULL section; the body and `encodeFooter` follow. */
 export function encodeSectionHeader(kind: 'start' | 'full', section: SectionIdentity): Uint8Array {
   const name = encodeName(section.idstr, 'section name');
   return new ByteWriter()
@@ -43,7 +43,7 @@ export function encodeSectionHeader(kind: 'start' | 'full', section: SectionIden
     .finish();
 }
 
-/** Type byte and header of a PART or END section; the body and `encodeFooter` follow. */
+/** Encodes type byte and header of a PART or END section; the body and `encodeFooter` follow. */
 export function encodeSectionContinuation(kind: 'part' | 'end', sectionId: number): Uint8Array {
   return new ByteWriter()
     .u8(kind === 'part' ? RECORD.sectionPart : RECORD.sectionEnd)
@@ -55,12 +55,12 @@ export function encodeFooter(sectionId: number): Uint8Array {
   return new ByteWriter().u8(RECORD.footer).u32(sectionId).finish();
 }
 
-/** The byte that ends the section loop. */
+/** Encodes the byte that ends the section loop. */
 export function encodeEof(): Uint8Array {
   return Uint8Array.of(RECORD.eof);
 }
 
-/** The vmdescription record: the last thing in a file (docs/format.md §1.5). */
+/** Encodes the vmdescription record: the last thing in a file (docs/format.md §1.5). */
 export function encodeVmdescription(json: Uint8Array): Uint8Array {
   return new ByteWriter().u8(RECORD.vmdescription).u32(json.length).bytes(json).finish();
 }

@@ -4,9 +4,9 @@ import type { ByteRange } from './reader.ts';
 import type { CommandRecord, MappedBlock, OpaqueRecord, SectionRecord } from './records.ts';
 import type { Vmdescription } from './vmdescription/vmdescription.ts';
 
-/** What a stream holds and where, without its pages. All offsets are absolute, all lengths in bytes. */
+/** The parts of a stream and their places, without its pages. All offsets are absolute, all lengths in bytes. */
 export interface StreamIndex {
-  /** Where the stream starts in the source. */
+  /** Offset of the stream in the source. */
   readonly base: number;
   /** Size of the source. */
   readonly size: number;
@@ -14,58 +14,61 @@ export interface StreamIndex {
   readonly capabilities: readonly string[];
   /** CONFIGURATION whole: machine, capabilities and the other subsections. */
   readonly configuration: Configuration;
-  /** Undefined when the stream has no RAM section, or ends before its block list. */
+  /** The stream's RAM; undefined when the stream has no RAM section, or ends before its block list. */
   readonly ram: RamIndex | undefined;
   /** Every section but RAM's, in file order. */
   readonly sections: readonly IndexedSection[];
   readonly commands: readonly CommandRecord[];
-  /** Where the byte is that ends the section loop. */
+  /** Offset of the byte that ends the section loop. */
   readonly eofOffset: number | undefined;
   readonly vmdescription: IndexedVmdescription | undefined;
   /** Bytes behind the stream. */
   readonly trailing: ByteRange | undefined;
-  /** From a section on that cannot be measured. */
+  /** Everything from the first section on that cannot be measured. */
   readonly opaque: OpaqueRecord | undefined;
-  /** EOF was reached, and nothing was wrong up to there or behind it. */
+  /** True when EOF was reached, and nothing was wrong up to there or behind it. */
   readonly complete: boolean;
-  /** Why it is not complete: what reading stopped at. */
+  /** The reason why the stream is not complete: the error at which the reading stopped. */
   readonly problem: MappedRamError | undefined;
 }
 
 /** A section other than one of RAM. */
 export interface IndexedSection extends SectionRecord {
-  /** Written before the guest's memory: between RAM START and RAM's next section (docs/format.md §1.4). */
+  /**
+   * True for a section that is written before the guest's memory: between RAM START and RAM's next section
+   * (docs/format.md §1.4).
+   */
   readonly early: boolean;
 }
 
-/** Where the vmdescription is, and what it says. */
+/** The place of the vmdescription, and its content. */
 export interface IndexedVmdescription {
-  /** Of its type byte. */
+  /** Offset of its type byte. */
   readonly offset: number;
-  /** Of the whole record. */
+  /** Length of the whole record. */
   readonly length: number;
   readonly jsonOffset: number;
   readonly jsonLength: number;
-  /** Undefined when it is not JSON or not a vmdescription; QEMU would not notice. */
+  /** The parsed description; undefined when it is not JSON or not a vmdescription. QEMU would not notice. */
   readonly json: Vmdescription | undefined;
 }
 
 /** RAM in one of its forms, told by `form`. */
 export type RamIndex = MappedRamIndex | PlainRamIndex;
 
-/** What is known of RAM in either form. */
+/** The facts about RAM in either form. */
 export interface RamIndexBase {
   readonly sectionId: number;
   readonly targetPageSize: number;
   /** Sum of the lengths of the blocks, as the file announces it. */
   readonly total: number;
-  /** Of the RAM START section. */
+  /** Offset of the RAM START section. */
   readonly offset: number;
-  /** Behind the footer of the RAM START section; undefined when the file ends before. */
+  /** Offset behind the footer of the RAM START section; undefined when the file ends before. */
   readonly startEnd: number | undefined;
   /** Every RAM section that was closed: START, PARTs, END. */
   readonly sections: readonly ByteRange[];
-  /** Whether RAM's END section was seen. */
+  /** True when RAM's END section was seen. */
   readonly ended: boolean;
 }
 
@@ -79,7 +82,7 @@ export interface MappedRamIndex extends RamIndexBase {
 export interface PlainRamIndex extends RamIndexBase {
   readonly form: 'plain';
   readonly blocks: readonly PlainRamBlock[];
-  /** How many records of each kind there are; a page can have several. */
+  /** The number of records of each kind; a page can have several. */
   readonly pages: {
     readonly zero: number;
     readonly page: number;
@@ -91,16 +94,16 @@ export interface PlainRamIndex extends RamIndexBase {
 /** A block as the list of either form has it. */
 export interface PlainRamBlock {
   readonly id: string;
-  /** used_length. */
+  /** The block's used_length in bytes. */
   readonly length: number;
-  /** With x-ignore-shared only. */
+  /** The block's address; only x-ignore-shared brings it. */
   readonly address?: number;
-  /** With postcopy-ram only. */
+  /** The block's page size; only postcopy-ram brings it. */
   readonly pageSize?: number;
 }
 
 /** A block and its place in the file. */
 export interface MappedRamBlock extends PlainRamBlock, MappedBlock {
-  /** Of its list entry. */
+  /** Offset of the block's list entry. */
   readonly entryOffset: number;
 }

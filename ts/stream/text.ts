@@ -9,7 +9,7 @@ const encoder = new TextEncoder();
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/u;
 
 /**
- * A name as QEMU stores it: UTF-8 without a terminator.
+ * Decodes a name as QEMU stores it: UTF-8 without a terminator.
  * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT for invalid UTF-8 and for control characters
  */
 export function decodeName(bytes: Uint8Array, what: string, path: string, offset: number): string {
@@ -31,9 +31,10 @@ export function decodeName(bytes: Uint8Array, what: string, path: string, offset
 }
 
 /**
+ * Encodes a name.
  * @param max longest encoded form in bytes
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the text is empty, too long, has control characters
- * or unpaired surrogates
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the text is empty, too long, has control characters or
+ *   unpaired surrogates
  */
 export function encodeName(text: string, what: string, max = 255, min = 1): Uint8Array {
   const bytes = encoder.encode(text);

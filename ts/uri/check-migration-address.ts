@@ -31,13 +31,14 @@ const SOCKET_TYPES: ReadonlyMap<unknown, Check> = new Map<unknown, Check>([
 ]);
 
 /**
- * Checks that `value` has the shape of a MigrationAddress, no member too many, and returns a copy: members that are
- * undefined left out, the offset as a number where one is exact. Lengths and contents of texts are not judged.
+ * Checks that `value` has the shape of a MigrationAddress, no member too many, and returns a copy. The copy leaves out
+ * members that are undefined, and has the offset as a number where one is exact. Lengths and contents of texts are not
+ * judged.
  *
- * @param path how errors call the value, for instance `channels[0].addr`
+ * @param path the value's name in errors, for instance `channels[0].addr`
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when a member is missing, unknown or of the wrong type
- * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an offset that is negative, above 2^64-1, or a number
- *   above 2^53-1 (use a bigint)
+ * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an offset that is negative, above 2^64-1, or a number above
+ *   2^53-1 (use a bigint)
  */
 export function checkMigrationAddress(value: unknown, path: string): MigrationAddress {
   const members = new Members(value, path);

@@ -2,9 +2,9 @@ import { MappedRamError } from '../errors.ts';
 import { invalidUri, UNUSABLE, USABLE } from './invalid-uri.ts';
 
 /**
- * A file's name as it stands.
+ * Checks a file's name, and returns it as it stands.
  * @param start index in `whole` where the name begins
- * @param whole what the caller gave, which errors name
+ * @param whole the caller's text, which errors name
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for a name that is empty, holds a NUL or half of a surrogate pair
  */
 export function checkFileName(filename: string, start: number, whole: string): string {

@@ -5,13 +5,13 @@ import { byteLength, PORT_BYTES } from './parse-inet.ts';
 import { EXEC_SHELL, OFFSET_MARK, parseMigrationUri } from './parse-migration-uri.ts';
 
 /**
- * Writes an address as the URI that means it to every QEMU from 9.0 on: `parseMigrationUri` gives the same address
- * back (docs/format.md §5). An offset of 0 is left out.
+ * Writes an address as the URI that means it to every QEMU from 9.0 on: `parseMigrationUri` gives the same address back
+ * (docs/format.md §5). An offset of 0 is left out.
  *
- * Some addresses have no URI and only go through `channels` (toMigrationChannels): file names with `,offset=` in
- * them, commands that are not one line for `/bin/sh -c`, abstract unix sockets, `numeric`.
+ * Some addresses have no URI and only go through `channels` (toMigrationChannels): file names with `,offset=` in them,
+ * commands that are not one line for `/bin/sh -c`, abstract unix sockets, `numeric`.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI when no URI says this, with the reason
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for an address that no URI expresses, with the reason
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT or ERR_MAPPED_RAM_OUT_OF_RANGE when it is no address
  */
 export function formatMigrationUri(address: MigrationAddress): string {
@@ -48,7 +48,9 @@ function writeInet(address: InetSocketAddress): string {
   return `${bracketed ? `[${host}]` : host}:${port}${to === undefined ? '' : `,to=${to}`}${flags.join('')}`;
 }
 
-/** Why a URI that QEMU would accept means something else. What it would refuse, the parser explains. */
+/**
+ * The reason why a URI that QEMU would accept means something else. The parser explains a URI that QEMU would refuse.
+ */
 function reasonAgainst(address: MigrationAddress): string | undefined {
   if (address.transport === 'file') {
     return address.filename.includes(OFFSET_MARK)
@@ -76,7 +78,7 @@ function reasonAgainstInet(address: InetSocketAddress): string | undefined {
   return byteLength(address.port) > PORT_BYTES ? `QEMU cuts the port after ${PORT_BYTES} bytes` : undefined;
 }
 
-/** Whether two addresses, or parts of them, have the same members with the same values. */
+/** Tells whether two addresses, or parts of them, have the same members with the same values. */
 function isSame(left: unknown, right: unknown): boolean {
   if (typeof left !== 'object' || left === null || typeof right !== 'object' || right === null) {
     return left === right;

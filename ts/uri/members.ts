@@ -5,14 +5,14 @@ import { MAX_SIZE, toNumberIfSafe } from './parse-size.ts';
 const UINT16_MAX = 2 ** 16 - 1;
 
 /**
- * The members of an object that nobody has checked yet, taken one by one as QAPI would: the wrong type, a missing or a
- * left-over member is an error that names it.
+ * The members of an object that nobody has checked yet. A caller takes them one by one, as QAPI would: a member of the
+ * wrong type, a missing one or a left-over one is an error that names it.
  */
 export class Members {
   readonly #values: Map<string, unknown>;
   readonly #path: string;
 
-  /** @param path how errors call the object */
+  /** @param path the object's name in errors */
   constructor(value: unknown, path: string) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw invalid(path, 'bad address', 'an object', value);
@@ -53,7 +53,7 @@ export class Members {
     throw this.#wrong(name, `an integer from 0 to ${UINT16_MAX}`, value);
   }
 
-  /** 0 to 2^64-1, as a number where that is exact. */
+  /** Takes an integer from 0 to 2^64-1, as a number where that is exact. */
   uint64(name: string): number | bigint {
     const value = this.take(name);
     if (typeof value !== 'bigint' && (typeof value !== 'number' || !Number.isInteger(value))) {
@@ -89,7 +89,7 @@ export function invalid(path: string, message: string, expected: string, found: 
   });
 }
 
-/** Takes the members that are undefined away, in place. */
+/** Removes the members that are undefined, in place. */
 export function dropUndefined<T extends object>(value: T): T {
   for (const [name, member] of Object.entries(value)) {
     if (member === undefined) Reflect.deleteProperty(value, name);

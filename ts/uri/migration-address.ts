@@ -1,6 +1,6 @@
 /**
- * Where a migration goes to or comes from, in the shape QMP's `channels` argument has (docs/format.md §5).
- * The types carry QAPI's names; the fields are those of QEMU 9.0 to 10.0.
+ * The place that a migration goes to or comes from, in the shape of QMP's `channels` argument (docs/format.md §5). The
+ * types carry QAPI's names; the fields are those of QEMU 9.0 to 10.0.
  */
 export type MigrationAddress =
   | FileMigrationAddress
@@ -17,19 +17,19 @@ export type QapiMigrationAddress = Exclude<MigrationAddress, DeferMigrationAddre
 
 /** A file and a place in it. */
 export interface FileMigrationArgs {
-  /** Opened as it stands; `/dev/fdset/N` names an fd set of that QEMU instead of a file. */
+  /** A path, taken as it stands; `/dev/fdset/N` names an fd set of that QEMU instead of a file. */
   readonly filename: string;
-  /** Where the stream starts, in bytes, 0 to 2^64-1. A number up to 2^53-1, a bigint above. */
+  /** Offset of the stream in bytes, 0 to 2^64-1: a number up to 2^53-1, a bigint above. */
   readonly offset: number | bigint;
 }
 
 /** A TCP address, with its options. */
 export interface InetSocketAddress {
-  /** Empty: every address when listening. At most 64 bytes of UTF-8 in a URI. */
+  /** A name or an address; an empty host listens on every address. At most 64 bytes of UTF-8 in a URI. */
   readonly host: string;
   /** A number or a service name. At most 32 bytes of UTF-8 in a URI. */
   readonly port: string;
-  /** Take host and port as numbers only. No URI before QEMU 10.1 can say it. */
+  /** Takes host and port as numbers only. No URI before QEMU 10.1 can say it. */
   readonly numeric?: boolean | undefined;
   /** Last port to try when listening, 0 to 65535. */
   readonly to?: number | undefined;
@@ -42,9 +42,9 @@ export interface InetSocketAddress {
 /** A unix socket. */
 export interface UnixSocketAddress {
   readonly path: string;
-  /** Linux's abstract namespace. No URI can say it. */
+  /** Puts the name into Linux's abstract namespace. No URI can say it. */
   readonly abstract?: boolean | undefined;
-  /** Leave the padding out of an abstract name. No URI can say it. */
+  /** Leaves the padding out of an abstract name. No URI can say it. */
   readonly tight?: boolean | undefined;
 }
 
@@ -66,7 +66,7 @@ export interface MigrationExecCommand {
   readonly args: readonly string[];
 }
 
-/** `file:`, the only one that mapped-ram can use. */
+/** `file:`, the only transport that mapped-ram can use. */
 export interface FileMigrationAddress extends FileMigrationArgs {
   readonly transport: 'file';
 }
@@ -105,7 +105,7 @@ export interface RdmaMigrationAddress extends InetSocketAddress {
   readonly transport: 'rdma';
 }
 
-/** Not QAPI's: stands for `-incoming defer`, where the address follows later with `migrate-incoming`. */
+/** `-incoming defer`: the address follows later with `migrate-incoming`. QAPI has no such address. */
 export interface DeferMigrationAddress {
   readonly transport: 'defer';
 }

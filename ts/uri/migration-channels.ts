@@ -5,7 +5,7 @@ import type { MigrationAddress, MigrationChannel, QapiMigrationAddress } from '.
 
 /**
  * The `channels` argument of QMP's `migrate` and `migrate-incoming` for one address (docs/format.md §5, QEMU 8.2 and
- * later). JSON can say all of it.
+ * later). JSON can say all that an address says.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when it is no address, or `defer`, which QMP does not know
  * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an offset above 2^53-1, which JSON.stringify cannot write
@@ -17,8 +17,8 @@ export function toMigrationChannels(address: MigrationAddress): [MigrationChanne
 /**
  * The address of a `channels` argument that has one main channel, as `migrate-incoming` wants it.
  *
- * It is stricter than the types: `filename` and `offset` are both mandatory and the offset an integer from 0 to
- * 2^53-1, ports are strings, and members QEMU 10.0 does not know are refused, as QMP does.
+ * The check is stricter than the types: `filename` and `offset` are both mandatory, the offset is an integer from 0 to
+ * 2^53-1, ports are strings, and a member that QEMU 10.0 does not know is refused, as QMP does.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming the member that is missing, unknown or wrong
  * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for an offset that is not within 0 to 2^53-1

@@ -5,8 +5,8 @@ const NUMBER = new RegExp(`^${C_BLANKS}[+-]?\\d+$`);
 const MAX_FDSET = 2 ** 31 - 1;
 
 /**
- * The number N of a filename `/dev/fdset/N` (docs/format.md §5.3): for QEMU no file, but the fd set that was filled
- * with `add-fd`. Like QEMU it takes blanks, a sign and leading zeros before the number.
+ * The number N of a filename `/dev/fdset/N` (docs/format.md §5.3). QEMU takes the name for no file, but for the fd set
+ * that was filled with `add-fd`. Blanks, a sign and leading zeros may stand before the number, as QEMU allows.
  *
  * @returns 0 to 2^31-1, or undefined when the name stands for a file, or begins like an fd set and is none
  */

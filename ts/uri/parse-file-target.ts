@@ -6,16 +6,16 @@ import { parseMigrationUri, schemeOf } from './parse-migration-uri.ts';
 export interface FileTarget {
   /** A path (possibly relative), or `/dev/fdset/N`: see parseFdset. */
   readonly filename: string;
-  /** Where the stream starts, in bytes, 0 to 2^53-1. */
+  /** Offset of the stream in bytes, 0 to 2^53-1. */
   readonly offset: number;
 }
 
 /**
- * Where a snapshot lies, from a `file:` migration URI or a plain path.
+ * Reads the place of a snapshot from a `file:` migration URI or a plain path.
  *
- * A string that begins with a migration transport (`file:`, `tcp:`, …, in lower case), or is `defer`, is a URI and
- * read as QEMU reads it: `file:///x` is the path `///x`, `%20` stays `%20`. Any other string is a path, taken
- * verbatim with offset 0; write `./file:x` for a file called `file:x`.
+ * A string that begins with a migration transport (`file:`, `tcp:`, …, in lower case), or is `defer`, is a URI and read
+ * as QEMU reads it: `file:///x` is the path `///x`, `%20` stays `%20`. Any other string is a path, taken verbatim with
+ * offset 0; write `./file:x` for a file called `file:x`.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for a URI QEMU would refuse, and for names that are empty, hold a
  *   NUL or half of a surrogate pair

@@ -14,18 +14,17 @@ const INT64_DIGITS = 19;
 interface HostAndPort {
   readonly host: string;
   readonly port: string;
-  /** Index in the text of what follows the port. */
+  /** Index in the text behind the port. */
   readonly end: number;
 }
 
 /**
- * Reads `HOST:PORT[,OPTION…]` from `start` to the end of `uri`, by the rules of QEMU 9.0 to 10.0
- * (docs/format.md §5):
+ * Reads `HOST:PORT[,OPTION…]` from `start` to the end of `uri`, by the rules of QEMU 9.0 to 10.0 (docs/format.md §5):
  *
  * - `:PORT` has an empty host, `[HOST]:PORT` one that may hold colons; else the host ends at the first colon.
  * - The port is everything up to the next comma; QEMU drops what exceeds 32 bytes, without a word.
- * - Of every option only the first mention counts, in any order; a flag without value is on.
- * - Options it does not know are ignored. QEMU 10.1 and later refuse them.
+ * - The first mention of an option counts, in any order; a flag without value is on.
+ * - Unknown options are ignored. QEMU 10.1 and later refuse them.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI
  */
@@ -91,7 +90,7 @@ function parseTo(uri: string, optionsStart: number): number | undefined {
   return toUint16(sign === '-', digits);
 }
 
-/** What becomes of an integer on its way through C's 64-bit long (saturating) to QAPI's uint16 (wrapping). */
+/** The value that an integer has behind C's 64-bit long (saturating) and QAPI's uint16 (wrapping). */
 function toUint16(negative: boolean, digits: string): number {
   const significant = digits.replace(/^0+/, '');
   const exact = significant.length > INT64_DIGITS ? INT64_MAX + 1n : BigInt(significant);

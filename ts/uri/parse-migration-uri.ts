@@ -3,7 +3,7 @@ import type { MigrationAddress, VsockMigrationAddress } from './migration-addres
 import { byteLength, parseInet, PORT_BYTES } from './parse-inet.ts';
 import { parseSize, toNumberIfSafe } from './parse-size.ts';
 
-/** What separates the name from the offset in a `file:` URI. Its first occurrence counts. */
+/** The text that separates the name from the offset in a `file:` URI. Its first occurrence counts. */
 export const OFFSET_MARK = ',offset=';
 
 /** QEMU hands the command of `exec:` to this shell (docs/format.md §5; on Windows hosts to cmd.exe instead). */
@@ -27,8 +27,8 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
 ]);
 
 /**
- * The transport that `text` names, if it begins like a migration URI: lower case, nothing before it.
- * `defer` is one only when it is the whole text.
+ * The transport that `text` names, if it begins like a migration URI: lower case, nothing before it. `defer` is a
+ * transport only when it is the whole text.
  */
 export function schemeOf(text: string): string | undefined {
   if (text === DEFER) return DEFER;
@@ -36,9 +36,9 @@ export function schemeOf(text: string): string | undefined {
 }
 
 /**
- * Reads a migration URI as QEMU's `migrate`, `migrate-incoming` and `-incoming` do (docs/format.md §5); `defer`
- * only exists for `-incoming`. It accepts what the parsers of QEMU 9.0 to 10.0 accept, whether or not such a place
- * can be opened, except text that is no Unicode string for QEMU: a NUL, or half of a surrogate pair.
+ * Reads a migration URI as QEMU's `migrate`, `migrate-incoming` and `-incoming` do (docs/format.md §5); `defer` only
+ * exists for `-incoming`. It accepts what the parsers of QEMU 9.0 to 10.0 accept, whether or not such a place can be
+ * opened. It refuses text that is no Unicode string for QEMU: a NUL, or half of a surrogate pair.
  *
  * The offset of a `file:` URI is a number up to 2^53-1 and a bigint above.
  *

@@ -4,7 +4,7 @@ import { invalidUri } from './invalid-uri.ts';
 /** The largest size and the largest offset: 2^64-1. */
 export const MAX_SIZE: bigint = 2n ** 64n - 1n;
 
-/** What QEMU's C library skips before a number: space, \t, \n, \v, \f, \r. */
+/** The characters that QEMU's C library skips before a number: space, \t, \n, \v, \f, \r. */
 export const C_BLANKS = '[\\t-\\r ]*';
 
 const LEAD = new RegExp(`^${C_BLANKS}\\+?`);
@@ -16,9 +16,9 @@ const MAX_DIGITS = MAX_SIZE.toString().length;
 /**
  * Reads a size as QEMU does (docs/format.md §5.1), from `start` to the end of `text`.
  *
- * Blanks, `+`, then `0x` and hex digits, or decimal digits with an optional fraction and one suffix of `bkmgtpe`
- * in either case (powers of 1024). A fraction other than zero needs a suffix above `b`; it passes through a double
- * and the result is rounded half up. A leading 0 is decimal. Nothing may follow.
+ * Blanks and a `+` may come first, then come `0x` and hex digits, or decimal digits with an optional fraction and one
+ * suffix of `bkmgtpe` in either case (powers of 1024). A fraction other than zero needs a suffix above `b`; it passes
+ * through a double, and the result is rounded half up. A leading 0 is decimal. Nothing may follow.
  *
  * @param start index in `text` where the size begins; errors tell positions in the whole text
  * @returns bytes, 0 to 2^64-1
@@ -51,20 +51,22 @@ function scale(whole: string, fraction: string, shift: bigint, text: string, num
   const units = parseDigits(whole, '');
   if (!/[1-9]/.test(fraction)) return units << shift;
   const part = Number(`0${fraction}`);
-  // So many nines that the double is 1: QEMU carries, and then sees no fraction left.
+  // A fraction of so many nines is 1 as a double: QEMU carries, and then sees no fraction left.
   if (part === 1) return (units + 1n) << shift;
   if (shift === 0n)
     throw invalidSize(text, number + whole.length, 'a suffix of k, m, g, t, p or e after a fraction');
   return (units << shift) + roundHalfUp(part * 2 ** Number(shift));
 }
 
-/** Exact, unlike Math.round(x), which adds the half in floating point. Scaling by a power of two was exact too. */
+/**
+ * Rounds exactly, unlike Math.round(x), which adds the half in floating point. Scaling by a power of two was exact too.
+ */
 function roundHalfUp(value: number): bigint {
   const floor = Math.floor(value);
   return BigInt(floor) + (value - floor >= 0.5 ? 1n : 0n);
 }
 
-/** More digits than any size has become one size too large, so that no huge bigint is ever made. */
+/** A number with more digits than any size becomes one size too large, so that no huge bigint is ever made. */
 function parseDigits(digits: string, prefix: '' | '0x'): bigint {
   const significant = digits.replace(/^0+/, '');
   return significant.length > MAX_DIGITS ? MAX_SIZE + 1n : BigInt(`${prefix}0${significant}`);

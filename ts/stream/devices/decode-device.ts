@@ -6,35 +6,37 @@ import type { DeviceField, DeviceStruct, DeviceValue } from './device-state.ts';
 import { FieldList } from './field-list.ts';
 import { readScalar } from './scalars.ts';
 
-/** QEMU nests five or six deep. */
+/** The deepest nesting that is decoded; QEMU nests five or six deep. */
 const MAX_DEPTH = 32;
 
 const encoder = new TextEncoder();
 
-/** How much may be decoded yet: a description can ask for any number of values of no or few bytes. */
+/** The values that may still be decoded: a description can ask for any number of values of no or few bytes. */
 export interface DecodeBudget {
   values: number;
 }
 
 /** The body of a section and where it lies. */
 export interface DeviceBody {
-  /** Of the file, for errors. */
+  /** The file's path, for errors. */
   readonly path: string;
-  /** Absolute, in the file. */
+  /** The body's absolute offset in the file. */
   readonly offset: number;
   readonly bytes: Uint8Array;
 }
 
 export interface DecodedBody extends DeviceStruct {
-  /** The end of the body, from where on the description does not fit. Undefined when all of it is decoded. */
+  /**
+   * The end of the body, from the first byte on that the description does not fit. Undefined when all of it is decoded.
+   */
   readonly rest: Uint8Array | undefined;
   /** The first thing that did not fit. */
   readonly problem: MappedRamError | undefined;
 }
 
 /**
- * Decodes a device's body as its entry in the vmdescription says (docs/format.md §1.6). Never throws on what a file can
- * hold: a field that does not fit is given as bytes, and where nothing can be made of what follows, `rest` has it.
+ * Decodes a device's body by its entry in the vmdescription (docs/format.md §1.6). No content of a file makes it throw:
+ * a field that does not fit is given as bytes, and `rest` has the bytes that nothing can be made of.
  */
 export function decodeDevice(body: DeviceBody, description: unknown, budget: DecodeBudget): DecodedBody {
   return new BodyDecoder(body, budget).device(description);
@@ -81,7 +83,7 @@ class BodyDecoder {
     return { ...identity, fields: fields.finish(), subsections, rest, problem: this.#problem };
   }
 
-  /** What lies between here and `end`, all of it. */
+  /** Decodes a struct that fills everything from here to `end`. */
   #struct(description: unknown, end: number, depth: number): DeviceStruct {
     if (depth > MAX_DEPTH) throw this.#misfit('structs are nested too deep', `at most ${MAX_DEPTH}`, depth);
     const fields = new FieldList();
@@ -149,7 +151,7 @@ class BodyDecoder {
     this.#spend(1);
     if (times === undefined) return this.#fitting(() => this.#element(field, start, depth), bytes);
     if (type === 'uint8' && size === 1) return bytes();
-    // Any number of nothing takes no bytes.
+    // Elements of no bytes take none, however many they are.
     if (total === 0) return [];
     this.#spend(times);
     return this.#fitting(
@@ -158,7 +160,7 @@ class BodyDecoder {
     );
   }
 
-  /** A field whose inside does not fit is still a field: its size is known. */
+  /** Keeps a field whose inside does not fit as bytes: its size is known. */
   #fitting(decode: () => DeviceValue, bytes: () => DeviceValue): DeviceValue {
     try {
       return decode();
@@ -209,7 +211,7 @@ interface FieldDescription {
   readonly total: number;
 }
 
-/** Of a struct; of the type `tmp`, whose description stands in the field itself, the field. */
+/** The description of an entry's struct. An entry of the type `tmp` has its description in itself. */
 function structOf(entry: unknown): unknown {
   if (!isRecord(entry)) return undefined;
   return entry['struct'] ?? (entry['fields'] === undefined ? undefined : entry);

@@ -5,16 +5,16 @@ import type { DeviceField, DeviceState, DeviceStates, DeviceStruct, DeviceValue 
 import { readDevices } from './read-devices.ts';
 import type { X86Cpu, X86Segment } from './x86-cpu.ts';
 
-/** The section with a CPU's registers; architectures share its name. */
+/** The name of the section with a CPU's registers; architectures share it. */
 const CPU = 'cpu';
-/** The section with what CPUs of all architectures have. */
+/** The name of the section with the state that CPUs of all architectures have. */
 const CPU_COMMON = 'cpu_common';
 
 const NO_SEGMENT: X86Segment = { selector: 0, base: 0n, limit: 0, flags: 0 };
 
 /**
- * The registers of an x86 guest's CPUs.
- * @throws {MappedRamError} as `decodeX86Cpus`; and what the reader throws
+ * Reads the registers of an x86 guest's CPUs.
+ * @throws {MappedRamError} as `decodeX86Cpus`; and the reader's errors
  */
 export async function readX86Cpus(
   reader: RandomAccessReader,
@@ -24,9 +24,10 @@ export async function readX86Cpus(
 }
 
 /**
- * The registers of a guest's CPUs, out of its decoded device state, in the order of their numbers (docs/format.md §1.7).
+ * Takes the registers of a guest's CPUs out of its decoded device state, in the order of their numbers (docs/format.md
+ * §1.7).
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the CPUs are not x86 CPUs, or a register is not where it is
- * expected; ERR_MAPPED_RAM_INCOMPLETE when no CPU can be decoded
+ *   expected; ERR_MAPPED_RAM_INCOMPLETE when no CPU can be decoded
  */
 export function decodeX86Cpus({ devices, problems }: DeviceStates): readonly X86Cpu[] {
   const cpus = devices.filter(({ name }) => name === CPU);
@@ -104,7 +105,7 @@ class CpuFields {
     return this.#integer(this.#value(name), name);
   }
 
-  /** 0 where there is none. */
+  /** The register's value; 0 where there is none. */
   optional(name: string): bigint {
     const value = this.#value(name);
     return value === undefined ? 0n : this.#integer(value, name);

@@ -1,7 +1,7 @@
 import type { MappedRamError } from '../../errors.ts';
 
 /**
- * What a field holds. Its type decides on the form, never its size:
+ * The value of a field. The field's type decides on the form, never its size:
  *
  * - integers of up to 32 bits are numbers, those of 64 bits are bigints
  * - `bool` is a boolean, `nullptr` (an element that QEMU had none for) is null
@@ -22,33 +22,37 @@ export type DeviceValue =
 export interface DeviceField {
   readonly name: string;
   readonly type: string;
-  /** Absolute, in the file. */
+  /** The field's absolute offset in the file. */
   readonly offset: number;
-  /** In bytes; of an array, all elements together. */
+  /** Size in bytes; an array's size covers all of its elements. */
   readonly size: number;
   readonly value: DeviceValue;
 }
 
-/** What one VMStateDescription of QEMU describes: a device, a struct in it, or a subsection. */
+/** The contents of one VMStateDescription of QEMU: a device, a struct in it, or a subsection. */
 export interface DeviceStruct {
   readonly vmsdName: string;
   readonly version: number;
   readonly fields: readonly DeviceField[];
-  /** Those that were written; QEMU leaves them out when they would say nothing. */
+  /** The subsections that were written; QEMU leaves them out when they would say nothing. */
   readonly subsections: readonly DeviceStruct[];
 }
 
-/** The state of one device: a FULL section of the stream (docs/format.md §1.5). Offsets are absolute, sizes in bytes. */
+/**
+ * The state of one device: a FULL section of the stream (docs/format.md §1.5). Offsets are absolute, sizes in bytes.
+ */
 export interface DeviceState extends DeviceStruct {
-  /** The section's name: `cpu`, `0000:00:02.0/virtio-net`. Only together with the instance it is unique. */
+  /** The section's name: `cpu`, `0000:00:02.0/virtio-net`. The name is unique only together with the instance. */
   readonly name: string;
   readonly instanceId: number;
-  /** Where the body of the section is. */
+  /** Offset of the section's body. */
   readonly offset: number;
   readonly size: number;
-  /** Restored before the guest's memory. */
+  /** True for a device that is restored before the guest's memory. */
   readonly early: boolean;
-  /** The end of the body, from where on its description does not fit. Undefined when all of it is decoded. */
+  /**
+   * The end of the body, from the first byte on that its description does not fit. Undefined when all of it is decoded.
+   */
   readonly rest: Uint8Array | undefined;
   /** The first thing that did not fit. */
   readonly problem: MappedRamError | undefined;
@@ -56,9 +60,11 @@ export interface DeviceState extends DeviceStruct {
 
 /** The device state of a snapshot. */
 export interface DeviceStates {
-  /** In file order. */
+  /** The devices in file order. */
   readonly devices: readonly DeviceState[];
-  /** Sections that are not devices, and those that nothing describes: what is known of them. In file order. */
+  /**
+   * Sections that are not devices, and sections that nothing describes, in file order, with all that is known of them.
+   */
   readonly undescribed: readonly UndescribedSection[];
   /** Everything that is missing or does not fit, in words and in file order; empty when every byte is accounted for. */
   readonly problems: readonly MappedRamError[];
@@ -69,8 +75,8 @@ export interface UndescribedSection {
   readonly name: string;
   readonly instanceId: number;
   readonly version: number;
-  /** Where its body is. */
+  /** Offset of the section's body. */
   readonly offset: number;
-  /** Undefined when its end cannot be told. */
+  /** Size of the body; undefined when its end cannot be told. */
   readonly size: number | undefined;
 }

@@ -1,11 +1,11 @@
 import type { DeviceField, DeviceValue } from './device-state.ts';
 
-/** A field as one entry of a description gives it. */
+/** A field from one entry of a description. */
 export interface FieldEntry {
   readonly field: DeviceField;
-  /** `index`: the entry is this element of an array whose elements are described one by one. */
+  /** The entry's `index`: it is this element of an array whose elements are described one by one. */
   readonly index: number | undefined;
-  /** It has `array_len`: its value is several elements. */
+  /** True when the entry has `array_len`: its value is several elements. */
   readonly several: boolean;
 }
 
@@ -13,16 +13,16 @@ interface Pending {
   readonly first: DeviceField;
   type: string;
   size: number;
-  /** Of an array that may go on. */
+  /** The elements of an array that may go on. */
   elements: DeviceValue[] | undefined;
   byIndex: boolean;
   lastType: string;
 }
 
 /**
- * The fields of a struct, arrays put together (docs/format.md §1.6): QEMU describes elements that differ by one entry
- * each, all of them of one name. Every entry has its `index`, but in QEMU 10.0 the last has none. Runs of elements
- * that QEMU has none for have entries of their own, of type `nullptr`.
+ * The fields of a struct, with arrays put together (docs/format.md §1.6). QEMU describes elements that differ by one
+ * entry each, all of them of one name. Every entry has its `index`, but in QEMU 10.0 the last has none. Runs of
+ * elements that QEMU has none for have entries of their own, of type `nullptr`.
  */
 export class FieldList {
   readonly #fields: DeviceField[] = [];
@@ -78,12 +78,12 @@ function continues(
   return (lastType === 'nullptr') !== (field.type === 'nullptr');
 }
 
-/** A value that is no array may be the first of one, alone in its entry. */
+/** The elements of a value. A value that is no array may be the first of one, alone in its entry. */
 function elementsOf(value: DeviceValue): DeviceValue[] {
   return Array.isArray(value) ? [...value] : [value];
 }
 
-/** An array of `uint8` is bytes, however it was described. */
+/** The value of an array. An array of `uint8` is bytes, however it was described. */
 function arrayValue(type: string, elements: readonly DeviceValue[]): DeviceValue {
   if (type !== 'uint8') return elements;
   const numbers = elements.filter((element) => typeof element === 'number');

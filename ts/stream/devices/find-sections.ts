@@ -9,32 +9,32 @@ export interface FoundSection {
   readonly instanceId: number;
   readonly version: number;
   readonly bodyOffset: number;
-  /** Undefined when its end was not found. */
+  /** Length of the body in bytes; undefined when its end was not found. */
   readonly bodyLength: number | undefined;
-  /** Before the end of RAM. */
+  /** True for a section before the end of RAM. */
   readonly early: boolean;
 }
 
-/** How far a search goes. */
+/** The most bytes that a search goes through. */
 const MAX_SCAN = 64 * 1024 * 1024;
-/** What is read at once: most devices' state is small. */
+/** Bytes that the first read of a body takes: most devices' state is small. */
 const FIRST_WINDOW = 4 * 1024;
 const MAX_WINDOW = 1024 * 1024;
-/** A hostile file can hold any number of things that look like a footer. */
+/** The most footers that are tried: a hostile file can hold any number of things that look like one. */
 const MAX_CANDIDATES = 4096;
 
-/** A PART or END section of RAM that brings no page: type, section id, the word EOS, footer. */
+/** Bytes of a PART or END section of RAM that brings no page: type, section id, the word EOS, footer. */
 const EMPTY_RAM_BYTES = 5 + 8 + FOOTER_BYTES;
 const MAX_EMPTY_RAM = 1024;
 
-/** Type, section id, length of the name; name; instance and version. */
+/** The most bytes of a header: type, section id, length of the name; name; instance and version. */
 const MAX_HEADER = 6 + 255 + 8;
 
 /**
- * Device sections behind the place where a walk had to stop, for want of a vmdescription that fits. They are told by
- * their footers: a footer names its section's id, and another section's header or the end of the stream follows it. Bytes
- * like that in the middle of a device's state are not to be expected, but possible.
- * @throws what the reader throws
+ * Finds device sections behind the place where a walk had to stop, for want of a vmdescription that fits. Their footers
+ * tell them: a footer names its section's id, and another section's header or the end of the stream follows it. Such
+ * bytes in the middle of a device's state are possible, though not to be expected.
+ * @throws the reader's errors
  */
 export async function findSections(
   reader: RandomAccessReader,
@@ -60,7 +60,7 @@ export async function findSections(
   return found;
 }
 
-/** Behind the last record that the walk could read. */
+/** The end of the last record that the walk could read. */
 export function endOfWalk({ base, sections, commands, ram }: StreamIndex): number {
   const records = [...sections, ...commands, ...(ram?.sections ?? [])];
   return records.reduce((end, { offset, length }) => Math.max(end, offset + length), base);
@@ -101,7 +101,7 @@ class Scan {
     return { sectionId: view.getUint32(1), name, instanceId, version, bodyOffset: offset + size };
   }
 
-  /** Behind what comes between early devices and the others (docs/format.md §1.4), if it brings no page. */
+  /** Skips the records between early devices and the others (docs/format.md §1.4), if they bring no page. */
   async pastRam(offset: number): Promise<number> {
     let at = offset;
     for (let count = 0; count < MAX_EMPTY_RAM; count += 1) {
@@ -115,7 +115,7 @@ class Scan {
     return at;
   }
 
-  /** Where the footer is that ends the section. */
+  /** Offset of the footer that ends the section. */
   async footer({ sectionId, bodyOffset }: Header, limit: number): Promise<number | undefined> {
     const end = Math.min(this.#reader.size, limit);
     let window = FIRST_WINDOW;
@@ -143,7 +143,7 @@ class Scan {
     return undefined;
   }
 
-  /** Whether something that can follow a section is at `offset`. */
+  /** Tells whether something that can follow a section is at `offset`. */
   async #followed(offset: number): Promise<boolean> {
     const [type, next] = await this.#read(offset, 2);
     if (type === RECORD.sectionFull) return (await this.header(offset)) !== undefined;
@@ -151,7 +151,7 @@ class Scan {
     return type === RECORD.sectionPart || type === RECORD.sectionEnd || type === RECORD.command;
   }
 
-  /** What there is of `length` bytes. */
+  /** Reads the bytes that there are of `length`. */
   async #read(offset: number, length: number): Promise<Uint8Array> {
     const room = Math.max(0, this.#reader.size - offset);
     return this.#reader.read(offset, Math.min(length, room));

@@ -1,15 +1,15 @@
 import type { DeviceStruct, DeviceValue } from './device-state.ts';
 
-/** What a path of a device leads to: a value that holds no others. */
+/** The value at a path of a device: one that holds no others. */
 export type FlatValue = number | bigint | boolean | null | Uint8Array;
 
 /**
- * The values of a device by their paths, in file order: `env.segs[1].base`, `fdc/state.status`. Names are joined by
- * dots, elements of arrays are numbered, a subsection is the path of its fields with its name in front of them and a
- * colon. Where a struct has a name several times, its later fields are called `name#2`, `name#3`; and where a path was
- * there already (i8254 has an array `channels` and a field called `channels[0].next_transition_time`), it gets such an end:
- * no two values have the same path. The same device at two moments has the same paths, unless it wrote other subsections
- * or arrays of other lengths.
+ * The values of a device by their paths, in file order: `env.segs[1].base`, `fdc/state.status`. Dots join names,
+ * elements of arrays are numbered, and the fields of a subsection have its name and a colon in front of their paths.
+ * When a struct has a name several times, its later fields are called `name#2`, `name#3`. A path that was there already
+ * gets such an end, too: i8254 has an array `channels` and a field called `channels[0].next_transition_time`. So no two
+ * values have the same path. The same device at two moments has the same paths, unless it wrote other subsections or
+ * arrays of other lengths.
  */
 export function flattenDevice(device: DeviceStruct): readonly (readonly [path: string, value: FlatValue])[] {
   const flat: Flat = { values: new Map(), times: new Map() };
@@ -19,7 +19,7 @@ export function flattenDevice(device: DeviceStruct): readonly (readonly [path: s
 
 interface Flat {
   readonly values: Map<string, FlatValue>;
-  /** How often each path was there that was there more than once. */
+  /** The number of times that a path came, for the paths that came more than once. */
   readonly times: Map<string, number>;
 }
 

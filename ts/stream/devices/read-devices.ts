@@ -8,18 +8,18 @@ import { decodeDevice, type DecodeBudget, type DecodedBody } from './decode-devi
 import type { DeviceState, DeviceStates, UndescribedSection } from './device-state.ts';
 import { endOfWalk, findSections } from './find-sections.ts';
 
-/** Of all bodies that are decoded together. QEMU's large ones are the resources of a graphics card. */
+/** The most bytes of all bodies that are decoded together. QEMU's large ones are the resources of a graphics card. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
-/** Of all that is decoded together; a large guest has some ten thousand. */
+/** The most values that are decoded together; a large guest has some ten thousand. */
 const MAX_VALUES = 4 * 1024 * 1024;
 
-/** Whether a section is asked for. */
+/** Tells whether the caller asks for a section. */
 export type DeviceFilter = (section: { readonly name: string; readonly instanceId: number }) => boolean;
 
 /**
- * Devices by their names: `0000:00:02.0/virtio-net`, or the last part of it, `virtio-net`; with an instance, `cpu/1`, only
- * that one.
+ * Makes a filter for devices of a name: `0000:00:02.0/virtio-net`, or the last part of it, `virtio-net`. A name with an
+ * instance, `cpu/1`, asks only for that one.
  */
 export function deviceNamed(wanted: string): DeviceFilter {
   const slash = wanted.lastIndexOf('/');
@@ -35,10 +35,10 @@ function isCalled(name: string, wanted: string): boolean {
 /**
  * Decodes the device state of a stream, section by section, by the vmdescription (docs/format.md §1.5, §1.6).
  *
- * What is missing or does not fit is said in `problems`; the rest is given all the same.
+ * `problems` names whatever is missing or does not fit; the rest is given all the same.
  *
  * @param wanted the devices to decode. Default all
- * @throws {MappedRamError} what the reader throws
+ * @throws {MappedRamError} the reader's errors
  */
 export async function readDevices(
   reader: RandomAccessReader,
@@ -101,14 +101,14 @@ async function readDevice(
     return { ...where, vmsdName: '', fields: [], subsections: [], rest: undefined, problem };
   }
   budget.bytes -= size;
-  // A copy: values are views of it, and a reader's buffer may hold more than was asked for.
+  // A copy is needed: values are views of it, and a reader's buffer may hold more than was asked for.
   const bytes = new Uint8Array(await reader.read(offset, size));
   const decoded = decodeDevice({ path: reader.name, offset, bytes }, description, budget);
   const problem = decoded.problem ?? versionProblem(reader.name, where, decoded);
   return { ...decoded, ...where, problem };
 }
 
-/** Handlers of the old style have no description of their own, and no version in it. */
+/** Compares versions. Handlers of the old style have no description of their own, and no version in it. */
 function versionProblem(
   path: string,
   {
@@ -124,7 +124,7 @@ function versionProblem(
   return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, { path, offset, expected, found });
 }
 
-/** In a stream that could be walked to its end, the one behind it; else the one at the end of the file. */
+/** The descriptions behind a stream that could be walked to its end; else those at the end of the file. */
 async function descriptionsOf(
   reader: RandomAccessReader,
   index: StreamIndex,

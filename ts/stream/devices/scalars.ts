@@ -16,7 +16,7 @@ const u32: Kind = { size: 4, read: (view, offset) => view.getUint32(offset) };
 const i64: Kind = { size: 8, read: (view, offset) => view.getBigInt64(offset) };
 const u64: Kind = { size: 8, read: (view, offset) => view.getBigUint64(offset) };
 
-/** Undefined for a byte that is neither: it would be lost. */
+/** A byte that is neither 0 nor 1 gives undefined: as a boolean it would be lost. */
 const bool: Kind = {
   size: 1,
   read: (view, offset) => {
@@ -31,7 +31,9 @@ const nullptr: Kind = {
   read: (view, offset) => (view.getUint8(offset) === 0x30 ? null : undefined),
 };
 
-/** Types that hold one value, big-endian (docs/format.md §1.6). `le` is "less or equal": what the destination checks. */
+/**
+ * Types that hold one value, big-endian (docs/format.md §1.6). `le` is "less or equal": the destination checks that.
+ */
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['int8', i8],
   ['int16', i16],
@@ -46,7 +48,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['uint32', u32],
   ['uint32 equal', u32],
   ['uint64', u64],
-  // What QEMU calls its unsigned one.
+  // QEMU calls its unsigned type so.
   ['int64 equal', u64],
   ['uint64 equal', u64],
   ['bool', bool],
@@ -58,8 +60,8 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
 ]);
 
 /**
- * The one value at `offset`, which the view must hold; undefined when the type holds no single value or is unknown, has
- * another size than usual, or the bytes are none of its values.
+ * Reads the one value at `offset`, which the view must hold. Undefined when the type holds no single value or is
+ * unknown, when it has another size than usual, or when the bytes are none of its values.
  */
 export function readScalar(
   type: string,

@@ -1,24 +1,25 @@
-/** A segment register with its hidden part, or a table register (those have neither selector nor flags). */
+/** A segment register with its hidden part, or a table register, which has neither selector nor flags. */
 export interface X86Segment {
   readonly selector: number;
   readonly base: bigint;
   readonly limit: number;
   /**
-   * The second word of the segment's descriptor, as QEMU keeps it: bits 8 to 15 and 20 to 23 are type, S, DPL, P, AVL, L,
-   * D/B and G; the others are those of base and limit, and may be left over. `info registers` shows bits 8 to 23.
+   * The second word of the segment's descriptor, as QEMU keeps it. Bits 8 to 15 and 20 to 23 are type, S, DPL, P, AVL,
+   * L, D/B and G. The other bits are those of base and limit, and may be left over. `info registers` shows bits 8 to
+   * 23.
    */
   readonly flags: number;
 }
 
 /**
  * The registers of one x86 CPU, as `info registers` of QEMU's monitor shows them (docs/format.md §1.7). Registers that
- * are 64 bits wide in long mode are bigints, also where the guest is in another mode. Guests of qemu-system-i386 have no
+ * are 64 bits wide in long mode are bigints, also when the guest is in another mode. Guests of qemu-system-i386 have no
  * `r8` to `r15`, `efer`, `star`, `lstar`, `cstar`, `fmask` and `kernelGsBase`: these are 0.
  */
 export interface X86Cpu {
   /** QEMU's number of the CPU, from 0. */
   readonly index: number;
-  /** Stopped by HLT, or waiting for its startup. */
+  /** True when HLT stopped the CPU, or the CPU waits for its startup. */
   readonly halted: boolean;
 
   readonly rax: bigint;

@@ -3,19 +3,23 @@ import { FOOTER_BYTES, RECORD } from '../constants.ts';
 import { truncated, type RandomAccessReader } from '../reader.ts';
 import type { SectionIdentity } from '../section.ts';
 
-/** The longest body that is looked through; that of virtio-mem has some bytes. */
+/** The longest body, in bytes, that is looked through; virtio-mem's has some bytes. */
 const MAX_BODY = 16 * 1024 * 1024;
 const STEP = 64 * 1024;
-/** What has to be seen of the record behind: its type, and an id and the length of a name, or a command's number. */
+/**
+ * Bytes of the record behind that the search has to see: its type, and an id and the length of a name, or a command's
+ * number.
+ */
 const LOOK = 6;
 const MAX_COMMAND = 11;
 
 /**
- * Where the body of a device section ends that starts at `offset`, by its footer and the record that follows. A guess,
- * though hardly ever a wrong one: where the vmdescription is yet to come there is nothing else to go by. Check it later.
+ * Guesses the end of a device section's body that starts at `offset`, by its footer and the record that follows. The
+ * guess is hardly ever wrong. Nothing else tells the end before the vmdescription has come; the caller checks the guess
+ * later.
  * @param started ids of the sections that can go on
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when there is no such place in 16 MiB, ERR_MAPPED_RAM_TRUNCATED
- * when the source ends before, and what the reader throws
+ *   when the source ends before, and the reader's errors
  */
 export async function findFooter(
   reader: RandomAccessReader,

@@ -2,24 +2,25 @@ import { MappedRamError } from '../../errors.ts';
 import { ByteWriter } from '../write/byte-writer.ts';
 
 /**
- * The most that a stream may have beside its pages, in bytes: it is kept in memory. QEMU's device state is a few hundred
+ * The most bytes that a stream may have beside its pages: they are kept in memory. QEMU's device state is a few hundred
  * KiB; video memory and firmware are RAM blocks.
  */
 export const MAX_STATE_BYTES: number = 64 * 1024 * 1024;
 
-/** Stretches of a source that are kept, one after the other, and where they come from. */
+/** Stretches of a source that are kept, one after the other, with their places in the source. */
 export class KeptBytes {
   readonly #name: string;
   readonly #bytes: ByteWriter = new ByteWriter();
-  /** Where each stretch starts in what is kept, and in the source. */
+  /** The start of each stretch in the kept bytes, and its offset in the source. */
   readonly #stretches: { readonly start: number; readonly offset: number }[] = [];
 
-  /** @param name as errors call the source */
+  /** @param name the source's name in errors */
   constructor(name: string) {
     this.#name = name;
   }
 
   /**
+   * Keeps a stretch.
    * @param offset of the bytes in the source
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES` in all
    */
@@ -41,7 +42,7 @@ export class KeptBytes {
     return this.#bytes.finish();
   }
 
-  /** Where in the source the byte lies that is at `position` of what is kept. */
+  /** Finds the source's offset of the byte at `position` of the kept bytes. */
   sourceOffset(position: number): number {
     const { start, offset } = this.#stretches.findLast((stretch) => stretch.start <= position) ?? {
       start: 0,

@@ -1,15 +1,15 @@
 import { MappedRamError } from '../../errors.ts';
 import type { RandomAccessReader } from '../reader.ts';
 
-/** What libvirt puts before the stream of a saved guest (docs/format.md §12). */
+/** The header that libvirt puts before the stream of a saved guest (docs/format.md §12). */
 export interface LibvirtImage {
-  /** 1 or 2. */
+  /** The header's version, 1 or 2. */
   readonly version: number;
-  /** Where the migration stream starts, counted from the image's first byte. */
+  /** Offset of the migration stream, counted from the image's first byte. */
   readonly streamOffset: number;
-  /** Whether the guest ran when it was saved. */
+  /** True when the guest ran as it was saved. */
   readonly wasRunning: boolean;
-  /** How libvirt calls what follows: `raw` and `sparse` are streams, the others are compressed. */
+  /** libvirt's name for the form of the stream: `raw` and `sparse` are streams, the others are compressed. */
   readonly format: string;
 }
 
@@ -17,14 +17,14 @@ export interface LibvirtImage {
 export const LIBVIRT_HEADER_BYTES = 92;
 
 const MAGIC = 'LibvirtQemudSave';
-/** Until libvirt has all of the image. */
+/** The magic of an image that libvirt has not finished. */
 const MAGIC_PARTIAL = 'LibvirtQemudPart';
 const MAX_VERSION = 2;
 const FORMATS = ['raw', 'gzip', 'bzip2', 'xz', 'lzop', 'zstd', 'sparse'] as const;
 
 /**
- * The header of a libvirt save image that starts at offset 0; undefined for any other file.
- * @throws {MappedRamError} as `parseLibvirtImage`, and what the reader throws
+ * Reads the header of a libvirt save image that starts at offset 0; undefined for any other file.
+ * @throws {MappedRamError} as `parseLibvirtImage`, and the reader's errors
  */
 export async function readLibvirtImage(reader: RandomAccessReader): Promise<LibvirtImage | undefined> {
   if (reader.size < LIBVIRT_HEADER_BYTES) return undefined;
@@ -32,9 +32,9 @@ export async function readLibvirtImage(reader: RandomAccessReader): Promise<Libv
 }
 
 /**
- * The same for the first bytes of an image, at hand.
+ * Parses the header from the first bytes of an image, at hand.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE when libvirt has not finished the image,
- * ERR_MAPPED_RAM_UNSUPPORTED when the stream is compressed, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ *   ERR_MAPPED_RAM_UNSUPPORTED when the stream is compressed, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
  */
 export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage | undefined {
   if (head.length < LIBVIRT_HEADER_BYTES) return undefined;
@@ -49,7 +49,7 @@ export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage 
   }
   if (magic !== MAGIC) return undefined;
   const view = new DataView(head.buffer, head.byteOffset, LIBVIRT_HEADER_BYTES);
-  // The host's byte order, which only the version tells.
+  // The header has the host's byte order, which only the version tells.
   const littleEndian = view.getUint32(16, true) <= MAX_VERSION;
   const word = (offset: number): number => view.getUint32(offset, littleEndian);
   const version = word(16);

@@ -19,7 +19,7 @@ import { walkRamPages } from './walk-ram-pages.ts';
 
 const CHUNK = 1 << 20;
 
-/** What stands before the pages of a plain stream. */
+/** The part of a plain stream before its pages. */
 export interface PlainStreamHead {
   readonly configuration: Configuration;
   readonly sectionId: number;
@@ -31,9 +31,9 @@ export interface PlainStreamHead {
 
 /**
  * A plain stream read once, front to back, as it comes out of a pipe (docs/format.md §3): `readHead`, then all of
- * `pages`, then `rest`. What that gives is the stream without its page records, a stream of its own. It can be read at
- * offsets, and with its vmdescription at hand `readStreamIndex` checks what could only be guessed on the way: how long
- * the sections between RAM's are, and the page size.
+ * `pages`, then `rest`. The result is the stream without its page records, a stream of its own. It can be read at
+ * offsets and has its vmdescription at hand. So `readStreamIndex` checks on it the two guesses of the first reading:
+ * the length of the sections between RAM's, and the page size.
  */
 export class PlainStream {
   readonly #reader: SequentialReader;
@@ -52,9 +52,10 @@ export class PlainStream {
   }
 
   /**
+   * Reads everything before the pages.
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a mapped-ram file, which has to be read at offsets, and for
-   * sections that cannot be measured; ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED,
-   * ERR_MAPPED_RAM_UNSUPPORTED_VERSION; and what the source throws
+   *   sections that cannot be measured; ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED,
+   *   ERR_MAPPED_RAM_UNSUPPORTED_VERSION; and the source's errors
    */
   async readHead(): Promise<PlainStreamHead> {
     const cursor = this.#cursor;
@@ -93,7 +94,8 @@ export class PlainStream {
   }
 
   /**
-   * The page records of all RAM sections, some at a time. The bytes of a batch can be read until the next is asked for.
+   * The page records of all RAM sections, some at a time. A batch's bytes can be read until the caller asks for the
+   * next batch.
    */
   async *pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
     const cursor = this.#cursor;
@@ -119,7 +121,7 @@ export class PlainStream {
   }
 
   /**
-   * Reads what follows RAM, to the source's end.
+   * Reads everything behind RAM, to the source's end.
    * @returns the stream without its page records
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
    */
@@ -137,7 +139,7 @@ export class PlainStream {
     return this.#kept.finish();
   }
 
-  /** Where in the source lies what is at `position` of the stream without its page records. */
+  /** Finds the source's offset of the byte at `position` of the stream without its page records. */
   sourceOffset(position: number): number {
     return this.#kept.sourceOffset(position);
   }
@@ -155,7 +157,8 @@ export class PlainStream {
     const cursor = this.#cursor;
     assertRamSection(cursor, offset, identity);
     const { targetPageBits } = configuration;
-    // An architecture without bits here has a fixed page size: 4 KiB nearly always (docs/format.md §1.2). The index checks it.
+    // An architecture without bits here has a fixed page size, nearly always 4 KiB (docs/format.md §1.2). The index
+    // checks it.
     const ram = newRamState(
       configuration,
       targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
@@ -166,7 +169,7 @@ export class PlainStream {
     for await (const { id, blockLength } of walkRamList(cursor, ram, await readListWord(cursor, ram))) {
       blocks.push({ id, length: blockLength });
     }
-    // The body of START ends like those of the sections with pages, and has none.
+    // The body of START ends like the bodies of the sections with pages, and has no page.
     for await (const batch of walkRamPages(cursor, ram)) {
       const [page] = batch;
       if (page !== undefined) throw cursor.corrupt('a page in the section that lists the blocks', page);
@@ -198,7 +201,7 @@ export class PlainStream {
     await this.#keepRecord(offset);
   }
 
-  /** Takes a section of something iterable that is not RAM. */
+  /** Takes a section of iterable state that is not RAM. */
   async #other(offset: number, identity: SectionIdentity): Promise<void> {
     const cursor = this.#cursor;
     if (!(await takeEmptyBitmap(cursor, identity))) {

@@ -3,10 +3,10 @@ import type { Configuration } from '../configuration.ts';
 import type { RamForm } from '../records.ts';
 import { RangeSet } from '../range-set.ts';
 
-/** What the walk remembers of RAM between its sections. Grows with the number of blocks only. */
+/** The walk's memory of RAM between its sections. It grows with the number of blocks only. */
 export interface RamState {
   readonly form: RamForm;
-  /** Whether block entries carry an address (docs/format.md §2.2, §10). */
+  /** True when block entries carry an address (docs/format.md §2.2, §10). */
   readonly addresses: boolean;
   readonly targetPageSize: number;
   /** used_length of each block listed. */

@@ -18,12 +18,12 @@ import { parseVmdescription } from '../vmdescription/vmdescription.ts';
 import { walkBatches, type WalkOptions } from './walk.ts';
 
 /**
- * Reads what a stream holds and where, in one walk. Of a file that is cut off or damaged it gives what could be read,
- * with `complete: false` and the reason in `problem`. A block is listed only when its bitmap and all of its pages lie
- * in the file.
+ * Reads the parts of a stream and their places, in one walk. A file that is cut off or damaged gives the parts that
+ * could be read, with `complete: false` and the reason in `problem`. A block is listed only when its bitmap and all of
+ * its pages lie in the file.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, or whatever else is wrong before the end of CONFIGURATION (then
- * there is nothing to give); and what the reader throws
+ *   there is nothing to give); and the reader's errors
  */
 export async function readStreamIndex(
   reader: RandomAccessReader,
@@ -68,7 +68,10 @@ export async function readStreamIndex(
   };
 }
 
-/** I/O errors are the caller's business: they say nothing about what the file holds. */
+/**
+ * Tells errors about the file from others. I/O errors are the caller's business: they say nothing about the file's
+ * content.
+ */
 function isAboutTheFile(error: unknown): error is MappedRamError {
   if (!(error instanceof MappedRamError)) return false;
   return (
@@ -215,7 +218,7 @@ interface RamDraft {
   readonly sections: ByteRange[];
   readonly pages: { zero: number; page: number; xbzrle: number; compressed: number };
   startEnd: number | undefined;
-  /** Of the first PART or END section. */
+  /** Offset of the first PART or END section. */
   continuedAt: number | undefined;
   ended: boolean;
 }

@@ -11,9 +11,10 @@ import {
 import type { SectionIdentity } from '../section.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 
-// What holds for the records of a stream, whether it is read at offsets or out of a pipe.
+// Rules for the records of a stream, whether it is read at offsets or out of a pipe.
 
 /**
+ * Refuses more records than an index takes.
  * @param count of sections and commands, those of RAM left out
  * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT
  */
@@ -25,7 +26,10 @@ export function assertRecordCount(count: number, path: string, offset: number): 
   });
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_UNSUPPORTED_VERSION */
+/**
+ * Refuses a RAM section of another instance or version.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ */
 export function assertRamSection(
   cursor: StreamCursor,
   offset: number,
@@ -47,7 +51,7 @@ export function assertRamSection(
   });
 }
 
-/** Takes the body of a section of dirty bitmaps without bitmaps; of any other section it says false, and takes nothing. */
+/** Takes the body of a section of dirty bitmaps without bitmaps. Any other section gives false, and its body stays. */
 export async function takeEmptyBitmap(cursor: StreamCursor, { idstr }: SectionIdentity): Promise<boolean> {
   if (idstr !== DIRTY_BITMAP_IDSTR) return false;
   await cursor.need(1);

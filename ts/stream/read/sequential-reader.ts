@@ -1,13 +1,13 @@
 import { MappedRamError } from '../../errors.ts';
 import type { RandomAccessReader, SourceKind } from '../reader.ts';
 
-/** Chunks are gathered until there are this many bytes: a pipe gives 64 KiB at a time. */
+/** The size in bytes up to which chunks are gathered: a pipe gives 64 KiB at a time. */
 const GATHER = 1 << 20;
 
 /**
- * A source that is read front to back, as a pipe is, behind the interface of one that is read at offsets. It keeps what was
- * not released; reading before that is an error. How large the source is shows at its end only: until then `size` is
- * 2^53-1, and a read that reaches over the end gives what there is.
+ * A source that is read front to back, as a pipe is, behind the interface of one that is read at offsets. It keeps the
+ * bytes that were not released; reading before them is an error. The source's size shows at its end only: until then
+ * `size` is 2^53-1, and a read that reaches over the end gives the bytes that there are.
  */
 export class SequentialReader implements RandomAccessReader, AsyncDisposable {
   readonly name: string;
@@ -19,8 +19,8 @@ export class SequentialReader implements RandomAccessReader, AsyncDisposable {
   #size: number | undefined;
 
   /**
-   * @param kind where the chunks come from
-   * @param offset where the first chunk starts, in bytes
+   * @param kind the kind of source that the chunks come from
+   * @param offset of the first chunk, in bytes
    */
   constructor(name: string, chunks: AsyncIterable<Uint8Array>, kind: SourceKind = 'stream', offset = 0) {
     this.name = name;
@@ -34,7 +34,7 @@ export class SequentialReader implements RandomAccessReader, AsyncDisposable {
     return this.#size ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** The bytes stay as they are, whatever is read or released later. */
+  /** Reads bytes, which stay as they are, whatever is read or released later. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     if (offset < this.#kept) {
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'what was released is read again', {
@@ -47,7 +47,7 @@ export class SequentialReader implements RandomAccessReader, AsyncDisposable {
     return this.#window.subarray(start, start + length);
   }
 
-  /** What lies before `offset` is not needed any more. */
+  /** Drops the bytes before `offset`. */
   release(offset: number): void {
     if (offset > this.#kept) this.#kept = offset;
   }
@@ -71,7 +71,7 @@ export class SequentialReader implements RandomAccessReader, AsyncDisposable {
         break;
       }
       position += next.value.length;
-      // What is to be skipped is not kept: it can be long.
+      // Bytes to be skipped are not kept: they can be many.
       const part = next.value.subarray(Math.max(0, next.value.length - Math.max(0, position - this.#kept)));
       if (part.length > 0) parts.push(part);
       gathered += part.length;

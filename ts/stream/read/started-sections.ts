@@ -1,7 +1,10 @@
 import { decodeSectionIdentity, sectionKind, type SectionIdentity } from '../section.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 
-/** The iterable sections that a stream has started, by id: PART and END sections name nothing else (docs/format.md §1.1). */
+/**
+ * The iterable sections that a stream has started, by id: a PART or END section has nothing but the id to name it
+ * (docs/format.md §1.1).
+ */
 export class StartedSections {
   readonly #sections: Map<number, SectionIdentity> = new Map();
 
@@ -10,7 +13,7 @@ export class StartedSections {
   }
 
   /**
-   * The section whose type byte was just read.
+   * Reads the identity of the section whose type byte was just read.
    * @param offset of that byte
    * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT for one that starts twice, or goes on and has not started
    */

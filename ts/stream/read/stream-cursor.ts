@@ -2,14 +2,14 @@ import { MappedRamError } from '../../errors.ts';
 import { truncated, type RandomAccessReader } from '../reader.ts';
 import { decodeName } from '../text.ts';
 
-/** What a cursor reads at once, in bytes. Also the most it ever asks of its reader. */
+/** Bytes that a cursor reads at once: also the most that it ever asks of its reader. */
 export const CURSOR_WINDOW: number = 64 * 1024;
 
 /**
- * Reads a stream front to back through one small window: what it keeps does not grow with the guest.
+ * Reads a stream front to back through one small window: its memory does not grow with the guest.
  *
- * `need(n)` brings `n` bytes into the window; the plain readers after it are synchronous and take only what was
- * brought. `has(n)` lets a hot loop do without awaiting.
+ * `need(n)` brings `n` bytes into the window; the plain readers after it are synchronous and take only bytes that are
+ * there. `has(n)` lets a hot loop do without awaiting.
  */
 export class StreamCursor {
   readonly reader: RandomAccessReader;
@@ -58,13 +58,16 @@ export class StreamCursor {
     return start >= 0 && start + length <= this.#view.byteLength;
   }
 
-  /** @param length at most CURSOR_WINDOW */
+  /**
+   * Brings `length` bytes into the window.
+   * @param length at most CURSOR_WINDOW
+   */
   async need(length: number): Promise<void> {
     if (this.has(length)) return;
     if (length > this.remaining) throw this.truncated(length);
     const want = Math.min(this.remaining, CURSOR_WINDOW);
     const bytes = await this.reader.read(this.#position, want);
-    // A source whose size was not known when it was asked may end within the window.
+    // A source whose size was not known when the cursor asked may end within the window.
     if (bytes.length < length || bytes.length !== Math.min(want, this.remaining))
       throw this.#ends(length, this.#position + bytes.length);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -104,7 +107,7 @@ export class StreamCursor {
     return new Uint8Array(this.#view.buffer, this.#view.byteOffset + start, length).slice();
   }
 
-  /** One byte length, then that many bytes of text: how most names are stored. */
+  /** Reads a byte of length, then that many bytes of text: most names are stored so. */
   async name(what: string): Promise<string> {
     await this.need(1);
     const offset = this.#position;

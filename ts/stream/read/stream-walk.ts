@@ -11,7 +11,7 @@ import { StreamDescription } from '../vmdescription/stream-description.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
 import { walkRamPages } from './walk-ram-pages.ts';
 
-/** What follows CONFIGURATION, record by record. */
+/** The walk through everything behind CONFIGURATION, record by record. */
 export class StreamWalk {
   readonly #cursor: StreamCursor;
   readonly #configuration: Configuration;
@@ -56,7 +56,10 @@ export class StreamWalk {
     }
   }
 
-  /** A section whose state comes in several: RAM, and what only QEMU can read. False when the walk ends here. */
+  /**
+   * Walks a section of state that comes in several: RAM, or state that only QEMU can read. False when the walk ends
+   * here.
+   */
   async *#iterable(offset: number, type: number): AsyncGenerator<readonly StreamRecord[], boolean, void> {
     const cursor = this.#cursor;
     const kind = sectionKind(type);
@@ -93,7 +96,7 @@ export class StreamWalk {
     for await (const block of walkRamList(cursor, ram, total)) yield [block];
   }
 
-  /** False when the walk ends here. */
+  /** Walks a device's section. False when the walk ends here. */
   async *#device(offset: number): AsyncGenerator<readonly StreamRecord[], boolean, void> {
     const cursor = this.#cursor;
     const identity = await decodeSectionIdentity(cursor);
@@ -140,7 +143,7 @@ export class StreamWalk {
     return { type: 'section', kind, offset, length, ...identity, bodyOffset, bodyLength, footerOffset };
   }
 
-  /** What follows EOF. */
+  /** Walks everything behind EOF. */
   async *#tail(): AsyncGenerator<readonly StreamRecord[], void, void> {
     const cursor = this.#cursor;
     const records: StreamRecord[] = [];

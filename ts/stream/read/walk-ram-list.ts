@@ -75,9 +75,10 @@ export async function* walkRamList(
 }
 
 /**
- * The block's page size that a writer with postcopy-ram puts in when it is not the host's. Nothing announces it, but a
- * page size starts with a zero byte, which the next entry's id length never is; after the last entry stands a word of
- * flags, less than any page size. Neither mapped-ram nor x-ignore-shared goes with postcopy-ram (docs/format.md §2.2).
+ * Reads the block's page size, which a writer with postcopy-ram puts in when it is not the host's. Nothing announces
+ * it. But a page size starts with a zero byte, which the next entry's id length never is, and the word of flags after
+ * the last entry is less than any page size. Neither mapped-ram nor x-ignore-shared goes with postcopy-ram
+ * (docs/format.md §2.2).
  */
 async function readPageSize(cursor: StreamCursor, ram: RamState, left: number): Promise<number | undefined> {
   if (ram.addresses || ram.form === 'mapped-ram') return undefined;
@@ -93,7 +94,7 @@ async function readPageSize(cursor: StreamCursor, ram: RamState, left: number): 
   return pageSize;
 }
 
-/** Whether the be64 at the cursor, which is in the window, is less than a page. */
+/** Tells whether the be64 at the cursor, which is in the window, is less than a page. */
 function isFlagsOnly(cursor: StreamCursor, targetPageSize: number): boolean {
   for (let index = 0; index < 6; index += 1) if (cursor.peek(index) !== 0) return false;
   return cursor.peek(6) * 256 + cursor.peek(7) < targetPageSize;

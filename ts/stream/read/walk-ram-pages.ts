@@ -4,7 +4,7 @@ import type { RamState } from './ram-state.ts';
 import type { RamPageRecord } from '../records.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 
-/** Records handed out at once: spares the consumer an await for each page. */
+/** Records handed out at once: a batch spares the consumer an await for each page. */
 const BATCH = 256;
 
 /** Flags whose records no `file:` migration of a supported QEMU holds (docs/format.md §3). */
@@ -14,8 +14,8 @@ const UNSUPPORTED = new Map<number, string>([
 ]);
 
 /**
- * Yields the page records of a RAM section up to its EOS word, which it consumes (docs/format.md §3). In the mapped-ram
- * form only EOS is allowed (§2.6).
+ * Yields the page records of a RAM section up to its EOS word, which it consumes (docs/format.md §3). The mapped-ram
+ * form allows only EOS (§2.6).
  */
 export async function* walkRamPages(
   cursor: StreamCursor,
@@ -101,7 +101,10 @@ async function dataLengthOf(
   });
 }
 
-/** What zlib needs for a page at most; QEMU's reader takes no more (docs/format.md §3). */
+/**
+ * Reads the length of compressed data. The limit is zlib's most for a page; QEMU's reader takes no more (docs/format.md
+ * §3).
+ */
 async function compressedLength(cursor: StreamCursor, pageSize: number): Promise<number> {
   await cursor.need(4);
   const offset = cursor.position;

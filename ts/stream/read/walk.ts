@@ -4,22 +4,22 @@ import type { StreamRecord } from '../records.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { StreamWalk } from './stream-walk.ts';
 
-/** Where to begin. */
+/** The place to begin at. */
 export interface WalkOptions {
-  /** Where the stream starts in the source. Default 0. */
+  /** Offset of the stream in the source, in bytes. Default 0. */
   readonly offset?: number;
 }
 
 /**
- * Yields every record of a stream, in file order, with its absolute offset and length; together they cover the source
+ * Yields every record of a stream, in file order, with its absolute offset and length. The records cover the source
  * from `offset` to its end, bitmaps, padding and page areas of the mapped-ram form excepted. A section comes after the
- * records of its body. What the walk keeps does not grow with the guest.
+ * records of its body. The walk's memory does not grow with the guest.
  *
- * Device sections are measured by the vmdescription at the end; without one, everything from the first of them on is
- * one `opaque` record, the last.
+ * Device sections are measured by the vmdescription at the end. Without a vmdescription, everything from the first of
+ * them on is one `opaque` record, the last.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION, ERR_MAPPED_RAM_UNSUPPORTED,
- * ERR_MAPPED_RAM_CORRUPT or ERR_MAPPED_RAM_TRUNCATED, after the records that could be read; and what the reader throws
+ *   ERR_MAPPED_RAM_CORRUPT or ERR_MAPPED_RAM_TRUNCATED, after the records that could be read; and the reader's errors
  */
 export async function* walkStream(
   reader: RandomAccessReader,
@@ -29,7 +29,7 @@ export async function* walkStream(
 }
 
 /**
- * `walkStream`, several records at a time: page records are many.
+ * Walks like `walkStream`, several records at a time: page records are many.
  * @throws {MappedRamError} as `walkStream`
  */
 export async function* walkBatches(

@@ -1,18 +1,18 @@
 import { isRecord, type VmdescriptionDevice } from './vmdescription.ts';
 
-/** QEMU nests five or six deep. */
+/** The deepest nesting that is measured; QEMU nests five or six deep. */
 const MAX_DEPTH = 32;
 
-/** Type byte, length byte of the name, be32 version: what a subsection costs beside its name and fields. */
+/** Bytes of a subsection beside its name and fields: type byte, length byte of the name, be32 version. */
 const SUBSECTION_OVERHEAD = 6;
 
 const encoder = new TextEncoder();
 
 /**
- * Bytes of a device's section body: its fields and, nested, the subsections that were written (docs/format.md §1.5).
- * Undefined when the description is not of the expected shape.
+ * Measures a device's section body in bytes: its fields and, nested, the subsections that were written (docs/format.md
+ * §1.5). Undefined when the description is not of the expected shape.
  *
- * A field's own `size` counts: it is what QEMU measured while writing, so `struct` need not be followed.
+ * A field's own `size` counts: QEMU measured it while writing, so `struct` need not be followed.
  */
 export function deviceBodyLength(device: VmdescriptionDevice): number | undefined {
   return stateLength(device, 0);
@@ -52,7 +52,7 @@ function add(left: number | undefined, right: number | undefined): number | unde
   return left === undefined || right === undefined ? undefined : count(left + right);
 }
 
-/** A size or number of things out of JSON; undefined when it is none. */
+/** Checks a size or number of things out of JSON; undefined when it is none. */
 export function count(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

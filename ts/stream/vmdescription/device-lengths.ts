@@ -2,11 +2,11 @@ import { deviceBodyLength } from './body-length.ts';
 import type { VmdescriptionDevice } from './vmdescription.ts';
 
 /**
- * Gives FULL sections the length of their body. Descriptions and sections come in the same order; a section that is out
- * of order is found by name and instance. Each description serves one section.
+ * Gives FULL sections the length of their body. Descriptions and sections come in the same order. Name and instance
+ * find a section that is out of order. Each description serves one section.
  */
 export class DeviceLengths {
-  /** Where the vmdescription starts: no section reaches beyond. */
+  /** Offset of the vmdescription: no section reaches beyond. */
   readonly end: number;
   readonly #byKey: Map<string, VmdescriptionDevice[]> = new Map();
 
@@ -20,13 +20,13 @@ export class DeviceLengths {
     }
   }
 
-  /** Undefined when there is no description (left), or none that can be added up. */
+  /** The length of a section's body. Undefined when there is no description (left), or none that can be added up. */
   take(idstr: string, instanceId: number): number | undefined {
     const device = this.takeDevice(idstr, instanceId);
     return device === undefined ? undefined : deviceBodyLength(device);
   }
 
-  /** The description itself. */
+  /** The description of a section itself. */
   takeDevice(idstr: string, instanceId: number): VmdescriptionDevice | undefined {
     return this.#byKey.get(keyOf(idstr, instanceId))?.shift();
   }

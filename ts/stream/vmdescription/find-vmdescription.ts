@@ -4,29 +4,29 @@ import { CURSOR_WINDOW } from '../read/stream-cursor.ts';
 import { parseVmdescription, type Vmdescription } from './vmdescription.ts';
 
 export interface FoundVmdescription {
-  /** Of its type byte. */
+  /** Offset of the record's type byte. */
   readonly offset: number;
   readonly jsonOffset: number;
   readonly jsonLength: number;
   readonly json: Vmdescription;
 }
 
-/** Type byte, be32 length, and the brace that JSON starts with. */
+/** Bytes of a vmdescription's head: type byte, be32 length, and the brace that JSON starts with. */
 const HEAD = 6;
 const BRACE_OPEN = 0x7b;
 const BRACE_CLOSE = 0x7d;
 
-/** How far a search goes that the end of the file does not bound. */
+/** The most bytes of a search that the end of the file does not bound. */
 const MAX_SCAN = 64 * 1024 * 1024;
 
-/** A hostile file can hold any number of things that look like a vmdescription. */
+/** The most candidates that are tried: a hostile file can hold any number of things that look like a vmdescription. */
 const MAX_CANDIDATES = 16;
 
 /**
  * Finds the vmdescription without walking to it (docs/format.md §1.5): the last one that fits in `from..size`. JSON has
  * no 0x06 byte, so nothing inside it is mistaken for one. Its length may not exceed 16 MiB.
- * @param options.forward when the tail has none (many bytes behind the stream), search on from `from`. Only where no
- * guest memory follows, which could hold anything.
+ * @param options.forward true to search on from `from` when the tail has none (many bytes behind the stream). The
+ *   caller asks for that only where no guest memory follows, which could hold anything.
  */
 export async function findVmdescription(
   reader: RandomAccessReader,
@@ -64,7 +64,7 @@ class Search {
 
   /** The last vmdescription whose type byte lies in `start..end`. */
   async last(start: number, end: number): Promise<FoundVmdescription | undefined> {
-    // One byte more in front for EOF, and a head that reaches over the end.
+    // The read begins one byte early for EOF, and takes a head that reaches over the end.
     const low = Math.max(this.#from, start - 1);
     const high = Math.min(this.#reader.size, end + HEAD - 1);
     const bytes = await this.#reader.read(low, high - low);

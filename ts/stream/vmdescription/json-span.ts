@@ -4,8 +4,8 @@ export interface Span {
 }
 
 /**
- * Where the value of a member of the outermost object stands in a JSON text that is known to parse. Serves to change
- * one value and leave every other byte alone. The last one wins, as with JSON.parse.
+ * Finds the value of a member of the outermost object in a JSON text that is known to parse. A caller can so change one
+ * value and leave every other byte alone. The last member of the name wins, as with JSON.parse.
  */
 export function memberSpan(text: string, key: string): Span | undefined {
   let depth = 0;

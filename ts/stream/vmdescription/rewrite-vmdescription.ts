@@ -14,9 +14,10 @@ const ORDER = ['configuration/target-page-bits', 'configuration/capabilities', '
 const CAPABILITIES = 'configuration/capabilities';
 
 /**
- * The vmdescription of a stream, for the same device state behind another CONFIGURATION: its entry for the capabilities
- * subsection is put in, changed or dropped; every other byte stays as it is. Undefined when the stream has none.
- * @throws {MappedRamError} what the reader throws
+ * Rewrites the vmdescription of a stream for the same device state behind another CONFIGURATION. The entry for the
+ * capabilities subsection is put in, changed or dropped; every other byte stays as it is. Undefined when the stream has
+ * none.
+ * @throws {MappedRamError} the reader's errors
  */
 export async function readVmdescriptionFor(
   reader: RandomAccessReader,
@@ -38,14 +39,14 @@ export async function readVmdescriptionFor(
 }
 
 /**
- * The same for bytes at hand. QEMU lists CONFIGURATION in the vmdescription since 8.2; one without that entry, or one
- * that is not JSON, is given back as it is.
+ * Rewrites a vmdescription at hand. QEMU lists CONFIGURATION in the vmdescription since 8.2; one without that entry, or
+ * one that is not JSON, is given back as it is.
  */
 export function rewriteVmdescription(json: Uint8Array, capabilities: readonly string[]): Uint8Array {
   try {
     return rewriteText(decoder.decode(json), capabilities) ?? json;
   } catch {
-    // Not UTF-8, not JSON, or nested beyond the stack: nothing that QEMU wrote, and nothing that it reads.
+    // A text that is not UTF-8, not JSON, or nested beyond the stack is nothing that QEMU wrote or reads.
     return json;
   }
 }
@@ -72,7 +73,7 @@ function withCapabilities(
   return { ...rest, subsections: wanted.toSorted((left, right) => rank(left) - rank(right)) };
 }
 
-/** As QEMU 10.0 writes it: of several capabilities only the first one's size. */
+/** Describes capabilities as QEMU 10.0 does: it gives the size of the first one only. */
 function describeCapabilities(capabilities: readonly string[]): Readonly<Record<string, unknown>> {
   const size = 1 + encoder.encode(capabilities[0]).length;
   const times = capabilities.length > 1 ? { array_len: capabilities.length } : {};
@@ -96,7 +97,7 @@ function nameOf(subsection: unknown): string | undefined {
   return typeof name === 'string' ? name : undefined;
 }
 
-/** One line, a blank after each comma and colon. */
+/** Formats JSON on one line, with a blank after each comma and colon. */
 function formatLikeQemu(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((entry) => formatLikeQemu(entry)).join(', ')}]`;
   if (!isRecord(value)) return JSON.stringify(value);

@@ -5,7 +5,7 @@ import { findVmdescription, type FoundVmdescription } from './find-vmdescription
 import type { RandomAccessReader } from '../reader.ts';
 import type { Vmdescription } from './vmdescription.ts';
 
-/** The vmdescription of the stream that is being walked, looked for when it is first needed. */
+/** The vmdescription of the stream that is being walked. The walk's first need of it starts the search. */
 export class StreamDescription {
   readonly #reader: RandomAccessReader;
   #found: FoundVmdescription | undefined;
@@ -24,8 +24,8 @@ export class StreamDescription {
   }
 
   /**
-   * Who carries device sections carries the description behind EOF along. If it is another one that measured them,
-   * nobody can read them any more.
+   * Checks that the description behind EOF measured the device sections. A new stream carries that description along
+   * with them: if another one measured them, nobody could read them any more.
    * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT when lengths were taken from a vmdescription not at `offset`
    */
   assertServedFrom(offset: number): void {
@@ -37,8 +37,8 @@ export class StreamDescription {
   }
 
   /**
-   * For a stream whose CONFIGURATION has no page size: that of an architecture with a fixed one (docs/format.md §1.2).
-   * Among those 4 KiB is the rule and 8 KiB (Alpha, SPARC64) the exception.
+   * The page size of a stream whose CONFIGURATION has none: that of an architecture with a fixed one (docs/format.md
+   * §1.2). 4 KiB is the rule among those, 8 KiB (Alpha, SPARC64) the exception.
    */
   async targetPageSize(from: number): Promise<number> {
     const described = (await this.#find(from, false))?.json.page_size;

@@ -1,11 +1,11 @@
 /**
- * The description of device state that QEMU puts behind a stream (docs/format.md §1.5). Only what is needed to measure
- * sections is checked; the rest is as the file has it.
+ * The description of device state that QEMU puts behind a stream (docs/format.md §1.5). The parser checks only the
+ * members that measure sections; the rest is as the file has it.
  */
 export interface Vmdescription {
   readonly page_size?: unknown;
   readonly configuration?: unknown;
-  /** One per FULL section, in the order they were written. */
+  /** One description per FULL section, in the order they were written. */
   readonly devices: readonly VmdescriptionDevice[];
   readonly [key: string]: unknown;
 }
@@ -19,7 +19,7 @@ export interface VmdescriptionDevice {
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** A vmdescription out of its bytes; undefined when they are not one. */
+/** Parses a vmdescription; undefined when the bytes are none. */
 export function parseVmdescription(bytes: Uint8Array): Vmdescription | undefined {
   let json: unknown;
   try {

@@ -14,37 +14,37 @@ import { encodeSectionContinuation, encodeVmdescription } from '../section.ts';
 import { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
 import type { RamIndex, StreamIndex } from '../stream-index.ts';
 
-/** What a new stream is made of. */
+/** The parts of a new stream. */
 export interface AssembleOptions {
   /** The stream that the device state comes from. Must be complete. */
   readonly state: StreamIndex;
   /** CONFIGURATION of the new stream. */
   readonly configuration: Configuration;
   readonly blocks: readonly RamBlock[];
-  /** JSON to end the stream with: `readVmdescriptionFor`. Left out when undefined. */
+  /** JSON to end the stream with: `readVmdescriptionFor`. The record is left out when undefined. */
   readonly vmdescription?: Uint8Array | undefined;
-  /** Where the new stream starts in its file. Default 0. */
+  /** Offset of the new stream in its file, in bytes. Default 0. */
   readonly base?: number;
 }
 
-/** What a new mapped-ram file is made of. */
+/** The parts of a new mapped-ram file. */
 export interface AssembleMappedOptions extends AssembleOptions {
-  /** Of page areas. Default 1 MiB. */
+  /** Alignment of page areas in bytes. Default 1 MiB. */
   readonly alignment?: number;
 }
 
 /** A new mapped-ram file, but for its bitmaps and pages. */
 export interface AssembledMapped {
-  /** Where bitmaps and pages go; they are the caller's to write. */
+  /** The places of bitmaps and pages, which are the caller's to write. */
   readonly layout: MappedRamLayout;
   /** Everything else, in file order. */
   readonly pieces: readonly StreamPiece[];
-  /** Where the stream ends: the size of the file. */
+  /** Offset of the stream's end: the size of the file. */
   readonly endOffset: number;
 }
 
 /**
- * A mapped-ram file around existing device state: new beginning and block list, the other sections verbatim
+ * Assembles a mapped-ram file around existing device state: new beginning and block list, the other sections verbatim
  * (docs/format.md §2, §3 last part, §9).
  * @throws {MappedRamError} as `stateSections` and `encodeMappedRamStart`
  */
@@ -68,7 +68,7 @@ export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapp
   return { layout: start.layout, pieces: [...start.segments, ...pieces.list], endOffset: pieces.offset };
 }
 
-/** A page for the plain form: `source` is where its bytes lie in the stream that the state comes from. */
+/** A page for the plain form. `source` is the offset of its bytes in the stream that the state comes from. */
 export interface PlainPage {
   readonly block: string;
   readonly offset: number;
@@ -76,13 +76,13 @@ export interface PlainPage {
 }
 
 export interface AssemblePlainOptions extends AssembleOptions {
-  /** Pages that the stream is to bring. What it does not name, the destination keeps as it is. Default none. */
+  /** Pages that the stream is to bring. The destination keeps all other pages as they are. Default none. */
   readonly pages?: Iterable<PlainPage>;
 }
 
 /**
- * A plain stream around existing device state (docs/format.md §3). The pieces follow each other without gaps. For few
- * pages: every one makes two pieces.
+ * Assembles a plain stream around existing device state (docs/format.md §3). The pieces follow each other without gaps.
+ * Every page makes two pieces, so this is for few pages.
  * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
  */
 export function assemblePlain(options: AssemblePlainOptions): {
@@ -95,9 +95,9 @@ export function assemblePlain(options: AssemblePlainOptions): {
   return { pieces: assembly.pieces.list, endOffset: assembly.pieces.offset };
 }
 
-/** What a new plain stream is made of. */
+/** The parts of a new plain stream. */
 export interface AssemblePlainBatchesOptions extends AssembleOptions {
-  /** In the order in which the stream is to bring them. */
+  /** Pages in the order in which the stream is to bring them. */
   readonly pages: Iterable<PlainPage> | AsyncIterable<PlainPage>;
 }
 
@@ -105,7 +105,8 @@ export interface AssemblePlainBatchesOptions extends AssembleOptions {
 const PAGES_PER_BATCH = 256;
 
 /**
- * `assemblePlain`, some pieces at a time: for the pages of a whole guest. Where the last one ends, the stream ends.
+ * Assembles like `assemblePlain`, some pieces at a time, for the pages of a whole guest. The stream ends with the last
+ * piece.
  * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
  */
 export async function* assemblePlainBatches(
@@ -123,8 +124,8 @@ export async function* assemblePlainBatches(
 }
 
 /**
- * What stands before and behind the page records of a plain stream, for those who write them. Offsets behind are as if there
- * were none.
+ * Assembles the parts before and behind the page records of a plain stream, for a caller that writes the records.
+ * Offsets behind are as if there were none.
  */
 export function assemblePlainFrame(options: AssembleOptions): {
   readonly head: readonly StreamPiece[];

@@ -1,12 +1,12 @@
 import { CAPABILITY_IGNORE_SHARED, CAPABILITY_MAPPED_RAM } from '../constants.ts';
 import type { Configuration } from '../configuration.ts';
 
-/** CONFIGURATION of a mapped-ram file that holds all of the guest's memory. */
+/** Makes the CONFIGURATION of a mapped-ram file that holds all of the guest's memory. */
 export function mappedConfiguration(configuration: Configuration): Configuration {
   return { ...configuration, capabilities: [...otherCapabilities(configuration), CAPABILITY_MAPPED_RAM] };
 }
 
-/** CONFIGURATION of a plain stream that holds all of it. */
+/** Makes the CONFIGURATION of a plain stream that holds all of the guest's memory. */
 export function plainConfiguration(configuration: Configuration): Configuration {
   return { ...configuration, capabilities: otherCapabilities(configuration) };
 }

@@ -4,18 +4,20 @@ import { DEFAULT_TARGET_PAGE_SIZE, RAM_FLAG } from '../constants.ts';
 import { encodeName } from '../text.ts';
 
 export interface PageRecordOptions {
-  /** In bytes. Default 4096. */
+  /** Size of a target page in bytes. Default 4096. */
   readonly targetPageSize?: number;
-  /** Whether the record before this one, in whichever RAM section, named the same block. Default false. */
+  /** True when the record before this one, in whichever RAM section, named the same block. Default false. */
   readonly sameBlock?: boolean;
 }
 
-/** What goes before a page's bytes in a plain RAM section (docs/format.md §3). */
+/** Encodes the head of a page's record in a plain RAM section (docs/format.md §3); the page's bytes follow. */
 export function encodePageHeader(block: string, offset: number, options: PageRecordOptions = {}): Uint8Array {
   return recordHead(RAM_FLAG.page, block, offset, options).finish();
 }
 
-/** A page that is all zero: QEMU clears it, so it also overwrites what the destination had (docs/format.md §3). */
+/**
+ * Encodes a page that is all zero: QEMU clears it, so it also overwrites what the destination had (docs/format.md §3).
+ */
 export function encodeZeroPage(block: string, offset: number, options: PageRecordOptions = {}): Uint8Array {
   return recordHead(RAM_FLAG.zero, block, offset, options).u8(0).finish();
 }

@@ -31,30 +31,30 @@ export interface RamStartOptions {
   /** `capabilities` decides about addresses; the caller puts `mapped-ram` in. */
   readonly configuration: Configuration;
   readonly blocks: readonly RamBlock[];
-  /** Default 1. */
+  /** The section id. Default 1. */
   readonly sectionId?: number;
   /** Whole records (commands) between CONFIGURATION and RAM. Default none. */
   readonly records?: Uint8Array;
 }
 
 export interface MappedRamStartOptions extends RamStartOptions {
-  /** Where the stream starts in the file. Default 0. */
+  /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
-  /** Of page areas. Default 1 MiB. */
+  /** Alignment of page areas in bytes. Default 1 MiB. */
   readonly alignment?: number;
 }
 
 export interface MappedRamStart {
   readonly layout: MappedRamLayout;
-  /** In file order: the beginning, one per further block, EOS and footer. Never a bitmap or a page. */
+  /** The segments in file order: the beginning, one per further block, EOS and footer. Never a bitmap or a page. */
   readonly segments: readonly Segment[];
-  /** Where the next record goes: right after the footer. */
+  /** Offset of the next record: right after the footer. */
   readonly endOffset: number;
 }
 
 /**
- * Header, CONFIGURATION and the RAM START section of a mapped-ram file, as positional writes (docs/format.md §2). What
- * lies between the segments — bitmaps, padding, pages — is the caller's and may be a hole.
+ * Encodes header, CONFIGURATION and the RAM START section of a mapped-ram file, as positional writes (docs/format.md
+ * §2). The gaps between the segments — bitmaps, padding, pages — are the caller's and may be holes.
  * @throws {MappedRamError} as `layoutMappedRam` and `encodeConfiguration`
  */
 export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamStart {
@@ -83,8 +83,8 @@ export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamS
 }
 
 /**
- * The same beginning in the plain form: the block list without offsets, EOS, footer (docs/format.md §3). Pages follow in
- * PART or END sections.
+ * Encodes the same beginning in the plain form: the block list without offsets, EOS, footer (docs/format.md §3). Pages
+ * follow in PART or END sections.
  */
 export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
   const { configuration, sectionId = RAM_SECTION_ID } = options;
@@ -95,7 +95,7 @@ export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
   return writer.bytes(encodeRamEos(sectionId)).finish();
 }
 
-/** One entry of the block list up to and with its MappedRamHeader (docs/format.md §2.2, §2.3). */
+/** Encodes one entry of the block list up to and with its MappedRamHeader (docs/format.md §2.2, §2.3). */
 export function encodeMappedBlockEntry(
   block: MappedBlockLayout,
   options: { readonly addresses: boolean; readonly targetPageSize: number },
@@ -108,7 +108,7 @@ export function encodeMappedBlockEntry(
     .finish();
 }
 
-/** A RAM PART or END section without pages: what a mapped-ram file has of them (docs/format.md §2.6). */
+/** Encodes a RAM PART or END section without pages, as a mapped-ram file has them (docs/format.md §2.6). */
 export function encodeEmptyRamSection(kind: 'part' | 'end', sectionId: number = RAM_SECTION_ID): Uint8Array {
   return new ByteWriter()
     .bytes(encodeSectionContinuation(kind, sectionId))
@@ -116,7 +116,7 @@ export function encodeEmptyRamSection(kind: 'part' | 'end', sectionId: number = 
     .finish();
 }
 
-/** What ends the body of every RAM section: the EOS word, and the footer. */
+/** Encodes the end of a RAM section: the EOS word, and the footer. */
 export function encodeRamEos(sectionId: number = RAM_SECTION_ID): Uint8Array {
   return new ByteWriter().u64(RAM_FLAG.eos).bytes(encodeFooter(sectionId)).finish();
 }
@@ -148,7 +148,7 @@ function blockEntry(
   return addresses ? writer.u64(block.address ?? 0) : writer;
 }
 
-/** The first entry follows the beginning at once: one write, not two. */
+/** Joins the first entry with the beginning, which it follows at once: one write, not two. */
 function joinTouching(segments: readonly Segment[]): readonly Segment[] {
   const joined: Segment[] = [];
   for (const segment of segments) {

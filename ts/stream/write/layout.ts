@@ -8,43 +8,43 @@ export interface RamBlock {
   readonly id: string;
   /** used_length in bytes: a multiple of the target page size, at least one page. */
   readonly length: number;
-  /** Written only with x-ignore-shared: the region's offset inside its parent (docs/format.md §10). */
+  /** The region's offset inside its parent (docs/format.md §10); written only with x-ignore-shared. */
   readonly address?: number;
-  /** Listed with offsets 0/0 and without bitmap and pages (docs/format.md §2.4). Default false. */
+  /** True lists the block with offsets 0/0 and without bitmap and pages (docs/format.md §2.4). Default false. */
   readonly skipped?: boolean;
 }
 
-/** Where one block of a mapped-ram file lies; all offsets are absolute (docs/format.md §2.3). */
+/** The place of one block of a mapped-ram file; all offsets are absolute (docs/format.md §2.3). */
 export interface MappedBlockLayout extends RamBlock {
-  /** Of the block list entry: its id's length byte. */
+  /** Offset of the block list entry: its id's length byte. */
   readonly entryOffset: number;
   readonly headerOffset: number;
-  /** Both offsets are 0 for a skipped block. */
+  /** The block's area; both offsets are 0 for a skipped block. */
   readonly area: PageArea;
   readonly skipped: boolean;
 }
 
-/** Where the RAM of a mapped-ram file lies (docs/format.md §2.3). */
+/** The place of a mapped-ram file's RAM (docs/format.md §2.3). */
 export interface MappedRamLayout {
   readonly blocks: readonly MappedBlockLayout[];
   readonly targetPageSize: number;
-  /** Sum of the blocks' lengths: what the header word says. */
+  /** Sum of the blocks' lengths, as the header word says it. */
   readonly total: number;
-  /** Where the EOS word goes: right after the last block's pages. */
+  /** Offset of the EOS word: right after the last block's pages. */
   readonly endOffset: number;
 }
 
 export interface LayoutOptions {
-  /** Where the stream starts in the file. Default 0. */
+  /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
   /** Bytes from `base` up to the first block list entry. */
   readonly headerBytes: number;
   readonly blocks: readonly RamBlock[];
-  /** Whether every entry carries an address (x-ignore-shared). Default false. */
+  /** True when every entry carries an address (x-ignore-shared). Default false. */
   readonly addresses?: boolean;
-  /** In bytes. Default 4096. */
+  /** Size of a target page in bytes. Default 4096. */
   readonly targetPageSize?: number;
-  /** Of page areas, counted from file offset 0. Default 1 MiB, which suits direct I/O everywhere. */
+  /** Alignment of page areas in bytes, counted from file offset 0. Default 1 MiB, which suits direct I/O everywhere. */
   readonly alignment?: number;
 }
 
@@ -84,7 +84,7 @@ export function layoutMappedRam(options: LayoutOptions): MappedRamLayout {
     const area = { ...pages, pagesOffset, bitmapOffset: afterHeader };
     return { ...block, entryOffset, headerOffset, area, skipped };
   });
-  // Room for the device state, too.
+  // The limit leaves room for the device state, too.
   if (!Number.isSafeInteger(position + 2 ** 32)) {
     throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', 'the snapshot would be too large', {
       expected: 'less than 2^53 bytes',

@@ -17,7 +17,7 @@ export class PieceList {
     this.#offset = offset;
   }
 
-  /** Where the next piece goes. */
+  /** Offset of the next piece. */
   get offset(): number {
     return this.#offset;
   }
@@ -61,7 +61,7 @@ export class PieceList {
     for (const source of sources) this.copy(source);
   }
 
-  /** The bytes of a list without copies. */
+  /** Joins the bytes of a list that has no stretches to copy. */
   joined(): Uint8Array {
     const writer = new ByteWriter();
     for (const { bytes } of this.list) if (bytes !== undefined) writer.bytes(bytes);

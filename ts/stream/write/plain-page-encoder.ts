@@ -1,12 +1,12 @@
 import { RAM_FLAG } from '../constants.ts';
 import { encodePageHeader, encodeZeroPage } from './encode-pages.ts';
 
-/** What a record has at most beside a page: its word and a block's id. */
+/** The most bytes that a record has beside a page: its word and a block's id. */
 const MAX_HEAD = 8 + 1 + 255;
 
 /**
- * Writes page records of a plain stream (docs/format.md §3) into a buffer that is given out whenever it is full: the same as
- * `encodePageHeader` and `encodeZeroPage`, for the pages of whole guests.
+ * Writes page records of a plain stream (docs/format.md §3) into a buffer that is given out whenever it is full. The
+ * records are those of `encodePageHeader` and `encodeZeroPage`, for the pages of whole guests.
  */
 export class PlainPageEncoder {
   readonly #pageSize: number;
@@ -23,7 +23,7 @@ export class PlainPageEncoder {
     this.#view = new DataView(this.#buffer.buffer);
   }
 
-  /** Whether another record is sure to find room. */
+  /** Tells whether another record is sure to find room. */
   get hasRoom(): boolean {
     return this.#length + MAX_HEAD + this.#pageSize <= this.#buffer.length;
   }
@@ -35,13 +35,13 @@ export class PlainPageEncoder {
     return bytes;
   }
 
-  /** The block that the next records belong to. */
+  /** Starts the records of a block. */
   startBlock(id: string): void {
     this.#block = id;
     this.#isNamed = false;
   }
 
-  /** A record with a page's bytes. */
+  /** Writes a record with a page's bytes. */
   page(offset: number, bytes: Uint8Array): void {
     this.#head(offset, RAM_FLAG.page);
     this.#buffer.set(bytes, this.#length);

@@ -6,16 +6,19 @@ import type { StreamIndex } from '../stream-index.ts';
 /**
  * The device state of a stream: the stretches to carry verbatim, in file order, when its RAM is written anew. Touching
  * records are one stretch. The new RAM section must keep the old one's section id (`index.ram.sectionId`): QEMU tells
- * sections by their ids, and another id could meet that of a carried one.
+ * sections by their ids, and another id could be that of a carried section.
  */
 export interface StateSections {
-  /** Before RAM START. Commands only in what QEMU writes. */
+  /** Stretches before RAM START. QEMU writes only commands there. */
   readonly before: readonly ByteRange[];
-  /** Behind RAM START, before RAM's next section: sections of devices that are marked early (docs/format.md §1.4). */
+  /**
+   * Stretches behind RAM START, before RAM's next section: sections of devices that are marked early (docs/format.md
+   * §1.4).
+   */
   readonly early: readonly ByteRange[];
-  /** Behind RAM's first PART, before its END: the command SWITCHOVER_START (docs/format.md §1.3). */
+  /** Stretches behind RAM's first PART, before its END: the command SWITCHOVER_START (docs/format.md §1.3). */
   readonly switchover: readonly ByteRange[];
-  /** Behind RAM's last section, up to EOF. */
+  /** Stretches behind RAM's last section, up to EOF. */
   readonly devices: readonly ByteRange[];
   /** The byte that ends the section loop. */
   readonly eof: ByteRange;
@@ -24,7 +27,9 @@ export interface StateSections {
 }
 
 /**
- * @throws {MappedRamError} the index's problem when the stream is not complete; ERR_MAPPED_RAM_CORRUPT when it has no RAM
+ * Finds the device state of a stream.
+ * @throws {MappedRamError} the index's problem when the stream is not complete; ERR_MAPPED_RAM_CORRUPT when it has no
+ *   RAM
  */
 export function stateSections(index: StreamIndex): StateSections {
   const { ram, eofOffset, vmdescription } = index;
