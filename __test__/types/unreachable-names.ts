@@ -5,7 +5,7 @@ import {
   isTypeQueryNode,
   isTypeReferenceNode,
 } from 'typescript/unstable/ast/is';
-import { SymbolFlags, type Symbol } from 'typescript/unstable/sync';
+import { SymbolFlags, TypeFlags, type Symbol } from 'typescript/unstable/sync';
 
 import type { CompiledProgram } from './program.ts';
 
@@ -56,11 +56,22 @@ function namedBy(program: CompiledProgram, symbol: Symbol): readonly Symbol[] {
     if (named !== undefined) found.push(program.resolved(named));
     node.forEachChild(visit);
   };
+  if (isWords(program, symbol)) return [];
   for (const declaration of symbol.declarations) {
     const node = declaration.resolve(project);
     if (node !== undefined) visit(node);
   }
   return found;
+}
+
+/**
+ * True for an alias of words, such as the ids of a table: its own name says all, whatever the table is made of.
+ */
+function isWords({ project }: CompiledProgram, symbol: Symbol): boolean {
+  if ((symbol.flags & SymbolFlags.TypeAlias) === 0) return false;
+  const type = project.checker.getDeclaredTypeOfSymbol(symbol);
+  const parts = type.isUnionType() ? type.getTypes() : [type];
+  return parts.every(({ flags }) => (flags & TypeFlags.StringLiteral) !== 0);
 }
 
 function nameIn(node: Node): Node | undefined {
