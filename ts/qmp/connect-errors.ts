@@ -9,7 +9,7 @@ const CONNECTED = '03';
 /** The state of a connection that its server has not accepted yet. */
 const CONNECTING = '02';
 
-/** A row of /proc/net/unix: the state is the sixth column, the path the eighth. Accepted sockets have the server's path. */
+/** A row of /proc/net/unix: column six is the state, column eight the path. Accepted sockets have the server's path. */
 const ROW = /^\S+ \S+ \S+ \S+ \S+ (?<state>\S+) +\d+ (?<path>.+)$/;
 
 /** Makes the error for a failed connection to a QMP server. */
