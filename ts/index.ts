@@ -1,4 +1,7 @@
-/** `mapped-ram`: everything but what only those need who read and write streams themselves (`mapped-ram/stream`). */
+/**
+ * `mapped-ram`: the whole package, except the parts for programs that read and write streams themselves
+ * (`mapped-ram/stream`).
+ */
 export {
   ERROR_CODES,
   MappedRamError,
@@ -35,7 +38,7 @@ export {
   type VsockSocketAddress,
 } from './uri/index.ts';
 
-// A snapshot, and what is in it.
+// Snapshots and their content.
 export { Snapshot } from './snapshot/snapshot.ts';
 export type { SnapshotSource } from './snapshot/snapshot-source.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
@@ -74,7 +77,7 @@ export type { MachineFamily } from './physical/machine-family.ts';
 export type { PhysicalMap } from './physical/physical-map.ts';
 export type { PhysicalOptions } from './physical/ram-layout.ts';
 
-// What is done with snapshots.
+// Work on snapshots.
 export { convert } from './convert/convert.ts';
 export type {
   ConvertOptions,
