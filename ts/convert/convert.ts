@@ -17,8 +17,8 @@ import { convertToStream } from './to-stream.ts';
  * file becomes a plain stream, or a mapped-ram file is written anew at another offset, without pages that are all zero.
  * Device state is copied byte for byte. Any QEMU with the same machine loads the result.
  *
- * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place. When a
- * result replaces a snapshot by name, that snapshot's seal is removed.
+ * A file appears under its name only when it is complete, as with `pack`. Descriptors are written in place. The seal of
+ * a snapshot that the result replaces by name is removed.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_BAD_MAGIC,
  * ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for a source that cannot be converted,

@@ -18,7 +18,7 @@ const PAGES_IN_CHUNK = PAGES_IN_BYTE * ZEROS.length;
 
 const [CHANGED, BECAME_ZERO, BECAME_DATA] = [countsOf(1), countsOf(2), countsOf(3)];
 
-/** For each byte value, the number of pages in it with these bits. */
+/** The number of pages in a byte with these bits, for each byte value. */
 function countsOf(bits: number): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) =>
     [0, 2, 4, 6].reduce((count, shift) => count + (((byte >>> shift) & 3) === bits ? 1 : 0), 0),

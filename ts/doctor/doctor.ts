@@ -56,7 +56,7 @@ export interface DoctorReport {
   /** The ability that QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
-  /** The choices of `auto` in that directory. `planSave` tells what a guest's save would take. */
+  /** The choices of `auto` in that directory. `planSave` has the choices for a guest's save. */
   readonly auto: {
     readonly ioEngine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;

@@ -11,9 +11,9 @@ const HIGHEST_END = 2048 * MIB;
 
 /** The part of the guest's physical memory that it keeps changing. */
 export interface GuestRegionOptions {
-  /** First byte, a multiple of 4096, at least 1 MiB. @default 16 MiB */
+  /** Physical address of the first byte, a multiple of 4096, at least 1 MiB. @default 16 MiB */
   readonly start?: number | undefined;
-  /** Bytes, a positive multiple of 4096; the region must end at or below 2 GiB. @default 32 MiB */
+  /** Length in bytes, a positive multiple of 4096; the region must end at or below 2 GiB. @default 32 MiB */
   readonly length?: number | undefined;
 }
 

@@ -13,7 +13,7 @@ import { Packing } from './packing.ts';
  *
  * Descriptors are written in place: they are for callers who publish the file themselves.
  *
- * When the result replaces a snapshot by name, that snapshot's seal is removed.
+ * The seal of a snapshot that the result replaces by name is removed.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
  * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM

@@ -13,7 +13,7 @@ export interface AddFdOptions extends WaitOptions {
 }
 
 export interface AddedFd {
-  /** `/dev/fdset/<fdsetId>` is its file name for QEMU. */
+  /** The set's number; `/dev/fdset/<fdsetId>` is its file name for QEMU. */
   readonly fdsetId: number;
   /** The number of QEMU's duplicate, in QEMU. */
   readonly fd: number;

@@ -31,7 +31,7 @@ const NOTHING = {
 export interface QemuFinding {
   /** The binary; undefined when there is none. */
   readonly path: string | undefined;
-  /** `10.0.2`; undefined when it did not answer. */
+  /** The version, such as `10.0.2`; undefined when QEMU did not answer. */
   readonly version: string | undefined;
   /** True when QEMU has the capability mapped-ram: QEMU 9.0 or later. */
   readonly mappedRam: boolean;

@@ -25,14 +25,14 @@ export interface FileMemoryBlock extends MemoryBlock {
 
 export interface MemoryBackend {
   readonly id: string;
-  /** `memory-backend-ram`, `memory-backend-file`, `memory-backend-memfd`, … */
+  /** The object's type: `memory-backend-ram`, `memory-backend-file`, `memory-backend-memfd`, … */
   readonly type: string;
   /** Size in bytes. */
   readonly size: number;
   readonly share: boolean;
-  /** `mem-path`, for memory-backend-file. */
+  /** The property `mem-path`, for memory-backend-file. */
   readonly path: string | undefined;
-  /** `offset` in that file; 0 where there is none. */
+  /** The property `offset`: the memory's start in that file, in bytes; 0 where there is none. */
   readonly offset: number;
 }
 

@@ -4,7 +4,7 @@ import type { PreloadOptions } from './preload.ts';
 import type { AfterRestore } from './run-state.ts';
 import type { StateStream } from './state-stream.ts';
 
-/** Options for QEMU's taking over of a guest, whatever the mode. */
+/** Options for letting QEMU take a guest over, whatever the mode. */
 export interface LoadOptions extends WaitOptions {
   /** The guest's state after the restore. @default 'cont' */
   readonly after?: AfterRestore | undefined;

@@ -11,7 +11,7 @@ import type { BlockArea } from '../stream/page-area.ts';
 export interface ScanPlan {
   readonly blocks: readonly BlockArea[];
   readonly pageSize: number;
-  /** Makes digests of pieces of this many bytes. */
+  /** Length in bytes of the pieces to digest; undefined for no digests. */
   readonly pieceSize: number | undefined;
 }
 

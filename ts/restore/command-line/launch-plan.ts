@@ -32,8 +32,8 @@ export class LaunchPlan {
   readonly #snapshot: Snapshot;
 
   /**
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
-   *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
+   *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
   constructor(snapshot: Snapshot, mode: Mode, commandLine: readonly CommandLineOption[]) {
     const ram = snapshot.completeRam(mode.takesUnmeasured);
