@@ -1,6 +1,7 @@
 /**
- * How fast two snapshots with 2 GiB of random pages each are compared, which reads all of them: by this package, and as the
- * measure of the disk by fio reading the same two files one after the other. One page in a thousand differs.
+ * Measures the comparison of two snapshots with 2 GiB of random pages each, which reads all of them: by this package,
+ * and, as the measure of the disk, by fio reading the same two files one after the other. One page in a thousand
+ * differs.
  *
  * node --import=@oxc-node/core/register bench/diff.ts [--dir DIR] [--rounds N] [--mib N] [--io-engine E] [--channels N]
  */
@@ -82,7 +83,7 @@ async function makeSnapshots(left: string, right: string): Promise<void> {
   await pack(right, { state, ram: { 'pc.ram': ram } });
 }
 
-/** The time that fio says its reads took. */
+/** Returns the time of fio's reads, as fio reports it. */
 async function fio(files: readonly string[]): Promise<number> {
   const { stdout } = await run('fio', [
     '--name=read',
@@ -94,7 +95,7 @@ async function fio(files: readonly string[]): Promise<number> {
     '--iodepth=16',
     `--filename=${files.join(':')}`,
     '--file_service_type=sequential',
-    // From where the pages start.
+    // The pages start at 1 MiB.
     '--offset=1M',
     `--filesize=${mib + 1}M`,
     `--size=${mib * files.length}M`,

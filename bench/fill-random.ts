@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
-/** Makes a file of random bytes, none of whose pages is zero. */
+/** Makes a file of random bytes without a zero page. */
 export async function fillRandom(path: string, bytes: number): Promise<void> {
   await using handle = await open(path, 'w');
   const piece = Buffer.allocUnsafe(16 * 2 ** 20);

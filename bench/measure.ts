@@ -1,4 +1,4 @@
-/** One thing to measure: returns its own time in milliseconds, so that what it prepares does not count. */
+/** One thing to measure. It returns its own time in milliseconds, so that its preparation does not count. */
 export interface Contender {
   readonly name: string;
   readonly run: () => Promise<number>;
@@ -11,8 +11,8 @@ export interface Measurement {
 }
 
 /**
- * Runs the contenders in turn, `rounds` times, so that what else happens on the machine meets all of them alike. The
- * order turns around every round.
+ * Runs the contenders in turn, `rounds` times, so that other work on the machine meets all of them alike. The order is
+ * reversed after every round.
  */
 export async function alternate(
   contenders: readonly Contender[],
@@ -40,7 +40,7 @@ export function medianOf(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
-/** Rates and ratios of medians, for `bytes` each. */
+/** Prints rates and ratios of medians, for `bytes` each. */
 export function printTable(measurements: readonly Measurement[], bytes: number): void {
   const best = Math.min(...measurements.map(({ median }) => median));
   console.log(

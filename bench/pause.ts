@@ -1,7 +1,7 @@
 /**
- * How long a running guest stands still while `save` saves it, by QEMU's own clock (from its event STOP to its event
- * RESUME), and how long the save takes in all: writer `engine` against writer `qemu`, each with the guard and without.
- * All of the guest's memory is random and lives in /dev/shm; writers take turns. The guard is that of the sources here, which
+ * Measures the pause of a running guest while `save` saves it, by QEMU's own clock (from its event STOP to its event
+ * RESUME), and the time of the whole save: writer `engine` against writer `qemu`, each with the guard and without. All
+ * of the guest's memory is random and lives in /dev/shm; writers take turns. The guard runs from the sources here, and
  * starts with their loader; the built one starts in about a third of the time.
  *
  * node --import=@oxc-node/core/register bench/pause.ts [--dir DIR] [--rounds N] [--mib N]
@@ -105,7 +105,7 @@ async function saveOnce(guest: TestGuest, way: Way): Promise<Times> {
   }
 }
 
-/** In milliseconds. */
+/** Returns the measured times in milliseconds. */
 function all(writer: Writer, guard: Switch, what: keyof Times): readonly number[] {
   return (times.get(nameOf({ writer, guard })) ?? []).map((taken) => taken[what]);
 }

@@ -1,12 +1,13 @@
 /**
- * How long it takes from the command `migrate-incoming` to the guest running, and from the call to `restore` to the guest
- * running: instant against eager (QEMU's own reading, mapped-ram, multifd where it helps), cold and warm. All sizes, modes
- * and caches take turns. Then, of the medians of the cold loads: whether instant takes less than 50 ms, the same within a
- * third for all sizes, and a twentieth of eager's time or less at the size in the middle. Instant alone allows many rounds.
+ * Measures two times of a restore: from the command `migrate-incoming` to the guest running, and from the call to
+ * `restore` to the guest running. The contenders are instant and eager (QEMU's own reading, mapped-ram, multifd where
+ * it helps), cold and warm. All sizes, modes and caches take turns. Verdicts on the medians of the cold loads follow:
+ * instant takes less than 50 ms, it takes the same within a third for all sizes, and a twentieth of eager's time or
+ * less at the size in the middle. Instant alone allows many rounds.
  *
- * The guests have --data MiB of random memory, or three quarters of what they have when that is less; the rest was never
+ * The guests have --data MiB of random memory, or three quarters of their memory when that is less. The rest was never
  * touched, so the snapshots are sparse. "Cold" drops the page cache of the whole machine before every run, which takes
- * root. Then another small guest is restored: a host that does this has QEMU and its libraries in its cache.
+ * root. Another small guest is restored after that: a host that does this has QEMU and its libraries in its cache.
  *
  * node --import=@oxc-node/core/register bench/restore.ts [--dir DIR] [--rounds N] [--data MIB] [--sizes 256,2048,8192]
  *   [--modes instant,eager]
@@ -127,12 +128,12 @@ function nameOf(memoryMiB: number, mode: string, cache: string): string {
   return `${memoryMiB} MiB, ${mode}, ${cache}`;
 }
 
-/** The median in milliseconds. */
+/** Returns the median in milliseconds. */
 function medianLoad(memoryMiB: number, mode: RestoreMode, cache: (typeof CACHES)[number]): number {
   return medianOf((times.get(nameOf(memoryMiB, mode, cache)) ?? []).map((taken) => taken.load));
 }
 
-/** A stopped guest with this much random memory above what it works on itself. */
+/** Saves a stopped guest with this much random memory above the part that it works on itself. */
 async function save(snapshot: string, memoryMiB: number, data: number): Promise<void> {
   const memory = await mkdtemp('/dev/shm/mapped-ram-bench-');
   try {
@@ -157,7 +158,7 @@ async function prepare(snapshot: string, cache: (typeof CACHES)[number]): Promis
   await using _ = await restoreGuest(other, {}, { mode: 'instant' });
 }
 
-/** Not the whole file: reading its holes would fill the page cache with zeros. */
+/** Reads the set pages only: reading the file's holes would fill the page cache with zeros. */
 async function readSetPages(path: string): Promise<void> {
   await using snapshot = await Snapshot.open(path);
   const pages = plainPages(snapshot, snapshot.completeRam().blocks, false);

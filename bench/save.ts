@@ -1,6 +1,6 @@
 /**
- * How fast a guest with 2 GiB of random memory in /dev/shm is saved: by this package, by QEMU itself (mapped-ram, multifd,
- * direct-io, four channels) and, as the measure of the disk, by fio writing as much.
+ * Measures the save of a guest with 2 GiB of random memory in /dev/shm: by this package, by QEMU itself (mapped-ram,
+ * multifd, direct-io, four channels) and, as the measure of the disk, by fio writing as much.
  *
  * node --import=@oxc-node/core/register bench/save.ts [--dir DIR] [--rounds N] [--mib N]
  */
@@ -73,7 +73,7 @@ try {
   await rm(memory, { recursive: true, force: true });
 }
 
-/** The time that fio says its writes took. */
+/** Returns the time of fio's writes, as fio reports it. */
 async function fio(): Promise<number> {
   const target = join(disk, 'fio');
   await rm(target, { force: true });

@@ -1,6 +1,6 @@
 /**
- * How fast the set pages of a snapshot with 2 GiB of random memory are read by `verify`, without and with a seal to check
- * against, and, as the measure of the disk, by fio reading the same pages in order.
+ * Measures the reading of the set pages of a snapshot with 2 GiB of random memory: by `verify`, without and with a seal
+ * to check against, and, as the measure of the disk, by fio reading the same pages in order.
  *
  * node --import=@oxc-node/core/register bench/verify.ts [--dir DIR] [--rounds N] [--mib N]
  */
@@ -23,7 +23,7 @@ const { values } = parseArgs({
     mib: { type: 'string', default: '2048' },
   },
 });
-/** As this package's rings have them where the memlock limit allows it. */
+/** Options that give fio the rings of this package, where the memlock limit allows them. */
 const REGISTERED = ['--fixedbufs=1', '--registerfiles=1', '--iomem=mmap'];
 const mib = Number(values.mib);
 const bytes = mib * 2 ** 20;
@@ -82,7 +82,7 @@ async function pagesOffsetOf(path: string): Promise<number> {
   return opened.completeRam().blocks[0]?.area.pagesOffset ?? NaN;
 }
 
-/** The time that fio says its reads took. */
+/** Returns the time of fio's reads, as fio reports it. */
 async function fio(offset: number, more: readonly string[]): Promise<number> {
   const how = ['--rw=read', '--ioengine=io_uring', '--direct=1', '--bs=1M', '--iodepth=16', '--readonly'];
   const what = [`--filename=${snapshot}`, `--offset=${offset}`, `--size=${bytes}`];

@@ -4,18 +4,18 @@ import { Session, type Profiler } from 'node:inspector';
 export type Ran = readonly Profiler.ScriptCoverage[];
 
 /**
- * Counting starts when this module is loaded and goes on for as long as the process lives: V8 counts blocks only in
- * functions that it compiles meanwhile, and it compiles a function once.
+ * The session that counts. It starts when this module is loaded, and lives as long as the process: V8 counts blocks
+ * only in functions that it compiles meanwhile, and it compiles a function once.
  */
 const session = new Session();
 session.connect();
 session.post('Profiler.enable');
 session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
 
-/** What ran since the last call, in all of the process. */
+/** Returns the blocks that ran since the last call, in all of the process. */
 export function takeCoverage(): Ran {
   let ran: Ran = [];
-  // In the same thread the answer is there when `post` returns.
+  // A session in the same thread has its answer when `post` returns.
   session.post('Profiler.takePreciseCoverage', (error, taken) => {
     if (error !== null) throw error;
     ran = taken.result;
@@ -23,25 +23,25 @@ export function takeCoverage(): Ran {
   return ran;
 }
 
-/** Which blocks have run, as V8 itself counts them: nothing is instrumented. */
+/** The blocks that have run, as V8 itself counts them: nothing is instrumented. */
 export class BlockCoverage {
-  /** For every function, which of its characters belong to a block that ran. */
+  /** A byte for every character of a function, 1 when it belongs to a block that ran; by script and range. */
   readonly #seen: Map<string, Uint8Array> = new Map();
   readonly #folder: string;
 
-  /** @param folder URL that the code to watch lies under */
+  /** @param folder URL of the folder with the code to watch */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Characters of code in blocks that ran. */
+  /** The number of characters of code in blocks that ran. */
   get size(): number {
     let size = 0;
     for (const seen of this.#seen.values()) for (const value of seen) size += value;
     return size;
   }
 
-  /** Whether something of it has not run before. @param options.add also remember it */
+  /** True when a part of the code has not run before. @param options.add true to remember it */
   isNew(ran: Ran, options: { readonly add: boolean }): boolean {
     let isNew = false;
     for (const { url, functions } of ran) {
@@ -65,7 +65,7 @@ export class BlockCoverage {
       seen = new Uint8Array(end - start);
       this.#seen.set(key, seen);
     }
-    // Ranges nest, outer before inner; V8 leaves out one that ran as often as the one around it.
+    // Ranges nest, outer before inner. V8 leaves out a range that ran as often as the one around it.
     const ran = new Uint8Array(end - start);
     for (const { startOffset, endOffset, count } of ranges)
       ran.fill(count > 0 ? 1 : 0, startOffset - start, endOffset - start);

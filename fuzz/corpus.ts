@@ -7,7 +7,9 @@ import { decodeInput, encodeInput, type SparseInput } from './sparse-input.ts';
 
 const FOLDER = new URL('corpus/', import.meta.url);
 
-/** The inputs in the tree for a target, by name of file, in its order. None for a target without a corpus. */
+/**
+ * Loads the inputs in the tree for a target, by name of file, in the tree's order. A target without a corpus has none.
+ */
 export async function loadCorpus(target: string): Promise<ReadonlyMap<string, SparseInput>> {
   const folder = new URL(`${target}/`, FOLDER);
   const names = existsSync(folder) ? await readdir(folder) : [];
@@ -16,7 +18,7 @@ export async function loadCorpus(target: string): Promise<ReadonlyMap<string, Sp
   return inputs;
 }
 
-/** Makes these the corpus of a target. */
+/** Makes these inputs the corpus of a target. */
 export async function storeCorpus(target: string, inputs: readonly SparseInput[]): Promise<void> {
   const folder = new URL(`${target}/`, FOLDER);
   await rm(folder, { recursive: true, force: true });
@@ -27,11 +29,11 @@ export async function storeCorpus(target: string, inputs: readonly SparseInput[]
   }
 }
 
-/** Keeps an input that found something, as its reader's file had it; returns where. */
+/** Keeps an input that found something, in the encoding of the reader's file; returns its path. */
 export async function storeFinding(target: string, encoded: Uint8Array): Promise<string> {
   const folder = new URL('findings/', import.meta.url);
   await mkdir(folder, { recursive: true });
-  // What a longer input left behind it goes.
+  // Decoding drops the rest of a longer input that may stand behind it.
   const input = encodeInput(decodeInput(encoded));
   const path = fileURLToPath(new URL(`${target}-${nameOf(input)}`, folder));
   await writeFile(path, input);

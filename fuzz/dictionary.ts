@@ -29,7 +29,7 @@ const TEXTS = [
   '"\\u0000"',
 ];
 
-/** In hex. */
+/** Records in hexadecimal. */
 const RECORDS = [
   '00',
   '0100000001037261 6d0000000000000004',

@@ -6,23 +6,23 @@ import { DEFAULT_LIMITS, INPUT_CODES, type FuzzTarget } from './target.ts';
 import { takeLargestAllocation, watchAllocations } from './watch-allocations.ts';
 import { WatchedReader } from './watched-reader.ts';
 
-/** How an execution ended: what it reached, or what is wrong with the code under test. */
+/** The end of an execution: the point that it reached, or the fault of the code under test. */
 export interface Outcome {
   readonly reached: string;
   readonly fault?: Error;
 }
 
 export interface MeasuredOutcome extends Outcome {
-  /** As the reader counts it. */
+  /** The cost, as the reader counts it. */
   readonly cost: number;
 }
 
-/** Executions of which the fastest counts before one is called slow: the first ones are not yet compiled. */
+/** The number of executions before one is called slow; the fastest counts. The first ones are not yet compiled. */
 const ATTEMPTS = 3;
 
 watchAllocations();
 
-/** Tries a target with one input and judges how it ended. */
+/** Tries a target with one input and judges the outcome. */
 export async function execute(target: FuzzTarget, input: SparseInput): Promise<MeasuredOutcome> {
   const limits = { ...DEFAULT_LIMITS, ...target.limits };
   for (let attempt = 1; ; attempt += 1) {
@@ -38,7 +38,7 @@ export async function execute(target: FuzzTarget, input: SparseInput): Promise<M
     if (outcome.fault !== undefined) return outcome;
     if (growth > limits.bytesOfMemory)
       return { ...outcome, fault: new Error(`took ${growth} bytes of memory`) };
-    // Not by the clock: the machine may be busy with other things.
+    // Processor time decides, not the clock: the machine may be busy with other things.
     if ((user + system) / 1000 <= limits.milliseconds) return outcome;
     if (attempt === ATTEMPTS)
       return { ...outcome, fault: new Error(`took longer than ${limits.milliseconds} ms`) };

@@ -6,13 +6,15 @@ import { Random } from './random.ts';
 import { storedBytes, type SparseInput } from './sparse-input.ts';
 import type { FuzzTarget } from './target.ts';
 
-/** Asking V8 what ran takes as long as a hundred executions, so they are looked at by the hundred. */
+/**
+ * The number of executions between two looks at the coverage: one question to V8 takes as long as a hundred executions.
+ */
 const BATCH = 128;
 
-/** Mutations may double an input, and small ones may grow to this many bytes. */
+/** Bytes that small inputs may grow to. Larger ones may double. */
 const MIN_BYTES = 4096;
 
-/** What a search of a whole file costs; of such inputs only a few are tried. */
+/** The cost of searching a whole file. Only a few inputs of this cost are tried. */
 const DEAR = 8 * 2 ** 20;
 
 const PACKAGE = new URL('../ts/', import.meta.url).href;
@@ -25,11 +27,11 @@ export interface Finding {
 export interface FuzzerOptions {
   readonly target: FuzzTarget;
   readonly corpus: readonly SparseInput[];
-  /** 0 to 2^32-1. */
+  /** The seed of the random numbers, 0 to 2^32-1. */
   readonly seed: number;
-  /** URL that the code lies under whose blocks count. Default `ts/`. */
+  /** URL of the folder whose code is counted by blocks. Default `ts/`. */
   readonly code?: string;
-  /** Told of every input before it is tried, so that one that never ends can be told. */
+  /** Called with every input before it is tried, so that an input that never ends is known. */
   readonly onInput?: (input: SparseInput) => void;
 }
 
@@ -40,7 +42,7 @@ interface Kept {
 
 const NOTHING: Kept = { input: { size: 0, extents: [] }, cost: 0 };
 
-/** Tries a target with mutations of a corpus, and keeps those that run code or reach something that none did before. */
+/** Tries a target with mutations of a corpus. Keeps those that run code or reach a point that none did before. */
 export class Fuzzer {
   readonly #target: FuzzTarget;
   readonly #random: Random;
@@ -68,17 +70,17 @@ export class Fuzzer {
     return this.#executions;
   }
 
-  /** Inputs of which each did something that those before it did not. */
+  /** The inputs that each did something new. */
   get kept(): readonly SparseInput[] {
     return this.#kept.map(({ input }) => input);
   }
 
-  /** Characters of code in blocks that ran. */
+  /** The number of characters of code in blocks that ran. */
   get covered(): number {
     return this.#coverage.size;
   }
 
-  /** Tries the corpus as it is, the small before the large, which thereby are kept only for what they add. */
+  /** Tries the corpus as it is, the small before the large. So a large input is kept only for what it adds. */
   async replay(): Promise<Finding | undefined> {
     takeCoverage();
     for (const input of this.#given.toSorted((left, right) => storedBytes(left) - storedBytes(right))) {
@@ -98,7 +100,7 @@ export class Fuzzer {
     return undefined;
   }
 
-  /** Finds the inputs in a batch that are worth keeping: halves it for as long as it ran something new. */
+  /** Finds the inputs in a batch that are worth keeping: halves the batch for as long as it ran something new. */
   async #explore(batch: readonly SparseInput[]): Promise<Finding | undefined> {
     const [only] = batch;
     if (only !== undefined && batch.length === 1) return this.#try(only);
@@ -113,7 +115,7 @@ export class Fuzzer {
     return (await this.#explore(batch.slice(0, middle))) ?? this.#explore(batch.slice(middle));
   }
 
-  /** Executes an input alone and keeps it if it is worth it. */
+  /** Executes an input alone, and keeps it if it is worth keeping. */
   async #try(input: SparseInput): Promise<Finding | undefined> {
     takeCoverage();
     const { fault, reached, cost } = await this.#execute(input);
@@ -124,7 +126,7 @@ export class Fuzzer {
     return undefined;
   }
 
-  /** Every word in its place counts for itself: their combinations are too many. */
+  /** Each word counts for itself, in its place: the combinations of words are too many. */
   #isNewlyReached(reached: string): boolean {
     const known = this.#reached.size;
     for (const [place, word] of reached.split(' ').entries()) this.#reached.add(`${place} ${word}`);
@@ -137,7 +139,7 @@ export class Fuzzer {
     return execute(this.#target, input);
   }
 
-  /** A mutation of one that was kept: of a late one rather than of an early one, and mostly of one that costs little. */
+  /** Makes a mutation of a kept input: of a late one rather than an early one, and mostly of one that costs little. */
   #next(): SparseInput {
     const random = this.#random;
     const kept = this.#kept;

@@ -9,8 +9,8 @@ import { denseInput, withHoles, type SparseInput } from './sparse-input.ts';
 import { takeApart } from './take-apart.ts';
 import { loadTarget } from './target.ts';
 
-// Adds to the corpus: streams of QEMU's and of the property tests' models, whole and in parts. Of these and of what is
-// there already stays only what adds something. Needs qemu-system-x86_64 and qemu-system-aarch64.
+// Adds streams to the corpus: QEMU's and those of the property tests' models, whole and in parts. Only inputs that add
+// something stay, old and new alike. Needs qemu-system-x86_64 and qemu-system-aarch64.
 const models = fc.sample(streamModel(), { numRuns: 200, seed: 1 }).filter(({ base }) => base === 0);
 const files = [
   ...(await qemuSeeds()).map((file) => withHoles(file)),

@@ -6,17 +6,19 @@ export interface MutateOptions {
   /** Another input of the corpus, to take pieces of. */
   readonly other: SparseInput;
   readonly dictionary: readonly Uint8Array[];
-  /** Stored bytes that the result may have at most. */
+  /** Number of stored bytes that the result may have at most. */
   readonly maxBytes: number;
 }
 
-/** Changes to apply to one input: mostly few, so that what is good about it stays. */
+/** Numbers of changes to apply to one input: mostly few, so that the merits of the input stay. */
 const STACK = [1, 1, 1, 2, 2, 3, 4, 8] as const;
 
-/** Powers of two where integers of 1, 2, 4 and 8 bytes, exact numbers of JavaScript, and pages have their edges. */
+/**
+ * Exponents of two at which integers of 1, 2, 4 and 8 bytes, exact numbers of JavaScript, and pages have their edges.
+ */
 const EDGES = [0, 1, 2, 3, 7, 8, 12, 15, 16, 20, 31, 32, 52, 53, 63, 64] as const;
 
-/** Another input, made of this one by some random changes. */
+/** Returns another input, made of this one by some random changes. */
 export function mutate(input: SparseInput, options: MutateOptions): SparseInput {
   const { random } = options;
   let { size, extents } = input;
@@ -40,7 +42,7 @@ function changeExtent(input: SparseInput, options: MutateOptions): SparseInput {
   const bytes = changeBytes(extent.bytes, input, options);
   const by = bytes.length - extent.bytes.length;
   const changed = extents.with(place, { offset: extent.offset, bytes });
-  // Records of the plain form follow each other; in the mapped-ram form everything has its place.
+  // Records of the plain form follow each other, and can be shifted. Everything in the mapped-ram form has its place.
   if (by === 0 || (end < size && random.once(2))) return { size, extents: changed };
   const shifted = changed.map((other) =>
     other.offset < end ? other : { offset: other.offset + by, bytes: other.bytes },
@@ -48,7 +50,7 @@ function changeExtent(input: SparseInput, options: MutateOptions): SparseInput {
   return { size: Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, size + by)), extents: shifted };
 }
 
-/** Changes where extents are and where the file ends. */
+/** Changes the places of extents and the end of the file. */
 function reshape(input: SparseInput, { random, other }: MutateOptions): SparseInput {
   const { size, extents } = input;
   const place = random.below(extents.length);
@@ -56,7 +58,7 @@ function reshape(input: SparseInput, { random, other }: MutateOptions): SparseIn
     case 0:
       return { size: random.below(size + 1), extents };
     case 1:
-      // Large files take their readers long: not too often.
+      // Large files take their readers long, so they are rare.
       return {
         size: Math.min(Number.MAX_SAFE_INTEGER, size + 2 ** random.below(random.once(32) ? 53 : 20)),
         extents,
@@ -71,7 +73,7 @@ function reshape(input: SparseInput, { random, other }: MutateOptions): SparseIn
     case 4:
       return { size: Math.max(size, other.size), extents: [...extents, ...other.extents.slice(0, 1)] };
     default: {
-      // The head of one, the tail of the other.
+      // The result has the head of one and the tail of the other.
       const tail = other.extents.slice(random.below(other.extents.length));
       return { size: other.size, extents: [...extents.slice(0, place + 1), ...tail] };
     }
@@ -120,7 +122,7 @@ function changeBytes(bytes: Uint8Array, input: SparseInput, options: MutateOptio
   }
 }
 
-/** Numbers at the edges of integer types, and those that mean something in this very input, or nearly. */
+/** Picks a number at the edges of integer types, or one that means something in this very input, or nearly. */
 function interesting({ size, extents }: SparseInput, random: Random): bigint {
   const extent = extents[random.below(extents.length)];
   const own = [size, extent?.offset ?? 0, extent?.bytes.length ?? 0] as const;
@@ -143,7 +145,7 @@ function withSum(bytes: Uint8Array, at: number, random: Random): Uint8Array {
   return overwritten(bytes, at, bigEndian(value + by, length));
 }
 
-/** Puts another number for one in a text, the next behind `at`. */
+/** Replaces a number in a text, the next one behind `at`. */
 function withDecimal(bytes: Uint8Array, at: number, input: SparseInput, random: Random): Uint8Array {
   const start = bytes.findIndex((byte, index) => index >= at && isDigit(byte));
   if (start === -1) return bytes;
@@ -157,7 +159,7 @@ function isDigit(byte: number | undefined): boolean {
   return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
-/** Does not grow the bytes: what would stand beyond their end is dropped. */
+/** Overwrites bytes without growing them: the part of the piece beyond their end is dropped. */
 function overwritten(bytes: Uint8Array, at: number, piece: Uint8Array): Uint8Array {
   const changed = bytes.slice();
   changed.set(piece.subarray(0, Math.max(0, bytes.length - at)), Math.min(at, bytes.length));

@@ -14,17 +14,17 @@ import {
 import { assemblePlain } from '../ts/stream/write/assemble.ts';
 import type { Extent, SparseInput } from './sparse-input.ts';
 
-/** Whether a device stays, by its name. */
+/** Decides by a device's name whether the device stays. */
 export type KeepDevice = (name: string) => boolean;
 
-/** Body and description of a device, in bytes, that a reduced stream may have. */
+/** Bytes that body and description of a device may have in a reduced stream. */
 const MAX_DEVICE = 1200;
 const MAX_DEVICES = 5;
 const MAX_PAGES_OF_A_KIND = 2;
 
 /**
- * The stream without most of what its readers do not look at or have seen already: the data of pages, all but a few
- * page records, all but a few devices. What stays is QEMU's own.
+ * Reduces a stream by most of the parts that its readers do not look at or have seen already: the data of pages, all
+ * but a few page records, all but a few devices. The remaining parts are QEMU's own.
  * @param keep the devices that stay, whatever their size. Default some small ones
  */
 export async function reduceStream(reader: RandomAccessReader, keep?: KeepDevice): Promise<SparseInput> {
@@ -61,7 +61,7 @@ export async function reduceStream(reader: RandomAccessReader, keep?: KeepDevice
   return { size: endOffset, extents: extents.toSorted((left, right) => left.offset - right.offset) };
 }
 
-/** Up to the last set bit: a hole is as good as zeros. */
+/** Reads a bitmap up to the last set bit: a hole is as good as zeros. */
 async function bitmapOf(reader: RandomAccessReader, ram: MappedRamIndex, place: number): Promise<Uint8Array> {
   const block = ram.blocks[place];
   if (block === undefined) throw new Error('no such block');

@@ -7,7 +7,7 @@ import { encodeInput, type SparseInput } from './sparse-input.ts';
 import type { RunReport } from './supervise.ts';
 import { loadTarget } from './target.ts';
 
-// What `supervise` starts: tries one target until the time is over, or something is found (status 3).
+// The program that `supervise` starts. It tries one target until the time is over, or something is found (status 3).
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
@@ -42,7 +42,7 @@ if (finding !== undefined) {
   process.exitCode = 3;
 }
 
-/** Where the parent finds it when this process hangs or dies. */
+/** Writes an input to the file in which the parent finds it when this process hangs or dies. */
 function note(input: SparseInput): void {
   writeSync(current, encodeInput(input), 0, undefined, 0);
 }
@@ -53,7 +53,7 @@ function isOver(): boolean {
   return now >= end || fuzzer.executions >= Number(values.executions);
 }
 
-/** Also the sign of life that the parent waits for. */
+/** Reports progress. The report is also the sign of life that the parent waits for. */
 function report(now: number): void {
   reported = now;
   const { executions, kept, covered } = fuzzer;

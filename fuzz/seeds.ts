@@ -33,7 +33,7 @@ const MACHINES: readonly Machine[] = [
   { args: '-machine microvm', capabilities: ['x-ignore-shared'] },
 ];
 
-/** Streams of both forms as QEMU writes them of several machines, reduced to what their readers look at. */
+/** Makes streams of both forms as QEMU writes them from several machines, reduced to the parts that readers look at. */
 export async function qemuSeeds(): Promise<readonly SparseInput[]> {
   const seeds: SparseInput[] = [];
   for (const machine of MACHINES) {
@@ -42,7 +42,7 @@ export async function qemuSeeds(): Promise<readonly SparseInput[]> {
   return seeds;
 }
 
-/** One with the registers of a CPU, whose description is the longest of all. */
+/** Makes a stream with the registers of a CPU, whose description is the longest of all. */
 export async function cpuSeed(): Promise<SparseInput> {
   return save({ args: '-machine microvm' }, 'mapped-ram', (name) => name === 'cpu' || name === 'cpu_common');
 }

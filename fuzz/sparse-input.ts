@@ -1,9 +1,9 @@
 /**
- * What a target is tried with: a file that may be large but has few bytes. Between the extents it is zero, as a hole is.
- * Where extents overlap, the later one counts; what lies beyond `size` does not.
+ * The input of a target: a file that may be large but has few bytes. It is zero between the extents, as a hole is. The
+ * later extent counts where extents overlap. Bytes beyond `size` do not count.
  */
 export interface SparseInput {
-  /** In bytes, 0 to 2^53-1. */
+  /** Size in bytes, 0 to 2^53-1. */
   readonly size: number;
   readonly extents: readonly Extent[];
 }
@@ -17,10 +17,13 @@ export function denseInput(bytes: Uint8Array): SparseInput {
   return { size: bytes.length, extents: [{ offset: 0, bytes }] };
 }
 
-/** Bytes that say no more than that they are there: as many of the same as no field has. */
+/**
+ * Number of equal bytes in a row that become a hole: no field has as many, so they say no more than that they are
+ * there.
+ */
 const MIN_HOLE = 64;
 
-/** The same input with holes for long runs of any one byte: the data of a page, the fill of a test's device. */
+/** Returns the same input with holes for long runs of any one byte: the data of a page, the fill of a test's device. */
 export function withHoles(input: SparseInput): SparseInput {
   return { size: input.size, extents: input.extents.flatMap((extent) => cut(extent)) };
 }
@@ -41,12 +44,12 @@ function cut({ offset, bytes }: Extent): readonly Extent[] {
   return extents;
 }
 
-/** Bytes that are stored, in all extents. */
+/** Returns the number of bytes that are stored, in all extents. */
 export function storedBytes({ extents }: SparseInput): number {
   return extents.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
-/** `length` bytes at `offset`, which must lie in the input. */
+/** Reads `length` bytes at `offset`, which must lie in the input. */
 export function readInput({ extents }: SparseInput, offset: number, length: number): Uint8Array {
   const end = offset + length;
   const result = new Uint8Array(length);
@@ -61,7 +64,7 @@ export function readInput({ extents }: SparseInput, offset: number, length: numb
 const HEAD_BYTES = 12;
 const EXTENT_BYTES = 12;
 
-/** The form in the corpus: be64 size, be32 number of extents; each be64 offset, be32 length, bytes. */
+/** Encodes an input for the corpus: be64 size, be32 number of extents; each be64 offset, be32 length, bytes. */
 export function encodeInput(input: SparseInput): Uint8Array {
   const { size, extents } = input;
   const encoded = new Uint8Array(HEAD_BYTES + extents.length * EXTENT_BYTES + storedBytes(input));
@@ -78,7 +81,7 @@ export function encodeInput(input: SparseInput): Uint8Array {
   return encoded;
 }
 
-/** Bytes behind the last extent are not looked at. */
+/** Decodes an input. Bytes behind the last extent are ignored. */
 export function decodeInput(encoded: Uint8Array): SparseInput {
   const view = new DataView(encoded.buffer, encoded.byteOffset, encoded.length);
   const extents: Extent[] = [];
@@ -87,7 +90,7 @@ export function decodeInput(encoded: Uint8Array): SparseInput {
     const offset = Number(view.getBigUint64(at));
     const length = view.getUint32(at + 8);
     const start = at + EXTENT_BYTES;
-    // A copy that is no Buffer: its `slice` would be a view, through which a mutation changes what it was made of.
+    // The copy is no Buffer: a Buffer's `slice` would be a view, through which a mutation changes its original.
     extents.push({ offset, bytes: new Uint8Array(encoded.subarray(start, start + length)) });
     at += EXTENT_BYTES + length;
   }

@@ -7,40 +7,40 @@ import { fileURLToPath } from 'node:url';
 export interface SuperviseOptions {
   readonly name: string;
   readonly minutes: number;
-  /** After about as many it ends, too. Default: no limit. */
+  /** The run also ends after about this many executions. Default: no limit. */
   readonly executions?: number;
   readonly seed: number;
-  /** Whether the corpus in the tree becomes what was kept. Default false. */
+  /** True to replace the corpus in the tree by the kept inputs. Default false. */
   readonly grow?: boolean;
-  /** Folder of the targets, a URL. Default `fuzz/targets/`. */
+  /** URL of the folder of the targets. Default `fuzz/targets/`. */
   readonly targets?: string;
-  /** Without a sign of life for this long, in milliseconds, a run hangs. Default 60 000; a live one reports every 5 s. */
+  /** Milliseconds without a sign of life after which a run hangs. Default 60 000; a live run reports every 5 s. */
   readonly patience?: number;
   readonly onReport: (report: RunReport) => void;
 }
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface RunReport {
   readonly name: string;
   readonly seed: number;
   readonly seconds: number;
   readonly executions: number;
   readonly perSecond: number;
-  /** Inputs that each did something new. */
+  /** Number of inputs that each did something new. */
   readonly kept: number;
-  /** Characters of code in blocks that ran. */
+  /** Number of characters of code in blocks that ran. */
   readonly covered: number;
 }
 
-/** What a run said when it ended. */
+/** The result of a run. */
 export interface Supervised {
-  /** 0 nothing found, 3 something found, anything else a crash; a signal a crash, too, or a hang: then SIGKILL. */
+  /** 0: nothing found. 3: something found. Any other number, or a signal: a crash. SIGKILL: also a hang. */
   readonly status: number | NodeJS.Signals;
   /** The input that was tried last, encoded; empty when none was. */
   readonly last: Uint8Array;
 }
 
-/** Runs one target in a process of its own, so that a hang and a crash can be told from the outside. */
+/** Runs one target in a process of its own, so that the parent notices a hang or a crash. */
 export async function supervise(options: SuperviseOptions): Promise<Supervised> {
   const { name, minutes, executions, seed, grow = false, targets, patience = 60_000, onReport } = options;
   const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-fuzz-'));

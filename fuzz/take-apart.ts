@@ -6,14 +6,14 @@ import { inputReader } from './watched-reader.ts';
 export interface Parts {
   /** Header and CONFIGURATION. */
   readonly configuration: SparseInput;
-  /** As the target `ram` wants it. */
+  /** RAM, in the form that the target `ram` wants. */
   readonly ram: SparseInput;
-  /** From EOF on. */
+  /** The rest of the file from EOF on. */
   readonly tail: SparseInput;
   readonly json: readonly SparseInput[];
 }
 
-/** Bytes of a section header of RAM, of a continued section's, and of a footer. */
+/** Length in bytes of a section header of RAM, of a continued section's, and of a footer. */
 const [START, CONTINUED, FOOTER] = [17, 5, 5];
 
 export async function takeApart(file: SparseInput): Promise<Parts> {
@@ -37,7 +37,7 @@ export async function takeApart(file: SparseInput): Promise<Parts> {
   };
 }
 
-/** In its place: offsets in it are absolute. */
+/** Keeps RAM at its place: offsets in it are absolute. */
 function mappedRam(file: SparseInput, { offset, startEnd = 0 }: RamIndex, options: number): SparseInput {
   const list = offset + START;
   const size = startEnd - FOOTER;

@@ -4,31 +4,33 @@ import type { ErrorCode } from '../ts/errors.ts';
 import type { Limits, WatchedReader } from './watched-reader.ts';
 
 /**
- * One reader of untrusted bytes. A file in `fuzz/targets/` exports one as `target` and is named like it; that is all
- * there is to adding one.
+ * One reader of untrusted bytes. A new target is a file in `fuzz/targets/` that exports it as `target` and has its
+ * name; nothing else is needed.
  */
 export interface FuzzTarget {
   /**
-   * Reads one input. May end well or throw a MappedRamError with one of `codes`; everything else is a finding, so what
-   * must hold of a result is asserted here.
-   * @returns what was reached, in few words and rough numbers: an input with a new word in some place is kept
+   * Reads one input. May end well or throw a MappedRamError with one of `codes`; everything else is a finding. So this
+   * function asserts whatever must hold of a result.
+   * @returns the point that was reached, in few words and rough numbers: an input with a new word in some place is kept
    */
   readonly run: (reader: WatchedReader) => Promise<string>;
   /** Error codes that bad input may give. Default `INPUT_CODES`. */
   readonly codes?: readonly ErrorCode[];
   readonly limits?: Partial<Limits & TimeAndMemory>;
-  /** What mutations may put in besides `DICTIONARY`. */
+  /** Words that mutations may put in besides `DICTIONARY`. */
   readonly dictionary?: readonly (string | Uint8Array)[];
 }
 
 export interface TimeAndMemory {
-  /** Of processor time. */
+  /** Milliseconds of processor time. */
   readonly milliseconds: number;
-  /** Growth of the heap in one execution, as far as it can be seen, and size of the largest buffer. */
+  /**
+   * Bytes that the heap may grow by in one execution, as far as that can be seen, and that the largest buffer may have.
+   */
   readonly bytesOfMemory: number;
 }
 
-/** What is wrong with a file, as opposed to with its reader or its use. */
+/** Codes for a defect of a file, as opposed to one of its reader or its use. */
 export const INPUT_CODES: readonly ErrorCode[] = [
   'ERR_MAPPED_RAM_BAD_MAGIC',
   'ERR_MAPPED_RAM_CORRUPT',
@@ -40,7 +42,7 @@ export const INPUT_CODES: readonly ErrorCode[] = [
 
 const MIB = 2 ** 20;
 
-/** Inputs are small: what goes beyond these was asked for by a number in one. */
+/** Limits for small inputs: only a number in an input can ask for more. */
 export const DEFAULT_LIMITS: Limits & TimeAndMemory = {
   bytesAtOnce: MIB,
   bytesInAll: 256 * MIB,
@@ -58,6 +60,7 @@ export async function targetNames(): Promise<readonly string[]> {
 }
 
 /**
+ * Loads a target.
  * @param name one of `targetNames`, or of a file in `folder`
  * @param folder a URL. Default `fuzz/targets/`
  */
@@ -66,7 +69,7 @@ export async function loadTarget(name: string, folder: string = FOLDER.href): Pr
   return module.target;
 }
 
-/** 0, 1, 2, 4, 8, …: a number rough enough to tell what is new from what is more of the same. */
+/** Rounds down to 0, 1, 2, 4, 8, …: such a number is rough enough to tell new things from more of the same. */
 export function roughly(count: number): number {
   return count < 1 ? 0 : 2 ** Math.floor(Math.log2(count));
 }

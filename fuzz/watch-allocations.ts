@@ -1,4 +1,4 @@
-/** What has an own byte length: where bytes read from a file end up. */
+/** The classes with a byte length of their own: bytes read from a file end up in one of them. */
 const BUFFERS = [
   ArrayBuffer,
   Uint8Array,
@@ -17,12 +17,12 @@ const BUFFERS = [
 let largest = 0;
 
 /**
- * From now on, in the whole process, buffers that are asked for by length are noted. A look at the heap does not do: a
- * large buffer that is dropped may be gone before anybody looks.
+ * Records the length of every buffer that is made by length, in the whole process, from now on. A look at the heap is
+ * not enough: a large buffer that is dropped may be gone before anybody looks.
  */
 export function watchAllocations(): void {
   for (const buffer of BUFFERS) {
-    // Not watched twice.
+    // The class is watched already.
     if (Reflect.get(globalThis, buffer.name) !== buffer) continue;
     const elementBytes = 'BYTES_PER_ELEMENT' in buffer ? buffer.BYTES_PER_ELEMENT : 1;
     const watched: typeof buffer = new Proxy(buffer, {
@@ -36,7 +36,7 @@ export function watchAllocations(): void {
   }
 }
 
-/** Bytes of the largest buffer since the last call. */
+/** Returns the length in bytes of the largest buffer since the last call. */
 export function takeLargestAllocation(): number {
   const bytes = largest;
   largest = 0;

@@ -1,21 +1,21 @@
 import { truncated, type RandomAccessReader } from '../ts/stream/reader.ts';
 import { readInput, type SparseInput } from './sparse-input.ts';
 
-/** What one execution may cost. */
+/** The limits of one execution. */
 export interface Limits {
-  /** Bytes asked for in one read. */
+  /** Bytes in one read. */
   readonly bytesAtOnce: number;
-  /** Bytes read in all. */
+  /** Bytes in all reads together. */
   readonly bytesInAll: number;
-  /** Calls of read. */
+  /** Number of reads. */
   readonly reads: number;
 }
 
-/** A reader over an input that notes, and answers with an error of its own, what no reader of streams may ask. */
+/** A reader over an input. It records a request that no reader of streams may make, and answers it with an error. */
 export class WatchedReader implements RandomAccessReader {
   readonly name = 'input';
   readonly size: number;
-  /** The first thing asked that was against the rules; also when the asking code swallowed the error. */
+  /** The first request that was against the rules; also when the asking code swallowed the error. */
   violation: Error | undefined;
   readonly #input: SparseInput;
   readonly #limits: Limits;
@@ -28,7 +28,7 @@ export class WatchedReader implements RandomAccessReader {
     this.#limits = limits;
   }
 
-  /** What was asked so far; grows with the time that an execution takes, and is the same every time. */
+  /** The cost of all requests so far. It grows with the time that an execution takes, and is the same every time. */
   get cost(): number {
     return this.#bytes + this.#reads * 1024;
   }
@@ -53,7 +53,7 @@ export class WatchedReader implements RandomAccessReader {
   }
 }
 
-/** Over an input that is trusted. */
+/** Makes a reader over a trusted input. */
 export function inputReader(input: SparseInput): RandomAccessReader {
   return new WatchedReader(input, { bytesAtOnce: Infinity, bytesInAll: Infinity, reads: Infinity });
 }

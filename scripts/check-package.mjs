@@ -1,5 +1,6 @@
-// Packs the package, installs it in an empty folder, and uses it there: the README's first example and the subpaths with
-// import and with require, the types, the command. Needs the dev dependencies and the npm registry (for the package's dependencies).
+// Packs the package, installs it in an empty folder, and uses it there: the README's first example and the subpaths
+// with import and with require, the types, the command. Needs the dev dependencies and the npm registry (for the
+// package's dependencies).
 import assert from 'node:assert/strict';
 import { execFileSync, execSync } from 'node:child_process';
 import {
@@ -51,7 +52,7 @@ function checkExample(project) {
   return output;
 }
 
-/** The subpaths say the same with import and with require, and no others are there. */
+/** Checks that the subpaths give the same with import and with require, and that there are no others. */
 function checkSubpaths(project) {
   const code = `
 import { MappedRamError } from 'mapped-ram';
@@ -70,7 +71,7 @@ hidden.then((hides) => console.log(JSON.stringify({ same, hides, stream: Object.
   assert.equal(node(project, 'subpaths.cjs'), output);
 }
 
-/** Both ways of importing resolve to types that stand on their own. */
+/** Checks that both ways of importing resolve to types that stand on their own. */
 function checkTypes(project) {
   const code = `import { probe, type SnapshotInfo } from 'mapped-ram';
 import { readStreamIndex, type RandomAccessReader, type StreamIndex } from 'mapped-ram/stream';
@@ -88,7 +89,7 @@ export const read = (reader: RandomAccessReader): Promise<StreamIndex> => readSt
   node(project, typescript, ...options.split(' '), 'types.mts', 'types.cts');
 }
 
-// The real path: a package's own folder is compared with it.
+// The path must be the real one: a package's own folder is compared with it.
 const project = realpathSync(mkdtempSync(join(tmpdir(), 'mapped-ram-package-')));
 try {
   npm(`pack --loglevel warn --pack-destination "${project}"`, ROOT);

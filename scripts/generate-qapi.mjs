@@ -1,9 +1,9 @@
-// Writes ts/qmp/qapi.generated.ts: types for the QMP commands that we use, out of the schema of a real QEMU.
+// Writes ts/qmp/qapi.generated.ts: types for the QMP commands that this package uses, out of the schema of a real QEMU.
 //
 //   node scripts/generate-qapi.mjs [--qemu BINARY] [--stdout]
 //
-// QEMU's schema tells the names of commands, members and values, which are the protocol. Its types have numbers only: the
-// names here are ours, and so are the words. Which QEMU it was stands in the first line of the file.
+// QEMU's schema has the names of commands, members and values, which are the protocol. Its types have numbers only:
+// their names and words are ours. The first line of the file names QEMU's version.
 import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -42,7 +42,10 @@ const COMMANDS = [
   'x-query-ramblock',
 ];
 
-/** Where the name that the way to a type suggests is not a good one. Names of its parts begin with the one it gets. */
+/**
+ * Better names for types, by the name that the way to the type suggests. Names of the type's parts begin with the
+ * better name.
+ */
 const NAMES = new Map([
   ['AddFdResult', 'FdsetDescriptor'],
   ['DeviceListPropertiesResult', 'QomProperty'],
@@ -70,7 +73,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const OUTPUT = join(ROOT, 'ts/qmp/qapi.generated.ts');
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
-/** @returns what a QEMU without a machine says: its version and its schema */
+/** @returns version and schema of a QEMU without a machine */
 async function askQemu(binary) {
   const qemu = spawn(binary, ['-machine', 'none', '-nodefaults', '-display', 'none', '-qmp', 'stdio'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -146,9 +149,10 @@ class Writer {
   }
 
   /**
-   * @param suggested how the type is to be called if it needs a name
-   * @param input whether it is an argument: those may have members that are undefined
-   * @param prefix what the names of its parts begin with; its own name by default
+   * Returns the TypeScript type for an entity of the schema.
+   * @param suggested the name of the type if it needs one
+   * @param input true for an argument: its members may be undefined
+   * @param prefix the beginning of its parts' names; its own name by default
    */
   #type(name, suggested, input, prefix) {
     const entity = this.#entity(name);
@@ -173,14 +177,14 @@ class Writer {
     }
   }
 
-  /** The name of a type that is written out the first time it is met. */
+  /** Returns the name of a type, and declares the type on first use. */
   #declare(identity, suggested, write) {
     const known = this.#named.get(identity);
     if (known !== undefined) return known;
     const name = NAMES.get(suggested) ?? suggested;
     if (this.#declarations.has(name)) throw new Error(`two types want to be called ${name}: see NAMES`);
     this.#named.set(identity, name);
-    // Its place comes before its parts.
+    // The entry is made now, so that a type stands before its parts.
     this.#declarations.set(name, '');
     this.#declarations.set(name, write(name));
     return name;

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the tests against a real QEMU need: qemu-system-x86_64 and qemu-system-aarch64 >= 9, swtpm, gdb and, with
-# --bench, fio.
-# On Debian releases whose own QEMU is older, it comes from the backports suite of the mirror that apt already uses.
-# Needs root and apt. Exits 0 at once when all of it is on the PATH, and new enough.
+# Installs the programs that the tests against a real QEMU need: qemu-system-x86_64 and qemu-system-aarch64 >= 9, swtpm,
+# gdb and, with --bench, fio.
+# QEMU comes from the backports suite, on the mirror that apt already uses, where the Debian release's own is older.
+# Needs root and apt. Exits 0 at once when every program is on the PATH, and new enough.
 set -euo pipefail
 
 readonly needed_major=9
 readonly packages=(qemu-system-x86 qemu-system-arm)
 
-# Of the older one of the two.
+# Prints the major version of the older one of the two.
 qemu_major() {
   local binary
   for binary in qemu-system-x86_64 qemu-system-aarch64; do
@@ -17,7 +17,7 @@ qemu_major() {
   done | sort -n | head -n 1
 }
 
-# The first Debian mirror of the apt sources that are there, in either of apt's two source formats.
+# Prints the first Debian mirror of the existing apt sources, in either of apt's two source formats.
 # Security archives carry no backports suite, so they do not count.
 debian_mirror() {
   { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
@@ -38,7 +38,7 @@ install_from_backports() {
     -t "$codename-backports" "${packages[@]}"
 }
 
-# A package that has the name of its program.
+# Installs a package that has the name of its program.
 install_missing() {
   if command -v "$1" >/dev/null 2>&1; then return; fi
   apt-get update -q

@@ -1,4 +1,4 @@
-// Which native files lie in native/, and what a release may not carry.
+// The native files in native/, and the rule for the files that a release may not carry.
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -6,19 +6,19 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 const NATIVE = new URL('../native/', import.meta.url);
 
-/** The local builds of the binding. */
+/** Lists the local builds of the binding. */
 export function localBinaries() {
   return existsSync(NATIVE) ? readdirSync(NATIVE).filter((name) => name.endsWith('.node')) : [];
 }
 
-/** Whether the loader and its types are there; both are made by `npm run build:native`. */
+/** True when the loader and its types exist; `npm run build:native` makes both. */
 export function hasLoader() {
   return ['binding.cjs', 'binding.d.cts'].every((name) => existsSync(new URL(name, NATIVE)));
 }
 
 /**
- * A published root package takes its binary from the platform packages. One that carries the releaser's own binary would
- * prefer that, and hide on this one platform that another package is missing.
+ * Refuses to publish a root package that carries a binary: a published one takes its binary from the platform packages.
+ * It would prefer the releaser's own binary, and hide on this one platform that another package is missing.
  */
 export function assertPublishable() {
   const binaries = localBinaries();

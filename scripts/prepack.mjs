@@ -1,5 +1,5 @@
-// Runs before npm packs the root package. `npm pack` in a clone gives a tarball that works on this platform: it carries
-// the local binary. `npm publish` gives one without any: the platform packages bring them.
+// Runs before npm packs the root package. `npm pack` in a clone makes a tarball that works on this platform: it carries
+// the local binary. `npm publish` makes one without any: the platform packages bring them.
 import { execSync } from 'node:child_process';
 
 import { assertPublishable, hasLoader, localBinaries, ROOT } from './native-files.mjs';

@@ -7,14 +7,14 @@ import { NapiCli } from '@napi-rs/cli';
 
 import { assertPublishable, ROOT } from './native-files.mjs';
 
-// npm runs prepublishOnly under `npm publish --dry-run`, too: without this, a rehearsal would publish for good.
+// npm runs prepublishOnly under `npm publish --dry-run`, too: a rehearsal would publish for good without this check.
 const dryRun = process.env.npm_config_dry_run === 'true';
 
 function readManifest(directory) {
   return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
 }
 
-/** napi's own pre-publish only warns of a missing binary, and publishes the others. */
+/** Checks every platform package: napi's own pre-publish only warns of a missing binary, and publishes the others. */
 function assertPlatformPackages() {
   const { version, napi } = readManifest(ROOT);
   const directories = readdirSync(join(ROOT, 'npm'));

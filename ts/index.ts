@@ -1,4 +1,7 @@
-/** `mapped-ram`: everything but what only those need who read and write streams themselves (`mapped-ram/stream`). */
+/**
+ * `mapped-ram`: the whole package, except the parts for programs that read and write streams themselves
+ * (`mapped-ram/stream`).
+ */
 export {
   ERROR_CODES,
   MappedRamError,
@@ -35,7 +38,7 @@ export {
   type VsockSocketAddress,
 } from './uri/index.ts';
 
-// A snapshot, and what is in it.
+// Snapshots and their content.
 export { Snapshot } from './snapshot/snapshot.ts';
 export type { SnapshotSource } from './snapshot/snapshot-source.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
@@ -43,6 +46,7 @@ export type { StorageSource, StorageTarget } from './io/storage.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export type { Configuration } from './stream/configuration.ts';
+export type { PageArea } from './stream/page-area.ts';
 export type { ByteRange } from './stream/reader.ts';
 export type { CommandRecord, MappedBlock, OpaqueRecord, SectionRecord } from './stream/records.ts';
 export type { SectionKind } from './stream/section.ts';
@@ -74,7 +78,7 @@ export type { MachineFamily } from './physical/machine-family.ts';
 export type { PhysicalMap } from './physical/physical-map.ts';
 export type { PhysicalOptions } from './physical/ram-layout.ts';
 
-// What is done with snapshots.
+// Work on snapshots.
 export { convert } from './convert/convert.ts';
 export type {
   ConvertOptions,
@@ -117,7 +121,8 @@ export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export { attach, type AttachOptions, type AttachResult, type LoadPlan } from './restore/attach.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
-export type { LaunchArguments } from './restore/command-line/launch-plan.ts';
+export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch-plan.ts';
+export type { LoadOptions, PrepareOptions } from './restore/options.ts';
 export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';

@@ -14,14 +14,14 @@ import type { Extent } from '../sparse-input.ts';
 import { roughly, DEFAULT_LIMITS, INPUT_CODES, type FuzzTarget } from '../target.ts';
 import { WatchedReader } from '../watched-reader.ts';
 
-/** A hole in a device section is of no use here, and it can be as large as a file. */
+/** Limit in bytes: a hole in a device section is of no use here, and can be as large as a file. */
 const MAX_PIECE = 2 ** 16;
 
 const LIMITS = { ...DEFAULT_LIMITS, bytesAtOnce: 16 * 2 ** 20 };
 
 /**
- * Device state of one stream behind a new beginning, in both forms: it can be read again, and it is the same. A stream
- * whose numbers leave no room for another beginning may be refused.
+ * Carries the device state of one stream behind a new beginning, in both forms: it can be read again, and it is the
+ * same. A stream whose numbers leave no room for another beginning may be refused.
  */
 export const target: FuzzTarget = {
   limits: { bytesAtOnce: LIMITS.bytesAtOnce },

@@ -10,7 +10,7 @@ import { bytesReader } from '../../ts/stream/reader.ts';
 import { StreamCursor } from '../../ts/stream/read/stream-cursor.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
-/** Header and CONFIGURATION: what is read, when written, reads the same. */
+/** Header and CONFIGURATION: the decoded form, when written, reads the same. */
 export const target: FuzzTarget = {
   run: async (reader) => {
     const cursor = new StreamCursor(reader, 0);

@@ -47,7 +47,7 @@ function assertDevice({ offset, size, fields, subsections, rest, problem }: Devi
   else assert.ok(decoded + left < size);
 }
 
-/** Fields follow each other; returns the sum of their sizes. */
+/** Asserts that fields follow each other; returns the sum of their sizes. */
 function assertFields(fields: readonly DeviceField[], start: number, end: number): number {
   let position = start;
   for (const { offset, size, value } of fields) {

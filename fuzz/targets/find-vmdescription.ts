@@ -4,7 +4,7 @@ import { deviceBodyLength } from '../../ts/stream/vmdescription/body-length.ts';
 import { findVmdescription } from '../../ts/stream/vmdescription/find-vmdescription.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
-/** A vmdescription at the end of a file or, behind it, anything else; and the lengths of sections out of it. */
+/** A vmdescription at the end of a file or, behind it, anything else; and the lengths of sections, as it gives them. */
 export const target: FuzzTarget = {
   limits: { bytesAtOnce: 16 * 2 ** 20 },
   run: async (reader) => {

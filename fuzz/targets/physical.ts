@@ -24,8 +24,9 @@ const DEVICES = ['0000:00:00.0', '0000:00:02.0', '0000:00:03.0'] as const;
 const PAGE = 4096;
 
 /**
- * What a snapshot says of where its blocks are. The input is, in this order: which blocks there are, the machine, a be32
- * of pages for each block, 128 bytes of CMOS memory, 256 bytes for each of three PCI devices, 28 bytes of a VGA's registers, and ACPI tables.
+ * The places of blocks, as a snapshot describes them. The input is, in this order: a byte for the blocks that exist,
+ * the machine, a be32 of pages for each block, 128 bytes of CMOS memory, 256 bytes for each of three PCI devices, 28
+ * bytes of a VGA's registers, and ACPI tables.
  */
 export const target: FuzzTarget = {
   codes: [...INPUT_CODES, 'ERR_MAPPED_RAM_OUT_OF_RANGE'],

@@ -11,8 +11,8 @@ const MAX_BYTES = 2 ** 18;
 const CHUNKS = [1, 64 * 1024, 7, 4096, 100_000] as const;
 
 /**
- * A plain stream out of a pipe: read once, front to back, in pieces of odd sizes. Of a stream that can also be read at
- * offsets it yields the same pages.
+ * A plain stream out of a pipe: read once, front to back, in pieces of odd sizes. It yields the same pages as the same
+ * stream read at offsets.
  */
 export const target: FuzzTarget = {
   limits: { bytesAtOnce: MAX_BYTES, bytesOfMemory: 2 ** 27 },
@@ -28,7 +28,8 @@ export const target: FuzzTarget = {
     const rest = await once.rest();
     const whole = await readStreamIndex(file);
     const stripped = await readStreamIndex(bytesReader(rest));
-    // Pages behind the END of RAM: read at offsets they are pages, here they are left over, and `convert` refuses them.
+    // Pages behind the END of RAM are pages for a reader at offsets. A pipe leaves them over, and `convert` refuses
+    // them.
     if (stripped.ram?.form === 'plain' && Object.values(stripped.ram.pages).some((count) => count > 0))
       return 'pages behind END';
     if (whole.complete && stripped.complete && whole.ram?.targetPageSize === head.targetPageSize) {

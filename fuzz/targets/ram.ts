@@ -7,8 +7,9 @@ import { walkRamPages } from '../../ts/stream/read/walk-ram-pages.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
 /**
- * RAM's block list and page records, one section after the other. The first byte stands for what CONFIGURATION says
- * (bit 0 mapped-ram, bit 1 x-ignore-shared, bits 2 and 3 the page size), the next two for where the list is.
+ * RAM's block list and page records, one section after the other. The first byte stands for the settings in
+ * CONFIGURATION (bit 0 mapped-ram, bit 1 x-ignore-shared, bits 2 and 3 the page size), the next two for the list's
+ * offset.
  */
 export const target: FuzzTarget = {
   run: async (reader) => {

@@ -5,11 +5,11 @@ import { isRecord } from '../../ts/stream/vmdescription/vmdescription.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const CAPABILITIES = [[], ['mapped-ram'], ['x-ignore-shared', 'mapped-ram']] as const;
-/** JSON is at hand before it is rewritten: its length lies to nobody. */
+/** Limit in bytes. JSON is in memory before it is rewritten, so that nobody trusts a false length of it. */
 const MAX_BYTES = 2 ** 16;
 const SUBSECTION = 'configuration/capabilities';
 
-/** JSON of which only the entry for capabilities may change. */
+/** JSON in which only the entry for capabilities may change. */
 export const target: FuzzTarget = {
   run: async (reader) => {
     const json = await reader.read(0, Math.min(reader.size, MAX_BYTES));
@@ -23,7 +23,7 @@ export const target: FuzzTarget = {
       const [before, after] = [parse(json), parse(rewritten)];
       assert.deepEqual(without(after), without(before));
       assert.equal(described(after), capabilities.length > 0);
-      // What it writes it leaves alone.
+      // The function leaves its own result unchanged.
       assert.deepEqual(rewriteVmdescription(rewritten, capabilities), rewritten);
       shapes += 'changed ';
     }
@@ -41,7 +41,7 @@ function without(description: Record<string, unknown>): unknown {
   assert.ok(isRecord(configuration));
   const { subsections, ...others } = configuration;
   const kept = Array.isArray(subsections) ? subsections.filter((entry) => !isCapabilities(entry)) : [];
-  // Subsections are put in the order of the stream, and numbers beyond JavaScript's are null: what JSON makes of them.
+  // The rewritten JSON has subsections in the order of the stream, and null for numbers beyond JavaScript's.
   const texts = kept.map((entry) => JSON.stringify(entry)).toSorted();
   return [rest, JSON.parse(JSON.stringify(others)), texts];
 }

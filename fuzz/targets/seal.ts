@@ -4,10 +4,10 @@ import { decodeSeal } from '../../ts/seal/decode-seal.ts';
 import { encodeSeal } from '../../ts/seal/encode-seal.ts';
 import { roughly, type FuzzTarget } from '../target.ts';
 
-/** A seal is in memory before it is decoded. */
+/** Limit in bytes: a seal is in memory before it is decoded. */
 const MAX_BYTES = 2 ** 18;
 
-/** The sidecar of a snapshot: what is read, when written, is the same bytes. */
+/** The sidecar of a snapshot: the decoded form, when written, is the same bytes. */
 export const target: FuzzTarget = {
   dictionary: ['MRAMSEAL'],
   run: async (reader) => {

@@ -34,13 +34,13 @@ export const target: FuzzTarget = {
 };
 
 interface Walk {
-  /** Where the last record that is not part of a section ends. */
+  /** End of the last record that is not part of a section. */
   readonly end: number;
   readonly pages: number;
   readonly error: unknown;
 }
 
-/** Records follow each other without gaps, and what lies in a section comes before it. */
+/** Asserts that records follow each other without gaps, and that the records inside a section come before it. */
 async function walkThrough(reader: WatchedReader): Promise<Walk> {
   let end = 0;
   let inner = 0;
@@ -65,7 +65,7 @@ async function walkThrough(reader: WatchedReader): Promise<Walk> {
   }
 }
 
-/** Areas of blocks lie in the file, page areas one after the other inside RAM's first section. */
+/** Asserts that areas of blocks lie in the file, page areas one after the other inside RAM's first section. */
 function assertRam({ ram, size }: StreamIndex): void {
   if (ram === undefined) return;
   const { startEnd = size } = ram;

@@ -7,7 +7,7 @@ const PAGE = 4096;
 const UNTOUCHED = 0xee;
 const AROUND = new Uint8Array(PAGE).fill(UNTOUCHED);
 
-/** A delta against a page: never beyond the page, and the bytes that it skips stay. */
+/** A delta against a page: it never goes beyond the page, and the bytes that it skips stay. */
 export const target: FuzzTarget = {
   run: async (reader) => {
     const delta = await reader.read(0, Math.min(reader.size, PAGE));
@@ -25,7 +25,7 @@ export const target: FuzzTarget = {
   },
 };
 
-/** The format of docs/format.md §3 once more, one byte after the other. */
+/** Decodes the format of docs/format.md §3 once more, one byte after the other. */
 function naive(delta: Uint8Array): { readonly page: Uint8Array; readonly runs: number } | undefined {
   const page = new Uint8Array(PAGE).fill(UNTOUCHED);
   let [from, to, runs] = [0, 0, 0];

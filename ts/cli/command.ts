@@ -4,7 +4,7 @@ import type { Session } from './session.ts';
 /** A command as the program runs it and --help shows it. */
 export interface Command {
   readonly name: string;
-  /** The first sentence stands in the program's overview. */
+  /** The description. Its first sentence stands in the program's overview. */
   readonly description: string;
   readonly args: OptionDefs;
   /** Lines for the end of --help: command lines, which may end with a comment. */
@@ -12,7 +12,7 @@ export interface Command {
   run(session: Session): Promise<void>;
 }
 
-/** A command's own part of it: `args` has the options besides those that every command has. */
+/** A command with its own definitions: `args` has the options besides those that every command has. */
 export interface OwnCommand<D extends OptionDefs> extends Command {
   readonly args: D;
   run(session: Session<D>): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Command } from './command.ts';
 
-/** The commands in the order of use. Each is loaded when it is asked for: `info` has no use for the code that `demo` needs. */
+/** The commands in the order of use. Each is loaded when it is asked for: `info` has no use for the code of `demo`. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   save: async () => (await import('./commands/save.ts')).save,
   restore: async () => (await import('./commands/restore.ts')).restore,
@@ -15,7 +15,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demo,
 };
 
-/** All commands, for the overview. */
+/** Loads all commands, for the overview. */
 export function allCommands(): Promise<readonly Command[]> {
   return Promise.all(Object.values(COMMANDS).map((load) => load()));
 }

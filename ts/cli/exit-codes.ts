@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { Interrupted } from './interrupted.ts';
 
-/** A wrong command line. The message says which part is wrong, and what was expected. */
+/** A wrong command line. The message names the wrong part, and the expected one. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

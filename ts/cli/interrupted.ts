@@ -3,10 +3,10 @@ import { constants } from 'node:os';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type StopSignal = (typeof SIGNALS)[number];
 
-/** The reason of a command's AbortSignal when the user or the system stops it. */
+/** The reason of a command's AbortSignal when the user or the system stops the command. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
-  /** 128 + the signal's number, as shells have it. */
+  /** 128 plus the signal's number, as in shells. */
   readonly exitCode: number;
 
   constructor(signal: StopSignal) {

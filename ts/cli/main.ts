@@ -9,7 +9,7 @@ import { styleFor } from './render/style.ts';
 import { Session } from './session.ts';
 
 /**
- * The command line. It sets `process.exitCode` and leaves the end to Node, so that no output is lost.
+ * Runs the command line. It sets `process.exitCode` and leaves the end to Node, so that no output is lost.
  * @param argv the arguments after the program's name
  */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -51,7 +51,7 @@ async function dispatch(name: string, args: readonly string[]): Promise<void> {
       try {
         await command.run(session);
       } catch (error) {
-        // An error while everything is being stopped comes of the stop.
+        // An error while everything is being stopped is a result of the stop.
         throw session.interrupted ?? error;
       }
     }
@@ -86,7 +86,10 @@ function beforeDashes(args: readonly string[]): readonly string[] {
   return end === -1 ? args : args.slice(0, end);
 }
 
-/** A reader may stop reading our output, as head(1) does: that is no reason to fail. A full disk is one. */
+/**
+ * Handles a failed write. A reader may stop reading our output, as head(1) does: that is no reason to fail. A full disk
+ * is one.
+ */
 function onWriteError(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') return;
   process.exitCode = EXIT.failed;

@@ -7,7 +7,7 @@ import type { OptionDefs, OutputOptions } from './options/option-def.ts';
 import { jsonPieces, toJson } from './render/json.ts';
 import { styleFor, type Style } from './render/style.ts';
 
-/** One run of a command: its arguments, and its ways to talk. */
+/** One run of a command: its arguments, and its outputs. */
 export class Session<D extends OptionDefs = OptionDefs> implements Disposable {
   readonly line: CommandLine<D & OutputOptions>;
   readonly #json: boolean;
@@ -21,38 +21,40 @@ export class Session<D extends OptionDefs = OptionDefs> implements Disposable {
   }
 
   /**
-   * Aborted by SIGINT, SIGTERM and SIGHUP. A command that asks for it promises to clean up; these signals kill a command
-   * that does not, as they kill any process.
+   * Aborted by SIGINT, SIGTERM and SIGHUP. A command that reads this signal promises to clean up. These signals kill a
+   * command that does not read it, as they kill any process.
    */
   get signal(): AbortSignal {
     this.#interruption ??= new Interruption();
     return this.#interruption.signal;
   }
 
-  /** The reason why the command was told to stop, if it was. */
+  /** The reason why the command was told to stop; undefined when it was not. */
   get interrupted(): unknown {
     return this.#interruption?.signal.aborted === true ? this.#interruption.signal.reason : undefined;
   }
 
-  /** The terminal, if there is one on which a line may be written anew. */
+  /** The terminal, if there is one on which a line may be rewritten. */
   get terminal(): NodeJS.WriteStream | undefined {
     const { stderr } = process;
     return stderr.isTTY && !this.#quiet && process.env['TERM'] !== 'dumb' ? stderr : undefined;
   }
 
-  /** A line beside the result, on stderr. */
+  /** Prints a line beside the result, on stderr. */
   note(render: (style: Style) => string): void {
     if (!this.#quiet) process.stderr.write(`${render(styleFor(process.stderr))}\n`);
   }
 
-  /** The result: one object with --json, else lines for people. */
+  /** Prints the result: one object with --json, else lines for people. */
   print(result: object, render: (style: Style) => readonly string[], exitCode: number = EXIT.done): void {
     process.exitCode = exitCode;
     if (this.#json) process.stdout.write(`${toJson(result)}\n`);
     else if (!this.#quiet) process.stdout.write(`${render(styleFor(process.stdout)).join('\n')}\n`);
   }
 
-  /** As `print`, for a result that may be too large for one string: an iterable in it is an array in JSON. */
+  /**
+   * Does the same as `print`, for a result that may be too large for one string. An iterable in it is an array in JSON.
+   */
   async printLarge(
     result: object,
     render: (style: Style) => readonly string[],

@@ -13,16 +13,16 @@ import { convertMapped, type Converted } from './rewrite.ts';
 import { convertToStream } from './to-stream.ts';
 
 /**
- * Turns a plain migration stream into a mapped-ram file, a mapped-ram file into a plain stream, or writes a mapped-ram file
- * anew: at another offset, without pages that are all zero. Device state goes along byte for byte; any QEMU of the same
- * machine loads the result.
+ * Converts between the two forms of a saved guest: a plain migration stream becomes a mapped-ram file, a mapped-ram
+ * file becomes a plain stream, or a mapped-ram file is written anew at another offset, without pages that are all zero.
+ * Device state is copied byte for byte. Any QEMU with the same machine loads the result.
  *
- * A file appears under its name only when it is complete, as with `pack`; descriptors are written in place. The old seal of
- * what is replaced by name goes with it.
+ * A file appears under its name only when it is complete, as with `pack`. Descriptors are written in place. The seal of
+ * a snapshot that the result replaces by name is removed.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_BAD_MAGIC,
- * ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for what cannot be converted,
- * ERR_MAPPED_RAM_INVALID_ARGUMENT when the source does not bring all of the memory or an option does not apply,
+ * ERR_MAPPED_RAM_CORRUPT, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for a source that cannot be converted,
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT when the source lacks some of the memory or an option does not apply,
  * ERR_MAPPED_RAM_IO
  */
 export async function convert(
@@ -57,7 +57,7 @@ function alreadyPlain({ path, offset }: Input): MappedRamError {
   );
 }
 
-/** An explicit choice is never dropped in silence. */
+/** Refuses options that would have no effect: an explicit choice is never dropped in silence. */
 function assertNoneIdle(options: ConvertOptions): void {
   const { to, storeZeroPages, channels, queueDepth, requestSize, ioEngine, directIo } = options;
   if (to === 'stream' && storeZeroPages !== undefined) {

@@ -24,10 +24,10 @@ import { writePieces } from '../io/write-pieces.ts';
 const VIRTIO_MEM = '/virtio-mem';
 
 /**
- * A plain stream as a mapped-ram file, in one pass: pages go to their places as they come, everything else is kept in
- * memory until its end, where the vmdescription is.
+ * Writes a plain stream as a mapped-ram file, in one pass. Pages go to their places as they come. Everything else is
+ * kept in memory until the end of the stream, where the vmdescription is.
  * @throws {MappedRamError} as `PlainStream` and `PlainPages`; ERR_MAPPED_RAM_INCOMPLETE for a stream that is cut off,
- * ERR_MAPPED_RAM_INVALID_ARGUMENT for one that does not bring the memory of all blocks
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT for one that lacks the memory of some block
  */
 export async function convertFromStream(
   reader: SequentialReader,
@@ -82,7 +82,7 @@ function placesIn(layout: MappedRamLayout, output: Output, options: ConvertOptio
   return new PlainPages(fd, output.name, layout.targetPageSize, new Map(places));
 }
 
-/** Gives the bytes of the pages that the bitmaps vouch for. */
+/** Returns the bytes of the pages whose bits are set. */
 async function writeBitmaps(layout: MappedRamLayout, pages: PlainPages, output: Output): Promise<number> {
   let set = 0;
   for (const { id, area } of layout.blocks) {
@@ -97,7 +97,10 @@ async function writeBitmaps(layout: MappedRamLayout, pages: PlainPages, output: 
   return set * layout.targetPageSize;
 }
 
-/** QEMU sends only the plugged part of a virtio-mem device, which may be nothing. The block is called after the device. */
+/**
+ * QEMU sends only the plugged part of a virtio-mem device, which may be nothing. The id of the block begins with the
+ * name of the device.
+ */
 function isVirtioMem(id: string, { sections }: StreamIndex): boolean {
   return sections.some(
     ({ idstr }) => idstr.endsWith(VIRTIO_MEM) && id.startsWith(idstr.slice(0, -VIRTIO_MEM.length) + '/'),
@@ -112,7 +115,7 @@ function missing(id: string, path: string): MappedRamError {
   });
 }
 
-/** Writes all but pages and bitmaps; returns where the file ends. */
+/** Writes everything but pages and bitmaps; returns the end of the file. */
 async function writeState(
   state: StreamIndex,
   source: RandomAccessReader,
@@ -150,7 +153,7 @@ function assertComplete(
     const cause = inSource(problem, stream);
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the stream is not complete', { cause });
   }
-  // QEMU takes pages in any section of RAM, but no QEMU writes one behind END. Such a page would be lost here.
+  // QEMU accepts pages in any section of RAM, but no QEMU writes a page behind END. The result would lose such a page.
   if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'pages behind the section that ends RAM', { path });
   }

@@ -12,20 +12,21 @@ import type { SequentialReader } from '../stream/read/sequential-reader.ts';
 import { StreamCursor } from '../stream/read/stream-cursor.ts';
 import type { ConvertSource } from './options.ts';
 
-/** What is converted: a mapped-ram file, open at its offsets; or a plain stream, to be read front to back. */
+/** The source of a conversion: a mapped-ram file, open at its offsets; or a plain stream, to be read front to back. */
 export interface Input extends AsyncDisposable {
   readonly path: string;
-  /** Where the stream starts. */
+  /** Offset of the stream's start in the source, in bytes. */
   readonly offset: number;
-  /** Undefined for a plain stream. */
+  /** The open snapshot; undefined for a plain stream. */
   readonly snapshot: Snapshot | undefined;
   readonly sequential: SequentialReader;
 }
 
 /**
- * Opens what is to be converted, once. Disposal closes what was opened here.
+ * Opens the source of a conversion, once. Disposal closes whatever this function opened.
  * @param result the name that the result is to get; undefined when it gets none
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the two are one file; as `sourcePlace` and `openPlace`
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when source and result are one file; as `sourcePlace` and
+ * `openPlace`
  */
 export async function openInput(
   source: ConvertSource,
@@ -58,7 +59,7 @@ function openPipe(place: SourcePlace): { readonly stream: Readable; readonly nam
 
 async function openStream(sequential: SequentialReader, given: number): Promise<Input> {
   try {
-    // The head is read where an offset was given, too: a source is let go only when its reading has begun.
+    // The head is read even when an offset was given: a source is let go only when its reading has begun.
     const head = await sequential.read(0, LIBVIRT_HEADER_BYTES);
     const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
     const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
@@ -86,7 +87,7 @@ async function openFile(opened: OpenedSource): Promise<Input> {
   }
 }
 
-/** The snapshot stays the caller's. */
+/** Wraps a snapshot that stays the caller's. */
 function openSnapshot(source: Snapshot): Input {
   const { path, reader, index } = source;
   const sequential = sequentialFile(reader, index.base);

@@ -10,9 +10,9 @@ import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
-/** What became of the memory. */
+/** The memory of the result. */
 export interface Converted {
-  /** Where the result ends. */
+  /** End of the result, in bytes. */
   readonly endOffset: number;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   readonly bytes: number;
@@ -21,8 +21,8 @@ export interface Converted {
 }
 
 /**
- * A mapped-ram file written anew, at another offset perhaps. The engine moves the set pages; those that turn out to be zero
- * are left out.
+ * Writes a mapped-ram file anew, perhaps at another offset. The engine moves the set pages and leaves out those that
+ * turn out to be zero.
  * @throws {MappedRamError} as `Snapshot.completeRam`, and ERR_MAPPED_RAM_UNSUPPORTED for a block without its pages
  */
 export async function convertMapped(

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { PlainStream } from '../stream/read/plain-stream.ts';
 
-/** An error about the stream without its page records, told with the places that the source has. */
+/** Restates an error about the stream without its page records: the places in it become those of the source. */
 export function inSource(error: MappedRamError, stream: PlainStream): MappedRamError {
   const { code, shortMessage, path, expected, found, cause } = error;
   const place = (offset: number | undefined): number | undefined =>

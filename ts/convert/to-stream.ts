@@ -14,12 +14,12 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamSink } from '../io/stream-sink.ts';
 import { zeroTest } from '../pages/page-bits.ts';
 
-/** Bytes that are written at once, about. */
+/** Size of a write in bytes, roughly. */
 const CHUNK = 1 << 20;
 
 /**
- * A mapped-ram file as the plain stream that any QEMU loads without capabilities. Every page has a record, zero pages too:
- * the destination's memory need not be empty.
+ * Writes a mapped-ram file as a plain stream that any QEMU loads without capabilities. Every page has a record, zero
+ * pages too, because the destination's memory need not be empty.
  * @throws {MappedRamError} as `Snapshot.completeRam`, and ERR_MAPPED_RAM_UNSUPPORTED for a block without its pages
  */
 export async function convertToStream(
@@ -55,7 +55,7 @@ async function writeAll(
   for await (const bytes of readPieces(pieces, reader)) await sink.write(bytes);
 }
 
-/** Gives the bytes of pages that are not zero. */
+/** Returns the bytes of pages that are not zero. */
 async function writeBlock(
   { reader }: Snapshot,
   block: MappedRamBlock,

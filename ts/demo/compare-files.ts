@@ -5,8 +5,8 @@ import { ioError, readAt } from '../io/fd-io.ts';
 const PIECE = 4 * 1024 * 1024;
 
 /**
- * The offset of the first byte that is different in two files of `length` bytes; undefined when there is none. A file that
- * ends early differs where it ends.
+ * Returns the offset of the first byte that differs in two files of `length` bytes; undefined when there is none. A
+ * file that ends early differs at its end.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; the signal's reason
  */

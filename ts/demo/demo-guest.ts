@@ -24,12 +24,12 @@ export interface DemoGuestOptions {
   /** The file that is the guest's memory. */
   readonly ram: string;
   readonly size: number;
-  /** Waits for a migration instead of booting. */
+  /** True to wait for a migration instead of booting. */
   readonly incoming: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
-/** The built-in guest in a QEMU of its own, with its memory in a shared file that we can look into. */
+/** The built-in guest in a QEMU of its own, with its memory in a shared file that this process can read. */
 export class DemoGuest implements AsyncDisposable {
   readonly #qemu: QemuProcess;
   readonly #ram: FileHandle;
@@ -80,12 +80,12 @@ export class DemoGuest implements AsyncDisposable {
         });
       }
       await delay(POLL_MS, undefined, { signal: this.#options.signal });
-      // Asked now and then, a QEMU that is gone says why.
+      // A QEMU that is gone says why when it gets a question now and then.
       await this.qmp.execute('query-status');
     }
   }
 
-  /** Verifies every word that the guest wrote. It must be stopped. */
+  /** Verifies every word that the guest wrote. The guest must be stopped. */
   check(region: GuestRegionOptions): Promise<GuestProgress> {
     return checkGuestMemory(this.#read, region);
   }
@@ -95,7 +95,7 @@ export class DemoGuest implements AsyncDisposable {
     await this.#qemu.close();
   }
 
-  /** 0 as long as the guest has not come so far as to say anything. */
+  /** Returns the number of finished generations; 0 as long as the guest has written no status block. */
   async #passes(): Promise<number> {
     return readGuestStatus(this.#read).then(
       ({ passes }) => passes,
@@ -113,7 +113,8 @@ export class DemoGuest implements AsyncDisposable {
 
 function commandLine({ disk, ram, size, incoming }: DemoGuestOptions): readonly string[] {
   const mib = `${size / MIB}M`;
-  // TCG first: it runs this guest well everywhere, also where KVM is slow for want of hardware or may not be opened.
+  // TCG comes first: it runs this guest well everywhere, also where KVM is slow without hardware support or may not be
+  // opened.
   return BARE.concat(
     ['-machine', `q35,memory-backend=${GUEST_BLOCK}`, '-accel', 'tcg', '-accel', 'kvm', '-m', mib],
     ['-object', `memory-backend-file,id=${GUEST_BLOCK},size=${mib},share=on,mem-path=${optionValue(ram)}`],
@@ -122,7 +123,7 @@ function commandLine({ disk, ram, size, incoming }: DemoGuestOptions): readonly 
   );
 }
 
-/** In QEMU's option syntax a comma ends a value unless it is doubled. */
+/** Doubles commas: a single comma ends a value in QEMU's option syntax. */
 function optionValue(text: string): string {
   return text.replaceAll(',', ',,');
 }

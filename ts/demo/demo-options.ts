@@ -1,11 +1,14 @@
 import type { TransferReport } from '../engine/transfer-options.ts';
 
 export interface DemoOptions {
-  /** Where the snapshot is written. @default the system's directory for temporary files, or /var/tmp where that is in memory */
+  /**
+   * Directory for the snapshot. @default the system's directory for temporary files, or /var/tmp where that is in
+   * memory
+   */
   readonly directory?: string | undefined;
   /** The guest's memory in bytes: whole MiB, at least 64 MiB. Less is taken when there is no room. @default 1 GiB */
   readonly size?: number | undefined;
-  /** Whether the snapshot stays. @default false */
+  /** True to keep the snapshot. @default false */
   readonly keep?: boolean | undefined;
   /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
   readonly qemu?: string | undefined;
@@ -18,11 +21,11 @@ export interface DemoOptions {
 export interface DemoStep {
   /** The step in words: `boot the guest`. */
   readonly title: string;
-  /** Undefined while the step runs. */
+  /** Milliseconds that the step took; undefined while it runs. */
   readonly elapsedMs: number | undefined;
 }
 
-/** Something that was compared. */
+/** The result of one comparison. */
 export interface DemoCheck {
   readonly title: string;
   readonly verified: boolean;
@@ -33,7 +36,7 @@ export interface DemoCheck {
 export interface DemoResult {
   /** `qemu` with a real guest, `synthetic` with synthetic memory where there is no QEMU. */
   readonly mode: 'qemu' | 'synthetic';
-  /** Why the memory is synthetic. */
+  /** The reason why the memory is synthetic. */
   readonly modeWhy: string | undefined;
   /** The QEMU that ran the guest. */
   readonly qemu:
@@ -41,27 +44,33 @@ export interface DemoResult {
     | undefined;
   /** Bytes of guest memory. */
   readonly size: number;
-  /** Why that is less than what was asked for. */
+  /** The reason why the size is less than asked for. */
   readonly sizeWhy: string | undefined;
-  /** Where the guest's memory was. */
+  /** The directory that held the guest's memory. */
   readonly memoryDirectory: string;
-  /** Where the snapshot was, or still is: `snapshot`. */
+  /** The directory of the snapshot, which may be gone: see `snapshot`. */
   readonly directory: string;
-  /** The snapshot, when it was to be kept. */
+  /** The snapshot's path, when it was to be kept. */
   readonly snapshot: string | undefined;
   readonly pages: number;
   readonly zeroPages: number;
-  /** The guest's memory into the snapshot. */
+  /** The engine's report on writing the guest's memory into the snapshot. */
   readonly save: TransferReport;
-  /** A snapshot into memory: the one that QEMU wrote, or, without QEMU, the one that was saved. */
+  /**
+   * The engine's report on loading a snapshot into memory: the one that QEMU wrote, or, without QEMU, the one that was
+   * saved.
+   */
   readonly load: TransferReport;
-  /** How long QEMU took to load our snapshot, in milliseconds. */
+  /** Milliseconds that QEMU took to load our snapshot. */
   readonly qemuLoadMs: number | undefined;
-  /** How often the guest had rewritten its memory: when it was saved, and after it had gone on from the snapshot. */
+  /**
+   * The number of times that the guest had rewritten its memory: when it was saved, and after it had gone on from the
+   * snapshot.
+   */
   readonly generation: { readonly saved: number; readonly resumed: number } | undefined;
   readonly checks: readonly DemoCheck[];
-  /** All checks passed. */
+  /** True when all checks passed. */
   readonly verified: boolean;
-  /** Milliseconds for all of it. */
+  /** Milliseconds that the whole call took. */
   readonly elapsedMs: number;
 }

@@ -12,9 +12,9 @@ export const DEFAULT_DEMO: number = GIB;
 
 const SHARED_MEMORY = '/dev/shm';
 const VAR_TMP = '/var/tmp';
-/** The guest's memory, and the memory it is restored to. */
+/** The number of copies: the guest's memory, and the memory that it is restored to. */
 const COPIES = 2;
-/** Headers, device state, and not to fill a filesystem to its last byte. */
+/** Bytes for headers and device state, and for not filling a filesystem to its last byte. */
 const FILE_RESERVE = 32 * MIB;
 /** Bytes of memory for QEMU itself, and everybody else. */
 const MEMORY_RESERVE = 256 * MIB;
@@ -22,14 +22,14 @@ const MEMORY_RESERVE = 256 * MIB;
 /** The places where a demo can run, and its size. */
 export interface DemoPlaces {
   readonly size: number;
-  /** Why the size is not the one that was asked for. */
+  /** The reason why the size is not the one that was asked for. */
   readonly sizeWhy: string | undefined;
   readonly memoryDirectory: string;
   readonly snapshotDirectory: string;
 }
 
 /**
- * Looks for room: memory files in /dev/shm, else beside the snapshot; halves the size until everything fits.
+ * Looks for room: memory files in /dev/shm, else beside the snapshot. Halves the size until everything fits.
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO when there is no such directory, or not even room for 64 MiB
  */
 export async function choosePlaces(size: number, directory: string | undefined): Promise<DemoPlaces> {
@@ -56,7 +56,7 @@ function halve(size: number): number {
   return Math.floor(size / 2 / MIB) * MIB;
 }
 
-/** Says in words what is missing; undefined when there is enough of everything. */
+/** Says in words what is missing; returns undefined when there is enough of everything. */
 async function shortageOf(size: number, memory: string, snapshot: string): Promise<string | undefined> {
   const [memorySystem, snapshotSystem] = [await filesystemOf(memory), await filesystemOf(snapshot)];
   if (memorySystem === undefined) return `there is no ${memory}`;
@@ -81,7 +81,7 @@ async function onOneDevice(left: string, right: string): Promise<boolean> {
   return dev === other;
 }
 
-/** A control group may allow less than there is. */
+/** A control group may allow less memory than the machine has. */
 function availableMemory(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, freemem()) : freemem();
@@ -91,7 +91,7 @@ function mebibytes(size: number): string {
   return `${Math.floor(size / MIB)} MiB`;
 }
 
-/** Picks a directory on a disk, if that can be had: a snapshot in memory shows nothing, and takes memory. */
+/** Picks a directory on a disk, where there is one: a snapshot in memory proves nothing, and takes memory. */
 async function temporaryDirectory(): Promise<string> {
   const usual = tmpdir();
   const [system, other] = [await filesystemOf(usual), await filesystemOf(VAR_TMP)];

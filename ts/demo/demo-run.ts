@@ -43,7 +43,7 @@ export class DemoRun implements AsyncDisposable {
     return this.#checks;
   }
 
-  /** Runs a step, and tells of it. */
+  /** Runs a step, and reports it. */
   async step<T>(title: string, work: () => Promise<T>): Promise<T> {
     this.signal?.throwIfAborted();
     const startedAt = performance.now();
@@ -53,7 +53,7 @@ export class DemoRun implements AsyncDisposable {
     return result;
   }
 
-  /** Records whether two memory files are the same, byte for byte. */
+  /** Records the comparison of two memory files, byte for byte. */
   async checkSame(title: string, left: string, right: string): Promise<void> {
     const offset = await compareFiles(left, right, this.places.size, this.signal);
     const difference = offset === undefined ? undefined : `different from byte ${offset} on`;
@@ -71,7 +71,7 @@ export class DemoRun implements AsyncDisposable {
   }
 }
 
-/** The report of an unpack that was asked for RAM. */
+/** Returns the report of an unpack that included RAM. */
 export function transferOf({ transfer, path }: UnpackResult): TransferReport {
   if (transfer !== undefined) return transfer;
   throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'RAM was unpacked without a transfer', { path });

@@ -12,12 +12,13 @@ import { syntheticDemo } from './synthetic-demo.ts';
 const MIB = 1024 * 1024;
 
 /**
- * Shows that it works: saves and restores a real guest where there is QEMU 9.0 or later, synthetic memory elsewhere, and
- * compares every byte. Takes seconds, and leaves nothing behind: no process, no file but the snapshot that was to be kept.
- * A difference is in the result, and no error.
+ * Shows that this package works: saves and restores a real guest where there is QEMU 9.0 or later, synthetic memory
+ * elsewhere, and compares every byte. Takes seconds, and leaves nothing behind: no process, and no file but a snapshot
+ * that was to be kept. A difference is part of the result, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for the size, ERR_MAPPED_RAM_IO when there is no room,
- * ERR_MAPPED_RAM_QEMU when QEMU fails, ERR_MAPPED_RAM_TIMEOUT when the guest does not get on, ERR_MAPPED_RAM_CORRUPT when the guest finds its memory wrong; the signal's reason
+ * ERR_MAPPED_RAM_QEMU when QEMU fails, ERR_MAPPED_RAM_TIMEOUT when the guest does not get on, ERR_MAPPED_RAM_CORRUPT
+ * when the guest finds its memory wrong; the signal's reason
  */
 export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const startedAt = performance.now();

@@ -5,14 +5,14 @@ import { ioError } from '../io/fd-io.ts';
 
 const PAGE = 4096;
 const PIECE_PAGES = 2048;
-/** Pages of data and zero pages come in runs of up to this many, as in a real guest. */
+/** Largest number of pages in a run: data and zero pages come in runs, as in a real guest. */
 const LONGEST_RUN = 1024;
 
 /**
- * Makes a memory file of random data and zero pages, two to one, in runs of all lengths. No two pages are alike, so that a
- * page in the wrong place is found. Zero pages are holes.
+ * Makes a memory file of random data and zero pages, two to one, in runs of all lengths. No two pages are alike, so
+ * that a page in the wrong place is found. Zero pages are holes.
  *
- * @param from where the contents begin; what lies before stays a hole
+ * @param from offset of the contents' start, in bytes; everything before stays a hole
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; the signal's reason
  */
 export async function fillMemory(
@@ -43,7 +43,7 @@ export async function fillMemory(
   }
 }
 
-/** The first pages of `random`, with their numbers in them. */
+/** Writes the pages' numbers into the first pages of `random`, and returns those pages. */
 function stamped(random: Buffer, page: number, pages: number): Buffer {
   for (let index = 0; index < pages; index += 1) random.writeUInt32LE(page + index, index * PAGE + 8);
   return random.subarray(0, pages * PAGE);

@@ -15,7 +15,7 @@ import { type DemoMeasures, type DemoRun, transferOf } from './demo-run.ts';
 import { fillMemory } from './fill-memory.ts';
 
 const MIB = 1024 * 1024;
-/** Generations to wait for: then the guest has checked all of its memory itself, twice. */
+/** Generations to wait for: by then the guest has checked all of its memory itself, twice. */
 const GENERATIONS = 3;
 /** QEMU goes when this process goes, so that there is nothing to guard. */
 const BY_QEMU = { writer: 'qemu', after: 'stop', guard: 'off' } as const satisfies SaveOptions;
@@ -28,8 +28,8 @@ export interface GuestDemoMeasures extends DemoMeasures {
 }
 
 /**
- * A real guest's way: QEMU's own snapshot is read and compared; then ours is packed of the same guest, restored by a new
- * QEMU and compared, and the guest goes on in there.
+ * Runs the demo with a real guest. QEMU's own snapshot is read and compared. Then a snapshot of ours is packed from the
+ * same guest, restored by a new QEMU and compared, and the guest goes on in there.
  */
 export async function guestDemo(
   run: DemoRun,

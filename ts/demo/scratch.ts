@@ -4,7 +4,10 @@ import { join } from 'node:path';
 
 import { ioError } from '../io/fd-io.ts';
 
-/** A directory for what must not stay: gone on disposal, and when the process ends by `process.exit` or an uncaught error. */
+/**
+ * A directory for temporary files. It is removed on disposal, and when the process ends by `process.exit` or an
+ * uncaught error.
+ */
 export class Scratch implements AsyncDisposable {
   readonly path: string;
   #kept = false;

@@ -8,7 +8,7 @@ import { syntheticState } from './synthetic-state.ts';
 
 const BLOCK = 'pc.ram';
 
-/** The same way as a guest's, with memory that no guest made: pack, unpack, compare. */
+/** Runs the demo with memory that no guest made: pack, unpack, compare. */
 export async function syntheticDemo(run: DemoRun, snapshot: string): Promise<DemoMeasures> {
   const { memory, disk, signal, places } = run;
   const [original, copy] = [memory.file('original.ram'), memory.file('copy.ram')];

@@ -11,7 +11,7 @@ import { encodePlainRamStart, encodeRamEos } from '../stream/write/encode-ram.ts
 const DEVICE = { sectionId: RAM_SECTION_ID + 1, idstr: 'mapped-ram-demo', instanceId: 0, versionId: 1 };
 const STATE = Buffer.from('the state of a device that does not exist');
 
-/** A device-state stream as QEMU writes it when the guest's memory is shared: one block, one device. */
+/** Makes a device-state stream as QEMU writes it when the guest's memory is shared: one block, one device. */
 export function syntheticState(block: string, length: number): Uint8Array {
   const device = {
     name: DEVICE.idstr,

@@ -4,27 +4,27 @@ import type { PageCounts, PageDifference, PageDifferences } from './page-differe
 export interface DiffRun {
   /** `only-left` and `only-right`: the other side has no such block, or a shorter one. */
   readonly kind: PageDifference | 'only-left' | 'only-right';
-  /** Where it starts in the block, in bytes. */
+  /** Offset of the run in the block, in bytes. */
   readonly offset: number;
-  /** In bytes: whole pages. */
+  /** Length in bytes: whole pages. */
   readonly length: number;
 }
 
-/** A stretch of a block, and how many of its pages differ. */
+/** A stretch of a block, with counts of the pages that differ in it. */
 export interface DiffPiece {
-  /** In bytes, in the block. */
+  /** Offset of the piece in the block, in bytes. */
   readonly offset: number;
   readonly length: number;
   readonly pages: number;
   readonly differentPages: number;
 }
 
-/** How one RAM block differs. */
+/** The differences in one RAM block. */
 export class BlockDiff implements PageCounts {
   readonly id: string;
   /** The used length on the left, in bytes; undefined when there is no such block. */
   readonly leftLength: number | undefined;
-  /** The same on the right. */
+  /** The used length on the right, in bytes; undefined when there is no such block. */
   readonly rightLength: number | undefined;
   readonly pageSize: number;
   /** Pages of the longer side. */
@@ -37,7 +37,7 @@ export class BlockDiff implements PageCounts {
   readonly becameZero: number;
   /** Zero pages on the left with data on the right. */
   readonly becameData: number;
-  /** Pages that the right side does not have, or the left. */
+  /** Pages that only one side has, because the block is longer there or on that side only. */
   readonly onlyLeft: number;
   readonly onlyRight: number;
   readonly #differences: PageDifferences;
@@ -66,12 +66,12 @@ export class BlockDiff implements PageCounts {
     this.#differences = differences;
   }
 
-  /** Whether the block is on both sides, with one length and the same content. */
+  /** True when both sides have the block, with one length and the same content. */
   get equal(): boolean {
     return this.leftLength === this.rightLength && this.same === this.pages;
   }
 
-  /** The runs that differ, in order. They are worked out while they are asked for: there can be as many runs as pages. */
+  /** The runs that differ, in order. The generator computes each run on demand: there can be as many runs as pages. */
   *runs(): Generator<DiffRun, void, void> {
     const { pageSize, onlyLeft, onlyRight, pages } = this;
     for (const { kind, page, pages: count } of this.#differences.runs())
@@ -84,7 +84,7 @@ export class BlockDiff implements PageCounts {
   }
 
   /**
-   * The block in pieces of equal length (the last may be shorter), for a map.
+   * Yields the block in pieces of equal length (the last may be shorter), for a map.
    * @param length of a piece in bytes; rounded up to whole pages
    */
   *pieces(length: number): Generator<DiffPiece, void, void> {

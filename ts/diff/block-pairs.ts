@@ -10,18 +10,19 @@ export interface BlockPair {
   /** Used lengths in bytes; undefined on a side that does not have the block. */
   readonly left: number | undefined;
   readonly right: number | undefined;
-  /** What the engine is to compare: undefined when one side lacks the block. */
+  /** The areas for the engine to compare; undefined when one side lacks the block. */
   readonly compared: ComparedBlock | undefined;
 }
 
 export interface BlockPairs {
   readonly pairs: readonly BlockPair[];
-  /** Ids of blocks that cannot be compared, or are not to be. */
+  /** Ids of blocks that cannot be compared, or that the caller left out. */
   readonly notCompared: readonly string[];
 }
 
 /**
- * The blocks of two snapshots by their ids. Those that were saved without pages (docs/format.md §2.4) cannot be compared.
+ * Pairs the blocks of two snapshots by their ids. Blocks that were saved without pages (docs/format.md §2.4) cannot be
+ * compared.
  */
 export function pairBlocks(left: MappedRamIndex, right: MappedRamIndex): BlockPairs {
   const rest = new Map(right.blocks.map((block) => [block.id, block]));
@@ -41,7 +42,7 @@ export function pairBlocks(left: MappedRamIndex, right: MappedRamIndex): BlockPa
 }
 
 /**
- * The blocks whose memory was given.
+ * Pairs the blocks whose memory the caller gave.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the snapshot does not have,
  * ERR_MAPPED_RAM_UNSUPPORTED for one without pages, ERR_MAPPED_RAM_TRUNCATED for memory that is too small
  */

@@ -10,57 +10,60 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 
-/** A guest's memory by block id, to compare a snapshot with. */
+/** A guest's memory by block id, to compare with a snapshot. */
 export interface RamFiles {
   readonly ram: Readonly<Record<string, RamLocation>>;
 }
 
 export interface DiffOptions extends TransferOptions {
   /**
-   * Compare RAM only, which may then be whole although the end of a file cannot be checked, as of a file that QEMU wrote
-   * without a vmdescription.
+   * Compare RAM only. RAM may be whole in a file whose end cannot be checked, such as one that QEMU wrote without a
+   * vmdescription.
    * @default false
    */
   readonly ignoreDeviceState?: boolean | undefined;
 }
 
-/** How two snapshots, or a snapshot and RAM, differ. */
+/** The differences between two snapshots, or between a snapshot and RAM. */
 export interface SnapshotDiff {
   /** The left snapshot's path. */
   readonly left: string;
   /** The right snapshot's path; undefined for RAM. */
   readonly right: string | undefined;
-  /** Nothing that was compared differs. */
+  /** True when nothing that was compared differs. */
   readonly equal: boolean;
   /** The machine types; undefined for RAM, which has none. */
   readonly machines: { readonly left: string; readonly right: string } | undefined;
-  /** Bytes in a page. */
+  /** Bytes per page. */
   readonly pageSize: number;
-  /** Every block that was compared or is on one side only: in the left snapshot's order, then the right one's. */
+  /**
+   * Every block that was compared or that only one side has: first in the left snapshot's order, then in the right
+   * one's.
+   */
   readonly blocks: readonly BlockDiff[];
   /** Ids of blocks that were not compared: saved without their pages, or not among the RAM that was given. */
   readonly notCompared: readonly string[];
   /** Sections of device state that differ; undefined when device state was not compared. */
   readonly sections: readonly SectionDiff[] | undefined;
-  /** How pages were read. Its `dataBytes` counts the pages in the files of both sides. */
+  /** The engine's report on reading the pages. Its `dataBytes` counts the pages in the files of both sides. */
   readonly transfer: TransferReport;
-  /** Milliseconds for all of it. */
+  /** Milliseconds that the whole call took. */
   readonly elapsedMs: number;
 }
 
 /**
- * Compares two snapshots page by page, and their device state field by field; or the RAM of a snapshot with a guest's
- * memory. Pages that are in neither file are equal without being read, and a zero page equals one that is not in the file
- * (docs/format.md §2.5).
+ * Compares two snapshots page by page, and their device state field by field; or compares the RAM of a snapshot with a
+ * guest's memory. Pages that are in neither file are equal without being read. A zero page equals one that is not in
+ * the file (docs/format.md §2.5).
  *
- * Memory grows with the blocks' pages: by two bits for each, and by a bit for each side's bitmap.
+ * The memory used grows with the blocks' pages: by two bits for each page, and by one bit for each side's bitmap.
  *
- * @param left a complete snapshot, also one that is open, which stays so
- * @param right another one; or RAM, as in `{ ram: { 'pc.ram': '/dev/shm/guest.ram' } }`: then just these blocks are
+ * @param left a complete snapshot, by its place or open; an open one stays open
+ * @param right another one; or RAM, as in `{ ram: { 'pc.ram': '/dev/shm/guest.ram' } }`. Then just these blocks are
  * compared, and no device state. The guest must be stopped
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_INVALID_ARGUMENT for RAM of a block that the
- * snapshot does not have and for page sizes that differ, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for a plain
- * stream and for RAM of a block without pages, and as `Snapshot.open`
+ * snapshot does not have and for page sizes that differ, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED for a
+ * plain stream and for RAM of a block without pages, and as `Snapshot.open`
  */
 export async function diff(
   left: SnapshotSource | Snapshot,

@@ -1,31 +1,31 @@
-/** How a page differs. A page that reads as zeros is a zero page, whether it is in the file or not. */
+/** The ways in which a page can differ. A page that reads as zeros is a zero page, even when the file holds it. */
 export type PageDifference = 'changed' | 'became-zero' | 'became-data';
 
-/** How many pages differ in which way. */
+/** Counts of pages by the way in which they differ. */
 export interface PageCounts {
   readonly changed: number;
   readonly becameZero: number;
   readonly becameData: number;
 }
 
-/** The differences, by the two bits that the engine has for a page. */
+/** Indexed by the two bits that the engine writes for a page. */
 const DIFFERENCES = [undefined, 'changed', 'became-zero', 'became-data'] as const;
 const PAGES_IN_BYTE = 4;
-/** The bytes of four pages that are alike, by the bits of one. */
+/** The byte for four pages that are alike, indexed by the bits of one. */
 const ALIKE = [0x00, 0x55, 0xaa, 0xff];
 const ZEROS = new Uint8Array(1 << 12);
 const PAGES_IN_CHUNK = PAGES_IN_BYTE * ZEROS.length;
 
 const [CHANGED, BECAME_ZERO, BECAME_DATA] = [countsOf(1), countsOf(2), countsOf(3)];
 
-/** The number of pages with these bits, for each byte. */
+/** The number of pages in a byte with these bits, for each byte value. */
 function countsOf(bits: number): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) =>
     [0, 2, 4, 6].reduce((count, shift) => count + (((byte >>> shift) & 3) === bits ? 1 : 0), 0),
   );
 }
 
-/** What became of each page of a block, as the engine found it. */
+/** The differences of a block's pages, as the engine found them. */
 export class PageDifferences {
   readonly #bytes: Uint8Array;
   readonly #pages: number;
@@ -56,7 +56,7 @@ export class PageDifferences {
     return { changed, becameZero, becameData };
   }
 
-  /** Adjacent pages that differ alike, in order. */
+  /** Yields runs of adjacent pages that differ alike, in order. */
   *runs(): Generator<{ readonly kind: PageDifference; readonly page: number; readonly pages: number }> {
     let page = 0;
     while (page < this.#pages) {
@@ -68,7 +68,7 @@ export class PageDifferences {
     }
   }
 
-  /** Goes on by whole bytes where they belong to the run. */
+  /** Moves on by whole bytes where all four pages belong to the run. */
   #endOfRun(start: number, bits: number): number {
     const alike = ALIKE[bits];
     let page = start + 1;
@@ -81,7 +81,10 @@ export class PageDifferences {
     return Math.min(page, this.#pages);
   }
 
-  /** Skips whole chunks of equal pages, of which large blocks have many: comparing tells sooner than looking. */
+  /**
+   * Skips whole chunks of equal pages, which large blocks have many of: one comparison is faster than a look at each
+   * byte.
+   */
   #skipEqual(start: number, end: number): number {
     let page = start;
     while (page % PAGES_IN_CHUNK === 0 && page + PAGES_IN_CHUNK < end) {

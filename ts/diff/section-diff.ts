@@ -5,23 +5,25 @@ import type { IndexedSection } from '../stream/stream-index.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { ByteRange, RandomAccessReader } from '../stream/reader.ts';
 
-/** A value of a device that differs. */
+/** One differing value of a device. */
 export interface FieldDiff {
-  /** As in `flattenDevice`: `env.segs[1].base`. */
+  /** The field's path, as in `flattenDevice`: `env.segs[1].base`. */
   readonly path: string;
-  /** Undefined when this side does not have the field. */
+  /** The value on the left; undefined when that side does not have the field. */
   readonly left: FlatValue | undefined;
   readonly right: FlatValue | undefined;
 }
 
-/** How a section of device state differs. */
+/** The differences in one section of device state. */
 export interface SectionDiff {
   readonly name: string;
   readonly instanceId: number;
   readonly kind: 'changed' | 'only-left' | 'only-right';
-  /** Of the section's format; undefined on a side that does not have it. */
+  /** Versions of the section's format; undefined on a side that does not have it. */
   readonly versions: { readonly left: number | undefined; readonly right: number | undefined };
-  /** Changed: where the bodies begin to differ, in bytes from their starts; undefined when only the versions do. */
+  /**
+   * Changed: the first differing offset, in bytes from the start of each body; undefined when only the versions differ.
+   */
   readonly firstDifference: number | undefined;
   /** Changed: the values that differ, in the order of the file; undefined when a side cannot be decoded whole. */
   readonly fields: readonly FieldDiff[] | undefined;
@@ -34,9 +36,9 @@ interface SectionPair {
 }
 
 /**
- * The sections of device state that differ: by their bytes, and then by the names of their fields. Section ids, order and
- * the vmdescription do not count.
- * @throws {MappedRamError} what reading throws
+ * Finds the sections of device state that differ: first by their bytes, then by the names of their fields. Section ids,
+ * order and the vmdescription do not count.
+ * @throws {MappedRamError} as reading does
  */
 export async function diffSections(left: Snapshot, right: Snapshot): Promise<readonly SectionDiff[]> {
   const differing: (SectionPair & { readonly firstDifference: number | undefined })[] = [];
@@ -95,7 +97,7 @@ function bodyOf({ bodyOffset, bodyLength }: IndexedSection): { offset: number; l
   return { offset: bodyOffset, length: bodyLength };
 }
 
-/** The devices with these keys, by where their bodies start. */
+/** Decodes the devices with these keys; the result is keyed by the offset of the body. */
 async function decode(
   { reader, index }: Snapshot,
   keys: ReadonlySet<string>,
@@ -132,9 +134,9 @@ function isSame(left: FlatValue, right: FlatValue | undefined): boolean {
 const PIECE = 1 << 20;
 
 /**
- * Where two ranges begin to differ, in bytes from their starts; undefined when they are equal. A range that is the other
- * one's beginning differs where it ends. Memory does not grow with the ranges.
- * @throws what the readers throw
+ * Returns the first differing offset of two ranges, in bytes from their starts; undefined when they are equal. When one
+ * range is the beginning of the other, they differ at its end. Memory does not grow with the ranges.
+ * @throws as the readers do
  */
 export async function firstDifference(
   left: RandomAccessReader,

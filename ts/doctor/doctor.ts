@@ -17,26 +17,26 @@ const SHARED_MEMORY = '/dev/shm';
 const KVM = '/dev/kvm';
 
 export interface DoctorOptions {
-  /** Where snapshots are to be kept: an existing, writable directory. @default the current one */
+  /** Directory for snapshots: existing and writable. @default the current one */
   readonly directory?: string | undefined;
   /** Name or path of the QEMU to ask. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this architecture */
   readonly qemu?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Something that is there, or not for a reason. */
+/** The answer to whether something is available, with the reason if not. */
 export interface Availability {
   readonly available: boolean;
   readonly why: string | undefined;
 }
 
-/** The choice of `auto`, and why. */
+/** The choice of `auto`, with its reason. */
 export interface Choice<T> {
   readonly value: T;
   readonly why: string;
 }
 
-/** The things that this host offers to snapshots. */
+/** The abilities of this host that matter to snapshots. */
 export interface DoctorReport {
   readonly system: string;
   readonly kernel: string;
@@ -47,16 +47,16 @@ export interface DoctorReport {
   readonly directory: string;
   readonly filesystem: Filesystem | undefined;
   readonly directIo: DirectIoProbe;
-  /** Bytes that may be locked without privileges; undefined where that is not known. */
+  /** Bytes that may be locked without privileges; undefined where the limit is not known. */
   readonly memlockBytes: number | 'unlimited' | undefined;
   /** /dev/shm, the usual place of shared guest memory; undefined when there is none. */
   readonly sharedMemory: Filesystem | undefined;
   readonly hugePages: readonly HugePages[];
   readonly kvm: Availability;
-  /** What QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
+  /** The ability that QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
-  /** The choices of `auto` in that directory. `planSave` tells what a guest's save would take. */
+  /** The choices of `auto` in that directory. `planSave` has the choices for a guest's save. */
   readonly auto: {
     readonly ioEngine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
@@ -69,8 +69,8 @@ export interface DoctorReport {
 }
 
 /**
- * Finds out what this host, a directory and QEMU offer. Changes nothing: a ring, a file and a QEMU without a machine are
- * made and let go. A missing QEMU is a finding, not an error.
+ * Finds out what this host, a directory and QEMU offer. Changes nothing: it makes a ring, a file and a QEMU without a
+ * machine, and lets them go. A missing QEMU is a finding, not an error.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO when there is no such directory; the signal's reason
  */

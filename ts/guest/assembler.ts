@@ -9,8 +9,8 @@ interface Fixup {
 }
 
 /**
- * Just enough of an assembler for one boot sector: bytes as they come, and labels that are filled in at the end.
- * Choosing opcodes is left to the caller, who writes the instruction beside its bytes.
+ * Just enough of an assembler for one boot sector: bytes as they come, and labels that are filled in at the end. The
+ * caller chooses the opcodes, and writes the instruction beside its bytes.
  */
 export class Assembler {
   readonly #origin: number;
@@ -28,7 +28,7 @@ export class Assembler {
     return this;
   }
 
-  /** A 32-bit little-endian word, behind the opcode bytes given first. */
+  /** Emits a 32-bit little-endian word, behind the opcode bytes given first. */
   emit32(value: number, ...opcode: readonly number[]): this {
     return this.emit(...opcode, value, value >>> 8, value >>> 16, value >>> 24);
   }
@@ -39,22 +39,22 @@ export class Assembler {
     return this;
   }
 
-  /** The opcode bytes, then the distance to a label in 8 bits: short jumps. */
+  /** Emits the opcode bytes, then the distance to a label in 8 bits: short jumps. */
   short(label: string, ...opcode: readonly number[]): this {
     return this.#fixup(label, 1, true, opcode);
   }
 
-  /** The opcode bytes, then the distance to a label in 32 bits: `call` and long jumps. */
+  /** Emits the opcode bytes, then the distance to a label in 32 bits: `call` and long jumps. */
   near(label: string, ...opcode: readonly number[]): this {
     return this.#fixup(label, 4, true, opcode);
   }
 
-  /** The opcode bytes, then a label's address in 16 bits. */
+  /** Emits the opcode bytes, then a label's address in 16 bits. */
   address16(label: string, ...opcode: readonly number[]): this {
     return this.#fixup(label, 2, false, opcode);
   }
 
-  /** The opcode bytes, then a label's address in 32 bits. */
+  /** Emits the opcode bytes, then a label's address in 32 bits. */
   address32(label: string, ...opcode: readonly number[]): this {
     return this.#fixup(label, 4, false, opcode);
   }
@@ -67,7 +67,7 @@ export class Assembler {
     return this;
   }
 
-  /** The image, with every label filled in. */
+  /** Returns the image, with every label filled in. */
   assemble(): Uint8Array {
     const image = Uint8Array.from(this.#bytes);
     const view = new DataView(image.buffer);

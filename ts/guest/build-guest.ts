@@ -11,11 +11,11 @@ import {
 import { GUEST_ERROR, STATUS_ADDRESS, STATUS_MAGIC, STATUS_WORDS } from './guest-status.ts';
 
 export const BOOT_SECTOR_SIZE = 512;
-/** Where the firmware loads a boot sector. */
+/** The address at which the firmware loads a boot sector. */
 const ORIGIN = 0x7c00;
 const SIGNATURE_OFFSET = 510;
 
-/** Three little-endian words in the image: first byte of the region, its pages, port reads per page. */
+/** Offset of three little-endian words in the image: first byte of the region, its pages, port reads per page. */
 export const PARAMETERS_OFFSET = 0x1e4;
 
 const COM1 = 0x3f8;
@@ -33,11 +33,11 @@ export interface GuestOptions extends GuestRegionOptions {
 }
 
 /**
- * The built-in guest as a boot sector of 512 bytes; see writeGuestDisk for a disk around it. It boots on any x86
- * machine type whose firmware boots from a disk, needs no timer or interrupt, and from then on rewrites its region page by page, a new
- * generation of the pattern each time, checking before it overwrites a page that the page still carries the
- * generation before. After each generation it writes a letter to COM1 and to port 0xe9. A wrong page makes it write
- * `E` and halt.
+ * Makes the built-in guest: a boot sector of 512 bytes; see writeGuestDisk for a disk around it. The guest boots on any
+ * x86 machine type whose firmware boots from a disk, and needs no timer or interrupt. It rewrites its region page by
+ * page without end, each time with a new generation of the pattern. It overwrites a page only after checking that the
+ * page still carries the generation before. After each generation it writes a letter to COM1 and to port 0xe9. A wrong
+ * page makes it write `E` and halt.
  *
  * The region must lie within the machine's memory.
  *
@@ -63,7 +63,7 @@ export function buildGuest(options: GuestOptions = {}): Uint8Array {
   return asm.padTo(SIGNATURE_OFFSET).emit(0x55, 0xaa).assemble();
 }
 
-/** 16-bit code: from what the firmware left to flat 32-bit segments over all of memory. */
+/** Emits 16-bit code that leads from the firmware's state to flat 32-bit segments over all of memory. */
 function enterProtectedMode(asm: Assembler): void {
   asm
     .emit(0xfa) // cli: interrupts stay off for good, there is no table to take them
@@ -83,7 +83,7 @@ function enterProtectedMode(asm: Assembler): void {
     .label('protected');
 }
 
-/** Zeroes the region, so that the guest may also be reset or booted on memory that was used before. */
+/** Zeroes the region, so that the guest may also be reset, or booted on memory that was used before. */
 function startUp(asm: Assembler): void {
   asm
     .emit(0x66, 0xb8, DATA_SELECTOR, 0) // mov ax, DATA_SELECTOR
@@ -201,7 +201,7 @@ function subroutines(asm: Assembler): void {
     .emit(0xc3); // ret
 }
 
-/** Flat segments: base 0, 4 GiB. */
+/** Emits flat segments: base 0, 4 GiB. */
 function tables(asm: Assembler): void {
   asm
     .padTo(0x1b0)

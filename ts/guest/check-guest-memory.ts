@@ -9,10 +9,10 @@ import {
 import { GUEST_ERROR, type GuestStatus, readGuestStatus, type ReadPhysical } from './guest-status.ts';
 
 const WORDS_PER_PAGE = GUEST_PAGE_SIZE / 4;
-/** Enough to make the calls to `read` cheap, little enough to stay in the processor's cache. */
+/** Number of pages that makes calls to `read` cheap and still fits in the processor's cache. */
 const PAGES_PER_READ = 256;
 
-/** How far a guest has come. */
+/** The progress of a guest. */
 export interface GuestProgress {
   /** The generation being written, from 1. */
   readonly generation: number;

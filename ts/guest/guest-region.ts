@@ -9,11 +9,11 @@ const LOWEST_START = MIB;
 /** Both `pc` and `q35` keep at least the first 2 GiB of memory in one piece. */
 const HIGHEST_END = 2048 * MIB;
 
-/** Which part of the guest's physical memory it keeps changing. */
+/** The part of the guest's physical memory that it keeps changing. */
 export interface GuestRegionOptions {
-  /** First byte, a multiple of 4096, at least 1 MiB. @default 16 MiB */
+  /** Physical address of the first byte, a multiple of 4096, at least 1 MiB. @default 16 MiB */
   readonly start?: number | undefined;
-  /** Bytes, a positive multiple of 4096; the region must end at or below 2 GiB. @default 32 MiB */
+  /** Length in bytes, a positive multiple of 4096; the region must end at or below 2 GiB. @default 32 MiB */
   readonly length?: number | undefined;
 }
 
@@ -50,15 +50,18 @@ export function guestRegion({ start = 16 * MIB, length = 32 * MIB }: GuestRegion
   return { start, length, pages: length / GUEST_PAGE_SIZE };
 }
 
-/** Odd, so that no two generations give a page the same word, nor two pages the same word in a generation. */
+/**
+ * Both factors are odd. So no two generations give a page the same word, and no two pages have the same word in a
+ * generation.
+ */
 export const GENERATION_FACTOR = 0x9e3779b1;
 export const PAGE_FACTOR = 0x85ebca6b;
-/** One page in this many (a power of two) is zero; which ones moves by one page with every generation. */
+/** One page in this many (a power of two) is zero; the zero pages move by one page with every generation. */
 export const ZERO_PERIOD = 8;
 
 /**
- * The value of every 32-bit word of page `page` in generation `generation`. Generation 0 is memory that was never
- * written: all zero.
+ * Returns the value of every 32-bit word of page `page` in generation `generation`. Generation 0 is memory that was
+ * never written: all zero.
  */
 export function guestPattern(generation: number, page: number): number {
   if (generation === 0 || ((generation + page) & (ZERO_PERIOD - 1)) === 0) return 0;

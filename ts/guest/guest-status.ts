@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 
-/** Where the guest keeps its status block: physical address, 8-byte aligned, in a page of its own. */
+/** Address of the guest's status block: physical, 8-byte aligned, in a page of its own. */
 export const STATUS_ADDRESS = 0x6000;
 /** "GUES" read as a little-endian word. */
 export const STATUS_MAGIC = 0x53455547;
@@ -21,11 +21,11 @@ export const GUEST_ERROR = {
   none: 0,
   /** A page of the region did not carry the previous generation's pattern. */
   page: 1,
-  /** The status block did not say what the guest's registers say. */
+  /** The status block did not agree with the guest's registers. */
   status: 2,
 } as const;
 
-/** Reads the guest's physical memory. Exactly `length` bytes are expected back. */
+/** Reads the guest's physical memory. The function must return exactly `length` bytes. */
 export type ReadPhysical = (physicalAddress: number, length: number) => Uint8Array | Promise<Uint8Array>;
 
 export interface GuestStatus {
@@ -35,7 +35,7 @@ export interface GuestStatus {
   readonly page: number;
   /** One of GUEST_ERROR. */
   readonly error: number;
-  /** The page that the guest found wrong. Means something only when `error` is not 0. */
+  /** The page that the guest found wrong; valid only when `error` is not 0. */
   readonly badPage: number;
   /** Generations completed. */
   readonly passes: number;
@@ -44,7 +44,7 @@ export interface GuestStatus {
 /**
  * Reads the status block of a stopped guest.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when there is none: the guest has not come so far yet, or this
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when there is none: the guest has not started its work yet, or this
  *   is another guest's memory
  */
 export async function readGuestStatus(read: ReadPhysical): Promise<GuestStatus> {

@@ -7,8 +7,8 @@ import { buildGuest, type GuestOptions } from './build-guest.ts';
 export const GUEST_DISK_SIZE: number = 1024 * 1024;
 
 /**
- * Writes the built-in guest as a raw disk image, of which all but the first sector is a hole: for
- * `-drive if=ide,format=raw,file=…` with pc and q35, or a virtio disk (which may be read-only).
+ * Writes the built-in guest as a raw disk image; everything but the first sector is a hole. Use it with `-drive
+ * if=ide,format=raw,file=…` and pc or q35, or as a virtio disk (which may be read-only).
  *
  * @throws {MappedRamError} as {@link buildGuest}; ERR_MAPPED_RAM_EXISTS when the file exists; ERR_MAPPED_RAM_IO
  */

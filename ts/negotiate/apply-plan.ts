@@ -11,11 +11,11 @@ const PUT_BACK_MS = 10_000;
 type Planned = Pick<Plan, 'direction' | 'capabilities' | 'parameters'>;
 
 /**
- * What a plan changes in QEMU. `before` is known before anything is changed, so that somebody else can put it back, too:
- * the guard of a save, should this process be killed.
+ * The changes of a plan to QEMU's settings. `before` is known before the first change, so that another process can put
+ * it back, too: the guard of a save, should this process be killed.
  */
 export class PlanSettings implements AsyncDisposable {
-  /** What the plan changes, as it was when it was read. */
+  /** The settings that the plan changes, with their former values. */
   readonly before: Settings;
   readonly #qmp: QmpClient;
   readonly #now: Settings;
@@ -47,8 +47,8 @@ export class PlanSettings implements AsyncDisposable {
   }
 
   /**
-   * Puts back what was changed, when QEMU has cleared up behind a migration that may still be ending. Does nothing when
-   * QEMU is gone, or the second time.
+   * Puts the former settings back, once QEMU has cleared up behind a migration that may still be ending. Does nothing
+   * when QEMU is gone, or on a second call.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses
    */
@@ -68,8 +68,8 @@ export class PlanSettings implements AsyncDisposable {
 }
 
 /**
- * Gives QEMU the capabilities and parameters of a plan. When this rejects, QEMU has what it had.
- * `await using applied = await applyPlan(qmp, plan)`.
+ * Gives QEMU the capabilities and parameters of a plan. When this rejects, QEMU has its former settings. Usage: `await
+ * using applied = await applyPlan(qmp, plan)`.
  *
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
@@ -84,14 +84,14 @@ export async function applyPlan(
     await settings.apply(wait);
     return settings;
   } catch (error) {
-    // What QEMU says about this matters less.
+    // The first error matters more than QEMU's answer to putting the settings back.
     await settings.putBack().catch(() => undefined);
     throw error;
   }
 }
 
 /**
- * Gives QEMU settings that it had, when it has cleared up behind a migration that may still be ending.
+ * Gives QEMU its former settings, once it has cleared up behind a migration that may still be ending.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function putBackSettings(qmp: QmpClient, before: Settings): Promise<void> {
@@ -112,21 +112,21 @@ function settingsBefore(now: Settings, plan: Planned): Settings {
   // `change` switches mapped-ram off for a moment even when it is to stay on, and may get no further.
   const touched = new Map(wanted.capabilities).set('mapped-ram', !now.capabilities.get('mapped-ram'));
   const parameters = new Map(replaced(now.parameters, wanted.parameters));
-  // A save that is cancelled is slowed down before, whatever the plan says of it.
+  // A cancelled save changes max-bandwidth before it cancels, whatever the plan says of that parameter.
   const bandwidth = now.parameters.get('max-bandwidth');
   if (plan.direction === 'save' && bandwidth !== undefined) parameters.set('max-bandwidth', bandwidth);
   return { capabilities: replaced(now.capabilities, touched), parameters };
 }
 
-/** Keeps those of `now` that `wanted` changes. */
+/** Keeps the settings of `now` that `wanted` changes. */
 function replaced<T>(now: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
   return new Map([...now].filter(([name, value]) => wanted.has(name) && wanted.get(name) !== value));
 }
 
 /**
- * Brings QEMU from what it has to what is wanted. With mapped-ram on it checks every change of a parameter against the
- * ones it has: one that does not go with mapped-ram locks them all, itself included (docs/format.md §6.2). So parameters
- * change while mapped-ram is off.
+ * Brings QEMU from its present settings to the wanted ones. While mapped-ram is on, QEMU checks every change against
+ * all of its parameters: one parameter that does not go with mapped-ram locks them all, itself included (docs/format.md
+ * §6.2). So parameters change while mapped-ram is off.
  */
 async function change(qmp: QmpClient, now: Settings, wanted: Settings, wait: WaitOptions): Promise<void> {
   const capabilities = new Map(changes(now.capabilities, wanted.capabilities));

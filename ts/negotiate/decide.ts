@@ -7,7 +7,7 @@ import { type RuleId, RULES } from './rules/rules.ts';
 export const ASKED = 'it was asked for';
 
 /**
- * Sees to it that nothing about the subject forbids the request as a whole.
+ * Makes sure that no rule about the subject forbids the request as a whole.
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, or the rule's own code, with the rule in words
  */
 export function refuseIfForbidden(situation: Situation, about: Subject): void {
@@ -17,9 +17,9 @@ export function refuseIfForbidden(situation: Situation, about: Subject): void {
 
 /**
  * Decides about one feature.
- * @param wanted by the caller
- * @param auto what is best, if no rule forbids it
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it was asked for and a rule forbids it
+ * @param wanted the caller's wish
+ * @param auto the best value, taken if no rule forbids it
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the caller asked for the feature and a rule forbids it
  */
 export function decide(
   situation: Situation,
@@ -38,12 +38,12 @@ export function decide(
   return { value: false, why, rule: rule.id };
 }
 
-/** What a rule says about a situation, in words. */
+/** Returns a rule's reason in this situation, in words. */
 export function whyOf({ words }: Rule, situation: Situation): string {
   return typeof words === 'string' ? words : words(situation);
 }
 
-/** How errors call a feature. */
+/** Names of the features in error messages. */
 const NAMES: Readonly<Record<Subject, string>> = {
   qemu: 'this',
   target: 'this target',

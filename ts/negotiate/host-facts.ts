@@ -7,26 +7,26 @@ import { messageOf } from '../errors.ts';
 import { probe } from '../engine/probe.ts';
 import { freeBytesIn } from '../host/filesystem.ts';
 
-/** Something that is possible, or why not. */
+/** The answer to whether something is possible, with the reason. */
 export interface Possibility {
   readonly possible: boolean;
   /** The reason in words, when it is not possible. */
   readonly why: string;
 }
 
-/** The things that this host offers for a file, without QEMU. */
+/** The facts about a file that this host knows without QEMU. */
 export interface HostFacts {
-  /** Whether this process can open the file: make a new one beside it for a save, read it for a restore. */
+  /** Possible when this process can open the file: make a new one beside it for a save, read it for a restore. */
   readonly openable: Possibility;
-  /** O_DIRECT on it, at the alignment that QEMU keeps to. */
+  /** Possible when the file allows O_DIRECT at the alignment that QEMU keeps to. */
   readonly directIo: Possibility;
-  /** What has the name now. */
+  /** The kind of thing that the path names now. */
   readonly kind: 'file' | 'nothing' | 'other';
   /** Bytes of disk that the file takes; 0 when there is none. */
   readonly allocated: number;
-  /** Bytes that the file system of a save has left; Infinity where that is not known, or does not matter. */
+  /** Bytes left on the file system of a save; Infinity where the number is not known, or does not matter. */
   readonly freeBytes: number;
-  /** Bytes of memory that can be had without swapping. */
+  /** Bytes of memory that are available without swapping. */
   readonly availableMemory: number;
   readonly cores: number;
 }
@@ -35,7 +35,7 @@ export interface HostFacts {
 const QEMU_ALIGNMENT = 4096;
 const POSSIBLE: Possibility = { possible: true, why: '' };
 
-/** @param path undefined for what is no file with a name */
+/** Collects the facts. @param path the file's path; undefined when the target is no file with a name */
 export async function hostFacts(path: string | undefined, direction: 'save' | 'restore'): Promise<HostFacts> {
   const host = { availableMemory: freemem(), cores: availableParallelism() };
   if (path === undefined) {
@@ -69,7 +69,7 @@ async function canWrite(directory: string): Promise<Possibility> {
 
 async function canOpen(path: string, flags: number): Promise<Possibility> {
   try {
-    // A FIFO without a writer must not hold us up.
+    // A FIFO without a writer must not block the call.
     await (await open(path, flags | (constants.O_NONBLOCK ?? 0))).close();
     return POSSIBLE;
   } catch (error) {
@@ -81,7 +81,8 @@ async function canReadDirectly(path: string): Promise<Possibility> {
   if (typeof constants.O_DIRECT !== 'number') return impossible('this platform has no O_DIRECT');
   const opened = await canOpen(path, constants.O_RDONLY | constants.O_DIRECT);
   if (!opened.possible) return opened;
-  // The alignment can only be asked where a file may be made; elsewhere that it opens has to do.
+  // The alignment can be asked only in a directory where this process may make a file. Elsewhere, opening the file is
+  // proof enough.
   const directory = dirname(path);
   return (await canWrite(directory)).possible ? directIoIn(directory) : POSSIBLE;
 }

@@ -5,7 +5,7 @@ import type { RestoreRequest, Switch } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
 /**
- * Works out a restore from what is known. Asks nobody anything.
+ * Works out a restore from known facts. Asks nobody anything.
  * @throws {MappedRamError} as {@link makeSavePlan}
  */
 export function makeRestorePlan(start: StartingSituation, request: RestoreRequest): RestorePlan {
@@ -41,7 +41,7 @@ export function makeRestorePlan(start: StartingSituation, request: RestoreReques
   };
 }
 
-/** The destination has to have it as the file has it (docs/format.md §1.2). */
+/** The destination needs the capability exactly as the file has it (docs/format.md §1.2). */
 function asInFile(
   situation: Situation,
   capability: 'mapped-ram' | 'x-ignore-shared',
@@ -57,7 +57,7 @@ function asInFile(
   return { value, why: value ? 'the file was saved with it' : 'the file was saved without it' };
 }
 
-/** The page cache serves whoever restores the same file next, if the file fits in. */
+/** The page cache helps the next restore of the same file, if the file fits in. */
 function pageCacheOrNot({ host: { allocated, availableMemory } }: StartingSituation): Decision<boolean> {
   return allocated <= availableMemory / 2
     ? { value: false, why: 'the file fits in the page cache, where the next restore finds it' }

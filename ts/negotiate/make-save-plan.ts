@@ -7,7 +7,7 @@ import type { SaveRequest, Switch, ZeroPageDetection } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
 /**
- * Works out a save from what is known. Asks nobody anything.
+ * Works out a save from known facts. Asks nobody anything.
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED and other codes of the rules, ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export function makeSavePlan(start: StartingSituation, request: SaveRequest): SavePlan {

@@ -13,9 +13,9 @@ import type { NegotiationRequest, PlanTarget, RestoreRequest, SaveRequest } from
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
-/** What is not a part of the request. */
+/** Options that are no part of the request. */
 export interface NegotiateOptions extends WaitOptions {
-  /** Facts that this QEMU has told a moment ago. @default QEMU is asked */
+  /** Facts that this QEMU told a moment ago. @default QEMU is asked */
   readonly facts?: QemuFacts | undefined;
 }
 
@@ -24,13 +24,14 @@ export interface NegotiateOptions extends WaitOptions {
  * anywhere; see `applyPlan`.
  *
  * Features that the request leaves on `auto` degrade where they have to: direct I/O to the page cache, several channels
- * to one, mapped-ram to a plain stream in the same file. Features that it asks for are had or refused. No transport but
- * the one that was named is ever used.
+ * to one, mapped-ram to a plain stream in the same file. Features that the request asks for are provided or refused.
+ * The plan never uses another transport than the named one.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids what was asked for, in words; its `rule` names
- *   it. ERR_MAPPED_RAM_BUSY when a migration is under way. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not survive, and as `Snapshot.open` for one that is
- *   no snapshot, or cannot be read. ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a request
- *   that is none. Otherwise as {@link QmpClient.execute}
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a rule forbids the request, in words; `rule` names the rule.
+ *   ERR_MAPPED_RAM_BUSY when a migration is under way. ERR_MAPPED_RAM_INCOMPLETE for a file that QEMU might not
+ *   survive, and as `Snapshot.open` for one that is no snapshot, or cannot be read. ERR_MAPPED_RAM_INVALID_URI,
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a request that is malformed. Otherwise as {@link
+ *   QmpClient.execute}
  */
 export function negotiate(
   qmp: QmpClient,
@@ -66,7 +67,10 @@ export async function negotiate(
   return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);
 }
 
-/** Looks into the file that QEMU is to read. Streams that hold the device state only are our own. */
+/**
+ * Looks into the file that QEMU is to read. Streams that hold the device state only are made by this package, and need
+ * no look.
+ */
 async function lookInto(
   { path, offset }: PlanTarget,
   { snapshot, reader = 'qemu' }: RestoreRequest,
@@ -89,11 +93,11 @@ async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promi
 }
 
 /**
- * Whether an error is evidence that a file is on another host, with a QEMU that is not seen to be on this one (only a unix
- * socket shows that, by passing descriptors). The one thing that counts is that this host has no file of that name:
- * ENOENT, of that very path. Any other error says that something of that name is here, and that it cannot be read: a
- * missing right (EACCES), a failing disk (EIO), a loop of links (ELOOP), a file in the place of a directory (ENOTDIR). A
- * caller that was not told would look for the fault on the wrong host.
+ * True when an error is evidence that a file is on another host, with a QEMU that is not seen to be on this one (only a
+ * unix socket shows that, by passing descriptors). The only such evidence is that this host has no file with that name:
+ * ENOENT, for that very path. Any other error means that the name exists here and cannot be read: a missing right
+ * (EACCES), a failing disk (EIO), a loop of links (ELOOP), a file in the place of a directory (ENOTDIR). A caller that
+ * is not told of such an error would look for the fault on the wrong host.
  */
 function isMissing(error: unknown, path: string): boolean {
   return error instanceof MappedRamError && error.path === path && systemCode(error.cause) === 'ENOENT';

@@ -7,7 +7,7 @@ import type { PlanTarget } from './request.ts';
 import type { Situation } from './rule.ts';
 import { RULES } from './rules/rules.ts';
 
-/** QEMU gains next to nothing from more. */
+/** QEMU gains next to nothing from more channels. */
 const MOST_CHANNELS = 4;
 const QEMU_CHANNELS = 255;
 const ENGINE_CHANNELS = 64;
@@ -17,7 +17,7 @@ export interface ChannelDecisions {
   readonly channels: Decision<number | undefined>;
 }
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a number of channels that cannot be, and as `decide` */
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an impossible number of channels, and as `decide` */
 export function decideChannels(situation: Situation): ChannelDecisions {
   const { request, engine, host } = situation;
   const { channels: wanted = 'auto', multifd: multifdWanted = 'auto' } = request;
@@ -95,7 +95,7 @@ export function commonParts(situation: Situation, settings: Settings): CommonPar
   };
   const parameters: Record<string, QmpArgument> = { ...settings.parameters };
   if (settings.multifd && settings.channels !== undefined) parameters['multifd-channels'] = settings.channels;
-  // Left on by somebody, it would count as soon as multifd does.
+  // A direct-io that somebody left on would take effect as soon as multifd is on.
   if (qemu.features.directIo) parameters['direct-io'] = !engine && settings.directIo;
   const notes: PlanNote[] = [];
   for (const rule of RULES) {

@@ -9,8 +9,8 @@ import type { MigrationAddress } from '../uri/migration-address.ts';
 import type { PlanTarget } from './request.ts';
 
 /**
- * Reads and checks where a save goes or a restore comes from. A relative path is one of this process, so QEMU gets the
- * absolute one.
+ * Reads and checks the target of a save or the source of a restore. QEMU gets an absolute path, because a relative one
+ * belongs to this process.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for
  *   an offset above 2^53-1, ERR_MAPPED_RAM_UNSUPPORTED for `defer`

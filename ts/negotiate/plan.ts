@@ -9,11 +9,13 @@ export interface Decision<T> {
   readonly value: T;
   /** The reason for people: no capital letter at the beginning, no full stop at the end. */
   readonly why: string;
-  /** The rule that decided against what was wanted, when one did. */
+  /** The rule that decided against the caller's wish, when one did. */
   readonly rule?: RuleId;
 }
 
-/** What the caller should know beyond the decisions: a setting found in QEMU that is put aside, a warning. */
+/**
+ * Something that the caller should know beyond the decisions: a setting found in QEMU that is put aside, or a warning.
+ */
 export interface PlanNote {
   readonly rule: RuleId;
   readonly effect: 'override' | 'warn';
@@ -24,24 +26,25 @@ export interface PlanNote {
 export interface CommonPlan {
   readonly target: PlanTarget;
   /**
-   * QEMU's capability mapped-ram. Off with writer `engine` and with the readers `engine` and `nobody`, where QEMU handles
-   * its device state only, as a plain stream; the snapshot that the engine writes is a mapped-ram file all the same.
+   * QEMU's capability mapped-ram. It is off with writer `engine` and with the readers `engine` and `nobody`: QEMU then
+   * handles its device state only, as a plain stream. The snapshot that the engine writes is a mapped-ram file all the
+   * same.
    */
   readonly mappedRam: Decision<boolean>;
   readonly multifd: Decision<boolean>;
-  /** Channels that move the pages. Undefined: the engine's own choice. */
+  /** Channels that move the pages; undefined leaves the number to the engine. */
   readonly channels: Decision<number | undefined>;
   /** O_DIRECT for the pages, by QEMU or, in a save, by the engine. Off with the readers `engine` and `nobody`. */
   readonly directIo: Decision<boolean>;
   readonly xIgnoreShared: Decision<boolean>;
   /**
-   * Whether to open the file here and hand QEMU descriptors (class FdSet); with `directIo` both a buffered and an
-   * O_DIRECT one. Where QEMU handles its device state only: whether that can go through a descriptor.
+   * True to open the file here and hand QEMU descriptors (class FdSet); with `directIo` both a buffered and an O_DIRECT
+   * one. When QEMU handles its device state only: true when that can go through a descriptor.
    */
   readonly fdset: Decision<boolean>;
-  /** What `applyPlan` sees to: every capability that matters to this plan, on or off. */
+  /** Every capability that matters to this plan, on or off, for `applyPlan` to set. */
   readonly capabilities: Readonly<Record<string, boolean>>;
-  /** What `applyPlan` sees to: every parameter that matters to this plan. */
+  /** Every parameter that matters to this plan, for `applyPlan` to set. */
   readonly parameters: Readonly<Record<string, QmpArgument>>;
   readonly notes: readonly PlanNote[];
   readonly qemu: QemuFacts;
@@ -51,11 +54,11 @@ export interface SavePlan extends CommonPlan {
   readonly direction: 'save';
   readonly writer: Decision<Writer>;
   readonly zeroPageDetection: Decision<ZeroPageDetection>;
-  /** What is at the target afterwards. */
+  /** The form of the file at the target after the save. */
   readonly format: 'mapped-ram' | 'stream';
   /**
-   * Writer `engine`: the blocks that the engine writes, each with the file its memory is in. Every other block is
-   * small and comes in QEMU's stream. Empty with writer `qemu`.
+   * The blocks that the engine writes, each with the file that holds its memory. Every other block is small and comes
+   * in QEMU's stream. Empty with writer `qemu`.
    */
   readonly engineBlocks: readonly FileMemoryBlock[];
 }

@@ -6,17 +6,17 @@ import type { QmpArgument } from '../qmp/json.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { NegotiationRequest, PlanTarget } from './request.ts';
 
-/** What a rule can see. The decisions that come later in this list are made later. */
+/** The facts that a rule can see. The decisions among them are made in the order of this list. */
 export interface Situation {
   readonly request: NegotiationRequest;
   readonly target: PlanTarget;
   readonly qemu: QemuFacts;
   readonly host: HostFacts;
-  /** What is in the file of a restore, when that is known. */
+  /** The content of a restore's file, when it is known. */
   readonly snapshot: StreamIndex | undefined;
-  /** How the descriptors of the caller's set were opened; undefined when there is no such set. */
+  /** The access modes of the descriptors in the caller's set; undefined when there is no such set. */
   readonly givenFds: readonly (FdAccess | undefined)[] | undefined;
-  /** The pages go past QEMU, which only writes or reads its device state, as a plain stream. */
+  /** True when the pages go past QEMU, which only writes or reads its device state, as a plain stream. */
   readonly engine: boolean;
   readonly mappedRam: boolean;
   readonly multifd: boolean;
@@ -26,7 +26,7 @@ export interface Situation {
 /** The situation before the first decision. */
 export type StartingSituation = Omit<Situation, 'engine' | 'mappedRam' | 'multifd' | 'directIo'>;
 
-/** What a rule is about: the request as a whole, or a feature. */
+/** The subject of a rule: the request as a whole, or a feature. */
 export type Subject =
   | 'qemu'
   | 'target'
@@ -41,7 +41,7 @@ export type Subject =
 interface RuleBase<Id extends string> {
   readonly id: Id;
   readonly about: Subject;
-  /** The section of docs/format.md that tells about the rule. */
+  /** The section of docs/format.md that explains the rule. */
   readonly section: string;
   readonly applies: (situation: Situation) => boolean;
   /** The reason for people: no capital letter at the beginning, no full stop at the end. */
@@ -50,11 +50,11 @@ interface RuleBase<Id extends string> {
 
 /** @typeParam Id the rule's stable name */
 export type Rule<Id extends string = string> =
-  /** `refuse`: nothing can be done. `warn`: it can, but the caller should know. */
+  /** `refuse`: the request is impossible. `warn`: it is possible, but the caller should know. */
   | (RuleBase<Id> & { readonly effect: 'refuse' | 'warn'; readonly code?: ErrorCode })
-  /** The feature cannot be on: refused when it was asked for, else off. */
+  /** The feature cannot be on: refused when the caller asked for it, else off. */
   | (RuleBase<Id> & { readonly effect: 'degrade' })
-  /** A setting found in QEMU does not go with this; it is put aside, and put back afterwards. */
+  /** A setting found in QEMU does not go with the request. It is put aside, and put back afterwards. */
   | (RuleBase<Id> & { readonly effect: 'override'; readonly set: Setting });
 
 export type Setting =

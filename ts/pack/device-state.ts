@@ -7,9 +7,9 @@ import { plainConfiguration } from '../stream/write/configuration-forms.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
- * A snapshot's device state as a plain stream that any QEMU loads, without capabilities, on top of memory that is in
- * place (docs/format.md §3). Every block is listed; only `pages` come along. Pieces follow each other; stretches to
- * copy lie in the snapshot's file.
+ * Writes a snapshot's device state as a plain stream. Any QEMU loads it without capabilities, on top of memory that is
+ * in place (docs/format.md §3). The stream lists every block, but only `pages` come along. Pieces follow each other;
+ * stretches to copy lie in the snapshot's file.
  * @throws {MappedRamError} as `Snapshot.completeRam`
  */
 export async function* stateBatches(
@@ -28,8 +28,8 @@ export async function* stateBatches(
 }
 
 /**
- * The pages of blocks.
- * @param zeroPages whether a clear page is sent as a zero page: the destination's memory need not be empty
+ * Yields the pages of blocks.
+ * @param zeroPages true to send a zero page for each clear bit, because the destination's memory need not be empty
  */
 export async function* plainPages(
   snapshot: Snapshot,

@@ -10,11 +10,11 @@ export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal
    */
   readonly state: SnapshotSource;
   /**
-   * Where the memory of blocks is, by block id. A block that is not named here must have its pages in the state.
+   * The memory of blocks, by block id. A block that is not named here must have its pages in the state.
    * @default {}
    */
   readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
-  /** Whether an existing snapshot may be replaced. @default false */
+  /** True when the result may replace an existing snapshot. @default false */
   readonly overwrite?: boolean | undefined;
   /**
    * Blocks whose zero pages are written too, because a restore does not find their memory empty.
@@ -24,16 +24,16 @@ export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal
 }
 
 export interface PackResult {
-  /** The snapshot's path, which descriptor it is, or the storage's name. */
+  /** The snapshot's path, its descriptor in words, or the storage's name. */
   readonly path: string;
-  /** Where the stream starts in it. */
+  /** Offset of the stream's start in the file, in bytes. */
   readonly offset: number;
-  /** Apparent size of the file. */
+  /** Apparent size of the file, in bytes. */
   readonly size: number;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   readonly transfer: TransferReport;
   /** The seal's path; undefined without one. */
   readonly seal: string | undefined;
-  /** Milliseconds for all of it: transfer, headers, device state, and making the file durable. */
+  /** Milliseconds that the whole call took: transfer, headers, device state, and making the file durable. */
   readonly elapsedMs: number;
 }

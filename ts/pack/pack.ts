@@ -5,14 +5,15 @@ import type { PackOptions, PackResult } from './pack-options.ts';
 import { Packing } from './packing.ts';
 
 /**
- * Makes one complete mapped-ram snapshot of a device-state stream and RAM: any QEMU ≥ 9.0 restores it.
+ * Makes one complete mapped-ram snapshot from a device-state stream and RAM. Any QEMU ≥ 9.0 restores it.
  *
- * The file appears under its name only when it is complete: written beside it, fsynced, renamed, directory fsynced. With
- * an offset in the URI, the bytes before the offset are kept, as QEMU keeps them. On error or abort nothing is left.
+ * The file appears under its name only when it is complete: `pack` writes a file beside it, fsyncs it, renames it and
+ * fsyncs the directory. When the URI has an offset, the bytes before the offset are kept, as QEMU keeps them. After an
+ * error or an abort nothing is left.
  *
  * Descriptors are written in place: they are for callers who publish the file themselves.
  *
- * The old seal of a snapshot that is replaced by name goes with it.
+ * The seal of a snapshot that the result replaces by name is removed.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS when there is a file, ERR_MAPPED_RAM_INVALID_ARGUMENT when RAM and
  * state do not fit each other, ERR_MAPPED_RAM_INCOMPLETE for a state that is cut off, ERR_MAPPED_RAM_TRUNCATED for RAM
@@ -22,7 +23,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  // Errors in the target come before anything is read.
+  // A faulty target is reported before anything is read.
   const place = targetPlace(target);
   const path = targetPath(place);
   await using packing = await Packing.open(options, path);

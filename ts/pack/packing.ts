@@ -24,19 +24,19 @@ import { openPlace, sourcePlace } from '../snapshot/snapshot-source.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 export interface PackingHooks {
-  /** Called when all of the memory has been read: from then on it may change. */
+  /** Called as soon as all of the memory has been read; the memory may change from then on. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
-  /** Gets the digests. */
+  /** Receives the digests. */
   readonly sealing?: Sealing | undefined;
 }
 
-/** The parts that `pack` makes a snapshot of: a state and RAM that were found to go together. */
+/** The parts of a snapshot to be: a state and RAM that were found to go together. */
 export class Packing implements AsyncDisposable {
   readonly #state: OpenSource;
   readonly #index: StreamIndex;
   readonly #ram: PlainRamIndex;
   readonly #given: ReadonlyMap<string, RamLocation>;
-  /** The path beside which temporary files are made. */
+  /** The path that temporary files are made beside. */
   readonly #beside: string;
 
   private constructor(
@@ -55,7 +55,7 @@ export class Packing implements AsyncDisposable {
 
   /**
    * Opens the state, and checks everything that can be known before a byte moves.
-   * @param path the snapshot's, when it has one
+   * @param path the snapshot's path, when it has one
    * @throws {MappedRamError} as `pack`
    */
   static async open(options: PackOptions, path: string | undefined): Promise<Packing> {
@@ -85,7 +85,7 @@ export class Packing implements AsyncDisposable {
   }
 
   /**
-   * Writes the whole snapshot, but for making it durable and visible.
+   * Writes the whole snapshot, but does not make it durable or visible.
    * @throws {MappedRamError} as `pack`
    */
   async write(
@@ -112,7 +112,8 @@ export class Packing implements AsyncDisposable {
       memory: memoryOf(id, this.#given.get(id), spool, state.name),
       storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
-    // A seal digests all but the pages in the end, and storage is not read back.
+    // The recording output remembers everything but the pages: a seal digests them at the end, and storage is not read
+    // back.
     const recorded = new RecordingOutput(
       output,
       layout.blocks.map(({ area }) => area),

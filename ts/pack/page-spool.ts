@@ -9,8 +9,8 @@ import { resize } from '../io/fd-io.ts';
 import { PlainPages, type PagePlace } from '../pages/plain-pages.ts';
 
 /**
- * Pages that come as records of a plain stream, put at their places in a temporary file, so that the engine can read
- * them like any other memory. Disposal removes the file.
+ * A temporary file that holds the page records of a plain stream at their places, so that the engine can read them like
+ * any other memory. Disposal removes the file.
  */
 export class PageSpool implements AsyncDisposable {
   readonly #staged: StagedFile;
@@ -25,8 +25,9 @@ export class PageSpool implements AsyncDisposable {
 
   /**
    * Collects the pages of `blocks`.
-   * @param beside the temporary file is made next to this path
-   * @throws {MappedRamError} as `PlainPages.apply`: ERR_MAPPED_RAM_INVALID_ARGUMENT when a page belongs to another block
+   * @param beside a path; the temporary file is made in the same directory
+   * @throws {MappedRamError} as `PlainPages.apply`: ERR_MAPPED_RAM_INVALID_ARGUMENT when a page belongs to another
+   * block
    */
   static async collect(
     reader: RandomAccessReader,
@@ -59,12 +60,12 @@ export class PageSpool implements AsyncDisposable {
     }
   }
 
-  /** The spool's path, while it is not disposed of. */
+  /** The spool's path, valid until disposal. */
   get path(): string {
     return this.#staged.path;
   }
 
-  /** Where a block starts in the spool; undefined when the stream has no page of it. */
+  /** Offset of a block's start in the spool; undefined when the stream has no page of the block. */
   startOf(id: string): number | undefined {
     const block = this.#pages.block(id);
     return block === undefined || block.records === 0 ? undefined : block.start;
@@ -76,7 +77,7 @@ export class PageSpool implements AsyncDisposable {
   }
 }
 
-/** A batch of a walk holds page records only, or none. */
+/** True when a batch of a walk holds page records; no batch mixes them with others. */
 function isPages(batch: readonly StreamRecord[]): batch is readonly RamPageRecord[] {
   return batch.length > 0 && batch.every(({ type }) => type === 'ram-page');
 }

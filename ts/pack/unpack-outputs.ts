@@ -9,15 +9,15 @@ import { toMemory, wholeFile, type RamLocation } from '../snapshot/ram-location.
 import { createOutput, type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 
-/** One thing that an unpack makes. */
+/** One output of an unpack. */
 interface Made extends AsyncDisposable {
-  /** The name that it gets; undefined when it gets none from here. */
+  /** The name that the output gets; undefined when it gets none from here. */
   readonly path: string | undefined;
   readonly finish: () => Promise<void>;
   readonly publish: () => Promise<void>;
 }
 
-/** What an unpack makes: nothing appears before all is complete and durable. */
+/** The outputs of an unpack. None appears under its name before all are complete and durable. */
 export class UnpackOutputs implements AsyncDisposable {
   readonly #made: Made[] = [];
   readonly #overwrite: boolean;
@@ -28,7 +28,7 @@ export class UnpackOutputs implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  /** Where the device state is to be written. */
+  /** Makes the output for the device state. */
   async state(place: TargetPlace): Promise<Output> {
     const output = await createOutput(place, { overwrite: this.#overwrite, signal: this.#signal });
     this.#made.push({
@@ -40,7 +40,7 @@ export class UnpackOutputs implements AsyncDisposable {
     return output;
   }
 
-  /** Where the engine is to put a block. */
+  /** Makes the region that the engine writes a block to. */
   async region(block: MappedRamBlock, location: RamLocation, snapshot: string): Promise<TransferRegion> {
     assertHasPages(block, snapshot);
     if (location instanceof Uint8Array) {
@@ -53,8 +53,8 @@ export class UnpackOutputs implements AsyncDisposable {
   }
 
   /**
-   * Makes all of it durable before the first file appears, so that a lack of space leaves nothing. New files go again
-   * if a later one fails.
+   * Makes all outputs durable before the first file appears, so that a lack of space leaves nothing. When a later file
+   * fails, the new files are removed again.
    */
   async commit(): Promise<void> {
     for (const made of this.#made) await made.finish();
@@ -74,7 +74,7 @@ export class UnpackOutputs implements AsyncDisposable {
     for (const made of this.#made) await made[Symbol.asyncDispose]();
   }
 
-  /** The path to write to. */
+  /** Makes a staged file, and returns the path to write to. */
   async #ramFile(path: string): Promise<string> {
     await removeAbandonedFiles(path);
     const file = await StagedFile.create(path, { overwrite: this.#overwrite, signal: this.#signal });

@@ -22,24 +22,25 @@ import { UnpackOutputs } from './unpack-outputs.ts';
 
 export interface UnpackOptions extends TransferOptions {
   /**
-   * Where the memory of blocks goes, by block id. A path becomes a new, sparse file that appears when it is complete. What
-   * exists already (`{ path }`, `{ fd }`, a buffer) is filled in place: afterwards it holds the block's memory, zero
-   * pages included.
+   * Destinations for the memory of blocks, by block id. A path becomes a new, sparse file that appears when it is
+   * complete. A destination that exists already (`{ path }`, `{ fd }`, a buffer) is filled in place: afterwards it
+   * holds the block's memory, zero pages included.
    * @default {}
    */
   readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
   /**
-   * Where the device state goes: a plain stream that any QEMU loads, without capabilities, on top of the RAM that was
-   * unpacked. It also carries the pages of every block that `ram` does not name. A string is a path and taken literally.
+   * Destination of the device state: a plain stream that any QEMU loads, without capabilities, on top of the unpacked
+   * RAM. The stream also carries the pages of every block that `ram` does not name. A string is a path and taken
+   * literally.
    */
   readonly state?: SnapshotTarget | undefined;
   /**
-   * Without `state`: unpack RAM that is whole although the end of the file cannot be checked, as of a file that QEMU
-   * wrote without a vmdescription (`suppress-vmdesc=on`), or that was cut off in its device state.
+   * Unpack RAM that is whole although the end of the file cannot be checked. Such files come from a QEMU that wrote no
+   * vmdescription (`suppress-vmdesc=on`), or were cut off in their device state. Goes without `state` only.
    * @default false
    */
   readonly ignoreDeviceState?: boolean | undefined;
-  /** Whether existing files may be replaced. @default false */
+  /** True when results may replace existing files. @default false */
   readonly overwrite?: boolean | undefined;
 }
 
@@ -50,17 +51,17 @@ export interface UnpackResult {
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   /** The blocks whose pages went into the state. */
   readonly blocksInState: readonly string[];
-  /** Undefined when no RAM was asked for. */
+  /** The engine's report; undefined when no RAM was asked for. */
   readonly transfer: TransferReport | undefined;
-  /** Milliseconds for all of it. */
+  /** Milliseconds that the whole call took. */
   readonly elapsedMs: number;
 }
 
 /**
- * Takes a complete snapshot apart: RAM files, and a device-state stream to load on top of them.
- * @param source also a snapshot that is open, which stays so
- * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a block
- * that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
+ * Takes a complete snapshot apart, into RAM files and a device-state stream to load on top of them.
+ * @param source a snapshot, by its place or open; an open one stays open
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_INVALID_ARGUMENT for a
+ * block that the snapshot does not have, ERR_MAPPED_RAM_UNSUPPORTED for a block without pages, and as `Snapshot.open`
  */
 export async function unpack(
   source: SnapshotSource | Snapshot,
@@ -135,7 +136,7 @@ function statePlace(state: SnapshotTarget | undefined): TargetPlace | undefined 
   return targetPlace(typeof state === 'string' ? { path: state } : state);
 }
 
-/** Outputs differ from each other, and from the snapshot. */
+/** Refuses outputs that are the same file as each other, or as the snapshot. */
 async function assertOutputs(
   snapshot: Snapshot,
   locations: ReadonlyMap<string, RamLocation>,

@@ -6,24 +6,24 @@ import { isQmpRefusal } from '../qmp/refusal.ts';
 import { untilFinalized } from './until-finalized.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
-/** Bytes per second: little, but enough not to mean "no limit" in a tenth of a second, which is how QEMU counts. */
+/** Bytes per second. QEMU counts in tenths of a second, so that a smaller limit could round to 0, "no limit". */
 const SLOW = 4096;
 /** QEMU obeys a new limit from its next tenth of a second on. */
 const OBEYED_MS = 150;
-/** Channels that have sent no page for so long are idle until the next tenth of a second. */
+/** Channels that have sent no page for this long are idle until the next tenth of a second. */
 const IDLE_MS = 40;
 const POLL_MS = 5;
 const PATIENCE_MS = 5000;
 
-/** States in which the channels have work, or will. */
+/** States in which the channels have work, or will have. */
 const AT_WORK = new Set(['setup', 'active']);
-/** States in which there is nothing to cancel any more. */
+/** States in which there is nothing left to cancel. */
 const OVER = new Set(['none', 'cancelling', 'cancelled', 'completed', 'failed']);
 
 /**
- * Cancels an outgoing migration, if one is under way, and waits until QEMU has cleared up behind it. QEMU 10.0 dies of
- * this when the channels of multifd are at work (docs/format.md §7.1). So they are slowed down first, and cancelled when
- * they are idle.
+ * Cancels an outgoing migration, if one is under way, and waits until QEMU has cleared up behind it. QEMU 10.0 dies
+ * when it is told to cancel while the channels of multifd are at work (docs/format.md §7.1). So this function slows the
+ * channels down first, and cancels when they are idle.
  *
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
@@ -41,14 +41,14 @@ async function isMultifd(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   return states.some(({ capability, state }) => capability === 'multifd' && state);
 }
 
-/** @returns whether the limit was changed */
+/** @returns true when the limit was changed */
 async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   let info = await queryMigration(qmp, wait);
   if (!AT_WORK.has(info.status)) return false;
   try {
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': SLOW }, wait);
   } catch (error) {
-    // One that cannot be slowed down is cancelled as it is.
+    // A migration that cannot be slowed down is cancelled as it is.
     if (isQmpRefusal(error)) return false;
     throw error;
   }

@@ -3,21 +3,24 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 export interface AddFdOptions extends WaitOptions {
-  /** The set to add it to; made when there is none with this number. @default a new set with a free number */
+  /**
+   * The number of the set to add the descriptor to; QEMU makes the set when there is none. @default a new set with a
+   * free number
+   */
   readonly fdset?: number | undefined;
-  /** What query-fdsets is to say about it. @default how it was opened, as `O_WRONLY|O_DIRECT` */
+  /** Text that query-fdsets reports for the descriptor. @default how it was opened, as `O_WRONLY|O_DIRECT` */
   readonly opaque?: string | undefined;
 }
 
 export interface AddedFd {
-  /** `/dev/fdset/<fdsetId>` is its file name for QEMU. */
+  /** The set's number; `/dev/fdset/<fdsetId>` is its file name for QEMU. */
   readonly fdsetId: number;
   /** The number of QEMU's duplicate, in QEMU. */
   readonly fd: number;
 }
 
 /**
- * Gives QEMU a duplicate of a descriptor, in a set (docs/format.md §5.3). Ours can be closed afterwards.
+ * Gives QEMU a duplicate of a descriptor, in a set (docs/format.md §5.3). The caller may close its own afterwards.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function addFd(
@@ -31,12 +34,12 @@ export async function addFd(
 }
 
 export interface RemoveFdOptions extends WaitOptions {
-  /** The descriptor in QEMU that goes. @default all of the set */
+  /** The number of the descriptor in QEMU to remove. @default every descriptor of the set */
   readonly fd?: number | undefined;
 }
 
 /**
- * Takes a set away, or one descriptor of it. QEMU closes what it still has in use as soon as that ends.
+ * Removes a set, or one descriptor of it. QEMU closes a descriptor that is still in use as soon as that use ends.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function removeFd(
@@ -48,8 +51,8 @@ export async function removeFd(
 }
 
 /**
- * Gives QEMU a duplicate of a descriptor under a name, for `fd:NAME`. QEMU closes it when the monitor's connection ends,
- * unless a migration has taken it over.
+ * Gives QEMU a duplicate of a descriptor under a name, for `fd:NAME`. QEMU closes the duplicate when the monitor's
+ * connection ends, unless a migration has taken it over.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function getFd(
@@ -62,8 +65,8 @@ export async function getFd(
 }
 
 /**
- * How the descriptors of a set were opened, as far as can be known: from /proc when we started QEMU, else from what
- * `addFd` wrote down about them. Undefined when there is no such set.
+ * Asks for the access modes of a set's descriptors, as far as they can be known: from /proc when this process started
+ * QEMU, else from the text that `addFd` left. Undefined when there is no such set.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryFdset(

@@ -16,22 +16,23 @@ const MODE = 0o600;
 
 export interface FdSetOptions extends WaitOptions {
   readonly path: string;
-  /** `write` makes the file if there is none (mode 0600), as QEMU would. It is not truncated. */
+  /** `write` makes the file if there is none (mode 0600), as QEMU would. The file is not truncated. */
   readonly access: 'read' | 'write';
-  /** Add a descriptor with O_DIRECT, which QEMU needs beside the other when its parameter direct-io is on. */
+  /** Adds a descriptor with O_DIRECT, which QEMU needs beside the other when its parameter direct-io is on. */
   readonly direct: boolean;
   /** The tag that {@link FdSet.of} takes. */
   readonly tag?: string | undefined;
 }
 
 /**
- * A file that we opened for QEMU: a set of descriptors in it, with the access modes it asks for, each opened separately
- * (docs/format.md §5.3). So QEMU needs no right to the path. Nothing stays open here; disposing of it takes the set away
- * from QEMU. Do that when the migration is over, whichever way, and not before: QEMU opens the file once for every
- * channel, and QEMU 10.0 dies when it finds no descriptor at the beginning of a save.
+ * A file that this process opened for QEMU. QEMU gets a set of descriptors with the access modes that it looks for,
+ * each opened separately (docs/format.md §5.3), and so needs no right to the path. Nothing stays open in this process.
+ * Disposal takes the set away from QEMU. Dispose of the set when the migration is over, whichever way, and not before:
+ * QEMU opens the file once for every channel, and QEMU 10.0 dies when it finds no descriptor at the beginning of a
+ * save.
  */
 export class FdSet implements AsyncDisposable {
-  /** N of `/dev/fdset/N`. */
+  /** The N of `/dev/fdset/N`. */
   readonly id: number;
   readonly #qmp: QmpClient;
   readonly #tag: string;
@@ -45,8 +46,8 @@ export class FdSet implements AsyncDisposable {
   /**
    * Opens a file and hands the descriptors over.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the file cannot be opened, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE when
-   *   it cannot with O_DIRECT, and as {@link FdSet.of}
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the file cannot be opened, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE
+   *   when it cannot be opened with O_DIRECT, and as {@link FdSet.of}
    */
   static async open(qmp: QmpClient, { path, access, direct, tag, ...wait }: FdSetOptions): Promise<FdSet> {
     const handles: FileHandle[] = [];
@@ -66,18 +67,18 @@ export class FdSet implements AsyncDisposable {
   }
 
   /**
-   * Makes a set of descriptors that the caller has open; they stay the caller's. When this rejects, QEMU has none of
-   * them left.
+   * Makes a set of descriptors that the caller has open; they stay the caller's. When this rejects, QEMU keeps none of
+   * them.
    *
-   * @param tag what the set is found by again, whoever looks for it (see {@link removeFdSet})
-   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the connection cannot carry descriptors, and as
-   *   {@link QmpClient.execute}
+   * @param tag the mark by which {@link removeFdSet} finds the set again, in this process or another
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the connection cannot carry descriptors, and as {@link
+   *   QmpClient.execute}
    */
   static async of(
     qmp: QmpClient,
     fds: readonly number[],
     wait: WaitOptions = {},
-    // The set is found again by its tag when add-fd is given up before its answer says the number.
+    // The tag finds the set again when add-fd is given up before QEMU's answer tells the number.
     tag: string = newFdSetTag(),
   ): Promise<FdSet> {
     let fdset: number | undefined;
@@ -101,7 +102,7 @@ export class FdSet implements AsyncDisposable {
   }
 
   /**
-   * Takes the set away from QEMU, unless it is gone or QEMU is. Waits a little for channels that still use it. May be
+   * Takes the set away from QEMU, unless the set or QEMU is gone. Waits a little for channels that still use it. May be
    * called again.
    */
   async close(): Promise<void> {
@@ -117,19 +118,19 @@ export function newFdSetTag(): string {
   return `mapped-ram-${randomUUID()}`;
 }
 
-/** Takes the set with a tag away from QEMU, if it has one. A QEMU that does not answer is no error here. */
+/** Takes the set with a tag away from QEMU, if QEMU has one. A QEMU that does not answer is no error here. */
 export async function removeFdSet(qmp: QmpClient, tag: string): Promise<void> {
   const endsAt = Date.now() + CLEANUP_MS;
   try {
     const id = await findSet(qmp, ({ fds }) => fds.some(({ opaque }) => opaque?.endsWith(tag) === true));
     if (id === undefined) return;
     await removeFd(qmp, id, { timeoutMs: CLEANUP_MS });
-    // While channels still have duplicates, QEMU keeps the set, empty.
+    // QEMU keeps the set, empty, while channels still have duplicates.
     const isEmptied = ({ 'fdset-id': left, fds }: FdsetInfo): boolean =>
       Number(left) === id && fds.length === 0;
     while (Date.now() < endsAt && (await findSet(qmp, isEmptied)) !== undefined) await delay(POLL_MS);
   } catch {
-    // QEMU is gone, and its descriptors with it; or it is deaf, and nothing can be done.
+    // Either QEMU is gone, and its descriptors with it; or QEMU does not answer, and nothing can be done.
   }
 }
 
@@ -149,7 +150,7 @@ async function openFor(path: string, flags: number): Promise<FileHandle> {
 
 async function openDirect(path: string, flags: number): Promise<FileHandle> {
   try {
-    // Missing where the platform has no O_DIRECT.
+    // The constant is missing where the platform has no O_DIRECT.
     if (typeof constants.O_DIRECT === 'number') return await open(path, flags | constants.O_DIRECT);
   } catch (cause) {
     throw directUnavailable(path, cause);

@@ -8,7 +8,7 @@ import { QemuProcess } from './qemu-process.ts';
 import { querySettings } from './settings.ts';
 
 const ANSWER_MS = 15_000;
-/** A machine without anything in it: enough to be asked. */
+/** A machine without any devices: enough to answer questions. */
 const BARE = ['-machine', 'none', '-nodefaults', '-no-user-config', '-display', 'none'];
 const TARGETS: Readonly<Record<string, string>> = {
   arm64: 'aarch64',
@@ -31,19 +31,19 @@ const NOTHING = {
 export interface QemuFinding {
   /** The binary; undefined when there is none. */
   readonly path: string | undefined;
-  /** `10.0.2`; undefined when it did not answer. */
+  /** The version, such as `10.0.2`; undefined when QEMU did not answer. */
   readonly version: string | undefined;
-  /** It has the capability mapped-ram: QEMU 9.0 or later. */
+  /** True when QEMU has the capability mapped-ram: QEMU 9.0 or later. */
   readonly mappedRam: boolean;
-  /** It has the parameter direct-io: QEMU 9.1 or later. */
+  /** True when QEMU has the parameter direct-io: QEMU 9.1 or later. */
   readonly directIo: boolean;
-  /** It has the capability multifd. */
+  /** True when QEMU has the capability multifd. */
   readonly multifd: boolean;
-  /** It has the capability x-ignore-shared, with which it leaves shared memory to the engine. */
+  /** True when QEMU has the capability x-ignore-shared, with which it leaves shared memory to the engine. */
   readonly xIgnoreShared: boolean;
-  /** It takes descriptors (add-fd), so that it needs no right to a file. */
+  /** True when QEMU takes descriptors (add-fd), so that it needs no right to a file. */
   readonly fdsets: boolean;
-  /** The reason in words, when QEMU is not to be had, does not answer, or does not know mapped-ram. */
+  /** The reason in words, when QEMU cannot be found, does not answer, or does not know mapped-ram. */
   readonly why: string | undefined;
 }
 
@@ -53,20 +53,20 @@ export interface FindQemuOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A QEMU that was looked for. */
+/** The result of looking for a QEMU. */
 export interface ExaminedQemu {
   readonly finding: QemuFinding;
-  /** Facts of this QEMU without a guest; undefined when there is none, or it does not answer. */
+  /** Facts of this QEMU without a guest; undefined when there is no QEMU, or it does not answer. */
   readonly facts: QemuFacts | undefined;
 }
 
-/** Looks for QEMU and asks it, over QMP, what it can do. Throws only the signal's reason. */
+/** Looks for QEMU and asks it, over QMP, for its features. Throws only the signal's reason. */
 export async function findQemu(options: FindQemuOptions = {}): Promise<QemuFinding> {
   const { finding } = await examineQemu(options);
   return finding;
 }
 
-/** Looks for QEMU as {@link findQemu} does, and returns the facts that a plan needs, too. */
+/** Looks for QEMU as {@link findQemu} does, and also returns the facts that a plan needs. */
 export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Promise<ExaminedQemu> {
   const name = binary ?? defaultQemu();
   const none = { path: undefined, version: undefined, ...NOTHING };
@@ -87,7 +87,7 @@ export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Pro
   }
 }
 
-/** The facts of a QEMU that has no guest: nobody need ask for its memory, or what it is doing. */
+/** The facts of a QEMU that has no guest. Memory and run state need no question then. */
 async function bareFacts({ qmp }: QemuProcess, signal: AbortSignal | undefined): Promise<QemuFacts> {
   const wait = { timeoutMs: ANSWER_MS, signal };
   const settings = await querySettings(qmp, wait);
@@ -103,7 +103,7 @@ async function bareFacts({ qmp }: QemuProcess, signal: AbortSignal | undefined):
   };
 }
 
-/** The QEMU that is meant when nobody says which. */
+/** The name of the binary to use when the caller names none. */
 export function defaultQemu(target: string = TARGETS[arch()] ?? arch()): string {
   return process.env['MAPPED_RAM_QEMU'] ?? `qemu-system-${target}`;
 }

@@ -5,8 +5,8 @@ import { queryRamBlocks } from './query-ram-blocks.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * Every RAM block of the machine with the memory backend it is made of, and the file that is in, if we can reach it.
- * Empty when this QEMU does not list its blocks.
+ * Lists every RAM block of the machine with its memory backend, and with the backend's file where this process can
+ * reach it. The list is empty when this QEMU does not list its blocks.
  *
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
@@ -32,7 +32,7 @@ async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<read
   const backends = infos.map(async ({ id, size, share }) => {
     if (id === undefined) return [];
     const property = async (name: string): Promise<unknown> =>
-      // Which properties there are depends on the backend's type.
+      // The backend's type decides which properties exist.
       qmp.execute('qom-get', { path: `/objects/${id}`, property: name }, options).catch(() => undefined);
     const [type, path, offset] = await Promise.all([
       property('type'),
@@ -53,7 +53,7 @@ async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<read
   return (await Promise.all(backends)).flat();
 }
 
-/** A block is called like its backend, or like the backend's place in QEMU's tree, below a device or `/objects`. */
+/** A block has the name of its backend, or of the backend's place in QEMU's tree, below a device or `/objects`. */
 function isNamedAfter(block: string, backend: string): boolean {
   return block === backend || block.endsWith(`/${backend}`);
 }

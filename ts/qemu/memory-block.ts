@@ -8,11 +8,14 @@ export interface MemoryBlock {
   readonly maxLength: number;
   /** Page size of the host memory beneath, in bytes; more than 4096 with hugetlbfs. */
   readonly hostPageSize: number;
-  /** The `-object memory-backend-…` it is made of; undefined for what devices bring along (video memory, firmware). */
+  /**
+   * The `-object memory-backend-…` of the block; undefined for memory that devices bring along (video memory,
+   * firmware).
+   */
   readonly backend: MemoryBackend | undefined;
-  /** The file that has the memory, when QEMU shares it and it can be opened here. */
+  /** The file that holds the memory, when QEMU shares it and this process can open it. */
   readonly file: MemoryFile | undefined;
-  /** Where the memory is, or why it cannot be reached without QEMU. */
+  /** The place of the memory, or the reason why only QEMU can reach it, in words. */
   readonly why: string;
 }
 
@@ -22,24 +25,24 @@ export interface FileMemoryBlock extends MemoryBlock {
 
 export interface MemoryBackend {
   readonly id: string;
-  /** `memory-backend-ram`, `memory-backend-file`, `memory-backend-memfd`, … */
+  /** The object's type: `memory-backend-ram`, `memory-backend-file`, `memory-backend-memfd`, … */
   readonly type: string;
   /** Size in bytes. */
   readonly size: number;
   readonly share: boolean;
-  /** `mem-path`, for memory-backend-file. */
+  /** The property `mem-path`, for memory-backend-file. */
   readonly path: string | undefined;
-  /** `offset` in that file; 0 where there is none. */
+  /** The property `offset`: the memory's start in that file, in bytes; 0 where there is none. */
   readonly offset: number;
 }
 
 export interface MemoryFile {
   readonly path: string;
-  /** Where the block starts in the file, in bytes. */
+  /** Offset of the block's start in the file, in bytes. */
   readonly offset: number;
   /**
-   * Whether this file was seen in QEMU's memory map, where QEMU says that the block is. Otherwise the path may mean
-   * another file here than to QEMU, and the engine does not write it.
+   * True when this file was seen in QEMU's memory map, at the address that QEMU gives for the block. Otherwise the path
+   * may name another file here than in QEMU, and the engine does not write the block.
    */
   readonly confirmed: boolean;
 }

@@ -13,7 +13,7 @@ export interface MemoryPlace {
   readonly why: string;
 }
 
-/** The process that has the memory. */
+/** The process that holds the memory. */
 export interface MemoryHolder {
   /** QEMU's process, when it is known for certain. */
   readonly pid: number | undefined;
@@ -21,12 +21,12 @@ export interface MemoryHolder {
   readonly peerPid: number | undefined;
 }
 
-/** A name that means something only as long as one process has one file open. */
+/** A name that is valid only as long as one process has one file open. */
 const DESCRIPTOR_PATH = /^\/(?:proc\/[^/]+|dev)\/fd\//;
 
 /**
- * Finds the file that a memory backend shares, and makes sure that it is that file and can be read here.
- * @param block which the backend is of
+ * Finds the file that a memory backend shares, and makes sure that it is QEMU's file and can be read here.
+ * @param block the block that the backend belongs to
  */
 export async function locateMemory(
   backend: MemoryBackend | undefined,

@@ -8,9 +8,9 @@ import { parseMigrationUri } from '../uri/parse-migration-uri.ts';
 export type MigrateArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };
 
 /**
- * Says an address to QEMU: as a URI where one means it, which every QEMU understands the same way, else through
- * `channels` (QEMU 8.2 and later). A text is passed on only when it is a migration URI: some that are none, such as
- * `rdma:` without a host, kill QEMU.
+ * Turns an address into arguments for QEMU. A URI is used where one expresses the address, because every QEMU
+ * understands it the same way; otherwise `channels` (QEMU 8.2 and later). A text is passed on only when it is a
+ * migration URI: some other texts, such as `rdma:` without a host, kill QEMU.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for a text that is no migration URI;
  *   ERR_MAPPED_RAM_INVALID_ARGUMENT and ERR_MAPPED_RAM_OUT_OF_RANGE as `toMigrationChannels`

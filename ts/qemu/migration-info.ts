@@ -29,10 +29,10 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
   };
 }
 
-/** A migration that was ended, whichever way, or never begun. */
+/** States of a migration that has ended, whichever way, or never began. */
 const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
 
-/** Tells whether a migration is under way. @param status as query-migrate says it */
+/** True when a migration is under way. @param status as query-migrate reports it */
 export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
 }

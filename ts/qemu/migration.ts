@@ -12,7 +12,7 @@ import { untilFinalized } from './until-finalized.ts';
 import { tellListener } from '../host/tell-listener.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
-/** Events tell of a change at once; asking now and then as well costs nothing and misses none. */
+/** Events report a change at once. An occasional question costs nothing, and catches a change that an event missed. */
 const POLL_MS = 250;
 const CANCEL_MS = 10_000;
 /** QEMU's words about a failure may arrive on stderr a little later than the news on QMP. */
@@ -24,13 +24,14 @@ export interface MigrationRunOptions extends WaitOptions {
 }
 
 /**
- * Lets QEMU save the guest to a migration URI or address, with the capabilities and parameters it has. Stop the guest
- * first for a save of bounded length. Given up by timeout or signal, the migration is cancelled; the guest goes on and
- * the file is incomplete.
+ * Lets QEMU save the guest to a migration URI or address, with its present capabilities and parameters. Stop the guest
+ * first for a save of bounded length. A timeout or the signal cancels the migration: the guest goes on and the file is
+ * incomplete.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses, the save fails (`migration` is what QEMU says of it, the
- *   message has QEMU's own words, also those on stderr where they can be seen) or the connection is lost: QEMU's end is never taken for success;
- *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_INVALID_URI
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses, the save fails or the connection is lost. After a
+ *   failed save `migration` is QEMU's report, and the message has QEMU's own words, also those on stderr where they can
+ *   be seen. QEMU's end is never taken for success. ERR_MAPPED_RAM_TIMEOUT when the save takes too long;
+ *   ERR_MAPPED_RAM_INVALID_URI
  */
 export async function migrateOut(
   qmp: QmpClient,
@@ -46,9 +47,9 @@ export async function migrateOut(
 }
 
 /**
- * Lets a QEMU started with `-incoming defer` load the guest from a migration URI or address, with the capabilities and
- * parameters it has. QEMU cannot try twice: after a failure, as after giving up by timeout or signal, all that is left
- * to do is to end it.
+ * Lets a QEMU started with `-incoming defer` load the guest from a migration URI or address, with its present
+ * capabilities and parameters. QEMU cannot try twice: after a failure, a timeout or the signal, the caller can only end
+ * it.
  *
  * @throws {MappedRamError} as {@link migrateOut}
  */
@@ -63,7 +64,7 @@ export async function migrateIn(
       try {
         await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });
       } catch (error) {
-        // Before 9.1 there was no such argument, and QEMU always exited.
+        // QEMU before 9.1 has no such argument, and always exits.
         if (!isUnknownArgument(error, 'exit-on-error')) throw error;
         await qmp.execute('migrate-incoming', address);
       }
@@ -73,9 +74,9 @@ export async function migrateIn(
 
 interface Direction {
   readonly begin: () => Promise<unknown>;
-  /** Waits for what is still to come when the migration has ended, whichever way. */
+  /** Waits for late news when the migration has ended, whichever way. */
   readonly settle?: () => Promise<void>;
-  /** Ends a migration that is given up, where that can be done. */
+  /** Ends a migration that was given up, where that is possible. */
   readonly cancel?: () => Promise<unknown>;
 }
 
@@ -89,7 +90,7 @@ async function migrate(
   const events = qmp.events('MIGRATION');
   const late = new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what}: not done in time`);
   const stderrBefore = qmp.stderr;
-  // Whether QEMU may be at it: from the moment it is told until it says that it has ended.
+  // QEMU may be at work from the moment it is told until it reports the end.
   let running = false;
   const run = async (): Promise<MigrationInfo> => {
     running = true;
@@ -115,7 +116,7 @@ async function migrate(
         () => true,
         () => false,
       );
-      // One that does not even answer will not end either.
+      // A QEMU that does not even answer will not end either.
       if (cancelled) await waitWithin(end, { timeoutMs: CANCEL_MS }, () => late).catch(() => undefined);
     }
     throw error;
@@ -124,7 +125,7 @@ async function migrate(
   }
 }
 
-/** The answer of query-migrate that says `completed`, `failed` or `cancelled`. */
+/** Returns the answer of query-migrate that says `completed`, `failed` or `cancelled`. */
 async function untilEnd(
   qmp: QmpClient,
   events: QmpEvents,

@@ -6,27 +6,29 @@ import { queryGuestMemory } from './guest-memory.ts';
 import type { MemoryBlock } from './memory-block.ts';
 import { querySettings, type Settings } from './settings.ts';
 
-/** What a running QEMU can do and is doing, asked of it, never guessed from its version. */
+/** Features and state of a running QEMU. Its answers are the source, never its version number. */
 export interface QemuFacts {
   readonly version: QmpVersion;
   readonly features: QemuFeatures;
-  /** `running`, `paused`, `inmigrate`, `postmigrate`, …; query-status. */
+  /** The answer of query-status: `running`, `paused`, `inmigrate`, `postmigrate`, …. */
   readonly runState: string;
-  /** `none` before the first migration; query-migrate. */
+  /** The answer of query-migrate: `none` before the first migration. */
   readonly migrationStatus: string;
-  /** Why this guest cannot be migrated, in QEMU's words. */
+  /** Reasons why this guest cannot be migrated, in QEMU's words. */
   readonly blockedReasons: readonly string[];
-  /** Capabilities by name, as query-migrate-capabilities has them. A name that is missing does not exist in this QEMU. */
+  /**
+   * Capabilities by name, as query-migrate-capabilities lists them. A name that is missing does not exist in this QEMU.
+   */
   readonly capabilities: ReadonlyMap<string, boolean>;
-  /** Parameters by name, as query-migrate-parameters has them. */
+  /** Parameters by name, as query-migrate-parameters lists them. */
   readonly parameters: ReadonlyMap<string, unknown>;
-  /** Whether descriptors can be handed over on this connection: it is a unix socket. */
+  /** True when this connection can carry descriptors: it is a unix socket. */
   readonly passesDescriptors: boolean;
-  /** Every RAM block of the machine, largest first; empty when this QEMU does not tell. */
+  /** Every RAM block of the machine, largest first; empty when this QEMU does not list them. */
   readonly memory: readonly MemoryBlock[];
 }
 
-/** Features of a QEMU, found out by asking, never out of a version number. */
+/** Features of a QEMU. Questions to QEMU find them, never a version number. */
 export interface QemuFeatures {
   /** Capability mapped-ram: QEMU 9.0 and later. */
   readonly mappedRam: boolean;
@@ -45,9 +47,8 @@ export interface QemuFeatures {
 }
 
 /**
- * Asks a running QEMU for all that matters to a save or a restore. Changes nothing. The schema is not asked for: QEMU
- * writes at that for longer (65 ms) than a clone takes to start, and what matters here shows in the answers to cheaper
- * questions.
+ * Asks a running QEMU for all that matters to a save or a restore. Changes nothing. The schema is left out: QEMU needs
+ * longer to write it (65 ms) than a clone needs to start, and the answers to cheaper questions tell the same.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryQemuFacts(
@@ -74,8 +75,8 @@ export async function queryQemuFacts(
 }
 
 /**
- * Asks what a QEMU can do, guest or no guest.
- * @param settings all that it has
+ * Asks a QEMU for its features, with or without a guest.
+ * @param settings all settings of this QEMU
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryFeatures(
@@ -105,8 +106,8 @@ async function hasFdsets(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
 }
 
 /**
- * Nothing tells directly whether mapped-ram and x-ignore-shared go together. But the series that repaired it for 11.0
- * also made x-ignore-shared a property of the migration object, which QEMU lists.
+ * True when mapped-ram and x-ignore-shared go together. QEMU does not say so directly. But the series that repaired
+ * this combination for 11.0 also made x-ignore-shared a property of the migration object, which QEMU lists.
  */
 async function hasIgnoreSharedProperty(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   const properties = await answerOf(qmp.execute('device-list-properties', { typename: 'migration' }, wait));

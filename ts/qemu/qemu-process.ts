@@ -10,10 +10,10 @@ import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
 const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;
-/** How long the last words and the exit status of a QEMU that closed its QMP connection may take to arrive. */
+/** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
 
-/** What to start, and how long that may take. */
+/** The QEMU to start, and how long the start may take. */
 export interface QemuProcessOptions extends WaitOptions {
   /** @default 'qemu-system-x86_64' */
   readonly binary?: string | undefined;
@@ -22,14 +22,14 @@ export interface QemuProcessOptions extends WaitOptions {
   /** Limit in milliseconds until QEMU answers on QMP. @default 60000 */
   readonly timeoutMs?: number | undefined;
   /**
-   * QEMU's stdin, stdout and stderr: nothing, or descriptors of this process. `stderr` is then empty, and errors lack
-   * QEMU's last words: they were seen already.
+   * QEMU's stdin, stdout and stderr: nothing, or descriptors of this process. With descriptors, `stderr` is empty and
+   * errors lack QEMU's last words, because the user has seen them already.
    * @default nothing, with stderr kept for errors
    */
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
 }
 
-/** How a QEMU ended. */
+/** The end of a QEMU process. */
 export interface QemuExit {
   /** The exit status; null when a signal ended the process or it never ran. */
   readonly code: number | null;
@@ -37,8 +37,8 @@ export interface QemuExit {
 }
 
 /**
- * A QEMU of our own. It talks QMP over a socket pair it inherits, so there is no path to choose, to wait for or to
- * clean up. It dies with this object: `close()` kills and reaps it, and so does the end of this process.
+ * A QEMU of our own. It talks QMP over an inherited socket pair, so there is no path to choose, to wait for or to clean
+ * up. QEMU dies with this object: `close()` kills and reaps it, and so does the end of this process.
  */
 export class QemuProcess implements AsyncDisposable {
   readonly pid: number;
@@ -66,7 +66,7 @@ export class QemuProcess implements AsyncDisposable {
    * Starts QEMU and waits until it answers on QMP. When this rejects, no process is left.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU ends instead of answering (with its exit status and last
-   *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when it does not answer in time
+   *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when QEMU does not answer in time
    */
   static async start({
     binary = 'qemu-system-x86_64',
@@ -121,7 +121,7 @@ export class QemuProcess implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT when the time is over; QEMU then still runs
    */
   async quit(options: WaitOptions = {}): Promise<QemuExit> {
-    // QEMU may be gone before its reply is; that it exits is what counts.
+    // QEMU may be gone before its reply arrives; only its exit counts.
     await this.qmp.execute('quit', undefined, options).catch(() => undefined);
     return waitWithin(
       this.exited,
@@ -158,7 +158,7 @@ async function exitOf(child: ChildProcess): Promise<QemuExit> {
   child.once('exit', (code, signal) => exit.resolve({ code, signal }));
   child.once('close', () => drained.resolve());
   const result = await exit.promise;
-  // A grandchild that inherited stderr must not hold us up.
+  // A grandchild that inherited stderr must not delay the result.
   await Promise.race([drained.promise, delay(500, undefined, { ref: false })]);
   return result;
 }

@@ -18,9 +18,9 @@ const ROW =
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
- * The RAM blocks of the machine, in QEMU's order: largest first. QEMU tells them only as a table for people.
+ * Asks for the RAM blocks of the machine, in QEMU's order: largest first. QEMU lists them only as a table for people.
  *
- * @returns undefined when this QEMU has no command for it, or a table that we do not understand
+ * @returns undefined when this QEMU has no command for the table, or the table has an unknown form
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryRamBlocks(
@@ -36,7 +36,7 @@ export async function queryRamBlocks(
   }
 }
 
-/** Reads the table; undefined when any of it is not understood. */
+/** Reads the table; returns undefined when any part of it has an unknown form. */
 export function parseRamBlocks(table: string): readonly RamBlockRow[] | undefined {
   const rows: RamBlockRow[] = [];
   for (const line of table.split(/\r?\n/).slice(1)) {

@@ -7,10 +7,11 @@ import type { WaitOptions } from '../host/wait-within.ts';
 const POLL_MS = 2;
 
 /**
- * Waits until QEMU has cleared up behind a save, whichever way it ended. QEMU reports `completed` a moment before: until
- * then `cont` is refused, descriptors are in use, and what it clears up depends on the capabilities that it then has.
+ * Waits until QEMU has cleared up behind a save, whichever way it ended. QEMU reports `completed` a moment before that.
+ * In between, QEMU refuses `cont` and still uses descriptors, and the capabilities of that moment decide what it clears
+ * up.
  *
- * @param options give up when the time is over; returns then, too
+ * @param options `timeoutMs` limits the wait; the function returns then, too
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function untilFinalized(qmp: QmpClient, { timeoutMs }: WaitOptions = {}): Promise<void> {
@@ -22,13 +23,13 @@ export async function untilFinalized(qmp: QmpClient, { timeoutMs }: WaitOptions 
   }
 }
 
-/** An outgoing migration can be yanked from its beginning until QEMU has cleared up behind it. */
+/** True while an outgoing migration can be yanked: from its beginning until QEMU has cleared up behind it. */
 async function isAtWork(qmp: QmpClient, timeoutMs: number | undefined): Promise<boolean> {
   try {
     const instances = await qmp.execute('query-yank', undefined, { timeoutMs });
     return instances.some(({ type }) => type === 'migration');
   } catch (error) {
-    // A QEMU may be built without it.
+    // A QEMU may be built without yank.
     if (isQmpRefusal(error)) return false;
     throw error;
   }

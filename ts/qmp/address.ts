@@ -1,14 +1,14 @@
 import { MappedRamError } from '../errors.ts';
 
-/** Where a QMP server listens. */
+/** The address of a QMP server. */
 export type QmpAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
 const HOST_PORT = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:/[\]]*)):(?<port>\d{1,5})$/;
 const MAX_PORT = 2 ** 16 - 1;
 
 /**
- * Reads `unix:PATH`, `tcp:HOST:PORT`, `HOST:PORT` (also `[V6]:PORT`; an empty host is localhost) or a path. What could
- * be both a host with a port and a path is the former; `./name:1` or `unix:name:1` means the file.
+ * Reads `unix:PATH`, `tcp:HOST:PORT`, `HOST:PORT` (also `[V6]:PORT`; an empty host is localhost) or a path. A text that
+ * could be both a host with a port and a path counts as the former; `./name:1` or `unix:name:1` means the file.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */

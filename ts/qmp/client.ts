@@ -18,31 +18,31 @@ export interface QmpClientOptions extends WaitOptions {
   /** Limit in milliseconds for a command that names none itself. @default 60000 */
   readonly commandTimeoutMs?: number | undefined;
   /**
-   * Asked when the connection is lost: why QEMU is gone (exit status, last words on stderr), for the error that
-   * everything pending rejects with. Must settle soon.
+   * Called when the connection is lost. Returns why QEMU is gone (exit status, last words on stderr), for the error
+   * that everything pending rejects with. Must settle soon.
    */
   readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
   /** QEMU's process, when it is known for certain. */
   readonly pid?: number | undefined;
-  /** The end of what QEMU has written to stderr so far, when that can be seen. */
+  /** Returns the end of QEMU's output on stderr so far, when that can be seen. */
   readonly stderr?: (() => string) | undefined;
   /** The address that the stream leads to, when it has one. */
   readonly server?: string | undefined;
 }
 
-/** Makes QEMU forget what it was sent of a command that is not complete. It answers that it did not understand. */
+/** Makes QEMU drop the part of an incomplete command that it has received. QEMU answers that it did not understand. */
 const FORGET = Uint8Array.of(0xff);
 
 /** A QEMU that is not overloaded greets in milliseconds. */
 const CONNECT_MS = 10_000;
 
-/** What takes a connection over counts from here, so that no late reply to its predecessor passes for one to it. */
+/** First id of a client that takes a connection over, so that no late reply to its predecessor passes for its own. */
 const SUCCESSOR_IDS = 2 ** 40;
 
 export interface ExecuteOptions extends WaitOptions {
   /**
-   * A descriptor of this process that QEMU gets a duplicate of, together with the command (`add-fd`, `getfd`). It must
-   * stay open until the command has settled. Only over a unix socket, on Linux.
+   * A descriptor of this process. QEMU gets a duplicate of it together with the command (`add-fd`, `getfd`). The
+   * descriptor must stay open until the command has settled. Works over a unix socket, on Linux only.
    */
   readonly fd?: number | undefined;
 }
@@ -52,8 +52,8 @@ interface Pending extends Deferred<QmpValue> {
 }
 
 /**
- * A QMP connection that has been through its greeting and `qmp_capabilities`. Commands may overlap; replies are
- * matched by id. When the peer goes away, everything pending rejects.
+ * A QMP connection that has been through its greeting and `qmp_capabilities`. Commands may overlap; replies are matched
+ * by id. When the peer goes away, everything pending rejects.
  */
 export class QmpClient implements AsyncDisposable {
   readonly #stream: Duplex;
@@ -65,7 +65,7 @@ export class QmpClient implements AsyncDisposable {
   readonly #greeting = deferred<QmpVersion>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   #lastId = 0;
-  /** What the predecessor on this connection had not read yet may begin in the middle of a line. */
+  /** The first bytes on a taken-over connection may be the rest of a line that the predecessor had begun to read. */
   #skipsRest = false;
   #isSuccessor = false;
   #ended: Promise<MappedRamError> | undefined;
@@ -87,9 +87,10 @@ export class QmpClient implements AsyncDisposable {
    * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
    *   connected already, see {@link QmpClient.open}
    * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody listens there, ERR_MAPPED_RAM_TIMEOUT when QEMU does not greet
-   *   in time, ERR_MAPPED_RAM_BUSY when other clients are seen to hold the unix socket or to fill its queue (on Linux),
-   *   ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no address, ERR_MAPPED_RAM_QEMU as {@link QmpClient.open}
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when nobody listens there, ERR_MAPPED_RAM_TIMEOUT when QEMU does not
+   *   greet in time, ERR_MAPPED_RAM_BUSY when other clients are seen to hold the unix socket or to fill its queue (on
+   *   Linux), ERR_MAPPED_RAM_INVALID_ARGUMENT for a text that is no address, ERR_MAPPED_RAM_QEMU as {@link
+   *   QmpClient.open}
    */
   static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
     const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
@@ -108,7 +109,7 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * Takes over a stream that leads to a QMP server; it is destroyed when the client ends, or when this rejects.
+   * Takes over a stream that leads to a QMP server. The stream is destroyed when the client ends, or when this rejects.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_TIMEOUT
    *   when it does not greet in time
@@ -128,9 +129,9 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * Goes on with a connection that another process has brought through its greeting, and that it does not use any more:
-   * it may have ended in the middle of sending a command. The stream is destroyed when the client ends. There is no
-   * `version`.
+   * Continues a connection that another process has brought through its greeting and does not use any more. That
+   * process may have ended in the middle of sending a command. The stream is destroyed when the client ends. There is
+   * no `version`.
    */
   static succeed(stream: Duplex, options: QmpClientOptions = {}): QmpClient {
     const client = new QmpClient(stream, options);
@@ -146,14 +147,14 @@ export class QmpClient implements AsyncDisposable {
     return this.#version;
   }
 
-  /** QEMU's process, when we started it or were told. */
+  /** QEMU's process, when this process started it or was told its id. */
   get pid(): number | undefined {
     return this.#options.pid;
   }
 
   /**
-   * The process at the other end of a unix socket, on Linux: QEMU, unless something stands between. Undefined when it is
-   * this one or cannot be seen from here. @internal
+   * The process at the other end of a unix socket, on Linux: QEMU, unless something stands between. Undefined when the
+   * peer is this process or cannot be seen from here. @internal
    */
   get peerPid(): number | undefined {
     const { descriptor } = this;
@@ -161,34 +162,34 @@ export class QmpClient implements AsyncDisposable {
     return pid === process.pid ? undefined : pid;
   }
 
-  /** The end of what QEMU has written to stderr so far; empty when that cannot be seen. */
+  /** The end of QEMU's output on stderr so far; empty when that cannot be seen. */
   get stderr(): string {
     return this.#options.stderr?.() ?? '';
   }
 
-  /** Whether commands can be sent: neither side has ended the connection. */
+  /** True while commands can be sent: neither side has ended the connection. */
   get isOpen(): boolean {
     return this.#ended === undefined;
   }
 
-  /** Where this connects to, when it was named: {@link QmpClient.connect} with a text. */
+  /** The address that this client connects to, when {@link QmpClient.connect} got a text. */
   get server(): string | undefined {
     return this.#options.server;
   }
 
-  /** The descriptor of the connection, where it has one. @internal */
+  /** The descriptor of the connection, where there is one. @internal */
   get descriptor(): number | undefined {
     return this.#ended === undefined ? this.#writer.descriptor : undefined;
   }
 
-  /** Whether descriptors can be handed over: the connection is a unix socket, on Linux. QEMU is on this host then. */
+  /** True when the connection can carry descriptors: it is a unix socket, on Linux. QEMU is on this host then. */
   get passesDescriptors(): boolean {
     return this.#ended === undefined && this.#writer.passesDescriptors;
   }
 
   /**
-   * Runs a command. A command given up by timeout or signal may still be carried out by QEMU, if it was sent.
-   * Arguments and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
+   * Runs a command. QEMU may still carry out a command that was sent and then given up by timeout or signal. Arguments
+   * and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`qmp` is its reply) or the connection is lost;
    *   ERR_MAPPED_RAM_TIMEOUT when the time is over; ERR_MAPPED_RAM_IO when a descriptor cannot be sent;
@@ -220,8 +221,9 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * All events from this call on, or those the filter lets through. Subscribe before the command that causes them.
-   * @param filter a name, several, or a function that is true for what is wanted
+   * Returns all events from this call on, or those that the filter lets through. Subscribe before the command that
+   * causes them.
+   * @param filter a name, several, or a function that is true for wanted events
    */
   events(filter?: QmpEventFilter): QmpEvents {
     const events = new QmpEvents((self) => this.#subscribers.delete(self), filter);
@@ -231,10 +233,10 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /**
-   * The first event from this call on that the filter lets through.
+   * Waits for the first event from this call on that the filter lets through.
    *
-   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_TIMEOUT when the time is over;
-   *   ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_TIMEOUT when the time is
+   *   over; ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
    */
   async waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
     const events = this.events(filter);

@@ -4,27 +4,28 @@ import { resolve } from 'node:path';
 import { MappedRamError, systemCode } from '../errors.ts';
 import { parseQmpAddress } from './address.ts';
 
-/** The kernel's states of a unix socket. */
+/** The kernel's states of a unix socket: this one for an accepted connection. */
 const CONNECTED = '03';
-/** A connection that its server has not accepted yet. */
+/** The state of a connection that its server has not accepted yet. */
 const CONNECTING = '02';
 
-/** A row of /proc/net/unix: the state is the sixth column, the path the eighth. Accepted sockets have the server's path. */
+/** A row of /proc/net/unix: column six is the state, column eight the path. Accepted sockets have the server's path. */
 const ROW = /^\S+ \S+ \S+ \S+ \S+ (?<state>\S+) +\d+ (?<path>.+)$/;
 
-/** The error for a QMP server that could not be connected to. */
+/** Makes the error for a failed connection to a QMP server. */
 export function unconnected(path: string, cause: unknown): MappedRamError {
   const what = 'cannot connect to QMP';
   const context = { path, cause };
   const system = systemCode(cause);
   if (system === 'ETIMEDOUT') return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', what, context);
   if (system !== 'EAGAIN') return new MappedRamError('ERR_MAPPED_RAM_IO', what, context);
-  // The kernel says so when the queue of a unix socket is full.
+  // The kernel answers so when the queue of a unix socket is full.
   return new MappedRamError('ERR_MAPPED_RAM_BUSY', `${what}: other clients wait there already`, context);
 }
 
 /**
- * The error for a QMP server that was connected to, and does not greet: BUSY only if it is seen to serve somebody else.
+ * Makes the error for a QMP server that accepts a connection but does not greet. The code is BUSY only if the server is
+ * seen to serve another client.
  *
  * @param server an address as {@link parseQmpAddress} reads it
  */
@@ -36,8 +37,8 @@ export function silence(server: string): MappedRamError {
 }
 
 /**
- * Whether a QMP server is seen to serve another client, while one waits: QEMU accepts one client at a time, and leaves
- * the others in the queue. Only Linux shows that, and only of a unix socket whose server was given the same path.
+ * True when a QMP server is seen to serve one client while another waits: QEMU accepts one client at a time, and leaves
+ * the others in the queue. Only Linux shows that, and only for a unix socket whose server was given the same path.
  */
 function isHeldByAnother(server: string): boolean {
   const address = parseQmpAddress(server);

@@ -4,21 +4,20 @@ import type { QmpObject } from './json.ts';
 
 /** An event as QEMU emitted it. */
 export interface QmpEvent {
-  /** `MIGRATION`, `STOP`, … */
+  /** The event's name: `MIGRATION`, `STOP`, …. */
   readonly event: string;
-  /** Empty for an event without data. */
+  /** The event's data; empty for an event without data. */
   readonly data: QmpObject;
-  /** When QEMU emitted it: milliseconds since the epoch. */
+  /** Time at which QEMU emitted the event: milliseconds since the epoch. */
   readonly timestampMs: number;
 }
 
-/** Which events are wanted: those of a name, of several, or those for which the function is true. */
+/** A filter for events: one name, several names, or a function that is true for wanted events. */
 export type QmpEventFilter = string | readonly string[] | ((event: QmpEvent) => boolean);
 
 /**
- * The events from one moment on, in order; none is lost while the reader is busy. Iterating throws when the
- * connection dies and ends when it is closed. Whoever stops reading before that calls `return()` (as leaving a
- * `for await` does).
+ * The events from one moment on, in order; none is lost while the reader is busy. Iteration throws when the connection
+ * dies and ends when it is closed. A reader that stops before that calls `return()` (as leaving a `for await` does).
  */
 export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
   readonly #queue: QmpEvent[] = [];
@@ -40,7 +39,10 @@ export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
     else reader.resolve({ done: false, value: event });
   }
 
-  /** What is queued can still be read; after it comes the error, if there is one, and the end. */
+  /**
+   * Ends the stream of events. Queued events can still be read; after them comes the error, if there is one, and the
+   * end.
+   */
   end(error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -74,7 +76,7 @@ export class QmpEvents implements AsyncIterableIterator<QmpEvent> {
     return this;
   }
 
-  /** What the caller's filter throws is the caller's: it must not take the connection down. */
+  /** An exception from the caller's filter belongs to the caller: it must not take the connection down. */
   #accepts(event: QmpEvent): boolean {
     try {
       return this.#wants(event);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-/** What QMP sends: JSON, with a bigint in place of an integer that a number cannot hold exactly. */
+/** A value in QMP: JSON, with a bigint in place of an integer that a number cannot hold exactly. */
 export type QmpValue =
   | null
   | boolean
@@ -12,7 +12,7 @@ export type QmpValue =
 
 export type QmpObject = { readonly [key: string]: QmpValue };
 
-/** As QmpValue, but members may also be undefined: such members are left out. */
+/** A value to send: a QmpValue whose members may also be undefined. Undefined members are left out. */
 export type QmpArgument =
   | null
   | boolean
@@ -22,12 +22,12 @@ export type QmpArgument =
   | readonly QmpArgument[]
   | { readonly [key: string]: QmpArgument | undefined };
 
-/** A whole string, or a whole number. */
+/** Matches a whole string or a whole number. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const INTEGER = /^-?\d+$/;
 
 /**
- * Parses JSON without rounding: QMP sends integers up to 2^64-1, and `JSON.parse` alone would silently round what is
+ * Parses JSON without rounding. QMP sends integers up to 2^64-1, and `JSON.parse` alone would silently round those
  * above 2^53-1.
  *
  * @throws {SyntaxError} when the text is not JSON
@@ -37,7 +37,7 @@ export function parseQmpJson(text: string): QmpValue {
     const value: QmpValue = JSON.parse(text);
     return value;
   }
-  // A mark no peer can guess, so that no string of its can pass for an integer.
+  // No peer can guess the mark, so that none of its strings can pass for an integer.
   const mark = `${randomUUID()}:`;
   const marked = text.replace(STRING_OR_NUMBER, (token) =>
     INTEGER.test(token) && !Number.isSafeInteger(Number(token)) ? `"${mark}${token}"` : token,

@@ -2,17 +2,17 @@ import { StringDecoder } from 'node:string_decoder';
 
 import { MappedRamError } from '../errors.ts';
 
-/** The longest line QEMU sends is the answer to query-qmp-schema: a quarter of a megabyte. */
+/** The longest line of a real QEMU is the answer to query-qmp-schema: a quarter of a megabyte. */
 const LONGEST_LINE = 64 * 1024 * 1024;
 
-/** Cuts what a QMP peer sends into its messages, one per line. */
+/** Cuts a QMP peer's output into messages, one per line. */
 export class QmpLines {
   readonly #decoder = new StringDecoder('utf8');
   #parts: string[] = [];
   #length = 0;
 
   /**
-   * The lines that this chunk completes.
+   * Returns the lines that this chunk completes.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE when a line grows beyond 64 Mi characters
    */

@@ -1,13 +1,13 @@
 import { MappedRamError, type QmpErrorReply } from '../errors.ts';
 
-/** Whether an error is QEMU's answer to a command, as opposed to the connection's end. */
+/** True when an error is QEMU's answer to a command, not the connection's end. */
 export function isQmpRefusal(error: unknown): error is MappedRamError & { readonly qmp: QmpErrorReply } {
   return error instanceof MappedRamError && error.qmp !== undefined;
 }
 
 /**
- * Whether QEMU refused a command because it does not know one of its arguments. Only the words tell: the class is
- * GenericError, as for nearly every other refusal; the schema would tell too, but QEMU takes 65 ms to write it. This is
+ * True when QEMU refused a command because it does not know one of its arguments. Only the words tell: the class is
+ * GenericError, as for nearly every other refusal. The schema would tell too, but QEMU takes 65 ms to write it. This is
  * the only file that reads QEMU's words.
  */
 export function isUnknownArgument(error: unknown, argument: string): boolean {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MappedRamError, systemCode } from '../errors.ts';
 import { binding, toMappedRamError } from '../engine/binding.ts';
 
-/** Between attempts to send a descriptor through a socket that is full. */
+/** Milliseconds between attempts to send a descriptor through a socket that is full. */
 const FULL_MS = 5;
 
 /** The system's codes for a connection whose other end is gone. */
@@ -13,15 +13,15 @@ const LOST = new Set(['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECONNREFUSED']);
 
 export interface QmpMessageToSend {
   readonly text: string;
-  /** A descriptor of this process that goes along. */
+  /** A descriptor of this process that travels with the message. */
   readonly fd?: number | undefined;
-  /** Asked right before the first byte leaves: a message that was given up is not sent. */
+  /** Called right before the first byte leaves: a message that was given up is not sent. */
   readonly wanted: () => boolean;
 }
 
 /**
- * The sending side of a QMP connection: one message after the other, each handed to the kernel as a whole before the
- * next. Only so can a descriptor, which goes past Node's stream, travel with its own message.
+ * The sending side of a QMP connection. It sends one message after the other, and hands each to the kernel as a whole
+ * before the next. A descriptor goes past Node's stream, and can travel with its own message only so.
  */
 export class QmpWriter {
   readonly #stream: Duplex;
@@ -31,12 +31,12 @@ export class QmpWriter {
     this.#stream = stream;
   }
 
-  /** The descriptor beneath the stream, where there is one and it carries QMP as it is. */
+  /** The number of the descriptor beneath the stream, where there is one and it carries QMP unchanged. */
   get descriptor(): number | undefined {
     return descriptorOf(this.#stream);
   }
 
-  /** Whether descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
+  /** True when descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
   get passesDescriptors(): boolean {
     const socket = this.descriptor;
     return socket !== undefined && binding().passesDescriptors(socket);
@@ -61,10 +61,13 @@ export class QmpWriter {
     if (taken > 0 && taken < bytes.length) await this.#write(bytes.subarray(taken));
   }
 
-  /** Sends the beginning of the message with the descriptor. 0: given up. */
+  /**
+   * Sends the beginning of the message with the descriptor. Returns the number of bytes sent; 0 when the message was
+   * given up.
+   */
   async #sendFirst(bytes: Uint8Array, fd: number, wanted: () => boolean): Promise<number> {
     for (;;) {
-      // What is lost with its connection is no fault of the descriptor.
+      // A message that is lost with its connection is no fault of the descriptor.
       if (!wanted() || this.#stream.destroyed) return 0;
       const socket = descriptorOf(this.#stream);
       if (socket === undefined) throw unsupported();
@@ -72,7 +75,7 @@ export class QmpWriter {
       if (error !== undefined) {
         const failure = error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
         if (!isConnectionLost(failure)) throw failure;
-        // Told to whoever listens to the stream.
+        // The stream reports the failure to its listeners.
         this.#stream.destroy(failure);
         return 0;
       }
@@ -89,8 +92,8 @@ export class QmpWriter {
 }
 
 /**
- * The number of the descriptor beneath a socket. Node shows it nowhere official, but every release has it here. Never
- * that of an encrypted connection: what goes past the stream would not be encrypted.
+ * Returns the number of the descriptor beneath a socket. Node has no official way to it, but every release has it in
+ * this place. An encrypted connection never counts: bytes that go past its stream would not be encrypted.
  */
 function descriptorOf(stream: Duplex): number | undefined {
   if (!(stream instanceof Socket) || 'encrypted' in stream) return undefined;

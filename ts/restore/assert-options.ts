@@ -3,8 +3,8 @@ import type { Mode } from './modes/mode.ts';
 import type { AskedOptions, ModeOption } from './options.ts';
 
 /**
- * What was asked for of each option, by the names that errors call it. `auto`, and `off` where it is what happens, are no
- * demands.
+ * The demands that the caller's options make, by the names that errors use. `auto` is no demand, nor is `off` where it
+ * describes what happens anyway.
  */
 const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Record<string, boolean>>>> = {
   multifd: ({ multifd }) => ({ multifd: multifd === 'on' }),
@@ -21,7 +21,7 @@ const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Rec
 };
 
 /**
- * Refuses what is asked for and has no meaning in the mode.
+ * Refuses options that have no meaning in the mode.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming the mode and each such option
  */
 export function assertOptionsFor(
@@ -38,8 +38,8 @@ export function assertOptionsFor(
 }
 
 /**
- * Refuses what only QEMU's reading of the mapped-ram file has.
- * @param why QEMU is not to read it
+ * Refuses options that apply only when QEMU reads the mapped-ram file.
+ * @param why the reason why QEMU does not read it
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED naming each such option
  */
 export function assertStreamOptions({ multifd, channels, directIo }: AskedOptions, why: string): void {

@@ -6,8 +6,8 @@ import { describeIdentity, identify } from './snapshot-identity.ts';
 import type { StateStream } from './state-stream.ts';
 
 /**
- * Sees to it that a state stream was made for this very restore: another's would give the guest devices that its memory
- * knows nothing of.
+ * Makes sure that a state stream was made for this very restore: another restore's stream would give the guest devices
+ * that its memory knows nothing of.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when it was not, or the mode needs none
  */
 export function assertStateFor(

@@ -23,37 +23,37 @@ import { handHold, holdSnapshot } from './snapshot-lock.ts';
 
 export interface AttachOptions extends LoadOptions {
   /**
-   * Where the guest's memory comes from. `instant` and `preload` need a QEMU that was started with what
-   * `launchArguments` says.
+   * The mode, which decides where the guest's memory comes from. `instant` and `preload` need a QEMU that was started
+   * with the command line of `launchArguments`.
    * @default 'instant' when QEMU maps the snapshot, else 'eager'
    */
   readonly mode?: RestoreMode | undefined;
   /**
-   * The blocks whose memory is in place, as `launchArguments` gave them.
-   * @default for `instant` those that QEMU maps out of the snapshot; `preload` has to say
+   * The blocks whose memory is in place, as `launchArguments` returned them.
+   * @default for `instant` the blocks that QEMU maps out of the snapshot; `preload` has no default
    */
   readonly blocks?: readonly string[] | undefined;
 }
 
-/** How QEMU was told to load a guest. */
+/** The plan by which QEMU loaded a guest. */
 export interface LoadPlan extends Omit<RestorePlan, 'reader'> {
   readonly mode: RestoreMode;
 }
 
 export interface AttachResult {
   readonly mode: RestoreMode;
-  /** What QEMU says of the guest: `running`, `paused`, … */
+  /** QEMU's run state of the guest: `running`, `paused`, … */
   readonly runState: string;
   /** The blocks whose memory was in place. QEMU has read all others. */
   readonly blocks: readonly string[];
-  /** What QEMU read, and why. */
+  /** The form that QEMU read; `why` has the reason. */
   readonly form: 'mapped-ram' | 'stream';
   readonly why: string;
-  /** How QEMU was told to read it. */
+  /** The plan by which QEMU read that form. */
   readonly plan: LoadPlan;
-  /** What may be wrong, in words. */
+  /** Possible flaws, in words. */
   readonly warnings: readonly string[];
-  /** Whether QEMU holds a lock on the snapshot that keeps this package from writing into it: `instant` only. */
+  /** True when QEMU holds a lock on the snapshot that keeps this package from writing into it: `instant` only. */
   readonly locked: boolean;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
@@ -62,13 +62,14 @@ export interface AttachResult {
 }
 
 /**
- * Lets a QEMU that was started with `-incoming defer` take a guest over. First compares the two and refuses with all
- * that speaks against it. QEMU stays the caller's: after an error it has to be ended, for it cannot try twice.
+ * Lets a QEMU that was started with `-incoming defer` take a guest over. First compares the two, and refuses with every
+ * reason against it. QEMU stays the caller's. After an error the caller has to end it, for it cannot try twice.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not fit this QEMU, naming every
- *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for those that a plain stream has
- *   no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies;
- *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_BUSY when somebody writes the snapshot; as `Snapshot.open`, `openStateStream` and `negotiate`
+ *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for options that a plain stream
+ *   has no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies;
+ *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_BUSY when somebody writes the snapshot; as
+ *   `Snapshot.open`, `openStateStream` and `negotiate`
  */
 export async function attach(
   qmp: QmpClient,

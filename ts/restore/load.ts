@@ -26,7 +26,7 @@ export interface LoadRun {
 }
 
 export interface Loaded {
-  /** What QEMU read, and why. */
+  /** The form that QEMU read; `why` has the reason. */
   readonly form: 'mapped-ram' | 'stream';
   readonly why: string;
   readonly plan: RestorePlan;
@@ -34,24 +34,24 @@ export interface Loaded {
   readonly runState: string;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
-  /** When the guest was in that state, by `performance.now()`. */
+  /** Time at which the guest was in that state, by `performance.now()`. */
   readonly readyAt: number;
 }
 
-/** What QEMU is to read: its name, and how we open it when QEMU gets a descriptor. */
+/** The file that QEMU is to read: its name, and the way to open it when QEMU gets a descriptor. */
 interface Source {
   readonly address: FileMigrationAddress;
   readonly path: string;
 }
 
-/** Lets QEMU read the mapped-ram file itself. @param why in words */
+/** Lets QEMU read the mapped-ram file itself. @param why the reason in words */
 export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
   const { index, reader } = run.snapshot;
   const file = localFile(reader, 'a restore');
   const path = procPath(file.fd);
   const filename = file.path ?? path;
   const address = { transport: 'file', filename, offset: index.base } as const;
-  // A descriptor is of the very file that was looked into, whatever happened to its name.
+  // The descriptor belongs to the very file that was looked into, whatever happened to its name.
   const source = { address, path: process.platform === 'linux' ? path : filename };
   const { multifd, channels, directIo } = run.options;
   const loaded = await load(run, source, { reader: 'qemu', multifd, channels, directIo });
@@ -59,17 +59,17 @@ export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
 }
 
 export interface StateLoad {
-  /** Who has brought the memory that is in place. */
+  /** The reader that has brought the memory in place. */
   readonly reader: Reader;
-  /** Whether the blocks in place are mappings of the snapshot file, as `StateStreamOptions` has it. */
+  /** True when the blocks in place are mappings of the snapshot file; see `StateStreamOptions`. */
   readonly mapped: boolean;
   /** Blocks that are not in place and whose memory reads as zeros, by id. @default none */
   readonly fresh?: readonly string[] | undefined;
-  /** Why QEMU reads a stream, in words. */
+  /** The reason why QEMU reads a stream, in words. */
   readonly why: string;
 }
 
-/** Lets QEMU read the state stream: the caller's, or one that is made for this. */
+/** Lets QEMU read a state stream: the caller's, or one that is made for this load. */
 export async function loadState(run: LoadRun, { reader, mapped, fresh, why }: StateLoad): Promise<Loaded> {
   const { snapshot, inPlace, options } = run;
   const read = async (state: StateStream): Promise<Loaded> => {
@@ -100,7 +100,7 @@ async function load(
     const loaded = await loadWith(qmp, plan, { address, path }, after, wait);
     return { ...loaded, plan, warnings: plan.notes.map(({ words }) => words) };
   } finally {
-    // When the load failed, its error tells more than QEMU's refusal to change settings now.
+    // The error of a failed load says more than QEMU's refusal to change settings now.
     await applied.putBack().catch(() => undefined);
   }
 }

@@ -13,16 +13,16 @@ import { AnonymousFile } from '../io/anonymous-file.ts';
 export interface PreloadOptions extends TransferOptions {
   /** The blocks to load, by id. */
   readonly blocks: readonly string[];
-  /** Where the memory goes: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
+  /** Directory for the memory: on tmpfs, or a hugetlbfs mount. @default '/dev/shm' */
   readonly directory?: string | undefined;
 }
 
 /**
- * Memory of blocks in files without names: nothing of it is left when this and the QEMUs that map it are gone, whichever
- * way they end. Close it when QEMU answers on QMP: then it has the files mapped.
+ * Memory of blocks in files without names. Nothing of it is left when this object and the QEMUs that map the files are
+ * gone, whichever way they end. Close it when QEMU answers on QMP: QEMU has the files mapped then.
  */
 export class PreloadedRam implements AsyncDisposable {
-  /** Where QEMU finds the memory of each block: for `launchArguments`. */
+  /** The file in which QEMU finds the memory of each block, by block id: for `launchArguments`. */
   readonly files: Readonly<Record<string, string>>;
   readonly report: TransferReport;
   readonly #files: readonly AnonymousFile[];
@@ -45,9 +45,9 @@ export class PreloadedRam implements AsyncDisposable {
 }
 
 /**
- * Loads the memory of blocks out of a snapshot with our engine.
+ * Loads the memory of blocks out of a snapshot with this package's engine.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the directory has too little room for what is in the snapshot
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO, also when the directory has too little room for the pages in the snapshot
  *   (`cause.code` is `ENOSPC`); ERR_MAPPED_RAM_INVALID_ARGUMENT for a block that the snapshot does not have,
  *   ERR_MAPPED_RAM_UNSUPPORTED for one without pages; and as `unpack`
  */
@@ -79,8 +79,8 @@ async function loadBlocks(snapshot: Snapshot, options: PreloadOptions): Promise<
 }
 
 /**
- * Says in words when a directory has too little room for all of the memory: then the guest might be killed when it comes
- * to write its zero pages.
+ * Says in words when a directory has too little room for all of the memory. The guest might then be killed when it
+ * writes to its zero pages.
  */
 export async function roomProblem(
   directory: string,

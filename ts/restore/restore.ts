@@ -21,12 +21,12 @@ export interface RestoreOptions
     Omit<AttachOptions, 'mode' | 'blocks'>,
     PrepareOptions,
     Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
-  /** Where the guest's memory comes from. @default 'instant' */
+  /** The mode, which decides where the guest's memory comes from. @default 'instant' */
   readonly mode?: RestoreMode | undefined;
 }
 
 export interface RestoreTimes {
-  /** Milliseconds from the call to QEMU being started: opening, and loading with `preload`. */
+  /** Milliseconds from the call to the start of QEMU: opening, and loading with `preload`. */
   readonly prepareMs: number;
   /** Milliseconds until QEMU answers on QMP; the state stream is made meanwhile. */
   readonly startMs: number;
@@ -36,23 +36,23 @@ export interface RestoreTimes {
   readonly totalMs: number;
 }
 
-/** A guest that was restored into a QEMU of our own. Disposing of it ends QEMU. */
+/** A guest that was restored into a QEMU of our own. Disposal ends QEMU. */
 export interface RestoredGuest extends AttachResult, AsyncDisposable {
   readonly qemu: QemuProcess;
   /** The command line that QEMU was started with, without the binary. */
   readonly args: readonly string[];
   readonly times: RestoreTimes;
-  /** How `preload` loaded the memory. */
+  /** The engine's report on loading the memory; `preload` only. */
   readonly transfer: TransferReport | undefined;
 }
 
 /**
- * Starts a QEMU that goes on where a snapshot was taken. The command line is that of the guest when it was fresh; what
- * the mode needs is added (see `launchArguments`). When this rejects, no process, file or descriptor is left.
+ * Starts a QEMU that continues a guest from its snapshot. The command line is that of the fresh guest; the mode adds
+ * what it needs (see `launchArguments`). When this rejects, no process, file or descriptor is left.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not go with the command line or with
- *   the QEMU it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when QEMU
- *   does not start, or fails; and as `attach` and `preloadRam`
+ *   the QEMU that it starts, naming every reason, or for options that have no use in the mode; ERR_MAPPED_RAM_QEMU when
+ *   QEMU does not start, or fails; and as `attach` and `preloadRam`
  */
 export async function restore(
   source: SnapshotSource | Snapshot,
@@ -82,7 +82,7 @@ async function restoreSnapshot(
   const { qemu, state } = started;
   try {
     const answeredAt = performance.now();
-    // QEMU has the files mapped.
+    // QEMU has the files mapped by now.
     await memory[Symbol.asyncDispose]();
     const waits = commandLine.some(({ name }) => name === 'S');
     const after = options.after ?? (waits ? 'stop' : 'cont');
@@ -121,7 +121,7 @@ async function prepare(
   options: RestoreOptions,
 ): Promise<Prepared> {
   refuseDaemon(commandLine);
-  // Whatever is wrong with the command line or the state is said before gigabytes are loaded.
+  // A defect of the command line or the state is reported before gigabytes are loaded.
   const plan = new LaunchPlan(snapshot, mode, commandLine);
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
   const blocks = plan.backends.map(({ block }) => block);
@@ -143,11 +143,11 @@ async function prepare(
 
 interface Started extends AsyncDisposable {
   readonly qemu: QemuProcess;
-  /** Undefined when the mode has no use for one. */
+  /** The state stream; undefined when the mode has no use for one. */
   readonly state: StateStream | undefined;
 }
 
-/** The state stream is made while QEMU starts. When one of them fails, the other ends. */
+/** Makes the state stream while QEMU starts. When one of them fails, the other ends. */
 async function startWithState(
   snapshot: Snapshot,
   mode: Mode,

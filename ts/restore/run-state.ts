@@ -2,21 +2,21 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * What the guest does after a restore: it runs (`cont`); it stays stopped and has not run for a moment (`stop`); or it
- * does what it did when it was saved (`as-saved`).
+ * The guest's state after a restore: it runs (`cont`); it stays stopped and has not run for a moment (`stop`); or it is
+ * as it was when it was saved (`as-saved`).
  */
 export type AfterRestore = 'cont' | 'stop' | 'as-saved';
 
 /**
- * Tells a QEMU that waits for a guest whether to start it. While it waits, `stop` and `cont` change only that, whatever
- * `-S` said; a guest that was saved while stopped stays stopped with both.
+ * Tells a QEMU that waits for a guest whether to start it. `stop` and `cont` change only that while QEMU waits,
+ * whatever `-S` said. A guest that was saved while stopped stays stopped with both.
  */
 export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<void> {
   await qmp.execute(after === 'stop' ? 'stop' : 'cont', undefined, wait);
 }
 
 /**
- * Brings the guest into the state asked for, when QEMU reports that it has it.
+ * Brings the guest into the wanted state, after QEMU has reported the end of the load.
  * @returns the run state, in QEMU's words
  */
 export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<string> {

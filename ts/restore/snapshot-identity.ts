@@ -3,15 +3,15 @@ import { fstatSync } from 'node:fs';
 import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
-/** Which snapshot it is, and in which version: another has one of these numbers at least different. */
+/** The identity of a snapshot and its version: any other differs in at least one of these numbers. */
 export interface SnapshotIdentity {
   readonly dev: bigint;
   readonly ino: bigint;
-  /** Where the stream begins in the file, in bytes. */
+  /** Offset of the stream's start in the file, in bytes. */
   readonly offset: number;
   /** Size of the file in bytes. */
   readonly size: bigint;
-  /** When the file was last written, in nanoseconds. */
+  /** Time of the last write to the file, in nanoseconds. */
   readonly mtimeNs: bigint;
 }
 
@@ -23,7 +23,7 @@ export function identify(snapshot: Snapshot): SnapshotIdentity {
   return { dev, ino, offset: snapshot.index.base, size, mtimeNs };
 }
 
-/** Says an identity in words, so that two of them can be compared and shown. */
+/** Describes an identity in words, so that two of them can be compared and shown. */
 export function describeIdentity({ dev, ino, offset, size, mtimeNs }: SnapshotIdentity): string {
   return `device ${dev}, inode ${ino}, offset ${offset}, ${size} bytes, written at ${mtimeNs} ns`;
 }

@@ -8,10 +8,9 @@ import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
- * Locks a snapshot for reading. The lock lasts until the snapshot is closed, and until every QEMU is gone that it was
- * handed to.
+ * Locks a snapshot for reading. The lock lasts until the snapshot is closed and every QEMU that received it is gone.
  *
- * @returns whether the filesystem has such locks
+ * @returns true when the filesystem has such locks
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody is writing the file
  */
 export function holdSnapshot(snapshot: Snapshot): boolean {
@@ -19,14 +18,15 @@ export function holdSnapshot(snapshot: Snapshot): boolean {
 }
 
 /**
- * Hands the lock to a QEMU that maps the snapshot: it keeps a duplicate of the locked descriptor for as long as it lives.
+ * Hands the lock to a QEMU that maps the snapshot. QEMU keeps a duplicate of the locked descriptor for as long as it
+ * lives.
  *
- * @returns whether that was possible: the connection is a unix socket
+ * @returns true when that was possible: the connection is a unix socket
  * @throws {MappedRamError} as `getFd`
  */
 export async function handHold(qmp: QmpClient, snapshot: Snapshot, wait: WaitOptions): Promise<boolean> {
   if (!qmp.passesDescriptors) return false;
-  // QEMU wants names that begin with no digit.
+  // QEMU accepts only names that do not begin with a digit.
   await getFd(qmp, localFile(snapshot.reader, 'a restore').fd, `mapped-ram-${randomUUID()}`, wait);
   return true;
 }

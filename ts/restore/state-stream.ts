@@ -18,38 +18,36 @@ const MANY = 256 * 2 ** 20;
 
 export interface StateStreamOptions {
   /**
-   * The blocks whose memory is in place when QEMU loads the stream, by id: the stream brings no pages of them, except
+   * The blocks whose memory is in place when QEMU loads the stream, by id. The stream brings no pages of them, except
    * for `mapped`.
    */
   readonly inPlace: readonly string[];
   /**
-   * Whether the blocks in place are mappings of the snapshot file itself. Then the stream has a zero page for each page
-   * that the file says is zero and holds otherwise. @default false
+   * True when the blocks in place are mappings of the snapshot file itself. The stream then has a zero page for each
+   * page that the file marks as zero but fills with other bytes. @default false
    */
   readonly mapped?: boolean | undefined;
-  /**
-   * Other blocks whose memory reads as zeros before, by id: no zero pages are sent for them. @default []
-   */
+  /** Other blocks whose memory reads as zeros beforehand, by id: no zero pages are sent for them. @default [] */
   readonly fresh?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * A guest's state as a plain migration stream, in a file without a name: any number of QEMUs can load it, one after the
+ * A guest's state as a plain migration stream, in a file without a name. Any number of QEMUs can load it, one after the
  * other or at once, in any QEMU version and without capabilities.
  */
 export class StateStream implements AsyncDisposable {
-  /** What the stream was made for. */
+  /** The options that the stream was made for. */
   readonly options: StateStreamOptions;
-  /** The snapshot that the stream was made of. */
+  /** The snapshot that the stream was made from. */
   readonly identity: SnapshotIdentity;
   /** Length of the stream in bytes. */
   readonly size: number;
-  /** A descriptor that is open for reading only, which is what QEMU wants of descriptors in an fdset. */
+  /** A descriptor that is open for reading only, as QEMU wants descriptors in an fdset to be. */
   readonly fd: number;
-  /** Pages of mapped blocks that the file says are zero, and that hold something else. */
+  /** Number of pages of mapped blocks that the file marks as zero but fills with other bytes. */
   readonly stalePages: number;
-  /** What may be wrong with the snapshot, in words. */
+  /** Possible flaws of the snapshot, in words. */
   readonly warnings: readonly string[];
   readonly #close: () => Promise<void>;
 
@@ -72,7 +70,7 @@ export class StateStream implements AsyncDisposable {
     this.#close = close;
   }
 
-  /** The path by which QEMUs of the same user on this host can open the stream (`file:` and this), until it is closed. */
+  /** The path by which QEMUs of the same user on this host can open the stream (as `file:PATH`), until it is closed. */
   get path(): string {
     return procPath(this.fd);
   }
@@ -88,8 +86,8 @@ export class StateStream implements AsyncDisposable {
 }
 
 /**
- * Makes the stream that QEMU loads when the memory of some blocks is in place already: their names, the pages of all
- * other blocks, and the device state.
+ * Makes the stream that QEMU loads when the memory of some blocks is in place already: the names of those blocks, the
+ * pages of all other blocks, and the device state.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`,
  *   ERR_MAPPED_RAM_IO

@@ -17,15 +17,16 @@ export interface SavedContext {
   readonly plan: SavePlan;
   /** Bytes of pages, as the writer counts them: a page that is written twice, while the guest runs, counts twice. */
   readonly dataBytes: number;
-  /** The machine's RAM blocks while it stood still, if QEMU tells them. */
+  /** The machine's RAM blocks while the guest stood still, if QEMU lists them. */
   readonly rows: readonly RamBlockRow[] | undefined;
-  /** Whether the guest stood still all the time, so that each page was written once. */
+  /** True when the guest stood still all the time, so that each page was written once. */
   readonly stoodStill: boolean;
 }
 
 /**
- * Looks into a file that QEMU or the engine says it has written completely. They do not see everything: a bitmap that
- * was never written, a disk that took less than it was given, a block that grew (docs/format.md §2.5, §7.1).
+ * Looks into a file that, by the word of QEMU or the engine, is written completely. They do not notice everything: a
+ * bitmap that was never written, a disk that took less than it was given, a block that grew (docs/format.md §2.5,
+ * §7.1).
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE with every flaw in words
  */
@@ -67,14 +68,14 @@ function blockProblems(
     if (row?.usedLength === length) return [];
     return [`block ${id} has ${length} bytes in the file and ${row?.usedLength ?? 'none'} in QEMU`];
   });
-  // Others (mappings of devices) need not be in any file.
+  // Blocks without a backend (mappings of devices) need not be in any file.
   const missing = qemu.memory.filter(
     ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
   );
   return [...wrong, ...missing.map(({ id }) => `block ${id} is not in the file`)];
 }
 
-/** Compares bitmaps with the writer's count of the pages that it has written: each has a bit. */
+/** Compares bitmaps with the writer's count of the pages that it has written: each such page has a bit. */
 async function pageProblems(
   snapshot: Snapshot,
   { dataBytes, stoodStill }: SavedContext,

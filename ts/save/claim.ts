@@ -6,11 +6,11 @@ import { isQmpRefusal } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * The object that says in QEMU that somebody is saving the guest. It holds nothing but who that is. QEMU makes only one
+ * The object that marks a guest in QEMU as being saved. It holds nothing but the saver's identity. QEMU makes only one
  * object of a name, whichever of its monitors asks.
  */
 const OBJECT = 'mapped-ram-save';
-/** The QMP command that removes it. */
+/** The QMP command that removes the object. */
 const REMOVAL = JSON.stringify({ execute: 'object-del', arguments: { id: OBJECT } });
 const PATH = `/objects/${OBJECT}`;
 
@@ -18,11 +18,12 @@ const PATH = `/objects/${OBJECT}`;
 export type Claim = 'claimed' | 'no-objects';
 
 /**
- * Claims a guest for one save. Two at once would take each other's settings for the guest's own, and the one that fails
- * would cancel the other's migration.
+ * Claims a guest for one save. Each of two saves at once would take the other's settings for the guest's own, and the
+ * one that fails would cancel the other's migration.
  *
- * @param tag says whose it is
- * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody else has it, and as {@link QmpClient.execute}
+ * @param tag the mark of this save
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody else has claimed the guest, and as {@link
+ * QmpClient.execute}
  */
 export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<Claim> {
   const self = await identity();
@@ -37,7 +38,8 @@ export async function claimGuest(qmp: QmpClient, tag: string, wait: WaitOptions)
 }
 
 /**
- * For a question in time: what a save does to a guest makes others look at it with wrong conclusions.
+ * Refuses to look at a guest in the middle of a save: the save changes the guest, and the look would end in wrong
+ * conclusions.
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY when somebody has claimed the guest, and as {@link QmpClient.execute}
  */
 export async function refuseIfClaimed(qmp: QmpClient, wait: WaitOptions): Promise<void> {
@@ -45,18 +47,18 @@ export async function refuseIfClaimed(qmp: QmpClient, wait: WaitOptions): Promis
   if (data !== undefined && !isGone(data, await identity())) throw taken(data);
 }
 
-/** Whether a save has the guest. @throws {MappedRamError} as {@link QmpClient.execute} */
+/** True when the save with this tag has the guest. @throws {MappedRamError} as {@link QmpClient.execute} */
 export async function hasClaim(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<boolean> {
   return (await claimant(qmp, wait))?.startsWith(`${tag} `) === true;
 }
 
-/** Takes a claim back, if it is the save's. @throws {MappedRamError} as {@link QmpClient.execute} */
+/** Removes the claim, if it belongs to this save. @throws {MappedRamError} as {@link QmpClient.execute} */
 export async function removeClaim(qmp: QmpClient, tag: string, wait: WaitOptions): Promise<void> {
   if (await hasClaim(qmp, tag, wait)) await removeObject(qmp, wait);
 }
 
 async function add(qmp: QmpClient, data: string, wait: WaitOptions): Promise<boolean> {
-  // Every QEMU has this kind of object, of all that hold a text.
+  // Every QEMU has this kind of object, alone among those that hold a text.
   return isDone(qmp.execute('object-add', { 'qom-type': 'secret', id: OBJECT, data }, wait));
 }
 
@@ -84,7 +86,10 @@ async function isDone(command: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** This process, as others on any host can tell it: its number means something only where it was given out. */
+/**
+ * Identifies this process to others on any host: its number is valid only on the host and in the namespace that gave
+ * it.
+ */
 async function identity(): Promise<string> {
   const [boot, namespace] = await Promise.all([
     readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => ''),
@@ -93,7 +98,7 @@ async function identity(): Promise<string> {
   return `${process.pid} ${boot.trim() || 'unknown'} ${namespace || 'unknown'}`;
 }
 
-/** Tells whether a claimant is gone. Only of one that was started here that can be known. */
+/** True when a claimant is gone. The process can be looked up only if it was started on this host. */
 function isGone(data: string, self: string): boolean {
   const [, pid, ...where] = data.split(' ');
   const here = self.split(' ').slice(1).join(' ');

@@ -9,8 +9,8 @@ import { ioError } from '../io/fd-io.ts';
 import type { RamLocation } from '../snapshot/ram-location.ts';
 
 /**
- * The memory files of a guest, opened: each was seen in QEMU's memory map after that, so that nothing that becomes of its
- * name matters any more.
+ * The opened memory files of a guest. Each was seen in QEMU's memory map after it was opened, so that the fate of its
+ * name does not matter any more.
  */
 export class ConfirmedMemory implements AsyncDisposable {
   readonly #handles: readonly FileHandle[];
@@ -23,7 +23,8 @@ export class ConfirmedMemory implements AsyncDisposable {
   }
 
   /**
-   * @param rows QEMU's blocks now
+   * Opens the memory files, and confirms each in QEMU's memory map.
+   * @param rows QEMU's present blocks
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU is not seen to use a file, or is gone; ERR_MAPPED_RAM_IO
    */
   static async open(
@@ -46,7 +47,7 @@ export class ConfirmedMemory implements AsyncDisposable {
         const isSeen =
           pid !== undefined && address !== undefined && (await isMappedBy(pid, found, { address, offset }));
         if (isSeen !== true) {
-          // A QEMU that has died has nothing mapped, and says so better.
+          // A QEMU that has died has nothing mapped. The question then fails with the better error.
           await qmp.execute('query-status');
           const words = `the file of block ${id} is not the one any more that QEMU uses`;
           throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words, { path });

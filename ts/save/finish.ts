@@ -5,17 +5,17 @@ import { waitWithin } from '../host/wait-within.ts';
 import type { Protection } from './protection.ts';
 import type { AfterSave } from './save-options.ts';
 
-/** QEMU answers `quit`, and then has its disks to close. */
+/** Limit in milliseconds for QEMU's end: after its answer to `quit`, QEMU still has to close its disks. */
 const QUIT_MS = 60_000;
 
 export interface Finished {
-  /** What QEMU says of the guest; undefined when QEMU has quit, or does not say. */
+  /** QEMU's run state of the guest; undefined when QEMU has quit, or does not tell. */
   readonly runState: string | undefined;
-  /** The things that did not work, in words. */
+  /** Failures after the save, in words. */
   readonly warnings: readonly string[];
 }
 
-/** Leaves QEMU as it is to be after a save that has worked: whatever goes wrong now, the snapshot is there. */
+/** Brings QEMU to its final state after a save that has worked. A failure becomes a warning: the snapshot is there. */
 export async function finish(
   qmp: QmpClient,
   after: AfterSave,
@@ -47,11 +47,11 @@ export async function finish(
 }
 
 async function quit(qmp: QmpClient): Promise<void> {
-  // No event passes; they end when the connection does.
+  // The filter lets no event through; the stream ends when the connection does.
   const events = qmp.events(() => false);
   const end = events.next().catch(() => undefined);
   try {
-    // QEMU may be gone before its answer is here. That it goes is what counts.
+    // QEMU may be gone before its answer arrives; only its end counts.
     await qmp.execute('quit', undefined, { timeoutMs: QUIT_MS }).catch((error: unknown) => {
       if (qmp.isOpen) throw error;
     });

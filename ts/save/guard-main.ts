@@ -1,7 +1,7 @@
 /**
- * The process that `Guard` starts. It waits for the process that saves a guest. As long as that is there nothing happens;
- * if it goes without a word, the guard brings QEMU where it is to be, over the connection that it has inherited. Each line of
- * standard input is a recovery in the place of the one before, or `done`: there is nothing to be brought back.
+ * The process that `Guard` starts. It waits for the process that saves a guest. As long as that process lives, nothing
+ * happens. If it goes without a word, the guard brings QEMU where it is to be, over the inherited connection. Each line
+ * of standard input is a recovery that replaces the one before, or `done`: there is nothing left to bring back.
  */
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { QmpClient } from '../qmp/client.ts';
 import { parseRecovery, recoverAtLast, type Recovery } from './recovery.ts';
 
-/** The descriptor of the QMP connection. */
+/** The number of the QMP connection's descriptor. */
 const QMP_FD = 3;
 
 // The guard ends with its pipe. A signal that ends the saving process must find the guard alive.
@@ -23,7 +23,8 @@ async function main(): Promise<void> {
   }
   if (recovery === undefined) return;
   await using qmp = QmpClient.succeed(new Socket({ fd: QMP_FD, readable: true, writable: true }));
-  // However long QEMU does not answer: when it does again, its guest is to go on. It ends with QEMU.
+  // The guard waits for as long as QEMU does not answer: the guest is to go on when QEMU answers again. The wait ends
+  // with QEMU.
   await recoverAtLast(qmp, recovery);
 }
 

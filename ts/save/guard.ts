@@ -10,16 +10,17 @@ import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { formatRecovery, type Recovery } from './recovery.ts';
 
-/** How long the guard may take to start: a new Node takes a tenth of a second, and not every machine is fast. */
+/** Limit in milliseconds for the guard's start. A new Node takes a tenth of a second, and not every machine is fast. */
 const START_MS = 20_000;
-/** How long a guard that has nothing to do any more may take to end. */
+/** Limit in milliseconds for the end of a guard that has nothing left to do. */
 const RELEASE_MS = 10_000;
 
 /**
- * A small process beside this one that brings QEMU where it is to be, should this one end in the middle of a save:
- * killed, out of memory, a worker terminated. Nothing else could: a guest that was stopped for a save would stay so.
+ * A small process beside this one. It brings QEMU where it is to be, should this process end in the middle of a save:
+ * killed, out of memory, a worker terminated. Nothing else could: a guest that was stopped for a save would stay
+ * stopped.
  *
- * Node does not reap the children of a worker that was terminated: such a guard does its work, and its entry in the
+ * Node does not reap the children of a worker that was terminated. Such a guard does its work, and its entry in the
  * process table stays until this process ends.
  */
 export class Guard {
@@ -33,20 +34,22 @@ export class Guard {
     this.#exited = exited;
   }
 
-  /** Whether a connection can be guarded: it has a descriptor that another process can inherit. */
+  /** True when a connection can be guarded: it has a descriptor that another process can inherit. */
   static isPossible(qmp: QmpClient): boolean {
     return process.platform !== 'win32' && qmp.descriptor !== undefined;
   }
 
   /**
-   * Settles when the guard is up; it does nothing until it has been told what to do. When this rejects, none is left.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT when it does not start in time
-   * @throws what else kept it from starting; the signal's reason
+   * Starts a guard, and settles when it is up. The guard does nothing until `tell`. When this rejects, no guard is
+   * left.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT when the guard does not start in time
+   * @throws the error that kept the guard from starting; the signal's reason
    */
   static async start(qmp: QmpClient, { signal }: WaitOptions): Promise<Guard> {
     const { descriptor } = qmp;
     if (descriptor === undefined) throw new Error('the QMP connection has no descriptor');
-    // The same file in the sources and in what is built of them. Only the sources need the loader that this process has.
+    // The guard's file has the same name in the sources and in the build. Only the sources need the loader of this
+    // process.
     const extension = extname(import.meta.url);
     const main = fileURLToPath(new URL(`guard-main${extension}`, import.meta.url));
     const options = extension === '.ts' ? process.execArgv : [];
@@ -61,7 +64,7 @@ export class Guard {
     const gone = exit.promise.then(() => Promise.reject(new Error('it has ended')));
     gone.catch(() => undefined);
     try {
-      // Missing when it cannot be run, which `gone` tells.
+      // The pipes are missing when the guard cannot be run; `gone` has the reason.
       if (stdin === null || stdout === null) return await gone;
       stdout.once('data', () => ready.resolve());
       stdin.on('error', () => undefined);
@@ -75,14 +78,14 @@ export class Guard {
     }
   }
 
-  /** Whether the guard is still there. */
+  /** True while the guard runs. */
   get isAlive(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /**
-   * Tells the guard what to do, in the place of what it was told before. Settles when the guard will do so whatever becomes
-   * of this process.
+   * Gives the guard a recovery, in the place of the one before. Settles when the guard will carry it out whatever
+   * becomes of this process.
    */
   async tell(recovery: Recovery): Promise<void> {
     await new Promise<void>((resolve) => {
@@ -91,7 +94,7 @@ export class Guard {
     });
   }
 
-  /** All is well: the guard ends and does nothing. */
+  /** Ends the guard without work: all is well. */
   async release(): Promise<void> {
     this.#input.end('done\n');
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), RELEASE_MS);
@@ -103,12 +106,13 @@ export class Guard {
   }
 
   /**
-   * Lets the guard do its work now, because this process has lost its connection. It goes on when this gives up waiting.
-   * @returns whether QEMU is where it is to be; `late` when the time was over first
+   * Lets the guard do its work now, because this process has lost its connection. The guard goes on when this call
+   * gives up waiting.
+   * @returns true when QEMU is where it is to be; `late` when the time was over first
    */
   async recover(timeoutMs: number): Promise<boolean | 'late'> {
     this.#input.end();
-    // This process need not wait for it at its own end.
+    // This process need not wait for the guard at its own end.
     this.#child.unref();
     if (this.#input instanceof Socket) this.#input.unref();
     try {

@@ -5,23 +5,26 @@ import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { Guard } from './guard.ts';
 import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts';
 
-/** How long a save waits for a QEMU that does not answer, before it leaves bringing it back to the background. */
+/**
+ * Limit in milliseconds for a QEMU that does not answer. After that, the save leaves bringing it back to the
+ * background.
+ */
 const PATIENCE_MS = 10_000;
-/** How long a QEMU that has lost a connection may take to accept the next. */
+/** Limit in milliseconds for a QEMU that has lost a connection to accept the next. */
 const RECONNECT_MS = 10_000;
 
-/** What is known of a failure that is none of ours: an abort. */
+/** The facts of a failure that is no MappedRamError, such as an abort. */
 const UNKNOWN: Pick<MappedRamError, 'code' | 'qmp' | 'rule' | 'migration'> = { code: 'ERR_MAPPED_RAM_QEMU' };
 
 /** Clients whose QEMU is being brought back in the background. */
 const inBackground = new WeakSet<QmpClient>();
 
-/** Whether an earlier save is still bringing this QEMU back, which does not answer. */
+/** True while an earlier save is still bringing this QEMU back, which does not answer. */
 export function isBeingBroughtBack(qmp: QmpClient): boolean {
   return inBackground.has(qmp);
 }
 
-/** Sees to it that QEMU gets where it is to be after a save, whatever has become of the connection or of this process. */
+/** Makes sure that QEMU gets where it is to be after a save, whatever becomes of the connection or of this process. */
 export class Protection {
   readonly #qmp: QmpClient;
   readonly #guard: Guard | undefined;
@@ -35,8 +38,9 @@ export class Protection {
   }
 
   /**
-   * Call it before anything is changed in QEMU.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a guard was asked for and cannot be had; the signal's reason
+   * Starts the protection. Call it before anything is changed in QEMU.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the caller asked for a guard and none can be had; the
+   * signal's reason
    */
   static async start(qmp: QmpClient, wanted: Switch, wait: WaitOptions): Promise<Protection> {
     const started = wanted === 'off' ? undefined : await startGuard(qmp, wait);
@@ -46,7 +50,7 @@ export class Protection {
     return new Protection(qmp, started);
   }
 
-  /** Lists in words what is not protected, as long as the protection has not been released. */
+  /** Lists in words the parts that are not protected, until the protection is released. */
   get warnings(): readonly string[] {
     const why = this.#guard?.isAlive === false ? 'it was killed' : this.#why;
     return why === undefined
@@ -54,13 +58,13 @@ export class Protection {
       : [`no guard (${why}): if this process had been killed, the guest would have stood still`];
   }
 
-  /** Sets where QEMU is brought from now on, by the guard, too. */
+  /** Sets the goal to which QEMU is brought from now on, for the guard, too. */
   async aim(recovery: Recovery): Promise<void> {
     this.#recovery = recovery;
     await this.#guard?.tell(recovery);
   }
 
-  /** The save has failed: brings QEMU back. @returns the error of the save, with what else went wrong */
+  /** Brings QEMU back after the save has failed. @returns the error of the save, with further failures */
   async recover(reason: unknown): Promise<unknown> {
     const problem = await this.#bringBack();
     if (problem === undefined) return reason;
@@ -73,18 +77,18 @@ export class Protection {
     );
   }
 
-  /** The save has worked: brings QEMU where it is to be now. @returns what kept it from getting there */
+  /** Brings QEMU to its final state after the save has worked. @returns the obstacle, when QEMU did not get there */
   async finish(goal: Goal): Promise<unknown> {
     if (this.#recovery !== undefined) await this.aim({ ...this.#recovery, goal });
     return this.#bringBack();
   }
 
-  /** There is nothing to bring back any more. */
+  /** Ends the protection: there is nothing left to bring back. */
   async release(): Promise<void> {
     await this.#guard?.release();
   }
 
-  /** @returns what kept QEMU from being brought back; nothing when it is, or is gone */
+  /** @returns the error that kept QEMU from being brought back; nothing when QEMU is back, or gone */
   async #bringBack(): Promise<unknown> {
     const recovery = this.#recovery;
     if (recovery === undefined) {
@@ -129,21 +133,21 @@ export class Protection {
       await recovering;
       await this.release();
     } catch {
-      // The connection was closed by somebody who leaves the rest to the guard.
+      // Somebody closed the connection, and leaves the rest to the guard.
       await this.#guard?.recover(0);
     } finally {
       inBackground.delete(this.#qmp);
     }
   }
 
-  /** @throws what kept QEMU from being brought back */
+  /** @throws the error that kept QEMU from being brought back */
   async #overAnother(recovery: Recovery): Promise<void> {
     // The guard has the connection, too: it may be lost only for this side. While the guard lives, QEMU takes no other.
     const recovered = await this.#guard?.recover(PATIENCE_MS);
     if (recovered === true) return;
     if (recovered === 'late') throw notYet('the guard brings it back');
     const { server, pid } = this.#qmp;
-    // All that is left without an address is to say what has become of the connection.
+    // The only thing left to do without an address is to report the state of the connection.
     if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
     await using again = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS, pid });
     await recover(again, recovery);
@@ -164,11 +168,11 @@ function notYet(then: string): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `it does not answer; as soon as it does, ${then}`);
 }
 
-/** Tells whether there is nothing left to be brought back. */
+/** True when QEMU is gone, so that there is nothing left to bring back. */
 function isQemuGone({ pid }: QmpClient, problem: unknown): boolean {
   if (pid !== undefined) return !isAlive(pid);
   const code = problem instanceof MappedRamError ? systemCode(problem.cause) : undefined;
-  // Nobody listens at the address any more.
+  // Both codes mean that nobody listens at the address any more.
   return code === 'ECONNREFUSED' || code === 'ENOENT';
 }
 

@@ -9,33 +9,37 @@ import { parseQmpJson, stringifyQmpJson, isQmpObject, type QmpArgument, type Qmp
 import { untilFinalized } from '../qemu/until-finalized.ts';
 import { type Claim, hasClaim, removeClaim } from './claim.ts';
 
-/** All that somebody needs to know who brings a QEMU where it is to be after a save. */
+/** All that a process needs to know in order to bring a QEMU where it is to be after a save. */
 export interface Recovery {
-  /** The tag by which the save's fdset and its claim are found. */
+  /** The tag that identifies the save's fdset and its claim. */
   readonly tag: string;
-  /** Whether the guest is claimed. Nothing is changed in a QEMU whose guest somebody else has claimed. */
+  /** The state of the claim. A recovery changes nothing in a QEMU whose guest somebody else has claimed. */
   readonly claim: Claim;
-  /** Undefined before the save has changed anything but that. */
+  /** The state to bring QEMU to; undefined while the save has changed nothing but the claim. */
   readonly goal: Goal | undefined;
 }
 
 /** The state that a QEMU is to be in after a save. */
 export interface Goal {
-  /** Whether the guest is to run. */
+  /** True when the guest is to run. */
   readonly runs: boolean;
-  /** The settings that the save changes, as they were. */
+  /** The settings that the save changes, with their former values. */
   readonly before: Settings;
 }
 
 const WAIT = { timeoutMs: 10_000 };
-/** A guest in one of these states was stopped for the save. In any other it has stopped by itself, and stays so. */
+/**
+ * A guest in one of these states was stopped for the save. A guest in any other state has stopped by itself, and stays
+ * so.
+ */
 const STOPPED = new Set(['paused', 'postmigrate']);
 
 /**
  * Brings a QEMU where it is to be: cancels a migration that is under way, lets the guest run, puts settings back, takes
- * the fdset and the claim away. Each of these is tried whatever comes of the others. What is right already is left alone.
+ * the fdset and the claim away. Each step is tried whatever comes of the others. A step that finds nothing to do
+ * changes nothing.
  *
- * @throws {MappedRamError} what went wrong first: as {@link QmpClient.execute}
+ * @throws {MappedRamError} the first failure: as {@link QmpClient.execute}
  */
 export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): Promise<void> {
   if (claim === 'claimed' && !(await hasClaim(qmp, tag, WAIT))) return;
@@ -44,7 +48,7 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
       ? []
       : [
           () => endMigration(qmp),
-          // The guest has waited long enough.
+          // The guest comes before the settings: it has waited long enough.
           async () => (goal.runs ? letRun(qmp) : undefined),
           () => putBackSettings(qmp, goal.before),
           () => removeFdSet(qmp, tag),
@@ -60,8 +64,8 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
 }
 
 /**
- * The same for a QEMU that may not answer for a long time: it is asked again until it does. Only a missing answer is a
- * reason to ask again: whatever else goes wrong would go wrong again, without end.
+ * Brings back a QEMU that may not answer for a long time: tries again until it answers. Only a missing answer is a
+ * reason to try again: any other failure would recur without end.
  *
  * @throws {MappedRamError} as {@link recover}; ERR_MAPPED_RAM_TIMEOUT only when the connection is closed
  */
@@ -107,7 +111,7 @@ export function formatRecovery({ tag, claim, goal }: Recovery): string {
   });
 }
 
-/** @throws {Error} for what `formatRecovery` has not made */
+/** @throws {Error} for a line that `formatRecovery` did not write */
 export function parseRecovery(line: string): Recovery {
   const value = parseQmpJson(line);
   if (!isQmpObject(value) || typeof value['tag'] !== 'string') throw new Error('not a recovery');

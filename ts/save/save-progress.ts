@@ -7,7 +7,7 @@ const PAGE = 4096;
 
 type Counts = Pick<SaveProgress, 'bytesTotal' | 'bytesDone' | 'dataBytes' | 'zeroPages' | 'pages'>;
 
-/** Tells how far a save is, from whoever writes the memory. */
+/** Reports the progress of a save to the caller, from the numbers of the writer. */
 export class ProgressTeller {
   readonly #listener: ((progress: SaveProgress) => void) | undefined;
   readonly #startedAt = performance.now();
@@ -24,13 +24,13 @@ export class ProgressTeller {
     this.#listener = listener;
   }
 
-  /** A step begins. */
+  /** Reports that a step begins. */
   step(step: SaveProgress['step']): void {
     if (step === 'memory') this.#memoryFrom = performance.now();
     this.#tell(step);
   }
 
-  /** QEMU writes the memory. */
+  /** Reports QEMU's progress in writing the memory. */
   fromQemu({ ram }: MigrationInfo): void {
     if (ram === undefined || ram.totalBytes === 0) return;
     const { totalBytes, remainingBytes, normalPages, zeroPages } = ram;
@@ -44,7 +44,7 @@ export class ProgressTeller {
     });
   }
 
-  /** The engine writes the memory. */
+  /** Reports the engine's progress in writing the memory. */
   fromEngine({ bytesTotal, bytesDone, dataBytes }: TransferProgress): void {
     const zeroPages = Math.floor((bytesDone - dataBytes) / PAGE);
     this.#advance({ bytesTotal, bytesDone, dataBytes, pages: Math.floor(bytesDone / PAGE), zeroPages });

@@ -23,19 +23,20 @@ import { writeByQemu, writeElsewhere } from './write-by-qemu.ts';
 const busy = new WeakSet<QmpClient>();
 
 /**
- * Saves a guest: works out how (see `negotiate`), stops it, lets QEMU or the engine write, sees to it that what was written
- * is complete, and publishes the file: fsynced, then renamed. As soon as its memory has been read the guest goes on, if
- * it is to.
+ * Saves a guest: works out how (see `negotiate`), stops the guest, lets QEMU or the engine write, checks that the
+ * result is complete, and publishes the file: fsynced, then renamed. A guest that is to run goes on as soon as its
+ * memory has been read.
  *
- * On an error or an abort nothing is left: no file, no descriptor, no setting in QEMU, and the guest goes on as before;
- * with `guard` also when this process is killed. A lost connection is opened again for that, where its address is known.
+ * An error or an abort leaves nothing: no file, no descriptor, no setting in QEMU, and the guest goes on as before.
+ * With `guard` the same holds when this process is killed. A lost connection is opened again for that, where its
+ * address is known.
  *
  * @param target a path, a `file:` migration URI or URL; with `mappedRam: 'off'` any migration URI or address
  * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
  *   ERR_MAPPED_RAM_BUSY when another save or migration has the guest, or the last save still brings QEMU back;
  *   ERR_MAPPED_RAM_QEMU when QEMU fails or dies; ERR_MAPPED_RAM_TIMEOUT when it takes too long;
- *   ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file is not complete; ERR_MAPPED_RAM_IO; what the engine
- *   throws, as `pack`
+ *   ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file is not complete; ERR_MAPPED_RAM_IO; what the
+ *   engine throws, as `pack`
  */
 export async function save(
   qmp: QmpClient,
@@ -64,7 +65,8 @@ export async function save(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the
+ * engine where QEMU writes
  */
 export async function planSave(
   qmp: QmpClient,
@@ -118,7 +120,7 @@ async function carryOut(
   const { signal } = options;
   const { path, offset } = plan.target;
   const progress = new ProgressTeller(options.onProgress);
-  // All that can fail without QEMU does so while the guest runs.
+  // Every step that can fail without QEMU comes while the guest runs.
   await using output =
     path === undefined
       ? undefined
@@ -138,7 +140,7 @@ async function carryOut(
     await using guest = await StoppedGuest.stop(qmp, ran, { signal });
     const run: SaveRun = { qmp, plan, options, tag, guest, progress };
     const goOn = async (): Promise<void> => {
-      // A guest that did not run before does so only when everything else has worked.
+      // A guest that did not run before may run only when everything else has worked.
       if (prepared.after === 'cont' && ran) await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
@@ -150,7 +152,7 @@ async function carryOut(
   } catch (error) {
     throw await protection.recover(error);
   }
-  // The snapshot has its name: whatever goes wrong now, it is there.
+  // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);
   const { after, settings } = prepared;
   const unprotected = protection.warnings;
@@ -198,14 +200,14 @@ async function publishSeal(
 interface Prepared {
   /** The tag of every descriptor that QEMU is given, and of the claim. */
   readonly tag: string;
-  /** Whether the guest runs now. */
+  /** True when the guest ran at the beginning of the save. */
   readonly ran: boolean;
   readonly after: AfterSave;
   /** QEMU's settings, read and not changed yet. */
   readonly settings: PlanSettings;
 }
 
-/** Claims the guest, and sees to it that QEMU is brought back to where it is now. Changes nothing else. */
+/** Claims the guest, and makes sure that QEMU is brought back to its present state. Changes nothing else. */
 async function prepare(
   qmp: QmpClient,
   plan: SavePlan,

@@ -17,7 +17,7 @@ export class StoppedGuest implements AsyncDisposable {
     this.#qmp = qmp;
     this.#stands = !ran;
     this.#stoppedAt = ran ? performance.now() : undefined;
-    // Seen as they come in: an answer that comes after them must not be read before them.
+    // The filter sees events as they come in: an answer that comes after them must not be read before them.
     this.#events = qmp.events(({ event }) => {
       this.#see(event);
       return false;
@@ -32,7 +32,7 @@ export class StoppedGuest implements AsyncDisposable {
     const guest = new StoppedGuest(qmp, ran);
     try {
       if (ran) await qmp.execute('stop', undefined, wait);
-      // No event comes if somebody else had stopped the guest just before.
+      // QEMU sends no event if somebody else had stopped the guest just before.
       guest.#stands = true;
       return guest;
     } catch (error) {
@@ -41,22 +41,22 @@ export class StoppedGuest implements AsyncDisposable {
     }
   }
 
-  /** Whether it has stood still until now, as far as this side knows. */
+  /** True when the guest has stood still until now, as far as this process knows. */
   get stoodStill(): boolean {
     return !this.#resumed;
   }
 
-  /** Milliseconds for which the guest stood still; undefined when it did not run before, or does not again. */
+  /** Milliseconds for which the guest stood still; undefined when it did not run before, or does not run again. */
   get pauseMs(): number | undefined {
     return this.#pauseMs;
   }
 
   /**
-   * Sees to it that nobody else has let the guest run while its memory was read.
+   * Makes sure that nobody else has let the guest run while its memory was read.
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU
    */
   async assertStoodStill(wait: WaitOptions): Promise<void> {
-    // An answer comes after all events before it.
+    // QEMU's answer comes after all events before it.
     const { running } = await this.#qmp.execute('query-status', undefined, wait);
     if (!running && !this.#resumed) return;
     throw new MappedRamError(

@@ -12,10 +12,11 @@ import type { FileSaveRun, Written } from './save-run.ts';
 import { withFdSet } from './write-by-qemu.ts';
 
 /**
- * QEMU writes its device state, which takes milliseconds; our channels write the memory, out of the files that QEMU shares.
+ * Saves by the engine. QEMU writes its device state, which takes milliseconds. The engine's channels write the memory,
+ * out of the files that QEMU shares.
  * @param whenWritten called when the memory has been read
- * @throws {MappedRamError} as `migrateOut`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest run
- *   meanwhile, or a memory file is not the one any more that QEMU uses
+ * @throws {MappedRamError} as `migrateOut`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
+ *   run meanwhile, or QEMU does not use a memory file any more
  */
 export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
   const { qmp, plan, output, sealing, options, guest, progress } = run;

@@ -8,8 +8,8 @@ import { checkSaved } from './check-saved.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
 /**
- * QEMU writes everything, into a file of ours: through descriptors that are opened here, or by its name.
- * @param whenWritten called when QEMU needs the guest to stand still no more
+ * Saves by QEMU, which writes everything into a file of ours: through descriptors that are opened here, or by its name.
+ * @param whenWritten called when the guest need not stand still for QEMU any more
  * @throws {MappedRamError} as `migrateOut` and `checkSaved`
  */
 export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
@@ -33,7 +33,7 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   return { ...saved, migration, transfer: undefined };
 }
 
-/** QEMU writes to a place that only it can see. */
+/** Lets QEMU write to a place that only QEMU can see. */
 export async function writeElsewhere(run: SaveRun, whenWritten: () => Promise<void>): Promise<Written> {
   run.progress.step('memory');
   const migration = await migrateTo(run, run.plan.target.address);
@@ -48,7 +48,7 @@ interface Place {
   readonly direct: boolean;
 }
 
-/** Opens a file for QEMU, and takes it away when `use` is over. @param use gets the file's name for QEMU */
+/** Opens a file for QEMU, and takes it away after `use`. @param use gets the file's name for QEMU */
 export async function withFdSet<T>(
   wanted: boolean,
   { qmp, tag, options: { signal, timeoutMs } }: SaveRun,

@@ -18,7 +18,16 @@
  *   readVmdescriptionFor(reader, index, configuration)               → JSON to end the new stream with
  *     a piece is { offset, bytes } or { offset, source: { offset, length } }, to copy from the file that the state is in
  */
-export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from '../errors.ts';
+export {
+  ERROR_CODES,
+  MappedRamError,
+  type ErrorCode,
+  type ErrorContext,
+  type MigrationInfo,
+  type MigrationRamInfo,
+  type QmpErrorReply,
+  type RuleRefusal,
+} from '../errors.ts';
 export type { Configuration } from './configuration.ts';
 export { readX86Cpus } from './devices/decode-x86-cpus.ts';
 export type {

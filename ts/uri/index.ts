@@ -2,7 +2,16 @@
  * `mapped-ram/uri`: QEMU's migration URIs and the `channels` that say the same (docs/format.md §5). Pure: it runs in a
  * browser as it does in Node.
  */
-export { ERROR_CODES, MappedRamError, type ErrorCode, type ErrorContext } from '../errors.ts';
+export {
+  ERROR_CODES,
+  MappedRamError,
+  type ErrorCode,
+  type ErrorContext,
+  type MigrationInfo,
+  type MigrationRamInfo,
+  type QmpErrorReply,
+  type RuleRefusal,
+} from '../errors.ts';
 export { formatMigrationUri } from './format-migration-uri.ts';
 export type {
   DeferMigrationAddress,

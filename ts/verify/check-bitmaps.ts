@@ -6,7 +6,7 @@ import type { Finding } from './finding.ts';
 
 const WORD_BYTES = 8;
 
-/** Bitmaps that cannot be right (docs/format.md §2.5). */
+/** Finds bitmaps that cannot be right (docs/format.md §2.5). */
 export async function checkBitmaps(
   reader: OpenSource,
   blocks: readonly MappedRamBlock[],
@@ -35,7 +35,7 @@ export async function checkBitmaps(
   return findings;
 }
 
-/** The offset of the first byte with such a bit. Only the last word has bits to spare. */
+/** Returns the offset of the first byte with such a bit. Only the last word has bits to spare. */
 async function findBitBeyond(reader: OpenSource, area: PageArea): Promise<number | undefined> {
   const { bitmapOffset } = area;
   const pages = pagesIn(area);

@@ -3,8 +3,8 @@ import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 /**
- * Headers that a reader takes, but that no QEMU writes (docs/format.md §2.3). Where a bitmap lies is the header's word
- * alone: a wrong one shows in nothing else.
+ * Finds headers that a reader accepts, but that no QEMU writes (docs/format.md §2.3). Only the header says where a
+ * bitmap lies: nothing else in the file shows a wrong offset.
  */
 export function checkBlocks(blocks: readonly MappedRamBlock[]): readonly Finding[] {
   return blocks.flatMap((block) => [...headerFindings(block)]);

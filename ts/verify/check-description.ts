@@ -2,7 +2,7 @@ import type { IndexedSection, StreamIndex } from '../stream/stream-index.ts';
 import type { VmdescriptionDevice } from '../stream/vmdescription/vmdescription.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
-/** The vmdescription against the sections that it describes (docs/format.md §1.5). */
+/** Compares the vmdescription with the sections that it describes (docs/format.md §1.5). */
 export function checkDescription(index: StreamIndex): readonly Finding[] {
   const { vmdescription, ram, sections, complete } = index;
   if (vmdescription === undefined) return complete ? [missing(index)] : [];
@@ -52,7 +52,7 @@ function* differences(
     const key = `${idstr}/${instanceId}`;
     const count = taken.get(key) ?? 0;
     taken.set(key, count + 1);
-    // The walk has measured every section by its description, so there is one.
+    // The walk has measured every section by its description, so a description exists.
     const version = described.get(key)?.[count]?.['version'];
     if (version !== versionId) {
       yield `section ${key} has version ${versionId}, in the vmdescription ${JSON.stringify(version)}`;

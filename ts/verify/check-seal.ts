@@ -9,8 +9,8 @@ import { scanPages, unreadableFinding } from './scan-pages.ts';
 import type { Seal } from '../seal/seal.ts';
 
 /**
- * A file against the seal of what is at its offset. Blocks are looked for where the seal says, so that of a file with a
- * damaged header it can be told which pages are intact.
+ * Compares a file with the seal of the snapshot at its offset. The seal says where blocks lie, so that the check can
+ * tell intact pages even in a file with a damaged header.
  */
 export async function checkSeal(
   seal: Seal,

@@ -12,14 +12,14 @@ const CODES: Partial<Record<ErrorCode, FindingCode>> = {
   ERR_MAPPED_RAM_INCOMPLETE: 'device-state-unmeasured',
 };
 
-/** What reading the stream stopped at, as a finding. */
+/** Turns the problem that ended the reading of the stream into a finding. */
 export function problemFinding(problem: MappedRamError): Finding {
   const { code, shortMessage, offset, sectionOffset, expected, found } = problem;
   const message = composeMessage(shortMessage, { sectionOffset, expected, found });
   return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message, offset };
 }
 
-/** Whether the stream goes from its first record to the end of the file, with everything that belongs to it. */
+/** Checks that the stream goes from its first record to the end of the file, and lacks none of its parts. */
 export async function checkStream(
   reader: RandomAccessReader,
   index: StreamIndex,
@@ -47,7 +47,7 @@ export async function checkStream(
   return findings;
 }
 
-/** Its offset. QEMU's reader would not mind, but no QEMU writes it. */
+/** Returns the offset of that section. QEMU's reader would accept it, but no QEMU writes it. */
 async function findSectionAfterItsEnd(reader: RandomAccessReader, base: number): Promise<number | undefined> {
   const ended = new Set<number>();
   try {
@@ -59,7 +59,7 @@ async function findSectionAfterItsEnd(reader: RandomAccessReader, base: number):
       }
     }
   } catch (error) {
-    // The index was made by the same walk, so that its problem is known already.
+    // The index was made by the same walk, so its problem is known already.
     if (!(error instanceof MappedRamError)) throw error;
   }
   return undefined;

@@ -3,7 +3,7 @@ import type { BlockPieces } from '../engine/transfer.ts';
 import type { Finding, PageRange } from './finding.ts';
 import type { Seal, SealedBlock } from '../seal/seal.ts';
 
-/** The pages of a block that are not what was sealed: one finding for each stretch of pieces. */
+/** Finds the pages of a block that differ from the sealed ones: one finding for each stretch of pieces. */
 export function compareBlock(seal: Seal, block: SealedBlock, found: BlockPieces): readonly Finding[] {
   const { pageSize, pieceSize } = seal;
   const { id } = block;
@@ -24,7 +24,7 @@ export function compareBlock(seal: Seal, block: SealedBlock, found: BlockPieces)
   });
 }
 
-/** Offsets of pieces whose digests differ, or of which only one side has one. Both sides are ascending. */
+/** Yields the offsets of pieces whose digests differ, or that only one side has. Both sides are ascending. */
 function* differingPieces(left: BlockPieces, right: BlockPieces): Generator<number, void, void> {
   let [l, r] = [0, 0];
   while (l < left.offsets.length || r < right.offsets.length) {
@@ -51,7 +51,7 @@ interface Stretch {
   readonly end: number;
 }
 
-/** Pieces that touch, together. */
+/** Joins pieces that touch. */
 function stretches(offsets: Iterable<number>, pieceSize: number): readonly Stretch[] {
   const found: Stretch[] = [];
   for (const start of offsets) {

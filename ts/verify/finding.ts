@@ -1,9 +1,9 @@
 /**
- * What a finding is about. Stable: match on it, not on the words. docs/verify.md explains each; a test keeps the two in
- * step.
+ * The subjects of findings. The codes are stable: match on them, not on the words. docs/verify.md explains each; a test
+ * keeps the two in step.
  */
 export const FINDING_CODES = [
-  // The stream does not go as it should.
+  // The stream is not in order.
   'stream-corrupt',
   'stream-truncated',
   'stream-unsupported',
@@ -18,7 +18,7 @@ export const FINDING_CODES = [
   'bitmap-misplaced',
   'pages-unaligned',
   'block-skipped',
-  // The vmdescription against what it describes.
+  // The vmdescription and the sections disagree.
   'vmdescription-missing',
   'vmdescription-invalid',
   'vmdescription-mismatch',
@@ -35,18 +35,18 @@ export const FINDING_CODES = [
 
 export type FindingCode = (typeof FINDING_CODES)[number];
 
-/** One thing that is not as it should be. */
+/** One defect of a snapshot. */
 export interface Finding {
-  /** An `error` means: do not restore it. A `warning` is legal, but hardly what was meant. */
+  /** An `error` means: do not restore the snapshot. A `warning` is legal, but hardly intended. */
   readonly severity: 'error' | 'warning';
   readonly code: FindingCode;
-  /** In words, for people; without the file and `offset`. */
+  /** Words for people, without the file and `offset`. */
   readonly message: string;
-  /** Where, in bytes from the beginning of the file. */
+  /** Place of the defect, in bytes from the beginning of the file. */
   readonly offset?: number | undefined;
   /** The RAM block. */
   readonly block?: string | undefined;
-  /** With `pages-differ`: these pages of the block, or some of them. */
+  /** Pages of the block that differ, or some of them; for `pages-differ` only. */
   readonly pages?: PageRange | undefined;
 }
 

@@ -7,22 +7,22 @@ import type { Finding } from './finding.ts';
 import { regionOf } from '../pages/blocks.ts';
 import type { BlockArea } from '../stream/page-area.ts';
 
-/** What to read. */
+/** The pages to read. */
 export interface ScanPlan {
   readonly blocks: readonly BlockArea[];
-  /** Makes digests of pieces of this many bytes. */
+  /** Length in bytes of the pieces to digest; undefined for no digests. */
   readonly pieceSize: number | undefined;
 }
 
 export interface Scan {
   readonly findings: readonly Finding[];
-  /** By block; empty when something could not be read, or no digests were asked for. */
+  /** Digests by block; empty when a page could not be read, or no digests were asked for. */
   readonly pieces: readonly BlockPieces[];
   readonly report: TransferReport | undefined;
 }
 
 /**
- * Reads every set page of blocks. The first page that cannot be read is a finding, and ends the scan.
+ * Reads every set page of blocks. The first page that cannot be read becomes a finding, and ends the scan.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE, ERR_MAPPED_RAM_ENGINE_UNAVAILABLE,
  * ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_IO when the file cannot be opened
@@ -43,8 +43,8 @@ export async function scanPages(source: OpenSource, plan: ScanPlan, options: Tra
 }
 
 /**
- * An error met while reading at a place in the snapshot, as a finding; undefined for errors that say nothing about the
- * file, such as that it cannot be opened.
+ * Turns an error at a place in the snapshot into a finding. Returns undefined for errors that say nothing about the
+ * file, such as one from opening it.
  */
 export function unreadableFinding(error: unknown): Finding | undefined {
   if (!(error instanceof MappedRamError) || error.offset === undefined) return undefined;

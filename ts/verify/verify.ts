@@ -25,51 +25,51 @@ import { scanPages, unreadableFinding } from './scan-pages.ts';
 
 export interface VerifyOptions extends TransferOptions {
   /**
-   * Seals the snapshot when nothing is wrong with it: writes digests of its pages and of everything else to a small file
-   * beside it, which later calls check against. @default false
+   * Seals the snapshot when it has no defect: writes digests of its pages and of everything else to a small file beside
+   * it. Later calls check against that file. @default false
    */
   readonly seal?: boolean | undefined;
   /**
-   * Where the seal is, or goes. @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none.
-   * A seal that is named here must exist, one by default need not.
+   * Path of the seal to check against or to write. A seal that is named here must exist, one by default need not.
+   * @default the snapshot's path and `.seal`; a snapshot that is given by descriptor has none
    */
   readonly sealPath?: string | undefined;
-  /** With `seal`: whether an existing seal may be replaced, unchecked. @default false */
+  /** True when a new seal may replace an existing one, unchecked; only with `seal`. @default false */
   readonly overwrite?: boolean | undefined;
 }
 
 export interface VerifyResult {
-  /** The snapshot, as it was named. */
+  /** The snapshot's name, as the caller gave it. */
   readonly path: string;
-  /** Where the stream starts in it. */
+  /** Offset of the stream's start in the file, in bytes. */
   readonly offset: number;
-  /** Apparent size of the file. */
+  /** Apparent size of the file, in bytes. */
   readonly size: number;
-  /** No finding is an error. */
+  /** True when no finding is an error. */
   readonly verified: boolean;
   readonly findings: readonly Finding[];
   /**
-   * The seal that was checked against or that was written, or one that is there and could not be checked against, which is
-   * a finding. Undefined without one.
+   * The seal that was checked against or written; or one that exists but could not be checked against, which is a
+   * finding. Undefined without a seal.
    */
   readonly seal: { readonly path: string; readonly state: 'checked' | 'written' | 'unusable' } | undefined;
-  /** How the pages were read; undefined when that was not possible. */
+  /** The engine's report on reading the pages; undefined when they could not be read. */
   readonly transfer: TransferReport | undefined;
-  /** Milliseconds for all of it. */
+  /** Milliseconds that the whole call took. */
   readonly elapsedMs: number;
 }
 
 /**
- * Proves that a snapshot is whole, as far as that can be known: its structure, its bitmaps, that every set page can be
- * read, the vmdescription against the device sections; and, where there is a seal, that every byte is what was sealed.
- * What is wrong is a finding, not an error.
+ * Proves that a snapshot is whole, as far as that can be known. The proof covers the structure, the bitmaps, the
+ * vmdescription against the device sections, and that every set page can be read. A seal adds that every byte is as
+ * sealed. A defect is a finding, not an error.
  *
- * @param source also a snapshot that is open, which stays so
- * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED when it
- * does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are too many for
- * the seal that is to be made, and for a compressed libvirt image;
- * ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal;
- * ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
+ * @param source a snapshot, by its place or open; an open one stays open
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED
+ * when it does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are
+ * too many for the seal that is to be made, and for a compressed libvirt image; ERR_MAPPED_RAM_INCOMPLETE for a libvirt
+ * image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO,
+ * ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
  */
 export async function verify(
   source: SnapshotSource | Snapshot,
@@ -81,7 +81,7 @@ export async function verify(
   let verified: Omit<VerifyResult, 'elapsedMs'>;
   if (source instanceof Snapshot) {
     const { reader, index } = source;
-    // The index is read anew: the file may not be what it was when the snapshot was opened.
+    // The index is read anew: the file may have changed since the snapshot was opened.
     verified = await verifyOpened({ reader, base: index.base }, options);
   } else {
     await using opened = await openPlace(sourcePlace(source), signal);
@@ -147,7 +147,7 @@ function isSound(findings: readonly Finding[]): boolean {
   return findings.every(({ severity }) => severity !== 'error');
 }
 
-/** Undefined when there is none, and none is to be made. */
+/** Returns undefined when there is no seal, and none is to be made. */
 async function sealPathIn(
   path: string | undefined,
   { seal, sealPath }: VerifyOptions,
@@ -159,10 +159,10 @@ async function sealPathIn(
   return found;
 }
 
-/** Bytes of the magic and the version: what is wrong there makes it no migration stream. */
+/** Length in bytes of the magic and the version. A file with a defect there is no migration stream. */
 const FILE_HEADER_BYTES = 8;
 
-/** Undefined, with a finding, when the stream breaks off in its first records. */
+/** Returns undefined, and adds a finding, when the stream breaks off in its first records. */
 async function readIndex(
   reader: OpenSource,
   base: number,
@@ -209,7 +209,7 @@ async function checkMetadata(
   }
 }
 
-/** The seal to check against. One that is not what it should be is a finding, too. */
+/** Reads the seal to check against. An unusable seal becomes a finding, too. */
 async function findSeal(
   path: string | undefined,
   { sealPath: asked }: VerifyOptions,

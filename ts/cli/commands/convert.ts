@@ -80,7 +80,7 @@ function sourceOf(line: Line): ConvertSource {
   return fstatSync(0).isFile() ? { fd: 0 } : process.stdin;
 }
 
-/** @throws {UsageError} when stdout would be two things */
+/** @throws {UsageError} when stdout would carry two things */
 function targetOf(line: Line): ConvertTarget {
   const target = line.value('target');
   if (target !== PIPE) return target;

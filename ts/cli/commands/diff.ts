@@ -53,7 +53,7 @@ export const diff: Command = defineCommand({
   },
 });
 
-/** The result with the runs of each block, which are worked out while they are printed. */
+/** Adds the runs of each block to the result; the runs are computed while they are printed. */
 function jsonOf(result: SnapshotDiff): object {
   return { ...result, blocks: result.blocks.map(jsonOfBlock) };
 }

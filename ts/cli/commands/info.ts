@@ -49,7 +49,7 @@ export const info: Command = defineCommand({
 
 type View = (session: InfoSession, snapshot: Snapshot) => Promise<void>;
 
-/** @throws {UsageError} when more than one thing is asked for */
+/** @throws {UsageError} when the options ask for more than one view */
 function viewOf(line: InfoSession['line']): View {
   const asked = (['devices', 'device', 'cpus'] as const).filter((name) => line.flag(name));
   if (asked.length > 1) throw new UsageError(`--${asked[0]} and --${asked[1]} exclude each other`);

@@ -75,7 +75,7 @@ export const pack: Command = defineCommand({
   },
 });
 
-/** @throws {UsageError} when both the URI and --offset say where to start */
+/** @throws {UsageError} when both the URI and --offset give an offset */
 function targetOf(line: Line): SnapshotTarget {
   const uri = line.value('uri');
   const offset = line.value('offset');

@@ -15,7 +15,7 @@ import { withBar } from '../render/progress-bar.ts';
 import { reportOf, restoreLines } from '../render/restore.ts';
 import type { Session } from '../session.ts';
 
-/** A QEMU that was asked to quit is killed after so many milliseconds. */
+/** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */
 const QUIT_MS = 10_000;
 
 const args = {
@@ -92,7 +92,9 @@ function modeOn(line: Line): Mode<RestoreMode> | undefined {
   return MODES.find(({ name }) => name === line.value('mode'));
 }
 
-/** The options for moving pages by whom they are for: our engine where the mode has it read, else QEMU, as far as it knows them. */
+/**
+ * Gives the options for moving pages to our engine where the mode has it read, else to QEMU, as far as QEMU has them.
+ */
 function forWhom(line: Line): Pick<RestoreOptions, 'channels' | 'directIo' | 'transfer'> {
   const { channels, directIo, ...engineOnly } = transferOptions(line);
   return modeOn(line)?.options.includes('transfer') === true
@@ -157,7 +159,7 @@ function say(session: RestoreSession, guest: RestoredGuest): void {
   else session.note((style) => restoreLines(report, style).join('\n'));
 }
 
-/** Waits until QEMU ends, by itself or because a signal has told us to stop. */
+/** Waits until QEMU ends, by itself or because a signal has told this process to stop. */
 async function exitStatus(qemu: QemuProcess, signal: AbortSignal): Promise<number> {
   const stop = (): void => {
     void qemu.quit({ timeoutMs: QUIT_MS }).catch(() => qemu.close());

@@ -28,8 +28,8 @@ export class CommandLine<D extends OptionDefs = OptionDefs> {
 type Value<D extends OptionDef> = ValueOf<D> | (D extends { readonly required: true } ? never : undefined);
 
 /**
- * The arguments by name. Node's parser takes them apart; what it lets pass is an error here: unknown options, repeated
- * ones, missing values. The message names the option and says what was expected.
+ * Parses the arguments by name. Node's parser splits them. Errors that it accepts are refused here: unknown options,
+ * repeated ones, missing values. The message names the option and the expected value.
  * @throws {UsageError}
  */
 export function parseCommandLine<D extends OptionDefs>(args: readonly string[], defs: D): CommandLine<D> {
@@ -120,13 +120,16 @@ function expected(def: OptionDef): string {
 }
 
 function lowerFirst(text: string): string {
-  // A name such as QEMU stays as it is.
+  // A name such as QEMU keeps its capitals.
   return /^[A-Z]{2}/.test(text) ? text : text.slice(0, 1).toLowerCase() + text.slice(1);
 }
 
 const FARTHEST = 2;
 
-/** The word that was probably meant: one that begins or ends with `word`, else the one with the fewest letters to change. */
+/**
+ * Returns the probably intended word: one that begins or ends with `word`, else the one with the fewest letters to
+ * change.
+ */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
   const longer = candidates.filter(
     (candidate) => word.length > 2 && (candidate.startsWith(word) || candidate.endsWith(`-${word}`)),
@@ -139,7 +142,7 @@ export function closest(word: string, candidates: readonly string[]): string | u
   return ranked[0]?.candidate;
 }
 
-/** Levenshtein's distance: the letters to insert, drop or replace. */
+/** Returns Levenshtein's distance: the number of letters to insert, drop or replace. */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [index, letter] of Array.from(from).entries()) {

@@ -1,16 +1,16 @@
-/** An option or a positional argument of a command: what is accepted, and what --help says about it. */
+/** An option or a positional argument of a command: its accepted values, and its text in --help. */
 export interface OptionDef {
   readonly type: 'boolean' | 'string' | 'enum' | 'positional';
   readonly description: string;
-  /** @default false */
+  /** True when a command line without it is refused. @default false */
   readonly required?: boolean;
   /** The word that stands for the value in --help. */
   readonly valueHint?: string;
-  /** One letter. */
+  /** The short name, one letter. */
   readonly alias?: string;
   /** The values that an enum accepts. */
   readonly options?: readonly string[];
-  /** Whether it may be given more than once. @default false */
+  /** True when it may be given more than once. @default false */
   readonly repeatable?: boolean;
   /** The heading under which --help lists it. @default 'Options' */
   readonly group?: string;
@@ -24,15 +24,15 @@ export interface Choice<T extends string> {
   readonly options: readonly T[];
 }
 
-/** The part of a definition that lists the words; --help and the type of the value follow from it. */
+/** Makes the part of a definition that lists the words; --help and the type of the value follow from it. */
 export function choice<T extends string>(...options: readonly T[]): Choice<T> {
   return { type: 'enum', options };
 }
 
-/** The type of what a definition accepts. */
+/** The type of the values that a definition accepts. */
 export type ValueOf<D extends OptionDef> = D extends Choice<infer T> ? T : string;
 
-/** The words that stand for the value in --help: `<N>`, `auto|on|off`. */
+/** Returns the words that stand for the value in --help: `<N>`, `auto|on|off`. */
 export function hintOf({ options, valueHint = 'value' }: OptionDef): string {
   return options === undefined ? `<${valueHint}>` : options.join('|');
 }

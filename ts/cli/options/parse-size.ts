@@ -5,8 +5,8 @@ const NUMBER_AND_UNIT = new RegExp(`^(\\d+(?:\\.\\d+)?)\\s*(?:([${UNITS}])(i?B)?
 const HEX = /^0x[0-9a-f]+$/i;
 
 /**
- * A size in bytes: `4096`, `0x1000`, `64M` or `64MiB` (both 1024², as QEMU's are), `1.5G`.
- * @throws {UsageError} for `64MB`, which some take for 64 × 10⁶ and some for 64 × 2²⁰, and for all that is no size
+ * Parses a size in bytes: `4096`, `0x1000`, `64M` or `64MiB` (both 1024², as QEMU's are), `1.5G`.
+ * @throws {UsageError} for `64MB`, which some take for 64 × 10⁶ and some for 64 × 2²⁰, and for any text that is no size
  */
 export function parseSize(option: string, text: string): number {
   if (HEX.test(text)) return wholeBytes(option, text, Number(text));

@@ -7,7 +7,8 @@ export function ramOption(description: string): OptionDef {
 }
 
 /**
- * The paths of --ram by block id. The first `=` ends the id, because QEMU's own ids have none and paths may have some.
+ * Returns the paths of --ram by block id. The first `=` ends the id, because QEMU's own ids have none and paths may
+ * have some.
  * @throws {UsageError}
  */
 export function ramLocations(

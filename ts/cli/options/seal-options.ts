@@ -3,7 +3,7 @@ import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
 import type { OptionDef } from './option-def.ts';
 
-/** The options about seals that commands have which write snapshots. */
+/** The options about seals, for commands that write snapshots. */
 export const SEAL_OPTIONS: Readonly<Record<'seal' | 'seal-file', OptionDef>> = {
   seal: { type: 'boolean', description: 'Also write a seal, against which mapped-ram verify checks' },
   'seal-file': {

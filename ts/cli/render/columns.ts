@@ -3,7 +3,7 @@ import type { Style } from './style.ts';
 
 const GAP = '  ';
 
-/** Lines of the form `key  value`, the values under each other. */
+/** Makes lines of the form `key  value`, with aligned values. */
 export function keyValues(
   pairs: readonly (readonly [key: string, value: string])[],
   style: Style,
@@ -18,7 +18,7 @@ export interface Column {
   readonly align?: 'left' | 'right';
 }
 
-/** A table without lines: a header, and a row per entry. Cells are made safe for a terminal. */
+/** Makes a table without lines: a header, and a row per entry. Cells are made safe for a terminal. */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],

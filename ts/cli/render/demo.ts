@@ -7,7 +7,7 @@ import type { Style } from './style.ts';
 
 const STEP_WIDTH = 46;
 
-/** The demo's table: the product's face. */
+/** Makes the demo's table: the product's face. */
 export function demoLines(result: DemoResult, style: Style): readonly string[] {
   const { size, sizeWhy, save, load, generation, snapshot } = result;
   return [
@@ -69,7 +69,7 @@ function rate({ dataBytes, elapsedMs }: TransferReport, style: Style): string {
   return `${style('bold', formatRate(dataBytes, elapsedMs))} — ${formatSize(dataBytes)} of pages in ${formatDuration(elapsedMs)}`;
 }
 
-/** A line on stderr for each step of the demo that is done; on a terminal also one for the step that runs. */
+/** Lines on stderr: one for each finished step of the demo, and on a terminal also one for the running step. */
 export class StepLines implements Disposable {
   readonly #session: Session;
   #pending = false;
@@ -99,7 +99,7 @@ export class StepLines implements Disposable {
     this.#pending = false;
   }
 
-  /** Puts text in the place of the terminal's current line. False without a terminal. */
+  /** Replaces the terminal's current line by a text. Returns false without a terminal. */
   #rewrite(text: string): boolean {
     return this.#session.terminal?.write(`\r${text}\u001B[K`) !== undefined;
   }

@@ -5,12 +5,12 @@ import type { Style } from './style.ts';
 const COLUMNS = 64;
 const MAX_ROWS = 8;
 const EQUAL = '·';
-/** The shades of cells of which up to a quarter, a half, three quarters, and more differs. */
+/** The shades of a cell: up to a quarter of it differs, a half, three quarters, more. */
 const SHADES = ['░', '▒', '▓', '█'] as const;
 
 /**
- * A map of what differs in blocks: a cell for each piece of memory. All cells have one size, by which the largest block
- * gets at most eight rows.
+ * Draws a map of the differences in blocks: a cell for each piece of memory. All cells have one size, which gives the
+ * largest block at most eight rows.
  */
 export function diffMap(blocks: readonly BlockDiff[], style: Style): readonly string[] {
   const largest = Math.max(...blocks.map(({ pages, pageSize }) => pages * pageSize));

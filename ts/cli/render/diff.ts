@@ -10,10 +10,10 @@ import { transferLines } from './transfer.ts';
 
 /** The most values of a section that are shown; --json has all of them. */
 const MAX_FIELDS = 12;
-/** The most bytes that are shown, from the first one on that differs. */
+/** The most bytes that are shown, counted from the first one that differs. */
 const MAX_BYTES = 16;
 
-/** The lines that show a comparison to people. */
+/** Shows a comparison to people. */
 export function diffLines(result: SnapshotDiff, style: Style): readonly string[] {
   const { blocks, sections = [] } = result;
   const differing = blocks.filter(({ equal }) => !equal);
@@ -70,7 +70,7 @@ function sum(blocks: readonly BlockDiff[], count: (block: BlockDiff) => number):
   return blocks.reduce((total, block) => total + count(block), 0);
 }
 
-/** The blocks by name. Counts that are zero for all blocks are left out, the first four apart. */
+/** Lists the blocks by name. Counts that are zero for all blocks are left out, except the first four. */
 function blockTable(blocks: readonly BlockDiff[], style: Style): readonly string[] {
   const right = 'right' as const;
   const counts: readonly (readonly [string, (block: BlockDiff) => number])[] = [
@@ -93,7 +93,7 @@ function blockTable(blocks: readonly BlockDiff[], style: Style): readonly string
   );
 }
 
-/** The sections that differ, and their values. */
+/** Lists the sections that differ, with their values. */
 function sectionDiffLines(sections: readonly SectionDiff[], style: Style): readonly string[] {
   return sections.flatMap((section) => {
     const { name, instanceId, fields = [] } = section;
@@ -124,7 +124,7 @@ function fieldLine({ path, left, right }: FieldDiff, names: number, style: Style
   return `${head}${from} ${style('dim', '→')} ${to}`;
 }
 
-/** The bytes from the first difference on: two long values with the same beginning would look the same. */
+/** Shows bytes from the first difference on: two long values with the same beginning would look the same. */
 function bytesText(left: Uint8Array, right: Uint8Array, style: Style): string {
   const first = left.findIndex((byte, at) => byte !== right[at]);
   const at = first === -1 ? left.length : first;

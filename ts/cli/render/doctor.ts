@@ -3,7 +3,7 @@ import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** The lines that show the report to people. */
+/** Shows the report to people. */
 export function doctorLines(report: DoctorReport, style: Style): readonly string[] {
   const { ioUring, filesystem, kvm, userfaultfd, sharedMemory, auto } = report;
   const verdict = (good: boolean, words: string): string => style(good ? 'green' : 'yellow', words);

@@ -15,10 +15,10 @@ const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
 const TRUNCATED =
   'the file is shorter than it must be: was it copied to its end, or did what feeds the pipe fail?';
 
-/** Advice on an error. */
+/** Returns advice on an error. */
 function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
   const packs = command.endsWith(' pack');
-  // An error beneath is where an index ends, so info can show that index. A pipe cannot be read a second time.
+  // An error beneath marks the end of an index, so info can show that index. A pipe cannot be read a second time.
   const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
   const hints: Partial<Record<ErrorCode, string>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
@@ -33,7 +33,7 @@ function hintFor({ code, cause }: MappedRamError, command: string): string | und
 
 const BUG = 'this is a fault in mapped-ram; please report it with what --verbose prints';
 
-/** The lines about an error for people. */
+/** Shows an error to people. */
 export function renderError(error: unknown, command: string, verbose: boolean, style: Style): string {
   if (error instanceof Interrupted) return `mapped-ram: ${error.message}`;
   const lines = [`${style('red', `${command}:`)} ${printable(messageOf(error))}`];

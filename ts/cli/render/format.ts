@@ -4,29 +4,29 @@ import prettyBytes from 'pretty-bytes';
 // oxlint-disable-next-line no-control-regex
 const UNPRINTABLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 
-/** `1.5 GiB`. */
+/** Formats a size: `1.5 GiB`. */
 export function formatSize(size: number): string {
   return prettyBytes(size, { binary: true });
 }
 
-/** `1.9 GB/s`, in powers of 1000, as disks are sold. */
+/** Formats a rate: `1.9 GB/s`, in powers of 1000, as disks are sold. */
 export function formatRate(size: number, elapsedMs: number): string {
   return `${prettyBytes(elapsedMs > 0 ? (size / elapsedMs) * 1000 : 0)}/s`;
 }
 
-/** `262,144`. */
+/** Formats a count: `262,144`. */
 export function formatCount(count: number): string {
   return count.toLocaleString('en');
 }
 
-/** `22.1 %`. A share that is not none is never `0.0 %`, and one that is not all never `100.0 %`. */
+/** Formats a share: `22.1 %`. A share above none is never `0.0 %`, and one below all is never `100.0 %`. */
 export function formatShare(part: number, whole: number): string {
   const share = (part / whole) * 100;
   if (part > 0 && share < 0.1) return '<0.1 %';
   return part < whole && share > 99.9 ? '>99.9 %' : `${share.toFixed(1)} %`;
 }
 
-/** `0.35 s`, `12 s`, `3 min 5 s`. */
+/** Formats a duration: `0.35 s`, `12 s`, `3 min 5 s`. */
 export function formatDuration(elapsedMs: number): string {
   const seconds = elapsedMs / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(seconds < 0.995 ? 2 : 1)} s`;
@@ -34,12 +34,12 @@ export function formatDuration(elapsedMs: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** `0x100000`. */
+/** Formats an offset: `0x100000`. */
 export function formatOffset(offset: number): string {
   return `0x${offset.toString(16)}`;
 }
 
-/** Text from files and file names, made safe for a terminal. */
+/** Makes text from files and file names safe for a terminal. */
 export function printable(text: string): string {
   return text.replaceAll(
     UNPRINTABLE,

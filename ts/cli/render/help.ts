@@ -6,7 +6,7 @@ const WIDTH = 80;
 /** The column at which descriptions start; longer options get a line of their own. */
 const INDENT = 26;
 
-/** The text of a command's --help. */
+/** Makes the text of a command's --help. */
 export function renderHelp(command: Command, style: Style): string {
   const { description, args, examples } = command;
   const lines = [usageOf(command), '', ...wrap(description, 0)];
@@ -21,7 +21,7 @@ export function renderHelp(command: Command, style: Style): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The text of the program's --help. */
+/** Makes the text of the program's --help. */
 export function renderOverview(commands: readonly Command[], style: Style): string {
   const lines = [
     'mapped-ram <command> [options]',
@@ -46,7 +46,7 @@ export function renderOverview(commands: readonly Command[], style: Style): stri
   return `${lines.join('\n')}\n`;
 }
 
-/** The first sentence. */
+/** Returns the first sentence. */
 function summaryOf(description: string): string {
   return description.split('. ', 1)[0] ?? '';
 }
@@ -90,7 +90,7 @@ function entry(label: string, description: string, style: Style, indent = INDENT
   return [style('cyan', head) + first.slice(head.length), ...rest];
 }
 
-/** Lines of at most 80 columns that begin with `indent` blanks. */
+/** Breaks text into lines of at most 80 columns that begin with `indent` blanks. */
 function wrap(text: string, indent: number): readonly string[] {
   const lines: string[] = [];
   let line = '';

@@ -4,7 +4,7 @@ import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** The lines that show a snapshot to people. */
+/** Shows a snapshot to people. */
 export function infoLines(info: SnapshotInfo, style: Style): readonly string[] {
   const { blocks, plainBlocks, sections, warnings } = info;
   return [
@@ -48,7 +48,7 @@ function completeness({ complete, ramComplete, problem }: SnapshotInfo, style: S
   return `${answer} — ${printable(reason)}`;
 }
 
-/** The file was named above. */
+/** Leaves the file's name out, which stands above. */
 function reasonOf({ shortMessage, offset, sectionOffset, expected, found, cause }: MappedRamError): string {
   return composeMessage(shortMessage, { offset, sectionOffset, expected, found, cause });
 }

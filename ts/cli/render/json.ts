@@ -2,7 +2,10 @@ import { MappedRamError, messageOf, type ErrorContext } from '../../errors.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
 
-/** The version of all that --json prints. New members do not change it; a member that changes its meaning or goes makes it 2. */
+/**
+ * The version of all output of --json. New members do not change it. A member that changes its meaning or goes makes it
+ * 2.
+ */
 const SCHEMA_VERSION = 1;
 
 export interface ErrorFields {
@@ -12,23 +15,23 @@ export interface ErrorFields {
   readonly offset: number | undefined;
   readonly expected: string | number | undefined;
   readonly found: string | number | undefined;
-  /** With --verbose, where there are such: what QEMU said, the rule that refused, how far a migration had come. */
+  /** Facts about the failure, only with --verbose: QEMU's reply, the rule that refused, the state of a migration. */
   readonly qmp?: ErrorContext['qmp'];
   readonly rule?: ErrorContext['rule'];
   readonly migration?: ErrorContext['migration'];
-  /** With --verbose: the errors beneath, the nearest first. */
+  /** The errors beneath, the nearest first; only with --verbose. */
   readonly causes?: readonly { readonly code: string | undefined; readonly message: string }[];
 }
 
 /**
- * One object as --json prints it: undefined is null, errors are objects, 64-bit integers decimal text (numbers in JSON
- * would lose their last digits), bytes hexadecimal text.
+ * Writes one object as --json prints it. Undefined is null, errors are objects, 64-bit integers decimal text (numbers
+ * in JSON would lose their last digits), bytes hexadecimal text.
  */
 export function toJson(value: object): string {
   return JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...value }, jsonMember, 2);
 }
 
-/** A member's value in the types that JSON has. */
+/** Converts a member's value to the types of JSON. */
 function jsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
   if (typeof member === 'bigint') return String(member);
@@ -43,7 +46,7 @@ export function errorFields(error: unknown, verbose = false): ErrorFields {
   return verbose ? { ...fields, ...factsOf(error), causes: causesOf(error) } : fields;
 }
 
-/** The errors beneath an error, the nearest first. */
+/** Lists the errors beneath an error, the nearest first. */
 export function causesOf(
   error: unknown,
 ): readonly { readonly code: string | undefined; readonly message: string }[] {
@@ -59,7 +62,7 @@ export function causesOf(
   return causes;
 }
 
-/** An error's facts about QEMU and the rules: only those that it has. */
+/** Returns an error's facts about QEMU and the rules: only those that it has. */
 export function factsOf(error: unknown): Pick<ErrorFields, 'qmp' | 'rule' | 'migration'> {
   const { qmp, rule, migration }: ErrorContext = error instanceof MappedRamError ? error : {};
   return {
@@ -76,12 +79,12 @@ function codeOf(error: unknown): string {
 }
 
 const INDENT = '  ';
-/** The characters that are put together before they are handed out. */
+/** The number of characters that are collected before they are handed out. */
 const BATCH = 1 << 16;
 
 /**
- * The text of `toJson` in pieces, so that no string gets too long. An iterable that is no array becomes one: it is asked
- * for its elements when it is their turn, and these must be without iterables.
+ * Writes the text of `toJson` in pieces, so that no string gets too long. An iterable that is no array becomes one: it
+ * is asked for its elements when it is their turn, and these must be without iterables.
  */
 export function* jsonPieces(value: object): Generator<string, void, void> {
   let batch = '';

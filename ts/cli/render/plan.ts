@@ -6,7 +6,7 @@ import { keyValues } from './columns.ts';
 import { formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
 
-/** A plan as --json prints it: without what QEMU has told of itself. */
+/** Makes the object for a plan in --json: it leaves out QEMU's own facts. */
 export function planReport(plan: SavePlan | LoadPlan): object {
   const { qemu, target, ...decisions } = plan;
   const { major, minor, micro } = qemu.version;
@@ -27,7 +27,7 @@ export function planReport(plan: SavePlan | LoadPlan): object {
   };
 }
 
-/** The lines that say what would be done, and why. */
+/** Shows the steps that a save would take, and the reasons. */
 export function planLines(plan: SavePlan, style: Style): readonly string[] {
   const { target, writer, format, qemu, engineBlocks, notes } = plan;
   const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset } = plan;

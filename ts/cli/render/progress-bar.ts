@@ -7,10 +7,10 @@ import { formatRate, formatSize } from './format.ts';
 const PATIENCE_MS = 500;
 const BAR_WIDTH = 24;
 const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
-/** The rate is that of the last updates, so many: disks have caches, and are slower in the long run. */
+/** The number of updates that the rate is computed from: disks have caches, and are slower in the long run. */
 const WINDOW = 12;
 
-/** Shows on a terminal how far `work` is while it runs. The bar is gone when the promise settles. */
+/** Shows the progress of `work` on a terminal. The bar is gone when the promise settles. */
 export async function withBar<T>(
   session: Session,
   label: string,
@@ -20,14 +20,14 @@ export async function withBar<T>(
   return await work(bar.update);
 }
 
-/** One line on a terminal that is written anew as the work goes on. Work that is done in half a second shows none. */
+/** One line on a terminal that is rewritten as the work goes on. Work that takes less than half a second shows none. */
 export class ProgressBar implements Disposable {
   readonly #label: string;
   readonly #stream: NodeJS.WriteStream | undefined;
   #recent: readonly Moment[] = [{ bytesDone: 0, elapsedMs: 0 }];
   #shown = false;
 
-  /** @param stream undefined for no bar */
+  /** @param stream the terminal; undefined for no bar */
   constructor(label: string, stream: NodeJS.WriteStream | undefined) {
     this.#label = label;
     this.#stream = stream;
@@ -55,7 +55,7 @@ export class ProgressBar implements Disposable {
 
 type Moment = Pick<TransferProgress, 'bytesDone' | 'elapsedMs'>;
 
-/** `1.2/4.0 GiB · 1.9 GB/s · ETA 2 s`, at the rate since `earlier`. */
+/** Formats progress: `1.2/4.0 GiB · 1.9 GB/s · ETA 2 s`, at the rate since `earlier`. */
 export function progressText(
   { bytesDone, bytesTotal, elapsedMs }: TransferProgress,
   earlier: Moment = { bytesDone: 0, elapsedMs: 0 },

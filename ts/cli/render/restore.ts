@@ -12,7 +12,7 @@ import { transferLines } from './transfer.ts';
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {
   readonly times?: RestoreTimes;
   readonly transfer?: TransferReport | undefined;
-  /** The plan as the report of a save has it. */
+  /** The plan, in the form that the report of a save has. */
   readonly plan: object;
 }
 
@@ -22,7 +22,7 @@ export function reportOf(result: AttachResult): RestoreReport {
   return { mode, runState, blocks, form, why, plan, warnings, locked, loadMs, elapsedMs };
 }
 
-/** The lines that say how a restore went. */
+/** Shows the result of a restore to people. */
 export function restoreLines(report: RestoreReport, style: Style): readonly string[] {
   const { mode, runState, blocks, form, why, warnings, loadMs, times, transfer } = report;
   const memory = blocks.length > 0 ? blocks.join(', ') : 'all blocks';

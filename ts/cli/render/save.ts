@@ -5,12 +5,12 @@ import { planReport } from './plan.ts';
 import type { Style } from './style.ts';
 import { transferLines } from './transfer.ts';
 
-/** The result of a save as --json prints it. */
+/** Makes the object for the result of a save in --json. */
 export function saveReport(result: SaveResult): object {
   return { ...result, plan: planReport(result.plan) };
 }
 
-/** The lines that say how a save went. */
+/** Shows the result of a save to people. */
 export function saveLines(result: SaveResult, style: Style): readonly string[] {
   const { writer, writerWhy, blocks, transfer, seal, runState, pauseMs, elapsedMs, warnings, verified } =
     result;

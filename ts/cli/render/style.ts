@@ -2,10 +2,10 @@ import { styleText } from 'node:util';
 
 export type StyleName = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** Gives text a colour or weight, or leaves it as it is where nobody wants that. */
+/** Gives text a colour or weight, or leaves it unchanged where nobody wants that. */
 export type Style = (name: StyleName, text: string) => string;
 
-/** Colours for a terminal that shows them, unless NO_COLOR or TERM=dumb says otherwise. */
+/** Returns colours for a terminal that shows them, unless NO_COLOR or TERM=dumb rules them out. */
 export function styleFor(stream: NodeJS.WriteStream): Style {
   const colours = stream.isTTY && stream.hasColors();
   return colours ? styleText : plain;

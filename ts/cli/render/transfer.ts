@@ -1,7 +1,7 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import { formatDuration, formatRate, formatSize } from './format.ts';
 
-/** The `key  value` pairs that say how pages were moved. */
+/** Returns the `key  value` pairs about the moving of pages. */
 export function transferLines(
   report: TransferReport,
   verb: 'written' | 'read',

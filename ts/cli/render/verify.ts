@@ -8,7 +8,7 @@ import { transferLines } from './transfer.ts';
 /** The most findings that are listed; --json has all of them. */
 const MAX_LINES = 50;
 
-/** The lines that show people what was found. */
+/** Shows the findings to people. */
 export function verifyLines(result: VerifyResult, style: Style): readonly string[] {
   const { path, offset, findings, seal, transfer, elapsedMs } = result;
   const at = offset > 0 ? ` at ${formatOffset(offset)}` : '';

@@ -2,7 +2,7 @@ import type { QemuFacts } from '../../qemu/qemu-facts.ts';
 import type { Situation } from '../rule.ts';
 import { transportOf } from './conditions.ts';
 
-/** What keeps QEMU from moving pages through several channels. */
+/** Obstacles to QEMU moving pages through several channels. */
 export const CHANNEL_RULES = [
   {
     id: 'multifd-engine',

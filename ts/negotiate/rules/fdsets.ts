@@ -1,6 +1,6 @@
 import type { Situation } from '../rule.ts';
 
-/** What keeps the file from being opened here and handed to QEMU as descriptors. */
+/** Obstacles to opening the file here and handing it to QEMU as descriptors. */
 export const FDSET_RULES = [
   {
     id: 'fdset-needs-file',

@@ -1,6 +1,6 @@
 import type { Situation } from '../rule.ts';
 
-/** Which form the memory can have in the file: mapped-ram, x-ignore-shared, or neither. */
+/** Rules for the form of the memory in the file: mapped-ram, x-ignore-shared, or neither. */
 export const FORMAT_RULES = [
   {
     id: 'mapped-ram-missing',

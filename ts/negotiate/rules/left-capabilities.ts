@@ -1,4 +1,4 @@
-/** Capabilities that others have left on in QEMU, and that spoil files, or only saves to files. */
+/** Capabilities that others have left on in QEMU, and that spoil all files, or only saves to files. */
 export const LEFT_CAPABILITIES = [
   {
     id: 'return-path',
@@ -39,6 +39,6 @@ export const LEFT_CAPABILITIES = [
     spoils: 'files',
     words: 'zero-copy-send takes multifd over a socket',
   },
-  // QEMU 9.0 has it; it is gone since 9.1.
+  // QEMU 9.0 has compress; the capability is gone since 9.1.
   { id: 'compress', section: '6.1', spoils: 'files', words: 'mapped-ram and compress exclude each other' },
 ] as const;

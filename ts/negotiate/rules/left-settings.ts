@@ -1,6 +1,6 @@
 import type { Situation } from '../rule.ts';
 
-/** Parameters, and x-ignore-shared, that others have set in QEMU and that do not go with this. */
+/** Parameters, and x-ignore-shared, that others have set in QEMU and that do not go with the request. */
 export const LEFT_SETTING_RULES = [
   {
     id: 'x-ignore-shared-left-on',
@@ -59,12 +59,12 @@ export const LEFT_SETTING_RULES = [
   },
 ] as const;
 
-/** Whether QEMU writes or reads a file. */
+/** True when QEMU writes or reads a file. */
 export function isFile({ target, engine }: Situation): boolean {
   return engine || target.address.transport === 'file';
 }
 
-/** Whether a parameter that this QEMU has is set to something else. */
+/** True when this QEMU has the parameter and it is set to another value. */
 function isOther({ qemu }: Situation, parameter: string, value: string): boolean {
   return qemu.parameters.has(parameter) && qemu.parameters.get(parameter) !== value;
 }

@@ -1,7 +1,7 @@
 import type { Situation } from '../rule.ts';
 import { isOpenFor } from './conditions.ts';
 
-/** How pages can be moved: past the page cache, and without the zero ones. */
+/** Rules for moving pages: past the page cache, and without the zero ones. */
 export const PAGE_RULES = [
   {
     id: 'direct-io-missing',

@@ -1,7 +1,7 @@
 import { isUnderWay } from '../../qemu/migration-info.ts';
 import type { Situation } from '../rule.ts';
 
-/** What QEMU is doing, and so cannot do now. */
+/** States of QEMU that leave no room for a save or a restore. */
 export const QEMU_STATE_RULES = [
   {
     id: 'blocked',

@@ -22,9 +22,9 @@ export type RuleId =
   | (typeof LEFT_SETTING_RULES)[number]['id'];
 
 /**
- * All that forbids or spoils something: docs/format.md §5.4, §6.2 and §7.1, in one table. Of several rules that forbid
- * the same, the first one speaks. What another host's file, or another guest's memory, has to look like is the
- * preflight's business (§7.1 6, 7, 13).
+ * The table of all rules that forbid or spoil something: docs/format.md §5.4, §6.2 and §7.1. When several rules forbid
+ * the same, the first one speaks. The preflight, not this table, knows the conditions on another host's file or another
+ * guest's memory (§7.1 6, 7, 13).
  */
 export const RULES: readonly Rule<RuleId>[] = [
   ...QEMU_STATE_RULES,
@@ -38,7 +38,7 @@ export const RULES: readonly Rule<RuleId>[] = [
   ...LEFT_SETTING_RULES,
 ];
 
-/** The rule that is called like the capability that does not go with this. */
+/** Makes the rule about a capability that does not go with the request; the rule has the capability's name. */
 function capabilityOff({ id, section, spoils, words }: (typeof LEFT_CAPABILITIES)[number]): Rule<RuleId> {
   const applies = (situation: Situation): boolean =>
     isFile(situation) &&

@@ -2,7 +2,7 @@ import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Situation } from '../rule.ts';
 import { isOpenFor, transportOf } from './conditions.ts';
 
-/** What is wrong with the place that a save goes to, or with the file that a restore comes from. */
+/** Obstacles in the place that a save goes to, or in the file that a restore comes from. */
 export const TARGET_RULES = [
   {
     id: 'mapped-ram-needs-file',
@@ -28,7 +28,7 @@ export const TARGET_RULES = [
     about: 'target',
     section: '4.1',
     effect: 'refuse',
-    // direct-io came with the same release (9.1) as truncation to the offset.
+    // The parameter direct-io came with the same release (9.1) as truncation to the offset.
     applies: ({ target, request, qemu, engine }: Situation): boolean =>
       request.direction === 'save' && !engine && target.offset > 0 && !qemu.features.directIo,
     words: 'this QEMU empties the file from its beginning, not from the offset',
@@ -97,7 +97,7 @@ export const TARGET_RULES = [
   },
 ] as const;
 
-/** Whether all of the memory is there, and only the end of its device state is not known. */
+/** True when all of the memory is there, and only the end of its device state is not known. */
 function isOnlyUnmeasured({ opaque, problem, ram }: StreamIndex): boolean {
   return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.startEnd !== undefined;
 }

@@ -2,7 +2,7 @@ import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import { engineBlocks, LARGE_BLOCK } from '../engine-blocks.ts';
 import type { Situation } from '../rule.ts';
 
-/** What keeps the engine from writing a save, so that QEMU does. */
+/** Obstacles to a save by the engine; QEMU writes instead. */
 export const WRITER_RULES = [
   {
     id: 'engine-needs-file',
@@ -119,7 +119,7 @@ export const WRITER_RULES = [
   },
 ] as const;
 
-/** Blocks that the engine would write, out of files that may be others than QEMU's. */
+/** Blocks that the engine would write, out of files that may not be the ones that QEMU uses. */
 function unconfirmed(memory: readonly MemoryBlock[]): readonly MemoryBlock[] {
   return engineBlocks(memory).reachable.filter(({ file }) => !file.confirmed);
 }

@@ -6,21 +6,21 @@ import type { SnapshotSource } from '../../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../../snapshot/using-snapshot.ts';
 
 export interface LaunchOptions {
-  /** Where the guest's memory is to come from. */
+  /** The mode, which decides where the guest's memory comes from. */
   readonly mode: RestoreMode;
   /** The command line of the QEMU that is to take the guest over, without the binary. */
   readonly args: readonly string[];
   /**
-   * The files that hold the memory of blocks, by block id: for `preload` what `preloadRam` made, for `instant` other
+   * The files that hold the memory of blocks, by block id: for `preload` the files of `preloadRam`, for `instant` other
    * names of the snapshot. @default for `instant` the snapshot's path
    */
   readonly files?: MemoryFiles | undefined;
 }
 
 /**
- * Makes of a command line for a fresh guest one that takes a snapshot over: memory backends under the names of the
- * snapshot's blocks in place of the caller's (`-numa node,memdev=` too), `-m`, `-machine` and `-incoming defer` where
- * they are missing. Nothing is started, and nothing stays open.
+ * Turns a command line for a fresh guest into one that takes a snapshot over. Memory backends with the names of the
+ * snapshot's blocks replace the caller's (`-numa node,memdev=` too); `-m`, `-machine` and `-incoming defer` are added
+ * where they are missing. Nothing is started, and nothing stays open.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
  *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
@@ -32,7 +32,7 @@ export async function launchArguments(
   return usingSnapshot(source, undefined, async (snapshot) => launchArgumentsFor(snapshot, options));
 }
 
-/** The same for a snapshot that is open. @throws {MappedRamError} as `launchArguments` */
+/** Does the same for a snapshot that is open. @throws {MappedRamError} as `launchArguments` */
 export function launchArgumentsFor(
   snapshot: Snapshot,
   { mode, args, files = {} }: LaunchOptions,

@@ -20,11 +20,11 @@ export interface LaunchArguments {
 /** The files that hold the memory of blocks, by block id. */
 export type MemoryFiles = Readonly<Record<string, string>>;
 
-/** Members of the caller's own object that ours keeps. */
+/** Members of the caller's own object that the new object keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
 
-/** A command line and a snapshot that go together in a mode: all that can be said against it was said. */
+/** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
   readonly #mode: Mode;
   readonly #commandLine: readonly CommandLineOption[];
@@ -32,8 +32,8 @@ export class LaunchPlan {
   readonly #snapshot: Snapshot;
 
   /**
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go with
-   *   the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
+   *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
   constructor(snapshot: Snapshot, mode: Mode, commandLine: readonly CommandLineOption[]) {
     const ram = snapshot.completeRam(mode.takesUnmeasured);
@@ -66,8 +66,8 @@ export class LaunchPlan {
   }
 
   /**
-   * The command line for QEMU.
-   * @param files where the memory of blocks is, by id
+   * Makes the command line for QEMU.
+   * @param files the files that hold the memory of blocks, by id
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the mode needs a file that is missing
    */
   launchWith(files: MemoryFiles): LaunchArguments {
@@ -107,7 +107,7 @@ export class LaunchPlan {
   }
 }
 
-/** The caller's words, with our objects in place of the caller's. */
+/** Returns the caller's words, with our objects in place of the caller's. */
 function rewritten(
   options: readonly CommandLineOption[],
   objects: ReadonlyMap<string, readonly string[]>,

@@ -1,6 +1,6 @@
 import { type CommandLineOption, valuesOf } from './options.ts';
 
-/** Lists in words what in a command line speaks against a restore, whatever the mode. */
+/** Lists the parts of a command line that rule out a restore, whatever the mode, in words. */
 export function launchProblems(options: readonly CommandLineOption[]): readonly string[] {
   const has = (name: string): boolean => options.some((option) => option.name === name);
   const other = valuesOf(options, 'incoming').find((value) => value !== 'defer');

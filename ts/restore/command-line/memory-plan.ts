@@ -6,7 +6,7 @@ import { parseOptionValue, type OptionValue } from './option-value.ts';
 
 const MIB = 2 ** 20;
 
-/** A memory backend that the snapshot's block is to come back in. */
+/** A memory backend that is to bring one of the snapshot's blocks back. */
 export interface PlannedBackend {
   readonly block: MappedRamBlock;
   /** The object's id. */
@@ -15,18 +15,18 @@ export interface PlannedBackend {
   readonly own: OptionValue | undefined;
 }
 
-/** How the snapshot's memory and a command line go together. */
+/** The result of matching the snapshot's memory with a command line. */
 export interface MemoryPlan {
   readonly backends: readonly PlannedBackend[];
-  /** The value that `-machine memory-backend=` is to have; undefined when the command line says enough. */
+  /** The value that `-machine memory-backend=` is to have; undefined when the command line has all that it needs. */
   readonly machineBackend: string | undefined;
   /** Bytes for `-m`; undefined when the command line has it. */
   readonly size: number | undefined;
-  /** Why the two do not go together, in words. */
+  /** Reasons why the two do not go together, in words. */
   readonly problems: readonly string[];
 }
 
-/** Finds out which of the snapshot's blocks are memory that a `-object memory-backend-…` can bring. */
+/** Finds the snapshot's blocks whose memory a `-object memory-backend-…` can bring. */
 export function planMemory(
   options: readonly CommandLineOption[],
   blocks: readonly MappedRamBlock[],
@@ -54,7 +54,7 @@ export function planMemory(
     .filter(({ id }) => base.includes(id))
     .reduce((sum, { block }) => sum + block.length, 0);
   const given = givenSize(options);
-  // A bare number is MiB there.
+  // QEMU reads a bare number in `-m` as MiB.
   const givenBytes = given === undefined ? undefined : bytesOf(/^\d+$/.test(given) ? `${given}M` : given);
   if (given !== undefined && bytes > 0 && givenBytes !== bytes) {
     const found = givenBytes === undefined ? given : `is ${words(givenBytes)}`;
@@ -78,7 +78,7 @@ function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string,
   return objects;
 }
 
-/** Tells whether an object is memory. */
+/** True when an object is memory. */
 export function isMemoryBackend(object: OptionValue): boolean {
   return object.get('qom-type')?.startsWith('memory-backend-') ?? false;
 }
@@ -122,7 +122,7 @@ function givenSize(options: readonly CommandLineOption[]): string | undefined {
   return sizes.findLast((size) => size !== undefined);
 }
 
-/** Undefined for what is no size. */
+/** Returns undefined for a text that is no size. */
 function bytesOf(size: string): number | undefined {
   try {
     return Number(parseSize(size));

@@ -5,14 +5,14 @@ const LIST = /^\[\d+(?:,\d+)*\]$/;
 /** Members that are text, whatever they look like. */
 const TEXTS = new Set(['qom-type', 'id', 'mem-path']);
 
-/** The members of an option's value, in order; of a key given twice the last one counts. */
+/** The members of an option's value, in order; the last one counts when a key is given twice. */
 export type OptionValue = ReadonlyMap<string, string>;
 
 /**
  * Reads `TYPE,key=value,…`, or JSON where QEMU takes that. A comma inside a value is doubled. A member without `=` is
  * the value of `implied` when it comes first, and `on` otherwise.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what begins like JSON and is none
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a text that begins like JSON and is none
  */
 export function parseOptionValue(text: string, implied: string): OptionValue {
   if (text.startsWith('{')) return parseJson(text);
@@ -25,7 +25,9 @@ export function parseOptionValue(text: string, implied: string): OptionValue {
   return members;
 }
 
-/** Writes it so that QEMU and `parseOptionValue` read the same: as JSON when a list from JSON is among the members. */
+/**
+ * Writes the members so that QEMU and `parseOptionValue` read the same: as JSON when one of them is a list from JSON.
+ */
 export function formatOptionValue(members: OptionValue, implied: string): string {
   if ([...members.values()].some((value) => LIST.test(value))) return formatJson(members);
   const parts = [...members].map(([key, value], index) => {

@@ -4,14 +4,14 @@ export interface CommandLineOption {
   readonly name: string | undefined;
   /** The word behind the option, when that may be its value. */
   readonly value: string | undefined;
-  /** The words of the option, as they were given. */
+  /** The words of the option, unchanged. */
   readonly words: readonly string[];
 }
 
 /**
- * Takes the words behind the binary apart. QEMU takes one dash or two, and a value is always the next word. Which
- * options have none differs between its versions, so a word behind an option counts as its value unless it begins with
- * a dash: that may tie a disk image to a flag, which are then carried along together.
+ * Splits the words behind the binary into options. QEMU takes one dash or two, and a value is always the next word.
+ * QEMU's versions differ in which options have no value, so a word behind an option counts as its value unless it
+ * begins with a dash. That may tie a disk image to a flag; the two are then carried along together.
  */
 export function parseCommandLine(args: readonly string[]): readonly CommandLineOption[] {
   const options: CommandLineOption[] = [];
@@ -29,7 +29,7 @@ export function parseCommandLine(args: readonly string[]): readonly CommandLineO
   return options;
 }
 
-/** The values of all options of one name, in order. */
+/** Returns the values of all options of one name, in order. */
 export function valuesOf(options: readonly CommandLineOption[], name: string): readonly string[] {
   return options.flatMap((option) => (option.name === name ? [option.value ?? ''] : []));
 }
@@ -40,7 +40,7 @@ function optionName(word: string): string | undefined {
   return name === 'M' ? 'machine' : name;
 }
 
-/** A kernel's command line may begin with a dash. */
+/** A value may begin with a dash only in a kernel's command line. */
 function isValue(name: string, next: string): boolean {
   return name === 'append' || !next.startsWith('-') || next === '-';
 }

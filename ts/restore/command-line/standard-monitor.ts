@@ -1,13 +1,13 @@
 import { type CommandLineOption, valuesOf } from './options.ts';
 import { parseOptionValue } from './option-value.ts';
 
-/** Options with which a QEMU adds no monitor of its own. */
+/** Options with which QEMU adds no monitor of its own. */
 const MONITORS = ['monitor', 'mon', 'qmp', 'qmp-pretty', 'nodefaults'];
 
 /**
- * What `-nographic` gives a QEMU by itself: serial port and monitor on its standard input and output, the monitor alone
- * when the serial port is said to be elsewhere. It leaves the monitor out as soon as the command line has any other, and
- * the QMP monitor of `QemuProcess` is one.
+ * Returns the options that `-nographic` implies: serial port and monitor on QEMU's standard input and output, the
+ * monitor alone when the serial port is elsewhere. QEMU leaves that monitor out as soon as the command line has any
+ * other, and the QMP monitor of `QemuProcess` is one.
  */
 export function standardMonitor(options: readonly CommandLineOption[]): readonly string[] {
   const has = (names: readonly string[]): boolean =>

@@ -35,7 +35,7 @@ export const eager: NamelessMode = {
 
   blocksInPlace: () => [],
   nothingInPlace: undefined,
-  // A plain stream would resize them; mapped-ram does not.
+  // A plain stream would resize blocks; mapped-ram does not.
   resizesBlocks: false,
   placeProblems: () => [],
   capabilityProblems: ({ capabilities }, known) =>
@@ -49,19 +49,19 @@ export const eager: NamelessMode = {
   load,
 };
 
-/** QEMU reads the mapped-ram file, or a plain stream where it would leave zero pages of the file out. */
+/** QEMU reads the mapped-ram file, or a plain stream where QEMU would skip zero pages of the file. */
 async function load(run: LoadRun): Promise<Loaded> {
   const { loadFile, loadState } = await import('../load.ts');
   const { formForQemu } = await import('./form-for-qemu.ts');
   const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);
-  // How a QEMU is told to read a plain stream does not depend on what is in it.
+  // The plan for reading a plain stream does not depend on the stream's content.
   const loaded = await loadState(run, { reader: 'engine', mapped: false, fresh, why });
   return { ...loaded, plan: wholeGuest(loaded.plan, why) };
 }
 
-/** The plan of a state stream that has the memory in it, too: what was decided is the same, the reasons are not. */
+/** Makes the plan for a state stream that also holds the memory: the decisions are the same, the reasons are not. */
 function wholeGuest(plan: RestorePlan, why: string): RestorePlan {
   const oneChannel = 'a plain stream from a file has one channel';
   return {

@@ -6,20 +6,20 @@ import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { isDefaultMemory, isFlash } from '../../stream/block-names.ts';
 import { stat } from 'node:fs/promises';
 
-/** What QEMU is given to read when it reads the memory itself. */
+/** The form that QEMU gets when it reads the memory itself. */
 export interface FormForQemu {
   /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
   readonly form: 'mapped-ram' | 'stream';
-  /** Why, in words. */
+  /** The reason for the form, in words. */
   readonly why: string;
-  /** Blocks whose memory reads as zeros before, by id. */
+  /** Blocks whose memory reads as zeros beforehand, by id. */
   readonly fresh: readonly string[];
 }
 
 /**
- * Whether QEMU may read the mapped-ram file. QEMU leaves the pages alone whose bits are clear (docs/format.md §4.2), so
- * it may do so only where every block that has such pages reads as zeros beforehand. Flash does not: QEMU fills it from
- * its image. A file that memory is made of may not, either.
+ * Decides whether QEMU may read the mapped-ram file. QEMU skips the pages whose bits are clear (docs/format.md §4.2).
+ * So QEMU may read it only when every block with such pages reads as zeros beforehand. Flash does not: QEMU fills it
+ * from its image. Memory made of a file may not, either.
  */
 export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<FormForQemu> {
   const fresh: string[] = [];
@@ -42,7 +42,7 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
       };
 }
 
-/** Says why a block's memory may hold something before the guest comes; undefined when it does not. */
+/** Returns the reason why a block's memory may hold something before the guest comes; undefined when it cannot. */
 async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,

@@ -4,12 +4,12 @@ import type { CommandLineOption } from '../command-line/options.ts';
 import { skippedProblem } from '../preflight/memory.ts';
 import type { Possibility } from './mode.ts';
 
-// Modes share this whose memory is in place before QEMU loads the rest as a plain stream.
+// The modes that share this file have memory in place before QEMU loads the rest as a plain stream.
 
-/** Why QEMU reads a stream. */
+/** The reason why QEMU reads a stream. */
 export const IN_PLACE_WHY = 'the memory is in place';
 
-/** Lists what in a command line keeps memory backends from bringing the memory. */
+/** Lists the parts of a command line that keep memory backends from bringing the memory. */
 export function backendProblems(
   options: readonly CommandLineOption[],
   backends: readonly PlannedBackend[],
@@ -31,7 +31,7 @@ export function noBackend({ id }: MappedRamBlock): string {
   return `block ${id} has no memory backend, so nothing can be in place`;
 }
 
-/** Other processes find files without names through /proc, and so does QEMU. */
+/** Other processes, QEMU among them, find files without names through /proc. */
 export function needsProc(platform: NodeJS.Platform, why: string): Possibility {
   return platform === 'linux'
     ? { possible: true, why }

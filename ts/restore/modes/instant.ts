@@ -8,7 +8,7 @@ import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';
 
-/** The snapshot is mapped privately, read-only, page by page as the guest touches it. */
+/** QEMU maps the snapshot privately, read-only, page by page as the guest touches it. */
 export const instant: NamelessMode = {
   summary: 'maps the memory out of the snapshot',
   outcome: 'mapped out of the snapshot',
@@ -22,7 +22,7 @@ export const instant: NamelessMode = {
   fillsMemoryFirst: false,
   takesUnmeasured: false,
   keepsSnapshot: true,
-  // Where a mapping shows what the file holds in place of zero pages, the stream has to bring those.
+  // A mapping may show other bytes of the file in place of zero pages; the stream has to bring those pages.
   state: { mapped: true },
 
   prepare,
@@ -67,7 +67,7 @@ export const instant: NamelessMode = {
   },
 };
 
-/** QEMU opens this very file, whatever happens to its name meanwhile. */
+/** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
   const path = procPath(localFile(snapshot.reader, 'a restore').fd);
   return {
@@ -78,7 +78,7 @@ async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): P
   };
 }
 
-/** Options that make QEMU touch all of the memory at once. */
+/** Lists options that make QEMU touch all of the memory at once. */
 function copyProblems(options: readonly CommandLineOption[]): readonly string[] {
   const problems: string[] = [];
   if (options.some(({ name }) => name === 'mem-prealloc')) {
@@ -93,7 +93,7 @@ function copyProblems(options: readonly CommandLineOption[]): readonly string[] 
   return problems;
 }
 
-/** Devices that need memory of another kind than a private mapping of a read-only file. */
+/** Lists devices that need memory of another kind than a private mapping of a read-only file. */
 function deviceProblems(options: readonly CommandLineOption[]): readonly string[] {
   const drivers = [
     ...valuesOf(options, 'device').map((value) => parseOptionValue(value, 'driver').get('driver') ?? ''),

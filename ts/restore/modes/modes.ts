@@ -4,7 +4,7 @@ import { instant } from './instant.ts';
 import type { Mode, NamelessMode } from './mode.ts';
 import { preload } from './preload.ts';
 
-/** All modes, in the order in which people are told of them and defaults are looked for. */
+/** All modes, in the order in which people see them and in which defaults are looked for. */
 const TABLE = {
   instant: (): NamelessMode => instant,
   preload: (): NamelessMode => preload,
@@ -12,19 +12,19 @@ const TABLE = {
 };
 
 /**
- * Where the memory of a restored guest comes from: out of the snapshot, mapped (`instant`); out of memory that the engine
- * has loaded before QEMU starts (`preload`); or QEMU reads it (`eager`).
+ * The source of a restored guest's memory: the snapshot, mapped (`instant`); memory that the engine has loaded before
+ * QEMU starts (`preload`); or QEMU's own reading (`eager`).
  */
 export type RestoreMode = keyof typeof TABLE;
 
-/** What `restore` takes when no mode is named. */
+/** The mode of `restore` when the caller names none. */
 export const DEFAULT_MODE: RestoreMode = 'instant';
 
 export const MODES: readonly Mode<RestoreMode>[] = Object.keys(TABLE)
   .filter((name) => isRestoreMode(name))
   .map((name) => modeOf(name));
 
-/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what names no mode */
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a name that no mode has */
 export function modeOf(name: RestoreMode): Mode<RestoreMode> {
   if (isRestoreMode(name)) return { ...TABLE[name](), name };
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'mode of a restore', {
@@ -33,12 +33,12 @@ export function modeOf(name: RestoreMode): Mode<RestoreMode> {
   });
 }
 
-/** The mode for a QEMU that is there already. @param mapped the blocks that it maps out of the snapshot */
+/** Returns the mode for a QEMU that is there already. @param mapped the blocks that it maps out of the snapshot */
 export function modeMeantBy(mapped: readonly string[]): Mode<RestoreMode> {
   return MODES.find((mode) => mode.isMeantBy(mapped)) ?? modeOf(DEFAULT_MODE);
 }
 
-/** The first mode that a platform can have; the reason is what the modes before it lack there, if anything. */
+/** Returns the first mode that a platform allows. The reason says what the modes before it lack there, if anything. */
 export function modeOn(platform: NodeJS.Platform): {
   readonly mode: Mode<RestoreMode>;
   readonly why: string;

@@ -5,7 +5,7 @@ import type { PrepareOptions } from '../options.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';
 
-/** Our engine loads the memory into files, which QEMU then shares. */
+/** The engine loads the memory into files, which QEMU then shares. */
 export const preload: NamelessMode = {
   summary: 'loads it first',
   outcome: 'loaded beforehand',
@@ -14,7 +14,7 @@ export const preload: NamelessMode = {
   whyNoOthers: 'no memory goes through QEMU; how it is read is said in transfer',
 
   isPossibleOn: (platform) => needsProc(platform, 'the engine can load the memory for QEMU'),
-  // Nobody can see that memory was loaded beforehand.
+  // QEMU shows no sign that memory was loaded beforehand.
   isMeantBy: () => false,
 
   fillsMemoryFirst: true,

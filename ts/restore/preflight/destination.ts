@@ -4,25 +4,25 @@ import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
 import { isQmpRefusal } from '../../qmp/refusal.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 
-/** A PCI device on a root bus. Those behind bridges are not seen before the guest's firmware has run. */
+/** A PCI device on a root bus. Devices behind bridges are not visible before the guest's firmware has run. */
 export interface PciSlot {
-  /** The address as in the names of sections: `0000:00:1f.2`. */
+  /** The device's address, as in the names of sections: `0000:00:1f.2`. */
   readonly address: string;
   /** The device in QEMU's words. */
   readonly words: string;
 }
 
-/** What a QEMU that waits for a guest tells of itself, as far as a snapshot can be compared with it. */
+/** The answers of a QEMU that waits for a guest, as far as a snapshot can be compared with them. */
 export interface Destination {
-  /** `inmigrate` when it waits. */
+  /** The run state: `inmigrate` when QEMU waits. */
   readonly runState: string;
-  /** `none` when no migration was tried. */
+  /** The migration status: `none` when no migration was tried. */
   readonly migrationStatus: string;
   /** The machine type, resolved, as snapshots have it. Undefined when QEMU does not tell. */
   readonly machine: string | undefined;
   /** Machine types that this QEMU has, aliases too. */
   readonly machines: readonly string[];
-  /** `x86_64`, `aarch64`, … */
+  /** The target architecture: `x86_64`, `aarch64`, … */
   readonly target: string | undefined;
   readonly cpus: number | undefined;
   readonly kvm: boolean | undefined;
@@ -36,14 +36,14 @@ export interface Destination {
   readonly capabilities: readonly string[];
 }
 
-/** The part of a destination that `QemuFacts` tell. */
+/** The part of a destination that is known from `QemuFacts`. */
 export type KnownDestination = Pick<Destination, 'runState' | 'migrationStatus' | 'memory' | 'capabilities'>;
 
 const MACHINE_SUFFIX = '-machine';
 const NO_UUID = /^0+$/;
 
 /**
- * Asks a destination for all that `QemuFacts` do not tell. Questions that a QEMU does not answer stay undefined.
+ * Asks a destination for everything that `QemuFacts` lack. Questions that a QEMU does not answer stay undefined.
  * @throws {MappedRamError} when the connection is lost
  */
 export async function describeDestination(

@@ -1,12 +1,12 @@
 import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Destination } from './destination.ts';
 
-/** The beginning of a section's name that is the address of a PCI device on a root bus. */
+/** Matches the address of a PCI device on a root bus at the beginning of a section's name. */
 const PCI_ADDRESS = /^([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=[/:])/;
 /** A section that only guests under KVM have. */
 const KVM_SECTION = 'kvmclock';
 
-/** Devices that the snapshot has and QEMU has not. Their sections make the load fail in its middle. */
+/** Lists devices that the snapshot has and QEMU has not. Their sections make the load fail halfway. */
 export function deviceProblems(index: StreamIndex, destination: Destination): readonly string[] {
   const { pci, cpus, kvm } = destination;
   const problems: string[] = [];
@@ -25,7 +25,9 @@ export function deviceProblems(index: StreamIndex, destination: Destination): re
   return problems;
 }
 
-/** Devices that QEMU has and the snapshot has not: it leaves them as after a reset. Some have no state to save. */
+/**
+ * Lists devices that QEMU has and the snapshot has not: QEMU leaves them as after a reset. Some have no state to save.
+ */
 export function deviceWarnings(index: StreamIndex, { pci }: Destination): readonly string[] {
   const known = pciSections(index);
   return (pci ?? [])

@@ -4,19 +4,19 @@ import { type FileInProcess, findFileIn } from '../../host/process-mappings.ts';
 import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
-/** A snapshot's file, as it is compared with what a QEMU maps. */
+/** A snapshot's file, for comparison with QEMU's mappings. */
 export interface MappedFile {
   readonly path: string;
   readonly dev: bigint;
   readonly ino: bigint;
   /**
-   * Whether QEMU's process maps this very file at an offset, whatever the file's names are meanwhile. Undefined when
-   * one cannot look: the process is not known, not ours to look into, or on another host.
+   * True when QEMU's process maps this very file at an offset, whatever the file's names are meanwhile. Undefined when
+   * the process cannot be looked into: it is not known, not ours, or on another host.
    */
   readonly isMappedAt: ((offset: number) => boolean) | undefined;
 }
 
-/** The process at the other end of a QMP connection: the one that was started here, or the one that the socket tells of. */
+/** The process at the other end of a QMP connection: started by this process, or reported by the socket. */
 export interface Peer {
   readonly pid: number | undefined;
   readonly peerPid: number | undefined;
@@ -27,7 +27,7 @@ export async function lookAtFile(snapshot: Snapshot, { pid, peerPid }: Peer): Pr
   const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
   const process = pid ?? peerPid;
   const found = process === undefined ? undefined : await findFileIn(process, { dev, ino });
-  // A peer without the file may be no QEMU: somebody in between.
+  // A peer without the file may be no QEMU, but a process in between.
   const isUnknown = found === undefined || (!found.isOpen && pid === undefined);
   const isMappedAt = isUnknown ? undefined : (offset: number): boolean => isMapped(found, offset);
   return { path: snapshot.path, dev, ino, isMappedAt };
@@ -35,7 +35,7 @@ export async function lookAtFile(snapshot: Snapshot, { pid, peerPid }: Peer): Pr
 
 function isMapped({ isOpen, mappings }: FileInProcess, offset: number): boolean {
   if (!isOpen) return false;
-  // On filesystems whose mappings show other inode numbers, the descriptor has to do.
+  // The open descriptor has to do on filesystems whose mappings show other inode numbers.
   if (mappings.length === 0) return true;
   return mappings.some(
     (mapping) => mapping.offset <= offset && offset < mapping.offset + (mapping.end - mapping.start),

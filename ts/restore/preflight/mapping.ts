@@ -5,7 +5,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { MappedFile } from './mapped-file.ts';
 
-/** The blocks of a snapshot that a QEMU maps out of it, by id. */
+/** Returns the blocks of a snapshot that a QEMU maps out of it, by id. */
 export function mappedBlocks(
   snapshot: Snapshot,
   memory: readonly MemoryBlock[],
@@ -20,7 +20,7 @@ export function mappedBlocks(
     .map(({ id }) => id);
 }
 
-/** Lists in words what keeps a backend from being a private mapping of a block's pages in the snapshot. */
+/** Lists the facts that keep a backend from being a private mapping of a block's pages in the snapshot, in words. */
 export function mappingProblems(
   block: MappedRamBlock,
   backend: MemoryBackend,
@@ -37,7 +37,10 @@ export function mappingProblems(
   return wrong.filter((words) => words !== undefined);
 }
 
-/** Names may have been given to other files since QEMU opened them: its mappings are asked where they can be seen. */
+/**
+ * Compares QEMU's mappings with the snapshot's file, where they can be seen: names may belong to other files since QEMU
+ * opened them.
+ */
 function otherFile(
   { area }: MappedRamBlock,
   { path }: MemoryBackend,

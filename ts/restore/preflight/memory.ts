@@ -10,7 +10,10 @@ interface Place {
   readonly file: MappedFile;
 }
 
-/** Lists what RAM blocks have against each other. QEMU takes blocks of another size, and guests that lack some. */
+/**
+ * Lists the mismatches between RAM blocks. QEMU itself accepts blocks of another size, and guests that lack some
+ * blocks.
+ */
 export function blockProblems(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
@@ -33,7 +36,7 @@ export function blockProblems(
   ];
 }
 
-/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be such as no snapshot has. */
+/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be of a kind that no snapshot has. */
 export function blockWarnings(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],

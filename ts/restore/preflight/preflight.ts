@@ -8,9 +8,9 @@ import type { MappedFile } from './mapped-file.ts';
 import { deviceProblems, deviceWarnings } from './devices.ts';
 import { blockProblems, blockWarnings } from './memory.ts';
 
-/** What a snapshot and the QEMU that is to take it over have against each other, in words. */
+/** The mismatches between a snapshot and the QEMU that is to take it over, in words. */
 export interface Preflight {
-  /** Each of these makes the restore fail, or, worse, succeed with a guest that is not as it was saved. */
+  /** Each problem makes the restore fail, or, worse, succeed with a guest that is not as it was saved. */
   readonly problems: readonly string[];
   /** Doubts: the restore may go well all the same. */
   readonly warnings: readonly string[];
@@ -26,7 +26,10 @@ export interface PreflightOptions {
 
 const X86 = /^(x86_64|i386)$/;
 
-/** Compares a snapshot with a QEMU. QEMU itself notices little of this, and says less (docs/format.md §4.2, §7). */
+/**
+ * Compares a snapshot with a QEMU. QEMU itself notices few of these mismatches, and says little about them
+ * (docs/format.md §4.2, §7).
+ */
 export function comparePreflight(
   snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
   destination: Destination,
@@ -53,7 +56,7 @@ export function comparePreflight(
 }
 
 /**
- * The problems as one error that names them all.
+ * Throws the problems as one error that names them all.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when there are any
  */
 export function assertPreflight(problems: readonly string[], path: string): void {
@@ -66,10 +69,11 @@ export function assertPreflight(problems: readonly string[], path: string): void
   );
 }
 
-/** The bitmaps of a save that was cancelled are empty: nothing would be restored but zeros. */
+/** Finds a save that was cancelled: its bitmaps are empty, and a restore would bring nothing but zeros. */
 export async function emptyProblems(snapshot: Snapshot): Promise<readonly string[]> {
   const blocks = snapshot.completeRam(true).blocks.filter(({ skipped }) => !skipped);
-  // The small blocks come last, and one of them is the firmware's: a guest's bitmaps need not be read for this.
+  // The small blocks come last, and one of them is the firmware's. So the search rarely reads the bitmaps of a guest's
+  // memory.
   for (const block of blocks.toReversed()) if ((await countSetPages(snapshot.reader, block)) > 0) return [];
   return blocks.length === 0
     ? []

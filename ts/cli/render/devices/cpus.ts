@@ -26,7 +26,7 @@ const TABLES = ['gdt', 'idt'] as const;
 /** The bits of the flags that QEMU's `info registers` shows. */
 const FLAGS = 0xffff00;
 
-/** The registers of each CPU, much as QEMU's `info registers` prints them. */
+/** Shows the registers of each CPU, much as QEMU's `info registers` prints them. */
 export function cpuLines(cpus: readonly X86Cpu[], style: Style): readonly string[] {
   return cpus.flatMap((cpu) => ['', ...linesOf(cpu, style)]).slice(1);
 }

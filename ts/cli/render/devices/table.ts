@@ -14,7 +14,7 @@ const COLUMNS: readonly Column[] = [
   { title: '' },
 ];
 
-/** A table with a line for each device. */
+/** Makes a table with a line for each device. */
 export function deviceTable(
   { devices, undescribed, problems }: DeviceStates,
   style: Style,
@@ -49,7 +49,7 @@ function noteOf({ early, problem }: DeviceState): string {
   return early ? 'restored before the memory' : '';
 }
 
-/** The state that cannot be read, a line for each problem. */
+/** Lists the state that cannot be read, a line for each problem. */
 export function problemLines(problems: readonly MappedRamError[], style: Style): readonly string[] {
   return problems.map(({ message }) => `${style('red', 'problem')}: ${printable(message)}`);
 }

@@ -9,14 +9,14 @@ import { formatCount, formatOffset, printable } from '../format.ts';
 import type { Style } from '../style.ts';
 import { problemLines } from './table.ts';
 
-/** The most bytes and elements of arrays that are shown; --json has all of them. */
+/** Limits for the bytes and elements of an array that are shown; --json has all of them. */
 const MAX_BYTES = 32;
 const MAX_ELEMENTS = 16;
 /** Structs of no more plain fields than this are shown on one line. */
 const MAX_INLINE = 6;
 const INDENT = '  ';
 
-/** The lines that show every field of each device. */
+/** Shows every field of each device. */
 export function deviceTrees(
   { devices, undescribed, problems }: DeviceStates,
   style: Style,
@@ -60,7 +60,7 @@ function typeOf({ type, value }: DeviceField): string {
   return isList(value) ? `${type}[${value.length}]` : type;
 }
 
-/** The lines of a value: behind its head, or below it. */
+/** Shows a value on the line of its head, or below it. */
 function withNested(head: string, value: DeviceValue, indent: string, style: Style): readonly string[] {
   if (isStruct(value)) {
     if (isSmall(value)) return [`${head}  ${inlineText(value, style)}`];
@@ -72,7 +72,7 @@ function withNested(head: string, value: DeviceValue, indent: string, style: Sty
   return [head.trimEnd(), ...elementLines(value, indent, style)];
 }
 
-/** Elements that look like the one before them are only counted. */
+/** Lists elements; those that look like the one before them are only counted. */
 function elementLines(list: readonly DeviceValue[], indent: string, style: Style): readonly string[] {
   const lines: string[] = [];
   let before: string | undefined;
@@ -114,7 +114,7 @@ function listText(list: readonly DeviceValue[]): string {
   return shown.join(' ');
 }
 
-/** A value that holds no others, on a line. */
+/** Shows a value that holds no others, on one line. */
 export function scalarText(value: DeviceValue): string {
   if (value instanceof Uint8Array) return bytesText(value);
   if (isStruct(value) || isList(value)) throw new TypeError('a value that holds others has lines of its own');
