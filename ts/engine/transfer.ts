@@ -41,10 +41,11 @@ export interface TransferFile {
 }
 
 /**
- * Hands an open file to the engine: by its name, so that the engine can open it anew, or by the caller's descriptors.
+ * Hands an open file to the engine: by its descriptor, because its name may have been given to another file since it was
+ * opened. Windows has no descriptors that the engine could take.
  */
 export function transferFile({ name, path, fd, directFd }: LocalFile): TransferFile {
-  return path === undefined ? { fd, directFd, name } : { path, name };
+  return process.platform === 'win32' && path !== undefined ? { path, name } : { fd, directFd, name };
 }
 
 export interface TransferPlan {

@@ -51,12 +51,9 @@ export async function savePages(
 function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undefined {
   if (!('source' in memory)) return { ...region, memory };
   const { file } = memory.source;
-  return (
-    file && {
-      ...region,
-      memory: { path: file.path, fd: file.path === undefined ? file.fd : undefined, area: memory.area },
-    }
-  );
+  if (file === undefined) return undefined;
+  const { path, fd } = transferFile(file);
+  return { ...region, memory: { path, fd, area: memory.area } };
 }
 
 async function saveByWindows(

@@ -10,7 +10,7 @@ use mapped_ram_engine::{DirectIo, IoEngine, Tuning};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use crate::values::{count, descriptor, file_source, invalid, offset};
+use crate::values::{count, duplicate, file_source, invalid, offset};
 
 /// The place of a block in a snapshot, in bytes.
 #[napi(object, object_to_js = false)]
@@ -75,7 +75,7 @@ impl BindingSnapshot {
     pub(crate) fn into_spec(self) -> Result<SnapshotSpec> {
         Ok(SnapshotSpec {
             source: SnapshotSource::File(file_source("snapshot", self.path, self.fd)?),
-            direct: self.direct_fd.map(|fd| descriptor("directFd", fd)).transpose()?,
+            direct: self.direct_fd.map(|fd| duplicate("directFd", fd)).transpose()?,
             name: self.name,
         })
     }

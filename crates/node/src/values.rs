@@ -7,13 +7,24 @@ use mapped_ram_engine::{EngineError, ErrorKind};
 pub(crate) fn file_source(what: &str, path: Option<String>, fd: Option<i32>) -> Result<FileSource> {
     match (path, fd) {
         (Some(path), None) => Ok(FileSource::Path(path.into())),
-        (None, Some(fd)) => descriptor(what, fd),
+        (None, Some(fd)) => duplicate(what, fd),
         _ => Err(invalid(
             what,
             "exactly one of a path, a descriptor and a buffer",
             "none or several",
         )),
     }
+}
+
+/// A descriptor of our own, for work that goes on when the call from JavaScript has returned.
+#[cfg(unix)]
+pub(crate) fn duplicate(_what: &str, fd: i32) -> Result<FileSource> {
+    FileSource::duplicate_of(fd)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn duplicate(what: &str, fd: i32) -> Result<FileSource> {
+    descriptor(what, fd)
 }
 
 #[cfg(unix)]

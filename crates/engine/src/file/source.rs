@@ -4,10 +4,16 @@
 use std::fs::OpenOptions;
 use std::fs::{File, FileType};
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::Arc;
 
 #[cfg(unix)]
 use crate::descriptor::borrow;
+#[cfg(unix)]
+use crate::error::{EngineError, Result};
 
 /// The way to a file.
 #[derive(Debug, Clone)]
@@ -15,16 +21,29 @@ pub enum FileSource {
     Path(PathBuf),
     /// A descriptor the caller owns. The engine works on a duplicate, or on a re-opened one.
     #[cfg(unix)]
-    Fd(std::os::fd::RawFd),
+    Fd(RawFd),
+    /// A descriptor of our own for a file that a caller has open: the caller may close its descriptor meanwhile, and the
+    /// number may come to mean another file.
+    #[cfg(unix)]
+    Duplicate(Arc<OwnedFd>),
 }
 
 impl FileSource {
+    /// Takes a descriptor of our own for the file that a caller has open.
+    #[cfg(unix)]
+    pub fn duplicate_of(fd: RawFd) -> Result<Self> {
+        let owned = duplicate(fd).map_err(|error| EngineError::io("using the descriptor", error).on(&format!("descriptor {fd}")))?;
+        Ok(Self::Duplicate(Arc::new(owned)))
+    }
+
     /// Errors call the file by this name.
     pub fn name(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
             #[cfg(unix)]
             Self::Fd(fd) => format!("descriptor {fd}"),
+            #[cfg(unix)]
+            Self::Duplicate(fd) => format!("descriptor {}", fd.as_raw_fd()),
         }
     }
 
@@ -33,9 +52,11 @@ impl FileSource {
         match self {
             Self::Path(path) => Some(path.clone()),
             #[cfg(target_os = "linux")]
-            Self::Fd(fd) => Some(PathBuf::from(format!("/proc/self/fd/{fd}"))),
+            Self::Fd(fd) => Some(below_proc(*fd)),
+            #[cfg(target_os = "linux")]
+            Self::Duplicate(fd) => Some(below_proc(fd.as_raw_fd())),
             #[cfg(all(unix, not(target_os = "linux")))]
-            Self::Fd(_) => None,
+            Self::Fd(_) | Self::Duplicate(_) => None,
         }
     }
 
@@ -59,7 +80,9 @@ impl FileSource {
         match self {
             Self::Path(path) => open(path, write),
             #[cfg(unix)]
-            Self::Fd(fd) => duplicate(*fd),
+            Self::Fd(fd) => Ok(File::from(duplicate(*fd)?)),
+            #[cfg(unix)]
+            Self::Duplicate(fd) => Ok(File::from(fd.try_clone()?)),
         }
     }
 }
@@ -104,16 +127,19 @@ pub fn open_direct(_path: &Path, _write: bool) -> io::Result<File> {
 
 /// Duplicates a caller's descriptor, so that the caller may close its own at any time.
 #[cfg(unix)]
-fn duplicate(fd: std::os::fd::RawFd) -> io::Result<File> {
-    let owned = rustix::io::fcntl_dupfd_cloexec(borrow(&fd)?, 3)?;
-    Ok(File::from(owned))
+fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(borrow(&fd)?, 3)?)
+}
+
+#[cfg(target_os = "linux")]
+fn below_proc(fd: RawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{fd}"))
 }
 
 /// Opens an open file again for reading, so that nobody else uses the position. `None` where the file cannot be opened
 /// again.
 #[cfg(unix)]
 pub(super) fn again(file: &File) -> Option<File> {
-    use std::os::fd::AsRawFd;
     FileSource::Fd(file.as_raw_fd()).reopen(false)
 }
 
