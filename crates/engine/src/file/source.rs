@@ -32,7 +32,8 @@ impl FileSource {
     /// Takes a descriptor of our own for the file that a caller has open.
     #[cfg(unix)]
     pub fn duplicate_of(fd: RawFd) -> Result<Self> {
-        let owned = duplicate(fd).map_err(|error| EngineError::io("using the descriptor", error).on(&format!("descriptor {fd}")))?;
+        let owned = duplicate(fd)
+            .map_err(|error| EngineError::io("using the descriptor", error).on(format!("descriptor {fd}")))?;
         Ok(Self::Duplicate(Arc::new(owned)))
     }
 
