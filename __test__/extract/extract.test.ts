@@ -156,7 +156,7 @@ test('an output appears only when it is complete, and replaces nothing unasked',
   t.deepEqual((await readdir(dir.path)).toSorted(), ['guest.mr', 'out']);
 });
 
-test('an abort leaves neither file nor thread nor descriptor', async (t) => {
+test.serial('an abort leaves neither file nor thread nor descriptor', async (t) => {
   await using dir = await temporaryDirectory();
   const path = await guest(dir);
   const abortedRun = async (): Promise<void> => {

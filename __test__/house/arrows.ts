@@ -1,28 +1,43 @@
 import { posix } from 'node:path';
 
-import { importsOf, type Import, type Tree } from './imports.ts';
+import { importsOf, type Import } from './imports.ts';
+import type { Tree } from './parsed-tree.ts';
 
 /** The room of a file of ts/: the folder right below ts/, or the file itself when it lies beside the folders. */
 export function roomOf(path: string): string {
   return path.split('/')[1] ?? '';
 }
 
-/** The imports of ts/ that do not run down, as `from → to`. No file may import from a room without a floor. */
-export function arrowsUp(tree: Tree, floors: ReadonlyArray<readonly string[]>): readonly string[] {
+/**
+ * The imports of ts/ that do not run down, as `from → to`. No file may import from a room without a floor, or from
+ * outside ts/.
+ * @param floors the rooms, from the lowest floor to the highest
+ * @param allowed arrows out of ts/ that are none of these
+ */
+export function arrowsUp(
+  tree: Tree,
+  floors: ReadonlyArray<readonly string[]>,
+  allowed: readonly string[] = [],
+): readonly string[] {
   const floorOf = (path: string): number => floors.findIndex((rooms) => rooms.includes(roomOf(path)));
   const runsDown = ({ from, to }: Import): boolean => {
-    if (!to.startsWith('ts/') || roomOf(from) === roomOf(to)) return true;
+    if (to === undefined) return true;
+    if (!to.startsWith('ts/')) return false;
+    if (roomOf(from) === roomOf(to)) return true;
     return floorOf(to) !== -1 && floorOf(from) > floorOf(to);
   };
-  return importsOf(tree)
+  const arrows = importsOf(tree)
     .filter((arrow) => !runsDown(arrow))
     .map(({ from, to }) => `${from} → ${to}`);
+  return arrows.filter((arrow) => !allowed.includes(arrow));
 }
 
 /** The groups of files that import each other, directly or by way of others. */
 export function circles(tree: Tree): ReadonlyArray<readonly string[]> {
   const targets = new Map<string, string[]>();
-  for (const { from, to } of importsOf(tree)) targets.set(from, [...(targets.get(from) ?? []), to]);
+  for (const { from, to } of importsOf(tree)) {
+    if (to !== undefined) targets.set(from, [...(targets.get(from) ?? []), to]);
+  }
   const reached = new Map([...tree.keys()].map((path) => [path, reachable(path, targets)] as const));
   const groups = new Map<string, readonly string[]>();
   for (const [path, files] of reached) {

@@ -25,6 +25,22 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
 /** The one file that loads the native binding. */
 export const BINDING_IMPORTER = 'ts/engine/binding.ts';
 
+/** The binding, which is the one thing outside ts/ that ts/ imports. */
+export const BINDING_ARROW: string = `${BINDING_IMPORTER} → native/binding.cjs`;
+
+/** The ways in ts/ to reach files by other means than an import, as `path: text`. */
+export const OTHER_WAYS: readonly string[] = [
+  // The version is in package.json, which stays where it is when ts/ is compiled into dist/.
+  "ts/cli/main.ts: new URL('../../package.json', import.meta.url)",
+  // The binding is loaded at its first use, at once and not by a promise, which only `require` can do.
+  "ts/engine/binding.ts: 'node:module'",
+  'ts/engine/binding.ts: createRequire(import.meta.url)',
+  "ts/engine/binding.ts: require('../../native/binding.cjs')",
+  // The guard of a save is a process of its own, and its program lies beside the file that starts it.
+  'ts/save/guard.ts: extname(import.meta.url)',
+  'ts/save/guard.ts: new URL(`guard-main${extension}`, import.meta.url)',
+];
+
 /** The most files that lie flat in a folder of ts/. */
 export const MOST_FILES = 20;
 

@@ -1,35 +1,51 @@
 import test from 'ava';
 
-import { filesBelow, readText } from '../support/tree.ts';
+import { looksIn, readsIn } from './error-words.ts';
+import { parsedFile, treeOf } from './parsed-tree.ts';
 
 /** The one file that reads QEMU's words, where QEMU gives nothing else: its docstring says which, and why. */
 const READS_QEMU = 'ts/qmp/refusal.ts';
 
-/** Matches the names under which code has the words of an error. */
-const WORDS = String.raw`(?:message|shortMessage|desc|errorDesc)\b|\w*(?:[mM]essage|[wW]ords)\w*\([^()]*\)`;
-const SEARCH = 'match|matchAll|replace|replaceAll|search|split|slice|includes|startsWith|endsWith|indexOf';
+/** The files that take words out of errors, and what for. All others hand errors on, or read codes and fields. */
+const TAKES_WORDS: Readonly<Record<string, string>> = {
+  'ts/cli/main.ts': 'prints the failure to write output',
+  'ts/cli/render/devices/table.ts': 'prints problems of devices',
+  'ts/cli/render/error.ts': 'prints errors',
+  'ts/cli/render/info.ts': "prints a snapshot's problem",
+  'ts/cli/render/verify.ts': 'prints findings',
+  'ts/convert/source-places.ts': 'composes an error of the same words with another place',
+  'ts/engine/binding.ts': "composes an error of the engine's words",
+  'ts/errors.ts': 'composes the words of errors',
+  'ts/extract/extract.ts': 'composes a warning',
+  'ts/negotiate/rules/target.ts': "composes a rule's words",
+  'ts/save/check-saved.ts': 'composes the faults of a saved file',
+  'ts/stream/devices/decode-x86-cpus.ts': 'composes an error that says why there are no CPUs',
+  'ts/verify/check-stream.ts': 'composes findings',
+  'ts/verify/scan-pages.ts': 'composes findings',
+  'ts/verify/verify.ts': 'composes the finding that a seal is unusable',
+};
 
-/** Matches the ways in which a program looks into words. */
-const LOOKS: readonly RegExp[] = [
-  // error.message.includes('x')
-  new RegExp(String.raw`\b(?:${WORDS})\s*\??\.(?:${SEARCH})\(`, 'g'),
-  // text.includes(error.message), /x/.test(error.message)
-  new RegExp(String.raw`\.(?:${SEARCH}|test|exec)\(\s*(?:[\w.?]*\.)?(?:${WORDS})`, 'g'),
-  // error.message === 'x'
-  new RegExp(String.raw`\.(?:message|shortMessage|desc|errorDesc)\s*[!=]==?\s*['"\`]`, 'g'),
-];
+const house = treeOf('ts');
 
-function looksIn(text: string): readonly string[] {
-  return LOOKS.flatMap((look) => [...text.matchAll(look)].map(([found]) => found));
+function looks(text: string): readonly string[] {
+  return looksIn(parsedFile(text));
+}
+
+function reads(text: string): readonly string[] {
+  return readsIn(parsedFile(text));
 }
 
 test('no program text looks into the words of an error: behaviour hangs on codes and fields', (t) => {
-  const files = filesBelow('ts', '.ts');
-  t.true(files.length > 200);
+  t.true(house.size > 200);
   t.deepEqual(
-    files.flatMap((path) => looksIn(readText(path)).map((found) => `${path}: ${found}`)),
-    [`${READS_QEMU}: desc.includes(`],
+    [...house].flatMap(([path, source]) => looksIn(source).map((found) => `${path}: ${found}`)),
+    [`${READS_QEMU}: error.qmp.desc.includes`],
   );
+});
+
+test('the words of errors are taken where they are printed or composed, and nowhere else', (t) => {
+  const takers = [...house].filter(([, source]) => readsIn(source).length > 0).map(([path]) => path);
+  t.deepEqual(takers.toSorted(), Object.keys(TAKES_WORDS));
 });
 
 test('a look into the words of an error is found, however it is written', (t) => {
@@ -48,8 +64,37 @@ test('a look into the words of an error is found, however it is written', (t) =>
     `reply.desc.match(/in use/)`,
     `error.message === 'late'`,
     `info.errorDesc?.includes('x')`,
+    'error.message === LATE',
+    `'late' === error.message`,
+    'LATE !== messageOf(error)',
+    `switch (error.message) { default: }`,
+    'switch (true) { case error.message: }',
+    `String(error).includes('x')`,
+    `error.toString().includes('x')`,
+    '`${error}`.includes("x")',
+    '`${error.message}`.includes("x")',
+    `('' + error).includes('x')`,
+    `error['message'].includes('x')`,
+    `error.message.toLowerCase().includes('x')`,
+    `(error.message ?? '').includes('x')`,
+    `(error as Error).message!.startsWith('x')`,
+    'error.message.substring(3)',
+    'error.message.length > 3',
+    `error.stack?.includes('x')`,
+    'SET.has(error.message)',
+    'WORDS[error.message]',
+    'const word = { [error.message]: 1 };',
+    'new RegExp(error.message)',
+    'const { message } = error; if (message === LATE) return;',
+    `const { shortMessage: words } = error; words.includes('x')`,
+    `let words; ({ message: words } = error); words.includes('x')`,
+    `const found = error.message ?? ''; found.includes('x')`,
+    `const found = messageOf(error); found.includes('x')`,
+    `errors.filter(({ message }) => message.includes('x'))`,
+    `const letters = [...error.message];`,
+    `const why = error.message ? 1 : 2;`,
   ]) {
-    t.is(looksIn(look).length, 1, look);
+    t.is(looks(look).length, 1, look);
   }
   for (const innocent of [
     'const words = `${error.message}: ${why}`;',
@@ -58,7 +103,43 @@ test('a look into the words of an error is found, however it is written', (t) =>
     'messages.includes(code)',
     `error.code === 'ERR_MAPPED_RAM_IO'`,
     'describe(message).slice(1)',
+    'const why = error === undefined ? "" : ` (${error.message})`;',
+    'const { message } = error; return { message };',
+    'composeMessage(shortMessage, { cause })',
+    'if (index.problem?.message === undefined) return;',
+    "words.includes('x')",
+    "// error.message.includes('x')",
   ]) {
-    t.deepEqual(looksIn(innocent), [], innocent);
+    t.deepEqual(looks(innocent), [], innocent);
+  }
+});
+
+test('words that are taken are found, however they are taken', (t) => {
+  for (const read of [
+    'print(error.message)',
+    'print(error?.shortMessage)',
+    'print(error.stack)',
+    `print(error['message'])`,
+    'const { message } = error;',
+    'const { message: words } = error;',
+    `const { 'message': words } = error;`,
+    '({ message } = error);',
+    '({ message: words } = error);',
+    'errors.map(({ message }) => message)',
+    'print(String(error))',
+    'print(error.toString())',
+    'print(`${cause}`)',
+    `print('' + readError)`,
+  ]) {
+    t.is(reads(read).length, 1, read);
+  }
+  for (const other of [
+    'print({ message })',
+    `throw new MappedRamError(code, message);`,
+    'print(String(count))',
+    'messageOf(error)',
+    'interface Finding { readonly message: string }',
+  ]) {
+    t.deepEqual(reads(other), [], other);
   }
 });

@@ -1,55 +1,79 @@
 import test from 'ava';
 
 import { MODES } from '../../ts/restore/modes/modes.ts';
-import { filesBelow, readText } from '../support/tree.ts';
+import { questionsIn } from './mode-questions.ts';
+import { parsedFile, treeOf } from './parsed-tree.ts';
 
 const FOLDER = 'ts/restore/modes/';
-/** Matches the files that other folders may import. */
-const PUBLIC = /\/(?:mode|modes)\.ts$/;
+const NAMES = MODES.map(({ name }) => name);
 
-/** Code without its comments, which may name modes. */
-function withoutComments(text: string): string {
-  return text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '$1');
-}
-
-/** The places at which a file asks which mode it has, or imports a mode's own file. */
-function questionsIn(path: string, text: string): readonly string[] {
-  const code = withoutComments(text);
-  const names = MODES.map(({ name }) => name).join('|');
-  const literals = [...code.matchAll(new RegExp(`(['"\`])(?:${names})\\1`, 'g'))];
-  const imports = [...code.matchAll(/['"]([^'"]*\/modes\/[^'"]+)['"]/g)].filter(
-    ([, from = '']) => !PUBLIC.test(from),
-  );
-  return [...literals, ...imports].map(([found]) => `${path}: ${found}`);
+/** The questions in a made-up file. */
+function asked(text: string): readonly string[] {
+  return questionsIn(parsedFile(text, 'ts/restore/made-up.ts'), NAMES);
 }
 
 test('nobody outside ts/restore/modes asks which mode it is', (t) => {
-  const others = filesBelow('ts', '.ts').filter((path) => !path.startsWith(FOLDER));
+  const others = [...treeOf('ts')].filter(([path]) => !path.startsWith(FOLDER));
   t.true(others.length > 200);
   t.deepEqual(
-    others.flatMap((path) => questionsIn(path, readText(path))),
+    others.flatMap(([path, source]) => questionsIn(source, NAMES).map((found) => `${path}: ${found}`)),
     [],
   );
 });
 
 test('who asks is found, whatever the question looks like', (t) => {
   for (const asking of [
-    "if (mode === 'eager') return;",
-    "const isMapped = 'instant' === options.mode;",
-    'switch (mode) { case "preload": break; }',
+    "const isMapped = MAPPED.includes('instant');",
+    'switch (kind) { case "preload": break; }',
     'const WHY = { [`eager`]: 1 };',
-    "import { eager } from './modes/eager.ts';",
-    "const { instant } = await import('../restore/modes/instant.ts');",
+    "import { other } from './modes/eager.ts';",
+    "const all = await import('../restore/modes/instant.ts');",
+    'if (mode.name === EAGER) return;',
+    'if (EAGER !== options.mode) return;',
+    'if (this.#mode.name === EAGER) return;',
+    'if (mode === DEFAULT_MODE) return;',
+    'switch (mode.name) { default: }',
+    'switch (options.mode ?? DEFAULT_MODE) { default: }',
+    'switch (mode) { default: }',
+    'const first = MODES[0];',
+    'const last = MODES.at(-1);',
+    'const [first] = MODES;',
+    'const place = MODES.indexOf(mine);',
+    'const all = [...MODES];',
+    'const why = { eager: 1 };',
+    'const why = WHY.eager;',
+    'const why = WHY[mode.name];',
+    'const why = WHY[(options.mode ?? DEFAULT_MODE)!];',
+    'const isFast = FAST.has(mode.name);',
+    "const isFast = mode.name.startsWith('x');",
+    'const { name } = mode; if (name === EAGER) return;',
+    'const { name: which } = options.mode; if (which === EAGER) return;',
+    'const which = mode.name; const why = WHY[which];',
+    "import { MODES as ALL } from './modes/modes.ts';",
+    "import * as all from './modes/modes.ts';",
   ]) {
-    t.is(questionsIn('made-up.ts', asking).length, 1, asking);
+    t.is(asked(asking).length, 1, asking);
   }
+  t.true(asked("if (mode === 'eager') return;").length > 0);
+  t.true(asked('const why = { eager: 1 }[mode.name];').length > 0);
   for (const fine of [
     "/** @default 'instant' */",
     "import { modeOf } from './modes/modes.ts';",
     "throw new Error('use mode eager');",
     "// the plan of 'eager'",
     "const url = 'https://eager.example/';",
+    'const words = `mode ${mode.name} has no use for it`;',
+    'return { mode: mode.name };',
+    'if (options.mode === undefined) return;',
+    'if (mode.state === undefined) return;',
+    'const mine = modeOf(options.mode ?? DEFAULT_MODE);',
+    'const found = MODES.find(({ state }) => state !== undefined);',
   ]) {
-    t.deepEqual(questionsIn('made-up.ts', fine), [], fine);
+    t.deepEqual(asked(fine), [], fine);
   }
+});
+
+test('other kinds of modes are none of these', (t) => {
+  const text = "if (access.mode === 'read') return; const MODES = ['read']; const first = MODES[0];";
+  t.deepEqual(questionsIn(parsedFile(text, 'ts/host/made-up.ts'), NAMES), []);
 });

@@ -1,3 +1,5 @@
+import { hiddenWays, modulePath, usedPaths, type UsedPath } from './rust-paths.ts';
+
 /** A use of one module of a crate by another. */
 export interface Arrow {
   /** The module at the top of the crate in which the use stands; `lib` for the crate's root. */
@@ -13,23 +15,49 @@ export function topModules(files: Iterable<string>): ReadonlySet<string> {
   return new Set([...files].map((file) => modulePath(file)[0] ?? 'lib'));
 }
 
-/**
- * Every use of one top module by another, whether it stands in a `use` or in the middle of an expression.
- * `files` maps each file below the crate's `src` to its text.
- */
-export function arrowsOf(files: ReadonlyMap<string, string>): readonly Arrow[] {
-  return [...files].flatMap(([file, text]) => {
+/** The files of a crate below its `src`, with their texts. */
+export type Crate = ReadonlyMap<string, string>;
+
+/** The name of the crate, by which a file of its own must not use it. */
+const CRATE = 'mapped_ram_engine';
+
+/** Every use of one top module by another, whether it stands in a `use` or in the middle of an expression. */
+export function arrowsOf(files: Crate): readonly Arrow[] {
+  return [...pathsByFile(files)].flatMap(([file, paths]) => {
     const from = modulePath(file)[0] ?? 'lib';
-    const targets = new Set(usedPaths(file, withoutWords(text)).map(([top = 'lib']) => top));
+    const targets = new Set(paths.map(({ path: [top = 'lib'] }) => top));
     return [...targets].filter((to) => to !== from).map((to) => ({ from, to, file }));
   });
 }
 
+/**
+ * Every use of one file by another of the same top module. A name that a folder's `mod.rs` takes from elsewhere counts as a use of the file
+ * that has it. What a `mod.rs` has of its own is the ground of its folder, and no arrow leads to it from there: it also
+ * declares the files of the folder, so that each would make a circle.
+ */
+export function arrowsInRooms(files: Crate): readonly Arrow[] {
+  const byModule = new Map([...files.keys()].map((file) => [modulePath(file).join('::'), file] as const));
+  const byFile = pathsByFile(files);
+  const fileOf = (path: readonly string[], passed: readonly string[] = []): string | undefined => {
+    for (let length = path.length; length >= 0; length -= 1) {
+      const file = byModule.get(path.slice(0, length).join('::'));
+      if (file === undefined) continue;
+      const [name] = path.slice(length);
+      const taken = byFile.get(file)?.find(({ as, path: there }) => as === name && there.length > 0);
+      const isNew = name !== undefined && !passed.includes(`${file} ${name}`);
+      return taken !== undefined && isNew ? fileOf(taken.path, [...passed, `${file} ${name}`]) : file;
+    }
+    return undefined;
+  };
+  return [...byFile].flatMap(([file, paths]) => {
+    const targets = new Set(paths.flatMap(({ path }) => fileOf(path) ?? []));
+    const others = [...targets].filter((to) => to !== file && isSameRoom(to, file) && !isGround(to, file));
+    return others.map((to) => ({ from: file, to, file }));
+  });
+}
+
 /** The faults of a crate's arrows, in words. A module may use the floors before its own and nothing else. */
-export function offences(
-  files: ReadonlyMap<string, string>,
-  floors: readonly (readonly string[])[],
-): readonly string[] {
+export function offences(files: Crate, floors: readonly (readonly string[])[]): readonly string[] {
   const modules = topModules(files.keys());
   const floorOf = new Map(floors.flatMap((names, floor) => names.map((name) => [name, floor] as const)));
   const unlisted = [...modules].filter((name) => !floorOf.has(name)).map((name) => `${name} has no floor`);
@@ -41,10 +69,11 @@ export function offences(
     const rises = (floorOf.get(to) ?? -1) >= (floorOf.get(from) ?? Infinity);
     return rises ? [`${file}: ${from} uses ${to}, which is not below it`] : [];
   });
-  return [...unlisted, ...gone, ...wrong, ...circles(arrows)];
+  const hidden = [...files].flatMap(([file, text]) => hiddenWays(text).map((way) => `${file} uses ${way}`));
+  return [...unlisted, ...gone, ...wrong, ...hidden, ...circles(arrows), ...circles(arrowsInRooms(files))];
 }
 
-/** Each circle of modules once, in words. */
+/** Each circle of modules or files once, in words. */
 function circles(arrows: readonly Arrow[]): readonly string[] {
   const done = new Set<string>();
   const found: string[] = [];
@@ -61,53 +90,17 @@ function circles(arrows: readonly Arrow[]): readonly string[] {
   return found;
 }
 
-/** The paths, from the crate's root on, that a file uses by `crate::`, `super::` or `self::`. */
-function usedPaths(file: string, code: string): readonly (readonly string[])[] {
-  const paths: (readonly string[])[] = [];
-  for (const match of code.matchAll(/\b(?:crate|super|self)(?:::super)*::/g)) {
-    const [first, ...supers] = match[0].split('::').filter((part) => part !== '');
-    const here = [...modulePath(file), ...inlineModules(code, match.index)];
-    const ups = supers.length + (first === 'super' ? 1 : 0);
-    const base = first === 'crate' ? [] : here.slice(0, Math.max(0, here.length - ups));
-    for (const name of namesAt(code, match.index + match[0].length)) paths.push([...base, name]);
-  }
-  return paths;
+function isSameRoom(one: string, other: string): boolean {
+  return modulePath(one)[0] === modulePath(other)[0];
 }
 
-/** The first names of the path or the group of paths that starts here. */
-function namesAt(code: string, start: number): readonly string[] {
-  if (code[start] !== '{') return /^\w+/.exec(code.slice(start)) ?? ['*'];
-  let depth = 0;
-  let end = start;
-  let outer = '';
-  do {
-    const character = code[end] ?? '';
-    if (character === '}') depth -= 1;
-    if (depth === 1) outer += character;
-    if (character === '{') depth += 1;
-    end += 1;
-  } while (depth > 0 && end < code.length);
-  return outer.split(',').flatMap((path) => /^\s*(\w+)/.exec(path)?.[1] ?? []);
+/** True when `ground` is the `mod.rs` of a folder in which `file` lies. */
+function isGround(ground: string, file: string): boolean {
+  return ground.endsWith('mod.rs') && file.startsWith(ground.slice(0, -'mod.rs'.length));
 }
 
-/** The names of the inline modules around a place in a file. */
-function inlineModules(code: string, place: number): readonly string[] {
-  const stack: string[] = [];
-  for (const match of code.slice(0, place).matchAll(/\bmod (\w+) \{|[{}]/g)) {
-    if (match[0] === '}') stack.pop();
-    else stack.push(match[1] ?? '');
-  }
-  return stack.filter((name) => name !== '');
-}
-
-/** The module of a file: `file/lock.rs` is `file::lock`, `file/mod.rs` is `file`, `lib.rs` is the root. */
-function modulePath(file: string): readonly string[] {
-  const parts = file.replace(/\.rs$/, '').split('/');
-  const last = parts.at(-1);
-  return last === 'mod' || last === 'lib' ? parts.slice(0, -1) : parts;
-}
-
-/** The code without its comments, strings and characters. */
-function withoutWords(text: string): string {
-  return text.replaceAll(/\/\/.*|\/\*[^]*?\*\/|"(?:\\[^]|[^"\\])*"|'(?:\\.|[^'\\])'/g, "''");
+function pathsByFile(files: Crate): ReadonlyMap<string, readonly UsedPath[]> {
+  const modules = new Set([...files.keys()].map((file) => modulePath(file).join('::')));
+  const isModule = (path: readonly string[]): boolean => modules.has(path.join('::'));
+  return new Map([...files].map(([file, text]) => [file, usedPaths(file, text, CRATE, isModule)] as const));
 }

@@ -14,7 +14,8 @@ const BLOCKS: readonly SyntheticBlock[] = [
   { id: 'pc.bios', pages: 4 },
 ];
 
-test('memory is loaded into files that have no name', async (t) => {
+// Serial: another test would open the descriptor's number again.
+test.serial('memory is loaded into files that have no name', async (t) => {
   await using dir = await temporaryDirectory();
   await using target = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
@@ -29,7 +30,7 @@ test('memory is loaded into files that have no name', async (t) => {
   await t.throwsAsync(readFile(path), { code: 'ENOENT' });
 });
 
-test('nothing stays open or behind, whichever way it ends', async (t) => {
+test.serial('nothing stays open or behind, whichever way it ends', async (t) => {
   await using dir = await temporaryDirectory();
   await using target = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);

@@ -84,7 +84,8 @@ test('where a mapping would show what the file holds in place of zero pages, zer
   t.is(state.stalePages, 4);
 });
 
-test('the stream has no name, and goes when it is closed', async (t) => {
+// Serial: another test would open the descriptor's number again.
+test.serial('the stream has no name, and goes when it is closed', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, [LARGE, SMALL]);
   const once = async (): Promise<void> => {

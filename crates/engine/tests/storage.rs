@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::memory_storage::MemoryStorage;
+use common::memory_storage::{Fault, MemoryStorage};
 use common::{Block, KIB, MIB, Page, Pattern, Place, TestFile, TestMemory};
 use mapped_ram_engine::compare::Right;
 use mapped_ram_engine::digest::{PieceDigest, PieceDigests};
@@ -297,6 +297,15 @@ impl Small {
         let result = Transfer::new(plan).run();
         (result, memory.file.metadata().expect("its size").len())
     }
+
+    /// The number of calls that reading all pages takes.
+    fn calls(&self) -> u64 {
+        let storage = Arc::new(MemoryStorage::new(self.bytes.clone()));
+        let region = self.block.region(MemorySpec::None);
+        let plan = Plan::new(Direction::Scan, spec(&storage), vec![region]);
+        Transfer::new(plan).run().expect("the scan succeeds");
+        storage.calls()
+    }
 }
 
 #[test]
@@ -353,17 +362,10 @@ fn what_takes_a_file_is_refused_before_anything_is_touched() {
 #[test]
 fn a_storage_that_fails_or_ends_is_an_error_that_names_it() {
     let small = Small::new();
-    let whole = MemoryStorage::new(small.bytes.clone());
-    let calls = {
-        let storage = Arc::new(whole);
-        let region = small.block.region(MemorySpec::None);
-        let plan = Plan::new(Direction::Scan, spec(&storage), vec![region]);
-        Transfer::new(plan).run().unwrap();
-        storage.calls()
-    };
+    let calls = small.calls();
     assert!(calls >= 2, "the bitmap and a request");
     for call in 0..calls {
-        let storage = MemoryStorage::failing(small.bytes.clone(), call);
+        let storage = MemoryStorage::faulty(small.bytes.clone(), call..call + 1, Fault::Strike);
         let (error, _) = small.load(storage, |plan| plan.tuning.channels = Some(2));
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
@@ -377,4 +379,36 @@ fn a_storage_that_fails_or_ends_is_an_error_that_names_it() {
     let (error, length) = small.load(MemoryStorage::new(short), |_| {});
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(length, 0, "the memory did not grow");
+}
+
+#[test]
+fn a_call_that_is_interrupted_is_repeated_but_not_for_ever() {
+    let small = Small::new();
+    let calls = small.calls();
+    for call in 0..calls {
+        let storage = MemoryStorage::faulty(small.bytes.clone(), call..call + 50, Fault::Interruption);
+        let (report, length) = small.load(storage, |plan| plan.tuning.channels = Some(1));
+        let report = report.unwrap_or_else(|error| panic!("call {call}: {error}"));
+        assert_eq!(report.bytes, small.block.length());
+        assert_eq!(length, small.block.length());
+        let storage = MemoryStorage::faulty(small.bytes.clone(), call..u64::MAX, Fault::Interruption);
+        let (error, _) = small.load(storage, |plan| plan.tuning.channels = Some(1));
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Io, "call {call}");
+    }
+}
+
+#[test]
+fn a_storage_that_boasts_of_more_bytes_than_it_was_given_is_refused() {
+    let small = Small::new();
+    for call in 0..small.calls() {
+        let storage = MemoryStorage::faulty(small.bytes.clone(), call..call + 1, Fault::Boast);
+        let (error, _) = small.load(storage, |plan| plan.tuning.channels = Some(2));
+        let error = error.unwrap_err();
+        let words = format!("{error}: {:?}", error.io_source());
+        assert!(
+            words.contains("more bytes than asked for"),
+            "call {call}: {words}"
+        );
+        assert_eq!(error.path(), Some("the storage"));
+    }
 }

@@ -13,7 +13,7 @@ use crate::file::{DirectState, PageArea, SnapshotFile, SnapshotSpec, read_bitmap
 use crate::memory::Memory;
 use crate::pages::Differences;
 use crate::queue::{self, QueueFactory};
-use crate::run::{Controls, Report, Setup};
+use crate::run::{Controls, Report, RunState, Setup};
 
 use pages::Sides;
 pub use plan::{ComparePlan, Compared, Right};
@@ -91,7 +91,7 @@ impl Comparison {
             right,
             blocks,
             page_size,
-            run: setup.begin(engine),
+            run: RunState::begin(setup, engine),
             cursor: std::sync::Mutex::default(),
         };
         let name = &shared.left.name;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 
 /// Bytes that are read and written by offset. No call uses a position, so one storage serves all channels at once.
+/// A read or write that fails with `Interrupted` is repeated, up to 100 times in a row.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Reads once, and may read less than asked for. Returns 0 only when the bytes end at or before `offset`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::controls::Controls;
-use super::state::RunState;
-use crate::queue::{IoEngineState, QueueOptions};
+use crate::queue::QueueOptions;
 use crate::tuning::Tuning;
 
 /// The number of channels, and the options of their queues.
@@ -37,10 +36,5 @@ impl Setup {
             started,
             controls,
         }
-    }
-
-    /// Begins the run, whose queues `io_engine` has made.
-    pub(crate) fn begin(self, io_engine: IoEngineState) -> RunState {
-        RunState::new(self, io_engine)
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
-    pub(super) fn new(setup: Setup, io_engine: IoEngineState) -> Self {
+    /// Begins the run, whose queues `io_engine` has made.
+    pub(crate) fn begin(setup: Setup, io_engine: IoEngineState) -> Self {
         let options = QueueOptions {
             slots: io_engine.slots,
             ..setup.options

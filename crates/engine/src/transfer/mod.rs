@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
 use crate::queue::{self, Queue, QueueFactory};
 use crate::requests::Requests;
-use crate::run::{Controls, Report, Setup};
+use crate::run::{Controls, Report, RunState, Setup};
 
 pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
@@ -103,7 +103,7 @@ impl Transfer {
             unit,
             visitor: self.visitor,
             page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
-            run: setup.begin(engine),
+            run: RunState::begin(setup, engine),
             unfinished: AtomicUsize::new(queues.len()),
             cursor: Mutex::default(),
         };
