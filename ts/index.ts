@@ -168,5 +168,6 @@ export {
   type DoctorOptions,
   type DoctorReport,
 } from './doctor/doctor.ts';
+export type { FileIdentity } from './host/file-identity.ts';
 export type { Filesystem } from './host/filesystem.ts';
 export type { HugePages } from './host/limits.ts';
