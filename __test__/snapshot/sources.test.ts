@@ -135,9 +135,16 @@ test('the state that unpack writes goes where the target says, its own prefix ke
   const odd = dir.file('odd,offset=7');
   await unpack(source, { state: odd });
   t.deepEqual(await readFile(odd), stream);
-  await writeFile(dir.file('container'), 'prefix');
-  await unpack(source, { state: { path: dir.file('container'), offset: 6 } });
-  t.deepEqual(await readFile(dir.file('container')), Buffer.concat([Buffer.from('prefix'), stream]));
+  const places: readonly ((path: string) => SnapshotTarget)[] = [
+    (container) => ({ path: container, offset: 6 }),
+    (container) => `file:${container},offset=6`,
+  ];
+  for (const [index, placeIn] of places.entries()) {
+    const container = dir.file(`container ${index}`);
+    await writeFile(container, 'prefix');
+    await unpack(source, { state: placeIn(container) });
+    t.deepEqual(await readFile(container), Buffer.concat([Buffer.from('prefix'), stream]));
+  }
   await using handle = await open(dir.file('by fd'), 'w+');
   await unpack(source, { state: { fd: handle.fd } });
   t.deepEqual(await readFile(dir.file('by fd')), stream);

@@ -30,8 +30,8 @@ export interface UnpackOptions extends TransferOptions {
   readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
   /**
    * Destination of the device state: a plain stream that any QEMU loads, without capabilities, on top of the unpacked
-   * RAM. The stream also carries the pages of every block that `ram` does not name. A string is a path and taken
-   * literally.
+   * RAM. The stream also carries the pages of every block that `ram` does not name. A string is a path or a `file:`
+   * migration URI.
    */
   readonly state?: SnapshotTarget | undefined;
   /**
@@ -79,7 +79,7 @@ async function takeApart(
   options: UnpackOptions,
 ): Promise<Omit<UnpackResult, 'elapsedMs'>> {
   const { signal } = options;
-  const state = statePlace(options.state);
+  const state = options.state === undefined ? undefined : targetPlace(options.state);
   const ram = snapshot.completeRam(options.ignoreDeviceState === true && state === undefined);
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
@@ -129,11 +129,6 @@ async function writeState(
       await sink.write(bytes);
     }
   }
-}
-
-function statePlace(state: SnapshotTarget | undefined): TargetPlace | undefined {
-  if (state === undefined) return undefined;
-  return targetPlace(typeof state === 'string' ? { path: state } : state);
 }
 
 /** Refuses outputs that are the same file as each other, or as the snapshot. */
