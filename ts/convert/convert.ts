@@ -118,6 +118,7 @@ async function intoFile(
   const converted = await write(output);
   signal?.throwIfAborted();
   await output.finish();
+  signal?.throwIfAborted();
   await output.publish();
   return { path: output.name, offset: output.offset, ...converted };
 }

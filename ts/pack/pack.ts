@@ -32,6 +32,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   await using sealing = await Sealing.begin(path, options);
   const packed = await packing.write(output, options, { sealing });
   await output.finish();
+  signal?.throwIfAborted();
   await output.publish();
   await sealing.publish();
   return { ...packed, seal: sealing.path, elapsedMs: performance.now() - startedAt };

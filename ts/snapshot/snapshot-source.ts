@@ -93,5 +93,5 @@ export async function openPlace(
 
 async function openReader(place: SourcePlace, signal: AbortSignal | undefined): Promise<OpenSource> {
   if ('path' in place) return FileReader.open(place.path, signal);
-  return 'fd' in place ? FileReader.over(place.fd, signal) : new StorageReader(place.storage, signal);
+  return 'fd' in place ? FileReader.over(place.fd, signal) : StorageReader.open(place.storage, signal);
 }

@@ -67,9 +67,9 @@ export function targetPath(place: TargetPlace): string | undefined {
  */
 export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
   if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);
-  if ('storage' in place) return new StorageOutput(place.storage, place.offset);
-  const { path, offset } = place;
   const { overwrite = false, signal, removeCompanions } = options;
+  if ('storage' in place) return new StorageOutput(place.storage, place.offset, signal);
+  const { path, offset } = place;
   const mayReplace = overwrite || (await endsBefore(path, offset));
   return StagedOutput.create(path, offset, mayReplace, signal, removeCompanions);
 }
@@ -86,6 +86,8 @@ export async function assertFree(path: string, offset: number): Promise<void> {
 
 /**
  * Tells whether a file ends where the stream is to start. The file loses nothing then: it is the container whose first
+  if ('storage' in place) return new StorageOutput(place.storage, place.offset, signal);
+  const { path, offset } = place;
  * bytes are kept.
  */
 async function endsBefore(path: string, offset: number): Promise<boolean> {

@@ -80,7 +80,7 @@ export async function verify(
   signal?.throwIfAborted();
   let verified: Omit<VerifyResult, 'elapsedMs'>;
   if (source instanceof Snapshot) {
-    const { reader, index } = source;
+    const { reader, index } = source.until(signal);
     // The index is read anew: the file may have changed since the snapshot was opened.
     verified = await verifyOpened({ reader, base: index.base }, options);
   } else {
