@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import test from 'ava';
@@ -282,4 +282,36 @@ test.serial('an abort that comes while the result is finished leaves no result',
   } finally {
     StagedFile.prototype.sync = sync;
   }
+});
+
+test('one storage, or one descriptor, cannot be read and written by the same work', async (t) => {
+  await using dir = await temporaryDirectory();
+  const storage = await packed();
+  const bytes = await storage.bytes();
+  const refused = {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /^memory: the (source|state|snapshot) and the (result|snapshot|state) are the same storage$/,
+  };
+  const same = { code: refused.code, message: /are the same storage$/ };
+  await t.throwsAsync(convert({ storage }, { storage, offset: 1 << 24 }), refused);
+  await using snapshot = await Snapshot.open({ storage });
+  await t.throwsAsync(convert(snapshot, { storage }), refused);
+  await t.throwsAsync(unpack({ storage }, { state: { storage } }), refused);
+  const state = stateStorage();
+  await t.throwsAsync(pack({ storage: state }, { state: { storage: state }, ram: RAM }), same);
+  await using opened = await Snapshot.open({ storage: state });
+  await t.throwsAsync(pack({ storage: state }, { state: opened, ram: RAM }), same);
+  t.is(storage.state, 'published');
+  t.is(Buffer.compare(await storage.bytes(), bytes), 0);
+  // A descriptor would be cut off before it is read.
+  await writeFile(dir.file('snapshot'), bytes);
+  await using handle = await open(dir.file('snapshot'), 'r+');
+  const { fd } = handle;
+  for (const source of [{ fd }, dir.file('snapshot')]) {
+    await t.throwsAsync(convert(source, { fd }), {
+      code: refused.code,
+      message: /the source and the result are the same file$/,
+    });
+  }
+  t.is(Buffer.compare(await readFile(dir.file('snapshot')), bytes), 0);
 });

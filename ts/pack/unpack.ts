@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import type { TransferRegion } from '../engine/transfer.ts';
-import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import { assertDistinct, namedPlace, namedSource } from '../snapshot/distinct-places.ts';
 import type { Output } from '../io/output.ts';
 import { OutputSink } from '../io/stream-sink.ts';
 import { loadPages } from '../pages/load-pages.ts';
@@ -10,12 +10,7 @@ import { locationsFor, ramFiles, type RamLocation } from '../snapshot/ram-locati
 import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
-import {
-  type SnapshotTarget,
-  targetPath,
-  type TargetPlace,
-  targetPlace,
-} from '../snapshot/snapshot-target.ts';
+import { type SnapshotTarget, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from './device-state.ts';
 import { UnpackOutputs } from './unpack-outputs.ts';
@@ -138,8 +133,8 @@ async function assertOutputs(
   state: TargetPlace | undefined,
 ): Promise<void> {
   await assertDistinct([
-    ...namedFile('the snapshot', snapshot.file?.path),
+    ...namedSource('the snapshot', snapshot.reader),
     ...ramFiles(locations),
-    ...namedFile('the state', state && targetPath(state)),
+    ...namedPlace('the state', state),
   ]);
 }
