@@ -23,7 +23,7 @@ import { type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
-export interface PackingHooks {
+interface PackingHooks {
   /** Called as soon as all of the memory has been read; the memory may change from then on. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
   /** Receives the digests. */

@@ -47,7 +47,7 @@ export type TargetPlace =
   | { readonly fd: number; readonly directFd: number | undefined; readonly offset: number }
   | { readonly storage: StorageTarget; readonly offset: number };
 
-export interface OutputOptions {
+interface OutputOptions {
   /** Lets the snapshot replace a file of its name. @default false */
   readonly overwrite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -60,7 +60,7 @@ export interface OutputOptions {
 
 /**
  * Parses a target.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a bad offset or path, and as `parsePlace`
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no target, and as `parsePlace`
  */
 export function targetPlace(target: SnapshotTarget): TargetPlace {
   if (typeof target === 'string' || target instanceof URL) return parsePlace(target);
