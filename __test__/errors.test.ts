@@ -79,6 +79,28 @@ test('the cause is an error, whatever was thrown', (t) => {
   t.is(systemCode(foreign), 'ENOENT');
 });
 
+function refuses(): never {
+  throw new Error('no');
+}
+
+test('what is made into no text has words all the same', (t) => {
+  const odd: readonly unknown[] = [
+    Object.create(null),
+    { toString: refuses },
+    { [Symbol.toPrimitive]: refuses, [Symbol.toStringTag]: 'Error' },
+    Object.defineProperty(new Error('x'), 'message', { get: refuses }),
+    new Proxy({}, { has: refuses, get: refuses, getPrototypeOf: refuses }),
+  ];
+  for (const thrown of odd) {
+    t.is(messageOf(thrown), 'a value without words was thrown');
+    const { cause, message } = new MappedRamError(CODE, 'above', { cause: thrown });
+    t.true(cause instanceof Error);
+    t.is(message, 'above (a value without words was thrown)');
+    t.is(systemCode(thrown), undefined);
+  }
+  t.is(messageOf(Object.assign(new Error('x'), { message: 5 })), '5');
+});
+
 test('whatever was thrown has words, and a code where the system gave one', (t) => {
   t.is(messageOf(new Error('words')), 'words');
   t.is(messageOf('words'), 'words');

@@ -11,7 +11,7 @@ import {
   type StreamPiece,
   type VmdescriptionDevice,
 } from '../ts/stream/index.ts';
-import { assemblePlain } from '../ts/stream/write/assemble.ts';
+import { assemblePlain } from '../__test__/support/assemble-plain.ts';
 import type { Extent, SparseInput } from './sparse-input.ts';
 
 /** Decides by a device's name whether the device stays. */

@@ -129,7 +129,12 @@ export class MappedRamError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && BRAND in value;
+    try {
+      return typeof value === 'object' && value !== null && BRAND in value;
+    } catch {
+      // A proxy may refuse to be looked at.
+      return false;
+    }
   }
 }
 
@@ -167,7 +172,12 @@ function joined(parts: readonly (string | undefined)[]): string {
 
 /** The words of whatever was thrown. */
 export function messageOf(thrown: unknown): string {
-  return isError(thrown) ? thrown.message : String(thrown);
+  try {
+    return String(isError(thrown) ? thrown.message : thrown);
+  } catch {
+    // A thrown value may be an object that is made into no text.
+    return 'a value without words was thrown';
+  }
 }
 
 /** The thrown value as an Error: the value itself, or an Error with the same words. */
@@ -182,5 +192,12 @@ export function systemCode(thrown: unknown): string | undefined {
 
 /** An error of another realm, as test runners make them, is no instance of this realm's class. */
 function isError(thrown: unknown): thrown is Error {
-  return thrown instanceof Error || Object.prototype.toString.call(thrown) === '[object Error]';
+  try {
+    if (thrown instanceof Error) return true;
+    if (typeof thrown !== 'object' || thrown === null || Symbol.toStringTag in thrown) return false;
+    return Object.prototype.toString.call(thrown) === '[object Error]';
+  } catch {
+    // A proxy may refuse to be looked at.
+    return false;
+  }
 }

@@ -42,7 +42,7 @@ export {
 export { Snapshot } from './snapshot/snapshot.ts';
 export type { SnapshotSource } from './snapshot/snapshot-source.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
-export type { StorageSource, StorageTarget } from './io/storage.ts';
+export type { StorageCallOptions, StorageSource, StorageTarget } from './io/storage.ts';
 export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export type { Configuration } from './stream/configuration.ts';
@@ -168,5 +168,6 @@ export {
   type DoctorOptions,
   type DoctorReport,
 } from './doctor/doctor.ts';
+export type { FileIdentity } from './host/file-identity.ts';
 export type { Filesystem } from './host/filesystem.ts';
 export type { HugePages } from './host/limits.ts';

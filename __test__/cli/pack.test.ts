@@ -67,6 +67,12 @@ test('--json prints what the API returns', async (t) => {
   const unpacked = await runCli(['unpack', target, '--json', '--state', dir.file('all.state')]);
   t.is(unpacked.code, 0, unpacked.stderr);
   t.like(unpacked.json(), { schemaVersion: 1, blocks: [], blocksInState: [BLOCK], transfer: null });
+  // The state is read as every other place: a path, or a URI.
+  await writeFile(dir.file('container'), 'prefix');
+  const container = await runCli(['unpack', target, '--state', `file:${dir.file('container')},offset=6`]);
+  t.is(container.code, 0, container.stderr);
+  const prefixed = Buffer.concat([Buffer.from('prefix'), await readFile(dir.file('all.state'))]);
+  t.is(Buffer.compare(await readFile(dir.file('container')), prefixed), 0);
 });
 
 test('--quiet prints nothing', async (t) => {

@@ -131,16 +131,49 @@ test('the state that unpack writes goes where the target says, its own prefix ke
   const stream = await readFile(dir.file('plain'));
   await unpack(source, { state: pathToFileURL(dir.file('by url')) });
   t.deepEqual(await readFile(dir.file('by url')), stream);
-  // The string is a path, not a URI.
+  // A string without a transport is a path, verbatim.
   const odd = dir.file('odd,offset=7');
   await unpack(source, { state: odd });
   t.deepEqual(await readFile(odd), stream);
-  await writeFile(dir.file('container'), 'prefix');
-  await unpack(source, { state: { path: dir.file('container'), offset: 6 } });
-  t.deepEqual(await readFile(dir.file('container')), Buffer.concat([Buffer.from('prefix'), stream]));
+  const places: readonly ((path: string) => SnapshotTarget)[] = [
+    (container) => ({ path: container, offset: 6 }),
+    (container) => `file:${container},offset=6`,
+  ];
+  for (const [index, placeIn] of places.entries()) {
+    const container = dir.file(`container ${index}`);
+    await writeFile(container, 'prefix');
+    await unpack(source, { state: placeIn(container) });
+    t.deepEqual(await readFile(container), Buffer.concat([Buffer.from('prefix'), stream]));
+  }
   await using handle = await open(dir.file('by fd'), 'w+');
   await unpack(source, { state: { fd: handle.fd } });
   t.deepEqual(await readFile(dir.file('by fd')), stream);
+});
+
+test('pack takes a state that is open, and leaves it open', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { path, memory } = await material(dir);
+  await unpack(
+    { path, offset: OFFSET },
+    { state: dir.file('state'), ram: { 'pc.ram': dir.file('new ram') } },
+  );
+  await using handle = await open(dir.file('state'), 'r');
+  for (const source of [{ path: dir.file('state') }, { fd: handle.fd }]) {
+    await using state = await Snapshot.open(source);
+    const target = { path: dir.file(ODD), offset: OFFSET };
+    await pack(target, { state, ram: { 'pc.ram': dir.file('ram') }, overwrite: true });
+    t.true((await diff(target, { ram: { 'pc.ram': memory } })).equal);
+    t.is((await state.info()).form, 'plain');
+    await t.throwsAsync(pack(dir.file('state'), { state, ram: { 'pc.ram': memory }, overwrite: true }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: /the snapshot and the state are the same file/,
+    });
+  }
+  await using snapshot = await Snapshot.open({ path, offset: OFFSET });
+  await t.throwsAsync(pack(dir.file('x'), { state: snapshot }), {
+    code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    message: /wrong form.*a mapped-ram file/,
+  });
 });
 
 test('a plain stream that is open is converted, and stays open', async (t) => {

@@ -17,6 +17,8 @@ import {
   type PackResult,
   type SnapshotDiff,
   type SnapshotInfo,
+  type SnapshotTarget,
+  type StorageSource,
   type TransferOptions,
   type UnpackResult,
   type VerifyResult,
@@ -37,6 +39,14 @@ export async function packs(signal: AbortSignal): Promise<void> {
   await pack('guest.mr', { state: 's', storeZeroPages: ['system.flash0'], signal });
   await pack('guest.mr', { state: 's', onProgress: ({ bytesDone, bytesTotal }) => bytesDone / bytesTotal });
 
+  await using state = await Snapshot.open('guest.state');
+  await pack('guest.mr', { state });
+  // @ts-expect-error an open snapshot is no name of a target
+  await pack(state, { state: 's' });
+  // @ts-expect-error nor of a block's memory
+  await pack('guest.mr', { state: 's', ram: { m0: state } });
+  // @ts-expect-error a target is a path or a descriptor
+  await pack({ path: 'p', fd: 3 }, { state: 's' });
   // @ts-expect-error the state is needed
   await pack('guest.mr', {});
   // @ts-expect-error options are needed
@@ -88,6 +98,15 @@ export async function inspects(): Promise<void> {
   void new Snapshot();
   // @ts-expect-error no such source
   await Snapshot.open(42);
+  // @ts-expect-error it is open already
+  await Snapshot.open(snapshot);
+  // @ts-expect-error an open snapshot is no target
+  const target: SnapshotTarget = snapshot;
+  void target;
+  // @ts-expect-error a storage has a function that reads
+  await Snapshot.open({ storage: { size: 4096 } });
+  const bytes = { size: 4096, readInto: async () => 4096 } satisfies StorageSource;
+  await Snapshot.open({ storage: bytes });
 }
 
 export async function compares(signal: AbortSignal): Promise<void> {

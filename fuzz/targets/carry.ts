@@ -9,7 +9,7 @@ import {
   type StreamIndex,
   type StreamPiece,
 } from '../../ts/stream/index.ts';
-import { assemblePlain } from '../../ts/stream/write/assemble.ts';
+import { assemblePlain } from '../../__test__/support/assemble-plain.ts';
 import type { Extent } from '../sparse-input.ts';
 import { roughly, DEFAULT_LIMITS, INPUT_CODES, type FuzzTarget } from '../target.ts';
 import { WatchedReader } from '../watched-reader.ts';

@@ -5,7 +5,7 @@ import type { Output } from '../io/output.ts';
 import { OutputSink, WritableSink } from '../io/stream-sink.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { createOutput, targetPath, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
+import { createOutput, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { convertFromStream } from './from-stream.ts';
 import { type Input, openInput } from './input.ts';
 import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from './options.ts';
@@ -34,7 +34,7 @@ export async function convert(
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
   const place = target instanceof Writable ? target : targetPlace(target);
-  const result = place instanceof Writable ? undefined : targetPath(place);
+  const result = place instanceof Writable ? undefined : place;
   await using input = await openInput(source, result, signal);
   const from = input.snapshot === undefined ? 'stream' : 'mapped-ram';
   if (from === 'stream' || to === 'stream') assertNoneIdle(options);
@@ -118,6 +118,7 @@ async function intoFile(
   const converted = await write(output);
   signal?.throwIfAborted();
   await output.finish();
+  signal?.throwIfAborted();
   await output.publish();
   return { path: output.name, offset: output.offset, ...converted };
 }

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
 
-import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import { assertDistinct, namedPlace, namedSource } from '../snapshot/distinct-places.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { pipeAt, pipeBehind, sequentialFile, sequentialStream } from '../io/sequential-source.ts';
 import { type OpenedSource, openPlace, type SourcePlace, sourcePlace } from '../snapshot/snapshot-source.ts';
+import type { TargetPlace } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { decodeConfiguration, decodeFileHeader } from '../stream/configuration.ts';
 import { CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
@@ -24,30 +25,29 @@ export interface Input extends AsyncDisposable {
 
 /**
  * Opens the source of a conversion, once. Disposal closes whatever this function opened.
- * @param result the name that the result is to get; undefined when it gets none
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when source and result are one file; as `sourcePlace` and
+ * @param result the place of the result; undefined for a stream
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when source and result are one place; as `sourcePlace` and
  * `openPlace`
  */
 export async function openInput(
   source: ConvertSource,
-  result: string | undefined,
+  result: TargetPlace | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Input> {
   if (source instanceof Snapshot) {
-    await assertDistinct([...namedFile('the source', source.file?.path), ...namedFile('the result', result)]);
-    return openSnapshot(source);
+    await assertDistinct([...namedSource('the source', source.reader), ...namedPlace('the result', result)]);
+    return openSnapshot(source.until(signal));
   }
   if (isStream(source)) return openStream(sequentialStream(source, 'stream', signal), 0);
   const place = sourcePlace(source);
-  const path = 'path' in place ? place.path : undefined;
-  await assertDistinct([...namedFile('the source', path), ...namedFile('the result', result)]);
+  await assertDistinct([...namedPlace('the source', place), ...namedPlace('the result', result)]);
   const pipe = openPipe(place);
   if (pipe !== undefined) return openStream(sequentialStream(pipe.stream, pipe.name, signal), place.offset);
   return openFile(await openPlace(place, signal));
 }
 
 function isStream(source: ConvertSource): source is Readable | AsyncIterable<Uint8Array> {
-  return typeof source === 'object' && Symbol.asyncIterator in source;
+  return typeof source === 'object' && source !== null && Symbol.asyncIterator in source;
 }
 
 function openPipe(place: SourcePlace): { readonly stream: Readable; readonly name: string } | undefined {

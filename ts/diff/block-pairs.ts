@@ -14,7 +14,7 @@ export interface BlockPair {
   readonly compared: ComparedBlock | undefined;
 }
 
-export interface BlockPairs {
+interface BlockPairs {
   readonly pairs: readonly BlockPair[];
   /** Ids of blocks that cannot be compared, or that the caller left out. */
   readonly notCompared: readonly string[];

@@ -157,5 +157,5 @@ async function comparePairs(
 }
 
 function isRam(right: SnapshotSource | Snapshot | RamFiles): right is RamFiles {
-  return typeof right === 'object' && 'ram' in right;
+  return typeof right === 'object' && right !== null && 'ram' in right;
 }

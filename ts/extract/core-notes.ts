@@ -3,7 +3,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { EM_386, EM_AARCH64, EM_X86_64 } from './elf-core.ts';
 
 /** The part of a core file that is about the CPUs. */
-export interface CoreNotes {
+interface CoreNotes {
   /** `e_machine`. */
   readonly machine: number;
   readonly notes: Uint8Array;

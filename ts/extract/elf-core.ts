@@ -1,5 +1,5 @@
 /** An ELF64 core file, little-endian, as QEMU's `dump-guest-memory` writes it. Sizes and offsets are bytes. */
-export interface ElfCore {
+interface ElfCore {
   /** `e_machine`. */
   readonly machine: number;
   /** The contents of PT_NOTE. */
@@ -8,7 +8,7 @@ export interface ElfCore {
   readonly loads: readonly { readonly address: number; readonly length: number }[];
 }
 
-export interface ElfCoreLayout {
+interface ElfCoreLayout {
   /** Headers and notes: the beginning of the file. */
   readonly head: Uint8Array;
   /** Offset of each load's memory in the file: on a page, so that holes stay holes. */

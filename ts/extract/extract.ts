@@ -1,13 +1,13 @@
 import { open } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 
 import { MappedRamError } from '../errors.ts';
 import type { PhysicalRange } from '../physical/address-space.ts';
 import type { PhysicalOptions } from '../physical/ram-layout.ts';
-import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import { assertDistinct, namedSource } from '../snapshot/distinct-places.ts';
 import { resize, writeAt } from '../io/fd-io.ts';
+import { fileTargetOf } from '../io/file-target.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { literalPath, type SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { StagedFile } from '../engine/staged-file.ts';
@@ -77,7 +77,7 @@ export async function extract(
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  const output = target instanceof URL ? fileURLToPath(target) : target;
+  const output = target instanceof URL ? fileTargetOf(target).filename : literalPath(target);
   const done = await usingSnapshot(source, signal, (snapshot) => writeOutput(snapshot, output, options));
   return { ...done, elapsedMs: performance.now() - startedAt };
 }
@@ -90,7 +90,7 @@ async function writeOutput(
   const { signal, format } = options;
   const contents = await contentsOf(snapshot, options);
   await assertDistinct([
-    ...namedFile('the snapshot', snapshot.file?.path),
+    ...namedSource('the snapshot', snapshot.reader),
     { role: 'the output', path: output },
   ]);
   await using staged = await StagedFile.create(output, { overwrite: options.overwrite ?? false, signal });

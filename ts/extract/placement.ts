@@ -11,7 +11,7 @@ export interface Placement {
 }
 
 /** The parts that the engine moves, and the rest: kilobytes around them. */
-export interface DividedPlacements {
+interface DividedPlacements {
   readonly bulk: readonly Placement[];
   readonly rest: readonly Placement[];
 }

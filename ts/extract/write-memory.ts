@@ -11,7 +11,7 @@ import { dividePlacements, type Placement } from './placement.ts';
 const CHUNK = 1 << 20;
 
 /** A file that has its size already and reads as zeros. */
-export interface SparseFile {
+interface SparseFile {
   readonly fd: number;
   readonly path: string;
 }

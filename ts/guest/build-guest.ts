@@ -10,7 +10,6 @@ import {
 } from './guest-region.ts';
 import { GUEST_ERROR, STATUS_ADDRESS, STATUS_MAGIC, STATUS_WORDS } from './guest-status.ts';
 
-export const BOOT_SECTOR_SIZE = 512;
 /** The address at which the firmware loads a boot sector. */
 const ORIGIN = 0x7c00;
 const SIGNATURE_OFFSET = 510;

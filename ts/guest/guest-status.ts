@@ -14,7 +14,7 @@ export const STATUS_WORDS = {
   badPage: 20,
   passes: 24,
 } as const;
-export const STATUS_LENGTH = 28;
+const STATUS_LENGTH = 28;
 
 /** The guest's error word. */
 export const GUEST_ERROR = {

@@ -1,13 +1,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
-/** The identity of a file, as bigint stats have it. */
-export interface FileIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
+import { type FileIdentity, isSameFile } from './file-identity.ts';
 
 /** A stretch of a process's address space into which a file is mapped (proc_pid_maps(5)). */
-export interface Mapping {
+interface Mapping {
   /** The first byte of the stretch in the address space; `end` is the byte after the last. */
   readonly start: number;
   readonly end: number;
@@ -48,7 +44,7 @@ export async function findFileIn(pid: number, file: FileIdentity): Promise<FileI
 }
 
 /** A place where a process is expected to have a file mapped. */
-export interface MappedPlace {
+interface MappedPlace {
   /** Address in the process's address space. */
   readonly address: number;
   /** The file's byte that is at the address. */
@@ -86,14 +82,10 @@ function mappingOf(line: string, { ino }: FileIdentity): readonly Mapping[] {
   return [{ start: from, end: to, isShared: sharing === 's', offset: first }];
 }
 
-async function hasOpen(
-  pid: number,
-  descriptors: readonly string[],
-  { dev, ino }: FileIdentity,
-): Promise<boolean> {
+async function hasOpen(pid: number, descriptors: readonly string[], file: FileIdentity): Promise<boolean> {
   for (const fd of descriptors) {
     const open = await stat(`/proc/${pid}/fd/${fd}`, { bigint: true }).catch(() => undefined);
-    if (open?.dev === dev && open.ino === ino) return true;
+    if (open !== undefined && isSameFile(open, file)) return true;
   }
   return false;
 }

@@ -19,11 +19,18 @@ export interface OpenSource extends RandomAccessReader, AsyncDisposable {
   readonly allocated: number;
   /** The file behind the source, for the engine and for QEMU; undefined where there is none on this host. */
   readonly file: LocalFile | undefined;
+  /** The caller's storage behind the source; undefined for a file. */
+  readonly storage?: { readonly name?: string | undefined } | undefined;
   /**
    * Reads like `read`, into a buffer of the caller's.
    * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before the buffer is full
    */
   readonly readInto: (bytes: Uint8Array, offset: number) => Promise<void>;
+  /**
+   * Makes a view of the source whose reads end with a signal, too. A source without this function reads files, where no
+   * read hangs.
+   */
+  readonly until?: ((signal: AbortSignal) => OpenSource) | undefined;
   /** Lets the source go; may be called again. */
   readonly close: () => Promise<void>;
 }

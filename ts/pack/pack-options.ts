@@ -1,14 +1,15 @@
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
 import type { RamLocation } from '../snapshot/ram-location.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 
 export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal' | 'sealPath'> {
   /**
    * A device-state stream that QEMU wrote: a plain `file:` migration, best with x-ignore-shared, so that shared RAM is
-   * not in it. A string is a path or a `file:` migration URI.
+   * not in it. A string is a path or a `file:` migration URI. A stream that is open as a `Snapshot` stays open.
    */
-  readonly state: SnapshotSource;
+  readonly state: SnapshotSource | Snapshot;
   /**
    * The memory of blocks, by block id. A block that is not named here must have its pages in the state.
    * @default {}

@@ -26,12 +26,13 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   // A faulty target is reported before anything is read.
   const place = targetPlace(target);
   const path = targetPath(place);
-  await using packing = await Packing.open(options, path);
+  await using packing = await Packing.open(options, place);
   const { overwrite } = options;
   await using output = await createOutput(place, { overwrite, signal, removeCompanions: removeSealOf });
   await using sealing = await Sealing.begin(path, options);
   const packed = await packing.write(output, options, { sealing });
   await output.finish();
+  signal?.throwIfAborted();
   await output.publish();
   await sealing.publish();
   return { ...packed, seal: sealing.path, elapsedMs: performance.now() - startedAt };

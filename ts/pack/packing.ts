@@ -2,7 +2,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
-import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { PlainRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
 import { assembleMappedRam } from '../stream/write/assemble.ts';
@@ -10,7 +9,7 @@ import { assertBlocksExist } from '../pages/blocks.ts';
 import { sealPathFor } from '../seal/seal-file.ts';
 import type { Sealing } from '../seal/sealing.ts';
 import type { TransferMemory } from '../engine/transfer.ts';
-import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import { assertDistinct, namedPlace, namedSource } from '../snapshot/distinct-places.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 import { RecordingOutput } from '../io/recording-output.ts';
@@ -20,10 +19,11 @@ import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { PageSpool } from './page-spool.ts';
 import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
-import { openPlace, sourcePlace } from '../snapshot/snapshot-source.ts';
+import { type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
-export interface PackingHooks {
+interface PackingHooks {
   /** Called as soon as all of the memory has been read; the memory may change from then on. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
   /** Receives the digests. */
@@ -34,20 +34,23 @@ export interface PackingHooks {
 export class Packing implements AsyncDisposable {
   readonly #state: OpenSource;
   readonly #index: StreamIndex;
+  /** Closes the state, unless the caller has it open. */
+  readonly #close: () => Promise<void>;
   readonly #ram: PlainRamIndex;
   readonly #given: ReadonlyMap<string, RamLocation>;
   /** The path that temporary files are made beside. */
   readonly #beside: string;
 
   private constructor(
-    state: OpenSource,
-    index: StreamIndex,
+    { reader, index }: Snapshot,
+    close: () => Promise<void>,
     ram: PlainRamIndex,
     given: ReadonlyMap<string, RamLocation>,
     beside: string,
   ) {
-    this.#state = state;
+    this.#state = reader;
     this.#index = index;
+    this.#close = close;
     this.#ram = ram;
     this.#given = given;
     this.#beside = beside;
@@ -55,13 +58,17 @@ export class Packing implements AsyncDisposable {
 
   /**
    * Opens the state, and checks everything that can be known before a byte moves.
-   * @param path the snapshot's path, when it has one
+   * @param target the snapshot's place, when it has one
    * @throws {MappedRamError} as `pack`
    */
-  static async open(options: PackOptions, path: string | undefined): Promise<Packing> {
-    const { reader: state, base } = await openPlace(sourcePlace(options.state), options.signal);
+  static async open(options: PackOptions, target: TargetPlace | undefined): Promise<Packing> {
+    const { signal } = options;
+    const isOpen = options.state instanceof Snapshot;
+    const snapshot = isOpen ? options.state.until(signal) : await Snapshot.open(options.state, signal);
+    const close = async (): Promise<void> => (isOpen ? undefined : snapshot.close());
+    const path = target && targetPath(target);
     try {
-      const index = await readStreamIndex(state, { offset: base });
+      const { reader: state, index } = snapshot;
       const ram = plainRam(index, state.name);
       const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
       for (const block of ram.blocks) {
@@ -69,17 +76,17 @@ export class Packing implements AsyncDisposable {
         if (location !== undefined) await assertSize(location, block);
       }
       await assertDistinct([
-        ...namedFile('the snapshot', path),
+        ...namedPlace('the snapshot', target),
         ...(options.seal === true ? [{ role: 'the seal', path: sealPathFor(path, options.sealPath) }] : []),
-        ...namedFile('the state', state.file?.path),
+        ...namedSource('the state', state),
         ...ramFiles(given),
       ]);
       const { storeZeroPages = 'firmware' } = options;
       if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, state.name);
       const beside = path ?? state.file?.path ?? join(tmpdir(), 'mapped-ram');
-      return new Packing(state, index, ram, given, beside);
+      return new Packing(snapshot, close, ram, given, beside);
     } catch (error) {
-      await state.close();
+      await close();
       throw error;
     }
   }
@@ -138,7 +145,7 @@ export class Packing implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#state.close();
+    await this.#close();
   }
 }
 

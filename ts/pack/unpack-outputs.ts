@@ -58,6 +58,7 @@ export class UnpackOutputs implements AsyncDisposable {
    */
   async commit(): Promise<void> {
     for (const made of this.#made) await made.finish();
+    this.#signal?.throwIfAborted();
     const published: string[] = [];
     try {
       for (const made of this.#made) {

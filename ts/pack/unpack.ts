@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import type { TransferRegion } from '../engine/transfer.ts';
-import { assertDistinct, namedFile } from '../io/distinct-files.ts';
+import { assertDistinct, namedPlace, namedSource } from '../snapshot/distinct-places.ts';
 import type { Output } from '../io/output.ts';
 import { OutputSink } from '../io/stream-sink.ts';
 import { loadPages } from '../pages/load-pages.ts';
@@ -10,12 +10,7 @@ import { locationsFor, ramFiles, type RamLocation } from '../snapshot/ram-locati
 import { readPieces } from '../io/read-pieces.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
-import {
-  type SnapshotTarget,
-  targetPath,
-  type TargetPlace,
-  targetPlace,
-} from '../snapshot/snapshot-target.ts';
+import { type SnapshotTarget, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from './device-state.ts';
 import { UnpackOutputs } from './unpack-outputs.ts';
@@ -30,8 +25,8 @@ export interface UnpackOptions extends TransferOptions {
   readonly ram?: Readonly<Record<string, RamLocation>> | undefined;
   /**
    * Destination of the device state: a plain stream that any QEMU loads, without capabilities, on top of the unpacked
-   * RAM. The stream also carries the pages of every block that `ram` does not name. A string is a path and taken
-   * literally.
+   * RAM. The stream also carries the pages of every block that `ram` does not name. A string is a path or a `file:`
+   * migration URI.
    */
   readonly state?: SnapshotTarget | undefined;
   /**
@@ -79,7 +74,7 @@ async function takeApart(
   options: UnpackOptions,
 ): Promise<Omit<UnpackResult, 'elapsedMs'>> {
   const { signal } = options;
-  const state = statePlace(options.state);
+  const state = options.state === undefined ? undefined : targetPlace(options.state);
   const ram = snapshot.completeRam(options.ignoreDeviceState === true && state === undefined);
   const locations = locationsFor(options.ram ?? {}, ram.blocks, snapshot.path);
   if (locations.size === 0 && state === undefined) {
@@ -131,11 +126,6 @@ async function writeState(
   }
 }
 
-function statePlace(state: SnapshotTarget | undefined): TargetPlace | undefined {
-  if (state === undefined) return undefined;
-  return targetPlace(typeof state === 'string' ? { path: state } : state);
-}
-
 /** Refuses outputs that are the same file as each other, or as the snapshot. */
 async function assertOutputs(
   snapshot: Snapshot,
@@ -143,8 +133,8 @@ async function assertOutputs(
   state: TargetPlace | undefined,
 ): Promise<void> {
   await assertDistinct([
-    ...namedFile('the snapshot', snapshot.file?.path),
+    ...namedSource('the snapshot', snapshot.reader),
     ...ramFiles(locations),
-    ...namedFile('the state', state && targetPath(state)),
+    ...namedPlace('the state', state),
   ]);
 }

@@ -7,7 +7,7 @@ const PIECE = 1 << 14;
 const KEPT = 256;
 
 /** A part of a block's bitmap (docs/format.md §2.5). */
-export interface BitmapPiece {
+interface BitmapPiece {
   /** Bit i of byte i / 8 is page `firstPage` + i. */
   readonly bytes: Uint8Array;
   readonly firstPage: number;

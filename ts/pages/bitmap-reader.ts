@@ -43,7 +43,7 @@ async function* bitmapPieces(
 ): AsyncGenerator<BitmapPiece, void, void> {
   if (block.skipped) return;
   const bitmapSize = bitmapBytes(block.area);
-  const buffer = Buffer.allocUnsafe(Math.min(PIECE, bitmapSize));
+  const buffer = Buffer.alloc(Math.min(PIECE, bitmapSize));
   for (let done = 0; done < bitmapSize; done += PIECE) {
     const bytes = buffer.subarray(0, Math.min(PIECE, bitmapSize - done));
     await reader.readInto(bytes, block.area.bitmapOffset + done);

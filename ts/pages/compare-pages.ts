@@ -10,7 +10,7 @@ import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { zeroTest } from './page-bits.ts';
 import { WindowRun } from './window-run.ts';
 
-export interface ComparePages {
+interface ComparePages {
   readonly left: OpenSource;
   /** The right snapshot; undefined when every block is compared with memory. */
   readonly right: OpenSource | undefined;

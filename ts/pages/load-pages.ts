@@ -9,7 +9,7 @@ import { openEach, openMemoryTarget } from './memory-access.ts';
 import { PieceDigests } from './piece-digests.ts';
 import { WindowRun } from './window-run.ts';
 
-export interface LoadPages {
+interface LoadPages {
   /** `scan` reads the pages and writes nothing. */
   readonly direction: 'load' | 'scan';
   readonly regions: readonly TransferRegion[];

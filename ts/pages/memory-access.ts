@@ -18,20 +18,20 @@ export interface SnapshotBlock {
 }
 
 /** A block's memory that JavaScript reads. Offsets are those in the block. */
-export interface MemorySource extends AsyncDisposable {
+interface MemorySource extends AsyncDisposable {
   /** Fills the buffer. Returns how many of the bytes are those of pages in another snapshot. */
   readonly read: (bytes: Uint8Array, offset: number) => Promise<number>;
 }
 
 /** A block's memory that JavaScript writes. Offsets are those in the block. */
-export interface MemoryTarget extends AsyncDisposable {
+interface MemoryTarget extends AsyncDisposable {
   readonly write: (bytes: Uint8Array, offset: number) => Promise<void>;
   /** The buffer that was written; null for other memory. */
   readonly buffer: Uint8Array | null;
 }
 
 /** The memory of several blocks, open. */
-export interface OpenMemories<Memory> extends AsyncDisposable {
+interface OpenMemories<Memory> extends AsyncDisposable {
   readonly list: readonly Memory[];
 }
 

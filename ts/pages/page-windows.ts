@@ -8,7 +8,7 @@ const BITMAP_PIECE = 32 * 1024;
 const WINDOW = 1 << 20;
 
 /** Pages of a block that follow each other. */
-export interface PageWindow {
+interface PageWindow {
   readonly firstPage: number;
   readonly pages: number;
   /** Tells whether a page is in the file, by its place in the window. */

@@ -21,7 +21,7 @@ export interface PagePlace {
 }
 
 /** The result of a block's records. */
-export interface PlacedBlock extends PagePlace {
+interface PlacedBlock extends PagePlace {
   /** The pages that the file is to hold: those with a record that are not zero, or all with a record. */
   readonly pages: PageBits;
   /** The number of the block's records. */

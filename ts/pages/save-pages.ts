@@ -15,11 +15,11 @@ import { WindowRun } from './window-run.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
 
 /** A block to be written, and the place of its memory. */
-export interface SavedRegion extends Omit<TransferRegion, 'memory'> {
+interface SavedRegion extends Omit<TransferRegion, 'memory'> {
   readonly memory: TransferMemory | SnapshotBlock;
 }
 
-export interface SavePages {
+interface SavePages {
   readonly regions: readonly SavedRegion[];
   /** Size of a piece in bytes, as in a `TransferPlan`. */
   readonly pieceSize?: number | undefined;

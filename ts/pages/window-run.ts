@@ -10,7 +10,7 @@ const MAX_CHANNELS = 64;
 const MAX_WINDOW: number = 16 << 20;
 
 /** A part of a block that one channel works on. Offset and length are in bytes. */
-export interface Window {
+interface Window {
   /** The block's index in the run. */
   readonly block: number;
   /** Offset of the window in the block. */

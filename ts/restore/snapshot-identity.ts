@@ -1,12 +1,11 @@
 import { fstatSync } from 'node:fs';
 
+import type { FileIdentity } from '../host/file-identity.ts';
 import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** The identity of a snapshot and its version: any other differs in at least one of these numbers. */
-export interface SnapshotIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
+export interface SnapshotIdentity extends FileIdentity {
   /** Offset of the stream's start in the file, in bytes. */
   readonly offset: number;
   /** Size of the file in bytes. */

@@ -146,8 +146,11 @@ async function carryOut(
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
     else written = await writeByQemu({ ...run, output, sealing }, goOn);
-    await output?.finish();
-    await output?.publish();
+    if (output !== undefined) {
+      await output.finish();
+      signal?.throwIfAborted();
+      await output.publish();
+    }
     pauseMs = guest.pauseMs;
   } catch (error) {
     throw await protection.recover(error);

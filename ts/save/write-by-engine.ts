@@ -38,7 +38,8 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     sealPath: options.sealPath,
     onProgress: (moved) => progress.fromEngine(moved),
   };
-  await using packing = await Packing.open(packOptions, plan.target.path);
+  const { path, offset } = plan.target;
+  await using packing = await Packing.open(packOptions, path === undefined ? undefined : { path, offset });
   progress.step('memory');
   const onMemoryRead = async (): Promise<void> => {
     await guest.assertStoodStill({ signal });
@@ -46,10 +47,9 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     progress.step('publish');
   };
   const { transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
-  const { offset } = output;
   const { fd } = localFile(output, 'a save');
   const { dataBytes } = transfer;
-  const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill: true });
+  const saved = await checkSaved({ fd, offset: output.offset }, { plan, dataBytes, rows, stoodStill: true });
   signal?.throwIfAborted();
   return { ...saved, migration, transfer };
 }

@@ -10,7 +10,7 @@ import { encodeSeal } from './encode-seal.ts';
 import { MAX_SEAL_BYTES, SEAL_MAGIC, type Seal } from './seal.ts';
 
 /** The place of a snapshot's seal, unless the caller names another. */
-export function sealPathOf(snapshot: string): string {
+function sealPathOf(snapshot: string): string {
   return `${snapshot}.seal`;
 }
 

@@ -1,11 +1,13 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
+import { inWords } from '../io/in-words.ts';
 import { FileReader } from '../io/file-reader.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { StorageReader, type StorageSource } from '../io/storage.ts';
 import { readLibvirtImage } from '../stream/read/libvirt-image.ts';
 import { parseFdset } from '../uri/parse-fdset.ts';
 import { fileTargetOf } from '../io/file-target.ts';
+import { assertPlace } from './assert-place.ts';
 
 /**
  * The place of a snapshot. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL;
@@ -15,9 +17,26 @@ import { fileTargetOf } from '../io/file-target.ts';
 export type SnapshotSource =
   | string
   | URL
-  | { readonly path: string; readonly offset?: number | bigint | undefined }
-  | { readonly fd: number; readonly offset?: number | bigint | undefined }
-  | { readonly storage: StorageSource; readonly offset?: number | bigint | undefined };
+  | {
+      readonly path: string;
+      readonly fd?: undefined;
+      readonly storage?: undefined;
+      readonly offset?: number | bigint | undefined;
+      /** An open `Snapshot` has a path too, and is no name of a place. */
+      readonly close?: undefined;
+    }
+  | {
+      readonly fd: number;
+      readonly path?: undefined;
+      readonly storage?: undefined;
+      readonly offset?: number | bigint | undefined;
+    }
+  | {
+      readonly storage: StorageSource;
+      readonly path?: undefined;
+      readonly fd?: undefined;
+      readonly offset?: number | bigint | undefined;
+    };
 
 /** A source whose text was parsed. */
 export type SourcePlace =
@@ -34,13 +53,14 @@ export interface OpenedSource {
 
 /**
  * Parses a source.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a bad offset or path, and as `parsePlace`
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no source, and as `parsePlace`
  */
 export function sourcePlace(source: SnapshotSource): SourcePlace {
   if (typeof source === 'string' || source instanceof URL) return parsePlace(source);
+  assertPlace(source, 'the source', ['readInto']);
   const offset = byteCount('offset of the snapshot', source.offset ?? 0);
-  if ('path' in source) return { path: literalPath(source.path), offset };
-  return 'fd' in source ? { fd: source.fd, offset } : { storage: source.storage, offset };
+  if (source.path !== undefined) return { path: literalPath(source.path), offset };
+  return source.fd === undefined ? { storage: source.storage, offset } : { fd: source.fd, offset };
 }
 
 /**
@@ -62,10 +82,10 @@ export function parsePlace(uri: string | URL): { readonly path: string; readonly
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a text that can be no file's name
  */
 export function literalPath(path: string): string {
-  if (path !== '' && !path.includes('\0')) return path;
+  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'no file has this name', {
     expected: 'a name that is not empty and has no NUL in it',
-    found: JSON.stringify(path),
+    found: inWords(path),
   });
 }
 
@@ -93,5 +113,5 @@ export async function openPlace(
 
 async function openReader(place: SourcePlace, signal: AbortSignal | undefined): Promise<OpenSource> {
   if ('path' in place) return FileReader.open(place.path, signal);
-  return 'fd' in place ? FileReader.over(place.fd, signal) : new StorageReader(place.storage, signal);
+  return 'fd' in place ? FileReader.over(place.fd, signal) : StorageReader.open(place.storage, signal);
 }

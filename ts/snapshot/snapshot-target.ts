@@ -4,6 +4,7 @@ import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
 import type { Output } from '../io/output.ts';
 import type { StorageTarget } from '../io/storage.ts';
+import { assertPlace } from './assert-place.ts';
 import { DescriptorOutput } from './descriptor-output.ts';
 import { literalPath, parsePlace } from './snapshot-source.ts';
 import { StagedOutput } from './staged-output.ts';
@@ -18,13 +19,27 @@ import { StorageOutput } from './storage-output.ts';
 export type SnapshotTarget =
   | string
   | URL
-  | { readonly path: string; readonly offset?: number | bigint | undefined }
+  | {
+      readonly path: string;
+      readonly fd?: undefined;
+      readonly storage?: undefined;
+      readonly offset?: number | bigint | undefined;
+      /** An open `Snapshot` has a path too, and is no name of a place. */
+      readonly close?: undefined;
+    }
   | {
       readonly fd: number;
       readonly directFd?: number | undefined;
+      readonly path?: undefined;
+      readonly storage?: undefined;
       readonly offset?: number | bigint | undefined;
     }
-  | { readonly storage: StorageTarget; readonly offset?: number | bigint | undefined };
+  | {
+      readonly storage: StorageTarget;
+      readonly path?: undefined;
+      readonly fd?: undefined;
+      readonly offset?: number | bigint | undefined;
+    };
 
 /** A target whose text was parsed. */
 export type TargetPlace =
@@ -32,7 +47,7 @@ export type TargetPlace =
   | { readonly fd: number; readonly directFd: number | undefined; readonly offset: number }
   | { readonly storage: StorageTarget; readonly offset: number };
 
-export interface OutputOptions {
+interface OutputOptions {
   /** Lets the snapshot replace a file of its name. @default false */
   readonly overwrite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -45,14 +60,15 @@ export interface OutputOptions {
 
 /**
  * Parses a target.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a bad offset or path, and as `parsePlace`
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no target, and as `parsePlace`
  */
 export function targetPlace(target: SnapshotTarget): TargetPlace {
   if (typeof target === 'string' || target instanceof URL) return parsePlace(target);
+  assertPlace(target, 'the target', ['writeAt', 'finish', 'publish', 'drop']);
   const offset = byteCount('offset of the snapshot', target.offset ?? 0);
-  if ('path' in target) return { path: literalPath(target.path), offset };
-  if ('fd' in target) return { fd: target.fd, directFd: target.directFd, offset };
-  return { storage: target.storage, offset };
+  if (target.path !== undefined) return { path: literalPath(target.path), offset };
+  if (target.fd === undefined) return { storage: target.storage, offset };
+  return { fd: target.fd, directFd: target.directFd, offset };
 }
 
 /** The name that a snapshot is to get; undefined when it gets none from here. */
@@ -67,9 +83,9 @@ export function targetPath(place: TargetPlace): string | undefined {
  */
 export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
   if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);
-  if ('storage' in place) return new StorageOutput(place.storage, place.offset);
-  const { path, offset } = place;
   const { overwrite = false, signal, removeCompanions } = options;
+  if ('storage' in place) return new StorageOutput(place.storage, place.offset, signal);
+  const { path, offset } = place;
   const mayReplace = overwrite || (await endsBefore(path, offset));
   return StagedOutput.create(path, offset, mayReplace, signal, removeCompanions);
 }

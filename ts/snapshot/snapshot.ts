@@ -53,6 +53,12 @@ export class Snapshot implements AsyncDisposable {
     return new Snapshot(reader, await readStreamIndex(reader, { offset: base }));
   }
 
+  /** The snapshot for work that a signal ends: its reads end with the signal, too. @internal */
+  until(signal: AbortSignal | undefined): Snapshot {
+    const reader = signal && this.reader.until?.(signal);
+    return reader === undefined ? this : new Snapshot(reader, this.index);
+  }
+
   /**
    * The RAM of a complete mapped-ram file.
    * @param ignoreDeviceState true when it is enough that the RAM is whole: device state without a vmdescription cannot

@@ -3,7 +3,7 @@ import { ByteWriter } from './write/byte-writer.ts';
 import { RECORD } from './constants.ts';
 import type { StreamCursor } from './read/stream-cursor.ts';
 
-export interface CommandKind {
+interface CommandKind {
   readonly code: number;
   readonly name: string;
   /** The lengths in bytes that QEMU accepts; undefined when they vary. */
@@ -29,7 +29,7 @@ export const SWITCHOVER_START = 11;
 const PACKAGED = 7;
 
 /** A COMMAND as found in a stream (docs/format.md §1.3). */
-export interface Command {
+interface Command {
   readonly code: number;
   readonly name: string;
   readonly data: Uint8Array;

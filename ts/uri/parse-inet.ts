@@ -4,7 +4,7 @@ import type { InetSocketAddress } from './migration-address.ts';
 import { C_BLANKS } from './parse-size.ts';
 
 /** Bytes of UTF-8 that QEMU keeps of a host and of a port. */
-export const HOST_BYTES = 64;
+const HOST_BYTES = 64;
 export const PORT_BYTES = 32;
 
 const TO = new RegExp(`^${C_BLANKS}([+-]?)(\\d+)(?=,|$)`);

@@ -8,13 +8,13 @@ import { regionOf } from '../pages/blocks.ts';
 import type { BlockArea } from '../stream/page-area.ts';
 
 /** The pages to read. */
-export interface ScanPlan {
+interface ScanPlan {
   readonly blocks: readonly BlockArea[];
   /** Length in bytes of the pieces to digest; undefined for no digests. */
   readonly pieceSize: number | undefined;
 }
 
-export interface Scan {
+interface Scan {
   readonly findings: readonly Finding[];
   /** Digests by block; empty when a page could not be read, or no digests were asked for. */
   readonly pieces: readonly BlockPieces[];

@@ -3,7 +3,7 @@ import { assertSealable } from '../seal/assert-sealable.ts';
 import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
-import { assertDistinct } from '../io/distinct-files.ts';
+import { assertDistinct } from '../snapshot/distinct-places.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import {
@@ -80,7 +80,7 @@ export async function verify(
   signal?.throwIfAborted();
   let verified: Omit<VerifyResult, 'elapsedMs'>;
   if (source instanceof Snapshot) {
-    const { reader, index } = source;
+    const { reader, index } = source.until(signal);
     // The index is read anew: the file may have changed since the snapshot was opened.
     verified = await verifyOpened({ reader, base: index.base }, options);
   } else {

@@ -11,7 +11,7 @@ import {
   type StreamPiece,
   type StreamRecord,
 } from '../../../ts/stream/index.ts';
-import { assemblePlain } from '../../../ts/stream/write/assemble.ts';
+import { assemblePlain } from '../../support/assemble-plain.ts';
 import { stateSections } from '../../../ts/stream/write/state-sections.ts';
 import { streamModel } from '../../support/stream-arbitraries.ts';
 import { model, plain, timer } from '../broken-streams.ts';

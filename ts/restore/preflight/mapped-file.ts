@@ -1,5 +1,5 @@
-import { fstatSync } from 'node:fs';
-
+import { MappedRamError } from '../../errors.ts';
+import { type FileIdentity, identityOf } from '../../host/file-identity.ts';
 import { type FileInProcess, findFileIn } from '../../host/process-mappings.ts';
 import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
@@ -7,8 +7,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 /** A snapshot's file, for comparison with QEMU's mappings. */
 export interface MappedFile {
   readonly path: string;
-  readonly dev: bigint;
-  readonly ino: bigint;
+  readonly identity: FileIdentity;
   /**
    * True when QEMU's process maps this very file at an offset, whatever the file's names are meanwhile. Undefined when
    * the process cannot be looked into: it is not known, not ours, or on another host.
@@ -24,13 +23,18 @@ export interface Peer {
 
 /** Looks at the file that the snapshot has open, and at QEMU's process. */
 export async function lookAtFile(snapshot: Snapshot, { pid, peerPid }: Peer): Promise<MappedFile> {
-  const { dev, ino } = fstatSync(localFile(snapshot.reader, 'a restore').fd, { bigint: true });
+  const identity = identityOf(localFile(snapshot.reader, 'a restore').fd);
+  if (identity === undefined) {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', 'the open file cannot be identified', {
+      path: snapshot.path,
+    });
+  }
   const process = pid ?? peerPid;
-  const found = process === undefined ? undefined : await findFileIn(process, { dev, ino });
+  const found = process === undefined ? undefined : await findFileIn(process, identity);
   // A peer without the file may be no QEMU, but a process in between.
   const isUnknown = found === undefined || (!found.isOpen && pid === undefined);
   const isMappedAt = isUnknown ? undefined : (offset: number): boolean => isMapped(found, offset);
-  return { path: snapshot.path, dev, ino, isMappedAt };
+  return { path: snapshot.path, identity, isMappedAt };
 }
 
 function isMapped({ isOpen, mappings }: FileInProcess, offset: number): boolean {

@@ -1,5 +1,4 @@
-import { statSync } from 'node:fs';
-
+import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
@@ -44,10 +43,10 @@ export function mappingProblems(
 function otherFile(
   { area }: MappedRamBlock,
   { path }: MemoryBackend,
-  { dev, ino, isMappedAt }: MappedFile,
+  { identity, isMappedAt }: MappedFile,
 ): string | undefined {
   const words = `is in ${path}, which is not the file that was opened`;
   if (isMappedAt !== undefined) return isMappedAt(area.pagesOffset) ? undefined : words;
-  const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false, bigint: true });
-  return found === undefined || (found.dev === dev && found.ino === ino) ? undefined : words;
+  const found = path === undefined ? undefined : identityOf(path);
+  return found === undefined || isSameFile(found, identity) ? undefined : words;
 }

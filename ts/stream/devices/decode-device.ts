@@ -17,7 +17,7 @@ export interface DecodeBudget {
 }
 
 /** The body of a section and where it lies. */
-export interface DeviceBody {
+interface DeviceBody {
   /** The file's path, for errors. */
   readonly path: string;
   /** The body's absolute offset in the file. */

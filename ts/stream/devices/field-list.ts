@@ -1,7 +1,7 @@
 import type { DeviceField, DeviceValue } from './device-state.ts';
 
 /** A field from one entry of a description. */
-export interface FieldEntry {
+interface FieldEntry {
   readonly field: DeviceField;
   /** The entry's `index`: it is this element of an array whose elements are described one by one. */
   readonly index: number | undefined;

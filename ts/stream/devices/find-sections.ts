@@ -4,7 +4,7 @@ import type { StreamIndex } from '../stream-index.ts';
 import { decodeName } from '../text.ts';
 
 /** A FULL section that the walk did not reach. */
-export interface FoundSection {
+interface FoundSection {
   readonly name: string;
   readonly instanceId: number;
   readonly version: number;

@@ -2,7 +2,7 @@ import { MappedRamError } from '../../errors.ts';
 import type { RandomAccessReader } from '../reader.ts';
 
 /** The header that libvirt puts before the stream of a saved guest (docs/format.md §12). */
-export interface LibvirtImage {
+interface LibvirtImage {
   /** The header's version, 1 or 2. */
   readonly version: number;
   /** Offset of the migration stream, counted from the image's first byte. */

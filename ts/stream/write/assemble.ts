@@ -75,26 +75,6 @@ export interface PlainPage {
   readonly source: number | 'zero';
 }
 
-export interface AssemblePlainOptions extends AssembleOptions {
-  /** Pages that the stream is to bring. The destination keeps all other pages as they are. Default none. */
-  readonly pages?: Iterable<PlainPage>;
-}
-
-/**
- * Assembles a plain stream around existing device state (docs/format.md §3). The pieces follow each other without gaps.
- * Every page makes two pieces, so this is for few pages.
- * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
- */
-export function assemblePlain(options: AssemblePlainOptions): {
-  readonly pieces: readonly StreamPiece[];
-  readonly endOffset: number;
-} {
-  const assembly = new PlainAssembly(options);
-  for (const page of options.pages ?? []) assembly.page(page);
-  assembly.end();
-  return { pieces: assembly.pieces.list, endOffset: assembly.pieces.offset };
-}
-
 /** The parts of a new plain stream. */
 export interface AssemblePlainBatchesOptions extends AssembleOptions {
   /** Pages in the order in which the stream is to bring them. */
@@ -105,8 +85,8 @@ export interface AssemblePlainBatchesOptions extends AssembleOptions {
 const PAGES_PER_BATCH = 256;
 
 /**
- * Assembles like `assemblePlain`, some pieces at a time, for the pages of a whole guest. The stream ends with the last
- * piece.
+ * Assembles a plain stream around existing device state (docs/format.md §3), some pieces at a time, for the pages of a
+ * whole guest. The pieces follow each other without gaps, and the stream ends with the last one.
  * @throws {MappedRamError} as `stateSections` and `encodePlainRamStart`
  */
 export async function* assemblePlainBatches(

@@ -3,7 +3,7 @@ import { ByteWriter } from './byte-writer.ts';
 import { DEFAULT_TARGET_PAGE_SIZE, RAM_FLAG } from '../constants.ts';
 import { encodeName } from '../text.ts';
 
-export interface PageRecordOptions {
+interface PageRecordOptions {
   /** Size of a target page in bytes. Default 4096. */
   readonly targetPageSize?: number;
   /** True when the record before this one, in whichever RAM section, named the same block. Default false. */

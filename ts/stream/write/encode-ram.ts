@@ -21,13 +21,13 @@ import { encodeFooter, encodeSectionContinuation, encodeSectionHeader } from '..
 import { encodeName } from '../text.ts';
 
 /** Bytes and the absolute file offset they belong at. */
-export interface Segment {
+interface Segment {
   readonly offset: number;
   readonly bytes: Uint8Array;
 }
 
 /** The beginning of a stream up to RAM's block list, common to both forms. */
-export interface RamStartOptions {
+interface RamStartOptions {
   /** `capabilities` decides about addresses; the caller puts `mapped-ram` in. */
   readonly configuration: Configuration;
   readonly blocks: readonly RamBlock[];
@@ -37,7 +37,7 @@ export interface RamStartOptions {
   readonly records?: Uint8Array;
 }
 
-export interface MappedRamStartOptions extends RamStartOptions {
+interface MappedRamStartOptions extends RamStartOptions {
   /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
   /** Alignment of page areas in bytes. Default 1 MiB. */
@@ -96,7 +96,7 @@ export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
 }
 
 /** Encodes one entry of the block list up to and with its MappedRamHeader (docs/format.md §2.2, §2.3). */
-export function encodeMappedBlockEntry(
+function encodeMappedBlockEntry(
   block: MappedBlockLayout,
   options: { readonly addresses: boolean; readonly targetPageSize: number },
 ): Uint8Array {

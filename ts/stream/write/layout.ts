@@ -34,7 +34,7 @@ export interface MappedRamLayout {
   readonly endOffset: number;
 }
 
-export interface LayoutOptions {
+interface LayoutOptions {
   /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
   /** Bytes from `base` up to the first block list entry. */
