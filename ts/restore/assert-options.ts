@@ -1,6 +1,10 @@
 import { MappedRamError } from '../errors.ts';
+import { assertTransferChoices } from '../engine/engine-options.ts';
+import { assertChoice, assertChoices } from '../io/choices.ts';
+import { SWITCHES } from '../negotiate/request.ts';
 import type { Mode } from './modes/mode.ts';
-import type { AskedOptions, ModeOption } from './options.ts';
+import type { AskedOptions, LoadOptions, ModeOption, PrepareOptions } from './options.ts';
+import { AFTER_RESTORE } from './run-state.ts';
 
 /**
  * The demands that the caller's options make, by the names that errors use. `auto` is no demand, nor is `off` where it
@@ -19,6 +23,16 @@ const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Rec
     'transfer.directIo': directIo === 'on',
   }),
 };
+
+/**
+ * Checks the words among the options of a restore. An unknown word would let a guest run that is to stay stopped.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a word that its option does not take
+ */
+export function assertRestoreChoices(options: LoadOptions & PrepareOptions): void {
+  assertChoices(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
+  if (typeof options.channels === 'string') assertChoice('channels', options.channels, ['auto']);
+  assertTransferChoices(options.transfer ?? {}, 'transfer.');
+}
 
 /**
  * Refuses options that have no meaning in the mode.

@@ -4,6 +4,8 @@ import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
 import type { Mode } from '../../restore/modes/mode.ts';
+import { SWITCHES } from '../../negotiate/request.ts';
+import { AFTER_RESTORE } from '../../restore/run-state.ts';
 import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import { defineCommand, type Command } from '../command.ts';
@@ -40,7 +42,7 @@ const args = {
     description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
   },
   after: {
-    ...choice('cont', 'stop', 'as-saved'),
+    ...choice(...AFTER_RESTORE),
     description: 'What the guest does afterwards (default: cont; with -S stop)',
   },
   'ram-dir': {
@@ -49,7 +51,7 @@ const args = {
     description: 'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm)',
   },
   fdset: {
-    ...choice('auto', 'on', 'off'),
+    ...choice(...SWITCHES),
     description: 'Whether QEMU gets descriptors instead of paths (default: auto)',
   },
   ...TRANSFER_OPTIONS,

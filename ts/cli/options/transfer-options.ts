@@ -1,4 +1,10 @@
-import type { DirectIo, IoEngine, TransferOptions } from '../../engine/transfer-options.ts';
+import {
+  DIRECT_IO,
+  IO_ENGINES,
+  type DirectIo,
+  type IoEngine,
+  type TransferOptions,
+} from '../../engine/transfer-options.ts';
 import type { PackOptions } from '../../pack/pack-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
@@ -31,12 +37,12 @@ export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'req
     group,
   },
   'direct-io': {
-    ...choice('auto', 'on', 'off'),
+    ...choice(...DIRECT_IO),
     description: 'Whether to bypass the page cache; only auto falls back (default: auto)',
     group,
   },
   'io-engine': {
-    ...choice('auto', 'io_uring', 'threads'),
+    ...choice(...IO_ENGINES),
     description: 'What carries the requests out; only auto falls back (default: auto)',
     group,
   },
