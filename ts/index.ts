@@ -106,7 +106,13 @@ export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from '.
 export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';
 
 // The engine.
-export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
+export {
+  probe,
+  type Availability,
+  type DirectIoProbe,
+  type IoUringProbe,
+  type Probe,
+} from './engine/probe.ts';
 export type {
   DirectIo,
   IoEngine,
@@ -161,12 +167,6 @@ export type * as Qapi from './qmp/qapi.generated.ts';
 // This host.
 export { demo } from './demo/demo.ts';
 export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
-export {
-  doctor,
-  type Availability,
-  type Choice,
-  type DoctorOptions,
-  type DoctorReport,
-} from './doctor/doctor.ts';
+export { doctor, type Choice, type DoctorOptions, type DoctorReport } from './doctor/doctor.ts';
 export type { Filesystem } from './host/filesystem.ts';
 export type { HugePages } from './host/limits.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { filesBelow, readText } from '../support/tree.ts';
 import { arrowsUp, circles, crowdedFolders, roomOf } from './arrows.ts';
-import { BINDING_IMPORTER, FLOORS, MOST_FILES, PURE } from './floors.ts';
+import { BINDING_IMPORTER, BINDING_ROOM, FLOORS, MOST_FILES, PURE } from './floors.ts';
 import { importsOf, specifiersOf, type Tree } from './imports.ts';
 
 function treeOf(...folders: readonly string[]): Tree {
@@ -58,6 +58,15 @@ test('one file imports the native binding', (t) => {
   t.deepEqual(
     importers.map(([path]) => path),
     [BINDING_IMPORTER],
+  );
+});
+
+test('one room of ts/ calls the native binding', (t) => {
+  const callers = importsOf(house).filter(({ to }) => to === BINDING_IMPORTER);
+  t.true(callers.length > 5);
+  t.deepEqual(
+    callers.filter(({ from }) => roomOf(from) !== BINDING_ROOM),
+    [],
   );
 });
 

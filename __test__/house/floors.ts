@@ -22,8 +22,9 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['cli', 'index.ts'],
 ];
 
-/** The one file that loads the native binding. */
+/** The one file that loads the native binding, and the one room whose files call it. */
 export const BINDING_IMPORTER = 'ts/engine/binding.ts';
+export const BINDING_ROOM = 'engine';
 
 /** The most files that lie flat in a folder of ts/. */
 export const MOST_FILES = 20;

@@ -2,7 +2,7 @@ import { connect as connectSocket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 import { MappedRamError, type QmpErrorReply } from '../errors.ts';
-import { binding } from '../engine/binding.ts';
+import { peerPid } from '../engine/descriptors.ts';
 import { deferred, type Deferred } from '../host/deferred.ts';
 import { parseQmpAddress } from './address.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
@@ -158,7 +158,7 @@ export class QmpClient implements AsyncDisposable {
    */
   get peerPid(): number | undefined {
     const { descriptor } = this;
-    const pid = descriptor === undefined ? undefined : (binding().peerPid(descriptor) ?? undefined);
+    const pid = descriptor === undefined ? undefined : peerPid(descriptor);
     return pid === process.pid ? undefined : pid;
   }
 
