@@ -17,6 +17,8 @@ export type MigrateArguments = { readonly uri: string } | { readonly channels: r
  */
 export function migrateArguments(address: string | MigrationAddress): MigrateArguments {
   if (typeof address !== 'string') return hasUri(address);
+  // The check is all that is wanted of the result. QEMU gets the caller's text: QEMU before 8.2 takes nothing else, and
+  // later ones read the text as the parser does.
   parseMigrationUri(address);
   return { uri: address };
 }
