@@ -156,7 +156,8 @@ export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qe
 export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory-block.ts';
 export type { QemuFacts, QemuFeatures } from './qemu/qemu-facts.ts';
 export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
-export { QmpClient, type ExecuteOptions, type QmpClientOptions } from './qmp/client.ts';
+export { QmpClient } from './qmp/client.ts';
+export type { ExecuteOptions, QmpClientOptions } from './qmp/client-options.ts';
 export type { QmpArguments, QmpResult } from './qmp/commands.ts';
 export type { QmpEvent, QmpEventFilter, QmpEvents } from './qmp/events.ts';
 export type { QmpArgument, QmpObject, QmpValue } from './qmp/json.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { filesBelow, readText } from '../support/tree.ts';
 import { arrowsUp, circles, crowdedFolders, roomOf } from './arrows.ts';
-import { BINDING_IMPORTER, BINDING_ROOM, FLOORS, MOST_FILES, PURE } from './floors.ts';
+import { BINDING_IMPORTER, BINDING_ROOM, FLOORS, MOST_FILES, MOST_LINES, PURE } from './floors.ts';
 import { importsOf, specifiersOf, type Tree } from './imports.ts';
 
 function treeOf(...folders: readonly string[]): Tree {
@@ -36,6 +36,14 @@ test('no files of ts/ import each other in a circle', (t) => {
 
 test(`no folder of ts/ has more than ${MOST_FILES} files flat`, (t) => {
   t.deepEqual(crowdedFolders([...house.keys()], MOST_FILES), []);
+});
+
+test(`no file of ts/ has more than ${MOST_LINES} lines, unless it is generated`, (t) => {
+  const long = [...house]
+    .filter(([path]) => !path.endsWith('.generated.ts'))
+    .map(([path, text]) => ({ path, lines: text.trimEnd().split('\n').length }))
+    .filter(({ lines: count }) => count > MOST_LINES);
+  t.deepEqual(long, []);
 });
 
 test('rooms that run in a browser import nothing of Node and no package', (t) => {

@@ -5,6 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MappedRamError, systemCode } from '../errors.ts';
 import { passesDescriptors, sendWithDescriptors } from '../engine/descriptors.ts';
 
+/** A byte that is in no JSON text. */
+const FORGET = Uint8Array.of(0xff);
+
 /** Milliseconds between attempts to send a descriptor through a socket that is full. */
 const FULL_MS = 5;
 
@@ -40,6 +43,14 @@ export class QmpWriter {
   get passesDescriptors(): boolean {
     const socket = this.descriptor;
     return socket !== undefined && passesDescriptors(socket);
+  }
+
+  /**
+   * Makes QEMU drop the part of an incomplete command that it has received, before any message is sent. QEMU answers
+   * that it did not understand.
+   */
+  forget(): void {
+    this.#stream.write(FORGET);
   }
 
   /**
