@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
 
 import { MappedRamError } from '../errors.ts';
-import { assertTransferChoices } from '../engine/engine-options.ts';
-import { assertChoices } from '../io/choices.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertWords } from '../io/option-words.ts';
 import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import type { Output } from '../io/output.ts';
 import { OutputSink, WritableSink } from '../io/stream-sink.ts';
@@ -42,8 +42,8 @@ export async function convert(
   const startedAt = performance.now();
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
-  assertChoices(options, { to: STREAM_FORMS });
-  assertTransferChoices(options);
+  assertWords(options, { to: STREAM_FORMS });
+  assertTransferWords(options);
   assertStoreZeroPages(options.storeZeroPages);
   const place = target instanceof Writable ? target : targetPlace(target);
   const result = place instanceof Writable ? undefined : targetPath(place);

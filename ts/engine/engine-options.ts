@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import { assertChoices } from '../io/choices.ts';
+import { assertWords } from '../io/option-words.ts';
 import {
   DIRECT_IO,
   IO_ENGINES,
@@ -21,11 +21,11 @@ interface EngineOptions {
  * @param prefix stands before the options' names in errors
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
-export function assertTransferChoices(
+export function assertTransferWords(
   options: Pick<TransferOptions, 'ioEngine' | 'directIo'>,
   prefix?: string,
 ): void {
-  assertChoices(options, { ioEngine: IO_ENGINES, directIo: DIRECT_IO }, prefix);
+  assertWords(options, { ioEngine: IO_ENGINES, directIo: DIRECT_IO }, prefix);
 }
 
 /**
@@ -34,7 +34,7 @@ export function assertTransferChoices(
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export function engineOptions(options: TransferOptions): EngineOptions {
-  assertTransferChoices(options);
+  assertTransferWords(options);
   return {
     channels: count('channels', options.channels),
     queueDepth: count('queueDepth', options.queueDepth),

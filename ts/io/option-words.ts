@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 
 /** The words that options take, by the options' names. */
-export type Choices<Options> = {
+export type OptionWords<Options> = {
   readonly [Name in keyof Options]?: readonly Exclude<Options[Name], undefined>[];
 };
 
@@ -11,14 +11,14 @@ export type Choices<Options> = {
  * @param prefix stands before the options' names in errors
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for the first word that its option does not take
  */
-export function assertChoices<Options extends object>(
+export function assertWords<Options extends object>(
   options: Options,
-  choices: Choices<Options>,
+  lists: OptionWords<Options>,
   prefix = '',
 ): void {
-  for (const [name, words] of Object.entries<readonly unknown[] | undefined>(choices)) {
+  for (const [name, words] of Object.entries<readonly unknown[] | undefined>(lists)) {
     const value: unknown = Reflect.get(options, name);
-    if (value !== undefined) assertChoice(`${prefix}${name}`, value, words ?? []);
+    if (value !== undefined) assertWord(`${prefix}${name}`, value, words ?? []);
   }
 }
 
@@ -26,7 +26,7 @@ export function assertChoices<Options extends object>(
  * Checks the word of one option.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT unless the word is one of those that the option takes
  */
-export function assertChoice(name: string, value: unknown, words: readonly unknown[]): void {
+export function assertWord(name: string, value: unknown, words: readonly unknown[]): void {
   if (words.includes(value)) return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', name, {
     expected: words.join(', '),

@@ -1,4 +1,4 @@
-import { assertChoice, assertChoices } from '../io/choices.ts';
+import { assertWord, assertWords } from '../io/option-words.ts';
 import {
   READERS,
   SWITCHES,
@@ -23,15 +23,15 @@ const BOTH = {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a word that its option does not take
  */
 export function assertRequest(request: NegotiationRequest): void {
-  assertChoice('direction', request.direction, ['save', 'restore']);
-  assertChoices<PlanRequest>(request, BOTH);
-  if (typeof request.channels === 'string') assertChoice('channels', request.channels, ['auto']);
+  assertWord('direction', request.direction, ['save', 'restore']);
+  assertWords<PlanRequest>(request, BOTH);
+  if (typeof request.channels === 'string') assertWord('channels', request.channels, ['auto']);
   if (request.direction === 'save') {
-    assertChoices<SaveRequest>(request, {
+    assertWords<SaveRequest>(request, {
       writer: ['auto', ...WRITERS],
       zeroPageDetection: ['auto', ...ZERO_PAGE_DETECTIONS],
     });
   } else {
-    assertChoices<RestoreRequest>(request, { reader: READERS });
+    assertWords<RestoreRequest>(request, { reader: READERS });
   }
 }

@@ -1,4 +1,4 @@
-import { assertTransferChoices } from '../engine/engine-options.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
@@ -25,7 +25,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
-  assertTransferChoices(options);
+  assertTransferWords(options);
   assertStoreZeroPages(options.storeZeroPages);
   // A faulty target is reported before anything is read.
   const place = targetPlace(target);

@@ -1,4 +1,4 @@
-import { assertChoice } from '../io/choices.ts';
+import { assertWord } from '../io/option-words.ts';
 import { isPcFlash } from '../stream/block-names.ts';
 
 /**
@@ -6,8 +6,7 @@ import { isPcFlash } from '../stream/block-names.ts';
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export function assertStoreZeroPages(which: 'firmware' | 'all' | readonly string[] | undefined): void {
-  if (which !== undefined && !Array.isArray(which))
-    assertChoice('storeZeroPages', which, ['firmware', 'all']);
+  if (which !== undefined && !Array.isArray(which)) assertWord('storeZeroPages', which, ['firmware', 'all']);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
-import { assertTransferChoices } from '../engine/engine-options.ts';
-import { assertChoice, assertChoices } from '../io/choices.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertWord, assertWords } from '../io/option-words.ts';
 import { SWITCHES } from '../negotiate/request.ts';
 import type { Mode } from './modes/mode.ts';
 import type { AskedOptions, LoadOptions, ModeOption, PrepareOptions } from './options.ts';
@@ -28,10 +28,10 @@ const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Rec
  * Checks the words among the options of a restore. An unknown word would let a guest run that is to stay stopped.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a word that its option does not take
  */
-export function assertRestoreChoices(options: LoadOptions & PrepareOptions): void {
-  assertChoices(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
-  if (typeof options.channels === 'string') assertChoice('channels', options.channels, ['auto']);
-  assertTransferChoices(options.transfer ?? {}, 'transfer.');
+export function assertRestoreWords(options: LoadOptions & PrepareOptions): void {
+  assertWords(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
+  if (typeof options.channels === 'string') assertWord('channels', options.channels, ['auto']);
+  assertTransferWords(options.transfer ?? {}, 'transfer.');
 }
 
 /**

@@ -1,6 +1,6 @@
 import { MappedRamError, messageOf } from '../errors.ts';
 import { IO_ENGINES } from '../engine/transfer-options.ts';
-import { assertChoices } from '../io/choices.ts';
+import { assertWords } from '../io/option-words.ts';
 import { PlanSettings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
@@ -75,7 +75,7 @@ export async function planSave(
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SavePlan> {
-  assertChoices(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
+  assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
   const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
   const { path, offset } = plan.target;
   if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);

@@ -2,7 +2,7 @@ import { SWITCHES, WRITERS, ZERO_PAGE_DETECTIONS, type Switch } from '../../nego
 import { QmpClient } from '../../qmp/client.ts';
 import { AFTER_SAVE, type SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
-import { choice, type Choice, type OptionDef, type OptionDefs } from '../options/option-def.ts';
+import { choice, type WordOption, type OptionDef, type OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -11,7 +11,7 @@ import { withBar } from '../render/progress-bar.ts';
 import { saveLines, saveReport } from '../render/save.ts';
 import type { Session } from '../session.ts';
 
-const SWITCH: Choice<Switch> = choice(...SWITCHES);
+const SWITCH: WordOption<Switch> = choice(...SWITCHES);
 const NEGOTIATED = 'What QEMU is told';
 
 const args = {
@@ -90,7 +90,7 @@ export const save: Command = defineCommand({
   },
 });
 
-function switchOption(description: string): OptionDef & Choice<Switch> {
+function switchOption(description: string): OptionDef & WordOption<Switch> {
   return { ...SWITCH, description: `${description} (default: auto)`, group: NEGOTIATED };
 }
 

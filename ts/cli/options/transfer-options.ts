@@ -8,15 +8,15 @@ import {
 import type { PackOptions } from '../../pack/pack-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
-import { choice, type Choice, type OptionDef } from './option-def.ts';
+import { choice, type WordOption, type OptionDef } from './option-def.ts';
 import { parseSize } from './parse-size.ts';
 
 const group = 'Moving pages';
 
 /** The options of the commands that move pages. */
 export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'request-size', OptionDef>> & {
-  readonly 'direct-io': OptionDef & Choice<DirectIo>;
-  readonly 'io-engine': OptionDef & Choice<IoEngine>;
+  readonly 'direct-io': OptionDef & WordOption<DirectIo>;
+  readonly 'io-engine': OptionDef & WordOption<IoEngine>;
 } = {
   channels: {
     type: 'string',
