@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { runCli, type CliOptions, type CliRun } from '../cli/run-cli.ts';
 import { startGuest } from '../support/qemu.ts';
@@ -46,7 +47,7 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 qemuTest('the command line restores a guest, and exits as QEMU does', async (t) => {
-  for (const mode of ['instant', 'preload', 'eager']) {
+  for (const mode of MODE_NAMES) {
     const { code, stdout, stderr } = await restore(['--mode', mode], [], {
       meanwhile: async (child) => {
         await untilItLives();

@@ -3,26 +3,8 @@ import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
 import { SWITCHES } from '../negotiate/request.ts';
 import type { Mode } from './modes/mode.ts';
-import type { AskedOptions, LoadOptions, ModeOption, PrepareOptions } from './options.ts';
+import { ASKED, type AskedOptions, type LoadOptions, type PrepareOptions } from './options.ts';
 import { AFTER_RESTORE } from './run-state.ts';
-
-/**
- * The demands that the caller's options make, by the names that errors use. `auto` is no demand, nor is `off` where it
- * describes what happens anyway.
- */
-const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Record<string, boolean>>>> = {
-  multifd: ({ multifd }) => ({ multifd: multifd === 'on' }),
-  channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
-  directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
-  ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
-  transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
-    'transfer.channels': channels !== undefined,
-    'transfer.queueDepth': queueDepth !== undefined,
-    'transfer.requestSize': requestSize !== undefined,
-    'transfer.ioEngine': ioEngine !== 'auto',
-    'transfer.directIo': directIo === 'on',
-  }),
-};
 
 /**
  * Checks the words among the options of a restore. An unknown word would let a guest run that is to stay stopped.

@@ -6,7 +6,7 @@ import type { AttachOptions } from '../../restore/attach.ts';
 import type { Mode } from '../../restore/modes/mode.ts';
 import { SWITCHES } from '../../negotiate/request.ts';
 import { AFTER_RESTORE } from '../../restore/run-state.ts';
-import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
+import { DEFAULT_MODE, modeMeantBy, MODE_NAMES, MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
@@ -19,6 +19,9 @@ import type { Session } from '../session.ts';
 
 /** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */
 const QUIT_MS = 10_000;
+
+/** The modes that are taken when the caller names none, in words. */
+const DEFAULTS = `default: ${DEFAULT_MODE}; with --qmp ${modeMeantBy(['a block']).name} if QEMU maps the snapshot, else ${modeMeantBy([]).name}`;
 
 const args = {
   uri: {
@@ -33,8 +36,8 @@ const args = {
     description: "After --: the guest's QEMU command line, as for a fresh start",
   },
   mode: {
-    ...choice(...MODES.map(({ name }) => name)),
-    description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)`,
+    ...choice(...MODE_NAMES),
+    description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (${DEFAULTS})`,
   },
   qmp: {
     type: 'string',
