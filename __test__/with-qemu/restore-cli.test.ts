@@ -132,7 +132,7 @@ qemuTest('what does not go together is refused', async (t) => {
   t.is(size.code, 1);
   const instant = await restore(['--channels', '9', '--direct-io', 'on', '--io-engine', 'threads'], []);
   t.is(instant.code, 1);
-  t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.engine/);
+  t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.ioEngine/);
   const eager = await restore(['--mode', 'eager', '--queue-depth', '3', '--ram-dir', dir.path], []);
   t.is(eager.code, 1);
   t.regex(eager.stderr, /mode eager has no use for ramDirectory, transfer\.queueDepth/);
