@@ -36,7 +36,10 @@ export interface QmpErrorReply {
 
 /** The rule that refused a request. */
 export interface RuleRefusal {
-  /** The rule's name, which is stable: a `RuleId`. */
+  /**
+   * The rule's name, which is stable: always a `RuleId`. The type is wider, because this file knows nothing of the rules
+   * above it.
+   */
   readonly rule: string;
   /** The section of docs/format.md that the rule comes from. */
   readonly section: string;
@@ -190,8 +193,8 @@ export function systemCode(thrown: unknown): string | undefined {
   return isError(thrown) && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
 }
 
-/** An error of another realm, as test runners make them, is no instance of this realm's class. */
-function isError(thrown: unknown): thrown is Error {
+/** True for an error, also one of another realm, as test runners make them: it is no instance of this realm's class. */
+export function isError(thrown: unknown): thrown is Error {
   try {
     if (thrown instanceof Error) return true;
     if (typeof thrown !== 'object' || thrown === null || Symbol.toStringTag in thrown) return false;

@@ -106,7 +106,13 @@ export { FINDING_CODES, type Finding, type FindingCode, type PageRange } from '.
 export { verify, type VerifyOptions, type VerifyResult } from './verify/verify.ts';
 
 // The engine.
-export { probe, type DirectIoProbe, type IoUringProbe, type Probe } from './engine/probe.ts';
+export {
+  probe,
+  type Availability,
+  type DirectIoProbe,
+  type IoUringProbe,
+  type Probe,
+} from './engine/probe.ts';
 export type {
   DirectIo,
   IoEngine,
@@ -150,7 +156,8 @@ export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qe
 export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory-block.ts';
 export type { QemuFacts, QemuFeatures } from './qemu/qemu-facts.ts';
 export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
-export { QmpClient, type ExecuteOptions, type QmpClientOptions } from './qmp/client.ts';
+export { QmpClient } from './qmp/client.ts';
+export type { ExecuteOptions, QmpClientOptions } from './qmp/client-options.ts';
 export type { QmpArguments, QmpResult } from './qmp/commands.ts';
 export type { QmpEvent, QmpEventFilter, QmpEvents } from './qmp/events.ts';
 export type { QmpArgument, QmpObject, QmpValue } from './qmp/json.ts';
@@ -161,13 +168,7 @@ export type * as Qapi from './qmp/qapi.generated.ts';
 // This host.
 export { demo } from './demo/demo.ts';
 export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
-export {
-  doctor,
-  type Availability,
-  type Choice,
-  type DoctorOptions,
-  type DoctorReport,
-} from './doctor/doctor.ts';
+export { doctor, type Choice, type DoctorOptions, type DoctorReport } from './doctor/doctor.ts';
 export type { FileIdentity } from './host/file-identity.ts';
 export type { Filesystem } from './host/filesystem.ts';
 export type { HugePages } from './host/limits.ts';

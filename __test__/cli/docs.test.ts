@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { allCommands } from '../../ts/cli/commands.ts';
-import { hintOf, OUTPUT_OPTIONS, type OptionDefs } from '../../ts/cli/options/option-def.ts';
+import { hintOf, COMMON_OPTIONS, type OptionDefs } from '../../ts/cli/options/option-def.ts';
 import { TRANSFER_OPTIONS } from '../../ts/cli/options/transfer-options.ts';
 import { renderHelp } from '../../ts/cli/render/help.ts';
 import { plain } from '../../ts/cli/render/style.ts';
@@ -33,14 +33,14 @@ function defined(defs: OptionDefs): readonly string[] {
 
 test('docs/cli.md lists the options that there are, and no others', async (t) => {
   const docs = await sections();
-  t.deepEqual(listed(docs.get('Options of every command')), defined(OUTPUT_OPTIONS));
+  t.deepEqual(listed(docs.get('Options of every command')), defined(COMMON_OPTIONS));
   t.deepEqual(listed(docs.get('Moving pages')), defined(TRANSFER_OPTIONS));
-  const common = new Set([...Object.keys(OUTPUT_OPTIONS), ...Object.keys(TRANSFER_OPTIONS)]);
+  const common = new Set([...Object.keys(COMMON_OPTIONS), ...Object.keys(TRANSFER_OPTIONS)]);
   for (const { name: command, args } of await allCommands()) {
     const own = Object.fromEntries(Object.entries(args).filter(([name]) => !common.has(name)));
     const section = docs.get(command);
     t.deepEqual(listed(section), defined(own), command);
-    for (const name of Object.keys(OUTPUT_OPTIONS)) t.true(name in args, `${command} --${name}`);
+    for (const name of Object.keys(COMMON_OPTIONS)) t.true(name in args, `${command} --${name}`);
     t.is(
       'channels' in args,
       section?.includes('the options of [moving pages](#moving-pages)') === true,

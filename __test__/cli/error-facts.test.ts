@@ -1,3 +1,5 @@
+import { runInNewContext } from 'node:vm';
+
 import test from 'ava';
 
 import { renderError } from '../../ts/cli/render/error.ts';
@@ -22,6 +24,25 @@ test('--verbose shows what QEMU said and which rule refused, where there is such
   t.like(JSON.parse(toJson({ error: errorFields(error, true) })), {
     error: { code: error.code, qmp, rule, causes: [{ code: 'ENOENT', message: 'ENOENT: no such file' }] },
   });
+});
+
+test('errors of another realm are errors: their causes are shown, too', (t) => {
+  const foreign: unknown = runInNewContext(
+    `new Error('near', { cause: Object.assign(new Error('far'), { code: 'ENOENT', cause: 'text' }) })`,
+  );
+  t.false(foreign instanceof Error);
+  const causes = [
+    { code: 'ENOENT', message: 'far' },
+    { code: undefined, message: 'text' },
+  ];
+  t.deepEqual(errorFields(foreign, true).causes, causes);
+  const error = new MappedRamError('ERR_MAPPED_RAM_IO', 'words', { cause: foreign });
+  t.deepEqual(errorFields(error, true).causes, [{ code: undefined, message: 'near' }, ...causes]);
+  t.regex(
+    renderError(foreign, 'mapped-ram save', true, plain),
+    /caused by: far \[ENOENT\]\n.*text\nError: near/,
+  );
+  t.like(JSON.parse(toJson({ problem: foreign })), { problem: { message: 'near' } });
 });
 
 test('what an error does not know has no member in JSON, and without --verbose nothing has', (t) => {

@@ -2,7 +2,16 @@ import test from 'ava';
 
 import { filesBelow } from '../support/tree.ts';
 import { arrowsUp, circles, crowdedFolders, roomOf } from './arrows.ts';
-import { BINDING_ARROW, BINDING_IMPORTER, FLOORS, MOST_FILES, OTHER_WAYS, PURE } from './floors.ts';
+import {
+  BINDING_ARROW,
+  BINDING_IMPORTER,
+  BINDING_ROOM,
+  FLOORS,
+  MOST_FILES,
+  MOST_LINES,
+  OTHER_WAYS,
+  PURE,
+} from './floors.ts';
 import { importsOf, otherWays, specifiersOf } from './imports.ts';
 import { parsed, treeOf } from './parsed-tree.ts';
 
@@ -50,6 +59,14 @@ test(`no folder of ts/ has more than ${MOST_FILES} files flat`, (t) => {
   t.deepEqual(crowdedFolders([...house.keys()], MOST_FILES), []);
 });
 
+test(`no file of ts/ has more than ${MOST_LINES} lines, unless it is generated`, (t) => {
+  const long = [...house]
+    .filter(([path]) => !path.endsWith('.generated.ts'))
+    .map(([path, { text }]) => ({ path, lines: text.trimEnd().split('\n').length }))
+    .filter(({ lines: count }) => count > MOST_LINES);
+  t.deepEqual(long, []);
+});
+
 test('rooms that run in a browser import nothing of Node and no package', (t) => {
   const pure = [...house].filter(([path]) => PURE.includes(roomOf(path)));
   t.true(pure.length > 50);
@@ -70,6 +87,15 @@ test('one file imports the native binding', (t) => {
   t.deepEqual(
     importers.map(([path]) => path),
     [BINDING_IMPORTER],
+  );
+});
+
+test('one room of ts/ calls the native binding', (t) => {
+  const callers = importsOf(house).filter(({ to }) => to === BINDING_IMPORTER);
+  t.true(callers.length > 5);
+  t.deepEqual(
+    callers.filter(({ from }) => roomOf(from) !== BINDING_ROOM),
+    [],
   );
 });
 

@@ -22,8 +22,9 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['cli', 'index.ts'],
 ];
 
-/** The one file that loads the native binding. */
+/** The one file that loads the native binding, and the one room whose files call it. */
 export const BINDING_IMPORTER = 'ts/engine/binding.ts';
+export const BINDING_ROOM = 'engine';
 
 /** The binding, which is the one thing outside ts/ that ts/ imports. */
 export const BINDING_ARROW: string = `${BINDING_IMPORTER} → native/binding.cjs`;
@@ -43,6 +44,9 @@ export const OTHER_WAYS: readonly string[] = [
 
 /** The most files that lie flat in a folder of ts/. */
 export const MOST_FILES = 20;
+
+/** The most lines of a file of ts/ that nobody generated (CONTRIBUTING.md). */
+export const MOST_LINES = 250;
 
 /** The rooms that run without Node: they import no package and no other rooms of ts/. */
 export const PURE: readonly string[] = ['errors.ts', 'uri', 'stream'];

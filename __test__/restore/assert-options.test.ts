@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { modeOf, type RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES, modeOf, type RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { assertOptionsFor, assertStreamOptions } from '../../ts/restore/assert-options.ts';
 import { restore, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -22,7 +22,6 @@ const OF: Readonly<Record<RestoreMode, readonly Asked[]>> = {
   preload: OF_ENGINE,
   eager: OF_QEMU,
 };
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 /** Options that demand nothing of a mode. */
 const NOTHING: Asked = {
   multifd: 'off',
@@ -40,7 +39,7 @@ function nameOf(asked: Asked): string {
 test('each option is taken by the mode that has a use for it, and refused by the others before QEMU starts', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, [{ id: 'pc.ram', pages: 4 }]);
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     t.notThrows(() => assertOptionsFor(modeOf(mode), NOTHING));
     for (const asked of [...OF_QEMU, ...OF_ENGINE]) {
       if (OF[mode].includes(asked)) {

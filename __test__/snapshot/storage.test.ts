@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import {
   convert,
   diff,
@@ -285,7 +286,7 @@ test('a restore out of storage is refused before QEMU starts, and its memory can
   await using dir = await temporaryDirectory();
   const storage = await packed(GUEST);
   const refused = { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /^memory: .* needs a file on this host/ };
-  for (const mode of ['instant', 'preload', 'eager'] as const) {
+  for (const mode of MODE_NAMES) {
     await t.throwsAsync(restore({ storage }, { mode, args: [], binary: '/no/such/qemu' }), refused);
   }
   await t.throwsAsync(openStateStream({ storage }, { inPlace: ['m0'] }), refused);

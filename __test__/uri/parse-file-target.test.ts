@@ -2,6 +2,7 @@ import test from 'ava';
 
 import { MappedRamError } from '../../ts/errors.ts';
 import { parseFileTarget } from '../../ts/uri/index.ts';
+import { givesOffset } from '../../ts/uri/parse-migration-uri.ts';
 
 test('a string that begins with file: is a migration URI, read as QEMU reads it', (t) => {
   t.deepEqual(parseFileTarget('file:/x'), { filename: '/x', offset: 0 });
@@ -76,4 +77,11 @@ test('an offset that no number holds is out of range', (t) => {
     instanceOf: MappedRamError,
     code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
   });
+});
+
+test('an offset of 0 is given, too, and a path gives none', (t) => {
+  for (const uri of ['file:x,offset=0', 'file:x,offset=4K', 'file:,offset=1']) t.true(givesOffset(uri), uri);
+  for (const text of ['file:x', 'x,offset=4K', './file:x,offset=4K', 'tcp:x:1,offset=4K', 'defer']) {
+    t.false(givesOffset(text), text);
+  }
 });

@@ -2,7 +2,8 @@ import { Duplex, PassThrough } from 'node:stream';
 
 import test from 'ava';
 
-import { type QmpClientOptions, QmpClient } from '../../ts/qmp/client.ts';
+import { QmpClient } from '../../ts/qmp/client.ts';
+import type { QmpClientOptions } from '../../ts/qmp/client-options.ts';
 import { QmpPeer } from '../support/qmp-peer.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { runCli, type CliOptions, type CliRun } from '../cli/run-cli.ts';
 import { startGuest } from '../support/qemu.ts';
@@ -46,7 +47,7 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 qemuTest('the command line restores a guest, and exits as QEMU does', async (t) => {
-  for (const mode of ['instant', 'preload', 'eager']) {
+  for (const mode of MODE_NAMES) {
     const { code, stdout, stderr } = await restore(['--mode', mode], [], {
       meanwhile: async (child) => {
         await untilItLives();
@@ -131,7 +132,7 @@ qemuTest('what does not go together is refused', async (t) => {
   t.is(size.code, 1);
   const instant = await restore(['--channels', '9', '--direct-io', 'on', '--io-engine', 'threads'], []);
   t.is(instant.code, 1);
-  t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.engine/);
+  t.regex(instant.stderr, /mode instant has no use for channels, directIo, transfer\.ioEngine/);
   const eager = await restore(['--mode', 'eager', '--queue-depth', '3', '--ram-dir', dir.path], []);
   t.is(eager.code, 1);
   t.regex(eager.stderr, /mode eager has no use for ramDirectory, transfer\.queueDepth/);

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES, type RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { assertNoLeak } from '../support/leaks.ts';
@@ -13,8 +13,6 @@ import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { QEMU_MISSING, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
-
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
 let dir: TemporaryDirectory;
 let snapshot = '';
@@ -49,7 +47,7 @@ async function leavesNothing(body: () => Promise<unknown>): Promise<readonly str
 }
 
 qemuTest('a QEMU that does not start is reported with its own words, and nothing is left', async (t) => {
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     const left = await leavesNothing(async () => {
       const late = restoreGuest(snapshot, { extraArgs: ['-device', 'no-such-device'] }, { mode });
       await t.throwsAsync(late, { code: 'ERR_MAPPED_RAM_QEMU', message: /no-such-device/ }, mode);
@@ -76,7 +74,7 @@ qemuTest('an abort at any moment leaves neither process nor file nor descriptor'
     () => abortAfter('instant', 1000),
     async () => {
       const left = await leavesNothing(async () => {
-        for (const mode of MODES) {
+        for (const mode of MODE_NAMES) {
           for (let ms = 0; ms < 130; ms += 13) await abortAfter(mode, ms);
         }
       });
@@ -86,7 +84,7 @@ qemuTest('an abort at any moment leaves neither process nor file nor descriptor'
 });
 
 qemuTest('a restore and its end leave descriptors and files as they were', async (t) => {
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     const once = async (): Promise<void> => {
       await using guest = await restoreGuest(snapshot, {}, { mode });
       await guest.waitForGenerations(1);
@@ -113,7 +111,7 @@ qemuTest('a snapshot that is cut off, or whose save was cancelled, is not loaded
   const empty = dir.file('empty.snapshot');
   await copyFile(snapshot, empty);
   await clearBitmaps(empty);
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     await t.throwsAsync(restoreGuest(cut, {}, { mode }), { code: 'ERR_MAPPED_RAM_INCOMPLETE' });
     await t.throwsAsync(restoreGuest(empty, {}, { mode }), { message: /no page is set in any block/ });
   }

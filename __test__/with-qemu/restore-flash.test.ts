@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -11,7 +11,6 @@ import { WRITERS } from '../save/writers.ts';
 
 const SECTOR = 65_536;
 const FLASH = 'system.flash1';
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
 /** The firmware of a guest that boots from ROM, as an image from which another can boot in flash. */
 async function firmware(): Promise<Uint8Array> {
@@ -52,7 +51,7 @@ for (const { writer, setup } of WRITERS) {
       await guest.assertAlive();
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data));
     }
-    for (const mode of MODES) {
+    for (const mode of MODE_NAMES) {
       const other = await flashSetup(dir, mode, bios, randomBytes(data.length));
       await using guest = await restoreGuest(snapshot, { ...setup, ...other }, { mode, after: 'stop' });
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data), mode);

@@ -5,7 +5,7 @@ import type { ExecutionContext } from 'ava';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { saveTo } from '../support/plain-migration.ts';
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
@@ -14,11 +14,9 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
-
 /** Restores in all modes and lets the guest prove its memory. */
 async function restores(t: ExecutionContext, source: SnapshotSource, setup: GuestSetup): Promise<void> {
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restoreGuest(source, setup, { mode, after: 'stop' });
     const before = await guest.checkMemory();
     const after = await guest.assertAlive();
@@ -51,7 +49,7 @@ qemuTest('a command line that says neither machine type nor size', async (t) => 
   const args = '-nodefaults -no-user-config -vga none -display none -accel tcg'.split(' ');
   const devices = ['-drive', `if=ide,format=raw,file=${dir.file('boot.img')}`, '-serial', 'null'];
   await writeGuestDisk(dir.file('boot.img'));
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restore(snapshot, { binary: QEMU_BINARY, args: [...args, ...devices], mode });
     t.is(guest.runState, 'running');
     t.deepEqual(guest.blocks, mode === 'eager' ? [] : ['m0']);

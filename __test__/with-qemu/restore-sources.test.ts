@@ -1,5 +1,6 @@
 import { copyFile, open } from 'node:fs/promises';
 
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { convert, negotiate, Snapshot } from '../../ts/index.ts';
 import { startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -16,7 +17,7 @@ qemuTest(
     await using handle = await open(path, 'r');
     for (const source of [{ path }, { fd: handle.fd }]) {
       await using snapshot = await Snapshot.open(source);
-      for (const mode of ['instant', 'preload', 'eager'] as const) {
+      for (const mode of MODE_NAMES) {
         await using guest = await restoreGuest(snapshot, {}, { mode });
         await guest.assertAlive();
       }

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { saveTo } from '../support/plain-migration.ts';
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import type { AfterRestore } from '../../ts/restore/run-state.ts';
 import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
@@ -14,7 +14,6 @@ import { testPage } from '../support/synthetic.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 const STATES: readonly { readonly after: AfterRestore; readonly stopped: string; readonly live: string }[] = [
   { after: 'cont', stopped: 'running', live: 'running' },
   { after: 'stop', stopped: 'paused', live: 'paused' },
@@ -26,7 +25,7 @@ qemuTest('the guest runs, stays stopped, or does what it did when it was saved',
   const [stopped, live] = [dir.file('stopped'), dir.file('live')];
   await saveGuest({}, stopped);
   await saveLive(live);
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     for (const expected of STATES) {
       const { after } = expected;
       await using first = await restoreGuest(stopped, {}, { mode, after });
@@ -55,7 +54,7 @@ qemuTest('what a live save leaves behind in place of zero pages is not seen by t
   const snapshot = dir.file('guest.snapshot');
   await saveGuest({}, snapshot);
   const spoiled = await spoilZeroPages(t, snapshot);
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restoreGuest(snapshot, {}, { mode, after: 'stop' });
     const memory = await guest.readBlock('pc.ram', spoiled, 4096);
     t.true(

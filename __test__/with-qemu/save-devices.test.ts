@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { KVM_REGION, kvmTest } from '../support/kvm-test.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
@@ -8,8 +8,6 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { WRITERS } from '../save/writers.ts';
-
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
 /** The setup of a virtual server: disk, network, screen, keyboard, entropy, a balloon and several CPUs. */
 async function server(dir: TemporaryDirectory, name: string): Promise<GuestSetup> {
@@ -43,7 +41,7 @@ for (const { writer, setup } of WRITERS) {
         t.true(saved.blocks.some(({ id, length }) => id.endsWith('/vga.vram') && length === 16 * MIB));
         await guest.assertAlive();
       }
-      for (const mode of MODES) {
+      for (const mode of MODE_NAMES) {
         await using guest = await restoreGuest(path, { ...setup, ...(await server(dir, mode)) }, { mode });
         t.deepEqual(guest.restored.warnings, [], mode);
         await guest.assertAlive();

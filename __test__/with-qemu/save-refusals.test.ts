@@ -144,6 +144,24 @@ for (const { writer, setup } of WRITERS) {
   );
 }
 
+qemuTest('a word that no option takes is refused, and the guest does not stand still for it', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest();
+  await guest.waitForGenerations(1);
+  const seen: string[] = [];
+  const events = guest.qmp.events(({ event }) => seen.push(event) === 0);
+  for (const option of ['after', 'guard', 'writer', 'ioEngine', 'mappedRam']) {
+    await t.throwsAsync(save(guest.qmp, dir.file('guest.snapshot'), { [option]: 'pause' }), {
+      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      message: new RegExp(`^${option}: expected .*, found pause$`),
+    });
+  }
+  t.like(await guest.qmp.execute('query-status'), { status: 'running' });
+  await events.return();
+  t.false(seen.includes('STOP'), seen.join());
+  t.deepEqual(await readdir(dir.path), []);
+});
+
 qemuTest('a QEMU that has no guest is refused', async (t) => {
   await using dir = await temporaryDirectory();
   await using waiting = await startGuest({ incoming: true });

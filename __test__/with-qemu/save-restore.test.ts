@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest, type TestGuest } from '../support/qemu.ts';
@@ -10,8 +10,6 @@ import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { settings } from '../negotiate/carry-out.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
-
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 
 interface Memory extends Pick<GuestSetup, 'backend' | 'share'> {
   readonly title: string;
@@ -93,7 +91,7 @@ async function savesAndGoesOn(
 
 async function restores(t: ExecutionContext, snapshot: string, setup: GuestSetup): Promise<void> {
   const saved = new Set<string>();
-  for (const mode of MODES) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restoreGuest(snapshot, setup, { mode, after: 'stop' });
     t.is(await guest.runState(), 'paused');
     const before = await guest.checkMemory();

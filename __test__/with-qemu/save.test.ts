@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { MIB, startGuest } from '../support/qemu.ts';
@@ -79,7 +79,7 @@ for (const { writer, setup } of WRITERS) {
     await using guest = await startGuest(waiting);
     t.is(await guest.runState(), 'prelaunch');
     t.like(await save(guest.qmp, dir.file('guest.snapshot')), { runState: 'postmigrate' });
-    for (const mode of ['instant', 'preload', 'eager'] satisfies readonly RestoreMode[]) {
+    for (const mode of MODE_NAMES) {
       await using clone = await restoreGuest(dir.file('guest.snapshot'), setup, { mode });
       await clone.assertAlive();
     }
@@ -114,7 +114,7 @@ for (const { writer, setup } of WRITERS) {
     await guest.waitForGenerations(2);
     t.like(await save(guest.qmp, target), { path, offset: OFFSET, writer });
     t.is((await readFile(path)).subarray(0, OFFSET + 4).toString(), `${text}QEVM`);
-    for (const mode of ['instant', 'preload', 'eager'] satisfies readonly RestoreMode[]) {
+    for (const mode of MODE_NAMES) {
       await using clone = await restoreGuest(target, setup, { mode });
       await clone.assertAlive();
     }

@@ -1,4 +1,4 @@
-import { OUTPUT_OPTIONS, type OptionDefs, type OutputOptions } from './options/option-def.ts';
+import { COMMON_OPTIONS, type OptionDefs, type CommonOptions } from './options/option-def.ts';
 import type { Session } from './session.ts';
 
 /** A command as the program runs it and --help shows it. */
@@ -19,6 +19,6 @@ export interface OwnCommand<D extends OptionDefs> extends Command {
 }
 
 export function defineCommand<const D extends OptionDefs>(own: OwnCommand<D>): Command {
-  const args: D & OutputOptions = { ...own.args, ...OUTPUT_OPTIONS };
+  const args: D & CommonOptions = { ...own.args, ...COMMON_OPTIONS };
   return { ...own, args };
 }

@@ -3,18 +3,18 @@ import { once } from 'node:events';
 import { EXIT } from './exit-codes.ts';
 import { Interruption } from './interrupted.ts';
 import type { CommandLine } from './options/command-line.ts';
-import type { OptionDefs, OutputOptions } from './options/option-def.ts';
+import type { OptionDefs, CommonOptions } from './options/option-def.ts';
 import { jsonPieces, toJson } from './render/json.ts';
 import { styleFor, type Style } from './render/style.ts';
 
 /** One run of a command: its arguments, and its outputs. */
 export class Session<D extends OptionDefs = OptionDefs> implements Disposable {
-  readonly line: CommandLine<D & OutputOptions>;
+  readonly line: CommandLine<D & CommonOptions>;
   readonly #json: boolean;
   readonly #quiet: boolean;
   #interruption: Interruption | undefined;
 
-  constructor(line: CommandLine<D & OutputOptions>) {
+  constructor(line: CommandLine<D & CommonOptions>) {
     this.line = line;
     this.#json = line.flag('json');
     this.#quiet = line.flag('quiet');

@@ -1,6 +1,9 @@
 import { Writable } from 'node:stream';
 
 import { MappedRamError } from '../errors.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertWords } from '../io/option-words.ts';
+import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import type { Output } from '../io/output.ts';
 import { OutputSink, WritableSink } from '../io/stream-sink.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
@@ -8,7 +11,13 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { createOutput, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { convertFromStream } from './from-stream.ts';
 import { type Input, openInput } from './input.ts';
-import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from './options.ts';
+import {
+  STREAM_FORMS,
+  type ConvertOptions,
+  type ConvertResult,
+  type ConvertSource,
+  type ConvertTarget,
+} from './options.ts';
 import { convertMapped, type Converted } from './rewrite.ts';
 import { convertToStream } from './to-stream.ts';
 
@@ -33,6 +42,9 @@ export async function convert(
   const startedAt = performance.now();
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
+  assertWords(options, { to: STREAM_FORMS });
+  assertTransferWords(options);
+  assertStoreZeroPages(options.storeZeroPages);
   const place = target instanceof Writable ? target : targetPlace(target);
   const result = place instanceof Writable ? undefined : place;
   await using input = await openInput(source, result, signal);

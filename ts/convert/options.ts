@@ -8,7 +8,8 @@ import type { SnapshotTarget } from '../snapshot/snapshot-target.ts';
 /**
  * The two forms in which QEMU writes a guest into a file. QEMU writes a `stream` when its capability mapped-ram is off.
  */
-export type StreamForm = 'mapped-ram' | 'stream';
+export type StreamForm = (typeof STREAM_FORMS)[number];
+export const STREAM_FORMS = ['mapped-ram', 'stream'] as const;
 
 /**
  * The source of a conversion: a file in either form, or a libvirt save image with one inside; a snapshot that is open

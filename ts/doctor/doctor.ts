@@ -2,8 +2,13 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { binding } from '../engine/binding.ts';
-import { probe, type DirectIoProbe, type IoUringProbe } from '../engine/probe.ts';
+import {
+  probe,
+  probeFaults,
+  type Availability,
+  type DirectIoProbe,
+  type IoUringProbe,
+} from '../engine/probe.ts';
 import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { hostFacts } from '../negotiate/host-facts.ts';
@@ -22,12 +27,6 @@ export interface DoctorOptions {
   /** Name or path of the QEMU to ask. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this architecture */
   readonly qemu?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** The answer to whether something is available, with the reason if not. */
-export interface Availability {
-  readonly available: boolean;
-  readonly why: string | undefined;
 }
 
 /** The choice of `auto`, with its reason. */
@@ -92,7 +91,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     sharedMemory: await filesystemOf(SHARED_MEMORY),
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
-    userfaultfd: { why: undefined, ...binding().probeFaults() },
+    userfaultfd: probeFaults(),
     qemu: finding,
     auto: {
       ioEngine: {

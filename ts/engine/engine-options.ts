@@ -1,5 +1,12 @@
 import { MappedRamError } from '../errors.ts';
-import type { DirectIo, IoEngine, TransferOptions } from './transfer-options.ts';
+import { assertWords } from '../io/option-words.ts';
+import {
+  DIRECT_IO,
+  IO_ENGINES,
+  type DirectIo,
+  type IoEngine,
+  type TransferOptions,
+} from './transfer-options.ts';
 
 interface EngineOptions {
   readonly channels: number | undefined;
@@ -10,10 +17,24 @@ interface EngineOptions {
 }
 
 /**
- * The options that the engine takes. The engine knows the ranges; this check refuses only what Node-API would bend into
- * a number.
+ * Checks the words among a transfer's options.
+ * @param prefix stands before the options' names in errors
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
+ */
+export function assertTransferWords(
+  options: Pick<TransferOptions, 'ioEngine' | 'directIo'>,
+  prefix?: string,
+): void {
+  assertWords(options, { ioEngine: IO_ENGINES, directIo: DIRECT_IO }, prefix);
+}
+
+/**
+ * The options that the engine takes. The engine knows the ranges of numbers; this check refuses unknown words, and what
+ * Node-API would bend into a number.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export function engineOptions(options: TransferOptions): EngineOptions {
+  assertTransferWords(options);
   return {
     channels: count('channels', options.channels),
     queueDepth: count('queueDepth', options.queueDepth),

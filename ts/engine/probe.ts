@@ -7,6 +7,12 @@ export interface IoUringProbe {
   readonly why?: string | undefined;
 }
 
+/** The answer to whether something is available, with the reason if not. */
+export interface Availability {
+  readonly available: boolean;
+  readonly why: string | undefined;
+}
+
 /** The availability of direct I/O in a directory. */
 export interface DirectIoProbe {
   readonly available: boolean;
@@ -43,4 +49,13 @@ export function probe(directory = '.'): Probe {
     ioEngine: ioUring.available ? 'io_uring' : 'threads',
     usesDirectIo: directIo.available,
   };
+}
+
+/**
+ * Finds out whether this process may have a userfaultfd. The probe opens one, and lets it go at once.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when there is no native binding for this platform
+ */
+export function probeFaults(): Availability {
+  const { available, why } = binding().probeFaults();
+  return { available, why };
 }

@@ -1,8 +1,10 @@
 /** The executor of the requests. Only `auto` falls back, and the report says why. */
-export type IoEngine = 'auto' | 'io_uring' | 'threads';
+export type IoEngine = (typeof IO_ENGINES)[number];
+export const IO_ENGINES = ['auto', 'io_uring', 'threads'] as const;
 
 /** The choice whether the channels bypass the page cache. Only `auto` falls back, and the report says why. */
-export type DirectIo = 'auto' | 'on' | 'off';
+export type DirectIo = (typeof DIRECT_IO)[number];
+export const DIRECT_IO = ['auto', 'on', 'off'] as const;
 
 /** Options of everything that moves pages. */
 export interface TransferOptions {

@@ -10,6 +10,8 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { literalPath, type SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertWord } from '../io/option-words.ts';
 import { StagedFile } from '../engine/staged-file.ts';
 import { coreNotes } from './core-notes.ts';
 import { elfCoreLayout } from './elf-core.ts';
@@ -17,7 +19,8 @@ import type { Placement } from './placement.ts';
 import { writeMemory } from './write-memory.ts';
 
 /** `raw`: memory as it is. `elf`: a core file for gdb and crash. */
-export type ExtractFormat = 'raw' | 'elf';
+export type ExtractFormat = (typeof FORMATS)[number];
+const FORMATS = ['raw', 'elf'] as const;
 
 export interface ExtractOptions extends TransferOptions, PhysicalOptions {
   readonly format: ExtractFormat;
@@ -77,6 +80,8 @@ export async function extract(
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
+  assertWord('format', options.format, FORMATS);
+  assertTransferWords(options);
   const output = target instanceof URL ? fileTargetOf(target).filename : literalPath(target);
   const done = await usingSnapshot(source, signal, (snapshot) => writeOutput(snapshot, output, options));
   return { ...done, elapsedMs: performance.now() - startedAt };

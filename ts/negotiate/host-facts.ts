@@ -10,7 +10,7 @@ import { freeBytesIn } from '../host/filesystem.ts';
 /** The answer to whether something is possible, with the reason. */
 export interface Possibility {
   readonly possible: boolean;
-  /** The reason in words, when it is not possible. */
+  /** The reason in words; it may be empty when nothing stands against it. */
   readonly why: string;
 }
 

@@ -3,6 +3,7 @@ import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
+import { assertRequest } from './assert-request.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
@@ -53,6 +54,7 @@ export async function negotiate(
   request: NegotiationRequest,
   { timeoutMs, signal, facts }: NegotiateOptions = {},
 ): Promise<Plan> {
+  assertRequest(request);
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
   const [qemu, host, givenFds] = await Promise.all([

@@ -71,7 +71,7 @@ export interface CommonParts {
 }
 
 /** Settings of QEMU while the decisions are carried out. */
-export interface Settings {
+export interface DecidedSettings {
   readonly mappedRam: boolean;
   readonly multifd: boolean;
   readonly channels: number | undefined;
@@ -81,7 +81,7 @@ export interface Settings {
   readonly parameters: Readonly<Record<string, QmpArgument>>;
 }
 
-export function commonParts(situation: Situation, settings: Settings): CommonParts {
+export function commonParts(situation: Situation, settings: DecidedSettings): CommonParts {
   const { request, target, qemu, engine } = situation;
   const fdset = decide(situation, 'fdset', request.fdset ?? 'auto', {
     value: true,

@@ -6,19 +6,23 @@ import type { MigrationAddress } from '../uri/migration-address.ts';
  * The caller's wish for a feature. `on` and `off` are kept, or refused with the rule that forbids them. `auto` takes
  * the best possible value, and the plan says why.
  */
-export type Switch = 'auto' | 'on' | 'off';
+export type Switch = (typeof SWITCHES)[number];
+export const SWITCHES = ['auto', 'on', 'off'] as const;
 
 /** The writer of a save's pages: QEMU, or this package's engine out of the guest's shared memory files. */
-export type Writer = 'qemu' | 'engine';
+export type Writer = (typeof WRITERS)[number];
+export const WRITERS = ['qemu', 'engine'] as const;
 
 /**
  * The reader of a restore's pages: QEMU, this package's engine, or nobody, because the pages are mapped. QEMU reads the
  * device state in any case; with `engine` and `nobody` it reads nothing else.
  */
-export type Reader = 'qemu' | 'engine' | 'nobody';
+export type Reader = (typeof READERS)[number];
+export const READERS = ['qemu', 'engine', 'nobody'] as const;
 
 /** QEMU's way to find zero pages while saving; see docs/format.md §4.1. */
-export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
+export type ZeroPageDetection = (typeof ZERO_PAGE_DETECTIONS)[number];
+export const ZERO_PAGE_DETECTIONS = ['none', 'legacy', 'multifd'] as const;
 
 /** The parts that requests of both directions have. */
 export interface PlanRequest {

@@ -1,3 +1,5 @@
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
 import { createOutput, type SnapshotTarget, targetPath, targetPlace } from '../snapshot/snapshot-target.ts';
@@ -23,6 +25,8 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const startedAt = performance.now();
   const { signal } = options;
   signal?.throwIfAborted();
+  assertTransferWords(options);
+  assertStoreZeroPages(options.storeZeroPages);
   // A faulty target is reported before anything is read.
   const place = targetPlace(target);
   const path = targetPath(place);

@@ -1,7 +1,7 @@
 import { inflateSync } from 'node:zlib';
 
 import { MappedRamError } from '../errors.ts';
-import { binding, toMappedRamError } from '../engine/binding.ts';
+import { zeroRanges } from '../engine/zero-ranges.ts';
 import { PageBits } from './page-bits.ts';
 import type { RandomAccessReader } from '../stream/reader.ts';
 import type { RamPageRecord } from '../stream/records.ts';
@@ -119,8 +119,7 @@ export class PlainPages {
       }
     }
     if (ranges.length === 0) return;
-    const error = await binding().zeroRanges(this.#fd, ranges);
-    if (error) throw toMappedRamError({ ...error, path: this.#path });
+    await zeroRanges(this.#fd, this.#path, ranges);
   }
 
   #blockOf({ block: id, offset }: RamPageRecord, path: string): Block {

@@ -5,7 +5,7 @@ import { toMigrationChannels } from '../uri/migration-channels.ts';
 import { parseMigrationUri } from '../uri/parse-migration-uri.ts';
 
 /** The address, as QMP's migrate and migrate-incoming take it. */
-export type MigrateArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };
+export type AddressArguments = { readonly uri: string } | { readonly channels: readonly MigrationChannel[] };
 
 /**
  * Turns an address into arguments for QEMU. A URI is used where one expresses the address, because every QEMU
@@ -15,13 +15,15 @@ export type MigrateArguments = { readonly uri: string } | { readonly channels: r
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI for a text that is no migration URI;
  *   ERR_MAPPED_RAM_INVALID_ARGUMENT and ERR_MAPPED_RAM_OUT_OF_RANGE as `toMigrationChannels`
  */
-export function migrateArguments(address: string | MigrationAddress): MigrateArguments {
+export function migrateArguments(address: string | MigrationAddress): AddressArguments {
   if (typeof address !== 'string') return hasUri(address);
+  // The check is all that is wanted of the result. QEMU gets the caller's text: QEMU before 8.2 takes nothing else, and
+  // later ones read the text as the parser does.
   parseMigrationUri(address);
   return { uri: address };
 }
 
-function hasUri(address: MigrationAddress): MigrateArguments {
+function hasUri(address: MigrationAddress): AddressArguments {
   try {
     return { uri: formatMigrationUri(address) };
   } catch (error) {

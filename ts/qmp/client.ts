@@ -1,55 +1,21 @@
-import { connect as connectSocket } from 'node:net';
 import { Duplex } from 'node:stream';
 
-import { MappedRamError, type QmpErrorReply } from '../errors.ts';
-import { binding } from '../engine/binding.ts';
-import { deferred, type Deferred } from '../host/deferred.ts';
-import { parseQmpAddress } from './address.ts';
+import type { MappedRamError } from '../errors.ts';
+import { peerPid } from '../engine/descriptors.ts';
+import { deferred } from '../host/deferred.ts';
+import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
+import { closed, lost, timeout } from './client-errors.ts';
+import { CONNECT_MS, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
-import { silence, unconnected } from './connect-errors.ts';
-import { type QmpEvent, type QmpEventFilter, QmpEvents } from './events.ts';
+import { silence } from './connect-errors.ts';
+import { connectSocket } from './connect-socket.ts';
+import type { QmpEvent, QmpEventFilter, QmpEvents } from './events.ts';
 import { type QmpValue, stringifyQmpJson } from './json.ts';
 import { QmpLines } from './lines.ts';
 import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
+import { PendingCommands } from './pending-commands.ts';
+import { firstOf, QmpSubscribers } from './subscribers.ts';
 import { QmpWriter } from './writer.ts';
-import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
-
-export interface QmpClientOptions extends WaitOptions {
-  /** Limit in milliseconds for a command that names none itself. @default 60000 */
-  readonly commandTimeoutMs?: number | undefined;
-  /**
-   * Called when the connection is lost. Returns why QEMU is gone (exit status, last words on stderr), for the error
-   * that everything pending rejects with. Must settle soon.
-   */
-  readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
-  /** QEMU's process, when it is known for certain. */
-  readonly pid?: number | undefined;
-  /** Returns the end of QEMU's output on stderr so far, when that can be seen. */
-  readonly stderr?: (() => string) | undefined;
-  /** The address that the stream leads to, when it has one. */
-  readonly server?: string | undefined;
-}
-
-/** Makes QEMU drop the part of an incomplete command that it has received. QEMU answers that it did not understand. */
-const FORGET = Uint8Array.of(0xff);
-
-/** A QEMU that is not overloaded greets in milliseconds. */
-const CONNECT_MS = 10_000;
-
-/** First id of a client that takes a connection over, so that no late reply to its predecessor passes for its own. */
-const SUCCESSOR_IDS = 2 ** 40;
-
-export interface ExecuteOptions extends WaitOptions {
-  /**
-   * A descriptor of this process. QEMU gets a duplicate of it together with the command (`add-fd`, `getfd`). The
-   * descriptor must stay open until the command has settled. Works over a unix socket, on Linux only.
-   */
-  readonly fd?: number | undefined;
-}
-
-interface Pending extends Deferred<QmpValue> {
-  readonly command: string;
-}
 
 /**
  * A QMP connection that has been through its greeting and `qmp_capabilities`. Commands may overlap; replies are matched
@@ -60,18 +26,21 @@ export class QmpClient implements AsyncDisposable {
   readonly #writer: QmpWriter;
   readonly #options: QmpClientOptions;
   readonly #lines = new QmpLines();
-  readonly #pending = new Map<number, Pending>();
-  readonly #subscribers = new Set<QmpEvents>();
+  readonly #pending: PendingCommands;
+  readonly #subscribers = new QmpSubscribers();
   readonly #greeting = deferred<QmpVersion>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
-  #lastId = 0;
+  /** True when another process has used the connection before. */
+  readonly #isSuccessor: boolean;
   /** The first bytes on a taken-over connection may be the rest of a line that the predecessor had begun to read. */
-  #skipsRest = false;
-  #isSuccessor = false;
+  #skipsRest: boolean;
   #ended: Promise<MappedRamError> | undefined;
 
-  private constructor(stream: Duplex, options: QmpClientOptions) {
+  private constructor(stream: Duplex, options: QmpClientOptions, isSuccessor = false) {
     this.#stream = stream;
+    this.#pending = new PendingCommands(isSuccessor);
+    this.#isSuccessor = isSuccessor;
+    this.#skipsRest = isSuccessor;
     this.#writer = new QmpWriter(stream);
     this.#options = options;
     this.#greeting.promise.catch(() => undefined);
@@ -95,16 +64,7 @@ export class QmpClient implements AsyncDisposable {
   static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
     const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
     if (server instanceof Duplex) return QmpClient.open(server, options);
-    const socket = connectSocket(parseQmpAddress(server));
-    const connected = deferred<void>();
-    socket.once('connect', connected.resolve).once('error', connected.reject);
-    try {
-      await waitWithin(connected.promise, options, () => timeout('connecting to QEMU'));
-    } catch (cause) {
-      socket.destroy();
-      if (options.signal?.aborted === true || cause instanceof MappedRamError) throw cause;
-      throw unconnected(server, cause);
-    }
+    const socket = await connectSocket(server, options);
     return QmpClient.open(socket, { ...options, server });
   }
 
@@ -134,11 +94,8 @@ export class QmpClient implements AsyncDisposable {
    * no `version`.
    */
   static succeed(stream: Duplex, options: QmpClientOptions = {}): QmpClient {
-    const client = new QmpClient(stream, options);
-    client.#lastId = SUCCESSOR_IDS;
-    client.#skipsRest = true;
-    client.#isSuccessor = true;
-    stream.write(FORGET);
+    const client = new QmpClient(stream, options, true);
+    client.#writer.forget();
     return client;
   }
 
@@ -158,7 +115,7 @@ export class QmpClient implements AsyncDisposable {
    */
   get peerPid(): number | undefined {
     const { descriptor } = this;
-    const pid = descriptor === undefined ? undefined : (binding().peerPid(descriptor) ?? undefined);
+    const pid = descriptor === undefined ? undefined : peerPid(descriptor);
     return pid === process.pid ? undefined : pid;
   }
 
@@ -207,16 +164,13 @@ export class QmpClient implements AsyncDisposable {
   ): Promise<QmpValue> {
     signal?.throwIfAborted();
     if (this.#ended !== undefined) throw await this.#ended;
-    this.#lastId += 1;
-    const id = this.#lastId;
-    const pending: Pending = { command, ...deferred<QmpValue>() };
-    this.#pending.set(id, pending);
-    const text = `${stringifyQmpJson({ execute: command, arguments: args, id })}\n`;
-    this.#writer.send({ text, fd, wanted: () => this.#pending.has(id) }).catch(pending.reject);
+    const pending = this.#pending.add(command);
+    const text = `${stringifyQmpJson({ execute: command, arguments: args, id: pending.id })}\n`;
+    this.#writer.send({ text, fd, wanted: () => this.#pending.has(pending) }).catch(pending.reject);
     try {
       return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
     } finally {
-      this.#pending.delete(id);
+      this.#pending.remove(pending);
     }
   }
 
@@ -226,9 +180,8 @@ export class QmpClient implements AsyncDisposable {
    * @param filter a name, several, or a function that is true for wanted events
    */
   events(filter?: QmpEventFilter): QmpEvents {
-    const events = new QmpEvents((self) => this.#subscribers.delete(self), filter);
-    this.#subscribers.add(events);
-    if (this.#ended !== undefined) void this.#ended.then((error) => this.#endSubscriber(events, error));
+    const events = this.#subscribers.add(filter);
+    if (this.#ended !== undefined) void this.#ended.then((error) => this.#subscribers.end(error));
     return events;
   }
 
@@ -238,15 +191,8 @@ export class QmpClient implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_TIMEOUT when the time is
    *   over; ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
    */
-  async waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
-    const events = this.events(filter);
-    try {
-      const { value } = await waitWithin(events.next(), options, () => timeout('waiting for an event'));
-      if (value === undefined) throw closed();
-      return value;
-    } finally {
-      await events.return();
-    }
+  waitForEvent(filter: QmpEventFilter, options: WaitOptions = {}): Promise<QmpEvent> {
+    return firstOf(this.events(filter), options);
   }
 
   /** Ends the connection, not QEMU. May be called again. */
@@ -263,7 +209,7 @@ export class QmpClient implements AsyncDisposable {
     if (this.#ended !== undefined) return;
     try {
       for (const line of this.#lines.push(chunk)) {
-        const message = this.#skipsRest ? tryParse(line) : parseQmpMessage(line);
+        const message = parseQmpMessage(line);
         if (message !== undefined || !this.#skipsRest) this.#dispatch(line, message);
         this.#skipsRest = false;
       }
@@ -278,57 +224,25 @@ export class QmpClient implements AsyncDisposable {
     } else if (message.kind === 'greeting') {
       this.#greeting.resolve(message.version);
     } else if (message.kind === 'event') {
-      for (const events of this.#subscribers) events.push(message.event);
+      this.#subscribers.push(message.event);
+    } else if (message.kind === 'error' && message.id === undefined) {
+      // The predecessor's last command may have been cut off, which QEMU answers without an id.
+      if (!this.#isSuccessor) this.#lose(`QEMU did not understand: ${message.error.desc}`);
     } else {
-      // An unknown id belongs to a command that was given up.
-      const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
-      if (message.kind === 'return') pending?.resolve(message.value);
-      else if (pending !== undefined) pending.reject(refused(pending.command, message.error));
-      else if (message.id === undefined && !this.#isSuccessor)
-        this.#lose(`QEMU did not understand: ${message.error.desc}`);
+      this.#pending.settle(message);
     }
   }
 
   #lose(what: string, cause?: unknown): void {
-    this.#ended ??= this.#end(this.#explain(what, cause));
-  }
-
-  async #explain(what: string, cause: unknown): Promise<MappedRamError> {
-    const why = await this.#options.explainLoss?.().catch(() => undefined);
-    return new MappedRamError('ERR_MAPPED_RAM_QEMU', why === undefined ? what : `${what}: ${why}`, { cause });
+    this.#ended ??= this.#end(lost(what, this.#options.explainLoss, cause));
   }
 
   async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {
     this.#stream.destroy();
     const error = await reason;
     this.#greeting.reject(error);
-    for (const pending of this.#pending.values()) pending.reject(error);
-    for (const events of this.#subscribers) this.#endSubscriber(events, error);
+    this.#pending.rejectAll(error);
+    this.#subscribers.end(error);
     return error;
   }
-
-  #endSubscriber(events: QmpEvents, error: MappedRamError): void {
-    events.end(error.code === 'ERR_MAPPED_RAM_CLOSED' ? undefined : error);
-    this.#subscribers.delete(events);
-  }
-}
-
-function tryParse(line: string): QmpMessage | undefined {
-  try {
-    return parseQmpMessage(line);
-  } catch {
-    return undefined;
-  }
-}
-
-function closed(): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the QMP connection is closed');
-}
-
-function timeout(what: string): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what}: no answer in time`);
-}
-
-function refused(command: string, qmp: QmpErrorReply): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${qmp.desc}`, { qmp });
 }

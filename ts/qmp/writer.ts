@@ -3,7 +3,10 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError, systemCode } from '../errors.ts';
-import { binding, toMappedRamError } from '../engine/binding.ts';
+import { passesDescriptors, sendWithDescriptors } from '../engine/descriptors.ts';
+
+/** A byte that is in no JSON text. */
+const FORGET = Uint8Array.of(0xff);
 
 /** Milliseconds between attempts to send a descriptor through a socket that is full. */
 const FULL_MS = 5;
@@ -39,7 +42,15 @@ export class QmpWriter {
   /** True when descriptors can be sent: the stream is a unix socket, as far as this platform supports that. */
   get passesDescriptors(): boolean {
     const socket = this.descriptor;
-    return socket !== undefined && binding().passesDescriptors(socket);
+    return socket !== undefined && passesDescriptors(socket);
+  }
+
+  /**
+   * Makes QEMU drop the part of an incomplete command that it has received, before any message is sent. QEMU answers
+   * that it did not understand.
+   */
+  forget(): void {
+    this.#stream.write(FORGET);
   }
 
   /**
@@ -71,15 +82,15 @@ export class QmpWriter {
       if (!wanted() || this.#stream.destroyed) return 0;
       const socket = descriptorOf(this.#stream);
       if (socket === undefined) throw unsupported();
-      const { sent, error } = binding().sendWithDescriptors(socket, bytes, [fd]);
-      if (error !== undefined) {
-        const failure = error.kind === 'UNSUPPORTED' ? unsupported() : toMappedRamError(error);
-        if (!isConnectionLost(failure)) throw failure;
+      try {
+        const sent = sendWithDescriptors(socket, bytes, [fd]);
+        if (sent > 0) return sent;
+      } catch (error) {
+        if (!isConnectionLost(error)) throw isUnsupported(error) ? unsupported() : error;
         // The stream reports the failure to its listeners.
-        this.#stream.destroy(failure);
+        this.#stream.destroy(error);
         return 0;
       }
-      if (sent !== undefined && sent > 0) return sent;
       await delay(FULL_MS);
     }
   }
@@ -103,8 +114,12 @@ function descriptorOf(stream: Duplex): number | undefined {
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
 
-function isConnectionLost({ cause }: MappedRamError): boolean {
-  return LOST.has(systemCode(cause) ?? '');
+function isConnectionLost(error: unknown): error is MappedRamError {
+  return error instanceof MappedRamError && LOST.has(systemCode(error.cause) ?? '');
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_UNSUPPORTED';
 }
 
 function unsupported(): MappedRamError {

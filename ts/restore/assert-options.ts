@@ -1,24 +1,20 @@
 import { MappedRamError } from '../errors.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertWord, assertWords } from '../io/option-words.ts';
+import { SWITCHES } from '../negotiate/request.ts';
 import type { Mode } from './modes/mode.ts';
-import type { AskedOptions, ModeOption } from './options.ts';
+import { ASKED, type AskedOptions, type LoadOptions, type PrepareOptions } from './options.ts';
+import { AFTER_RESTORE } from './run-state.ts';
 
 /**
- * The demands that the caller's options make, by the names that errors use. `auto` is no demand, nor is `off` where it
- * describes what happens anyway.
+ * Checks the words among the options of a restore. An unknown word would let a guest run that is to stay stopped.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a word that its option does not take
  */
-const ASKED: Readonly<Record<ModeOption, (options: AskedOptions) => Readonly<Record<string, boolean>>>> = {
-  multifd: ({ multifd }) => ({ multifd: multifd === 'on' }),
-  channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
-  directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
-  ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
-  transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
-    'transfer.channels': channels !== undefined,
-    'transfer.queueDepth': queueDepth !== undefined,
-    'transfer.requestSize': requestSize !== undefined,
-    'transfer.ioEngine': ioEngine !== 'auto',
-    'transfer.directIo': directIo === 'on',
-  }),
-};
+export function assertRestoreWords(options: LoadOptions & PrepareOptions): void {
+  assertWords(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
+  if (typeof options.channels === 'string') assertWord('channels', options.channels, ['auto']);
+  assertTransferWords(options.transfer ?? {}, 'transfer.');
+}
 
 /**
  * Refuses options that have no meaning in the mode.

@@ -4,7 +4,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import type { RestorePlan } from '../negotiate/plan.ts';
-import { assertOptionsFor } from './assert-options.ts';
+import { assertOptionsFor, assertRestoreWords } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
@@ -77,6 +77,8 @@ export async function attach(
   options: AttachOptions = {},
 ): Promise<AttachResult> {
   options.signal?.throwIfAborted();
+  assertRestoreWords(options);
+  if (options.mode !== undefined) modeOf(options.mode);
   return usingSnapshot(source, options.signal, (snapshot) => attachSnapshot(qmp, snapshot, options));
 }
 

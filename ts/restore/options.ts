@@ -41,3 +41,23 @@ export type ModeOption = 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 
 
 /** Values of these options, where the caller has set them. */
 export type AskedOptions = Pick<LoadOptions & PrepareOptions, ModeOption>;
+
+/**
+ * The demands that the caller's options make, by the names that errors use. An option of a new mode gets its entry here. `auto` is no demand, nor is `off` where it
+ * describes what happens anyway.
+ */
+export const ASKED: Readonly<
+  Record<ModeOption, (options: AskedOptions) => Readonly<Record<string, boolean>>>
+> = {
+  multifd: ({ multifd }) => ({ multifd: multifd === 'on' }),
+  channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
+  directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
+  ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
+  transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
+    'transfer.channels': channels !== undefined,
+    'transfer.queueDepth': queueDepth !== undefined,
+    'transfer.requestSize': requestSize !== undefined,
+    'transfer.ioEngine': ioEngine !== 'auto',
+    'transfer.directIo': directIo === 'on',
+  }),
+};

@@ -4,7 +4,7 @@ import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
-import { assertOptionsFor } from './assert-options.ts';
+import { assertOptionsFor, assertRestoreWords } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
@@ -62,6 +62,7 @@ export async function restore(
   const { signal } = options;
   const mode = modeOf(options.mode ?? DEFAULT_MODE);
   signal?.throwIfAborted();
+  assertRestoreWords(options);
   assertOptionsFor(mode, options);
   return usingSnapshot(source, signal, (snapshot) => restoreSnapshot(snapshot, mode, options, startedAt));
 }

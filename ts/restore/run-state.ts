@@ -5,7 +5,8 @@ import type { WaitOptions } from '../host/wait-within.ts';
  * The guest's state after a restore: it runs (`cont`); it stays stopped and has not run for a moment (`stop`); or it is
  * as it was when it was saved (`as-saved`).
  */
-export type AfterRestore = 'cont' | 'stop' | 'as-saved';
+export type AfterRestore = (typeof AFTER_RESTORE)[number];
+export const AFTER_RESTORE = ['cont', 'stop', 'as-saved'] as const;
 
 /**
  * Tells a QEMU that waits for a guest whether to start it. `stop` and `cont` change only that while QEMU waits,

@@ -9,7 +9,8 @@ import type { TransferOptions, TransferReport } from '../engine/transfer-options
  * The guest's state after its save: it runs (`cont`); it stays stopped, QEMU says `postmigrate` (`stop`); or QEMU ends
  * (`quit`).
  */
-export type AfterSave = 'cont' | 'stop' | 'quit';
+export type AfterSave = (typeof AFTER_SAVE)[number];
+export const AFTER_SAVE = ['cont', 'stop', 'quit'] as const;
 
 export interface SaveOptions
   extends

@@ -1,10 +1,12 @@
 import { MappedRamError, messageOf } from '../errors.ts';
+import { IO_ENGINES } from '../engine/transfer-options.ts';
+import { assertWords } from '../io/option-words.ts';
 import { PlanSettings } from '../negotiate/apply-plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import type { SaveRequest } from '../negotiate/request.ts';
+import { SWITCHES, type SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
@@ -12,7 +14,7 @@ import { assertFree, createOutput } from '../snapshot/snapshot-target.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
-import type { AfterSave, SaveOptions, SaveResult } from './save-options.ts';
+import { AFTER_SAVE, type AfterSave, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
@@ -66,13 +68,14 @@ export async function save(
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
  * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the
- * engine where QEMU writes
+ * engine where QEMU writes, and for a word that its option does not take
  */
 export async function planSave(
   qmp: QmpClient,
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SavePlan> {
+  assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
   const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
   const { path, offset } = plan.target;
   if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);

@@ -56,8 +56,18 @@ export function parseMigrationUri(uri: string): MigrationAddress {
   return parse(uri, scheme.length + 1);
 }
 
+/** Tells whether a text is a `file:` URI that gives an offset, be it 0. A path gives none, whatever it looks like. */
+export function givesOffset(uriOrPath: string): boolean {
+  return schemeOf(uriOrPath) === 'file' && offsetMarkIn(uriOrPath, 'file:'.length) !== -1;
+}
+
+/** Finds the mark before the offset; -1 when there is none. */
+function offsetMarkIn(uri: string, start: number): number {
+  return uri.indexOf(OFFSET_MARK, start);
+}
+
 function parseFile(uri: string, start: number): MigrationAddress {
-  const mark = uri.indexOf(OFFSET_MARK, start);
+  const mark = offsetMarkIn(uri, start);
   if (mark === -1) return { transport: 'file', filename: uri.slice(start), offset: 0 };
   const offset = parseSize(uri, mark + OFFSET_MARK.length);
   return { transport: 'file', filename: uri.slice(start, mark), offset: toNumberIfSafe(offset) };

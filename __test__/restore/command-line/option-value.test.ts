@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 
-import { parseCommandLine, valuesOf } from '../../../ts/restore/command-line/options.ts';
+import { membersOf, parseCommandLine, valuesOf } from '../../../ts/restore/command-line/options.ts';
 import { formatOptionValue, parseOptionValue } from '../../../ts/restore/command-line/option-value.ts';
 
 function read(text: string): unknown {
@@ -60,4 +60,18 @@ test('a command line is taken apart into options, and nothing is lost', (t) => {
   t.deepEqual(valuesOf(options, 'append'), ['-quiet']);
   t.deepEqual(valuesOf(options, 'S'), ['']);
   t.deepEqual(valuesOf(options, 'serial'), ['-']);
+});
+
+test('the members of an option are read once, when somebody asks for them', (t) => {
+  const options = parseCommandLine(['-M', 'q35,hpet=off', '-m', '2G', '-object', '{no json', '-S']);
+  const [machine, memory, object, stop] = options;
+  t.deepEqual(Object.fromEntries(machine?.members ?? []), { type: 'q35', hpet: 'off' });
+  t.is(machine?.members, machine?.members);
+  t.deepEqual(Object.fromEntries(memory?.members ?? []), { size: '2G' });
+  t.deepEqual(Object.fromEntries(stop?.members ?? []), {});
+  t.throws(() => object?.members, { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' });
+  t.deepEqual(
+    membersOf(options, 'machine').map((members) => members.get('type')),
+    ['q35'],
+  );
 });

@@ -1,7 +1,14 @@
 import test from 'ava';
 
 import type { Mode } from '../../../ts/restore/modes/mode.ts';
-import { MODES, modeMeantBy, modeOf, modeOn, type RestoreMode } from '../../../ts/restore/modes/modes.ts';
+import {
+  MODE_NAMES,
+  MODES,
+  modeMeantBy,
+  modeOf,
+  modeOn,
+  type RestoreMode,
+} from '../../../ts/restore/modes/modes.ts';
 
 /** A check of the answer to each question. A new question fails to compile here until it stands in this table. */
 const QUESTIONS: Readonly<Record<keyof Mode, (answer: unknown) => boolean>> = {
@@ -53,7 +60,7 @@ test('what names no mode is refused, with the names that there are', (t) => {
     // @ts-expect-error: programs without types may pass anything
     t.throws(() => modeOf(name), {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-      message: `mode of a restore: expected instant, preload, eager, found ${name}`,
+      message: `mode of a restore: expected ${MODE_NAMES.join(', ')}, found ${name}`,
     });
   }
 });

@@ -1,8 +1,8 @@
 //! A program that saves one memory file into a snapshot, or loads it back, and prints the rate. It measures the engine
 //! alone.
 //!
-//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, engine (io_uring|threads), direct
-//! (on|off)
+//! `save FILE MEMORY [save|load] [key=value …]` with channels, depth, request, io_engine (io_uring|threads),
+//! direct (on|off)
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "channels" => plan.tuning.channels = Some(value.parse()?),
             "depth" => plan.tuning.queue_depth = value.parse()?,
             "request" => plan.tuning.request_size = value.parse()?,
-            "engine" => {
+            "io_engine" => {
                 plan.tuning.io_engine = if value == "threads" {
                     IoEngine::Threads
                 } else {

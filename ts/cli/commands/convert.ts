@@ -1,6 +1,12 @@
 import { fstatSync } from 'node:fs';
 
-import type { ConvertOptions, ConvertResult, ConvertSource, ConvertTarget } from '../../convert/options.ts';
+import {
+  STREAM_FORMS,
+  type ConvertOptions,
+  type ConvertResult,
+  type ConvertSource,
+  type ConvertTarget,
+} from '../../convert/options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
@@ -31,7 +37,7 @@ const args = {
     required: true,
     description: 'Where the result goes: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdout',
   },
-  to: { ...choice('mapped-ram', 'stream'), description: 'Form of the result (default: mapped-ram)' },
+  to: { ...choice(...STREAM_FORMS), description: 'Form of the result (default: mapped-ram)' },
   force: { type: 'boolean', description: 'Replace an existing file' },
   'store-zero-pages': STORE_ZERO_PAGES,
   ...TRANSFER_OPTIONS,

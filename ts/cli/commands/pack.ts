@@ -1,4 +1,5 @@
 import type { PackOptions, PackResult } from '../../pack/pack-options.ts';
+import { givesOffset } from '../../uri/parse-migration-uri.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { OptionDefs } from '../options/option-def.ts';
@@ -81,7 +82,7 @@ function targetOf(line: Line): SnapshotTarget {
   const offset = line.value('offset');
   if (offset === undefined) return uri;
   const { path } = parsePlace(uri);
-  if (uri.startsWith('file:') && uri.includes(',offset=')) {
+  if (givesOffset(uri)) {
     throw new UsageError('--offset and ,offset= in the URI say the same thing: give only one of them');
   }
   return { path, offset: parseSize('--offset', offset) };

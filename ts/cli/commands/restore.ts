@@ -4,7 +4,9 @@ import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
 import type { Mode } from '../../restore/modes/mode.ts';
-import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
+import { SWITCHES } from '../../negotiate/request.ts';
+import { AFTER_RESTORE } from '../../restore/run-state.ts';
+import { DEFAULT_MODE, modeMeantBy, MODE_NAMES, MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
@@ -17,6 +19,9 @@ import type { Session } from '../session.ts';
 
 /** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */
 const QUIT_MS = 10_000;
+
+/** The modes that are taken when the caller names none, in words. */
+const DEFAULTS = `default: ${DEFAULT_MODE}; with --qmp ${modeMeantBy(['a block']).name} if QEMU maps the snapshot, else ${modeMeantBy([]).name}`;
 
 const args = {
   uri: {
@@ -31,8 +36,8 @@ const args = {
     description: "After --: the guest's QEMU command line, as for a fresh start",
   },
   mode: {
-    ...choice(...MODES.map(({ name }) => name)),
-    description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (default: instant; with --qmp instant if QEMU maps the snapshot, else eager)`,
+    ...choice(...MODE_NAMES),
+    description: `${MODES.map(({ name, summary }) => `${name} ${summary}`).join(', ')} (${DEFAULTS})`,
   },
   qmp: {
     type: 'string',
@@ -40,7 +45,7 @@ const args = {
     description: 'QMP of a QEMU that waits: a path, unix:PATH or tcp:HOST:PORT',
   },
   after: {
-    ...choice('cont', 'stop', 'as-saved'),
+    ...choice(...AFTER_RESTORE),
     description: 'What the guest does afterwards (default: cont; with -S stop)',
   },
   'ram-dir': {
@@ -49,7 +54,7 @@ const args = {
     description: 'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm)',
   },
   fdset: {
-    ...choice('auto', 'on', 'off'),
+    ...choice(...SWITCHES),
     description: 'Whether QEMU gets descriptors instead of paths (default: auto)',
   },
   ...TRANSFER_OPTIONS,

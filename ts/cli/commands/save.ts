@@ -1,8 +1,8 @@
-import type { Switch } from '../../negotiate/request.ts';
+import { SWITCHES, WRITERS, ZERO_PAGE_DETECTIONS, type Switch } from '../../negotiate/request.ts';
 import { QmpClient } from '../../qmp/client.ts';
-import type { SaveOptions } from '../../save/save-options.ts';
+import { AFTER_SAVE, type SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
-import { choice, type Choice, type OptionDef, type OptionDefs } from '../options/option-def.ts';
+import { choice, type WordOption, type OptionDef, type OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -11,7 +11,7 @@ import { withBar } from '../render/progress-bar.ts';
 import { saveLines, saveReport } from '../render/save.ts';
 import type { Session } from '../session.ts';
 
-const SWITCH: Choice<Switch> = choice('auto', 'on', 'off');
+const SWITCH: WordOption<Switch> = choice(...SWITCHES);
 const NEGOTIATED = 'What QEMU is told';
 
 const args = {
@@ -27,12 +27,12 @@ const args = {
       'Where the snapshot goes: a path, or file:PATH[,offset=SIZE]; with --mapped-ram off any migration URI',
   },
   writer: {
-    ...choice('auto', 'qemu', 'engine'),
+    ...choice('auto', ...WRITERS),
     description:
       'Who writes the memory: QEMU, or the engine out of the files in which QEMU shares it (default: auto, the engine where it can)',
   },
   after: {
-    ...choice('cont', 'stop', 'quit'),
+    ...choice(...AFTER_SAVE),
     description: 'What the guest does afterwards (default: go on if it ran, else stay stopped)',
   },
   'dry-run': { type: 'boolean', description: 'Show what would be done, and why; change nothing' },
@@ -48,7 +48,7 @@ const args = {
   fdset: switchOption('Whether QEMU gets descriptors instead of the path'),
   'x-ignore-shared': switchOption('Leave memory that QEMU shares in files out of the snapshot'),
   'zero-page-detection': {
-    ...choice('auto', 'none', 'legacy', 'multifd'),
+    ...choice('auto', ...ZERO_PAGE_DETECTIONS),
     description: 'How QEMU looks for zero pages; none stores them (default: auto)',
     group: NEGOTIATED,
   },
@@ -90,7 +90,7 @@ export const save: Command = defineCommand({
   },
 });
 
-function switchOption(description: string): OptionDef & Choice<Switch> {
+function switchOption(description: string): OptionDef & WordOption<Switch> {
   return { ...SWITCH, description: `${description} (default: auto)`, group: NEGOTIATED };
 }
 

@@ -19,18 +19,18 @@ export interface OptionDef {
 export type OptionDefs = Readonly<Record<string, OptionDef>>;
 
 /** An option that accepts a few words. */
-export interface Choice<T extends string> {
+export interface WordOption<T extends string> {
   readonly type: 'enum';
   readonly options: readonly T[];
 }
 
 /** Makes the part of a definition that lists the words; --help and the type of the value follow from it. */
-export function choice<T extends string>(...options: readonly T[]): Choice<T> {
+export function choice<T extends string>(...options: readonly T[]): WordOption<T> {
   return { type: 'enum', options };
 }
 
 /** The type of the values that a definition accepts. */
-export type ValueOf<D extends OptionDef> = D extends Choice<infer T> ? T : string;
+export type ValueOf<D extends OptionDef> = D extends WordOption<infer T> ? T : string;
 
 /** Returns the words that stand for the value in --help: `<N>`, `auto|on|off`. */
 export function hintOf({ options, valueHint = 'value' }: OptionDef): string {
@@ -38,10 +38,10 @@ export function hintOf({ options, valueHint = 'value' }: OptionDef): string {
 }
 
 /** The options that every command has. */
-export const OUTPUT_OPTIONS: Readonly<Record<'json' | 'quiet' | 'verbose' | 'help', OptionDef>> = {
+export const COMMON_OPTIONS: Readonly<Record<'json' | 'quiet' | 'verbose' | 'help', OptionDef>> = {
   json: { type: 'boolean', description: 'Print one JSON object on stdout', group: 'Output' },
   quiet: { type: 'boolean', description: 'Print nothing but errors', group: 'Output' },
   verbose: { type: 'boolean', description: 'Show the causes of an error', group: 'Output' },
   help: { type: 'boolean', alias: 'h', description: 'Show this help', group: 'Output' },
 };
-export type OutputOptions = typeof OUTPUT_OPTIONS;
+export type CommonOptions = typeof COMMON_OPTIONS;

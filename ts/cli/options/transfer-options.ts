@@ -1,16 +1,22 @@
-import type { DirectIo, IoEngine, TransferOptions } from '../../engine/transfer-options.ts';
+import {
+  DIRECT_IO,
+  IO_ENGINES,
+  type DirectIo,
+  type IoEngine,
+  type TransferOptions,
+} from '../../engine/transfer-options.ts';
 import type { PackOptions } from '../../pack/pack-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
-import { choice, type Choice, type OptionDef } from './option-def.ts';
+import { choice, type WordOption, type OptionDef } from './option-def.ts';
 import { parseSize } from './parse-size.ts';
 
 const group = 'Moving pages';
 
 /** The options of the commands that move pages. */
 export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'request-size', OptionDef>> & {
-  readonly 'direct-io': OptionDef & Choice<DirectIo>;
-  readonly 'io-engine': OptionDef & Choice<IoEngine>;
+  readonly 'direct-io': OptionDef & WordOption<DirectIo>;
+  readonly 'io-engine': OptionDef & WordOption<IoEngine>;
 } = {
   channels: {
     type: 'string',
@@ -31,12 +37,12 @@ export const TRANSFER_OPTIONS: Readonly<Record<'channels' | 'queue-depth' | 'req
     group,
   },
   'direct-io': {
-    ...choice('auto', 'on', 'off'),
+    ...choice(...DIRECT_IO),
     description: 'Whether to bypass the page cache; only auto falls back (default: auto)',
     group,
   },
   'io-engine': {
-    ...choice('auto', 'io_uring', 'threads'),
+    ...choice(...IO_ENGINES),
     description: 'What carries the requests out; only auto falls back (default: auto)',
     group,
   },

@@ -1,4 +1,4 @@
-import { MappedRamError, messageOf, type ErrorCode } from '../../errors.ts';
+import { isError, MappedRamError, messageOf, type ErrorCode } from '../../errors.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
 import { printable } from './format.ts';
@@ -55,7 +55,7 @@ export function renderError(error: unknown, command: string, verbose: boolean, s
     for (const { code, message } of causesOf(error)) {
       lines.push(printable(`caused by: ${message}${code === undefined ? '' : ` [${code}]`}`));
     }
-    if (error instanceof Error && !(error instanceof MappedRamError)) lines.push(error.stack ?? '');
+    if (isError(error) && !(error instanceof MappedRamError)) lines.push(error.stack ?? '');
   }
   return lines.join('\n');
 }

@@ -1,10 +1,10 @@
-import { MappedRamError, messageOf, type ErrorContext } from '../../errors.ts';
+import { isError, MappedRamError, messageOf, type ErrorContext } from '../../errors.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
 
 /**
- * The version of all output of --json. New members do not change it. A member that changes its meaning or goes makes it
- * 2.
+ * The version of all output of --json. 0.1.0 is the first release, and its schema the first. New members do not change
+ * the version; a member that changes its meaning or goes does.
  */
 const SCHEMA_VERSION = 1;
 
@@ -36,7 +36,7 @@ function jsonMember(_key: string, member: unknown): unknown {
   if (member === undefined) return null;
   if (typeof member === 'bigint') return String(member);
   if (member instanceof Uint8Array) return Buffer.from(member).toString('hex');
-  return member instanceof Error ? errorFields(member) : member;
+  return isError(member) ? errorFields(member) : member;
 }
 
 export function errorFields(error: unknown, verbose = false): ErrorFields {
@@ -52,12 +52,12 @@ export function causesOf(
 ): readonly { readonly code: string | undefined; readonly message: string }[] {
   const causes: { code: string | undefined; message: string }[] = [];
   const seen = new Set<unknown>([error]);
-  let cause = error instanceof Error ? error.cause : undefined;
+  let cause = isError(error) ? error.cause : undefined;
   while (cause !== undefined && !seen.has(cause)) {
     seen.add(cause);
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+    const code = isError(cause) && 'code' in cause ? String(cause.code) : undefined;
     causes.push({ code, message: messageOf(cause) });
-    cause = cause instanceof Error ? cause.cause : undefined;
+    cause = isError(cause) ? cause.cause : undefined;
   }
   return causes;
 }

@@ -7,8 +7,8 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
 import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
-import { formatOptionValue, parseOptionValue } from './option-value.ts';
-import { type CommandLineOption, valuesOf } from './options.ts';
+import { formatOptionValue } from './option-value.ts';
+import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
 
 export interface LaunchArguments {
   /** The whole command line, without the binary. */
@@ -116,7 +116,7 @@ function rewritten(
   const own = plan.backends.filter((backend) => backend.own !== undefined);
   return options.flatMap((option) => {
     if (option.name !== 'object') return option.words;
-    const object = parseOptionValue(option.value ?? '', 'qom-type');
+    const object = option.members;
     const replaced = own.find(({ id }) => isMemoryBackend(object) && id === object.get('id'));
     return (replaced === undefined ? undefined : objects.get(replaced.id)) ?? option.words;
   });
@@ -134,9 +134,7 @@ function additions(
     machineBackend === undefined || !objects.has(machineBackend)
       ? []
       : ['-machine', `memory-backend=${machineBackend}`];
-  const namesMachine = valuesOf(options, 'machine').some((value) =>
-    parseOptionValue(value, 'type').has('type'),
-  );
+  const namesMachine = membersOf(options, 'machine').some((machine) => machine.has('type'));
   return [
     ...(namesMachine ? [] : ['-machine', snapshot.index.machine]),
     ...(size === undefined ? [] : ['-m', `${size}B`]),

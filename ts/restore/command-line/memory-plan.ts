@@ -1,8 +1,8 @@
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { backendOf, isBackendMemory } from '../../stream/block-names.ts';
 import { parseSize } from '../../uri/parse-size.ts';
-import { valuesOf, type CommandLineOption } from './options.ts';
-import { parseOptionValue, type OptionValue } from './option-value.ts';
+import { membersOf, type CommandLineOption } from './options.ts';
+import type { OptionValue } from './option-value.ts';
 
 const MIB = 2 ** 20;
 
@@ -70,8 +70,7 @@ export function planMemory(
 
 function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string, OptionValue> {
   const objects = new Map<string, OptionValue>();
-  for (const value of valuesOf(options, 'object')) {
-    const object = parseOptionValue(value, 'qom-type');
+  for (const object of membersOf(options, 'object')) {
     const id = object.get('id');
     if (id !== undefined && isMemoryBackend(object)) objects.set(id, object);
   }
@@ -85,11 +84,11 @@ export function isMemoryBackend(object: OptionValue): boolean {
 
 /** The objects that `-machine memory-backend=` or `-numa node,memdev=` name. */
 function namedMemory(options: readonly CommandLineOption[]): readonly string[] {
-  const machine = valuesOf(options, 'machine').map((value) => parseOptionValue(value, 'type'));
-  const numa = valuesOf(options, 'numa').map((value) => parseOptionValue(value, 'type'));
   const names = [
-    machine.findLast((value) => value.has('memory-backend'))?.get('memory-backend'),
-    ...numa.map((value) => value.get('memdev')),
+    membersOf(options, 'machine')
+      .findLast((machine) => machine.has('memory-backend'))
+      ?.get('memory-backend'),
+    ...membersOf(options, 'numa').map((node) => node.get('memdev')),
   ];
   return names.filter((name) => name !== undefined);
 }
@@ -118,7 +117,7 @@ function sizeProblems(block: MappedRamBlock, own: OptionValue | undefined): read
 
 /** The size that `-m` gives. */
 function givenSize(options: readonly CommandLineOption[]): string | undefined {
-  const sizes = valuesOf(options, 'm').map((value) => parseOptionValue(value, 'size').get('size'));
+  const sizes = membersOf(options, 'm').map((memory) => memory.get('size'));
   return sizes.findLast((size) => size !== undefined);
 }
 

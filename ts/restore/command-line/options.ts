@@ -1,11 +1,39 @@
+import { type OptionValue, parseOptionValue } from './option-value.ts';
+
+/** The member that a value's first part belongs to when it names none, for the options whose members matter here. */
+const IMPLIED: ReadonlyMap<string | undefined, string> = new Map([
+  ['device', 'driver'],
+  ['m', 'size'],
+  ['machine', 'type'],
+  ['netdev', 'type'],
+  ['numa', 'type'],
+  ['object', 'qom-type'],
+]);
+
 /** One option of a QEMU command line, or a word that belongs to none (a disk image). */
-export interface CommandLineOption {
+export class CommandLineOption {
   /** The name without its dashes; `M` is `machine`. Undefined for a word that is no option. */
   readonly name: string | undefined;
   /** The word behind the option, when that may be its value. */
   readonly value: string | undefined;
   /** The words of the option, unchanged. */
   readonly words: readonly string[];
+  #members: OptionValue | undefined;
+
+  constructor(name: string | undefined, value: string | undefined, words: readonly string[]) {
+    this.name = name;
+    this.value = value;
+    this.words = words;
+  }
+
+  /**
+   * The members of the value. They are read at first use: the values of most options are no lists of members.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT as `parseOptionValue`
+   */
+  get members(): OptionValue {
+    this.#members ??= parseOptionValue(this.value ?? '', IMPLIED.get(this.name) ?? '');
+    return this.#members;
+  }
 }
 
 /**
@@ -20,9 +48,9 @@ export function parseCommandLine(args: readonly string[]): readonly CommandLineO
     const name = optionName(word);
     const next = args[index + 1];
     if (name === undefined || next === undefined || !isValue(name, next)) {
-      options.push({ name, value: undefined, words: [word] });
+      options.push(new CommandLineOption(name, undefined, [word]));
     } else {
-      options.push({ name, value: next, words: [word, next] });
+      options.push(new CommandLineOption(name, next, [word, next]));
       index += 1;
     }
   }
@@ -32,6 +60,11 @@ export function parseCommandLine(args: readonly string[]): readonly CommandLineO
 /** Returns the values of all options of one name, in order. */
 export function valuesOf(options: readonly CommandLineOption[], name: string): readonly string[] {
   return options.flatMap((option) => (option.name === name ? [option.value ?? ''] : []));
+}
+
+/** Returns the members of all options of one name, in order. @throws {MappedRamError} as `members` */
+export function membersOf(options: readonly CommandLineOption[], name: string): readonly OptionValue[] {
+  return options.flatMap((option) => (option.name === name ? [option.members] : []));
 }
 
 function optionName(word: string): string | undefined {

@@ -1,5 +1,4 @@
-import { type CommandLineOption, valuesOf } from './options.ts';
-import { parseOptionValue } from './option-value.ts';
+import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
 
 /** Options with which QEMU adds no monitor of its own. */
 const MONITORS = ['monitor', 'mon', 'qmp', 'qmp-pretty', 'nodefaults'];
@@ -16,9 +15,6 @@ export function standardMonitor(options: readonly CommandLineOption[]): readonly
   const serial = valuesOf(options, 'serial');
   if (serial.some((value) => value.startsWith('mon:'))) return [];
   const hasSerial =
-    serial.length > 0 ||
-    valuesOf(options, 'device').some(
-      (value) => parseOptionValue(value, 'driver').get('driver') === 'isa-serial',
-    );
+    serial.length > 0 || membersOf(options, 'device').some((device) => device.get('driver') === 'isa-serial');
   return hasSerial ? ['-monitor', 'stdio'] : ['-serial', 'mon:stdio'];
 }

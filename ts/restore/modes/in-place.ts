@@ -1,8 +1,8 @@
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { PlannedBackend } from '../command-line/memory-plan.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
+import type { Possibility } from '../../negotiate/host-facts.ts';
 import { skippedProblem } from '../preflight/memory.ts';
-import type { Possibility } from './mode.ts';
 
 // The modes that share this file have memory in place before QEMU loads the rest as a plain stream.
 

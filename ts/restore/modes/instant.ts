@@ -2,8 +2,7 @@ import { localFile } from '../../io/open-source.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import { type CommandLineOption, valuesOf } from '../command-line/options.ts';
-import { parseOptionValue } from '../command-line/option-value.ts';
+import { type CommandLineOption, membersOf } from '../command-line/options.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import type { NamelessMode, PreparedMemory } from './mode.ts';
@@ -84,7 +83,7 @@ function copyProblems(options: readonly CommandLineOption[]): readonly string[] 
   if (options.some(({ name }) => name === 'mem-prealloc')) {
     problems.push('-mem-prealloc would copy the whole memory: leave it out, or use mode preload');
   }
-  const locks = valuesOf(options, 'overcommit').map((value) => parseOptionValue(value, '').get('mem-lock'));
+  const locks = membersOf(options, 'overcommit').map((overcommit) => overcommit.get('mem-lock'));
   if (locks.includes('on')) {
     problems.push(
       '-overcommit mem-lock=on would copy the whole memory: use mem-lock=on-fault, or mode preload',
@@ -96,8 +95,8 @@ function copyProblems(options: readonly CommandLineOption[]): readonly string[] 
 /** Lists devices that need memory of another kind than a private mapping of a read-only file. */
 function deviceProblems(options: readonly CommandLineOption[]): readonly string[] {
   const drivers = [
-    ...valuesOf(options, 'device').map((value) => parseOptionValue(value, 'driver').get('driver') ?? ''),
-    ...valuesOf(options, 'netdev').map((value) => parseOptionValue(value, 'type').get('type') ?? ''),
+    ...membersOf(options, 'device').map((device) => device.get('driver') ?? ''),
+    ...membersOf(options, 'netdev').map((netdev) => netdev.get('type') ?? ''),
   ];
   return drivers.flatMap((driver) => {
     if (driver.startsWith('vhost-user')) return [`${driver} needs shared memory: use mode preload`];

@@ -1,4 +1,5 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
+import type { Possibility } from '../../negotiate/host-facts.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
@@ -91,12 +92,6 @@ export interface Mode<Name extends string = string> {
 
 /** A mode as its file exports it, without its name: the table names it. */
 export type NamelessMode = Omit<Mode, 'name'>;
-
-/** The answer to whether something is possible, with the reason for either. */
-export interface Possibility {
-  readonly possible: boolean;
-  readonly why: string;
-}
 
 /** The kind of state stream that a mode loads. */
 export interface StateForm {

@@ -24,6 +24,8 @@ export const MODES: readonly Mode<RestoreMode>[] = Object.keys(TABLE)
   .filter((name) => isRestoreMode(name))
   .map((name) => modeOf(name));
 
+export const MODE_NAMES: readonly RestoreMode[] = MODES.map(({ name }) => name);
+
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a name that no mode has */
 export function modeOf(name: RestoreMode): Mode<RestoreMode> {
   if (isRestoreMode(name)) return { ...TABLE[name](), name };

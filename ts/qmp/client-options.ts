@@ -1,0 +1,28 @@
+import type { WaitOptions } from '../host/wait-within.ts';
+
+/** Limit in milliseconds for connecting and the greeting. A QEMU that is not overloaded greets in milliseconds. */
+export const CONNECT_MS = 10_000;
+
+export interface QmpClientOptions extends WaitOptions {
+  /** Limit in milliseconds for a command that names none itself. @default 60000 */
+  readonly commandTimeoutMs?: number | undefined;
+  /**
+   * Called when the connection is lost. Returns why QEMU is gone (exit status, last words on stderr), for the error
+   * that everything pending rejects with. Must settle soon.
+   */
+  readonly explainLoss?: (() => Promise<string | undefined>) | undefined;
+  /** QEMU's process, when it is known for certain. */
+  readonly pid?: number | undefined;
+  /** Returns the end of QEMU's output on stderr so far, when that can be seen. */
+  readonly stderr?: (() => string) | undefined;
+  /** The address that the stream leads to, when it has one. */
+  readonly server?: string | undefined;
+}
+
+export interface ExecuteOptions extends WaitOptions {
+  /**
+   * A descriptor of this process. QEMU gets a duplicate of it together with the command (`add-fd`, `getfd`). The
+   * descriptor must stay open until the command has settled. Works over a unix socket, on Linux only.
+   */
+  readonly fd?: number | undefined;
+}
