@@ -23,7 +23,7 @@ import { nodesBelow } from './parsed-tree.ts';
 /** The members in which an error has its words. */
 const ERROR_MEMBERS: ReadonlySet<string> = new Set(['message', 'shortMessage', 'stack']);
 
-/** Those, and the members in which answers and reports of QEMU's have words. */
+/** These, and the members that hold words in QEMU's answers and reports. */
 const MEMBERS: ReadonlySet<string> = new Set([...ERROR_MEMBERS, 'desc', 'errorDesc', 'error-desc']);
 
 /** Matches the names of variables that have an error. */

@@ -26,7 +26,7 @@ function toRegExp(glob: string): RegExp {
   return new RegExp(`^${source}$`);
 }
 
-/** What is wrong with a glob, in words: it finds nothing, or it takes a whole folder and passes the folders below it. */
+/** Says in words how a glob goes wrong: it finds nothing, or it takes a whole folder and passes over the folders below. */
 function faultOf(glob: string, tests: readonly string[]): string | undefined {
   const found = toRegExp(glob);
   if (!tests.some((path) => found.test(path))) return `${glob} finds no test`;

@@ -39,7 +39,7 @@ const CHOICES = new Set([
   SyntaxKind.AmpersandAmpersandToken,
 ]);
 
-/** What a text has of its own: each of these looks into the text. */
+/** The members of a text that look into it. */
 const MEMBERS: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(String.prototype));
 
 /** The functions that look into an argument, or look something up by it. */

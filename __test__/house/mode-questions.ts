@@ -16,7 +16,7 @@ import { nodesBelow } from './parsed-tree.ts';
 /** Matches the files of modes that other folders may import. */
 const PUBLIC = /\/(?:mode|modes)\.ts$/;
 
-/** What others may do with the table of all modes: go through it. Its order is the modes' own. */
+/** The ways in which others may go through the table of all modes. Its order is the modes' own. */
 const WAYS_THROUGH: ReadonlySet<string> = new Set(['map', 'find', 'filter', 'some', 'every']);
 
 /** Matches the names of variables and members that hold a mode, or the name of one. */

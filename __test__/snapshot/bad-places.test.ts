@@ -93,7 +93,7 @@ test('what is no target is refused, with what was expected and found, and nothin
   ] as const;
   for (const [value, message] of bad) {
     for (const [index, use] of targets.entries()) {
-      // Without a state, unpack has nothing to do, which it says in other words.
+      // An unpack without a state has nothing to do, which it says in other words.
       const words = index === 2 && value === undefined ? /nothing to unpack/ : message;
       await t.throwsAsync(use(asGiven(value)), { code: INVALID, message: words }, String(message));
     }

@@ -101,6 +101,20 @@ test('a command is given up after its time, and its late reply disturbs nobody',
   await client.close();
 });
 
+test('a command whose arguments are no JSON fails alone, and leaves nothing behind', async (t) => {
+  const { peer, client } = await connected();
+  const cyclic: Record<string, unknown> = {};
+  cyclic['itself'] = cyclic;
+  // @ts-expect-error an object that holds itself is no JSON
+  await t.throwsAsync(client.execute('next', cyclic));
+  const next = client.execute('next');
+  const { id } = await peer.command(0);
+  peer.say(`{"return":"right","id":${id}}\n`);
+  t.is(await next, 'right');
+  // A command that stayed behind would be rejected now, with nobody to hear it.
+  await client.close();
+});
+
 test('a command is given up when its signal aborts, before or after it is sent', async (t) => {
   const { peer, client } = await connected();
   const controller = new AbortController();

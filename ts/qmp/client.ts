@@ -165,9 +165,10 @@ export class QmpClient implements AsyncDisposable {
     signal?.throwIfAborted();
     if (this.#ended !== undefined) throw await this.#ended;
     const pending = this.#pending.add(command);
-    const text = `${stringifyQmpJson({ execute: command, arguments: args, id: pending.id })}\n`;
-    this.#writer.send({ text, fd, wanted: () => this.#pending.has(pending) }).catch(pending.reject);
     try {
+      // Arguments that are no JSON throw here, and the command must not stay behind.
+      const text = `${stringifyQmpJson({ execute: command, arguments: args, id: pending.id })}\n`;
+      this.#writer.send({ text, fd, wanted: () => this.#pending.has(pending) }).catch(pending.reject);
       return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
     } finally {
       this.#pending.remove(pending);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use mapped_ram_engine::file::Storage;
 
-/// What goes wrong in one call.
+/// The fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The call fails.
