@@ -1,8 +1,10 @@
 //! BLAKE3 of bytes, and of stretches of a file.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use mapped_ram_engine::digest::digest_ranges;
+use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::{CancelToken, EngineError, ErrorKind};
 use napi::bindgen_prelude::Uint8Array;
@@ -25,10 +27,14 @@ pub fn digest_bytes(bytes: Uint8Array) -> Uint8Array {
     mapped_ram_engine::digest::digest_bytes(&bytes).to_vec().into()
 }
 
+/// A file, and start and end of each stretch in bytes.
+type Stretches = (FileSource, Vec<(u64, u64)>);
+
 /// A digest of stretches of a file, one after the other, that is yet to be made.
 #[napi]
 pub struct BindingRangeDigest {
-    ready: Result<(FileSource, Vec<(u64, u64)>), String>,
+    /// The arguments, or what is wrong with them. `run` takes them, so that the file's descriptor goes with its end.
+    ready: Mutex<Option<Result<Stretches>>>,
     name: String,
     cancel: CancelToken,
 }
@@ -39,22 +45,22 @@ impl BindingRangeDigest {
     /// something is wrong with them.
     #[napi(constructor)]
     pub fn new(path: Option<String>, fd: Option<i32>, name: String, ranges: Vec<i64>) -> Self {
-        let ready = file_source("file", path, fd)
-            .and_then(|source| Ok((source, pairs("range", &ranges)?)))
-            .map_err(|error| error.message().to_owned());
+        let ready = file_source("file", path, fd).and_then(|source| Ok((source, pairs("range", &ranges)?)));
         Self {
-            ready,
+            ready: Mutex::new(Some(ready)),
             name,
             cancel: CancelToken::default(),
         }
     }
 
+    /// Makes the digest, once.
     #[napi]
     pub async fn run(&self) -> BindingDigest {
-        let (ready, name, cancel) = (self.ready.clone(), self.name.clone(), self.cancel.clone());
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (name, cancel) = (self.name.clone(), self.cancel.clone());
         let work = move || {
-            let (source, ranges) =
-                ready.map_err(|message| EngineError::new(ErrorKind::InvalidArgument, message))?;
+            let once = || EngineError::new(ErrorKind::InvalidArgument, "a digest is made only once");
+            let (source, ranges) = ready.ok_or_else(once)??;
             let ranges: Vec<Range<u64>> = ranges.into_iter().map(|(start, end)| start..end).collect();
             digest_ranges(&source, &name, &ranges, &cancel)
         };
