@@ -113,7 +113,11 @@ qemuTest('what cannot be had is refused with its reason', async (t) => {
   const path = dir.file('guest.mr');
   const refusals: readonly (readonly [args: readonly string[], code: number, words: RegExp])[] = [
     [[path, '--writer', 'engine'], 1, /writer engine cannot be had: blocks above 16 MiB/],
-    [[path, '--io-engine', 'threads'], 1, /ioEngine is an option of the writer engine, but QEMU would write: /],
+    [
+      [path, '--io-engine', 'threads'],
+      1,
+      /ioEngine is an option of the writer engine, but QEMU would write: /,
+    ],
     [[path, '--multifd', 'off', '--direct-io', 'on'], 1, /QEMU ignores direct-io without/],
     [['exec:cat'], 1, /mapped-ram has to seek in a file, and exec: is a stream/],
     [['file:x,offset=bad'], 2, /offset/],
