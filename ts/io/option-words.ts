@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { inWords } from './in-words.ts';
 
 /** The words that options take, by the options' names. */
 export type OptionWords<Options> = {
@@ -30,6 +31,6 @@ export function assertWord(name: string, value: unknown, words: readonly unknown
   if (words.includes(value)) return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', name, {
     expected: words.join(', '),
-    found: String(value),
+    found: typeof value === 'string' ? value : inWords(value),
   });
 }

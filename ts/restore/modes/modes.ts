@@ -1,4 +1,4 @@
-import { MappedRamError } from '../../errors.ts';
+import { assertWord } from '../../io/option-words.ts';
 import { eager } from './eager.ts';
 import { instant } from './instant.ts';
 import type { Mode, NamelessMode } from './mode.ts';
@@ -28,11 +28,8 @@ export const MODE_NAMES: readonly RestoreMode[] = MODES.map(({ name }) => name);
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a name that no mode has */
 export function modeOf(name: RestoreMode): Mode<RestoreMode> {
-  if (isRestoreMode(name)) return { ...TABLE[name](), name };
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'mode of a restore', {
-    expected: Object.keys(TABLE).join(', '),
-    found: String(name),
-  });
+  assertWord('mode of a restore', name, Object.keys(TABLE));
+  return { ...TABLE[name](), name };
 }
 
 /** Returns the mode for a QEMU that is there already. @param mapped the blocks that it maps out of the snapshot */
