@@ -33,7 +33,7 @@ export interface ConvertOptions extends TransferOptions {
   /**
    * Blocks whose zero pages are written too, because a restore does not find their memory empty. Applies to a
    * mapped-ram result only.
-   * @default 'firmware', which means flash devices (`system.flash…`)
+   * @default 'firmware', which means the pflash of any machine (`system.flash0`, `virt.flash1`, …)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
 }
