@@ -72,7 +72,12 @@ export async function virtArgs(setup: VirtSetup, directory: string): Promise<rea
   return [
     ...bare,
     ...(defaults ? [] : ['-nodefaults']),
-    ...['-m', '64M', '-cpu', MACHINES[arch].cpu, '-serial', `file:${join(directory, 'serial')}`],
+    '-m',
+    '64M',
+    '-cpu',
+    MACHINES[arch].cpu,
+    '-serial',
+    `file:${join(directory, 'serial')}`,
     ...memory,
     ...(await firmwareArgs(setup, directory)),
     ...extraArgs,
@@ -104,8 +109,10 @@ async function firmwareArgs(
   await writeImage(data, variables, flashBytes);
   return [
     ...(arch === 'riscv64' ? ['-bios', 'none'] : []),
-    ...['-drive', `if=pflash,format=raw,readonly=on,file=${code}`],
-    ...['-drive', `if=pflash,format=raw,file=${data}`],
+    '-drive',
+    `if=pflash,format=raw,readonly=on,file=${code}`,
+    '-drive',
+    `if=pflash,format=raw,file=${data}`,
   ];
 }
 
