@@ -7,7 +7,7 @@ import type { ConvertOptions } from './options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf } from '../pages/bitmap-reader.ts';
-import { isDefaultMemory } from '../stream/block-names.ts';
+import { mayBeRam } from '../stream/block-names.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
@@ -24,10 +24,10 @@ export interface Converted {
 
 /**
  * Tells whether set pages of a block stay set although they are zero: somebody stored them because a restore does not
- * find the memory empty (docs/format.md §4.2). The RAM of a machine is empty then.
+ * find the memory empty (docs/format.md §4.2). A guest's RAM is empty then, as a rule.
  */
 function keepsSetPages(id: string): boolean {
-  return !isDefaultMemory(id);
+  return !mayBeRam(id);
 }
 
 /**

@@ -11,6 +11,7 @@ import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { PageBits, zeroTest } from './page-bits.ts';
 import { PieceDigests } from './piece-digests.ts';
+import { setAllPages } from './set-all-pages.ts';
 import { WindowRun } from './window-run.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
 
@@ -44,7 +45,15 @@ export async function savePages(
     return saveByWindows(output, plan, name, options);
   }
   const file = transferFile(output.file);
-  return runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
+  // The engine would write zero pages as bytes, while the guest stands still. Their bits are enough.
+  const bare = local.map((region) => ({ ...region, storeZeroPages: false }));
+  const saved = await runTransfer({ direction: 'save', file, regions: bare, pieceSize }, options);
+  let { dataBytes } = saved.report;
+  for (const { area, storeZeroPages } of regions) {
+    options.signal?.throwIfAborted();
+    if (storeZeroPages === true) dataBytes += await setAllPages(output, area);
+  }
+  return { ...saved, report: { ...saved.report, dataBytes } };
 }
 
 /** The region in the engine's terms; undefined when the engine cannot open the memory. */
