@@ -45,9 +45,7 @@ export async function savePages(
     return saveByWindows(output, plan, name, options);
   }
   const file = transferFile(output.file);
-  // The engine would write zero pages as bytes, while the guest stands still. Their bits are enough.
-  const bare = local.map((region) => ({ ...region, storeZeroPages: false }));
-  const saved = await runTransfer({ direction: 'save', file, regions: bare, pieceSize }, options);
+  const saved = await runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
   let { dataBytes } = saved.report;
   for (const { area, storeZeroPages } of regions) {
     options.signal?.throwIfAborted();
@@ -56,13 +54,16 @@ export async function savePages(
   return { ...saved, report: { ...saved.report, dataBytes } };
 }
 
-/** The region in the engine's terms; undefined when the engine cannot open the memory. */
-function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undefined {
-  if (!('source' in memory)) return { ...region, memory };
+/**
+ * The region in the engine's terms; undefined when the engine cannot open the memory. The engine stores no zero pages:
+ * it would write them as bytes, while a guest stands still, and their bits are enough.
+ */
+function localRegion({ name, area, memory }: SavedRegion): TransferRegion | undefined {
+  if (!('source' in memory)) return { name, area, memory };
   const { file } = memory.source;
   if (file === undefined) return undefined;
   const { path, fd } = transferFile(file);
-  return { ...region, memory: { path, fd, area: memory.area } };
+  return { name, area, memory: { path, fd, area: memory.area } };
 }
 
 async function saveByWindows(
