@@ -96,7 +96,7 @@ async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promi
 
 /**
  * True when an error is evidence that a file is on another host, with a QEMU that is not seen to be on this one (only a
- * unix socket shows that, by passing descriptors). The only such evidence is that this host has no file with that name:
+ * descriptor that gets to it shows that). The only such evidence is that this host has no file with that name:
  * ENOENT, for that very path. Any other error means that the name exists here and cannot be read: a missing right
  * (EACCES), a failing disk (EIO), a loop of links (ELOOP), a file in the place of a directory (ENOTDIR). A caller that
  * is not told of such an error would look for the fault on the wrong host.

@@ -4,12 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { deferred } from '../host/deferred.ts';
-import { killAtExit } from '../host/kill-at-exit.ts';
+import { killAtExit, killChild } from '../host/kill-at-exit.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
 const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;
+/** Limit in milliseconds for a QEMU that was asked to quit, before it is killed. */
+const QUIT_MS = 2000;
 /** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
 
@@ -17,6 +19,12 @@ const LAST_WORDS_MS = 2000;
 export interface QemuProcessOptions extends WaitOptions {
   /** @default 'qemu-system-x86_64' */
   readonly binary?: string | undefined;
+  /**
+   * Descriptors of this process that QEMU inherits, under the paths of {@link inheritedPath}. Programs that start QEMU
+   * in their turn (`timeout`, `unshare`, `setpriv`, a script) pass them on, unless they close them (`sudo`).
+   * @default none
+   */
+  readonly inherit?: readonly number[] | undefined;
   /** The command line, without anything for this connection: a QMP monitor named `mapped-ram-qmp` is added. */
   readonly args: readonly string[];
   /** Limit in milliseconds until QEMU answers on QMP. @default 60000 */
@@ -29,6 +37,15 @@ export interface QemuProcessOptions extends WaitOptions {
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
 }
 
+/**
+ * The path by which QEMU opens an inherited descriptor. QEMU itself resolves it, so that another user or another
+ * namespace of processes makes no difference.
+ * @param index the descriptor's place in `inherit`
+ */
+export function inheritedPath(index: number): string {
+  return `/proc/self/fd/${QMP_FD + 1 + index}`;
+}
+
 /** The end of a QEMU process. */
 export interface QemuExit {
   /** The exit status; null when a signal ended the process or it never ran. */
@@ -38,9 +55,10 @@ export interface QemuExit {
 
 /**
  * A QEMU of our own. It talks QMP over an inherited socket pair, so there is no path to choose, to wait for or to clean
- * up. QEMU dies with this object: `close()` kills and reaps it, and so does the end of this process.
+ * up. QEMU dies with this object: `close()` ends and reaps it, and so does the end of this process.
  */
 export class QemuProcess implements AsyncDisposable {
+  /** The process that was started: QEMU, or the program that starts QEMU in its turn. */
   readonly pid: number;
   readonly qmp: QmpClient;
   /** Settles when the process is gone and its stderr is read to the end. Never rejects. */
@@ -71,6 +89,7 @@ export class QemuProcess implements AsyncDisposable {
   static async start({
     binary = 'qemu-system-x86_64',
     args,
+    inherit = [],
     timeoutMs = 60_000,
     signal,
     stdio,
@@ -79,7 +98,7 @@ export class QemuProcess implements AsyncDisposable {
     const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
     const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
-    const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe'] });
+    const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe', ...inherit] });
     if (child.pid !== undefined) killAtExit(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
@@ -104,7 +123,7 @@ export class QemuProcess implements AsyncDisposable {
       });
       return new QemuProcess(child.pid, child, qmp, exited, stderr);
     } catch (error) {
-      child.kill('SIGKILL');
+      killChild(child);
       if (child.pid !== undefined) await exited;
       throw error;
     }
@@ -130,9 +149,13 @@ export class QemuProcess implements AsyncDisposable {
     );
   }
 
-  /** Kills QEMU if it still runs, and waits until it is gone. May be called again. */
+  /**
+   * Ends QEMU if it still runs, and waits until it is gone: asks it to quit, which reaches it behind whatever program
+   * has started it, and kills both when that takes longer than 2 seconds. May be called again.
+   */
   async close(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    if (this.qmp.isOpen) await this.quit({ timeoutMs: QUIT_MS }).catch(() => undefined);
+    killChild(this.#child);
     await this.qmp.close();
     await this.exited;
   }

@@ -11,6 +11,7 @@ import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts'
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
+import { refuseMemoryInUse } from './memory-in-use.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
@@ -79,7 +80,7 @@ async function restoreSnapshot(
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
   const preparedAt = performance.now();
-  await using started = await startWithState(snapshot, mode, launch, options);
+  await using started = await startWithState(snapshot, mode, prepared, options);
   const { qemu, state } = started;
   try {
     const answeredAt = performance.now();
@@ -125,6 +126,8 @@ async function prepare(
   // A defect of the command line or the state is reported before gigabytes are loaded.
   const plan = new LaunchPlan(snapshot, mode, commandLine);
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
+  // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
+  await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
   const blocks = plan.backends.map(({ block }) => block);
   const memory = await mode.prepare(snapshot, blocks, options);
   try {
@@ -152,7 +155,7 @@ interface Started extends AsyncDisposable {
 async function startWithState(
   snapshot: Snapshot,
   mode: Mode,
-  { args, blocks }: LaunchArguments,
+  { memory, launch: { args, blocks } }: Prepared,
   { binary, stdio, signal, timeoutMs, state: given }: RestoreOptions,
 ): Promise<Started> {
   const failed = new AbortController();
@@ -167,7 +170,9 @@ async function startWithState(
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, signal: either, timeoutMs }).catch(giveUp),
+    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs }).catch(
+      giveUp,
+    ),
     make().catch(giveUp),
   ]);
   const close = async (): Promise<void> => {

@@ -69,7 +69,7 @@ async function withSnapshot(
   );
 }
 
-const NOBODY = { pid: undefined, peerPid: undefined };
+const NOBODY = undefined;
 
 test('what fits has no problems, and a QEMU that tells nothing is given the benefit of the doubt', async (t) => {
   await withSnapshot((problems) => {
@@ -149,7 +149,7 @@ test('a name that was given to another file meanwhile is not taken for the snaps
     const place = {
       mode: modeOf('instant'),
       inPlace: ['pc.ram'],
-      file: await lookAtFile(snapshot, { pid, peerPid: undefined }),
+      file: await lookAtFile(snapshot, pid),
     } as const;
     const memory = [mapped, block('/rom@etc/acpi/tables', 4)];
     const { problems, warnings } = comparePreflight(snapshot, { ...FITTING, memory }, place);

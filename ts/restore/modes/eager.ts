@@ -22,6 +22,7 @@ export const eager: NamelessMode = {
 
   prepare: async () => ({
     files: {},
+    descriptors: [],
     report: undefined,
     warnings: [],
     [Symbol.asyncDispose]: async () => undefined,
@@ -38,6 +39,7 @@ export const eager: NamelessMode = {
   // A plain stream would resize blocks; mapped-ram does not.
   resizesBlocks: false,
   placeProblems: () => [],
+  unlistedProblems: () => [],
   capabilityProblems: ({ capabilities }, known) =>
     known.length === 0
       ? []
@@ -53,7 +55,7 @@ export const eager: NamelessMode = {
 async function load(run: LoadRun): Promise<Loaded> {
   const { loadFile, loadState } = await import('../load.ts');
   const { formForQemu } = await import('./form-for-qemu.ts');
-  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory);
+  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory, run.pid);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);
   // The plan for reading a plain stream does not depend on the stream's content.

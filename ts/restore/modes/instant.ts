@@ -1,5 +1,5 @@
 import { localFile } from '../../io/open-source.ts';
-import { procPath } from '../../io/anonymous-file.ts';
+import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
@@ -52,6 +52,10 @@ export const instant: NamelessMode = {
     const wrong = mappingProblems(block, backend, file);
     return wrong.length === 0 ? [] : [`block ${block.id} does not map the snapshot: it ${wrong.join(', ')}`];
   },
+  unlistedProblems: ({ id, area }, { isInPlace, file: { path, isMappedAt } }) =>
+    isInPlace && isMappedAt?.(area.pagesOffset) === false
+      ? [`block ${id} does not map the snapshot: QEMU maps nothing of ${path} there`]
+      : [],
   capabilityProblems: () => [],
   placeWarnings: ({ path, isMappedAt }) =>
     isMappedAt === undefined
@@ -68,9 +72,10 @@ export const instant: NamelessMode = {
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
-  const path = procPath(localFile(snapshot.reader, 'a restore').fd);
+  const { fd } = localFile(snapshot.reader, 'a restore');
   return {
-    files: Object.fromEntries(blocks.map(({ id }) => [id, path])),
+    files: Object.fromEntries(blocks.map(({ id }) => [id, inheritedPath(0)])),
+    descriptors: [fd],
     report: undefined,
     warnings: [],
     [Symbol.asyncDispose]: async () => undefined,

@@ -81,6 +81,8 @@ export interface Mode<Name extends string = string> {
   readonly resizesBlocks: boolean;
   /** Lists reasons why a block's memory cannot be, or come, where QEMU has that block. */
   placeProblems(block: MappedRamBlock, found: MemoryBlock, place: BlockPlace): readonly string[];
+  /** Lists reasons of that kind that can be seen although QEMU does not list its blocks. */
+  unlistedProblems(block: MappedRamBlock, place: BlockPlace): readonly string[];
   /** Lists capabilities that QEMU lacks. @param known the capabilities that QEMU has; empty when it does not tell */
   capabilityProblems(index: StreamIndex, known: readonly string[]): readonly string[];
   /** Lists assumptions about a QEMU that cannot be checked, in words. */
@@ -103,6 +105,8 @@ export interface StateForm {
 export interface PreparedMemory extends AsyncDisposable {
   /** The file in which QEMU finds the memory of each block, by block id. */
   readonly files: Readonly<Record<string, string>>;
+  /** The descriptors behind those paths, in the order in which QEMU inherits them. */
+  readonly descriptors: readonly number[];
   /** The engine's report on loading the memory; undefined when nothing was loaded. */
   readonly report: TransferReport | undefined;
   readonly warnings: readonly string[];

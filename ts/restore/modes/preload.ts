@@ -1,4 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
+import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { PrepareOptions } from '../options.ts';
@@ -47,6 +48,7 @@ export const preload: NamelessMode = {
   resizesBlocks: true,
   placeProblems: (block, { backend }, { isInPlace }) =>
     isInPlace && backend === undefined ? [noBackend(block)] : [],
+  unlistedProblems: () => [],
   capabilityProblems: () => [],
   placeWarnings: () => [],
 
@@ -67,7 +69,8 @@ async function prepare(
   const ids = blocks.map(({ id }) => id);
   const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
   return {
-    files: ram.files,
+    files: Object.fromEntries([...ram.descriptors.keys()].map((id, index) => [id, inheritedPath(index)])),
+    descriptors: [...ram.descriptors.values()],
     report: ram.report,
     warnings: problem === undefined ? [] : [problem],
     [Symbol.asyncDispose]: () => ram.close(),
