@@ -1,3 +1,5 @@
+import { assertClient } from '../qmp/assert-client.ts';
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
@@ -52,9 +54,12 @@ export function negotiate(
 export async function negotiate(
   qmp: QmpClient,
   request: NegotiationRequest,
-  { timeoutMs, signal, facts }: NegotiateOptions = {},
+  options: NegotiateOptions = {},
 ): Promise<Plan> {
+  assertClient(qmp);
+  assertOptions(options);
   assertRequest(request);
+  const { timeoutMs, signal, facts } = options;
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
   const [qemu, host, givenFds] = await Promise.all([
@@ -90,7 +95,7 @@ async function lookInto(
 }
 
 async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promise<StreamIndex> {
-  if (typeof snapshot === 'object' && 'index' in snapshot) return snapshot.index;
+  if (typeof snapshot === 'object' && snapshot !== null && 'index' in snapshot) return snapshot.index;
   return usingSnapshot(snapshot, undefined, async ({ index }) => index);
 }
 

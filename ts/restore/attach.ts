@@ -1,3 +1,5 @@
+import { assertClient } from '../qmp/assert-client.ts';
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
 import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
@@ -79,7 +81,10 @@ export async function attach(
   source: SnapshotSource | Snapshot,
   options: AttachOptions = {},
 ): Promise<AttachResult> {
+  assertClient(qmp);
+  assertOptions(options);
   options.signal?.throwIfAborted();
+  if (options.blocks !== undefined) assertTexts('blocks', options.blocks);
   assertRestoreWords(options);
   if (options.mode !== undefined) modeOf(options.mode);
   return usingSnapshot(source, options.signal, (snapshot) => attachSnapshot(qmp, snapshot, options));

@@ -1,4 +1,5 @@
 import { access, constants } from 'node:fs/promises';
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { blocksWithPages, regionOf } from '../pages/blocks.ts';
 import { MappedRamError } from '../errors.ts';
 import { freeBytesIn } from '../host/filesystem.ts';
@@ -66,6 +67,8 @@ export async function preloadRam(
   source: SnapshotSource | Snapshot,
   options: PreloadOptions,
 ): Promise<PreloadedRam> {
+  assertOptions(options);
+  assertTexts('blocks', options.blocks);
   return usingSnapshot(source, options.signal, (snapshot) => loadBlocks(snapshot, options));
 }
 

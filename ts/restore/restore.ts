@@ -1,3 +1,4 @@
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
@@ -60,6 +61,8 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<RestoredGuest> {
   const startedAt = performance.now();
+  assertOptions(options);
+  assertTexts('args', options.args);
   const { signal } = options;
   const mode = modeOf(options.mode ?? DEFAULT_MODE);
   signal?.throwIfAborted();

@@ -1,3 +1,6 @@
+import { totalmem } from 'node:os';
+
+import { overcommitPolicy } from '../../host/limits.ts';
 import { localFile } from '../../io/open-source.ts';
 import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
@@ -39,6 +42,7 @@ export const instant: NamelessMode = {
       ['share', 'off'],
       ['readonly', 'on'],
       ['rom', 'off'],
+      ...(isMoreThanHost(block.length) ? [['reserve', 'off'] as const] : []),
     ],
   }),
 
@@ -69,6 +73,14 @@ export const instant: NamelessMode = {
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
 };
+
+/**
+ * True when the host would refuse a private mapping of that many bytes unless it is told that nobody means to fill
+ * them. A host with strict accounting (policy 2) reserves memory for every mapping, and QEMU refuses to ask otherwise.
+ */
+function isMoreThanHost(bytes: number): boolean {
+  return bytes > totalmem() && overcommitPolicy() !== 'strict';
+}
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
