@@ -99,7 +99,7 @@ export async function openStateStream(
 ): Promise<StateStream> {
   assertOptions(options);
   assertTexts('inPlace', options.inPlace);
-  assertTexts('fresh', options.fresh ?? []);
+  if (options.fresh !== undefined) assertTexts('fresh', options.fresh);
   return usingSnapshot(source, options.signal, (snapshot) => makeStateStream(snapshot, options));
 }
 

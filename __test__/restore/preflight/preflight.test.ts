@@ -171,6 +171,25 @@ test('a name that was given to another file meanwhile is not taken for the snaps
   t.deepEqual(await compare(process.pid), [[], []]);
 });
 
+function nowhere(): boolean {
+  return false;
+}
+
+test('a QEMU that does not list its blocks is doubted, and its mappings are looked at all the same', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using snapshot = await syntheticSnapshot(dir, BLOCKS);
+  const place = { mode: modeOf('instant'), inPlace: ['pc.ram'], file: await lookAtFile(snapshot, 1) };
+  const unlisted = { ...FITTING, memory: [] };
+  const { problems, warnings } = comparePreflight(snapshot, unlisted, place);
+  t.regex(warnings.join(), /QEMU does not list its RAM blocks/);
+  const elsewhere = { ...place, file: { ...place.file, isMappedAt: nowhere } };
+  t.regex(
+    comparePreflight(snapshot, unlisted, elsewhere).problems.join(),
+    /block pc\.ram does not map the snapshot/,
+  );
+  t.is(problems.length, place.file.isMappedAt === undefined ? 0 : 1);
+});
+
 test('devices that the snapshot does not know are a warning', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
