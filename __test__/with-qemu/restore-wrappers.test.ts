@@ -2,7 +2,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
@@ -158,3 +159,31 @@ qemuTest('a wrapper that closes descriptors fails at once and leaves nothing', a
   });
   t.true(isClean);
 });
+
+qemuTest(
+  'a program that is known to close descriptors does not matter where QEMU opens files itself',
+  async (t) => {
+    const bin = await mkdtemp(dir.file('bin'));
+    const sudo = join(bin, 'sudo');
+    const close = 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done';
+    await writeFile(sudo, `#!/bin/bash\n${close}\nwhile [[ $1 == -* ]]; do shift; done\n"$@"\nexit $?\n`, {
+      mode: 0o755,
+    });
+    const isClean = await leavesNoQemu(async () => {
+      for (const mode of ['instant', 'eager'] as const) {
+        await using guest = await restoreGuest(snapshot, {}, { mode }, [sudo, '-n']);
+        t.regex(programOf((await identifyQemu(guest.qmp)).pid ?? 0) ?? '', /^qemu-system/);
+        t.deepEqual(guest.restored.warnings, [], mode);
+        await guest.waitForGenerations(2);
+      }
+      const late = restoreGuest(snapshot, {}, { mode: 'preload' }, [sudo, '-n']);
+      await t.throwsAsync(late, {
+        code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+        message: /sudo closes the descriptors/,
+      });
+      const wrong = restoreGuest(snapshot, { extraArgs: ['-device', 'no-such-device'] }, {}, [sudo, '-n']);
+      await t.throwsAsync(wrong, { code: 'ERR_MAPPED_RAM_QEMU', message: /no-such-device/ });
+    });
+    t.true(isClean);
+  },
+);

@@ -43,6 +43,10 @@ qemuTest('a block without a name hides no other', async (t) => {
   t.like(await save(guest.qmp, dir.file('by-qemu'), { writer: 'qemu' }), { verified: true });
 });
 
+function card(more = ''): readonly string[] {
+  return `-netdev user,id=n0 -device virtio-net-pci,netdev=n0,addr=3${more}`.split(' ');
+}
+
 for (const [what, extraArgs] of [
   ['has a block without a name', SPARE],
   ['refuses what is not stable', STABLE],
@@ -61,8 +65,6 @@ for (const [what, extraArgs] of [
   });
 
   qemuTest(`a ROM of another size is noticed in a QEMU that ${what}`, async (t) => {
-    const card = (more = ''): readonly string[] =>
-      `-netdev user,id=n0 -device virtio-net-pci,netdev=n0,addr=3${more}`.split(' ');
     const path = dir.file(`card-${extraArgs[0]}`);
     await saveGuest({ extraArgs: card() }, path);
     for (const mode of ['instant', 'eager'] as const) {

@@ -2,6 +2,7 @@ import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
+import { closingWrapper } from '../qemu/wrappers.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
@@ -132,7 +133,10 @@ async function prepare(
   // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
   await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
   const blocks = plan.backends.map(({ block }) => block);
-  const memory = await mode.prepare(snapshot, blocks, options);
+  const memory = await mode.prepare(snapshot, blocks, {
+    ...options,
+    closedBy: closingWrapper([options.binary ?? '', ...options.args]),
+  });
   try {
     const { args, ...launch } = plan.launchWith(memory.files);
     // The QMP monitor of ours would take the standard one away.

@@ -2,7 +2,7 @@ import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
 import { isDefaultMemory } from '../../stream/block-names.ts';
 import type { Loaded, LoadRun } from '../load.ts';
-import type { NamelessMode } from './mode.ts';
+import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
 
 /** QEMU reads the memory itself: only the names of the blocks have to fit. */
 export const eager: NamelessMode = {
@@ -20,13 +20,7 @@ export const eager: NamelessMode = {
   keepsSnapshot: false,
   state: undefined,
 
-  prepare: async () => ({
-    files: {},
-    descriptors: [],
-    report: undefined,
-    warnings: [],
-    [Symbol.asyncDispose]: async () => undefined,
-  }),
+  prepare: async () => NOTHING_PREPARED,
   startsWithMemory: false,
   launchProblems: () => [],
   memoryObject: ({ own, block }, { plan }) => {

@@ -8,7 +8,7 @@ import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import type { NamelessMode, PreparedMemory } from './mode.ts';
+import { NOTHING_PREPARED, type NamelessMode, type PreparedMemory, type PreparePlace } from './mode.ts';
 
 /** QEMU maps the snapshot privately, read-only, page by page as the guest touches it. */
 export const instant: NamelessMode = {
@@ -83,7 +83,13 @@ function isMoreThanHost(bytes: number): boolean {
 }
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
-async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
+async function prepare(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+  { closedBy }: PreparePlace,
+): Promise<PreparedMemory> {
+  // QEMU then opens the snapshot by its name, and the comparison of mappings tells whether that still is its name.
+  if (closedBy !== undefined) return NOTHING_PREPARED;
   const { fd } = localFile(snapshot.reader, 'a restore');
   return {
     files: Object.fromEntries(blocks.map(({ id }) => [id, inheritedPath(0)])),

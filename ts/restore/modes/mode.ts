@@ -57,7 +57,7 @@ export interface Mode<Name extends string = string> {
   prepare(
     snapshot: Snapshot,
     blocks: readonly MappedRamBlock[],
-    options: PrepareOptions,
+    options: PreparePlace,
   ): Promise<PreparedMemory>;
   /** True when the memory of the blocks with backends is in place as soon as QEMU has started. */
   readonly startsWithMemory: boolean;
@@ -111,6 +111,21 @@ export interface PreparedMemory extends AsyncDisposable {
   readonly report: TransferReport | undefined;
   readonly warnings: readonly string[];
 }
+
+/** The surroundings that memory is prepared for. */
+export interface PreparePlace extends PrepareOptions {
+  /** The program on the command line that keeps QEMU from inheriting descriptors; undefined when there is none. */
+  readonly closedBy: string | undefined;
+}
+
+/** The outcome for a QEMU that brings its memory itself. */
+export const NOTHING_PREPARED: PreparedMemory = {
+  files: {},
+  descriptors: [],
+  report: undefined,
+  warnings: [],
+  [Symbol.asyncDispose]: async () => undefined,
+};
 
 /** The surroundings that a memory object is made for. */
 export interface LaunchPlace {

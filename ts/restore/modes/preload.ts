@@ -2,9 +2,8 @@ import { MappedRamError } from '../../errors.ts';
 import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import type { PrepareOptions } from '../options.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import type { NamelessMode, PreparedMemory } from './mode.ts';
+import type { NamelessMode, PreparedMemory, PreparePlace } from './mode.ts';
 
 /** The engine loads the memory into files, which QEMU then shares. */
 export const preload: NamelessMode = {
@@ -61,8 +60,14 @@ export const preload: NamelessMode = {
 async function prepare(
   snapshot: Snapshot,
   blocks: readonly MappedRamBlock[],
-  { ramDirectory, transfer, signal }: PrepareOptions,
+  { ramDirectory, transfer, signal, closedBy }: PreparePlace,
 ): Promise<PreparedMemory> {
+  if (closedBy !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `${closedBy} closes the descriptors by which QEMU gets memory that was loaded beforehand: use mode instant or eager, or a program that keeps them (setpriv, runuser)`,
+    );
+  }
   const { preloadRam, roomProblem } = await import('../preload.ts');
   const directory = ramDirectory ?? '/dev/shm';
   const problem = await roomProblem(directory, blocks);
