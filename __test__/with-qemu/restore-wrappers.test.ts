@@ -176,7 +176,7 @@ qemuTest(
         t.deepEqual(guest.restored.warnings, [], mode);
         await guest.waitForGenerations(2);
       }
-      const late = restoreGuest(snapshot, {}, { mode: 'preload' }, [sudo, '-n']);
+      const late = restoreGuest(snapshot, {}, { mode: 'preload' }, [sudo, '-unobody']);
       await t.throwsAsync(late, {
         code: 'ERR_MAPPED_RAM_UNSUPPORTED',
         message: /sudo closes the descriptors/,

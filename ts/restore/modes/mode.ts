@@ -1,5 +1,6 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
+import type { ClosingWrapper } from '../../qemu/wrappers.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
@@ -115,7 +116,7 @@ export interface PreparedMemory extends AsyncDisposable {
 /** The surroundings that memory is prepared for. */
 export interface PreparePlace extends PrepareOptions {
   /** The program on the command line that keeps QEMU from inheriting descriptors; undefined when there is none. */
-  readonly closedBy: string | undefined;
+  readonly closedBy: ClosingWrapper | undefined;
 }
 
 /** The outcome for a QEMU that brings its memory itself. */

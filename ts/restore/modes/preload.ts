@@ -62,10 +62,10 @@ async function prepare(
   blocks: readonly MappedRamBlock[],
   { ramDirectory, transfer, signal, closedBy }: PreparePlace,
 ): Promise<PreparedMemory> {
-  if (closedBy !== undefined) {
+  if (closedBy?.isRoot === false) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_UNSUPPORTED',
-      `${closedBy} closes the descriptors by which QEMU gets memory that was loaded beforehand: use mode instant or eager, or a program that keeps them (setpriv, runuser)`,
+      `${closedBy.program} closes the descriptors by which QEMU gets memory that was loaded beforehand: use mode instant or eager, or a program that keeps them (setpriv, runuser)`,
     );
   }
   const { preloadRam, roomProblem } = await import('../preload.ts');
@@ -73,8 +73,12 @@ async function prepare(
   const problem = await roomProblem(directory, blocks);
   const ids = blocks.map(({ id }) => id);
   const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
+  const inherited = Object.fromEntries(
+    [...ram.descriptors.keys()].map((id, index) => [id, inheritedPath(index)]),
+  );
   return {
-    files: Object.fromEntries([...ram.descriptors.keys()].map((id, index) => [id, inheritedPath(index)])),
+    // Root opens the files of this process.
+    files: closedBy === undefined ? inherited : ram.files,
     descriptors: [...ram.descriptors.values()],
     report: ram.report,
     warnings: problem === undefined ? [] : [problem],
