@@ -167,9 +167,14 @@ export class QemuProcess implements AsyncDisposable {
    * has started it, and kills both when that takes longer than 2 seconds. May be called again.
    */
   async close(): Promise<void> {
-    if (this.qmp.isOpen) await this.quit({ timeoutMs: QUIT_MS }).catch(() => undefined);
-    killChild(this.#child);
+    const isAsked = await this.qmp.execute('quit', undefined, { timeoutMs: QUIT_MS }).then(
+      () => true,
+      () => false,
+    );
+    // Whoever uses the connection still hears that it was closed, not that QEMU is gone.
     await this.qmp.close();
+    if (isAsked) await Promise.race([this.exited, delay(QUIT_MS, undefined, { ref: false })]);
+    killChild(this.#child);
     await this.exited;
   }
 
