@@ -1,8 +1,9 @@
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { pack, Snapshot, unpack, type PackOptions } from '../../ts/index.ts';
+import { lockFile } from '../../ts/engine/file-lock.ts';
+import { pack, type RamLocation, Snapshot, unpack, type PackOptions } from '../../ts/index.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { PAGE, syntheticState, testPage, writeRam } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
@@ -245,6 +246,34 @@ test("a descriptor's file is untouched when the arguments are wrong", async (t) 
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
   });
   t.is(await readFile(target, 'utf8'), 'precious');
+});
+
+test('a file that guests run from is not written in place, whatever it is taken for', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await pack(target, options);
+  await pack(dir.file('other'), options);
+  const before = await readFile(dir.file('other'));
+  const busy = { code: 'ERR_MAPPED_RAM_BUSY', message: /guests run from it/ };
+  const places = (file: FileHandle): readonly RamLocation[] => [
+    { fd: file.fd, offset: PAGE },
+    { path: dir.file('other'), offset: PAGE },
+  ];
+  {
+    await using clone = await open(dir.file('other'), 'r');
+    lockFile(clone.fd, 'shared', 'other');
+    await using handle = await open(dir.file('other'), 'r+');
+    for (const m0 of places(handle)) await t.throwsAsync(unpack(target, { ram: { m0 } }), busy);
+    t.deepEqual(await readFile(dir.file('other')), before);
+  }
+  // Both blocks may be in one file.
+  await using handle = await open(dir.file('other'), 'r+');
+  for (const m0 of places(handle)) {
+    const bios = { path: dir.file('other'), offset: 2 * PAGES * PAGE };
+    await unpack(target, { ram: { m0, 'pc.bios': bios } });
+  }
+  await using late = await open(dir.file('other'), 'r');
+  t.true(lockFile(late.fd, 'shared', 'other'), 'the lock is gone afterwards');
 });
 
 test('one file in two roles is refused', async (t) => {

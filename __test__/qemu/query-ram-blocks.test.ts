@@ -49,3 +49,15 @@ test('a table that is not understood is no table', (t) => {
     t.is(parseRamBlocks(table), undefined, JSON.stringify(table));
   }
 });
+
+test('a block without a name is in no migration, and in no list', (t) => {
+  const rows = [
+    '  m0    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000 0x00007fdb33e00000  rw',
+    '        4 KiB  0x0000000004000000 0x0000000001000000 0x0000000001000000 0x00007f926ea00000  rw',
+  ];
+  t.deepEqual(
+    parseRamBlocks(`${HEAD}${rows.join('\n')}\n`)?.map(({ id }) => id),
+    ['m0'],
+  );
+  t.is(parseRamBlocks(`${HEAD}${rows[1]}\n`), undefined);
+});

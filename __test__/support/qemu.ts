@@ -94,13 +94,17 @@ export class TestGuest implements AsyncDisposable {
   async ramBlocks(): Promise<readonly RamBlock[]> {
     const reply = await this.qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' });
     assert(typeof reply === 'string');
-    const row = /^ *(\S.*?) +\d+ .?i?B +0x[0-9a-f]+ +(0x[0-9a-f]+) +(0x[0-9a-f]+) +(0x[0-9a-f]+)/;
+    const row = /^ *(\S.*? +|)\d+ .?i?B +0x[0-9a-f]+ +(0x[0-9a-f]+) +(0x[0-9a-f]+) +(0x[0-9a-f]+)/;
     const rows = reply.split(/\r?\n/).slice(1);
     return rows.flatMap((line) => {
       if (line.trim() === '') return [];
-      const [, id, used, total, hva] = row.exec(line) ?? [];
-      assert(id !== undefined, `unexpected row of info ramblock: ${line}`);
-      return [{ id, usedLength: Number(used), totalLength: Number(total), hva: Number(hva) }];
+      const [, name, used, total, hva] = row.exec(line) ?? [];
+      assert(name !== undefined, `unexpected row of info ramblock: ${line}`);
+      // An object that no device uses has a block without a name.
+      const id = name.trim();
+      return id === ''
+        ? []
+        : [{ id, usedLength: Number(used), totalLength: Number(total), hva: Number(hva) }];
     });
   }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -24,17 +24,23 @@ export class RestoredTestGuest extends TestGuest {
 /**
  * Restores the built-in guest into the QEMU that `setup` describes.
  * @param setup `memoryBlocks` names the snapshot's blocks where they differ from those of the command line
+ * @param wrapper the words before QEMU's own: a program that starts QEMU, perhaps as another user
  */
 export async function restoreGuest(
   source: SnapshotSource | Snapshot,
   setup: GuestSetup,
   options: Omit<RestoreOptions, 'binary' | 'args'>,
+  wrapper: readonly string[] = [],
 ): Promise<RestoredTestGuest> {
   const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-restored-'));
   try {
     await writeGuestDisk(join(directory, 'boot.img'), guestRegionOf(setup));
-    const args = guestArgs(setup, directory);
-    const restored = await restore(source, { ...options, binary: QEMU_BINARY, args });
+    if (wrapper.length > 0) {
+      await chmod(directory, 0o777);
+      await chmod(join(directory, 'boot.img'), 0o666);
+    }
+    const [binary = '', ...args] = [...wrapper, QEMU_BINARY, ...guestArgs(setup, directory)];
+    const restored = await restore(source, { ...options, binary, args });
     return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
   } catch (error) {
     await rm(directory, { recursive: true, force: true });

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertWords } from '../io/option-words.ts';
@@ -40,6 +41,7 @@ export async function convert(
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
   assertWords(options, { to: STREAM_FORMS });

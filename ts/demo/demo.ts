@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 
+import { assertOptions } from '../io/assert-options.ts';
 import { defaultQemu, findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
 import { MappedRamError } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
@@ -22,6 +23,7 @@ const MIB = 1024 * 1024;
  */
 export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { size = DEFAULT_DEMO, signal, keep = false } = options;
   if (!Number.isSafeInteger(size) || size < SMALLEST_DEMO || size % MIB !== 0) {
     throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', "size of the demo's guest", {

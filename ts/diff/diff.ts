@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { comparePages } from '../pages/compare-pages.ts';
@@ -71,6 +72,7 @@ export async function diff(
   options: DiffOptions = {},
 ): Promise<SnapshotDiff> {
   const startedAt = performance.now();
+  assertOptions(options);
   options.signal?.throwIfAborted();
   const { signal } = options;
   const found = await usingSnapshot(left, signal, (snapshot) =>

@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { join, resolve } from 'node:path';
 
+import { assertOptions } from '../io/assert-options.ts';
 import {
   probe,
   probeFaults,
@@ -74,6 +75,7 @@ export interface DoctorReport {
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO when there is no such directory; the signal's reason
  */
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+  assertOptions(options);
   const directory = resolve(options.directory ?? '.');
   await assertDirectory(directory);
   const { finding, facts } = await examineQemu({ binary: options.qemu, signal: options.signal });

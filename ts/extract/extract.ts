@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { PhysicalRange } from '../physical/address-space.ts';
 import type { PhysicalOptions } from '../physical/ram-layout.ts';
@@ -78,6 +79,7 @@ export async function extract(
   options: ExtractOptions,
 ): Promise<ExtractResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   assertWord('format', options.format, FORMATS);

@@ -12,6 +12,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [0xca451a4e, 'bcachefs'],
   [0x01021994, 'tmpfs'],
   [0x858458f6, 'ramfs'],
+  [0x958458f6, 'hugetlbfs'],
   [0x794c7630, 'overlayfs'],
   [0x6969, 'nfs'],
   [0xff534d42, 'cifs'],

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -8,6 +9,16 @@ export interface HugePages {
   readonly pageBytes: number;
   readonly total: number;
   readonly free: number;
+}
+
+/** How the kernel accounts for memory that processes ask for and have not touched (vm.overcommit_memory). */
+export function overcommitPolicy(): 'heuristic' | 'always' | 'strict' | undefined {
+  try {
+    const policy = Number(readFileSync('/proc/sys/vm/overcommit_memory', 'latin1'));
+    return (['heuristic', 'always', 'strict'] as const)[policy];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Bytes that a process without privileges may lock; undefined where the kernel does not tell. */

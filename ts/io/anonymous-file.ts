@@ -33,9 +33,10 @@ export class AnonymousFile implements AsyncDisposable {
 
   /**
    * Makes the file on the filesystem of a directory.
+   * @param mode the permissions once the file has no name: for processes that have a descriptor of it already
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED where there is no /proc
    */
-  static async create(directory: string): Promise<AnonymousFile> {
+  static async create(directory: string, mode: number = MODE): Promise<AnonymousFile> {
     if (process.platform !== 'linux') {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_UNSUPPORTED',
@@ -54,6 +55,7 @@ export class AnonymousFile implements AsyncDisposable {
         handle = await open(path, 'wx+', MODE);
         await unlink(path);
       }
+      if (mode !== MODE) await handle.chmod(mode);
       return new AnonymousFile(handle);
     } catch (cause) {
       await handle?.close();

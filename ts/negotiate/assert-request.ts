@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
 import {
   READERS,
@@ -23,6 +24,7 @@ const BOTH = {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a word that its option does not take
  */
 export function assertRequest(request: NegotiationRequest): void {
+  assertOptions(request, 'request');
   assertWord('direction', request.direction, ['save', 'restore']);
   assertWords<PlanRequest>(request, BOTH);
   if (typeof request.channels === 'string') assertWord('channels', request.channels, ['auto']);

@@ -1,3 +1,5 @@
+import { assertClient } from '../qmp/assert-client.ts';
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
@@ -53,9 +55,12 @@ export function negotiate(
 export async function negotiate(
   qmp: QmpClient,
   request: NegotiationRequest,
-  { timeoutMs, signal, facts }: NegotiateOptions = {},
+  options: NegotiateOptions = {},
 ): Promise<Plan> {
+  assertClient(qmp);
+  assertOptions(options);
   assertRequest(request);
+  const { timeoutMs, signal, facts } = options;
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
   const [qemu, host, givenFds] = await Promise.all([
@@ -93,13 +98,13 @@ async function lookInto(
 }
 
 async function indexOf(snapshot: NonNullable<RestoreRequest['snapshot']>): Promise<StreamIndex> {
-  if (typeof snapshot === 'object' && 'index' in snapshot) return snapshot.index;
+  if (typeof snapshot === 'object' && snapshot !== null && 'index' in snapshot) return snapshot.index;
   return usingSnapshot(snapshot, undefined, async ({ index }) => index);
 }
 
 /**
  * True when an error is evidence that a file is on another host, with a QEMU that is not seen to be on this one (only a
- * unix socket shows that, by passing descriptors). The only such evidence is that this host has no file with that name:
+ * descriptor that gets to it shows that). The only such evidence is that this host has no file with that name:
  * ENOENT, for that very path. Any other error means that the name exists here and cannot be read: a missing right
  * (EACCES), a failing disk (EIO), a loop of links (ELOOP), a file in the place of a directory (ENOTDIR). A caller that
  * is not told of such an error would look for the fault on the wrong host.

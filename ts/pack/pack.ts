@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import { Sealing } from '../seal/sealing.ts';
@@ -23,6 +24,7 @@ import { Packing } from './packing.ts';
  */
 export async function pack(target: SnapshotTarget, options: PackOptions): Promise<PackResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   assertTransferWords(options);

@@ -5,6 +5,7 @@ import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
 import type { TransferRegion } from '../engine/transfer.ts';
 import type { Output } from '../io/output.ts';
 import { assertHasPages, regionOf } from '../pages/blocks.ts';
+import { HeldFiles } from '../snapshot/held-files.ts';
 import { toMemory, wholeFile, type RamLocation } from '../snapshot/ram-location.ts';
 import { createOutput, type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
@@ -20,6 +21,7 @@ interface Made extends AsyncDisposable {
 /** The outputs of an unpack. None appears under its name before all are complete and durable. */
 export class UnpackOutputs implements AsyncDisposable {
   readonly #made: Made[] = [];
+  readonly #written = new HeldFiles();
   readonly #overwrite: boolean;
   readonly #signal: AbortSignal | undefined;
 
@@ -48,7 +50,7 @@ export class UnpackOutputs implements AsyncDisposable {
       return regionOf(block, { memory: { bufferLength: block.length }, memoryIsZero: true });
     }
     const path = wholeFile(location);
-    if (path === undefined) return regionOf(block, { memory: toMemory(location) });
+    if (path === undefined) return this.#inPlace(block, location);
     return regionOf(block, { memory: { path: await this.#ramFile(path) }, memoryIsZero: true });
   }
 
@@ -73,6 +75,13 @@ export class UnpackOutputs implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const made of this.#made) await made[Symbol.asyncDispose]();
+    await this.#written[Symbol.asyncDispose]();
+  }
+
+  async #inPlace(block: MappedRamBlock, location: RamLocation): Promise<TransferRegion> {
+    const memory = toMemory(location);
+    await this.#written.hold(memory);
+    return regionOf(block, { memory });
   }
 
   /** Makes a staged file, and returns the path to write to. */

@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -63,6 +64,7 @@ export async function unpack(
   options: UnpackOptions,
 ): Promise<UnpackResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   const unpacked = await usingSnapshot(source, signal, (snapshot) => takeApart(snapshot, options));

@@ -1,6 +1,7 @@
 import { fdAccess, type FdAccess, formatFdAccess, parseFdAccess } from '../host/fd-access.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { identifyQemu } from './identify-qemu.ts';
 
 export interface AddFdOptions extends WaitOptions {
   /**
@@ -65,8 +66,8 @@ export async function getFd(
 }
 
 /**
- * Asks for the access modes of a set's descriptors, as far as they can be known: from /proc when this process started
- * QEMU, else from the text that `addFd` left. Undefined when there is no such set.
+ * Asks for the access modes of a set's descriptors, as far as they can be known: from /proc when QEMU's process
+ * can be looked into, else from the text that `addFd` left. Undefined when there is no such set.
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryFdset(
@@ -77,9 +78,10 @@ export async function queryFdset(
   const sets = await qmp.execute('query-fdsets', undefined, { timeoutMs, signal });
   const found = sets.find((set) => Number(set['fdset-id']) === fdset);
   if (found === undefined) return undefined;
+  const { pid } = await identifyQemu(qmp, { timeoutMs, signal });
   return Promise.all(
     found.fds.map(async ({ fd, opaque }) => {
-      const seen = qmp.pid === undefined ? undefined : await fdAccess(qmp.pid, Number(fd));
+      const seen = pid === undefined ? undefined : await fdAccess(pid, Number(fd));
       return seen ?? parseFdAccess(opaque ?? '');
     }),
   );

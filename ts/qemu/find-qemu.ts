@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+import { assertOptions } from '../io/assert-options.ts';
 import { messageOf } from '../errors.ts';
 import { type QemuFacts, queryFeatures } from './qemu-facts.ts';
 import { QemuProcess } from './qemu-process.ts';
@@ -62,6 +63,7 @@ export interface ExaminedQemu {
 
 /** Looks for QEMU and asks it, over QMP, for its features. Throws only the signal's reason. */
 export async function findQemu(options: FindQemuOptions = {}): Promise<QemuFinding> {
+  assertOptions(options);
   const { finding } = await examineQemu(options);
   return finding;
 }

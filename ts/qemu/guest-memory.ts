@@ -1,3 +1,4 @@
+import { identifyQemu } from './identify-qemu.ts';
 import { locateMemory } from './memory-file.ts';
 import type { MemoryBackend, MemoryBlock } from './memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
@@ -6,7 +7,7 @@ import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
  * Lists every RAM block of the machine with its memory backend, and with the backend's file where this process can
- * reach it. The list is empty when this QEMU does not list its blocks.
+ * reach it. The list is empty when this QEMU does not list its blocks: nothing is known of them then.
  *
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
@@ -16,12 +17,12 @@ export async function queryGuestMemory(
 ): Promise<readonly MemoryBlock[]> {
   const rows = await queryRamBlocks(qmp, options);
   if (rows === undefined) return [];
-  const backends = await queryBackends(qmp, options);
+  const [backends, { pid }] = await Promise.all([queryBackends(qmp, options), identifyQemu(qmp, options)]);
   return Promise.all(
     rows.map(async (row) => {
       const { id, usedLength: length, maxLength, hostPageSize } = row;
       const backend = backends.find((candidate) => isNamedAfter(id, candidate.id));
-      const { file, why } = await locateMemory(backend, row, qmp);
+      const { file, why } = await locateMemory(backend, row, pid);
       return { id, length, maxLength, hostPageSize, backend, file, why };
     }),
   );

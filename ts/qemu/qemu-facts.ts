@@ -2,6 +2,7 @@ import type { WaitOptions } from '../host/wait-within.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpVersion } from '../qmp/message.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
+import { identifyQemu } from './identify-qemu.ts';
 import { queryGuestMemory } from './guest-memory.ts';
 import type { MemoryBlock } from './memory-block.ts';
 import { querySettings, type Settings } from './settings.ts';
@@ -22,7 +23,7 @@ export interface QemuFacts {
   readonly capabilities: ReadonlyMap<string, boolean>;
   /** Parameters by name, as query-migrate-parameters lists them. */
   readonly parameters: ReadonlyMap<string, unknown>;
-  /** True when this connection can carry descriptors: it is a unix socket. */
+  /** True when descriptors that go into this connection arrive in QEMU, which then is on this host. */
   readonly passesDescriptors: boolean;
   /** Every RAM block of the machine, largest first; empty when this QEMU does not list them. */
   readonly memory: readonly MemoryBlock[];
@@ -34,7 +35,7 @@ export interface QemuFeatures {
   readonly mappedRam: boolean;
   /** Capability multifd. */
   readonly multifd: boolean;
-  /** Capability x-ignore-shared. */
+  /** Capability x-ignore-shared, which QEMU may be told to refuse (`-compat unstable-input=reject`). */
   readonly xIgnoreShared: boolean;
   /** Parameter direct-io. The same release, 9.1, brought O_DIRECT for fdsets and left bytes before `offset=` alone. */
   readonly directIo: boolean;
@@ -56,8 +57,9 @@ export async function queryQemuFacts(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<QemuFacts> {
   const options = { timeoutMs, signal };
-  const [settings, status, migration, memory] = await Promise.all([
+  const [settings, { passesDescriptors }, status, migration, memory] = await Promise.all([
     querySettings(qmp, options),
+    identifyQemu(qmp, options),
     qmp.execute('query-status', undefined, options),
     qmp.execute('query-migrate', undefined, options),
     queryGuestMemory(qmp, options),
@@ -69,7 +71,7 @@ export async function queryQemuFacts(
     migrationStatus: migration.status ?? 'none',
     blockedReasons: migration['blocked-reasons'] ?? [],
     ...settings,
-    passesDescriptors: qmp.passesDescriptors,
+    passesDescriptors,
     memory,
   };
 }
@@ -85,7 +87,7 @@ export async function queryFeatures(
   wait: WaitOptions,
 ): Promise<QemuFeatures> {
   const mappedRam = capabilities.has('mapped-ram');
-  const xIgnoreShared = capabilities.has('x-ignore-shared');
+  const xIgnoreShared = await isSettable(qmp, 'x-ignore-shared', capabilities, wait);
   const [fdsets, hasProperty] = await Promise.all([
     hasFdsets(qmp, wait),
     mappedRam && xIgnoreShared && hasIgnoreSharedProperty(qmp, wait),
@@ -99,6 +101,23 @@ export async function queryFeatures(
     fdsets,
     mappedRamIgnoresShared: hasProperty,
   };
+}
+
+/**
+ * True when QEMU has a capability and lets it be set. QEMU refuses unstable ones under a policy that it does not tell.
+ * It refuses unstable commands then, too. Only the attempt to set the capability to what it is shows the rest.
+ */
+async function isSettable(
+  qmp: QmpClient,
+  capability: string,
+  capabilities: Settings['capabilities'],
+  wait: WaitOptions,
+): Promise<boolean> {
+  const state = capabilities.get(capability);
+  if (state === undefined) return false;
+  if ((await answerOf(qmp.execute('x-query-ramblock', undefined, wait))) !== undefined) return true;
+  const unchanged = { capabilities: [{ capability, state }] };
+  return (await answerOf(qmp.execute('migrate-set-capabilities', unchanged, wait))) !== undefined;
 }
 
 async function hasFdsets(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {

@@ -4,12 +4,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { deferred } from '../host/deferred.ts';
-import { killAtExit } from '../host/kill-at-exit.ts';
+import { killAtExit, killChild } from '../host/kill-at-exit.ts';
+import { lost, timeout } from '../qmp/client-errors.ts';
 import { QmpClient } from '../qmp/client.ts';
+import { QmpDoor } from './qmp-door.ts';
+import { closingWrapper } from './wrappers.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 
+const LOST = 'QEMU closed the connection';
 const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;
+/** Limit in milliseconds for the answer of a QEMU that was asked to quit, and again for its end. It is killed then. */
+const QUIT_MS = 1000;
 /** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
 
@@ -17,6 +23,13 @@ const LAST_WORDS_MS = 2000;
 export interface QemuProcessOptions extends WaitOptions {
   /** @default 'qemu-system-x86_64' */
   readonly binary?: string | undefined;
+  /**
+   * Descriptors of this process that QEMU inherits, under the paths of {@link inheritedPath}. Programs that start QEMU
+   * in their turn (`timeout`, `unshare`, `setpriv`, a script) pass them on. A program that is known to close them
+   * (`sudo`, `doas`, `pkexec`) gets none.
+   * @default none
+   */
+  readonly inherit?: readonly number[] | undefined;
   /** The command line, without anything for this connection: a QMP monitor named `mapped-ram-qmp` is added. */
   readonly args: readonly string[];
   /** Limit in milliseconds until QEMU answers on QMP. @default 60000 */
@@ -29,6 +42,15 @@ export interface QemuProcessOptions extends WaitOptions {
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
 }
 
+/**
+ * The path by which QEMU opens an inherited descriptor. QEMU itself resolves it, so that another user or another
+ * namespace of processes makes no difference.
+ * @param index the descriptor's place in `inherit`
+ */
+export function inheritedPath(index: number): string {
+  return `/proc/self/fd/${QMP_FD + 1 + index}`;
+}
+
 /** The end of a QEMU process. */
 export interface QemuExit {
   /** The exit status; null when a signal ended the process or it never ran. */
@@ -38,9 +60,10 @@ export interface QemuExit {
 
 /**
  * A QEMU of our own. It talks QMP over an inherited socket pair, so there is no path to choose, to wait for or to clean
- * up. QEMU dies with this object: `close()` kills and reaps it, and so does the end of this process.
+ * up; only behind a program that lets QEMU inherit nothing (`sudo`) there is one. QEMU dies with this object: `close()` ends and reaps it, and so does the end of this process.
  */
 export class QemuProcess implements AsyncDisposable {
+  /** The process that was started: QEMU, or the program that starts QEMU in its turn. */
   readonly pid: number;
   readonly qmp: QmpClient;
   /** Settles when the process is gone and its stderr is read to the end. Never rejects. */
@@ -71,15 +94,21 @@ export class QemuProcess implements AsyncDisposable {
   static async start({
     binary = 'qemu-system-x86_64',
     args,
+    inherit = [],
     timeoutMs = 60_000,
     signal,
     stdio,
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
-    const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
+    const isClosed = closingWrapper([binary, ...args]) !== undefined;
+    await using door = isClosed ? await QmpDoor.open() : undefined;
+    const place = door === undefined ? `fd=${QMP_FD}` : `path=${door.path.replaceAll(',', ',,')}`;
+    const chardev = `socket,id=mapped-ram-qmp,${place}`;
     const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
-    const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe'] });
+    const child = spawn(binary, [...args, ...monitor], {
+      stdio: [...standard, ...(isClosed ? [] : ['pipe' as const, ...inherit])],
+    });
     if (child.pid !== undefined) killAtExit(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
@@ -88,13 +117,16 @@ export class QemuProcess implements AsyncDisposable {
     });
     const exited = exitOf(child);
     const stderr = new StderrTail(child);
-    const stream = child.stdio[QMP_FD];
     try {
-      if (child.pid === undefined || !(stream instanceof Duplex)) return await failed.promise;
+      if (child.pid === undefined) return await failed.promise;
       const explainLoss = async (): Promise<string | undefined> => {
         const exit = await Promise.race([exited, delay(LAST_WORDS_MS, undefined, { ref: false })]);
         return exit === undefined ? undefined : describeExit(exit, stderr.text);
       };
+      const gone = exited.then(async () => Promise.reject(await lost(LOST, explainLoss, undefined)));
+      gone.catch(() => undefined);
+      const arrived = door === undefined ? inherited(child) : Promise.race([door.welcome(child.pid), gone]);
+      const stream = await waitWithin(arrived, { timeoutMs, signal }, () => timeout('waiting for QMP'));
       const qmp = await QmpClient.open(stream, {
         timeoutMs,
         signal,
@@ -104,7 +136,7 @@ export class QemuProcess implements AsyncDisposable {
       });
       return new QemuProcess(child.pid, child, qmp, exited, stderr);
     } catch (error) {
-      child.kill('SIGKILL');
+      killChild(child);
       if (child.pid !== undefined) await exited;
       throw error;
     }
@@ -130,16 +162,32 @@ export class QemuProcess implements AsyncDisposable {
     );
   }
 
-  /** Kills QEMU if it still runs, and waits until it is gone. May be called again. */
+  /**
+   * Ends QEMU if it still runs, and waits until it is gone: asks it to quit, which reaches it behind whatever program
+   * has started it, and kills both when that takes longer than 2 seconds. May be called again.
+   */
   async close(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    const isAsked = await this.qmp.execute('quit', undefined, { timeoutMs: QUIT_MS }).then(
+      () => true,
+      () => false,
+    );
+    // Whoever uses the connection still hears that it was closed, not that QEMU is gone.
     await this.qmp.close();
+    if (isAsked) await Promise.race([this.exited, delay(QUIT_MS, undefined, { ref: false })]);
+    killChild(this.#child);
     await this.exited;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The connection that a child has inherited. */
+async function inherited(child: ChildProcess): Promise<Duplex> {
+  const stream = child.stdio[QMP_FD];
+  if (stream instanceof Duplex) return stream;
+  throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a child process has no connection');
 }
 
 class StderrTail {

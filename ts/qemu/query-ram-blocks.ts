@@ -14,44 +14,66 @@ export interface RamBlockRow {
 }
 
 const ROW =
-  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
+  /^ *(?:(?<id>\S.*?) +)?(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
- * Asks for the RAM blocks of the machine, in QEMU's order: largest first. QEMU lists them only as a table for people.
+ * Asks for the RAM blocks of the machine, in QEMU's order: largest first. QEMU lists them only as a table for people
+ * (docs/format.md §6).
  *
- * @returns undefined when this QEMU has no command for the table, or the table has an unknown form
+ * @returns undefined when this QEMU has no command for the table, or the table has an unknown form: nothing is known of
+ *   the blocks then
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function queryRamBlocks(
   qmp: QmpClient,
   options: WaitOptions = {},
 ): Promise<readonly RamBlockRow[] | undefined> {
+  const table = (await tableByQmp(qmp, options)) ?? (await tableByMonitor(qmp, options));
+  return table === undefined ? undefined : parseRamBlocks(table);
+}
+
+async function tableByQmp(qmp: QmpClient, options: WaitOptions): Promise<string | undefined> {
+  const answer = await unlessRefused(qmp.execute('x-query-ramblock', undefined, options));
+  return answer?.['human-readable-text'];
+}
+
+/** Asks the human monitor: QEMU may be told to refuse commands that are not stable (`-compat`), or be older than 6.2. */
+async function tableByMonitor(qmp: QmpClient, options: WaitOptions): Promise<string | undefined> {
+  return unlessRefused(qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' }, options));
+}
+
+async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    const { 'human-readable-text': table } = await qmp.execute('x-query-ramblock', undefined, options);
-    return parseRamBlocks(table);
+    return await answer;
   } catch (error) {
     if (isQmpRefusal(error)) return undefined;
     throw error;
   }
 }
 
-/** Reads the table; returns undefined when any part of it has an unknown form. */
+/**
+ * Reads the table; returns undefined when any part of it has an unknown form. A block without a name is in no
+ * migration: rows of such blocks are left out.
+ */
 export function parseRamBlocks(table: string): readonly RamBlockRow[] | undefined {
   const rows: RamBlockRow[] = [];
   for (const line of table.split(/\r?\n/).slice(1)) {
-    const row = line.trim() === '' ? undefined : parseRow(line);
-    if (row !== undefined) rows.push(row);
-    else if (line.trim() !== '') return undefined;
+    if (line.trim() === '') continue;
+    const row = parseRow(line);
+    if (row === undefined) return undefined;
+    if (row.id !== '') rows.push(row);
   }
   return rows.length === 0 ? undefined : rows;
 }
 
 function parseRow(row: string): RamBlockRow | undefined {
-  const { id, page, unit, used, max, host } = ROW.exec(row)?.groups ?? {};
+  const found = ROW.exec(row)?.groups;
+  if (found === undefined) return undefined;
+  const { id = '', page, unit, used, max, host } = found;
   const hostPageSize = Number(page) * (UNITS[unit ?? ''] ?? Number.NaN);
   const [usedLength, maxLength, hostAddress] = [Number(used), Number(max), Number(host)];
   const sizes = [hostPageSize, usedLength, maxLength, hostAddress];
-  if (id === undefined || !sizes.every((size) => Number.isSafeInteger(size))) return undefined;
+  if (!sizes.every((size) => Number.isSafeInteger(size))) return undefined;
   return { id, usedLength, maxLength, hostPageSize, hostAddress };
 }

@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Mode } from './modes/mode.ts';
@@ -11,12 +12,16 @@ import type { StateStream } from './state-stream.ts';
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when it was not, or the mode needs none
  */
 export function assertStateFor(
-  { options, identity }: StateStream,
+  state: StateStream,
   snapshot: Snapshot,
   mode: Mode,
   blocks: readonly string[],
 ): void {
   const { path } = snapshot;
+  assertOptions(state, 'state');
+  const { options, identity } = state;
+  assertOptions(options, 'options of the state');
+  assertOptions(identity, 'identity of the state');
   if (mode.state === undefined) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
@@ -35,7 +40,7 @@ export function assertStateFor(
   const { inPlace, mapped = false } = options;
   const isSame = inPlace.toSorted().join('\n') === blocks.toSorted().join('\n');
   if (isSame && mapped === mode.state.mapped) return;
-  const made = MODES.find(({ state }) => state?.mapped === mapped);
+  const made = MODES.find((candidate) => candidate.state?.mapped === mapped);
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     'the state stream is for another kind of restore',

@@ -1,4 +1,7 @@
+import { assertClient } from '../qmp/assert-client.ts';
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
+import { identifyQemu } from '../qemu/identify-qemu.ts';
 import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -6,6 +9,7 @@ import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import type { RestorePlan } from '../negotiate/plan.ts';
 import { assertOptionsFor, assertRestoreWords } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
+import { refuseMemoryInUse, type SharedMemoryFile } from './memory-in-use.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
@@ -68,7 +72,8 @@ export interface AttachResult {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT when the snapshot does not fit this QEMU, naming every
  *   mismatch, or for options that have no use in the mode; ERR_MAPPED_RAM_UNSUPPORTED for options that a plain stream
  *   has no use for; ERR_MAPPED_RAM_INCOMPLETE; ERR_MAPPED_RAM_QEMU when QEMU refuses, fails or dies;
- *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_BUSY when somebody writes the snapshot; as
+ *   ERR_MAPPED_RAM_TIMEOUT when it takes too long; ERR_MAPPED_RAM_BUSY when somebody writes the snapshot, or uses a
+ *   memory file that QEMU is to load into; as
  *   `Snapshot.open`, `openStateStream` and `negotiate`
  */
 export async function attach(
@@ -76,7 +81,10 @@ export async function attach(
   source: SnapshotSource | Snapshot,
   options: AttachOptions = {},
 ): Promise<AttachResult> {
+  assertClient(qmp);
+  assertOptions(options);
   options.signal?.throwIfAborted();
+  if (options.blocks !== undefined) assertTexts('blocks', options.blocks);
   assertRestoreWords(options);
   if (options.mode !== undefined) modeOf(options.mode);
   return usingSnapshot(source, options.signal, (snapshot) => attachSnapshot(qmp, snapshot, options));
@@ -93,17 +101,19 @@ async function attachSnapshot(
   // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
   const hasLocks = holdSnapshot(snapshot);
-  const [facts, about, file] = await Promise.all([
+  const [facts, about, { pid }] = await Promise.all([
     queryQemuFacts(qmp, wait),
     describeDestination(qmp, wait),
-    lookAtFile(snapshot, qmp),
+    identifyQemu(qmp, wait),
   ]);
+  const file = await lookAtFile(snapshot, pid);
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
+  const used = await refuseMemoryInUse(sharedFiles(facts, blocks), { runs: true, pid });
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
-  const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, after } };
+  const run = { qmp, facts, pid, snapshot, inPlace: blocks, options: { ...options, after } };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
   const { direction, reader: _, ...decisions } = loaded.plan;
   return {
@@ -113,7 +123,7 @@ async function attachSnapshot(
     form,
     why,
     plan: { direction, mode: mode.name, ...decisions },
-    warnings: [...warnings, ...loaded.warnings],
+    warnings: [...warnings, ...used, ...loaded.warnings],
     locked,
     loadMs,
     elapsedMs: readyAt - startedAt,
@@ -133,6 +143,15 @@ function placeOf(
   snapshot.completeRam(mode.takesUnmeasured);
   if (blocks.length > 0 || mode.nothingInPlace === undefined) return { mode, blocks };
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', mode.nothingInPlace, { path: snapshot.path });
+}
+
+/** The files that QEMU shares as memory and loads into. */
+function sharedFiles({ memory }: QemuFacts, inPlace: readonly string[]): readonly SharedMemoryFile[] {
+  return memory.flatMap(({ id, backend }) =>
+    backend?.share === true && backend.path !== undefined && !inPlace.includes(id)
+      ? [{ id, path: backend.path }]
+      : [],
+  );
 }
 
 function knownOf({ runState, migrationStatus, memory, capabilities }: QemuFacts): KnownDestination {

@@ -19,6 +19,8 @@ import { openStateStream, type StateStream } from './state-stream.ts';
 export interface LoadRun {
   readonly qmp: QmpClient;
   readonly facts: QemuFacts;
+  /** QEMU's process, when it is known. */
+  readonly pid: number | undefined;
   readonly snapshot: Snapshot;
   /** The blocks whose memory is in place, by id. */
   readonly inPlace: readonly string[];

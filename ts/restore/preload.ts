@@ -1,4 +1,5 @@
 import { access, constants } from 'node:fs/promises';
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { blocksWithPages, regionOf } from '../pages/blocks.ts';
 import { MappedRamError } from '../errors.ts';
 import { freeBytesIn } from '../host/filesystem.ts';
@@ -9,6 +10,12 @@ import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { loadPages } from '../pages/load-pages.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
+
+/**
+ * QEMU may run as another user, and opens the file behind the descriptor that it has inherited. The file has no name:
+ * nobody else finds it, except by the descriptors of this process and of QEMU.
+ */
+const MEMORY_MODE = 0o666;
 
 export interface PreloadOptions extends TransferOptions {
   /** The blocks to load, by id. */
@@ -25,18 +32,23 @@ export class PreloadedRam implements AsyncDisposable {
   /** The file in which QEMU finds the memory of each block, by block id: for `launchArguments`. */
   readonly files: Readonly<Record<string, string>>;
   readonly report: TransferReport;
-  readonly #files: readonly AnonymousFile[];
+  readonly #files: ReadonlyMap<string, AnonymousFile>;
 
   /** @internal */
   constructor(files: ReadonlyMap<string, AnonymousFile>, report: TransferReport) {
     this.files = Object.fromEntries([...files].map(([id, file]) => [id, file.procPath]));
     this.report = report;
-    this.#files = [...files.values()];
+    this.#files = files;
+  }
+
+  /** The descriptors of the files, by block id, in the order of the blocks. @internal */
+  get descriptors(): ReadonlyMap<string, number> {
+    return new Map([...this.#files].map(([id, { fd }]) => [id, fd]));
   }
 
   /** Closes the files. May be called again. */
   async close(): Promise<void> {
-    for (const file of this.#files) await file.close();
+    for (const file of this.#files.values()) await file.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -55,6 +67,8 @@ export async function preloadRam(
   source: SnapshotSource | Snapshot,
   options: PreloadOptions,
 ): Promise<PreloadedRam> {
+  assertOptions(options);
+  assertTexts('blocks', options.blocks);
   return usingSnapshot(source, options.signal, (snapshot) => loadBlocks(snapshot, options));
 }
 
@@ -65,7 +79,7 @@ async function loadBlocks(snapshot: Snapshot, options: PreloadOptions): Promise<
   await assertDirectory(directory);
   const files = new Map<string, AnonymousFile>();
   try {
-    for (const { id } of blocks) files.set(id, await AnonymousFile.create(directory));
+    for (const { id } of blocks) files.set(id, await AnonymousFile.create(directory, MEMORY_MODE));
     const regions = blocks.map((block) =>
       regionOf(block, { memory: { fd: files.get(block.id)?.fd }, memoryIsZero: true }),
     );

@@ -1,6 +1,8 @@
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
+import { closingWrapper } from '../qemu/wrappers.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
@@ -11,6 +13,7 @@ import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts'
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
+import { refuseMemoryInUse } from './memory-in-use.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
@@ -59,6 +62,8 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<RestoredGuest> {
   const startedAt = performance.now();
+  assertOptions(options);
+  assertTexts('args', options.args);
   const { signal } = options;
   const mode = modeOf(options.mode ?? DEFAULT_MODE);
   signal?.throwIfAborted();
@@ -79,7 +84,7 @@ async function restoreSnapshot(
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
   const preparedAt = performance.now();
-  await using started = await startWithState(snapshot, mode, launch, options);
+  await using started = await startWithState(snapshot, mode, prepared, options);
   const { qemu, state } = started;
   try {
     const answeredAt = performance.now();
@@ -125,8 +130,13 @@ async function prepare(
   // A defect of the command line or the state is reported before gigabytes are loaded.
   const plan = new LaunchPlan(snapshot, mode, commandLine);
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
+  // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
+  await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
   const blocks = plan.backends.map(({ block }) => block);
-  const memory = await mode.prepare(snapshot, blocks, options);
+  const memory = await mode.prepare(snapshot, blocks, {
+    ...options,
+    closedBy: closingWrapper([options.binary ?? '', ...options.args]),
+  });
   try {
     const { args, ...launch } = plan.launchWith(memory.files);
     // The QMP monitor of ours would take the standard one away.
@@ -152,7 +162,7 @@ interface Started extends AsyncDisposable {
 async function startWithState(
   snapshot: Snapshot,
   mode: Mode,
-  { args, blocks }: LaunchArguments,
+  { memory, launch: { args, blocks } }: Prepared,
   { binary, stdio, signal, timeoutMs, state: given }: RestoreOptions,
 ): Promise<Started> {
   const failed = new AbortController();
@@ -167,7 +177,9 @@ async function startWithState(
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, signal: either, timeoutMs }).catch(giveUp),
+    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs }).catch(
+      giveUp,
+    ),
     make().catch(giveUp),
   ]);
   const close = async (): Promise<void> => {

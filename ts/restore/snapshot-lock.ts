@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { getFd } from '../qemu/descriptors.ts';
+import { identifyQemu } from '../qemu/identify-qemu.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { lockFile } from '../engine/file-lock.ts';
@@ -21,11 +22,12 @@ export function holdSnapshot(snapshot: Snapshot): boolean {
  * Hands the lock to a QEMU that maps the snapshot. QEMU keeps a duplicate of the locked descriptor for as long as it
  * lives.
  *
- * @returns true when that was possible: the connection is a unix socket
+ * @returns true when that was possible: descriptors get to QEMU
  * @throws {MappedRamError} as `getFd`
  */
 export async function handHold(qmp: QmpClient, snapshot: Snapshot, wait: WaitOptions): Promise<boolean> {
-  if (!qmp.passesDescriptors) return false;
+  const { passesDescriptors } = await identifyQemu(qmp, wait);
+  if (!passesDescriptors) return false;
   // QEMU accepts only names that do not begin with a digit.
   await getFd(qmp, localFile(snapshot.reader, 'a restore').fd, `mapped-ram-${randomUUID()}`, wait);
   return true;

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { ioError, writeAt } from '../io/fd-io.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import { localFile } from '../io/open-source.ts';
@@ -96,6 +97,9 @@ export async function openStateStream(
   source: SnapshotSource | Snapshot,
   options: StateStreamOptions,
 ): Promise<StateStream> {
+  assertOptions(options);
+  assertTexts('inPlace', options.inPlace);
+  if (options.fresh !== undefined) assertTexts('fresh', options.fresh);
   return usingSnapshot(source, options.signal, (snapshot) => makeStateStream(snapshot, options));
 }
 

@@ -2,6 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
+import { identifyQemu } from '../qemu/identify-qemu.ts';
 import type { FileMemoryBlock } from '../qemu/memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
@@ -34,6 +35,7 @@ export class ConfirmedMemory implements AsyncDisposable {
   ): Promise<ConfirmedMemory> {
     const handles: FileHandle[] = [];
     const locations: Record<string, RamLocation> = {};
+    const { pid } = await identifyQemu(qmp);
     try {
       for (const { id, file } of blocks) {
         const { path, offset } = file;
@@ -42,7 +44,6 @@ export class ConfirmedMemory implements AsyncDisposable {
         });
         handles.push(handle);
         const address = rows.find((row) => row.id === id)?.hostAddress;
-        const pid = qmp.pid ?? qmp.peerPid;
         const found = await handle.stat({ bigint: true });
         const isSeen =
           pid !== undefined && address !== undefined && (await isMappedBy(pid, found, { address, offset }));

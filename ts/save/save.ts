@@ -1,3 +1,5 @@
+import { assertClient } from '../qmp/assert-client.ts';
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, messageOf } from '../errors.ts';
 import { IO_ENGINES } from '../engine/transfer-options.ts';
 import { assertWords } from '../io/option-words.ts';
@@ -46,6 +48,8 @@ export async function save(
   options: SaveOptions = {},
 ): Promise<SaveResult> {
   const startedAt = performance.now();
+  assertClient(qmp);
+  assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   if (busy.has(qmp)) {
@@ -75,6 +79,8 @@ export async function planSave(
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SavePlan> {
+  assertClient(qmp);
+  assertOptions(options);
   assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
   const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
   const { path, offset } = plan.target;

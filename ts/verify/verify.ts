@@ -1,3 +1,4 @@
+import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import { assertSealable } from '../seal/assert-sealable.ts';
 import { makeSeal } from '../seal/make-seal.ts';
@@ -76,6 +77,7 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
   const startedAt = performance.now();
+  assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   let verified: Omit<VerifyResult, 'elapsedMs'>;

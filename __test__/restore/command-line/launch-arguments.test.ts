@@ -1,7 +1,11 @@
+import { totalmem } from 'node:os';
+
 import test from 'ava';
 
 import { type LaunchOptions, launchArgumentsFor } from '../../../ts/restore/command-line/launch-arguments.ts';
-import type { Snapshot } from '../../../ts/snapshot/snapshot.ts';
+import { overcommitPolicy } from '../../../ts/host/limits.ts';
+import { Snapshot } from '../../../ts/snapshot/snapshot.ts';
+import { writeSparseSnapshot } from '../../support/sparse-snapshot.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { type SyntheticBlock, syntheticSnapshot } from '../synthetic-snapshot.ts';
 
@@ -40,6 +44,25 @@ test('a plain command line gets the memory under its own name', async (t) => {
       words(`-machine q35 -m 2M -S -object ${object} -machine memory-backend=pc.ram -incoming defer`),
     );
   });
+});
+
+test('a guest larger than the host is mapped without a reservation', async (t) => {
+  await using dir = await temporaryDirectory();
+  for (const [length, isLarge] of [
+    [2 ** 30, false],
+    [2 ** 30 * Math.ceil(totalmem() / 2 ** 29), true],
+  ] as const) {
+    const path = dir.file(`sparse-${length}`);
+    await writeSparseSnapshot(path, length);
+    await using snapshot = await Snapshot.open(path);
+    const { args } = launchArgumentsFor(snapshot, { mode: 'instant', args: [] });
+    const policy = overcommitPolicy();
+    t.is(
+      args.join(' ').includes(',rom=off,reserve=off'),
+      isLarge && policy !== 'strict',
+      `${length}, ${policy}`,
+    );
+  }
 });
 
 test('what is missing is added: machine type, size, -incoming', async (t) => {

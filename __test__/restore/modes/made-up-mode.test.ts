@@ -29,6 +29,7 @@ const served: Mode<'served'> = {
   state: undefined,
   prepare: async () => ({
     files: {},
+    descriptors: [],
     report: undefined,
     warnings: [],
     [Symbol.asyncDispose]: async () => undefined,
@@ -45,6 +46,7 @@ const served: Mode<'served'> = {
     backend?.path?.startsWith('/home/') === true
       ? [`block ${block.id} would have holes punched into ${backend.path}`]
       : [],
+  unlistedProblems: () => [],
   capabilityProblems: (_, known) => (known.includes('postcopy-ram') ? [] : ['no postcopy-ram']),
   placeWarnings: () => [],
   load,
@@ -86,7 +88,7 @@ test('a made-up mode makes a command line of its own', async (t) => {
 test('a made-up mode has its say about QEMU', async (t) => {
   await using dir = await temporaryDirectory();
   await using snapshot = await syntheticSnapshot(dir, BLOCKS);
-  const file = await lookAtFile(snapshot, { pid: undefined, peerPid: undefined });
+  const file = await lookAtFile(snapshot, undefined);
   const place = { mode: served, inPlace: [], file };
   t.deepEqual(comparePreflight(snapshot, destination('/dev/shm/x', ['postcopy-ram']), place).problems, []);
   t.deepEqual(comparePreflight(snapshot, destination('/home/x', ['multifd']), place).problems, [

@@ -31,6 +31,7 @@ const QUESTIONS: Readonly<Record<keyof Mode, (answer: unknown) => boolean>> = {
   nothingInPlace: (answer) => answer === undefined || isText(answer),
   resizesBlocks: isBoolean,
   placeProblems: isFunction,
+  unlistedProblems: isFunction,
   capabilityProblems: isFunction,
   placeWarnings: isFunction,
   load: isFunction,

@@ -69,7 +69,7 @@ async function withSnapshot(
   );
 }
 
-const NOBODY = { pid: undefined, peerPid: undefined };
+const NOBODY = undefined;
 
 test('what fits has no problems, and a QEMU that tells nothing is given the benefit of the doubt', async (t) => {
   await withSnapshot((problems) => {
@@ -149,7 +149,7 @@ test('a name that was given to another file meanwhile is not taken for the snaps
     const place = {
       mode: modeOf('instant'),
       inPlace: ['pc.ram'],
-      file: await lookAtFile(snapshot, { pid, peerPid: undefined }),
+      file: await lookAtFile(snapshot, pid),
     } as const;
     const memory = [mapped, block('/rom@etc/acpi/tables', 4)];
     const { problems, warnings } = comparePreflight(snapshot, { ...FITTING, memory }, place);
@@ -169,6 +169,25 @@ test('a name that was given to another file meanwhile is not taken for the snaps
   );
   // This process's mappings are known, and the file's name does not matter.
   t.deepEqual(await compare(process.pid), [[], []]);
+});
+
+function nowhere(): boolean {
+  return false;
+}
+
+test('a QEMU that does not list its blocks is doubted, and its mappings are looked at all the same', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using snapshot = await syntheticSnapshot(dir, BLOCKS);
+  const place = { mode: modeOf('instant'), inPlace: ['pc.ram'], file: await lookAtFile(snapshot, 1) };
+  const unlisted = { ...FITTING, memory: [] };
+  const { problems, warnings } = comparePreflight(snapshot, unlisted, place);
+  t.regex(warnings.join(), /QEMU does not list its RAM blocks/);
+  const elsewhere = { ...place, file: { ...place.file, isMappedAt: nowhere } };
+  t.regex(
+    comparePreflight(snapshot, unlisted, elsewhere).problems.join(),
+    /block pc\.ram does not map the snapshot/,
+  );
+  t.is(problems.length, place.file.isMappedAt === undefined ? 0 : 1);
 });
 
 test('devices that the snapshot does not know are a warning', async (t) => {

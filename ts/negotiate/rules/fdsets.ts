@@ -24,7 +24,8 @@ export const FDSET_RULES = [
     section: '5.3',
     effect: 'degrade',
     applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors || !qemu.features.fdsets,
-    words: 'descriptors travel over a unix socket, on Linux, to a QEMU that has add-fd',
+    words:
+      'descriptors get to a QEMU that has add-fd, on Linux, over a unix socket that leads to QEMU itself',
   },
   {
     id: 'fdset-cannot-open',

@@ -59,7 +59,7 @@ export const TARGET_RULES = [
     effect: 'warn',
     applies: ({ target, qemu }: Situation): boolean => target.path !== undefined && !qemu.passesDescriptors,
     words:
-      'only a unix socket shows that QEMU is on this host: the path is trusted to mean the same file to it',
+      'no descriptor gets to QEMU over this connection, so nothing shows that QEMU is on this host: the path is trusted to mean the same file to it',
   },
   {
     id: 'unseen-file',

@@ -18,7 +18,8 @@ export const WRITER_RULES = [
     section: '10',
     effect: 'degrade',
     applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors,
-    words: 'only a unix socket shows that QEMU is on this host, and its memory files with it',
+    words:
+      'no descriptor gets to QEMU over this connection, so nothing shows that QEMU is on this host, and its memory files with it',
   },
   {
     id: 'engine-needs-x-ignore-shared',
@@ -27,7 +28,10 @@ export const WRITER_RULES = [
     effect: 'degrade',
     applies: ({ request, qemu }: Situation): boolean =>
       !qemu.features.xIgnoreShared || request.xIgnoreShared === 'off',
-    words: 'QEMU has to leave the shared memory out of its stream, which takes x-ignore-shared',
+    words: ({ request }: Situation): string =>
+      request.xIgnoreShared === 'off'
+        ? 'QEMU has to leave the shared memory out of its stream, which takes x-ignore-shared'
+        : 'QEMU has to leave the shared memory out of its stream, which takes x-ignore-shared: this QEMU does not have it, or refuses it as unstable',
   },
   {
     id: 'engine-writes-mapped-ram',

@@ -1,3 +1,4 @@
+import { assertOptions, assertTexts } from '../../io/assert-options.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { modeOf, type RestoreMode } from '../modes/modes.ts';
 import { type LaunchArguments, LaunchPlan, type MemoryFiles } from './launch-plan.ts';
@@ -29,6 +30,8 @@ export async function launchArguments(
   source: SnapshotSource | Snapshot,
   options: LaunchOptions,
 ): Promise<LaunchArguments> {
+  assertOptions(options);
+  assertTexts('args', options.args);
   return usingSnapshot(source, undefined, async (snapshot) => launchArgumentsFor(snapshot, options));
 }
 

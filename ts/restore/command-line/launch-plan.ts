@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { MappedRamError } from '../../errors.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { SharedMemoryFile } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
 import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
@@ -22,6 +23,8 @@ export type MemoryFiles = Readonly<Record<string, string>>;
 
 /** Members of the caller's own object that the new object keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
+/** QEMU's words for a switch that is on. */
+const ON = new Set(['on', 'yes', 'true', 'y']);
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
 
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
@@ -63,6 +66,18 @@ export class LaunchPlan {
   /** The blocks whose memory comes with the command line, by id. */
   get blocks(): readonly string[] {
     return this.#mode.startsWithMemory ? this.backends.map(({ block }) => block.id) : [];
+  }
+
+  /** The caller's own files that QEMU shares as memory and loads into. QEMU may mean other files by these paths. */
+  get sharedFiles(): readonly SharedMemoryFile[] {
+    if (this.#mode.startsWithMemory) return [];
+    return this.backends.flatMap((backend) => {
+      const { own, block } = backend;
+      const path = own?.get('mem-path');
+      const isShared = own !== undefined && ON.has(own.get('share') ?? '');
+      if (path === undefined || !isShared || this.#objectFor(backend, {}) !== undefined) return [];
+      return [{ id: block.id, path }];
+    });
   }
 
   /**

@@ -2,7 +2,7 @@ import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
 import { isDefaultMemory } from '../../stream/block-names.ts';
 import type { Loaded, LoadRun } from '../load.ts';
-import type { NamelessMode } from './mode.ts';
+import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
 
 /** QEMU reads the memory itself: only the names of the blocks have to fit. */
 export const eager: NamelessMode = {
@@ -20,12 +20,7 @@ export const eager: NamelessMode = {
   keepsSnapshot: false,
   state: undefined,
 
-  prepare: async () => ({
-    files: {},
-    report: undefined,
-    warnings: [],
-    [Symbol.asyncDispose]: async () => undefined,
-  }),
+  prepare: async () => NOTHING_PREPARED,
   startsWithMemory: false,
   launchProblems: () => [],
   memoryObject: ({ own, block }, { plan }) => {
@@ -38,6 +33,7 @@ export const eager: NamelessMode = {
   // A plain stream would resize blocks; mapped-ram does not.
   resizesBlocks: false,
   placeProblems: () => [],
+  unlistedProblems: () => [],
   capabilityProblems: ({ capabilities }, known) =>
     known.length === 0
       ? []
@@ -53,7 +49,7 @@ export const eager: NamelessMode = {
 async function load(run: LoadRun): Promise<Loaded> {
   const { loadFile, loadState } = await import('../load.ts');
   const { formForQemu } = await import('./form-for-qemu.ts');
-  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory);
+  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory, run.pid);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);
   // The plan for reading a plain stream does not depend on the stream's content.

@@ -1,10 +1,13 @@
+import { stat } from 'node:fs/promises';
+
 import { pagesIn } from '../../stream/page-area.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import { isDefaultMemory, isFirmware } from '../../stream/block-names.ts';
-import { stat } from 'node:fs/promises';
+import { isFirmware } from '../../stream/block-names.ts';
+import { filesystemOf } from '../../host/filesystem.ts';
+import { pathInProcess } from '../../host/path-in-process.ts';
 
 /** The form that QEMU gets when it reads the memory itself. */
 export interface FormForQemu {
@@ -16,19 +19,40 @@ export interface FormForQemu {
   readonly fresh: readonly string[];
 }
 
+/** The backends whose memory nobody else can have filled: each has memory of its own that begins with zeros. */
+const OWN_MEMORY = new Set(['memory-backend-ram', 'memory-backend-memfd', 'memory-backend-shm']);
+/** The filesystems that count the bytes that a file holds, so that 0 means none. */
+const COUNTING = new Set([
+  'tmpfs',
+  'ramfs',
+  'hugetlbfs',
+  'ext4',
+  'xfs',
+  'btrfs',
+  'f2fs',
+  'bcachefs',
+  'overlayfs',
+]);
+
 /**
  * Decides whether QEMU may read the mapped-ram file. QEMU skips the pages whose bits are clear (docs/format.md §4.2).
- * So QEMU may read it only when every block with such pages reads as zeros beforehand. Flash does not: QEMU fills it
- * from its image. Memory made of a file may not, either.
+ * So QEMU may read it only when every block with such pages is known to read as zeros beforehand. Flash does not: QEMU
+ * fills it from its image. Memory made of a file may not, either.
+ * @param memory QEMU's blocks; empty when QEMU does not tell
+ * @param pid QEMU's process, when it is known
  */
-export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<FormForQemu> {
+export async function formForQemu(
+  snapshot: Snapshot,
+  memory: readonly MemoryBlock[],
+  pid: number | undefined,
+): Promise<FormForQemu> {
   const fresh: string[] = [];
   const reasons: string[] = [];
   for (const block of snapshot.completeRam(true).blocks) {
     const found = memory.find(({ id }) => id === block.id);
-    const reason = await contentReason(block, found);
+    const reason = await contentReason(block, found, pid);
     if (reason === undefined) {
-      if (found?.backend !== undefined || isDefaultMemory(block.id)) fresh.push(block.id);
+      if (found?.backend !== undefined) fresh.push(block.id);
     } else if ((await countSetPages(snapshot.reader, block)) < pagesIn(block.area)) {
       reasons.push(`${block.id} ${reason}`);
     }
@@ -46,16 +70,28 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
 async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,
+  pid: number | undefined,
 ): Promise<string | undefined> {
   if (isFirmware(id)) return 'is filled from its image';
-  const path = found?.backend?.type === 'memory-backend-file' ? found.backend.path : undefined;
-  if (path === undefined) return undefined;
-  const blocks = await stat(path).then(
-    (stats) => stats.blocks,
-    () => undefined,
-  );
-  if (blocks === 0) return undefined;
-  return blocks === undefined
-    ? `is in ${path}, which cannot be looked at`
-    : `is in ${path}, which holds something`;
+  if (found === undefined) return 'may hold something: QEMU does not tell where it is';
+  // Memory that a device brings along.
+  if (found.backend === undefined || OWN_MEMORY.has(found.backend.type)) return undefined;
+  const { type, path } = found.backend;
+  if (type !== 'memory-backend-file' || path === undefined)
+    return `is in a ${type}, which may hold something`;
+  return fileReason(path, pid);
+}
+
+async function fileReason(path: string, pid: number | undefined): Promise<string | undefined> {
+  const seen = pathInProcess(pid, path);
+  const stats = seen === undefined ? undefined : await stat(seen).catch(() => undefined);
+  if (seen === undefined || stats === undefined) return `is in ${path}, which cannot be looked at`;
+  // QEMU makes a file without a name in a directory.
+  if (stats.isDirectory()) return undefined;
+  if (!stats.isFile()) return `is in ${path}, which is a device`;
+  if (stats.blocks > 0) return `is in ${path}, which holds something`;
+  const type = (await filesystemOf(seen))?.type ?? '';
+  return COUNTING.has(type)
+    ? undefined
+    : `is in ${path}, and its filesystem does not tell whether it holds something`;
 }

@@ -1,11 +1,14 @@
+import { totalmem } from 'node:os';
+
+import { overcommitPolicy } from '../../host/limits.ts';
 import { localFile } from '../../io/open-source.ts';
-import { procPath } from '../../io/anonymous-file.ts';
+import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import type { NamelessMode, PreparedMemory } from './mode.ts';
+import { NOTHING_PREPARED, type NamelessMode, type PreparedMemory, type PreparePlace } from './mode.ts';
 
 /** QEMU maps the snapshot privately, read-only, page by page as the guest touches it. */
 export const instant: NamelessMode = {
@@ -39,6 +42,7 @@ export const instant: NamelessMode = {
       ['share', 'off'],
       ['readonly', 'on'],
       ['rom', 'off'],
+      ...(isMoreThanHost(block.length) ? [['reserve', 'off'] as const] : []),
     ],
   }),
 
@@ -52,6 +56,10 @@ export const instant: NamelessMode = {
     const wrong = mappingProblems(block, backend, file);
     return wrong.length === 0 ? [] : [`block ${block.id} does not map the snapshot: it ${wrong.join(', ')}`];
   },
+  unlistedProblems: ({ id, area }, { isInPlace, file: { path, isMappedAt } }) =>
+    isInPlace && isMappedAt?.(area.pagesOffset) === false
+      ? [`block ${id} does not map the snapshot: QEMU maps nothing of ${path} there`]
+      : [],
   capabilityProblems: () => [],
   placeWarnings: ({ path, isMappedAt }) =>
     isMappedAt === undefined
@@ -66,11 +74,26 @@ export const instant: NamelessMode = {
   },
 };
 
+/**
+ * True when the host would refuse a private mapping of that many bytes unless it is told that nobody means to fill
+ * them. A host with strict accounting (policy 2) reserves memory for every mapping, and QEMU refuses to ask otherwise.
+ */
+function isMoreThanHost(bytes: number): boolean {
+  return bytes > totalmem() && overcommitPolicy() !== 'strict';
+}
+
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
-async function prepare(snapshot: Snapshot, blocks: readonly MappedRamBlock[]): Promise<PreparedMemory> {
-  const path = procPath(localFile(snapshot.reader, 'a restore').fd);
+async function prepare(
+  snapshot: Snapshot,
+  blocks: readonly MappedRamBlock[],
+  { closedBy }: PreparePlace,
+): Promise<PreparedMemory> {
+  // QEMU then opens the snapshot by its name, and the comparison of mappings tells whether that still is its name.
+  if (closedBy !== undefined) return NOTHING_PREPARED;
+  const { fd } = localFile(snapshot.reader, 'a restore');
   return {
-    files: Object.fromEntries(blocks.map(({ id }) => [id, path])),
+    files: Object.fromEntries(blocks.map(({ id }) => [id, inheritedPath(0)])),
+    descriptors: [fd],
     report: undefined,
     warnings: [],
     [Symbol.asyncDispose]: async () => undefined,

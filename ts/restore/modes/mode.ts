@@ -1,5 +1,6 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
+import type { ClosingWrapper } from '../../qemu/wrappers.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
@@ -57,7 +58,7 @@ export interface Mode<Name extends string = string> {
   prepare(
     snapshot: Snapshot,
     blocks: readonly MappedRamBlock[],
-    options: PrepareOptions,
+    options: PreparePlace,
   ): Promise<PreparedMemory>;
   /** True when the memory of the blocks with backends is in place as soon as QEMU has started. */
   readonly startsWithMemory: boolean;
@@ -81,6 +82,8 @@ export interface Mode<Name extends string = string> {
   readonly resizesBlocks: boolean;
   /** Lists reasons why a block's memory cannot be, or come, where QEMU has that block. */
   placeProblems(block: MappedRamBlock, found: MemoryBlock, place: BlockPlace): readonly string[];
+  /** Lists reasons of that kind that can be seen although QEMU does not list its blocks. */
+  unlistedProblems(block: MappedRamBlock, place: BlockPlace): readonly string[];
   /** Lists capabilities that QEMU lacks. @param known the capabilities that QEMU has; empty when it does not tell */
   capabilityProblems(index: StreamIndex, known: readonly string[]): readonly string[];
   /** Lists assumptions about a QEMU that cannot be checked, in words. */
@@ -103,10 +106,27 @@ export interface StateForm {
 export interface PreparedMemory extends AsyncDisposable {
   /** The file in which QEMU finds the memory of each block, by block id. */
   readonly files: Readonly<Record<string, string>>;
+  /** The descriptors behind those paths, in the order in which QEMU inherits them. */
+  readonly descriptors: readonly number[];
   /** The engine's report on loading the memory; undefined when nothing was loaded. */
   readonly report: TransferReport | undefined;
   readonly warnings: readonly string[];
 }
+
+/** The surroundings that memory is prepared for. */
+export interface PreparePlace extends PrepareOptions {
+  /** The program on the command line that keeps QEMU from inheriting descriptors; undefined when there is none. */
+  readonly closedBy: ClosingWrapper | undefined;
+}
+
+/** The outcome for a QEMU that brings its memory itself. */
+export const NOTHING_PREPARED: PreparedMemory = {
+  files: {},
+  descriptors: [],
+  report: undefined,
+  warnings: [],
+  [Symbol.asyncDispose]: async () => undefined,
+};
 
 /** The surroundings that a memory object is made for. */
 export interface LaunchPlace {

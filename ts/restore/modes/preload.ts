@@ -1,9 +1,9 @@
 import { MappedRamError } from '../../errors.ts';
+import { inheritedPath } from '../../qemu/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import type { PrepareOptions } from '../options.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import type { NamelessMode, PreparedMemory } from './mode.ts';
+import type { NamelessMode, PreparedMemory, PreparePlace } from './mode.ts';
 
 /** The engine loads the memory into files, which QEMU then shares. */
 export const preload: NamelessMode = {
@@ -47,6 +47,7 @@ export const preload: NamelessMode = {
   resizesBlocks: true,
   placeProblems: (block, { backend }, { isInPlace }) =>
     isInPlace && backend === undefined ? [noBackend(block)] : [],
+  unlistedProblems: () => [],
   capabilityProblems: () => [],
   placeWarnings: () => [],
 
@@ -59,15 +60,26 @@ export const preload: NamelessMode = {
 async function prepare(
   snapshot: Snapshot,
   blocks: readonly MappedRamBlock[],
-  { ramDirectory, transfer, signal }: PrepareOptions,
+  { ramDirectory, transfer, signal, closedBy }: PreparePlace,
 ): Promise<PreparedMemory> {
+  if (closedBy?.isRoot === false) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `${closedBy.program} closes the descriptors by which QEMU gets memory that was loaded beforehand: use mode instant or eager, or a program that keeps them (setpriv, runuser)`,
+    );
+  }
   const { preloadRam, roomProblem } = await import('../preload.ts');
   const directory = ramDirectory ?? '/dev/shm';
   const problem = await roomProblem(directory, blocks);
   const ids = blocks.map(({ id }) => id);
   const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
+  const inherited = Object.fromEntries(
+    [...ram.descriptors.keys()].map((id, index) => [id, inheritedPath(index)]),
+  );
   return {
-    files: ram.files,
+    // Root opens the files of this process.
+    files: closedBy === undefined ? inherited : ram.files,
+    descriptors: [...ram.descriptors.values()],
     report: ram.report,
     warnings: problem === undefined ? [] : [problem],
     [Symbol.asyncDispose]: () => ram.close(),

@@ -15,25 +15,19 @@ export interface MappedFile {
   readonly isMappedAt: ((offset: number) => boolean) | undefined;
 }
 
-/** The process at the other end of a QMP connection: started by this process, or reported by the socket. */
-export interface Peer {
-  readonly pid: number | undefined;
-  readonly peerPid: number | undefined;
-}
-
-/** Looks at the file that the snapshot has open, and at QEMU's process. */
-export async function lookAtFile(snapshot: Snapshot, { pid, peerPid }: Peer): Promise<MappedFile> {
+/**
+ * Looks at the file that the snapshot has open, and at QEMU's process.
+ * @param pid QEMU's process, when it is known
+ */
+export async function lookAtFile(snapshot: Snapshot, pid: number | undefined): Promise<MappedFile> {
   const identity = identityOf(localFile(snapshot.reader, 'a restore').fd);
   if (identity === undefined) {
     throw new MappedRamError('ERR_MAPPED_RAM_IO', 'the open file cannot be identified', {
       path: snapshot.path,
     });
   }
-  const process = pid ?? peerPid;
-  const found = process === undefined ? undefined : await findFileIn(process, identity);
-  // A peer without the file may be no QEMU, but a process in between.
-  const isUnknown = found === undefined || (!found.isOpen && pid === undefined);
-  const isMappedAt = isUnknown ? undefined : (offset: number): boolean => isMapped(found, offset);
+  const found = pid === undefined ? undefined : await findFileIn(pid, identity);
+  const isMappedAt = found && ((offset: number): boolean => isMapped(found, offset));
   return { path: snapshot.path, identity, isMappedAt };
 }
 

@@ -1,4 +1,5 @@
 import { identityOf, isSameFile } from '../../host/file-identity.ts';
+import { pathInProcess } from '../../host/path-in-process.ts';
 import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
@@ -47,6 +48,8 @@ function otherFile(
 ): string | undefined {
   const words = `is in ${path}, which is not the file that was opened`;
   if (isMappedAt !== undefined) return isMappedAt(area.pagesOffset) ? undefined : words;
-  const found = path === undefined ? undefined : identityOf(path);
+  // The process is not known, or closed to this one.
+  const seen = path === undefined ? undefined : pathInProcess(undefined, path);
+  const found = seen === undefined ? undefined : identityOf(seen);
   return found === undefined || isSameFile(found, identity) ? undefined : words;
 }

@@ -19,7 +19,7 @@ export function blockProblems(
   memory: readonly MemoryBlock[],
   place: Place,
 ): readonly string[] {
-  if (memory.length === 0) return [];
+  if (memory.length === 0) return unlistedProblems(blocks, place);
   const missing = blocks.filter(({ id }) => !memory.some((candidate) => candidate.id === id));
   const surplus = memory.filter(
     ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
@@ -36,14 +36,30 @@ export function blockProblems(
   ];
 }
 
-/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be of a kind that no snapshot has. */
+/** Lists QEMU's blocks that the snapshot lacks. Blocks without a backend may be of a kind that no snapshot has.
+ * @param memory empty when QEMU does not tell */
 export function blockWarnings(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
 ): readonly string[] {
+  if (memory.length === 0) {
+    return ['QEMU does not list its RAM blocks, so that their names and lengths could not be compared'];
+  }
   return memory
     .filter(({ id, backend }) => backend === undefined && !blocks.some((block) => block.id === id))
     .map(({ id }) => `QEMU's block ${id} is not in the snapshot`);
+}
+
+/** Lists the mismatches that can be seen although QEMU does not list its blocks. */
+function unlistedProblems(
+  blocks: readonly MappedRamBlock[],
+  { mode, inPlace, file }: Place,
+): readonly string[] {
+  return blocks.flatMap((block) =>
+    block.skipped
+      ? [skippedProblem(block)]
+      : mode.unlistedProblems(block, { isInPlace: inPlace.includes(block.id), file }),
+  );
 }
 
 function lengthProblems(

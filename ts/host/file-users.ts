@@ -1,0 +1,35 @@
+import type { FileIdentity } from './file-identity.ts';
+import { usesFile } from './process-mappings.ts';
+import { processes, programOf } from './process-tree.ts';
+
+/** A process, for people. */
+export interface KnownProcess {
+  readonly pid: number;
+  /** The name of its program, as the kernel keeps it. */
+  readonly program: string;
+}
+
+export interface FileUsers {
+  /** The processes that have the file open or mapped, whatever name they know it by. */
+  readonly users: readonly KnownProcess[];
+  /** The processes that this one may not look into: whether they use the file is not known. */
+  readonly closed: readonly KnownProcess[];
+}
+
+/**
+ * Looks for the processes that use a file. Processes of other namespaces may not be seen at all.
+ * @param except processes to leave out
+ */
+export async function findUsers(file: FileIdentity, except: ReadonlySet<number>): Promise<FileUsers> {
+  const users: KnownProcess[] = [];
+  const closed: KnownProcess[] = [];
+  for (const pid of processes()) {
+    if (except.has(pid)) continue;
+    const uses = await usesFile(pid, file);
+    if (uses === false) continue;
+    // A process without a name has ended meanwhile.
+    const program = programOf(pid);
+    if (program !== undefined) (uses === true ? users : closed).push({ pid, program });
+  }
+  return { users, closed };
+}
