@@ -13,6 +13,7 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
+import { overwrittenFiles } from './preflight/overwritten-files.ts';
 import {
   assertPreflight,
   comparePreflight,
@@ -102,6 +103,8 @@ async function attachSnapshot(
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
+  const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
+  const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
   const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, after } };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
@@ -113,7 +116,7 @@ async function attachSnapshot(
     form,
     why,
     plan: { direction, mode: mode.name, ...decisions },
-    warnings: [...warnings, ...loaded.warnings],
+    warnings: [...warnings, ...overwritten, ...loaded.warnings],
     locked,
     loadMs,
     elapsedMs: readyAt - startedAt,

@@ -6,9 +6,10 @@ import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
-import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
+import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
 import { formatOptionValue } from './option-value.ts';
 import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
+import { isMemoryBackend } from './own-backends.ts';
 
 export interface LaunchArguments {
   /** The whole command line, without the binary. */
@@ -32,16 +33,22 @@ export class LaunchPlan {
   readonly #snapshot: Snapshot;
 
   /**
+   * @param defaultRam the answer of this QEMU about the snapshot's machine type, if it was asked
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
    *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
-  constructor(snapshot: Snapshot, mode: Mode, commandLine: readonly CommandLineOption[]) {
-    const ram = snapshot.completeRam(mode.takesUnmeasured);
-    const memory = planMemory(commandLine, ram.blocks);
+  constructor(
+    snapshot: Snapshot,
+    mode: Mode,
+    commandLine: readonly CommandLineOption[],
+    defaultRam?: string,
+  ) {
+    const { blocks } = snapshot.completeRam(mode.takesUnmeasured);
+    const memory = planMemory(commandLine, { machine: snapshot.index.machine, blocks, defaultRam });
     const problems = [
       ...memory.problems,
       ...launchProblems(commandLine),
-      ...mode.launchProblems(commandLine, memory.backends),
+      ...mode.launchProblems(commandLine, memory),
     ];
     if (problems.length > 0) {
       throw new MappedRamError(
@@ -63,6 +70,11 @@ export class LaunchPlan {
   /** The blocks whose memory comes with the command line, by id. */
   get blocks(): readonly string[] {
     return this.#mode.startsWithMemory ? this.backends.map(({ block }) => block.id) : [];
+  }
+
+  /** The files of the caller's objects that this restore leaves out, in words. */
+  get warnings(): readonly string[] {
+    return this.#mode.startsWithMemory ? this.#memory.losses : [];
   }
 
   /**
@@ -87,7 +99,6 @@ export class LaunchPlan {
     const { block, id, own } = backend;
     const { path, fd } = localFile(this.#snapshot.reader, 'a restore');
     const object = this.#mode.memoryObject(backend, {
-      plan: this.#memory,
       file: files[block.id],
       snapshotFile: path === undefined ? procPath(fd) : resolve(path),
     });
@@ -130,10 +141,10 @@ function additions(
 ): readonly string[] {
   const fresh = plan.backends.flatMap(({ id, own }) => (own === undefined ? (objects.get(id) ?? []) : []));
   const { machineBackend, size } = plan;
-  const backend =
-    machineBackend === undefined || !objects.has(machineBackend)
-      ? []
-      : ['-machine', `memory-backend=${machineBackend}`];
+  const isThere = plan.backends.some(
+    ({ id, own }) => id === machineBackend && (own !== undefined || objects.has(id)),
+  );
+  const backend = isThere ? ['-machine', `memory-backend=${machineBackend}`] : [];
   const namesMachine = membersOf(options, 'machine').some((machine) => machine.has('type'));
   return [
     ...(namesMachine ? [] : ['-machine', snapshot.index.machine]),

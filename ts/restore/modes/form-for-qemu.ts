@@ -3,7 +3,8 @@ import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import { isDefaultMemory, isFlash } from '../../stream/block-names.ts';
+import { isFlash } from '../../stream/block-names.ts';
+import { isDefaultRam } from '../../stream/default-ram.ts';
 import { stat } from 'node:fs/promises';
 
 /** The form that QEMU gets when it reads the memory itself. */
@@ -28,7 +29,8 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
     const found = memory.find(({ id }) => id === block.id);
     const reason = await contentReason(block, found);
     if (reason === undefined) {
-      if (found?.backend !== undefined || isDefaultMemory(block.id)) fresh.push(block.id);
+      if (found?.backend !== undefined || isDefaultRam(snapshot.index.machine, block.id))
+        fresh.push(block.id);
     } else if ((await countSetPages(snapshot.reader, block)) < pagesIn(block.area)) {
       reasons.push(`${block.id} ${reason}`);
     }
