@@ -14,6 +14,7 @@ import { describeDestination, type Destination, type KnownDestination } from './
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import { overwrittenFiles } from './preflight/overwritten-files.ts';
+import { readOnlyProblems } from './preflight/read-only.ts';
 import {
   assertPreflight,
   comparePreflight,
@@ -102,7 +103,8 @@ async function attachSnapshot(
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
-  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
+  const readOnly = await readOnlyProblems(qmp, snapshot, facts.memory, blocks, wait);
+  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place, readOnly);
   const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
   const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
@@ -146,8 +148,9 @@ async function preflight(
   snapshot: Snapshot,
   destination: Destination,
   place: PreflightOptions,
+  more: readonly string[],
 ): Promise<readonly string[]> {
   const { problems, warnings } = comparePreflight(snapshot, destination, place);
-  assertPreflight([...problems, ...(await emptyProblems(snapshot))], snapshot.path);
+  assertPreflight([...problems, ...more, ...(await emptyProblems(snapshot))], snapshot.path);
   return warnings;
 }

@@ -24,6 +24,8 @@ export type MemoryFiles = Readonly<Record<string, string>>;
 /** Members of the caller's own object that the new object keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
+/** Machine types up to 4.0, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
+const WITH_PATHS = /-(?:[0-3]\.\d+|4\.0|rhel7\.\d)/;
 
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
@@ -110,6 +112,8 @@ export class LaunchPlan {
       ...object.members,
     ]);
     if (block.id !== id) members.set(CANONICAL, 'on');
+    else if (!backend.isDefault && WITH_PATHS.test(this.#snapshot.index.machine))
+      members.set(CANONICAL, 'off');
     for (const key of KEPT) {
       const value = own?.get(key) ?? '';
       if (value !== '') members.set(key, value);

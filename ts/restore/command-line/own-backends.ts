@@ -37,7 +37,7 @@ export function isMemoryBackend(object: OptionValue): boolean {
  * read-only objects do not stay.
  */
 export function staysOwn({ members, device }: OwnBackend): boolean {
-  if (isOn(members.get('readonly'))) return false;
+  if (isOn(members.get('readonly')) && members.get('rom') !== 'off') return false;
   return device === undefined ? isOn(members.get('share')) && isFile(members) : device !== RAM_DEVICE;
 }
 
