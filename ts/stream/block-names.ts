@@ -1,6 +1,6 @@
 /**
  * What the names of RAM blocks tell. QEMU chooses most of the names. A block with a `/` or `:` in its name belongs to a
- * device, a block below `/objects/` to a memory backend of a machine type up to 4.0. No name alone says that a block is
+ * device, a block below `/objects/` to a memory backend of a machine type up to 3.1. No name alone says that a block is
  * RAM: `findMainMemory` has the facts for that.
  */
 

@@ -24,8 +24,8 @@ export type MemoryFiles = Readonly<Record<string, string>>;
 /** Members of the caller's own object that the new object keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
-/** Machine types up to 4.0, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
-const WITH_PATHS = /-(?:[0-3]\.\d+|4\.0|rhel7\.\d)/;
+/** Machine types up to 3.1, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
+const WITH_PATHS = /-(?:[0-3]\.\d+|rhel7\.\d)/;
 
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
