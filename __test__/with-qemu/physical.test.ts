@@ -33,7 +33,8 @@ async function mappedByQemu(qmp: QmpClient): Promise<readonly Mapped[]> {
   const line =
     /^ {2}([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd)\): (\S+)(?: @([0-9a-f]+))?\r?$/gm;
   const ranges: Mapped[] = [];
-  for (const [, start = '', end = '', kind, name = '', at = '0'] of view.matchAll(line)) {
+  for (const [, start = '', end = '', kind, region = '', at = '0'] of view.matchAll(line)) {
+    const name = region.replace('/objects/', '');
     const address = Number.parseInt(start, 16);
     const length = Number.parseInt(end, 16) + 1 - address;
     const range = {
@@ -112,11 +113,11 @@ const MACHINES: readonly Machine[] = [
     title: 'a machine type whose blocks have paths',
     args: [
       '-machine',
-      'pc-q35-4.0,memory-backend=m0',
+      'pc-q35-3.1,memory-backend=m0',
       '-m',
       '5G',
       '-object',
-      'memory-backend-ram,id=m0,size=5G',
+      'memory-backend-memfd,id=m0,size=5G',
     ],
   },
   {

@@ -181,8 +181,10 @@ test("objects of devices stay the caller's; a pc-dimm's and read-only ones do no
   const object = `memory-backend-file,id=d0,size=2M,mem-path=/file,share=on`;
   await withSnapshot(blocks, (launch) => {
     const withObject = (device: string, more = ''): readonly string[] => [
-      ...['-object', object + more],
-      ...['-device', device],
+      '-object',
+      object + more,
+      '-device',
+      device,
     ];
     for (const device of ['nvdimm', 'acpi-erst', 'virtio-pmem-pci', 'a-device-of-next-year']) {
       t.is(launch({ args: withObject(`${device},memdev=d0`) })[1], object, device);

@@ -10,7 +10,7 @@ export interface OwnBackend {
 
 /** The device whose memory is RAM like any other. All other devices' memory has a life of its own. */
 const RAM_DEVICE = 'pc-dimm';
-const ON = ['on', 'yes', 'true', 'y'];
+const ON = new Set(['on', 'yes', 'true', 'y']);
 
 /** Finds the caller's memory backends, by id, and the devices that they are for. */
 export function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string, OwnBackend> {
@@ -52,5 +52,5 @@ function isFile(members: OptionValue): boolean {
 }
 
 function isOn(value: string | undefined): boolean {
-  return value !== undefined && ON.includes(value);
+  return value !== undefined && ON.has(value);
 }

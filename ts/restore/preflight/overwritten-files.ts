@@ -66,6 +66,8 @@ function propertiesOf(reply: QmpValue): readonly { readonly name: string; readon
   return Array.isArray(reply)
     ? reply
         .filter((entry) => isQmpObject(entry))
-        .map(({ name, type }) => ({ name: String(name), type: String(type) }))
+        .flatMap(({ name, type }) =>
+          typeof name === 'string' && typeof type === 'string' ? [{ name, type }] : [],
+        )
     : [];
 }
