@@ -18,6 +18,7 @@ function facts(given: Partial<MachineFacts>): MachineFacts {
   const blocks = [{ id: 'pc.ram', length: 5 * GIB }];
   return {
     path: 'guest.mr',
+    machine: 'pc-q35-10.0',
     family: 'q35',
     blocks,
     cmos: undefined,

@@ -33,7 +33,8 @@ async function mappedByQemu(qmp: QmpClient): Promise<readonly Mapped[]> {
   const line =
     /^ {2}([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd)\): (\S+)(?: @([0-9a-f]+))?\r?$/gm;
   const ranges: Mapped[] = [];
-  for (const [, start = '', end = '', kind, name = '', at = '0'] of view.matchAll(line)) {
+  for (const [, start = '', end = '', kind, region = '', at = '0'] of view.matchAll(line)) {
+    const name = region.replace('/objects/', '');
     const address = Number.parseInt(start, 16);
     const length = Number.parseInt(end, 16) + 1 - address;
     const range = {
@@ -112,16 +113,23 @@ const MACHINES: readonly Machine[] = [
     title: 'a machine type whose blocks have paths',
     args: [
       '-machine',
-      'pc-q35-4.0,memory-backend=m0',
+      'pc-q35-3.1,memory-backend=m0',
       '-m',
       '5G',
       '-object',
-      'memory-backend-ram,id=m0,size=5G',
+      'memory-backend-memfd,id=m0,size=5G',
     ],
   },
   {
     title: 'RAM of an AMD guest that goes on at 1 TiB',
     args: words('-machine q35 -cpu EPYC,phys-bits=48 -m 5G,maxmem=2T,slots=2'),
+  },
+  {
+    title: 'an object for the RAM, and video memory as long as the RAM',
+    args: words(
+      '-machine pc,memory-backend=ram0 -m 64M -object memory-backend-ram,id=ram0,size=64M -device vmware-svga,vgamem_mb=64',
+    ),
+    assumptions: 2,
   },
   {
     title: 'firmware in flash, and a copy of its end',
@@ -224,6 +232,21 @@ qemuTest('blocks of which the file does not say where they are are named', async
     [...new Set(ranges.filter(({ kind }) => kind === 'ram').map(({ block }) => block))],
     ['pc.ram'],
   );
+});
+
+qemuTest('an object for the RAM is told from longer and equal memory devices', async (t) => {
+  await using dir = await temporaryDirectory();
+  const args = words(
+    `-machine q35,memory-backend=ram0,nvdimm=on -m 64M,slots=4,maxmem=1G -object memory-backend-ram,id=ram0,size=64M
+     -object memory-backend-ram,id=d0,size=128M -device pc-dimm,memdev=d0
+     -object memory-backend-ram,id=nv0,size=32M -device nvdimm,memdev=nv0`.replaceAll(/\s+/g, ' '),
+  );
+  await using qemu = await startPaused(args);
+  await saveTo(qemu.qmp, `file:${dir.file('guest.mr')}`);
+  await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+  const { ranges } = await snapshot.physicalMap();
+  const ram = ranges.filter(({ kind }) => kind === 'ram').map(({ block }) => block);
+  t.deepEqual([...new Set(ram)], ['ram0']);
 });
 
 async function withFlash(dir: TemporaryDirectory, args: readonly string[]): Promise<readonly string[]> {

@@ -72,6 +72,7 @@ async function factsOf(reader: WatchedReader): Promise<MachineFacts> {
   const tables = await take(Math.min(reader.size - position, 2 ** 16));
   return {
     path: reader.name,
+    machine: 'pc-q35-10.0',
     family: FAMILIES[machine % FAMILIES.length] ?? 'q35',
     blocks: blocks.filter(({ length }, index) => length > 0 && (present & (1 << index)) !== 0),
     cmos: (machine & 0x80) === 0 ? cmos : undefined,

@@ -7,7 +7,7 @@ import type { ConvertOptions } from './options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf } from '../pages/bitmap-reader.ts';
-import { mayBeRam } from '../stream/block-names.ts';
+import { isFirmware, isObjectsName, isQemusOwnName } from '../stream/block-names.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
@@ -27,7 +27,7 @@ export interface Converted {
  * find the memory empty (docs/format.md §4.2). A guest's RAM is empty then, as a rule.
  */
 function keepsSetPages(id: string): boolean {
-  return !mayBeRam(id);
+  return isFirmware(id) || isQemusOwnName(id) || !isObjectsName(id);
 }
 
 /**

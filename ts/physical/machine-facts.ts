@@ -21,6 +21,8 @@ export interface PhysicalSource {
 /** The facts in a snapshot about where its blocks are mapped. */
 export interface MachineFacts {
   readonly path: string;
+  /** The machine type. */
+  readonly machine: string;
   readonly family: MachineFamily;
   /** The blocks with pages, in file order. */
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
@@ -65,6 +67,7 @@ export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFac
   const tables = blocks.find(({ id, skipped }) => id === ACPI_TABLES && !skipped);
   return {
     path,
+    machine: index.machine,
     family,
     blocks: blocks.filter(({ skipped }) => !skipped).map(({ id, length }) => ({ id, length })),
     cmos: cmos instanceof Uint8Array && cmos.length === 128 ? cmos : undefined,

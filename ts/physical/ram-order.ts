@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { assertBlocksExist } from '../pages/blocks.ts';
-import { isDefaultRam, mayBeRam } from '../stream/block-names.ts';
+import { findMainMemory } from '../stream/main-memory.ts';
 import type { MachineFacts } from './machine-facts.ts';
 import type { NodeRange } from './srat.ts';
 
@@ -29,24 +29,24 @@ const MAX_BLOCKS = 128;
  *   wanted blocks that there are not
  */
 export function ramBlocks(
-  { blocks, path }: MachineFacts,
+  { blocks, machine, path }: MachineFacts,
   wanted: readonly string[] | undefined,
   nodes: readonly number[],
   isTotal: (bytes: number) => boolean,
 ): RamBlocks {
   if (wanted !== undefined) return { blocks: named(wanted, blocks, path), assumptions: [] };
-  const candidates = blocks.filter(({ id }) => mayBeRam(id));
+  const { main, isDefault, candidates } = findMainMemory({ machine, blocks, isTotal });
   if (candidates.length > MAX_BLOCKS) {
     const expected = `at most ${MAX_BLOCKS}`;
     const found = candidates.length;
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'blocks of RAM', { path, expected, found });
   }
+  if (main !== undefined && isDefault === true) return { blocks: [main], assumptions: [] };
+  // A memory device may be as long as all of the nodes.
   const byNode = nodes.length > 0 ? blocksOfNodes(candidates, nodes) : undefined;
   if (byNode !== undefined) return byNode;
+  if (main !== undefined) return { blocks: [main], assumptions: [] };
   const [first, ...others] = candidates;
-  if (first !== undefined && others.length === 0) return { blocks: [first], assumptions: [] };
-  const whole = candidates.find(({ id, length }) => isDefaultRam(id) && isTotal(length));
-  if (whole !== undefined) return { blocks: [whole], assumptions: [] };
   const sum = candidates.reduce((all, { length }) => all + length, 0);
   if (first !== undefined && isTotal(sum) && others.every(({ length }) => length === first.length)) {
     return { blocks: candidates, assumptions: [inFileOrder(candidates)] };
@@ -71,10 +71,6 @@ function named(ids: readonly string[], blocks: readonly Block[], path: string): 
 
 /** Finds the block of each node. Blocks of the same length are taken in the file's order. */
 function blocksOfNodes(candidates: readonly Block[], sizes: readonly number[]): RamBlocks | undefined {
-  const total = sizes.reduce((sum, length) => sum + length, 0);
-  // All nodes are one block in a guest without memory backends.
-  const whole = candidates.find(({ id, length }) => isDefaultRam(id) && length === total);
-  if (whole !== undefined) return { blocks: [whole], assumptions: [] };
   const left = [...candidates];
   const found: Block[] = [];
   for (const length of sizes) {

@@ -9,8 +9,15 @@ import { QemuProcess } from './qemu-process.ts';
 import { querySettings } from './settings.ts';
 
 const ANSWER_MS = 15_000;
-/** A machine without any devices: enough to answer questions. */
-const BARE = ['-machine', 'none', '-nodefaults', '-no-user-config', '-display', 'none'];
+/** The arguments for a machine without any devices: enough to answer questions. */
+export const BARE: readonly string[] = [
+  '-machine',
+  'none',
+  '-nodefaults',
+  '-no-user-config',
+  '-display',
+  'none',
+];
 const TARGETS: Readonly<Record<string, string>> = {
   arm64: 'aarch64',
   loong64: 'loongarch64',

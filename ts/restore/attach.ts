@@ -17,6 +17,8 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
+import { overwrittenFiles } from './preflight/overwritten-files.ts';
+import { readOnlyProblems } from './preflight/read-only.ts';
 import {
   assertPreflight,
   comparePreflight,
@@ -110,8 +112,11 @@ async function attachSnapshot(
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
-  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
+  const readOnly = await readOnlyProblems(qmp, snapshot, facts.memory, blocks, wait);
+  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place, readOnly);
   const used = await refuseMemoryInUse(sharedFiles(facts, blocks), { runs: true, pid });
+  const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
+  const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
   const run = { qmp, facts, pid, snapshot, inPlace: blocks, options: { ...options, after } };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
@@ -123,7 +128,7 @@ async function attachSnapshot(
     form,
     why,
     plan: { direction, mode: mode.name, ...decisions },
-    warnings: [...warnings, ...used, ...loaded.warnings],
+    warnings: [...warnings, ...used, ...overwritten, ...loaded.warnings],
     locked,
     loadMs,
     elapsedMs: readyAt - startedAt,
@@ -162,8 +167,9 @@ async function preflight(
   snapshot: Snapshot,
   destination: Destination,
   place: PreflightOptions,
+  more: readonly string[],
 ): Promise<readonly string[]> {
   const { problems, warnings } = comparePreflight(snapshot, destination, place);
-  assertPreflight([...problems, ...(await emptyProblems(snapshot))], snapshot.path);
+  assertPreflight([...problems, ...more, ...(await emptyProblems(snapshot))], snapshot.path);
   return warnings;
 }

@@ -9,6 +9,7 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { assertOptionsFor, assertRestoreWords } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
+import { askDefaultRam } from './command-line/ask-default-ram.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
@@ -96,7 +97,7 @@ async function restoreSnapshot(
     const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
     return {
       ...attached,
-      warnings: [...memory.warnings, ...attached.warnings],
+      warnings: [...prepared.warnings, ...memory.warnings, ...attached.warnings],
       qemu,
       args: launch.args,
       transfer: memory.report,
@@ -117,6 +118,7 @@ async function restoreSnapshot(
 interface Prepared extends AsyncDisposable {
   readonly memory: PreparedMemory;
   readonly launch: LaunchArguments;
+  readonly warnings: readonly string[];
 }
 
 /** Prepares the memory, and works out the command line. */
@@ -128,7 +130,12 @@ async function prepare(
 ): Promise<Prepared> {
   refuseDaemon(commandLine);
   // A defect of the command line or the state is reported before gigabytes are loaded.
-  const plan = new LaunchPlan(snapshot, mode, commandLine);
+  const plan = new LaunchPlan(
+    snapshot,
+    mode,
+    commandLine,
+    await askDefaultRam(snapshot, mode, commandLine, options),
+  );
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
   // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
   await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
@@ -144,6 +151,7 @@ async function prepare(
     return {
       memory,
       launch: { ...launch, args: all },
+      warnings: plan.warnings,
       [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
     };
   } catch (error) {

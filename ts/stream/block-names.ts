@@ -1,7 +1,7 @@
 /**
- * Everything that the names of RAM blocks tell. QEMU chooses most of the names, and nothing else in a file says what a
- * block is for. A block with a `/` or `:` in its name belongs to a device, a block below `/objects/` to a memory
- * backend of a machine type up to 4.0.
+ * What the names of RAM blocks tell. QEMU chooses most of the names. A block with a `/` or `:` in its name belongs to a
+ * device, a block below `/objects/` to a memory backend of a machine type up to 3.1. No name alone says that a block is
+ * RAM: `findMainMemory` has the facts for that.
  */
 
 /** A PC's firmware, without pflash. */
@@ -18,14 +18,11 @@ export const VIRT_FLASH: readonly [string, string] = ['virt.flash0', 'virt.flash
 export const ACPI_TABLES = '/rom@etc/acpi/tables';
 
 const OBJECTS = '/objects/';
-const OBJECT = /^\/objects\/[^/:]+$/;
-/** Blocks that QEMU names itself, that are no RAM, and whose names look like a memory backend's. */
-const NO_RAM =
-  /^(?:pc\.bios|pc\.rom|isa-bios|system\.flash\d+|virt\.flash\d+|tpm-ppi|vga\.vram|vmsvga\.fifo)$/;
-const DEFAULT_RAM = new Set(['pc.ram', 'microvm.ram', 'mach-virt.ram']);
-/** Blocks that machines, firmware and devices bring along under names of their own. */
-const DEVICE_BLOCK =
-  /^\/rom@|^[^/]+\/|\.(bios|rom|mrom|sram|vram)$|^(isa-bios|system\.flash\d|virt\.flash\d)/;
+/** The ids that QEMU allows for objects, and the paths of such objects. */
+const OBJECT = /^(?:\/objects\/)?[a-z][a-z0-9._-]*$/i;
+/** Names of boards' and devices' own blocks that an object could have, too. */
+const QEMUS_OWN =
+  /\.(?:bios|rom|mrom|sram|vram|vgavram|fifo|flash\d+|tag|secure-tag|secure-ram)$|^(?:isa-bios|tpm-ppi|tpm-crb-cmd|vmclock_page|openrisc\.ram|xtensa\.sysr[ao]m\d+)$/;
 /** `system.flash0`, `virt.flash1`, `versatile.flash`, `zynq.pflash`, `collie.fl1`, `omap_sx1.flash0-1`, `mips_malta.bios`. */
 const FIRMWARE = /^(?:.+\.)?(?:p?flash|fl)\d*(?:-\d+)?$|^isa-bios$|^mips_malta\.bios$/;
 const WITHOUT_ADDRESS = /^\/rom@|\.rom$|^(?:pc\.bios|isa-bios)$/;
@@ -41,24 +38,17 @@ export function isFirmware(id: string): boolean {
   return FIRMWARE.test(id);
 }
 
-/** Tells whether a block can be the guest's RAM, and not firmware or a device's memory. */
-export function mayBeRam(id: string): boolean {
-  return OBJECT.test(id) || (!/[/:]/.test(id) && !NO_RAM.test(id));
+/** Tells whether a block has a name that a memory backend can give it. */
+export function isObjectsName(id: string): boolean {
+  return OBJECT.test(id);
 }
 
-/** Tells whether a block is the RAM that `-m` alone makes, on a machine whose layout is known. */
-export function isDefaultRam(id: string): boolean {
-  return DEFAULT_RAM.has(id);
-}
-
-/** Tells whether a machine type has a block of this name unless `-machine memory-backend=` names another. */
-export function isDefaultMemory(id: string): boolean {
-  return id.endsWith('.ram');
-}
-
-/** Tells whether a block is memory that an `-object memory-backend-…` can bring. */
-export function isBackendMemory(id: string): boolean {
-  return id.startsWith(OBJECTS) || !DEVICE_BLOCK.test(id);
+/**
+ * Tells whether boards or devices of QEMU's call their own memory so. The list is never complete: it only narrows a
+ * choice that better facts leave open.
+ */
+export function isQemusOwnName(id: string): boolean {
+  return QEMUS_OWN.test(id);
 }
 
 /** The id of the memory backend that a block is named after. */

@@ -158,3 +158,70 @@ test('names and sizes that differ are refused', async (t) => {
     t.throws(() => launch({ args: [] }), { message: /use mode eager/ });
   });
 });
+
+const DEVICES: readonly SyntheticBlock[] = [
+  { id: 'tpm-crb-cmd', pages: 1 },
+  { id: 'buffer-of-next-year', pages: 3 },
+  { id: 'vga.vram', pages: PAGES },
+  { id: '0000:00:03.0/iv0', pages: PAGES },
+];
+
+test('blocks of devices disturb nobody, whatever the command line says of the memory', async (t) => {
+  for (const id of ['pc.ram', 'ram0', '/objects/ram0']) {
+    await withSnapshot([{ id, pages: PAGES }, ...DEVICES, FIRMWARE], (launch) => {
+      for (const args of [[], ['-m', '2M']]) {
+        const instant = launch({ args });
+        const name = id.replace('/objects/', '');
+        t.true(instant.includes(`memory-backend=${name}`), instant.join(' '));
+        t.is(instant.filter((word) => word.startsWith('memory-backend-file')).length, 1);
+        const eager = launch({ mode: 'eager', args });
+        t.is(eager.includes(`memory-backend=${name}`), id !== 'pc.ram', eager.join(' '));
+      }
+    });
+  }
+});
+
+test('eager does not ask what instant has to know', async (t) => {
+  await withSnapshot(TWO, (launch) => {
+    t.notThrows(() => launch({ mode: 'eager', args: ['-m', '4M'] }));
+    t.throws(() => launch({ args: [] }), {
+      message: /\(m0, m1\): say with -m SIZE, -machine memory-backend=… or -numa node,memdev=…/,
+    });
+  });
+});
+
+test("an object that no option names is the memory's, when the machine has none of its own", async (t) => {
+  await withSnapshot([{ id: 'm0', pages: PAGES }, FIRMWARE], (launch) => {
+    const args = words('-object memory-backend-ram,id=m0,size=2M');
+    for (const mode of ['instant', 'eager'] as const) {
+      t.true(launch({ mode, args }).includes('memory-backend=m0'), mode);
+    }
+  });
+});
+
+test("objects of devices stay the caller's; a pc-dimm's and read-only ones do not", async (t) => {
+  const blocks = [...ONE, { id: 'd0', pages: PAGES }];
+  const object = `memory-backend-file,id=d0,size=2M,mem-path=/file,share=on`;
+  await withSnapshot(blocks, (launch) => {
+    const withObject = (device: string, more = ''): readonly string[] => [
+      '-object',
+      object + more,
+      '-device',
+      device,
+    ];
+    for (const device of ['nvdimm', 'acpi-erst', 'virtio-pmem-pci', 'a-device-of-next-year']) {
+      t.is(launch({ args: withObject(`${device},memdev=d0`) })[1], object, device);
+      t.is(launch({ args: withObject(`{"driver":"${device}","memdev":"d0"}`) })[1], object, device);
+      t.regex(
+        launch({ args: withObject(`${device},memdev=d0`, ',readonly=on') })[1] ?? '',
+        /rom=off/,
+        device,
+      );
+    }
+    t.regex(launch({ args: withObject('pc-dimm,memdev=d0') })[1] ?? '', /readonly=on,rom=off$/);
+    t.is(launch({ args: withObject('virtio-rng-pci') })[1], object);
+    t.throws(() => launch({ args: withObject('nvdimm,memdev=d0').map((word) => word.replace('2M', '1M')) }), {
+      message: /-object d0 is 1 MiB/,
+    });
+  });
+});

@@ -7,9 +7,10 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { SharedMemoryFile } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
-import { isMemoryBackend, type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
+import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
 import { formatOptionValue } from './option-value.ts';
 import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
+import { isMemoryBackend } from './own-backends.ts';
 
 export interface LaunchArguments {
   /** The whole command line, without the binary. */
@@ -26,6 +27,8 @@ const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
 /** QEMU's words for a switch that is on. */
 const ON = new Set(['on', 'yes', 'true', 'y']);
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
+/** Machine types up to 3.1, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
+const WITH_PATHS = /-(?:[0-3]\.\d+|rhel7\.\d)/;
 
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
@@ -35,16 +38,22 @@ export class LaunchPlan {
   readonly #snapshot: Snapshot;
 
   /**
+   * @param defaultRam the answer of this QEMU about the snapshot's machine type, if it was asked
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
    *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
-  constructor(snapshot: Snapshot, mode: Mode, commandLine: readonly CommandLineOption[]) {
-    const ram = snapshot.completeRam(mode.takesUnmeasured);
-    const memory = planMemory(commandLine, ram.blocks);
+  constructor(
+    snapshot: Snapshot,
+    mode: Mode,
+    commandLine: readonly CommandLineOption[],
+    defaultRam?: string,
+  ) {
+    const { blocks } = snapshot.completeRam(mode.takesUnmeasured);
+    const memory = planMemory(commandLine, { machine: snapshot.index.machine, blocks, defaultRam });
     const problems = [
       ...memory.problems,
       ...launchProblems(commandLine),
-      ...mode.launchProblems(commandLine, memory.backends),
+      ...mode.launchProblems(commandLine, memory),
     ];
     if (problems.length > 0) {
       throw new MappedRamError(
@@ -80,6 +89,11 @@ export class LaunchPlan {
     });
   }
 
+  /** The files of the caller's objects that this restore leaves out, in words. */
+  get warnings(): readonly string[] {
+    return this.#mode.startsWithMemory ? this.#memory.losses : [];
+  }
+
   /**
    * Makes the command line for QEMU.
    * @param files the files that hold the memory of blocks, by id
@@ -102,7 +116,6 @@ export class LaunchPlan {
     const { block, id, own } = backend;
     const { path, fd } = localFile(this.#snapshot.reader, 'a restore');
     const object = this.#mode.memoryObject(backend, {
-      plan: this.#memory,
       file: files[block.id],
       snapshotFile: path === undefined ? procPath(fd) : resolve(path),
     });
@@ -114,6 +127,8 @@ export class LaunchPlan {
       ...object.members,
     ]);
     if (block.id !== id) members.set(CANONICAL, 'on');
+    else if (!backend.isDefault && WITH_PATHS.test(this.#snapshot.index.machine))
+      members.set(CANONICAL, 'off');
     for (const key of KEPT) {
       const value = own?.get(key) ?? '';
       if (value !== '') members.set(key, value);
@@ -145,10 +160,10 @@ function additions(
 ): readonly string[] {
   const fresh = plan.backends.flatMap(({ id, own }) => (own === undefined ? (objects.get(id) ?? []) : []));
   const { machineBackend, size } = plan;
-  const backend =
-    machineBackend === undefined || !objects.has(machineBackend)
-      ? []
-      : ['-machine', `memory-backend=${machineBackend}`];
+  const isThere = plan.backends.some(
+    ({ id, own }) => id === machineBackend && (own !== undefined || objects.has(id)),
+  );
+  const backend = isThere ? ['-machine', `memory-backend=${machineBackend}`] : [];
   const namesMachine = membersOf(options, 'machine').some((machine) => machine.has('type'));
   return [
     ...(namesMachine ? [] : ['-machine', snapshot.index.machine]),

@@ -1,6 +1,5 @@
 import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
-import { isDefaultMemory } from '../../stream/block-names.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
 
@@ -23,10 +22,9 @@ export const eager: NamelessMode = {
   prepare: async () => NOTHING_PREPARED,
   startsWithMemory: false,
   launchProblems: () => [],
-  memoryObject: ({ own, block }, { plan }) => {
-    const isThere = own !== undefined || (plan.machineBackend !== undefined && isDefaultMemory(block.id));
-    return isThere ? undefined : { type: 'memory-backend-ram', members: [] };
-  },
+  // An object may be missing on the command line; memory of the machine's own is not.
+  memoryObject: ({ own, isDefault }) =>
+    own !== undefined || isDefault ? undefined : { type: 'memory-backend-ram', members: [] },
 
   blocksInPlace: () => [],
   nothingInPlace: undefined,

@@ -1,5 +1,5 @@
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import type { PlannedBackend } from '../command-line/memory-plan.ts';
+import type { MemoryPlan } from '../command-line/memory-plan.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
 import { skippedProblem } from '../preflight/memory.ts';
@@ -12,12 +12,10 @@ export const IN_PLACE_WHY = 'the memory is in place';
 /** Lists the parts of a command line that keep memory backends from bringing the memory. */
 export function backendProblems(
   options: readonly CommandLineOption[],
-  backends: readonly PlannedBackend[],
+  { backends, open }: MemoryPlan,
 ): readonly string[] {
   const problems: string[] = [];
-  if (backends.length === 0) {
-    problems.push('no block of the snapshot is memory that could be mapped: use mode eager');
-  }
+  if (open !== undefined) problems.push(open);
   for (const { block } of backends.filter((backend) => backend.block.skipped)) {
     problems.push(skippedProblem(block));
   }

@@ -29,8 +29,8 @@ export const instant: NamelessMode = {
 
   prepare,
   startsWithMemory: true,
-  launchProblems: (options, backends) => [
-    ...backendProblems(options, backends),
+  launchProblems: (options, plan) => [
+    ...backendProblems(options, plan),
     ...copyProblems(options),
     ...deviceProblems(options),
   ],

@@ -63,10 +63,7 @@ export interface Mode<Name extends string = string> {
   /** True when the memory of the blocks with backends is in place as soon as QEMU has started. */
   readonly startsWithMemory: boolean;
   /** Lists the parts of a command line that the mode cannot handle, in words. */
-  launchProblems(
-    options: readonly CommandLineOption[],
-    backends: readonly PlannedBackend[],
-  ): readonly string[];
+  launchProblems(options: readonly CommandLineOption[], plan: MemoryPlan): readonly string[];
   /** The object that brings a block's memory; undefined when the caller's own will do, or QEMU's. */
   memoryObject(backend: PlannedBackend, place: LaunchPlace): MemoryObject | undefined;
 
@@ -130,7 +127,6 @@ export const NOTHING_PREPARED: PreparedMemory = {
 
 /** The surroundings that a memory object is made for. */
 export interface LaunchPlace {
-  readonly plan: MemoryPlan;
   /** The caller's file for the block's memory. */
   readonly file: string | undefined;
   /** The snapshot's own file. */
