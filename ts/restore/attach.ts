@@ -9,6 +9,7 @@ import { assertStateFor } from './assert-state.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
+import { assertComesUp, meantBy } from './recorded-state.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
@@ -92,6 +93,7 @@ async function attachSnapshot(
   const wait = { timeoutMs, signal };
   // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
+  await assertComesUp(snapshot, after);
   const hasLocks = holdSnapshot(snapshot);
   const [facts, about, file] = await Promise.all([
     queryQemuFacts(qmp, wait),
@@ -103,7 +105,13 @@ async function attachSnapshot(
   const place = { mode, inPlace: blocks, file };
   const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
-  const run = { qmp, facts, snapshot, inPlace: blocks, options: { ...options, after } };
+  const run = {
+    qmp,
+    facts,
+    snapshot,
+    inPlace: blocks,
+    options: { ...options, after: meantBy(after, snapshot) },
+  };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
   const { direction, reader: _, ...decisions } = loaded.plan;
   return {
