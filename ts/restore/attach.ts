@@ -12,6 +12,7 @@ import type { LoadOptions } from './options.ts';
 import { assertComesUp, meantBy } from './recorded-state.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
+import { diskWarnings } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import {
@@ -95,10 +96,11 @@ async function attachSnapshot(
   snapshot.completeRam(true);
   await assertComesUp(snapshot, after);
   const hasLocks = holdSnapshot(snapshot);
-  const [facts, about, file] = await Promise.all([
+  const [facts, about, file, disks] = await Promise.all([
     queryQemuFacts(qmp, wait),
     describeDestination(qmp, wait),
     lookAtFile(snapshot, qmp),
+    diskWarnings(qmp, wait),
   ]);
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
   assertOptionsFor(mode, options);
@@ -121,7 +123,7 @@ async function attachSnapshot(
     form,
     why,
     plan: { direction, mode: mode.name, ...decisions },
-    warnings: [...warnings, ...loaded.warnings],
+    warnings: [...warnings, ...disks, ...loaded.warnings],
     locked,
     loadMs,
     elapsedMs: readyAt - startedAt,

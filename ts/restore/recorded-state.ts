@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { readGlobalState } from '../stream/global-state.ts';
+import { type GlobalState, readGlobalState } from '../stream/global-state.ts';
 import type { AfterRestore } from './run-state.ts';
 
 /** Recorded run states that end a QEMU which takes the guest over (docs/format.md §1.4). */
@@ -13,10 +13,15 @@ const NEEDS_RESET: readonly string[] = ['shutdown', 'internal-error'];
 /**
  * Makes sure that QEMU can bring the guest into the state that is wanted, out of the one that the snapshot records. A
  * state that the snapshot does not tell is no obstacle.
+ * @returns the state that the snapshot records
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, and as reading the snapshot
  */
-export async function assertComesUp(snapshot: Snapshot, after: AfterRestore): Promise<void> {
-  const { runState = '' } = (await readGlobalState(snapshot.reader, snapshot.index)) ?? {};
+export async function assertComesUp(
+  snapshot: Snapshot,
+  after: AfterRestore,
+): Promise<GlobalState | undefined> {
+  const recorded = await readGlobalState(snapshot.reader, snapshot.index);
+  const { runState = '' } = recorded ?? {};
   const was = `when it was saved, the guest was in the state ${runState}`;
   const convert = 'convert writes a snapshot in which it is paused';
   const problem = DEADLY.includes(runState)
@@ -26,14 +31,19 @@ export async function assertComesUp(snapshot: Snapshot, after: AfterRestore): Pr
       : after === 'cont' && NEEDS_RESET.includes(runState)
         ? `${was}, out of which QEMU lets no guest run before a system_reset: restore it with after: as-saved or stop`
         : undefined;
-  if (problem === undefined) return;
+  if (problem === undefined) return recorded;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', problem, { path: snapshot.path });
 }
 
 /**
- * Turns `as-saved` into what it means where a container knows better than the stream: libvirt stops every guest before
- * it saves it, and notes in its header that the guest ran (docs/format.md §12).
+ * Turns `as-saved` into `cont` for a guest that ran. The container knows better than the stream: libvirt stops every
+ * guest before it saves it, and notes in its header that the guest ran (docs/format.md §12).
  */
-export function meantBy(after: AfterRestore, { libvirt }: Snapshot): AfterRestore {
-  return after === 'as-saved' && libvirt?.wasRunning === true ? 'cont' : after;
+export function meantBy(
+  after: AfterRestore,
+  { libvirt }: Snapshot,
+  recorded: GlobalState | undefined,
+): AfterRestore {
+  const ran = recorded?.runState === 'running' || libvirt?.wasRunning === true;
+  return after === 'as-saved' && ran ? 'cont' : after;
 }
