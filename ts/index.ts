@@ -85,6 +85,7 @@ export type {
   ConvertResult,
   ConvertSource,
   ConvertTarget,
+  ResultForm,
   StreamForm,
 } from './convert/options.ts';
 export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';

@@ -12,7 +12,7 @@ import type { LoadOptions } from './options.ts';
 import { assertComesUp, meantBy } from './recorded-state.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
-import { diskWarnings } from './preflight/disks-in-use.ts';
+import { diskWarnings, withDisks } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import {
@@ -94,7 +94,7 @@ async function attachSnapshot(
   const wait = { timeoutMs, signal };
   // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
-  await assertComesUp(snapshot, after);
+  const recorded = await assertComesUp(snapshot, after);
   const hasLocks = holdSnapshot(snapshot);
   const [facts, about, file, disks] = await Promise.all([
     queryQemuFacts(qmp, wait),
@@ -112,9 +112,11 @@ async function attachSnapshot(
     facts,
     snapshot,
     inPlace: blocks,
-    options: { ...options, after: meantBy(after, snapshot) },
+    options: { ...options, after: meantBy(after, snapshot, recorded) },
   };
-  const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
+  const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run).catch((error: unknown) => {
+    throw withDisks(error, disks);
+  });
   const { direction, reader: _, ...decisions } = loaded.plan;
   return {
     mode: mode.name,

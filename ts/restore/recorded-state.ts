@@ -1,12 +1,13 @@
 import { MappedRamError } from '../errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { type GlobalState, readGlobalState } from '../stream/global-state.ts';
+import {
+  DEADLY_STATES,
+  type GlobalState,
+  readGlobalState,
+  STATES_NOT_TAKEN,
+} from '../stream/global-state.ts';
 import type { AfterRestore } from './run-state.ts';
 
-/** Recorded run states that end a QEMU which takes the guest over (docs/format.md §1.4). */
-const DEADLY: readonly string[] = ['debug', 'save-vm', 'restore-vm'];
-/** Recorded run states in which QEMU lets the guest never run. */
-const STUCK: readonly string[] = ['inmigrate', 'finish-migrate'];
 /** Recorded run states that QEMU leaves only by a reset. */
 const NEEDS_RESET: readonly string[] = ['shutdown', 'internal-error'];
 
@@ -24,9 +25,9 @@ export async function assertComesUp(
   const { runState = '' } = recorded ?? {};
   const was = `when it was saved, the guest was in the state ${runState}`;
   const convert = 'convert writes a snapshot in which it is paused';
-  const problem = DEADLY.includes(runState)
+  const problem = DEADLY_STATES.includes(runState)
     ? `${was}, in which QEMU takes no guest over: it would end with "invalid runstate transition"; ${convert}`
-    : STUCK.includes(runState)
+    : STATES_NOT_TAKEN.includes(runState)
       ? `${was}, in which QEMU would never let it run; ${convert}`
       : after === 'cont' && NEEDS_RESET.includes(runState)
         ? `${was}, out of which QEMU lets no guest run before a system_reset: restore it with after: as-saved or stop`

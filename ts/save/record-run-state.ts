@@ -2,7 +2,13 @@ import { MappedRamError } from '../errors.ts';
 import type { ByteOutput } from '../io/output.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
-import { type GlobalState, liveState, readGlobalState, runStatePatch } from '../stream/global-state.ts';
+import {
+  type GlobalState,
+  liveState,
+  readGlobalState,
+  runStatePatch,
+  STATES_NOT_TAKEN,
+} from '../stream/global-state.ts';
 import { isLive } from './assert-run-state.ts';
 
 /**
@@ -34,8 +40,8 @@ export function notRecorded(before: string): string {
 function stateToRecord(found: GlobalState, before: string): string {
   // A guest may have come to an end of its own before `stop` reached it; QEMU then records that.
   if (isLive(before) && found.runState === 'paused') return liveState(found);
-  // QEMU ends when it is to take a guest over that a debugger had stopped.
-  return found.runState === 'debug' ? 'paused' : found.runState;
+  // QEMU takes no guest over that a debugger had stopped, for example.
+  return STATES_NOT_TAKEN.includes(found.runState) ? 'paused' : found.runState;
 }
 
 async function readRecorded(source: SnapshotSource): Promise<GlobalState | undefined> {

@@ -11,6 +11,11 @@ export interface GlobalState {
   readonly asleep: boolean;
 }
 
+/** Recorded run states that end a QEMU which takes the guest over. */
+export const DEADLY_STATES: readonly string[] = ['debug', 'save-vm', 'restore-vm'];
+/** Recorded run states that a guest may not have: QEMU ends, or never lets it run. */
+export const STATES_NOT_TAKEN: readonly string[] = [...DEADLY_STATES, 'inmigrate', 'finish-migrate'];
+
 const NAME = 'globalstate';
 /** Bytes of the section's header: type, section id, name with its length, instance, version. */
 const HEADER = 1 + 4 + 1 + NAME.length + 4 + 4;

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 
+import { MappedRamError } from '../../errors.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpObject } from '../../qmp/json.ts';
@@ -67,4 +68,12 @@ async function keyOf(path: string, pid: number | undefined): Promise<string | un
   const major = ((dev >>> 8) & 0xfff).toString(16).padStart(2, '0');
   const minor = ((dev & 0xff) | ((dev >>> 12) & 0xfff00)).toString(16).padStart(2, '0');
   return `${major}:${minor}:${ino}`;
+}
+
+/** Adds the disks to QEMU's refusal to let a guest run, which names none. */
+export function withDisks(error: unknown, warnings: readonly string[]): unknown {
+  if (warnings.length === 0 || !(error instanceof MappedRamError) || error.qmp === undefined) return error;
+  const { code, qmp, rule, migration, path } = error;
+  const message = [error.shortMessage, ...warnings].join('; ');
+  return new MappedRamError(code, message, { qmp, rule, migration, path, cause: error.cause });
 }

@@ -18,12 +18,12 @@ export interface LibvirtImage {
 /** Bytes of the header; the domain's XML follows. */
 export const LIBVIRT_HEADER_BYTES = 92;
 
-const MAGIC = 'LibvirtQemudSave';
+export const LIBVIRT_MAGIC = 'LibvirtQemudSave';
 /** The magic of an image that libvirt has not finished. */
 const MAGIC_PARTIAL = 'LibvirtQemudPart';
 const MAX_VERSION = 2;
 /** The most bytes of XML that are read: libvirt's own limit is 1 MiB, and padding comes on top. */
-const MAX_DATA = 4 * 2 ** 20;
+export const LIBVIRT_MAX_DATA: number = 4 * 2 ** 20;
 const FORMATS = ['raw', 'gzip', 'bzip2', 'xz', 'lzop', 'zstd', 'sparse'] as const;
 
 /**
@@ -42,16 +42,16 @@ export async function readLibvirtImage(reader: RandomAccessReader): Promise<Libv
  */
 export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage | undefined {
   if (head.length < LIBVIRT_HEADER_BYTES) return undefined;
-  const magic = String.fromCharCode(...head.subarray(0, MAGIC.length));
+  const magic = String.fromCharCode(...head.subarray(0, LIBVIRT_MAGIC.length));
   if (magic === MAGIC_PARTIAL) {
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'libvirt has not finished this save image', {
       path: name,
       offset: 0,
-      expected: MAGIC,
+      expected: LIBVIRT_MAGIC,
       found: magic,
     });
   }
-  if (magic !== MAGIC) return undefined;
+  if (magic !== LIBVIRT_MAGIC) return undefined;
   const view = new DataView(head.buffer, head.byteOffset, LIBVIRT_HEADER_BYTES);
   // The header has the host's byte order, which only the version tells.
   const littleEndian = view.getUint32(16, true) <= MAX_VERSION;
@@ -106,7 +106,8 @@ export async function readLibvirtData(
   const length = streamOffset - LIBVIRT_HEADER_BYTES;
   const wrong = (message: string, found: number): MappedRamError =>
     new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, { path: reader.name, offset: 20, found });
-  if (length > MAX_DATA) throw wrong(`libvirt's XML is longer than ${MAX_DATA} bytes`, length);
+  if (length > LIBVIRT_MAX_DATA)
+    throw wrong(`libvirt's XML is longer than ${LIBVIRT_MAX_DATA} bytes`, length);
   const data = await reader.read(LIBVIRT_HEADER_BYTES, length);
   const textAt = (start: number): string => {
     const end = data.indexOf(0, start);
