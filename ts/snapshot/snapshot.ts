@@ -18,7 +18,7 @@ export class Snapshot implements AsyncDisposable {
   readonly path: string;
   /** The places of all of the stream's parts. */
   readonly index: StreamIndex;
-  /** The header of the libvirt save image that the snapshot is in; undefined when it is in none. */
+  /** The header of the libvirt save image that the snapshot is in; undefined when it is in none. @internal */
   readonly libvirt: LibvirtImage | undefined;
   /** @internal */
   readonly reader: OpenSource;
