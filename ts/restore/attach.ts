@@ -112,7 +112,7 @@ async function attachSnapshot(
     facts,
     snapshot,
     inPlace: blocks,
-    options: { ...options, after: meantBy(after, snapshot, recorded) },
+    options: { ...options, after: meantBy(after, snapshot, recorded), heldBack: disks.length > 0 },
   };
   const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run).catch((error: unknown) => {
     throw withDisks(error, disks);

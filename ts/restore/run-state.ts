@@ -1,3 +1,4 @@
+import { MappedRamError } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
@@ -19,6 +20,7 @@ export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: Wa
 /**
  * Brings the guest into the wanted state, after QEMU has reported the end of the load.
  * @returns the run state, in QEMU's words
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the guest does not get there; as {@link QmpClient.execute}
  */
 export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<string> {
   const runState = async (): Promise<string> => (await qmp.execute('query-status', undefined, wait)).status;
@@ -27,7 +29,9 @@ export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOpti
   const isLive = status === 'running' || status === 'suspended';
   if (after === 'cont' && !isLive) {
     await qmp.execute('cont', undefined, wait);
-    return runState();
+    const now = await runState();
+    if (now !== 'inmigrate') return now;
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has loaded the guest, and does not let it run');
   }
   if (after === 'stop' && isLive) {
     await qmp.execute('stop', undefined, wait);
