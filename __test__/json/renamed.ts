@@ -16,13 +16,13 @@ export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '-
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
 /** The members that the objects of commands have got since then. */
-export const ADDED_MEMBERS: readonly string[] = ['libvirt', 'runState'];
+export const ADDED_MEMBERS: ReadonlySet<string> = new Set(['libvirt', 'runState']);
 
 /** Today's JSON without members that were added since the recorded JSON. */
 export function withoutAdded(now: object, before: unknown): object {
   const known = typeof before === 'object' && before !== null ? before : {};
   return Object.fromEntries(
-    Object.entries(now).filter(([name]) => !ADDED_MEMBERS.includes(name) || Object.hasOwn(known, name)),
+    Object.entries(now).filter(([name]) => !ADDED_MEMBERS.has(name) || Object.hasOwn(known, name)),
   );
 }
 

@@ -36,7 +36,8 @@ for (const writer of ['engine', 'qemu'] as const) {
       const error = await ended;
       const when = `killed ${describePoint(point)}`;
       // A QEMU that dies behind the publication takes the guest along, not the snapshot.
-      const isComplete = error === undefined || /snapshot is complete/.test(String(error));
+      const isComplete =
+        error === undefined || (error instanceof Error && /snapshot is complete/.test(error.message));
       hit.push(isComplete ? 'too late' : last);
       if (error !== undefined) {
         t.like(error, { code: 'ERR_MAPPED_RAM_QEMU' }, when);

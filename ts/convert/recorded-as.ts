@@ -32,7 +32,7 @@ export async function recordedAs(
   if (found === undefined) return { runState: undefined, patches: [] };
   const { runState } = found;
   if (runState === 'paused' && libvirt?.wasRunning === true) return changed(liveState(found));
-  return STATES_NOT_TAKEN.includes(runState) ? changed('paused') : { runState, patches: [] };
+  return STATES_NOT_TAKEN.has(runState) ? changed('paused') : { runState, patches: [] };
 
   function changed(wanted: string): RecordedAs {
     return found === undefined

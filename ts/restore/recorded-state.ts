@@ -9,7 +9,7 @@ import {
 import type { AfterRestore } from './run-state.ts';
 
 /** Recorded run states that QEMU leaves only by a reset. */
-const NEEDS_RESET: readonly string[] = ['shutdown', 'internal-error'];
+const NEEDS_RESET: ReadonlySet<string> = new Set(['shutdown', 'internal-error']);
 
 /**
  * Makes sure that QEMU can bring the guest into the state that is wanted, out of the one that the snapshot records. A
@@ -25,11 +25,11 @@ export async function assertComesUp(
   const { runState = '' } = recorded ?? {};
   const was = `when it was saved, the guest was in the state ${runState}`;
   const convert = 'convert writes a snapshot in which it is paused';
-  const problem = DEADLY_STATES.includes(runState)
+  const problem = DEADLY_STATES.has(runState)
     ? `${was}, in which QEMU takes no guest over: it would end with "invalid runstate transition"; ${convert}`
-    : STATES_NOT_TAKEN.includes(runState)
+    : STATES_NOT_TAKEN.has(runState)
       ? `${was}, in which QEMU would never let it run; ${convert}`
-      : after === 'cont' && NEEDS_RESET.includes(runState)
+      : after === 'cont' && NEEDS_RESET.has(runState)
         ? `${was}, out of which QEMU lets no guest run before a system_reset: restore it with after: as-saved or stop`
         : undefined;
   if (problem === undefined) return recorded;

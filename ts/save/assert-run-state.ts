@@ -5,15 +5,15 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { AfterSave } from './save-options.ts';
 
 /** Run states in which the vCPUs run, or wait for something to wake them. QEMU stops both with `stop`. */
-const LIVE: readonly string[] = ['running', 'suspended'];
+const LIVE: ReadonlySet<string> = new Set(['running', 'suspended']);
 /** Run states that QEMU leaves only by a reset. After a save QEMU has forgotten them, and would let the guest run. */
-const NEEDS_RESET: readonly string[] = ['shutdown', 'internal-error'];
+const NEEDS_RESET: ReadonlySet<string> = new Set(['shutdown', 'internal-error']);
 /** Run states of work that QEMU has under way. */
-const AT_WORK: readonly string[] = ['finish-migrate', 'save-vm', 'restore-vm'];
+const AT_WORK: ReadonlySet<string> = new Set(['finish-migrate', 'save-vm', 'restore-vm']);
 
 /** True for a guest that has to be stopped for its save. */
 export function isLive(runState: string): boolean {
-  return LIVE.includes(runState);
+  return LIVE.has(runState);
 }
 
 /**
@@ -28,10 +28,10 @@ export async function assertRunState(
   after: AfterSave | undefined,
   wait: WaitOptions,
 ): Promise<void> {
-  if (AT_WORK.includes(runState)) {
+  if (AT_WORK.has(runState)) {
     throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `QEMU is at work on the guest (${runState})`);
   }
-  if (after === 'cont' && NEEDS_RESET.includes(runState)) {
+  if (after === 'cont' && NEEDS_RESET.has(runState)) {
     const words = `the guest cannot go on afterwards: its state is ${runState}, out of which QEMU lets no guest run before a system_reset; save it with after: stop or quit`;
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', words);
   }
@@ -54,6 +54,6 @@ export function asleep(runState: string): MappedRamError {
 export function forgotten(before: string, now: string | undefined): string | undefined {
   const plain = ['running', 'paused', 'prelaunch'].includes(before);
   if (plain || now !== 'postmigrate') return undefined;
-  const care = NEEDS_RESET.includes(before) ? '; reset the guest before it runs again' : '';
+  const care = NEEDS_RESET.has(before) ? '; reset the guest before it runs again' : '';
   return `the guest's state was ${before}, which the snapshot records; QEMU itself says postmigrate from now on${care}`;
 }

@@ -41,7 +41,7 @@ function stateToRecord(found: GlobalState, before: string): string {
   // A guest may have come to an end of its own before `stop` reached it; QEMU then records that.
   if (isLive(before) && found.runState === 'paused') return liveState(found);
   // QEMU takes no guest over that a debugger had stopped, for example.
-  return STATES_NOT_TAKEN.includes(found.runState) ? 'paused' : found.runState;
+  return STATES_NOT_TAKEN.has(found.runState) ? 'paused' : found.runState;
 }
 
 async function readRecorded(source: SnapshotSource): Promise<GlobalState | undefined> {

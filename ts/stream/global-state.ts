@@ -12,9 +12,13 @@ export interface GlobalState {
 }
 
 /** Recorded run states that end a QEMU which takes the guest over. */
-export const DEADLY_STATES: readonly string[] = ['debug', 'save-vm', 'restore-vm'];
+export const DEADLY_STATES: ReadonlySet<string> = new Set(['debug', 'save-vm', 'restore-vm']);
 /** Recorded run states that a guest may not have: QEMU ends, or never lets it run. */
-export const STATES_NOT_TAKEN: readonly string[] = [...DEADLY_STATES, 'inmigrate', 'finish-migrate'];
+export const STATES_NOT_TAKEN: ReadonlySet<string> = new Set([
+  ...DEADLY_STATES,
+  'inmigrate',
+  'finish-migrate',
+]);
 
 const NAME = 'globalstate';
 /** Bytes of the section's header: type, section id, name with its length, instance, version. */

@@ -10,7 +10,7 @@ import { isQmpRefusal } from '../../qmp/refusal.ts';
 /** The byte that a QEMU has locked while it lets nobody else write an image (docs/format.md §4.3). */
 const NOBODY_ELSE_WRITES = 201;
 /** QEMU's drivers of images that are files or devices of the host. */
-const LOCKED_DRIVERS: readonly unknown[] = ['file', 'host_device'];
+const LOCKED_DRIVERS: ReadonlySet<unknown> = new Set(['file', 'host_device']);
 const OFD_LOCK = /^\d+: OFDLCK\s+ADVISORY\s+\S+\s+-?\d+\s+([0-9a-f]+:[0-9a-f]+:\d+)\s+(\d+)\s+(\d+|EOF)/;
 
 /**
@@ -36,7 +36,7 @@ async function imagesOf(qmp: QmpClient, wait: WaitOptions): Promise<readonly { r
   const nodes = await qmp.execute<string>('query-named-block-nodes', { flat: true }, wait).catch(refused);
   const found = Array.isArray(nodes) ? nodes.filter((node): node is QmpObject => isQmpObject(node)) : [];
   return found.flatMap(({ drv, ro, file }) =>
-    LOCKED_DRIVERS.includes(drv) && ro === false && typeof file === 'string' ? [{ path: file }] : [],
+    LOCKED_DRIVERS.has(drv) && ro === false && typeof file === 'string' ? [{ path: file }] : [],
   );
 }
 
