@@ -43,7 +43,7 @@ export { Snapshot } from './snapshot/snapshot.ts';
 export type { SnapshotSource } from './snapshot/snapshot-source.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
 export type { StorageCallOptions, StorageSource, StorageTarget } from './io/storage.ts';
-export type { BlockInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
+export type { BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export type { Configuration } from './stream/configuration.ts';
 export type { PageArea } from './stream/page-area.ts';
@@ -85,6 +85,7 @@ export type {
   ConvertResult,
   ConvertSource,
   ConvertTarget,
+  ResultForm,
   StreamForm,
 } from './convert/options.ts';
 export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';

@@ -145,7 +145,7 @@ test('the hint about an unfinished libvirt image does not lead to what refuses i
 const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.mr', '-'], 2, /only a stream goes to stdout/],
   [['guest.mr', '-', '--to', 'stream', '--json'], 2, /--json prints on stdout/],
-  [['guest.mr', 'other', '--to', 'raw'], 2, /--to must be mapped-ram or stream/],
+  [['guest.mr', 'other', '--to', 'raw'], 2, /--to must be mapped-ram, stream or libvirt/],
   [['guest.mr'], 2, /<target> is missing/],
   [['guest.stream', 'guest.mr'], 1, /EXISTS/],
   [['guest.stream', 'other', '--to', 'stream'], 1, /a plain stream already/],

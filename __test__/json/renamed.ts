@@ -15,6 +15,17 @@ export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '-
 /** Words in values that changed since then: old to new, replaced in this order. */
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
+/** The members that the objects of commands have got since then. */
+export const ADDED_MEMBERS: ReadonlySet<string> = new Set(['libvirt', 'runState']);
+
+/** Today's JSON without members that were added since the recorded JSON. */
+export function withoutAdded(now: object, before: unknown): object {
+  const known = typeof before === 'object' && before !== null ? before : {};
+  return Object.fromEntries(
+    Object.entries(now).filter(([name]) => !ADDED_MEMBERS.has(name) || Object.hasOwn(known, name)),
+  );
+}
+
 /** The recorded JSON in today's names and words. */
 export function renamed(value: unknown): unknown {
   if (typeof value === 'string')

@@ -12,13 +12,16 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { createOutput, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { convertFromStream } from './from-stream.ts';
 import { type Input, openInput } from './input.ts';
+import { libvirtDataFor } from './libvirt-data.ts';
 import {
-  STREAM_FORMS,
+  RESULT_FORMS,
   type ConvertOptions,
   type ConvertResult,
   type ConvertSource,
   type ConvertTarget,
 } from './options.ts';
+import { encodeLibvirtHead } from '../stream/write/encode-libvirt.ts';
+import { literalPath } from '../snapshot/snapshot-source.ts';
 import { convertMapped, type Converted } from './rewrite.ts';
 import { convertToStream } from './to-stream.ts';
 
@@ -44,14 +47,15 @@ export async function convert(
   assertOptions(options);
   const { to = 'mapped-ram', signal } = options;
   signal?.throwIfAborted();
-  assertWords(options, { to: STREAM_FORMS });
+  assertWords(options, { to: RESULT_FORMS });
   assertTransferWords(options);
   assertStoreZeroPages(options.storeZeroPages);
+  assertXml(options);
   const place = target instanceof Writable ? target : targetPlace(target);
   const result = place instanceof Writable ? undefined : place;
   await using input = await openInput(source, result, signal);
   const from = input.snapshot === undefined ? 'stream' : 'mapped-ram';
-  if (from === 'stream' || to === 'stream') assertNoneIdle(options);
+  if (from === 'stream' || to !== 'mapped-ram') assertNoneIdle(options);
   const { endOffset, ...converted } = await carryOut(input, place, options);
   return {
     ...converted,
@@ -63,7 +67,25 @@ export async function convert(
   };
 }
 
-function alreadyPlain({ path, offset }: Input): MappedRamError {
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for XML that is no path, or has no use */
+function assertXml({ to, xml }: ConvertOptions): void {
+  if (xml === undefined) return;
+  literalPath(xml);
+  if (to === 'libvirt') return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'only a libvirt save image has XML in it', {
+    expected: "to: 'libvirt', or no xml",
+    found: `xml: ${xml}`,
+  });
+}
+
+function alreadyPlain({ path, offset }: Input, to: 'stream' | 'libvirt'): MappedRamError {
+  if (to === 'libvirt') {
+    return new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'the source is a plain stream: convert it to mapped-ram first, and that to libvirt',
+      { path, expected: 'a mapped-ram file' },
+    );
+  }
   return new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     `the source is a plain stream already; QEMU loads it from offset ${offset}`,
@@ -73,8 +95,16 @@ function alreadyPlain({ path, offset }: Input): MappedRamError {
 
 /** Refuses options that would have no effect: an explicit choice is never dropped in silence. */
 function assertNoneIdle(options: ConvertOptions): void {
-  const { to, storeZeroPages, channels, queueDepth, requestSize, ioEngine, directIo } = options;
-  if (to === 'stream' && storeZeroPages !== undefined) {
+  const {
+    to = 'mapped-ram',
+    storeZeroPages,
+    channels,
+    queueDepth,
+    requestSize,
+    ioEngine,
+    directIo,
+  } = options;
+  if (to !== 'mapped-ram' && storeZeroPages !== undefined) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       'in a plain stream every page has a record, zero pages too',
@@ -102,10 +132,10 @@ async function carryOut(
   target: TargetPlace | Writable,
   options: ConvertOptions,
 ): Promise<Done> {
-  const { snapshot, sequential, offset } = input;
+  const { snapshot } = input;
   const { to = 'mapped-ram' } = options;
-  if (to === 'stream') {
-    if (snapshot === undefined) throw alreadyPlain(input);
+  if (to !== 'mapped-ram') {
+    if (snapshot === undefined) throw alreadyPlain(input, to);
     if (target instanceof Writable) return intoWritable(snapshot, target, options);
     return intoFile(target, options, (output) => intoStreamFile(snapshot, output, options));
   }
@@ -116,7 +146,7 @@ async function carryOut(
   }
   return intoFile(target, options, (output) =>
     snapshot === undefined
-      ? convertFromStream(sequential, offset, output, options)
+      ? convertFromStream(input, output, options)
       : convertMapped(snapshot, output, options),
   );
 }
@@ -144,12 +174,22 @@ async function intoStreamFile(
 ): Promise<Converted> {
   await output.allocate(output.offset);
   const sink = new OutputSink(output);
-  const converted = await convertToStream(snapshot, sink, options);
+  const converted = await convertToStream(snapshot, sink, options, containerOf(snapshot, options));
   return { ...converted, endOffset: sink.position };
+}
+
+/** Returns the maker of libvirt's header; undefined where the result is the stream alone. */
+function containerOf(
+  snapshot: Snapshot,
+  { to, xml }: ConvertOptions,
+): ((runState: string | undefined) => Promise<Uint8Array>) | undefined {
+  if (to !== 'libvirt') return undefined;
+  return async (runState) =>
+    encodeLibvirtHead(await libvirtDataFor(snapshot, xml), runState === undefined || runState === 'running');
 }
 
 async function intoWritable(snapshot: Snapshot, target: Writable, options: ConvertOptions): Promise<Done> {
   using sink = new WritableSink(target, 'stream', options.signal);
-  const converted = await convertToStream(snapshot, sink, options);
+  const converted = await convertToStream(snapshot, sink, options, containerOf(snapshot, options));
   return { path: 'stream', offset: 0, ...converted, endOffset: sink.position };
 }

@@ -8,8 +8,10 @@ import type { MappedRamLayout } from '../stream/write/layout.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import { encodeMappedRamStart } from '../stream/write/encode-ram.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
-import type { SequentialReader } from '../stream/read/sequential-reader.ts';
+import type { StreamPatch } from '../stream/global-state.ts';
+import type { Input } from './input.ts';
 import type { ConvertOptions } from './options.ts';
+import { recordedAs } from './recorded-as.ts';
 import type { Converted } from './rewrite.ts';
 import { localFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
@@ -30,8 +32,7 @@ const VIRTIO_MEM = '/virtio-mem';
  * ERR_MAPPED_RAM_INVALID_ARGUMENT for one that lacks the memory of some block
  */
 export async function convertFromStream(
-  reader: SequentialReader,
-  base: number,
+  { sequential: reader, offset: base, libvirt }: Pick<Input, 'sequential' | 'offset' | 'libvirt'>,
   output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
@@ -59,11 +60,14 @@ export async function convertFromStream(
     if (pages.block(id)?.records === 0 && !isVirtioMem(id, state)) throw missing(id, reader.name);
   }
   // The rest of the stream lies in memory by now, at other places than in the source.
-  const endOffset = await writeState(state, source, layout, output, signal).catch((error: unknown) => {
-    throw error instanceof MappedRamError && error.path === source.name ? inSource(error, stream) : error;
-  });
+  const { runState, patches } = await recordedAs(source, state, libvirt);
+  const endOffset = await writeState(state, source, layout, output, patches, signal).catch(
+    (error: unknown) => {
+      throw error instanceof MappedRamError && error.path === source.name ? inSource(error, stream) : error;
+    },
+  );
   progress.end(dataBytes);
-  return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined };
+  return { endOffset, blocks: head.blocks, bytes: layout.total, dataBytes, transfer: undefined, runState };
 }
 
 function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
@@ -121,6 +125,7 @@ async function writeState(
   source: RandomAccessReader,
   layout: MappedRamLayout,
   output: Output,
+  patches: readonly StreamPatch[],
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const configuration = mappedConfiguration(state.configuration);
@@ -133,6 +138,7 @@ async function writeState(
     configuration,
     blocks: layout.blocks.map(({ id, length }) => ({ id, length })),
     vmdescription: await readVmdescriptionFor(source, state, configuration),
+    patches,
     base: output.offset,
   });
   if (final.endOffset !== layout.endOffset) {

@@ -8,7 +8,7 @@ import type { TargetPlace } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { decodeConfiguration, decodeFileHeader } from '../stream/configuration.ts';
 import { CAPABILITY_MAPPED_RAM } from '../stream/constants.ts';
-import { LIBVIRT_HEADER_BYTES, parseLibvirtImage } from '../stream/read/libvirt-image.ts';
+import { LIBVIRT_HEADER_BYTES, type LibvirtImage, parseLibvirtImage } from '../stream/read/libvirt-image.ts';
 import type { SequentialReader } from '../stream/read/sequential-reader.ts';
 import { StreamCursor } from '../stream/read/stream-cursor.ts';
 import type { ConvertSource } from './options.ts';
@@ -21,6 +21,8 @@ export interface Input extends AsyncDisposable {
   /** The open snapshot; undefined for a plain stream. */
   readonly snapshot: Snapshot | undefined;
   readonly sequential: SequentialReader;
+  /** The header of the libvirt save image that the stream is in; undefined when it is in none. */
+  readonly libvirt: LibvirtImage | undefined;
 }
 
 /**
@@ -64,7 +66,8 @@ async function openStream(sequential: SequentialReader, given: number): Promise<
     const image = given === 0 ? parseLibvirtImage(head, sequential.name) : undefined;
     const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
     const offset = image?.streamOffset ?? given;
-    return { path: sequential.name, offset, snapshot: undefined, sequential, [Symbol.asyncDispose]: dispose };
+    const found = { path: sequential.name, offset, snapshot: undefined, sequential, libvirt: image };
+    return { ...found, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await sequential[Symbol.asyncDispose]();
     throw error;
@@ -72,7 +75,7 @@ async function openStream(sequential: SequentialReader, given: number): Promise<
 }
 
 async function openFile(opened: OpenedSource): Promise<Input> {
-  const { reader, base: offset } = opened;
+  const { reader, base: offset, libvirt } = opened;
   try {
     const snapshot = (await isMapped(reader, offset)) ? await Snapshot.over(opened) : undefined;
     const sequential = sequentialFile(reader, offset);
@@ -80,7 +83,7 @@ async function openFile(opened: OpenedSource): Promise<Input> {
       await sequential[Symbol.asyncDispose]();
       await reader.close();
     };
-    return { path: reader.name, offset, snapshot, sequential, [Symbol.asyncDispose]: dispose };
+    return { path: reader.name, offset, snapshot, sequential, libvirt, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await reader.close();
     throw error;
@@ -89,11 +92,11 @@ async function openFile(opened: OpenedSource): Promise<Input> {
 
 /** Wraps a snapshot that stays the caller's. */
 function openSnapshot(source: Snapshot): Input {
-  const { path, reader, index } = source;
+  const { path, reader, index, libvirt } = source;
   const sequential = sequentialFile(reader, index.base);
   const snapshot = index.capabilities.includes(CAPABILITY_MAPPED_RAM) ? source : undefined;
   const dispose = (): Promise<void> => sequential[Symbol.asyncDispose]();
-  return { path, offset: index.base, snapshot, sequential, [Symbol.asyncDispose]: dispose };
+  return { path, offset: index.base, snapshot, sequential, libvirt, [Symbol.asyncDispose]: dispose };
 }
 
 async function isMapped(reader: OpenSource, offset: number): Promise<boolean> {

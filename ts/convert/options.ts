@@ -11,6 +11,10 @@ import type { SnapshotTarget } from '../snapshot/snapshot-target.ts';
 export type StreamForm = (typeof STREAM_FORMS)[number];
 export const STREAM_FORMS = ['mapped-ram', 'stream'] as const;
 
+/** The forms of a result: those, and a save image for `virsh restore`, with a plain stream inside. */
+export type ResultForm = (typeof RESULT_FORMS)[number];
+export const RESULT_FORMS = ['mapped-ram', 'stream', 'libvirt'] as const;
+
 /**
  * The source of a conversion: a file in either form, or a libvirt save image with one inside; a snapshot that is open
  * and stays open; or a plain stream as it comes, which is a pipe by its path or descriptor (Linux), a `Readable` or
@@ -27,7 +31,12 @@ export type ConvertTarget = SnapshotTarget | Writable;
  */
 export interface ConvertOptions extends TransferOptions {
   /** The form of the result. @default 'mapped-ram' */
-  readonly to?: StreamForm | undefined;
+  readonly to?: ResultForm | undefined;
+  /**
+   * A file with the domain's XML, or a libvirt save image that has it; only with `to: 'libvirt'`. @default the save
+   * image that the source is
+   */
+  readonly xml?: string | undefined;
   /** True when the result may replace an existing file. @default false */
   readonly overwrite?: boolean | undefined;
   /**
@@ -47,7 +56,12 @@ export interface ConvertResult {
   /** End of the stream in the file, in bytes: the file's size. */
   readonly size: number;
   readonly from: StreamForm;
-  readonly to: StreamForm;
+  readonly to: ResultForm;
+  /**
+   * The run state that the result records, in QEMU's words; undefined when the source does not tell. A guest that
+   * libvirt had stopped for its save counts as `running`.
+   */
+  readonly runState: string | undefined;
   readonly source: {
     /** The source's name, as the caller gave it. */
     readonly path: string;

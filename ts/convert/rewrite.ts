@@ -4,6 +4,7 @@ import type { TransferReport } from '../engine/transfer-options.ts';
 import type { Output } from '../io/output.ts';
 import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
+import { recordedAs } from './recorded-as.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf } from '../pages/bitmap-reader.ts';
@@ -20,6 +21,8 @@ export interface Converted {
   readonly bytes: number;
   readonly dataBytes: number;
   readonly transfer: TransferReport | undefined;
+  /** The run state that the result records. */
+  readonly runState: string | undefined;
 }
 
 /**
@@ -40,7 +43,7 @@ export async function convertMapped(
   output: Output,
   options: ConvertOptions,
 ): Promise<Converted> {
-  const { index, reader, path } = snapshot;
+  const { index, reader, path, libvirt } = snapshot;
   const { signal, storeZeroPages = 'firmware' } = options;
   const ram = snapshot.completeRam();
   for (const block of ram.blocks) assertHasPages(block, path);
@@ -48,11 +51,13 @@ export async function convertMapped(
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
+  const { runState, patches } = await recordedAs(reader, index, libvirt);
   const { layout, pieces, endOffset } = assembleMappedRam({
     state: index,
     configuration,
     blocks,
     vmdescription,
+    patches,
     base: output.offset,
   });
   const regions = ram.blocks.flatMap(({ id: name, area: from }) =>
@@ -80,5 +85,5 @@ export async function convertMapped(
   }
   await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
-  return { endOffset, blocks, bytes, dataBytes, transfer };
+  return { endOffset, blocks, bytes, dataBytes, transfer, runState };
 }

@@ -6,6 +6,7 @@ import { assertHasPages } from '../pages/blocks.ts';
 import { PlainPageEncoder } from '../stream/write/plain-page-encoder.ts';
 import type { Converted } from './rewrite.ts';
 import type { ConvertOptions } from './options.ts';
+import { recordedAs } from './recorded-as.ts';
 import { plainConfiguration } from '../stream/write/configuration-forms.ts';
 import { MemoryProgress } from '../engine/memory-progress.ts';
 import { readPieces } from '../io/read-pieces.ts';
@@ -20,20 +21,25 @@ const CHUNK = 1 << 20;
 /**
  * Writes a mapped-ram file as a plain stream that any QEMU loads without capabilities. Every page has a record, zero
  * pages too, because the destination's memory need not be empty.
+ * @param before gives the bytes that stand before the stream
  * @throws {MappedRamError} as `Snapshot.completeRam`, and ERR_MAPPED_RAM_UNSUPPORTED for a block without its pages
  */
 export async function convertToStream(
   snapshot: Snapshot,
   sink: StreamSink,
   options: ConvertOptions,
+  before: (runState: string | undefined) => Promise<Uint8Array | undefined> = async () => undefined,
 ): Promise<Omit<Converted, 'endOffset'>> {
-  const { index, reader, path } = snapshot;
+  const { index, reader, path, libvirt } = snapshot;
   const ram = snapshot.completeRam();
   for (const block of ram.blocks) assertHasPages(block, path);
   const configuration = plainConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
-  const { head, tail } = assemblePlainFrame({ state: index, configuration, blocks, vmdescription });
+  const { runState, patches } = await recordedAs(reader, index, libvirt);
+  const { head, tail } = assemblePlainFrame({ state: index, configuration, blocks, vmdescription, patches });
+  const container = await before(runState);
+  if (container !== undefined) await sink.write(container);
   await writeAll(head, snapshot, sink);
   const progress = new MemoryProgress(ram.total, options.onProgress);
   const encoder = new PlainPageEncoder(ram.targetPageSize, CHUNK + 2 * ram.targetPageSize);
@@ -44,7 +50,7 @@ export async function convertToStream(
   await sink.write(encoder.take());
   await writeAll(tail, snapshot, sink);
   progress.end(dataBytes);
-  return { blocks, bytes: ram.total, dataBytes, transfer: undefined };
+  return { blocks, bytes: ram.total, dataBytes, transfer: undefined, runState };
 }
 
 async function writeAll(

@@ -13,8 +13,10 @@ import { refuseMemoryInUse, type SharedMemoryFile } from './memory-in-use.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
+import { assertComesUp, meantBy } from './recorded-state.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
+import { diskWarnings, withDisks } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import { overwrittenFiles } from './preflight/overwritten-files.ts';
@@ -102,11 +104,13 @@ async function attachSnapshot(
   const wait = { timeoutMs, signal };
   // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
+  const recorded = await assertComesUp(snapshot, after);
   const hasLocks = holdSnapshot(snapshot);
-  const [facts, about, { pid }] = await Promise.all([
+  const [facts, about, { pid }, disks] = await Promise.all([
     queryQemuFacts(qmp, wait),
     describeDestination(qmp, wait),
     identifyQemu(qmp, wait),
+    diskWarnings(qmp, wait),
   ]);
   const file = await lookAtFile(snapshot, pid);
   const { mode, blocks } = placeOf(snapshot, facts, file, options);
@@ -118,8 +122,17 @@ async function attachSnapshot(
   const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
   const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
   const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
-  const run = { qmp, facts, pid, snapshot, inPlace: blocks, options: { ...options, after } };
-  const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run);
+  const run = {
+    qmp,
+    facts,
+    pid,
+    snapshot,
+    inPlace: blocks,
+    options: { ...options, after: meantBy(after, snapshot, recorded), heldBack: disks.length > 0 },
+  };
+  const { readyAt, form, why, runState, loadMs, ...loaded } = await mode.load(run).catch((error: unknown) => {
+    throw withDisks(error, disks);
+  });
   const { direction, reader: _, ...decisions } = loaded.plan;
   return {
     mode: mode.name,
@@ -128,7 +141,7 @@ async function attachSnapshot(
     form,
     why,
     plan: { direction, mode: mode.name, ...decisions },
-    warnings: [...warnings, ...used, ...overwritten, ...loaded.warnings],
+    warnings: [...warnings, ...used, ...overwritten, ...disks, ...loaded.warnings],
     locked,
     loadMs,
     elapsedMs: readyAt - startedAt,

@@ -24,7 +24,14 @@ export interface LoadRun {
   readonly snapshot: Snapshot;
   /** The blocks whose memory is in place, by id. */
   readonly inPlace: readonly string[];
-  readonly options: LoadOptions & { readonly after: AfterRestore };
+  readonly options: LoadOptions & {
+    readonly after: AfterRestore;
+    /**
+     * True when QEMU is not to start the guest by itself, because it may fail to take the disks. QEMU would then stay
+     * in `inmigrate`, and answer `cont` with success (docs/format.md §4.3).
+     */
+    readonly heldBack: boolean;
+  };
 }
 
 export interface Loaded {
@@ -93,13 +100,13 @@ async function load(
   { address, path }: Source,
   features: Pick<RestoreRequest, 'reader' | 'multifd' | 'channels' | 'directIo'>,
 ): Promise<Omit<Loaded, 'form' | 'why'>> {
-  const { fdset, timeoutMs, signal, after } = options;
+  const { fdset, timeoutMs, signal, after, heldBack } = options;
   const wait = { timeoutMs, signal };
   const request = { direction: 'restore', target: address, snapshot, fdset, ...features } as const;
   const plan = await negotiate(qmp, request, { ...wait, facts });
   const applied = await applyPlan(qmp, plan, wait);
   try {
-    const loaded = await loadWith(qmp, plan, { address, path }, after, wait);
+    const loaded = await loadWith(qmp, plan, { address, path }, { after, heldBack }, wait);
     return { ...loaded, plan, warnings: plan.notes.map(({ words }) => words) };
   } finally {
     // The error of a failed load says more than QEMU's refusal to change settings now.
@@ -111,12 +118,12 @@ async function loadWith(
   qmp: QmpClient,
   plan: RestorePlan,
   { address, path }: Source,
-  after: AfterRestore,
+  { after, heldBack }: Pick<LoadRun['options'], 'after' | 'heldBack'>,
   wait: WaitOptions,
 ): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {
   const access = { path, access: 'read', direct: plan.directIo.value } as const;
   await using set = plan.fdset.value ? await FdSet.open(qmp, { ...access, ...wait }) : undefined;
-  await setAutostart(qmp, after, wait);
+  await setAutostart(qmp, heldBack ? 'stop' : after, wait);
   const startedAt = performance.now();
   const place = set === undefined ? plan.target.address : { ...address, filename: set.filename };
   await migrateIn(qmp, place, wait);

@@ -18,6 +18,7 @@ import { refuseMemoryInUse } from './memory-in-use.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
+import { assertComesUp } from './recorded-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
 export interface RestoreOptions
@@ -82,6 +83,9 @@ async function restoreSnapshot(
   snapshot.completeRam(mode.takesUnmeasured);
   holdSnapshot(snapshot);
   const commandLine = parseCommandLine(options.args);
+  const waits = commandLine.some(({ name }) => name === 'S');
+  const after = options.after ?? (waits ? 'stop' : 'cont');
+  await assertComesUp(snapshot, after);
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
   const preparedAt = performance.now();
@@ -91,8 +95,6 @@ async function restoreSnapshot(
     const answeredAt = performance.now();
     // QEMU has the files mapped by now.
     await memory[Symbol.asyncDispose]();
-    const waits = commandLine.some(({ name }) => name === 'S');
-    const after = options.after ?? (waits ? 'stop' : 'cont');
     const { blocks } = launch;
     const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
     return {

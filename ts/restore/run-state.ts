@@ -1,9 +1,10 @@
+import { MappedRamError } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
- * The guest's state after a restore: it runs (`cont`); it stays stopped and has not run for a moment (`stop`); or it is
- * as it was when it was saved (`as-saved`).
+ * The guest's state after a restore: it runs, or sleeps on if it was asleep (`cont`); it stays stopped and has not run
+ * for a moment (`stop`); or it is as it was when it was saved (`as-saved`).
  */
 export type AfterRestore = (typeof AFTER_RESTORE)[number];
 export const AFTER_RESTORE = ['cont', 'stop', 'as-saved'] as const;
@@ -19,15 +20,20 @@ export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: Wa
 /**
  * Brings the guest into the wanted state, after QEMU has reported the end of the load.
  * @returns the run state, in QEMU's words
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the guest does not get there; as {@link QmpClient.execute}
  */
 export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<string> {
   const runState = async (): Promise<string> => (await qmp.execute('query-status', undefined, wait)).status;
   const status = await runState();
-  if (after === 'cont' && status !== 'running') {
+  // A guest that is asleep waits to be woken: it goes on as far as QEMU lets it.
+  const isLive = status === 'running' || status === 'suspended';
+  if (after === 'cont' && !isLive) {
     await qmp.execute('cont', undefined, wait);
-    return runState();
+    const now = await runState();
+    if (now !== 'inmigrate') return now;
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has loaded the guest, and does not let it run');
   }
-  if (after === 'stop' && status === 'running') {
+  if (after === 'stop' && isLive) {
     await qmp.execute('stop', undefined, wait);
     return runState();
   }

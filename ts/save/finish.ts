@@ -15,11 +15,22 @@ export interface Finished {
   readonly warnings: readonly string[];
 }
 
-/** Brings QEMU to its final state after a save that has worked. A failure becomes a warning: the snapshot is there. */
+export interface Ending {
+  readonly after: AfterSave;
+  /** The snapshot's path; undefined when it is in no file of this host. */
+  readonly path: string | undefined;
+  /** The settings that the save has changed, with their former values. */
+  readonly before: Settings;
+}
+
+/**
+ * Brings QEMU to its final state after a save that has worked. A failure becomes a warning, because the snapshot is
+ * there; only the loss of the guest is an error.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU has died, and was not to end
+ */
 export async function finish(
   qmp: QmpClient,
-  after: AfterSave,
-  before: Settings,
+  { after, path, before }: Ending,
   protection: Protection,
 ): Promise<Finished> {
   const warnings: string[] = [];
@@ -35,12 +46,20 @@ export async function finish(
       warn('QEMU did not quit', error);
     }
   }
-  const problem = await protection.finish({ runs: after === 'cont', before });
+  const problem = await protection.finish({ runs: after === 'cont', sleeps: false, before });
   if (problem !== undefined) warn('QEMU is not as it was to be', problem);
   try {
     const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });
     return { runState: status, warnings };
   } catch (error) {
+    // A QEMU that was told to quit, and is gone after a delay, has done so.
+    if (after !== 'quit' && (await protection.isQemuGone())) {
+      const what = path === undefined ? 'what was saved is complete' : 'the snapshot is complete';
+      throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `${what}, but the guest is lost: ${messageOf(error)}`, {
+        path,
+        cause: error,
+      });
+    }
     warn('QEMU does not say what it does', error);
     return { runState: undefined, warnings };
   }

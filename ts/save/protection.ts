@@ -30,6 +30,7 @@ export class Protection {
   readonly #guard: Guard | undefined;
   readonly #why: string | undefined;
   #recovery: Recovery | undefined;
+  #isQemuGone = false;
 
   private constructor(qmp: QmpClient, guard: Guard | string | undefined) {
     this.#qmp = qmp;
@@ -56,6 +57,19 @@ export class Protection {
     return why === undefined
       ? []
       : [`no guard (${why}): if this process had been killed, the guest would have stood still`];
+  }
+
+  /** Tells whether QEMU is gone, after a question to it has failed. */
+  async isQemuGone(): Promise<boolean> {
+    const { isOpen, server, pid } = this.#qmp;
+    if (this.#isQemuGone || isOpen) return this.#isQemuGone;
+    if (pid !== undefined || server === undefined) return isQemuGone(this.#qmp, undefined);
+    try {
+      await using _ = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS });
+      return false;
+    } catch (error) {
+      return isQemuGone(this.#qmp, error);
+    }
   }
 
   /** Sets the goal to which QEMU is brought from now on, for the guard, too. */
@@ -100,7 +114,8 @@ export class Protection {
       await this.#overAnother(recovery);
       return undefined;
     } catch (error) {
-      return isQemuGone(this.#qmp, error) ? undefined : error;
+      this.#isQemuGone = isQemuGone(this.#qmp, error);
+      return this.#isQemuGone ? undefined : error;
     }
   }
 

@@ -21,8 +21,10 @@ export interface Recovery {
 
 /** The state that a QEMU is to be in after a save. */
 export interface Goal {
-  /** True when the guest is to run. */
+  /** True when the guest is to run, or to sleep on. */
   readonly runs: boolean;
+  /** True when the guest is asleep. Out of `postmigrate` QEMU would end instead of letting it sleep on. */
+  readonly sleeps: boolean;
   /** The settings that the save changes, with their former values. */
   readonly before: Settings;
 }
@@ -49,7 +51,7 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
       : [
           () => endMigration(qmp),
           // The guest comes before the settings: it has waited long enough.
-          async () => (goal.runs ? letRun(qmp) : undefined),
+          async () => (goal.runs ? letRun(qmp, goal.sleeps) : undefined),
           () => putBackSettings(qmp, goal.before),
           () => removeFdSet(qmp, tag),
         ];
@@ -79,10 +81,19 @@ export async function recoverAtLast(qmp: QmpClient, recovery: Recovery): Promise
   }
 }
 
-/** Lets a guest run that was stopped for a save. */
-export async function letRun(qmp: QmpClient): Promise<void> {
+/**
+ * Lets a guest run, or sleep on, that was stopped for a save.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU for a sleeping guest whose state QEMU has written; as
+ *   {@link QmpClient.execute}
+ */
+export async function letRun(qmp: QmpClient, sleeps = false): Promise<void> {
   await untilFinalized(qmp, WAIT);
   const { status } = await qmp.execute('query-status', undefined, WAIT);
+  if (sleeps && status === 'postmigrate') {
+    const words =
+      'the guest was asleep, and QEMU would end if it were to go on; only quit and system_reset are left';
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words);
+  }
   if (STOPPED.has(status)) await qmp.execute('cont', undefined, WAIT);
 }
 
@@ -99,12 +110,13 @@ function isLate(error: unknown): boolean {
 /** Writes a recovery as a line of text, for another process. */
 export function formatRecovery({ tag, claim, goal }: Recovery): string {
   if (goal === undefined) return stringifyQmpJson({ tag, claim });
-  const { runs, before } = goal;
+  const { runs, sleeps, before } = goal;
   return stringifyQmpJson({
     tag,
     claim,
     goal: {
       runs,
+      sleeps,
       capabilities: Object.fromEntries(before.capabilities),
       parameters: Object.fromEntries(before.parameters),
     },
@@ -125,10 +137,11 @@ export function parseRecovery(line: string): Recovery {
 
 function parseGoal(value: QmpValue): Goal {
   if (!isQmpObject(value)) throw new Error('not a goal');
-  const { runs, capabilities, parameters } = value;
+  const { runs, sleeps, capabilities, parameters } = value;
   if (!isQmpObject(capabilities) || !isQmpObject(parameters)) throw new Error('not a goal');
   return {
     runs: runs === true,
+    sleeps: sleeps === true,
     before: {
       capabilities: new Map(Object.entries(capabilities).map(([name, state]) => [name, state === true])),
       parameters: new Map<string, QmpArgument>(Object.entries(parameters)),

@@ -30,7 +30,10 @@ export interface SaveOptions
    * @default 'auto': where the connection to QEMU is a socket
    */
   readonly guard?: Switch | undefined;
-  /** Milliseconds that QEMU may take to write. @default no limit */
+  /**
+   * Milliseconds that the save may take, from the first question to QEMU on. Bringing QEMU back comes on top. @default
+   * no limit for the save, 60000 for commands
+   */
   readonly timeoutMs?: number | undefined;
   /** Called at each step, and now and then between. Exceptions from it are ignored. */
   readonly onProgress?: ((progress: SaveProgress) => void) | undefined;

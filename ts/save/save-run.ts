@@ -15,6 +15,8 @@ export interface SaveRun {
   readonly options: SaveOptions;
   /** The tag of every descriptor that QEMU is given (`FdSet.of`). */
   readonly tag: string;
+  /** QEMU's run state before the guest was stopped for the save. */
+  readonly before: string;
   readonly guest: StoppedGuest;
   readonly progress: ProgressTeller;
 }

@@ -3,9 +3,6 @@ import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, messageOf } from '../errors.ts';
 import { IO_ENGINES } from '../engine/transfer-options.ts';
 import { assertWords } from '../io/option-words.ts';
-import { PlanSettings } from '../negotiate/apply-plan.ts';
-import { newFdSetTag } from '../qemu/fd-set.ts';
-import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { SWITCHES, type SaveRequest } from '../negotiate/request.ts';
@@ -13,13 +10,16 @@ import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { removeSealOf } from '../seal/seal-file.ts';
 import { assertFree, createOutput } from '../snapshot/snapshot-target.ts';
-import { claimGuest, refuseIfClaimed } from './claim.ts';
+import { assertRunState, forgotten } from './assert-run-state.ts';
+import { refuseIfClaimed } from './claim.ts';
 import { finish } from './finish.ts';
+import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
-import { AFTER_SAVE, type AfterSave, type SaveOptions, type SaveResult } from './save-options.ts';
+import { AFTER_SAVE, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
+import { withinTime } from './within-time.ts';
 import { writeByEngine } from './write-by-engine.ts';
 import { writeByQemu, writeElsewhere } from './write-by-qemu.ts';
 
@@ -38,6 +38,7 @@ const busy = new WeakSet<QmpClient>();
  * @param target a path, a `file:` migration URI or URL; with `mappedRam: 'off'` any migration URI or address
  * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
  *   ERR_MAPPED_RAM_BUSY when another save or migration has the guest, or the last save still brings QEMU back;
+ *   ERR_MAPPED_RAM_UNSUPPORTED for a guest that is asleep and is not to end, because QEMU can only lose it;
  *   ERR_MAPPED_RAM_QEMU when QEMU fails or dies; ERR_MAPPED_RAM_TIMEOUT when it takes too long;
  *   ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file is not complete; ERR_MAPPED_RAM_IO; what the
  *   engine throws, as `pack`
@@ -60,10 +61,13 @@ export async function save(
   }
   busy.add(qmp);
   try {
-    await refuseIfClaimed(qmp, { signal });
-    const plan = await planSave(qmp, target, options);
-    const saved = await carryOut(qmp, plan, options);
-    return { ...saved, elapsedMs: performance.now() - startedAt };
+    return await withinTime(options, async (limit) => {
+      await refuseIfClaimed(qmp, { signal: limit });
+      const limited = { ...options, signal: limit };
+      const plan = await makePlan(qmp, target, limited);
+      const saved = await carryOut(qmp, plan, limited);
+      return { ...saved, elapsedMs: performance.now() - startedAt };
+    });
   } finally {
     busy.delete(qmp);
   }
@@ -71,8 +75,8 @@ export async function save(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the
- * engine where QEMU writes, and for a word that its option does not take
+ * @throws {MappedRamError} as `negotiate` and `assertRunState`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT
+ *   for options of the engine where QEMU writes, and for a word that its option does not take; ERR_MAPPED_RAM_TIMEOUT
  */
 export async function planSave(
   qmp: QmpClient,
@@ -81,8 +85,18 @@ export async function planSave(
 ): Promise<SavePlan> {
   assertClient(qmp);
   assertOptions(options);
+  return withinTime(options, (signal) => makePlan(qmp, target, { ...options, signal }));
+}
+
+async function makePlan(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions,
+): Promise<SavePlan> {
   assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
-  const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
+  const { signal } = options;
+  const plan = await negotiate(qmp, saveRequest(target, options), { signal });
+  await assertRunState(qmp, plan.qemu.runState, options.after, { signal });
   const { path, offset } = plan.target;
   if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
   const { ioEngine, queueDepth, requestSize } = options;
@@ -144,13 +158,13 @@ async function carryOut(
   let pauseMs: number | undefined;
   try {
     prepared = await prepare(qmp, plan, options, protection);
-    const { ran, tag } = prepared;
+    const { before, tag } = prepared;
     await prepared.settings.apply({ signal });
-    await using guest = await StoppedGuest.stop(qmp, ran, { signal });
-    const run: SaveRun = { qmp, plan, options, tag, guest, progress };
+    await using guest = await StoppedGuest.stop(qmp, before, { signal });
+    const run: SaveRun = { qmp, plan, options, tag, before, guest, progress };
     const goOn = async (): Promise<void> => {
       // A guest that did not run before may run only when everything else has worked.
-      if (prepared.after === 'cont' && ran) await guest.letRun();
+      if (prepared.after === 'cont' && before === 'running') await guest.letRun();
     };
     if (output === undefined) written = await writeElsewhere(run, goOn);
     else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
@@ -166,15 +180,17 @@ async function carryOut(
   }
   // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);
-  const { after, settings } = prepared;
+  const { after, before, settings } = prepared;
   const unprotected = protection.warnings;
-  const finished = await finish(qmp, after, settings.before, protection);
+  const finished = await finish(qmp, { after, path, before: settings.before }, protection);
+  const lost = forgotten(before, finished.runState);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
     ...unprotected,
     ...sealed.warnings,
     ...finished.warnings,
+    ...(lost === undefined ? [] : [lost]),
   ];
   return {
     path,
@@ -207,36 +223,4 @@ async function publishSeal(
       warnings: [`the snapshot is complete, but it has no seal: ${messageOf(error)}`],
     };
   }
-}
-
-interface Prepared {
-  /** The tag of every descriptor that QEMU is given, and of the claim. */
-  readonly tag: string;
-  /** True when the guest ran at the beginning of the save. */
-  readonly ran: boolean;
-  readonly after: AfterSave;
-  /** QEMU's settings, read and not changed yet. */
-  readonly settings: PlanSettings;
-}
-
-/** Claims the guest, and makes sure that QEMU is brought back to its present state. Changes nothing else. */
-async function prepare(
-  qmp: QmpClient,
-  plan: SavePlan,
-  { after, signal }: SaveOptions,
-  protection: Protection,
-): Promise<Prepared> {
-  const tag = newFdSetTag();
-  await protection.aim({ tag, claim: 'claimed', goal: undefined });
-  const claim = await claimGuest(qmp, tag, { signal });
-  await protection.aim({ tag, claim, goal: undefined });
-  // The plan was made a while ago, when nobody was kept out.
-  const { status: migration } = await queryMigration(qmp, { signal });
-  if (isUnderWay(migration)) {
-    throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
-  }
-  const { running: ran } = await qmp.execute('query-status', undefined, { signal });
-  const settings = await PlanSettings.read(qmp, plan, { signal });
-  await protection.aim({ tag, claim, goal: { runs: ran, before: settings.before } });
-  return { tag, ran, after: after ?? (ran ? 'cont' : 'stop'), settings };
 }

@@ -2,6 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvents } from '../qmp/events.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { asleep, isLive } from './assert-run-state.ts';
 import { letRun } from './recovery.ts';
 
 /** A guest that stands still for its save. */
@@ -11,6 +12,7 @@ export class StoppedGuest implements AsyncDisposable {
   readonly #stoppedAt: number | undefined;
   #stands: boolean;
   #resumed = false;
+  #slept = false;
   #pauseMs: number | undefined;
 
   private constructor(qmp: QmpClient, ran: boolean) {
@@ -25,13 +27,16 @@ export class StoppedGuest implements AsyncDisposable {
   }
 
   /**
-   * Stops the guest, if it runs.
-   * @throws {MappedRamError} as {@link QmpClient.execute}
+   * Stops the guest, if it runs or sleeps.
+   * @param before the run state in which the guest was found
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that has fallen asleep since; as
+   *   {@link QmpClient.execute}
    */
-  static async stop(qmp: QmpClient, ran: boolean, wait: WaitOptions): Promise<StoppedGuest> {
+  static async stop(qmp: QmpClient, before: string, wait: WaitOptions): Promise<StoppedGuest> {
+    const ran = isLive(before);
     const guest = new StoppedGuest(qmp, ran);
     try {
-      if (ran) await qmp.execute('stop', undefined, wait);
+      if (ran) await guest.#stop(before, wait);
       // QEMU sends no event if somebody else had stopped the guest just before.
       guest.#stands = true;
       return guest;
@@ -39,6 +44,14 @@ export class StoppedGuest implements AsyncDisposable {
       await guest[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  async #stop(before: string, wait: WaitOptions): Promise<void> {
+    const { status } = await this.#qmp.execute('query-status', undefined, wait);
+    await this.#qmp.execute('stop', undefined, wait);
+    // QEMU's answer comes after all events before it.
+    const fellAsleep = before !== 'suspended' && (status === 'suspended' || this.#slept);
+    if (fellAsleep) throw asleep('suspended');
   }
 
   /** True when the guest has stood still until now, as far as this process knows. */
@@ -77,6 +90,7 @@ export class StoppedGuest implements AsyncDisposable {
   }
 
   #see(event: string): void {
+    if (event === 'SUSPEND') this.#slept = true;
     if (event === 'STOP') this.#stands = true;
     if (event === 'RESUME' && this.#stands) this.#resumed = true;
   }

@@ -3,11 +3,13 @@ import { bytesToWrite } from '../negotiate/engine-blocks.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
+import { writeAt } from '../io/fd-io.ts';
 import { localFile } from '../io/open-source.ts';
 import { Packing } from '../pack/packing.ts';
 import type { PackOptions } from '../pack/pack-options.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
+import { recordRunState } from './record-run-state.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
 import { withFdSet } from './write-by-qemu.ts';
@@ -32,6 +34,10 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
     migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),
   );
+  const intoState = {
+    writeAt: (bytes: Uint8Array, offset: number) => writeAt(state.fd, 'the device state', bytes, offset),
+  };
+  const unrecorded = await recordRunState({ fd: state.fd }, intoState, run.before);
   const packOptions: PackOptions = {
     ...transferOptions(plan, options),
     state: state.procPath,
@@ -53,7 +59,7 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   const { dataBytes } = transfer;
   const saved = await checkSaved({ fd, offset: output.offset }, { plan, dataBytes, rows, stoodStill: true });
   signal?.throwIfAborted();
-  return { ...saved, migration, transfer };
+  return { ...saved, warnings: [...saved.warnings, ...unrecorded], migration, transfer };
 }
 
 function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions): Omit<PackOptions, 'state'> {

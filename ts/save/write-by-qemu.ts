@@ -5,6 +5,8 @@ import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
+import { isLive } from './assert-run-state.ts';
+import { notRecorded, recordRunState } from './record-run-state.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
 /**
@@ -26,11 +28,12 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   await whenWritten();
   progress.step('publish');
   const { offset } = output;
+  const unrecorded = await recordRunState({ fd, offset }, output, run.before);
   const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
   const dataBytes = normalPages * pageSize;
   const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });
   signal?.throwIfAborted();
-  return { ...saved, migration, transfer: undefined };
+  return { ...saved, warnings: [...saved.warnings, ...unrecorded], migration, transfer: undefined };
 }
 
 /** Lets QEMU write to a place that only QEMU can see. */
@@ -39,7 +42,9 @@ export async function writeElsewhere(run: SaveRun, whenWritten: () => Promise<vo
   const migration = await migrateTo(run, run.plan.target.address);
   await whenWritten();
   const blocks = run.plan.qemu.memory.map(({ id, length }) => ({ id, length }));
-  return { migration, transfer: undefined, size: undefined, blocks, warnings: [] };
+  // Nobody here can look into what QEMU has sent, or change it.
+  const warnings = isLive(run.before) ? [notRecorded(run.before)] : [];
+  return { migration, transfer: undefined, size: undefined, blocks, warnings };
 }
 
 interface Place {

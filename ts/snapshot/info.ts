@@ -1,7 +1,9 @@
-import type { MappedRamError } from '../errors.ts';
+import { MappedRamError } from '../errors.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import { pagesIn } from '../stream/page-area.ts';
+import { readGlobalState } from '../stream/global-state.ts';
+import { domainName, type LibvirtImage, readLibvirtData } from '../stream/read/libvirt-image.ts';
 import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
@@ -25,6 +27,20 @@ export interface BlockInfo {
    * (docs/format.md §2.4).
    */
   readonly skipped: boolean;
+}
+
+/** The account of libvirt's header, in front of the stream. */
+export interface LibvirtInfo {
+  /** The header's version, 1 or 2. */
+  readonly version: number;
+  /** libvirt's name for the form of the stream: `raw` or `sparse`. */
+  readonly format: string;
+  /** True when the guest ran as libvirt saved it. */
+  readonly wasRunning: boolean;
+  /** The domain's name in its XML; undefined when that does not tell. */
+  readonly domain: string | undefined;
+  /** True when the image has a cookie of libvirt's. */
+  readonly cookie: boolean;
 }
 
 /** One section of device state. */
@@ -67,6 +83,13 @@ export interface SnapshotInfo {
   readonly ramComplete: boolean;
   /** The reason why the snapshot is not complete. */
   readonly problem: MappedRamError | undefined;
+  /**
+   * The run state that the stream records, in QEMU's words: the state before the save. Undefined when the stream does
+   * not tell.
+   */
+  readonly runState: string | undefined;
+  /** libvirt's header; undefined when the snapshot is in no save image of libvirt's. */
+  readonly libvirt: LibvirtInfo | undefined;
   /** Findings that are legal, but hardly intended, in words. */
   readonly warnings: readonly string[];
 }
@@ -75,7 +98,11 @@ export interface SnapshotInfo {
  * Reads the bitmaps, and tells what is in a snapshot.
  * @throws {MappedRamError} the reader's errors
  */
-export async function readInfo(index: StreamIndex, reader: OpenSource): Promise<SnapshotInfo> {
+export async function readInfo(
+  index: StreamIndex,
+  reader: OpenSource,
+  libvirt: LibvirtImage | undefined,
+): Promise<SnapshotInfo> {
   const { ram } = index;
   const mapped = ram?.form === 'mapped-ram' ? ram.blocks : [];
   const blocks: BlockInfo[] = [];
@@ -104,8 +131,21 @@ export async function readInfo(index: StreamIndex, reader: OpenSource): Promise<
     complete: index.complete,
     ramComplete: isRamComplete(index),
     problem: index.problem,
+    runState: (await readGlobalState(reader, index))?.runState,
+    libvirt: libvirt && (await libvirtInfo(reader, libvirt)),
     warnings: warningsOf(index, blocks),
   };
+}
+
+async function libvirtInfo(reader: OpenSource, image: LibvirtImage): Promise<LibvirtInfo> {
+  const { version, format, wasRunning, cookieOffset } = image;
+  // Damaged XML leaves the stream readable.
+  const data = await readLibvirtData(reader, image).catch((error: unknown) => {
+    if (error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_CORRUPT') return undefined;
+    throw error;
+  });
+  const domain = data && domainName(data.xml);
+  return { version, format, wasRunning, domain, cookie: cookieOffset !== 0 };
 }
 
 async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<BlockInfo> {

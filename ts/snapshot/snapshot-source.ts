@@ -4,7 +4,7 @@ import { inWords } from '../io/in-words.ts';
 import { FileReader } from '../io/file-reader.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { StorageReader, type StorageSource } from '../io/storage.ts';
-import { readLibvirtImage } from '../stream/read/libvirt-image.ts';
+import { type LibvirtImage, readLibvirtImage } from '../stream/read/libvirt-image.ts';
 import { parseFdset } from '../uri/parse-fdset.ts';
 import { fileTargetOf } from '../io/file-target.ts';
 import { assertPlace } from './assert-place.ts';
@@ -49,6 +49,8 @@ export interface OpenedSource {
   readonly reader: OpenSource;
   /** Offset of the stream in the source, in bytes. */
   readonly base: number;
+  /** libvirt's header; undefined where there is none, or the caller gave the offset. */
+  readonly libvirt?: LibvirtImage | undefined;
 }
 
 /**
@@ -103,8 +105,9 @@ export async function openPlace(
 ): Promise<OpenedSource & AsyncDisposable> {
   const reader = await openReader(place, signal);
   try {
-    const base = place.offset === 0 ? ((await readLibvirtImage(reader))?.streamOffset ?? 0) : place.offset;
-    return { reader, base, [Symbol.asyncDispose]: () => reader.close() };
+    const libvirt = place.offset === 0 ? await readLibvirtImage(reader) : undefined;
+    const base = libvirt?.streamOffset ?? place.offset;
+    return { reader, base, libvirt, [Symbol.asyncDispose]: () => reader.close() };
   } catch (error) {
     await reader.close();
     throw error;

@@ -6,6 +6,7 @@ import type { PhysicalMap } from '../physical/physical-map.ts';
 import type { PhysicalOptions } from '../physical/ram-layout.ts';
 import type { DeviceStates } from '../stream/devices/device-state.ts';
 import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
+import type { LibvirtImage } from '../stream/read/libvirt-image.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import { isRamComplete, readInfo, type SnapshotInfo } from './info.ts';
@@ -17,15 +18,18 @@ export class Snapshot implements AsyncDisposable {
   readonly path: string;
   /** The places of all of the stream's parts. */
   readonly index: StreamIndex;
+  /** The header of the libvirt save image that the snapshot is in; undefined when it is in none. @internal */
+  readonly libvirt: LibvirtImage | undefined;
   /** @internal */
   readonly reader: OpenSource;
   #memory: SnapshotMemory | undefined;
   #map: Promise<PhysicalMap> | undefined;
 
-  private constructor(reader: OpenSource, index: StreamIndex) {
+  private constructor(reader: OpenSource, index: StreamIndex, libvirt: LibvirtImage | undefined) {
     this.path = reader.name;
     this.reader = reader;
     this.index = index;
+    this.libvirt = libvirt;
   }
 
   /**
@@ -49,14 +53,14 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /** Reads the index of an opened source, which belongs to the snapshot from then on. @internal */
-  static async over({ reader, base }: OpenedSource): Promise<Snapshot> {
-    return new Snapshot(reader, await readStreamIndex(reader, { offset: base }));
+  static async over({ reader, base, libvirt }: OpenedSource): Promise<Snapshot> {
+    return new Snapshot(reader, await readStreamIndex(reader, { offset: base }), libvirt);
   }
 
   /** The snapshot for work that a signal ends: its reads end with the signal, too. @internal */
   until(signal: AbortSignal | undefined): Snapshot {
     const reader = signal && this.reader.until?.(signal);
-    return reader === undefined ? this : new Snapshot(reader, this.index);
+    return reader === undefined ? this : new Snapshot(reader, this.index, this.libvirt);
   }
 
   /**
@@ -88,7 +92,7 @@ export class Snapshot implements AsyncDisposable {
 
   /** Reads the bitmaps, too, and counts their pages. */
   async info(): Promise<SnapshotInfo> {
-    return readInfo(this.index, this.reader);
+    return readInfo(this.index, this.reader, this.libvirt);
   }
 
   /**

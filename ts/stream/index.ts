@@ -8,6 +8,7 @@
  *   walkStream(reader, { offset? })       → AsyncGenerator<StreamRecord>: every record, page records too
  *   walkBatches(reader, { offset? })      → the same, arrays of records at a time
  *   bytesReader(bytes, name?)             → RandomAccessReader over memory
+ *   readGlobalState(reader, index)        → GlobalState: the guest's run state before it was saved
  *   readDevices(reader, index, filter?)   → DeviceStates: every device's fields, decoded by the vmdescription
  *   readX86Cpus(reader, index)            → X86Cpu[]: the registers of an x86 guest
  *   flattenDevice(device)                 → [path, value] pairs of a decoded device
@@ -16,6 +17,7 @@
  *   assembleMappedRam({ state, configuration, blocks, … })           → { layout, pieces, endOffset }
  *   assemblePlainBatches({ state, configuration, blocks, pages, … }) → AsyncGenerator<StreamPiece[]>
  *   readVmdescriptionFor(reader, index, configuration)               → JSON to end the new stream with
+ *   runStatePatch(globalState, runState)  → StreamPatch: makes a new stream record another run state
  *     a piece is { offset, bytes } or { offset, source: { offset, length } }, to copy from the file that the state is in
  */
 export {
@@ -29,6 +31,7 @@ export {
   type RuleRefusal,
 } from '../errors.ts';
 export type { Configuration } from './configuration.ts';
+export { readGlobalState, runStatePatch, type GlobalState, type StreamPatch } from './global-state.ts';
 export { readX86Cpus } from './devices/decode-x86-cpus.ts';
 export type {
   DeviceField,

@@ -11,9 +11,15 @@ function read(head: Uint8Array): ReturnType<typeof readLibvirtImage> {
 for (const littleEndian of [true, false]) {
   test(`a header is read in the byte order that it has: ${littleEndian ? 'little' : 'big'}-endian`, async (t) => {
     const raw = await read(libvirtHeader({ dataLength: 70_000, wasRunning: true, littleEndian }));
-    t.deepEqual(raw, { version: 2, streamOffset: 70_092, wasRunning: true, format: 'raw' });
+    t.deepEqual(raw, { version: 2, streamOffset: 70_092, wasRunning: true, format: 'raw', cookieOffset: 0 });
     const sparse = await read(libvirtHeader({ dataLength: 1, format: 6, littleEndian }));
-    t.deepEqual(sparse, { version: 2, streamOffset: 93, wasRunning: false, format: 'sparse' });
+    t.deepEqual(sparse, {
+      version: 2,
+      streamOffset: 93,
+      wasRunning: false,
+      format: 'sparse',
+      cookieOffset: 0,
+    });
     // Version 1 has no field for the format.
     const old = await read(libvirtHeader({ dataLength: 5, version: 1, format: 4, littleEndian }));
     t.is(old?.format, 'raw');

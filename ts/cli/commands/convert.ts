@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 
 import {
-  STREAM_FORMS,
+  RESULT_FORMS,
   type ConvertOptions,
   type ConvertResult,
   type ConvertSource,
@@ -37,7 +37,16 @@ const args = {
     required: true,
     description: 'Where the result goes: a path, file:PATH[,offset=SIZE], or - for a plain stream on stdout',
   },
-  to: { ...choice(...STREAM_FORMS), description: 'Form of the result (default: mapped-ram)' },
+  to: {
+    ...choice(...RESULT_FORMS),
+    description: 'Form of the result; libvirt is a save image for virsh restore (default: mapped-ram)',
+  },
+  xml: {
+    type: 'string',
+    valueHint: 'file',
+    description:
+      "With --to libvirt: the domain's XML, or a save image that has it (default: the image that the source is)",
+  },
   force: { type: 'boolean', description: 'Replace an existing file' },
   'store-zero-pages': STORE_ZERO_PAGES,
   ...TRANSFER_OPTIONS,
@@ -57,6 +66,7 @@ export const convert: Command = defineCommand({
   examples: [
     'mapped-ram convert guest.stream guest.mr',
     'mapped-ram convert guest.mr guest.stream --to stream',
+    'mapped-ram convert guest.mr guest.save --to libvirt --xml guest.xml',
     'mapped-ram convert guest.mr file:container,offset=64K',
     'zstd -dc guest.stream.zst | mapped-ram convert - guest.mr',
   ],
@@ -64,6 +74,7 @@ export const convert: Command = defineCommand({
     const { line, signal } = session;
     const options: ConvertOptions = {
       to: line.value('to'),
+      xml: line.value('xml'),
       overwrite: line.flag('force'),
       storeZeroPages: storeZeroPages(line),
       ...transferOptions(line),
@@ -90,7 +101,9 @@ function sourceOf(line: Line): ConvertSource {
 function targetOf(line: Line): ConvertTarget {
   const target = line.value('target');
   if (target !== PIPE) return target;
-  if (line.value('to') !== 'stream') throw new UsageError('only a stream goes to stdout: add --to stream');
+  if ((line.value('to') ?? 'mapped-ram') === 'mapped-ram') {
+    throw new UsageError('only a stream goes to stdout: add --to stream');
+  }
   if (line.flag('json')) throw new UsageError('--json prints on stdout, where the stream goes');
   if (process.stdout.isTTY) throw new UsageError('stdout is a terminal: send the stream to a file or a pipe');
   return process.stdout;
@@ -102,6 +115,7 @@ function convertLines(result: ConvertResult, style: Style): readonly string[] {
     [
       ['source', `${printable(source.path)}${at(source.offset)}, ${nameOf(from)}`],
       ['result', `${printable(path)}${at(offset)}, ${nameOf(to)}, apparent size ${formatSize(size)}`],
+      ['guest', `${result.runState ?? 'what it did is not known'} when it was saved`],
       ['blocks', blocks.map(({ id, length }) => `${id} (${formatSize(length)})`).join(', ')],
       ...(transfer === undefined
         ? [
@@ -123,5 +137,6 @@ function at(offset: number): string {
 }
 
 function nameOf(form: ConvertResult['to']): string {
+  if (form === 'libvirt') return 'libvirt save image with a plain stream';
   return form === 'stream' ? 'plain stream' : form;
 }

@@ -1,5 +1,5 @@
 import { composeMessage, type MappedRamError } from '../../errors.ts';
-import type { BlockInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
+import type { BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
 import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
@@ -26,8 +26,10 @@ function summary(info: SnapshotInfo, style: Style): readonly (readonly [string, 
     ['file', printable(info.path)],
     ...(info.offset > 0 ? [['stream at', formatOffset(info.offset)] as const] : []),
     ['form', formOf(info)],
+    ...(info.libvirt === undefined ? [] : [['libvirt', printable(libvirtOf(info.libvirt))] as const]),
     ['complete', completeness(info, style)],
     ['machine', info.machine],
+    ['guest', guestOf(info)],
     ['capabilities', capabilities.length > 0 ? capabilities.join(', ') : 'none'],
     ['memory', `${formatSize(memory)} ${inBlocks}${pagesOf(blocks)}`],
     ['device state', `${formatSize(info.deviceStateBytes)} in ${plural(sections.length, 'section')}`],
@@ -39,6 +41,18 @@ function summary(info: SnapshotInfo, style: Style): readonly (readonly [string, 
 function formOf({ form }: SnapshotInfo): string {
   if (form === undefined) return 'a migration stream without RAM';
   return form === 'plain' ? 'plain migration stream (not mapped-ram)' : 'mapped-ram';
+}
+
+function libvirtOf({ version, format, wasRunning, domain, cookie }: LibvirtInfo): string {
+  const of = domain === undefined ? '' : ` of the domain ${domain}`;
+  const more = cookie ? ', with a cookie' : '';
+  return `save image${of}, version ${version}, format ${format}${more}; the guest was ${wasRunning ? 'running' : 'not running'}`;
+}
+
+function guestOf({ runState, libvirt }: SnapshotInfo): string {
+  if (runState === undefined) return 'what it did when it was saved is not known';
+  const stopped = libvirt?.wasRunning === true && runState === 'paused' ? ', stopped by libvirt' : '';
+  return `${printable(runState)} when it was saved${stopped}`;
 }
 
 function completeness({ complete, ramComplete, problem }: SnapshotInfo, style: Style): string {

@@ -2,7 +2,7 @@ import { MappedRamError } from '../../errors.ts';
 import type { RandomAccessReader } from '../reader.ts';
 
 /** The header that libvirt puts before the stream of a saved guest (docs/format.md §12). */
-interface LibvirtImage {
+export interface LibvirtImage {
   /** The header's version, 1 or 2. */
   readonly version: number;
   /** Offset of the migration stream, counted from the image's first byte. */
@@ -11,15 +11,19 @@ interface LibvirtImage {
   readonly wasRunning: boolean;
   /** libvirt's name for the form of the stream: `raw` and `sparse` are streams, the others are compressed. */
   readonly format: string;
+  /** Offset of the cookie in the data behind the header; 0 if there is none. */
+  readonly cookieOffset: number;
 }
 
 /** Bytes of the header; the domain's XML follows. */
 export const LIBVIRT_HEADER_BYTES = 92;
 
-const MAGIC = 'LibvirtQemudSave';
+export const LIBVIRT_MAGIC = 'LibvirtQemudSave';
 /** The magic of an image that libvirt has not finished. */
 const MAGIC_PARTIAL = 'LibvirtQemudPart';
 const MAX_VERSION = 2;
+/** The most bytes of XML that are read: libvirt's own limit is 1 MiB, and padding comes on top. */
+export const LIBVIRT_MAX_DATA: number = 4 * 2 ** 20;
 const FORMATS = ['raw', 'gzip', 'bzip2', 'xz', 'lzop', 'zstd', 'sparse'] as const;
 
 /**
@@ -38,16 +42,16 @@ export async function readLibvirtImage(reader: RandomAccessReader): Promise<Libv
  */
 export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage | undefined {
   if (head.length < LIBVIRT_HEADER_BYTES) return undefined;
-  const magic = String.fromCharCode(...head.subarray(0, MAGIC.length));
+  const magic = String.fromCharCode(...head.subarray(0, LIBVIRT_MAGIC.length));
   if (magic === MAGIC_PARTIAL) {
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'libvirt has not finished this save image', {
       path: name,
       offset: 0,
-      expected: MAGIC,
+      expected: LIBVIRT_MAGIC,
       found: magic,
     });
   }
-  if (magic !== MAGIC) return undefined;
+  if (magic !== LIBVIRT_MAGIC) return undefined;
   const view = new DataView(head.buffer, head.byteOffset, LIBVIRT_HEADER_BYTES);
   // The header has the host's byte order, which only the version tells.
   const littleEndian = view.getUint32(16, true) <= MAX_VERSION;
@@ -66,6 +70,7 @@ export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage 
     streamOffset: LIBVIRT_HEADER_BYTES + word(20),
     wasRunning: word(24) !== 0,
     format: formatOf(version === 1 ? 0 : word(28), name),
+    cookieOffset: version === 1 ? 0 : word(32),
   };
 }
 
@@ -80,3 +85,45 @@ function formatOf(number: number, name: string): string {
     found: format ?? number,
   });
 }
+
+/** The texts that lie between libvirt's header and the stream. */
+export interface LibvirtData {
+  /** The domain's XML. */
+  readonly xml: string;
+  /** libvirt's cookie, XML too; undefined if there is none. */
+  readonly cookie: string | undefined;
+}
+
+/**
+ * Reads the domain's XML and the cookie of an image.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_CORRUPT for data of a length that no libvirt writes, or without an end;
+ *   ERR_MAPPED_RAM_TRUNCATED, and the reader's errors
+ */
+export async function readLibvirtData(
+  reader: RandomAccessReader,
+  { streamOffset, cookieOffset }: LibvirtImage,
+): Promise<LibvirtData> {
+  const length = streamOffset - LIBVIRT_HEADER_BYTES;
+  const wrong = (message: string, found: number): MappedRamError =>
+    new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, { path: reader.name, offset: 20, found });
+  if (length > LIBVIRT_MAX_DATA)
+    throw wrong(`libvirt's XML is longer than ${LIBVIRT_MAX_DATA} bytes`, length);
+  const data = await reader.read(LIBVIRT_HEADER_BYTES, length);
+  const textAt = (start: number): string => {
+    const end = data.indexOf(0, start);
+    if (end < 0) throw wrong("libvirt's XML has no end", length);
+    return new TextDecoder().decode(data.subarray(start, end));
+  };
+  if (cookieOffset >= length && cookieOffset > 0)
+    throw wrong("libvirt's cookie lies behind its data", cookieOffset);
+  return { xml: textAt(0), cookie: cookieOffset === 0 ? undefined : textAt(cookieOffset) };
+}
+
+/** The name of the domain; undefined when the XML does not tell. */
+export function domainName(xml: string): string | undefined {
+  // The domain's own name comes first: other elements with names lie deeper, behind it.
+  const [, name] = /<name>([^<]*)<\/name>/.exec(xml) ?? [];
+  return name?.replaceAll(/&(lt|gt|quot|apos|amp);/g, (_, entity: string) => ENTITIES[entity] ?? '');
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' };

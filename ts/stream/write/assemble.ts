@@ -1,5 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 import { encodeCommand } from '../command.ts';
+import type { StreamPatch } from '../global-state.ts';
 import type { Configuration } from '../configuration.ts';
 import { encodePageHeader, encodeZeroPage } from './encode-pages.ts';
 import {
@@ -23,6 +24,8 @@ export interface AssembleOptions {
   readonly blocks: readonly RamBlock[];
   /** JSON to end the stream with: `readVmdescriptionFor`. The record is left out when undefined. */
   readonly vmdescription?: Uint8Array | undefined;
+  /** Bytes that take the place of the state's own, by offset in the state's stream. Default none. */
+  readonly patches?: readonly StreamPatch[] | undefined;
   /** Offset of the new stream in its file, in bytes. Default 0. */
   readonly base?: number;
 }
@@ -64,7 +67,7 @@ export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapp
   pieces.copyAll(sections.early);
   pieces.copyAll(sections.switchover);
   pieces.bytes(encodeEmptyRamSection('end', sectionId));
-  addTail(pieces, sections, options.vmdescription);
+  addTail(pieces, sections, options);
   return { layout: start.layout, pieces: [...start.segments, ...pieces.list], endOffset: pieces.offset };
 }
 
@@ -121,15 +124,16 @@ class PlainAssembly {
   readonly pieces: PieceList;
   readonly #ram: RamIndex;
   readonly #sections: StateSections;
-  readonly #vmdescription: Uint8Array | undefined;
+  readonly #options: AssembleOptions;
   #lastBlock: string | undefined;
 
-  constructor({ state, configuration, blocks, vmdescription, base = 0 }: AssembleOptions) {
+  constructor(options: AssembleOptions) {
+    const { state, configuration, blocks, base = 0 } = options;
     const { sections, ram, records } = carried(state);
     const { sectionId } = ram;
     this.#ram = ram;
     this.#sections = sections;
-    this.#vmdescription = vmdescription;
+    this.#options = options;
     this.pieces = new PieceList(base);
     this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, records }));
     this.pieces.copyAll(sections.early);
@@ -151,7 +155,7 @@ class PlainAssembly {
 
   end(): void {
     this.pieces.bytes(encodeRamEos(this.#ram.sectionId));
-    addTail(this.pieces, this.#sections, this.#vmdescription);
+    addTail(this.pieces, this.#sections, this.#options);
   }
 }
 
@@ -169,8 +173,12 @@ function carried(state: StreamIndex): {
   return { sections: { ...sections, early: [...early, ...sections.early] }, ram, records: records.joined() };
 }
 
-function addTail(pieces: PieceList, sections: StateSections, vmdescription: Uint8Array | undefined): void {
-  pieces.copyAll(sections.devices);
+function addTail(
+  pieces: PieceList,
+  sections: StateSections,
+  { vmdescription, patches = [] }: AssembleOptions,
+): void {
+  for (const range of sections.devices) pieces.copyPatched(range, patches);
   pieces.copy(sections.eof);
   if (vmdescription !== undefined) pieces.bytes(encodeVmdescription(vmdescription));
 }

@@ -1,3 +1,4 @@
+import type { StreamPatch } from '../global-state.ts';
 import { ByteWriter } from './byte-writer.ts';
 import type { ByteRange } from '../reader.ts';
 
@@ -55,6 +56,19 @@ export class PieceList {
       this.#pieces.push({ offset: this.#offset, source: { offset: source.offset, length: source.length } });
     }
     this.#offset += source.length;
+  }
+
+  /** Copies a stretch with some of its bytes replaced. Patches outside of it are somebody else's. */
+  copyPatched(source: ByteRange, patches: readonly StreamPatch[]): void {
+    const end = source.offset + source.length;
+    let from = source.offset;
+    for (const { offset, bytes } of patches) {
+      if (offset < from || offset + bytes.length > end) continue;
+      if (offset > from) this.copy({ offset: from, length: offset - from });
+      this.bytes(bytes);
+      from = offset + bytes.length;
+    }
+    if (from < end) this.copy({ offset: from, length: end - from });
   }
 
   copyAll(sources: readonly ByteRange[]): void {

@@ -1,0 +1,54 @@
+import { MappedRamError } from '../errors.ts';
+import { PlanSettings } from '../negotiate/apply-plan.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
+import { newFdSetTag } from '../qemu/fd-set.ts';
+import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { assertRunState, isLive } from './assert-run-state.ts';
+import { claimGuest } from './claim.ts';
+import type { Protection } from './protection.ts';
+import type { AfterSave, SaveOptions } from './save-options.ts';
+
+/** A guest that is claimed for a save, and unchanged. */
+export interface Prepared {
+  /** The tag of every descriptor that QEMU is given, and of the claim. */
+  readonly tag: string;
+  /** QEMU's run state at the beginning of the save. */
+  readonly before: string;
+  readonly after: AfterSave;
+  /** QEMU's settings, read and not changed yet. */
+  readonly settings: PlanSettings;
+}
+
+/**
+ * Claims the guest, and makes sure that QEMU is brought back to its present state. Changes nothing else.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_UNSUPPORTED when the guest has changed since the plan; as
+ *   {@link QmpClient.execute}
+ */
+export async function prepare(
+  qmp: QmpClient,
+  plan: SavePlan,
+  { after, signal }: SaveOptions,
+  protection: Protection,
+): Promise<Prepared> {
+  const tag = newFdSetTag();
+  await protection.aim({ tag, claim: 'claimed', goal: undefined });
+  const claim = await claimGuest(qmp, tag, { signal });
+  await protection.aim({ tag, claim, goal: undefined });
+  // The plan was made a while ago, when nobody was kept out.
+  const { status: migration } = await queryMigration(qmp, { signal });
+  if (isUnderWay(migration)) {
+    throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
+  }
+  const { status: before } = await qmp.execute('query-status', undefined, { signal });
+  // The guest may have fallen asleep, or ended.
+  if (before !== plan.qemu.runState) await assertRunState(qmp, before, after, { signal });
+  const settings = await PlanSettings.read(qmp, plan, { signal });
+  const runs = isLive(before);
+  await protection.aim({
+    tag,
+    claim,
+    goal: { runs, sleeps: before === 'suspended', before: settings.before },
+  });
+  return { tag, before, after: after ?? (runs ? 'cont' : 'stop'), settings };
+}
