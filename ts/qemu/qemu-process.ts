@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -79,12 +79,12 @@ export class QemuProcess implements AsyncDisposable {
     const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
     const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
-    const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe'] });
+    const child = run(binary, [...args, ...monitor], [...standard, 'pipe']);
     if (child.pid !== undefined) killAtExit(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
     child.on('error', (cause) => {
-      failed.reject(new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path: binary, cause }));
+      failed.reject(cannotRun(binary, cause));
     });
     const exited = exitOf(child);
     const stderr = new StderrTail(child);
@@ -140,6 +140,19 @@ export class QemuProcess implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Starts a process. Node's permission model refuses at once; every other failure comes as an event. */
+function run(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
+  try {
+    return spawn(binary, args, { stdio });
+  } catch (cause) {
+    throw cannotRun(binary, cause);
+  }
+}
+
+function cannotRun(path: string, cause: unknown): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path, cause });
 }
 
 class StderrTail {
