@@ -11,7 +11,8 @@ import { silence } from './connect-errors.ts';
 import { connectSocket } from './connect-socket.ts';
 import type { QmpEvent, QmpEventFilter, QmpEvents } from './events.ts';
 import { type QmpValue, stringifyQmpJson } from './json.ts';
-import { QmpLines } from './lines.ts';
+import { isForeign, notQmp } from './foreign-peer.ts';
+import { QmpMessageTexts } from './message-texts.ts';
 import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
 import { PendingCommands } from './pending-commands.ts';
 import { firstOf, QmpSubscribers } from './subscribers.ts';
@@ -25,29 +26,26 @@ export class QmpClient implements AsyncDisposable {
   readonly #stream: Duplex;
   readonly #writer: QmpWriter;
   readonly #options: QmpClientOptions;
-  readonly #lines = new QmpLines();
+  readonly #texts: QmpMessageTexts;
   readonly #pending: PendingCommands;
   readonly #subscribers = new QmpSubscribers();
   readonly #greeting = deferred<QmpVersion>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   /** True when another process has used the connection before. */
   readonly #isSuccessor: boolean;
-  /** The first bytes on a taken-over connection may be the rest of a line that the predecessor had begun to read. */
-  #skipsRest: boolean;
   #ended: Promise<MappedRamError> | undefined;
 
   private constructor(stream: Duplex, options: QmpClientOptions, isSuccessor = false) {
     this.#stream = stream;
     this.#pending = new PendingCommands(isSuccessor);
     this.#isSuccessor = isSuccessor;
-    this.#skipsRest = isSuccessor;
+    this.#texts = new QmpMessageTexts(isSuccessor);
     this.#writer = new QmpWriter(stream);
     this.#options = options;
     this.#greeting.promise.catch(() => undefined);
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
     stream.on('error', (error: Error) => this.#lose('the connection to QEMU failed', error));
-    stream.on('end', () => this.#lose('QEMU closed the connection'));
-    stream.on('close', () => this.#lose('QEMU closed the connection'));
+    for (const event of ['end', 'close']) stream.on(event, () => this.#lose('QEMU closed the connection'));
   }
 
   /**
@@ -78,7 +76,9 @@ export class QmpClient implements AsyncDisposable {
     const client = new QmpClient(stream, options);
     try {
       client.#version = await waitWithin(client.#greeting.promise, options, () =>
-        options.server === undefined ? timeout('waiting for QMP') : silence(options.server),
+        options.server === undefined
+          ? timeout('waiting for QMP')
+          : silence(options.server, client.#texts.incomplete),
       );
       await client.execute('qmp_capabilities', undefined, options);
       return client;
@@ -209,19 +209,16 @@ export class QmpClient implements AsyncDisposable {
   #receive(chunk: Uint8Array): void {
     if (this.#ended !== undefined) return;
     try {
-      for (const line of this.#lines.push(chunk)) {
-        const message = parseQmpMessage(line);
-        if (message !== undefined || !this.#skipsRest) this.#dispatch(line, message);
-        this.#skipsRest = false;
-      }
+      for (const text of this.#texts.push(chunk)) this.#dispatch(text, parseQmpMessage(text));
+      if (isForeign(this.#texts.incomplete)) this.#refuse(this.#texts.incomplete);
     } catch (error) {
       this.#lose('QEMU does not speak QMP', error);
     }
   }
 
-  #dispatch(line: string, message: QmpMessage | undefined): void {
+  #dispatch(text: string, message: QmpMessage | undefined): void {
     if (message === undefined) {
-      this.#lose(`not a QMP message: ${line.slice(0, 200)}`);
+      this.#refuse(text);
     } else if (message.kind === 'greeting') {
       this.#greeting.resolve(message.version);
     } else if (message.kind === 'event') {
@@ -232,6 +229,10 @@ export class QmpClient implements AsyncDisposable {
     } else {
       this.#pending.settle(message);
     }
+  }
+
+  #refuse(said: string): void {
+    this.#ended ??= this.#end(Promise.resolve(notQmp(said, this.server)));
   }
 
   #lose(what: string, cause?: unknown): void {

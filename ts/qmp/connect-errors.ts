@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import { parseQmpAddress } from './address.ts';
+import { notQmp } from './foreign-peer.ts';
 
 /** The kernel's states of a unix socket: this one for an accepted connection. */
 const CONNECTED = '03';
@@ -28,12 +29,15 @@ export function unconnected(path: string, cause: unknown): MappedRamError {
  * seen to serve another client.
  *
  * @param server an address as {@link parseQmpAddress} reads it
+ * @param said what has come from there, and is no whole message
  */
-export function silence(server: string): MappedRamError {
-  return new MappedRamError(
-    isHeldByAnother(server) ? 'ERR_MAPPED_RAM_BUSY' : 'ERR_MAPPED_RAM_TIMEOUT',
-    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
-  );
+export function silence(server: string, said: string): MappedRamError {
+  if (said !== '') return notQmp(said, server);
+  const what =
+    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp';
+  if (isHeldByAnother(server)) return new MappedRamError('ERR_MAPPED_RAM_BUSY', what);
+  const others = 'a guest agent, a gdbstub or a serial port says nothing either';
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what} (${others})`);
 }
 
 /**
