@@ -78,3 +78,17 @@ qemuTest('servers that are no QMP are called by their names', async (t) => {
   t.regex(refused.stderr, /hmp: this is a human monitor/);
   t.false(refused.stderr.includes('please report'));
 });
+
+qemuTest('the end of a QEMU that somebody else has started is told, too', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest({ extraArgs: ['-qmp', `unix:${dir.file('qmp')},server=on,wait=off`] });
+  await using qmp = await QmpClient.connect(dir.file('qmp'));
+  const waiting = qmp.waitForEvent('NEVER');
+  process.kill(guest.qemu.pid, 'SIGKILL');
+  const words = new RegExp(`its process ${guest.qemu.pid} (was killed by SIGKILL|has ended)`);
+  await t.throwsAsync(waiting, { code: 'ERR_MAPPED_RAM_QEMU', message: words });
+  await t.throwsAsync(QmpClient.connect(dir.file('qmp')), {
+    code: 'ERR_MAPPED_RAM_IO',
+    message: /a QEMU that was killed leaves its socket behind/,
+  });
+});

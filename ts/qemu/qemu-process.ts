@@ -13,6 +13,9 @@ const QMP_FD = 3;
 /** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
 
+/** Lines of QEMU's output on stderr that errors repeat. */
+const LAST_LINES = 10;
+
 /** The QEMU to start, and how long the start may take. */
 export interface QemuProcessOptions extends WaitOptions {
   /** @default 'qemu-system-x86_64' */
@@ -179,6 +182,6 @@ async function exitOf(child: ChildProcess): Promise<QemuExit> {
 function describeExit({ code, signal }: QemuExit, stderr: string): string {
   const how =
     signal === null ? `QEMU exited with status ${code ?? 'unknown'}` : `QEMU was killed by ${signal}`;
-  const words = stderr.trim();
+  const words = stderr.trim().split('\n').slice(-LAST_LINES).join('\n');
   return words === '' ? how : `${how}: ${words}`;
 }

@@ -4,7 +4,7 @@ import type { MappedRamError } from '../errors.ts';
 import { peerPid } from '../engine/descriptors.ts';
 import { deferred } from '../host/deferred.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
-import { closed, lost, timeout } from './client-errors.ts';
+import { closed, explainByPeer, lost, timeout } from './client-errors.ts';
 import { CONNECT_MS, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
 import { silence } from './connect-errors.ts';
@@ -33,6 +33,8 @@ export class QmpClient implements AsyncDisposable {
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   /** True when another process has used the connection before. */
   readonly #isSuccessor: boolean;
+  /** The peer's process: a lost connection does not tell any more. */
+  #peer: number | undefined;
   #ended: Promise<MappedRamError> | undefined;
 
   private constructor(stream: Duplex, options: QmpClientOptions, isSuccessor = false) {
@@ -45,7 +47,7 @@ export class QmpClient implements AsyncDisposable {
     this.#greeting.promise.catch(() => undefined);
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
     stream.on('error', (error: Error) => this.#lose('the connection to QEMU failed', error));
-    for (const event of ['end', 'close']) stream.on(event, () => this.#lose('QEMU closed the connection'));
+    for (const end of ['end', 'close']) stream.on(end, () => this.#lose('QEMU closed the connection'));
   }
 
   /**
@@ -81,6 +83,7 @@ export class QmpClient implements AsyncDisposable {
           : silence(options.server, client.#texts.incomplete),
       );
       await client.execute('qmp_capabilities', undefined, options);
+      client.#peer = client.peerPid;
       return client;
     } catch (error) {
       await client.close();
@@ -119,7 +122,7 @@ export class QmpClient implements AsyncDisposable {
     return pid === process.pid ? undefined : pid;
   }
 
-  /** The end of QEMU's output on stderr so far; empty when that cannot be seen. */
+  /** The end of QEMU's output on stderr so far, where that can be seen. */
   get stderr(): string {
     return this.#options.stderr?.() ?? '';
   }
@@ -210,7 +213,7 @@ export class QmpClient implements AsyncDisposable {
     if (this.#ended !== undefined) return;
     try {
       for (const text of this.#texts.push(chunk)) this.#dispatch(text, parseQmpMessage(text));
-      if (isForeign(this.#texts.incomplete)) this.#refuse(this.#texts.incomplete);
+      if (isForeign(this.#texts.incomplete)) this.#dispatch(this.#texts.incomplete, undefined);
     } catch (error) {
       this.#lose('QEMU does not speak QMP', error);
     }
@@ -218,7 +221,7 @@ export class QmpClient implements AsyncDisposable {
 
   #dispatch(text: string, message: QmpMessage | undefined): void {
     if (message === undefined) {
-      this.#refuse(text);
+      this.#ended ??= this.#end(Promise.resolve(notQmp(text, this.server)));
     } else if (message.kind === 'greeting') {
       this.#greeting.resolve(message.version);
     } else if (message.kind === 'event') {
@@ -231,12 +234,9 @@ export class QmpClient implements AsyncDisposable {
     }
   }
 
-  #refuse(said: string): void {
-    this.#ended ??= this.#end(Promise.resolve(notQmp(said, this.server)));
-  }
-
   #lose(what: string, cause?: unknown): void {
-    this.#ended ??= this.#end(lost(what, this.#options.explainLoss, cause));
+    const { explainLoss: explain = explainByPeer(this.pid ?? this.#peer) } = this.#options;
+    this.#ended ??= this.#end(lost(what, explain, cause));
   }
 
   async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {
