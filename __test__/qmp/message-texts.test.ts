@@ -1,5 +1,5 @@
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { parseQmpJson, type QmpValue } from '../../ts/qmp/json.ts';
 import { QmpMessageTexts } from '../../ts/qmp/message-texts.ts';

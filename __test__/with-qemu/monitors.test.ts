@@ -12,10 +12,10 @@ qemuTest('a QMP server that prints prettily is as good as any, however it is giv
   const [one, two] = [dir.file('one'), dir.file('two')];
   await using guest = await startGuest({
     extraArgs: [
-      ...['-qmp-pretty', `unix:${one},server=on,wait=off`],
-      ...['-chardev', `socket,id=two,path=${two},server=on,wait=off`],
-      ...['-mon', 'chardev=two,mode=control,pretty=on'],
-    ],
+      ['-qmp-pretty', `unix:${one},server=on,wait=off`],
+      ['-chardev', `socket,id=two,path=${two},server=on,wait=off`],
+      ['-mon', 'chardev=two,mode=control,pretty=on'],
+    ].flat(),
   });
   await guest.waitForGenerations(1);
   for (const socket of [one, two]) {
@@ -51,9 +51,9 @@ qemuTest('servers that are no QMP are called by their names', async (t) => {
   const server = (name: string): string => `unix:${dir.file(name)},server=on,wait=off`;
   await using guest = await startGuest({
     extraArgs: [
-      ...['-monitor', server('hmp'), '-monitor', `telnet:127.0.0.1:${telnet},server=on,wait=off`],
-      ...['-vnc', `127.0.0.1:${vnc - 5900},to=0`, '-gdb', server('gdb'), '-serial', server('serial')],
-    ],
+      ['-monitor', server('hmp'), '-monitor', `telnet:127.0.0.1:${telnet},server=on,wait=off`],
+      ['-vnc', `127.0.0.1:${vnc - 5900},to=0`, '-gdb', server('gdb'), '-serial', server('serial')],
+    ].flat(),
   });
   const nbd = { type: 'unix', data: { path: dir.file('nbd') } };
   await guest.qmp.execute<string>('nbd-server-start', { addr: nbd });

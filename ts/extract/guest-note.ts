@@ -25,7 +25,7 @@ interface GuestNote {
  */
 export async function guestNote(snapshot: Snapshot, map: PhysicalMap): Promise<GuestNote> {
   const { devices } = await snapshot.devices(DEVICE);
-  const [device] = devices.filter(({ name }) => name === DEVICE);
+  const device = devices.find(({ name }) => name === DEVICE);
   const values = new Map(device === undefined ? [] : flattenDevice(device));
   if (values.get('has_vmcoreinfo') !== true) return { note: new Uint8Array() };
   const [format, size, address] = ['guest_format', 'size', 'paddr'].map((name) =>

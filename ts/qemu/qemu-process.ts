@@ -80,7 +80,8 @@ export class QemuProcess implements AsyncDisposable {
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
     const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
-    const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
+    // QEMU 11.1 calls -mon deprecated. This form of -qmp is as old as that.
+    const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const child = run(binary, [...args, ...monitor], [...standard, 'pipe']);
     if (child.pid !== undefined) killAtExit(child);
