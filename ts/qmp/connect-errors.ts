@@ -19,11 +19,8 @@ export function unconnected(path: string, cause: unknown): MappedRamError {
   const context = { path, cause };
   const system = systemCode(cause);
   if (system === 'ETIMEDOUT') return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', what, context);
-  if (system === 'ECONNREFUSED' || system === 'ENOENT') {
-    const why =
-      system === 'ENOENT'
-        ? 'there is no such socket'
-        : 'nobody listens there; a QEMU that was killed leaves its socket behind';
+  if (system === 'ECONNREFUSED') {
+    const why = 'nobody listens there; a QEMU that was killed leaves its socket behind';
     return new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: ${why}`, context);
   }
   if (system !== 'EAGAIN') return new MappedRamError('ERR_MAPPED_RAM_IO', what, context);
