@@ -5,7 +5,7 @@ import test from 'ava';
 
 import { temporaryDirectory } from '../support/temporary.ts';
 import { CASES } from './cases.ts';
-import { OLD_OPTIONS, RENAMED_MEMBERS, renamed, REWORDED } from './renamed.ts';
+import { NEW_MEMBERS, OLD_OPTIONS, RENAMED_MEMBERS, renamed, REWORDED } from './renamed.ts';
 import { type Outcome, runCases } from './run-cases.ts';
 import { writeSnapshots } from './snapshots.ts';
 
@@ -22,7 +22,9 @@ test('the JSON of every command is what it was, but for the names in the table',
     const now = await runCases(PROGRAM, cases, dir);
     t.is(now.length, before.length, name);
     for (const [place, expected] of before.entries()) {
-      const json = renamed(expected.json);
+      const added = NEW_MEMBERS[expected.args];
+      const old = renamed(expected.json);
+      const json = added === undefined ? old : Object.assign({}, old, added);
       t.deepEqual(now[place], { ...expected, json }, expected.args);
     }
   }

@@ -15,6 +15,11 @@ export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '-
 /** Words in values that changed since then: old to new, replaced in this order. */
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
+/** The members that are new since then, by the command's arguments. */
+export const NEW_MEMBERS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  doctor: { nativeBinding: '<finding>' },
+};
+
 /** The recorded JSON in today's names and words. */
 export function renamed(value: unknown): unknown {
   if (typeof value === 'string')

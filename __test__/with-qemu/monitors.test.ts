@@ -87,6 +87,7 @@ qemuTest('the end of a QEMU that somebody else has started is told, too', async 
   process.kill(guest.qemu.pid, 'SIGKILL');
   const words = new RegExp(`its process ${guest.qemu.pid} (was killed by SIGKILL|has ended)`);
   await t.throwsAsync(waiting, { code: 'ERR_MAPPED_RAM_QEMU', message: words });
+  await guest.qemu.exited;
   await t.throwsAsync(QmpClient.connect(dir.file('qmp')), {
     code: 'ERR_MAPPED_RAM_IO',
     message: /a QEMU that was killed leaves its socket behind/,

@@ -76,6 +76,7 @@ export class QmpClient implements AsyncDisposable {
    */
   static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(stream, options);
+    client.#peer = client.peerPid;
     try {
       client.#version = await waitWithin(client.#greeting.promise, options, () =>
         options.server === undefined
@@ -83,7 +84,6 @@ export class QmpClient implements AsyncDisposable {
           : silence(options.server, client.#texts.incomplete),
       );
       await client.execute('qmp_capabilities', undefined, options);
-      client.#peer = client.peerPid;
       return client;
     } catch (error) {
       await client.close();
