@@ -173,14 +173,33 @@ function joined(parts: readonly (string | undefined)[]): string {
   return parts.filter((part) => part !== undefined).join(', ');
 }
 
-/** The words of whatever was thrown. */
+/** The words of whatever was thrown. For a refusal of Node's permission model they name the option that lifts it. */
 export function messageOf(thrown: unknown): string {
   try {
+    if (systemCode(thrown) === 'ERR_ACCESS_DENIED') return permissionWords(Object(thrown));
     return String(isError(thrown) ? thrown.message : thrown);
   } catch {
     // A thrown value may be an object that is made into no text.
     return 'a value without words was thrown';
   }
+}
+
+/** Node's options that give what its permission model withholds, by the names in its errors. */
+const PERMISSIONS: Readonly<Record<string, string>> = {
+  Addon: '--allow-addons',
+  ChildProcess: '--allow-child-process',
+  FileSystemRead: '--allow-fs-read=PATH',
+  FileSystemWrite: '--allow-fs-write=PATH',
+  Net: '--allow-net',
+  WorkerThreads: '--allow-worker',
+};
+
+/** Node 20 names neither the permission model nor the option. */
+function permissionWords({ permission, resource }: { permission?: unknown; resource?: unknown }): string {
+  const option = PERMISSIONS[String(permission)];
+  const place = typeof resource === 'string' && resource !== '' ? ` for ${resource}` : '';
+  const cure = option === undefined ? '' : `; give node ${option}`;
+  return `Node's permission model withholds ${String(permission)}${place}${cure}`;
 }
 
 /** The thrown value as an Error: the value itself, or an Error with the same words. */

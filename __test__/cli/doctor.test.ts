@@ -43,6 +43,42 @@ test('doctor --json prints what the API returns', async (t) => {
   t.true((report.filesystem?.freeBytes ?? 0) > 0);
 });
 
+/** Node's option for its permission model: Node 20 has it as an experiment alone. */
+const PERMISSION = process.allowedNodeEnvironmentFlags.has('--permission')
+  ? '--permission'
+  : '--experimental-permission';
+
+test('doctor works where Node forbids add-ons, and names the option', async (t) => {
+  await using dir = await temporaryDirectory();
+  for (const [options, words] of [
+    ['--no-addons', /Node's add-ons are switched off; leave --no-addons out/],
+    [`${PERMISSION} --allow-fs-read=*`, /Node's permission model is on .*; give node --allow-addons$/],
+  ] as const) {
+    const env = { ...NO_QEMU, NODE_OPTIONS: `--no-warnings ${options}` };
+    const { code, stdout, stderr } = await runCli(['doctor', '--dir', dir.path], { env });
+    t.is(code, 0, stderr);
+    t.regex(/^native code +no — (.*)$/m.exec(stdout)?.[1] ?? '', words);
+    t.false(stdout.includes('node_modules'));
+    for (const name of ['io_uring', 'direct I\\/O', 'userfaultfd']) {
+      t.regex(stdout, new RegExp(`^${name} +no — the native binding cannot be loaded$`, 'm'));
+    }
+    const json = await runCli(['doctor', '--dir', dir.path, '--json'], { env });
+    t.like(json.json(), { nativeBinding: { available: false }, auto: { directIo: { value: false } } });
+    const help = await runCli(['--help'], { env });
+    t.is(help.code, 0, help.stderr);
+  }
+});
+
+qemuTest('doctor tells what it can of QEMU without native code, and what it may not start', async (t) => {
+  await using dir = await temporaryDirectory();
+  const args = ['doctor', '--dir', dir.path];
+  const without = await runCli(args, { env: { NODE_OPTIONS: '--no-addons' } });
+  t.regex(without.stdout, new RegExp(`^QEMU +${QEMU_VERSION.join('\\.')}, `, 'm'));
+  const env = { NODE_OPTIONS: `--no-warnings ${PERMISSION} --allow-fs-read=*` };
+  const refused = await runCli(args, { env });
+  t.regex(refused.stdout, /^QEMU .*cannot run QEMU .*; give node --allow-child-process\)$/m);
+});
+
 test('doctor on a directory that is none fails with its name', async (t) => {
   await using dir = await temporaryDirectory();
   await writeFile(dir.file('file'), '');

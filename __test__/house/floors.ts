@@ -37,6 +37,9 @@ export const OTHER_WAYS: readonly string[] = [
   "ts/engine/binding.ts: 'node:module'",
   'ts/engine/binding.ts: createRequire(import.meta.url)',
   "ts/engine/binding.ts: require('../../native/binding.cjs')",
+  // A binary that the system refuses is looked for where the binding's loader looks, to say why.
+  "ts/engine/loading-problem.ts: new URL('../../native/', import.meta.url)",
+  "ts/engine/loading-problem.ts: new URL('../../../@mapped-ram/', import.meta.url)",
   // The guard of a save is a process of its own, and its program lies beside the file that starts it.
   'ts/save/guard.ts: extname(import.meta.url)',
   'ts/save/guard.ts: new URL(`guard-main${extension}`, import.meta.url)',

@@ -89,3 +89,38 @@ test('without a binary, all entries can be required', async (t) => {
   ];
   t.deepEqual(await outputOf(false, 'program.cjs', imports.join('\n') + USES), EXPECTED);
 });
+
+/** What a program gets when it uses native code, in a project whose `native/` has these files. */
+async function failureWith(files: Readonly<Record<string, string>>): Promise<unknown> {
+  await using project = await packagedProject({ native: false });
+  await mkdir(join(project.package, 'native'));
+  await cp(join(ROOT, 'native/binding.cjs'), join(project.package, 'native/binding.cjs'));
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(project.package, 'native', name), text);
+  }
+  const program = `
+    import { probe } from 'mapped-ram';
+    try { probe('.'); } catch ({ code, shortMessage, path, found, cause }) {
+      console.log(JSON.stringify({ code, shortMessage, path: path?.split('/').at(-1), found, cause: cause.code }));
+    }`;
+  await writeFile(project.file('program.mjs'), program);
+  const { stdout } = await run(process.execPath, [project.file('program.mjs')], { cwd: project.path });
+  return JSON.parse(stdout);
+}
+
+const HERE = `${process.platform}-${process.arch}`;
+
+test('a binary that the system refuses is named, with what the system says', async (t) => {
+  const name = `mapped-ram.${HERE}-gnu.node`;
+  t.deepEqual(await failureWith({ [name]: 'no library' }), {
+    code: 'ERR_MAPPED_RAM_INTERNAL',
+    shortMessage: 'the native binding is there, but the system cannot load it',
+    path: name,
+    cause: 'ERR_DLOPEN_FAILED',
+  });
+});
+
+test('binaries for other platforms are named', async (t) => {
+  const failure = await failureWith({ 'mapped-ram.plan9-mips.node': '' });
+  t.like(failure, { code: 'ERR_MAPPED_RAM_INTERNAL', found: `${HERE}, with a binding for plan9-mips only` });
+});

@@ -103,6 +103,20 @@ test('nothing is found in the snapshot that the other tests damage', async (t) =
   t.deepEqual(await findingsOf({ end: [...RAM_PART, ...RAM_PART, encodeCommand(11), ...RAM_END] }), []);
 });
 
+test('what the vmdescription leaves out contradicts nothing', async (t) => {
+  const [timer] = DESCRIPTION.devices;
+  const { version: _, ...versionless } = timer ?? { version: 0 };
+  t.deepEqual(await findingsOf({ description: { ...DESCRIPTION, devices: [versionless] } }), []);
+  const { page_size: __, ...sizeless } = DESCRIPTION;
+  t.deepEqual(await findingsOf({ description: sizeless }), []);
+  const nameless = { name: 'timer', instance_id: 0, fields: [{ size: 8 }] };
+  t.deepEqual(await findingsOf({ description: { devices: [nameless] } }), []);
+  const mismatch = 'vmdescription-mismatch';
+  for (const devices of [[{ ...timer, version: 3 }], [timer, timer]]) {
+    await assertOne(t, { description: { ...DESCRIPTION, devices } }, mismatch, 'error');
+  }
+});
+
 test('RAM without END, or with something behind it, is found', async (t) => {
   await assertOne(t, { end: RAM_PART }, 'ram-unended', 'error');
   await assertOne(t, { end: [...RAM_END, ...RAM_PART] }, 'section-order', 'error');

@@ -143,6 +143,14 @@ test('when the peer goes away everything pending rejects, with the explanation',
   await t.throwsAsync(client.events().next(), lost);
 });
 
+test('a server that hangs up while its process lives on is told from a dead one', async (t) => {
+  const { peer, client } = await connected({ pid: process.pid });
+  const pending = client.execute('a');
+  peer.toClient.end();
+  const message = `QEMU closed the connection: its process ${process.pid} still runs`;
+  await t.throwsAsync(pending, { code: 'ERR_MAPPED_RAM_QEMU', message });
+});
+
 test('an error of the stream is the cause', async (t) => {
   const { peer, client } = await connected();
   const pending = client.execute('a');

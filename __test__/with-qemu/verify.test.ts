@@ -2,10 +2,11 @@ import { readdir, truncate, writeFile } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { pack, save, unpack, verify } from '../../ts/index.ts';
+import { pack, save, Snapshot, unpack, verify } from '../../ts/index.ts';
+import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import { saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { startGuest, type GuestSetup } from '../support/qemu.ts';
-import { qemuTest } from '../support/qemu-required.ts';
+import { aarch64Test, QEMU_AARCH64_BINARY, QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { assertAllFound } from '../verify/assert-found.ts';
 
@@ -54,11 +55,51 @@ for (const [title, { setup, options = {}, offset, live = false }] of Object.entr
   });
 }
 
+/** QEMU's own default devices, slirp's network among them, and more cards for it. */
+const DEFAULTS: Readonly<Record<string, readonly string[]>> = {
+  q35: [QEMU_BINARY, '-machine', 'q35'],
+  i440fx: [QEMU_BINARY, '-machine', 'pc'],
+  isapc: [QEMU_BINARY, '-machine', 'isapc'],
+  microvm: [QEMU_BINARY, '-machine', 'microvm', '-nic', 'user'],
+  'q35 with two user networks, USB, sound and virtio': [
+    [QEMU_BINARY, '-machine', 'q35', '-nic', 'user', '-nic', 'user,model=rtl8139', '-device', 'usb-ehci'],
+    ['-device', 'AC97', '-device', 'sb16', '-device', 'virtio-serial', '-device', 'virtserialport'],
+    ['-device', 'qemu-xhci', '-device', 'usb-tablet', '-device', 'virtio-vga', '-device', 'pvpanic-pci'],
+  ].flat(),
+};
+
+async function assertDefaultsClean(t: ExecutionContext, command: readonly string[]): Promise<void> {
+  await using dir = await temporaryDirectory();
+  const [binary = '', ...args] = command;
+  await using qemu = await QemuProcess.start({
+    binary,
+    args: [...args, '-accel', 'tcg', '-display', 'none'],
+  });
+  const { path } = await save(qemu.qmp, dir.file('guest.mr'));
+  await using snapshot = await Snapshot.open(dir.file('guest.mr'));
+  t.true(snapshot.index.sections.some(({ idstr }) => idstr === 'slirp'));
+  await assertSealed(t, path ?? '');
+}
+
+for (const [title, command] of Object.entries(DEFAULTS)) {
+  qemuTest(`nothing is found in a guest with QEMU's default devices: ${title}`, (t) =>
+    assertDefaultsClean(t, command),
+  );
+}
+
+aarch64Test("nothing is found in a guest with QEMU's default devices: aarch64 virt", (t) =>
+  assertDefaultsClean(t, [QEMU_AARCH64_BINARY, '-machine', 'virt', '-cpu', 'cortex-a57']),
+);
+
 async function assertClean(t: ExecutionContext, uri: string): Promise<void> {
   const first = await verify(uri);
   t.deepEqual(first.findings, []);
   t.true(first.verified && first.seal === undefined);
   t.true((first.transfer?.dataBytes ?? 0) > 1 << 20);
+  await assertSealed(t, uri);
+}
+
+async function assertSealed(t: ExecutionContext, uri: string): Promise<void> {
   const sealed = await verify(uri, { seal: true });
   t.deepEqual([sealed.findings, sealed.seal?.state], [[], 'written']);
   const again = await verify(uri, { ioEngine: 'threads', directIo: 'off' });

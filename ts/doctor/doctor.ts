@@ -5,10 +5,12 @@ import { join, resolve } from 'node:path';
 import { assertOptions } from '../io/assert-options.ts';
 import {
   probe,
+  probeBinding,
   probeFaults,
   type Availability,
   type DirectIoProbe,
   type IoUringProbe,
+  type Probe,
 } from '../engine/probe.ts';
 import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
@@ -21,6 +23,16 @@ import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
 
 const SHARED_MEMORY = '/dev/shm';
 const KVM = '/dev/kvm';
+
+const NO_BINDING: Availability = { available: false, why: 'the native binding cannot be loaded' };
+/** The answers of a probe that cannot be made. */
+const NOTHING: Probe & { readonly faults: Availability } = {
+  ioUring: NO_BINDING,
+  directIo: NO_BINDING,
+  ioEngine: 'threads',
+  usesDirectIo: false,
+  faults: NO_BINDING,
+};
 
 export interface DoctorOptions {
   /** Directory for snapshots: existing and writable. @default the current one */
@@ -42,6 +54,8 @@ export interface DoctorReport {
   readonly kernel: string;
   readonly architecture: string;
   readonly node: string;
+  /** This package's native code, without which nothing moves or saves memory. */
+  readonly nativeBinding: Availability;
   readonly ioUring: IoUringProbe;
   /** The directory, absolute. */
   readonly directory: string;
@@ -70,7 +84,7 @@ export interface DoctorReport {
 
 /**
  * Finds out what this host, a directory and QEMU offer. Changes nothing: it makes a ring, a file and a QEMU without a
- * machine, and lets them go. A missing QEMU is a finding, not an error.
+ * machine, and lets them go. A missing QEMU is a finding, not an error; so is native code that cannot be loaded.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO when there is no such directory; the signal's reason
  */
@@ -79,12 +93,16 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
   const directory = resolve(options.directory ?? '.');
   await assertDirectory(directory);
   const { finding, facts } = await examineQemu({ binary: options.qemu, signal: options.signal });
-  const { ioUring, directIo, ioEngine, usesDirectIo } = probe(directory);
+  const nativeBinding = probeBinding();
+  const { ioUring, directIo, ioEngine, usesDirectIo, faults } = nativeBinding.available
+    ? { ...probe(directory), faults: probeFaults() }
+    : NOTHING;
   return {
     system: type(),
     kernel: release(),
     architecture: arch(),
     node: process.versions.node,
+    nativeBinding,
     ioUring,
     directory,
     filesystem: await filesystemOf(directory),
@@ -93,7 +111,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     sharedMemory: await filesystemOf(SHARED_MEMORY),
     hugePages: await hugePages(),
     kvm: await kvmAvailability(),
-    userfaultfd: probeFaults(),
+    userfaultfd: faults,
     qemu: finding,
     auto: {
       ioEngine: {
@@ -101,7 +119,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
         why: reasonOf(ioUring, 'the kernel offers it, with the operations needed'),
       },
       directIo: { value: usesDirectIo, why: reasonOf(directIo, 'the directory accepts O_DIRECT') },
-      ...(await choicesOf(facts, directory)),
+      ...(await choicesOf(nativeBinding.available ? facts : undefined, directory)),
       mode: modeHere(),
     },
   };

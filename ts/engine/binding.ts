@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 
 import { ERROR_CODES, MappedRamError, type ErrorCode } from '../errors.ts';
+import { loadingProblem } from './loading-problem.ts';
 
 import type * as Binding from '../../native/binding.cjs';
 
@@ -15,7 +16,8 @@ let loaded: BindingModule | undefined;
 /**
  * The Rust core. The first call loads it, so that importing the package needs no binding. This file is its only
  * importer.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when this platform has no binding; the next call tries again
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when there is no binding for this platform, or native code cannot be
+ *   loaded here, with the reason; the next call tries again
  */
 export function binding(): BindingModule {
   loaded ??= loadBinding();
@@ -46,10 +48,6 @@ function loadBinding(): BindingModule {
     const core: BindingModule = require('../../native/binding.cjs');
     return core;
   } catch (cause) {
-    throw new MappedRamError(
-      'ERR_MAPPED_RAM_INTERNAL',
-      'no native binding for this platform could be loaded; if npm skipped an optional dependency, remove node_modules and package-lock.json and install again',
-      { found: `${process.platform}-${process.arch}`, cause },
-    );
+    throw loadingProblem(cause);
   }
 }

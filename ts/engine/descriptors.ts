@@ -1,13 +1,14 @@
 import { binding, toMappedRamError } from './binding.ts';
+import { probeBinding } from './probe.ts';
 
 /** True when descriptors can travel through a socket: it is a unix socket, on Linux. */
 export function passesDescriptors(socketFd: number): boolean {
   return binding().passesDescriptors(socketFd);
 }
 
-/** The process that listened where a unix socket is connected to; undefined where the kernel does not tell. */
+/** The process that listened where a unix socket is connected to; undefined where nobody tells. */
 export function peerPid(socketFd: number): number | undefined {
-  return binding().peerPid(socketFd) ?? undefined;
+  return probeBinding().available ? (binding().peerPid(socketFd) ?? undefined) : undefined;
 }
 
 /**

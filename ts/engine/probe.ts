@@ -1,3 +1,4 @@
+import { MappedRamError, messageOf } from '../errors.ts';
 import { binding } from './binding.ts';
 
 /** The availability of io_uring on this host. */
@@ -49,6 +50,17 @@ export function probe(directory = '.'): Probe {
     ioEngine: ioUring.available ? 'io_uring' : 'threads',
     usesDirectIo: directIo.available,
   };
+}
+
+/** Finds out whether this package's native code can be loaded here. */
+export function probeBinding(): Availability {
+  try {
+    binding();
+    return { available: true, why: undefined };
+  } catch (error) {
+    if (!(error instanceof MappedRamError)) throw error;
+    return { available: false, why: messageOf(error) };
+  }
 }
 
 /**

@@ -43,7 +43,10 @@ export interface ExtractResult {
   readonly size: number;
   /** The memory in the output. */
   readonly ranges: readonly ExtractedRange[];
-  /** The facts that the file does not give, and that were taken to be as usual, in words. */
+  /**
+   * The facts that the file does not give, and that were taken to be as usual, in words; and what is left out of the
+   * output for want of such facts.
+   */
   readonly assumptions: readonly string[];
   /** CPUs whose registers are in the output. */
   readonly cpus: number;
@@ -161,11 +164,11 @@ async function contentsOf(snapshot: Snapshot, options: ExtractOptions): Promise<
   }
   // QEMU's own dumps have no pflash either.
   const loads = map.ranges.filter(({ kind }) => kind !== 'flash');
-  const { machine, notes, cpus } = await coreNotes(snapshot, map);
+  const { machine, notes, cpus, problems } = await coreNotes(snapshot, map);
   const pageSize = snapshot.completeRam(true).targetPageSize;
   const { head, offsets, size } = elfCoreLayout({ machine, notes, loads }, pageSize);
   const ranges = loads.map((range, index) => extracted(range, offsets[index] ?? 0));
-  return { ranges, size, head, assumptions, cpus };
+  return { ranges, size, head, assumptions: [...assumptions, ...problems], cpus };
 }
 
 function extracted({ address, length, block, offset }: PhysicalRange, fileOffset: number): ExtractedRange {

@@ -37,21 +37,23 @@ export class NoteWriter {
   /** The whole note: header, name and description, each padded to 4 bytes. */
   finish(name: string, type: number): Uint8Array {
     const ascii = new TextEncoder().encode(`${name}\0`);
-    const start = HEADER_BYTES + padded(ascii.length);
+    const start = NOTE_HEADER_BYTES + padded(ascii.length);
     const { byteLength } = this.#view;
     const note = new Uint8Array(start + padded(byteLength));
     const header = new DataView(note.buffer);
     header.setUint32(0, ascii.length, true);
     header.setUint32(4, byteLength, true);
     header.setUint32(8, type, true);
-    note.set(ascii, HEADER_BYTES);
+    note.set(ascii, NOTE_HEADER_BYTES);
     note.set(new Uint8Array(this.#view.buffer), start);
     return note;
   }
 }
 
-const HEADER_BYTES = 12;
+/** Bytes of a note's header: the lengths of name and description, and the type. */
+export const NOTE_HEADER_BYTES = 12;
 
-function padded(length: number): number {
+/** The length in bytes of a note's name or description with its padding. */
+export function padded(length: number): number {
   return Math.ceil(length / 4) * 4;
 }

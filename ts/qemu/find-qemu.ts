@@ -3,6 +3,7 @@ import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 import { assertOptions } from '../io/assert-options.ts';
+import { probeBinding } from '../engine/probe.ts';
 import { messageOf } from '../errors.ts';
 import { type QemuFacts, queryFeatures } from './qemu-facts.ts';
 import { QemuProcess } from './qemu-process.ts';
@@ -107,7 +108,8 @@ async function bareFacts({ qmp }: QemuProcess, signal: AbortSignal | undefined):
     migrationStatus: 'none',
     blockedReasons: [],
     ...settings,
-    passesDescriptors: qmp.passesDescriptors,
+    // What is known of QEMU does not depend on the native code of this package.
+    passesDescriptors: probeBinding().available && qmp.passesDescriptors,
     memory: [],
   };
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -18,6 +18,9 @@ const QMP_FD = 3;
 const QUIT_MS = 1000;
 /** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
+
+/** Lines of QEMU's output on stderr that errors repeat. */
+const LAST_LINES = 10;
 
 /** The QEMU to start, and how long the start may take. */
 export interface QemuProcessOptions extends WaitOptions {
@@ -104,16 +107,16 @@ export class QemuProcess implements AsyncDisposable {
     await using door = isClosed ? await QmpDoor.open() : undefined;
     const place = door === undefined ? `fd=${QMP_FD}` : `path=${door.path.replaceAll(',', ',,')}`;
     const chardev = `socket,id=mapped-ram-qmp,${place}`;
-    const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
+    // QEMU 11.1 calls -mon deprecated. This form of -qmp is as old as that.
+    const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
-    const child = spawn(binary, [...args, ...monitor], {
-      stdio: [...standard, ...(isClosed ? [] : ['pipe' as const, ...inherit])],
-    });
+    const further = isClosed ? [] : ['pipe' as const, ...inherit];
+    const child = run(binary, [...args, ...monitor], [...standard, ...further]);
     if (child.pid !== undefined) killAtExit(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
     child.on('error', (cause) => {
-      failed.reject(new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path: binary, cause }));
+      failed.reject(cannotRun(binary, cause));
     });
     const exited = exitOf(child);
     const stderr = new StderrTail(child);
@@ -190,6 +193,19 @@ async function inherited(child: ChildProcess): Promise<Duplex> {
   throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a child process has no connection');
 }
 
+/** Starts a process. Node's permission model refuses at once; every other failure comes as an event. */
+function run(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
+  try {
+    return spawn(binary, args, { stdio });
+  } catch (cause) {
+    throw cannotRun(binary, cause);
+  }
+}
+
+function cannotRun(path: string, cause: unknown): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path, cause });
+}
+
 class StderrTail {
   text = '';
 
@@ -214,6 +230,6 @@ async function exitOf(child: ChildProcess): Promise<QemuExit> {
 function describeExit({ code, signal }: QemuExit, stderr: string): string {
   const how =
     signal === null ? `QEMU exited with status ${code ?? 'unknown'}` : `QEMU was killed by ${signal}`;
-  const words = stderr.trim();
+  const words = stderr.trim().split('\n').slice(-LAST_LINES).join('\n');
   return words === '' ? how : `${how}: ${words}`;
 }

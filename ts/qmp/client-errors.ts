@@ -1,4 +1,5 @@
 import { MappedRamError, type QmpErrorReply } from '../errors.ts';
+import { endOfProcess } from '../host/process-end.ts';
 import type { QmpClientOptions } from './client-options.ts';
 
 /** Makes the error for the use of a client that its owner has closed. */
@@ -14,6 +15,18 @@ export function timeout(what: string): MappedRamError {
 /** Makes the error for a command that QEMU refuses. */
 export function refused(command: string, qmp: QmpErrorReply): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU refused ${command}: ${qmp.desc}`, { qmp });
+}
+
+/** Limit in milliseconds for the end of a process that closed the connection: most close it by ending. */
+const END_MS = 500;
+
+/** Says what became of the process at the other end of a lost connection. */
+export function explainByPeer(pid: number | undefined): QmpClientOptions['explainLoss'] {
+  if (pid === undefined) return undefined;
+  return async () => {
+    const end = await endOfProcess(pid, END_MS);
+    return end === undefined ? `its process ${pid} still runs` : `its process ${pid} ${end}`;
+  };
 }
 
 /** Makes the error for a connection that is lost. @param explain says why QEMU is gone, if it can */

@@ -4,14 +4,15 @@ import type { MappedRamError } from '../errors.ts';
 import { peerPid } from '../engine/descriptors.ts';
 import { deferred } from '../host/deferred.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
-import { closed, lost, timeout } from './client-errors.ts';
+import { closed, explainByPeer, lost, timeout } from './client-errors.ts';
 import { CONNECT_MS, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
 import { silence } from './connect-errors.ts';
 import { connectSocket } from './connect-socket.ts';
 import type { QmpEvent, QmpEventFilter, QmpEvents } from './events.ts';
 import { type QmpValue, stringifyQmpJson } from './json.ts';
-import { QmpLines } from './lines.ts';
+import { isForeign, notQmp } from './foreign-peer.ts';
+import { QmpMessageTexts } from './message-texts.ts';
 import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
 import { PendingCommands } from './pending-commands.ts';
 import { firstOf, QmpSubscribers } from './subscribers.ts';
@@ -25,29 +26,28 @@ export class QmpClient implements AsyncDisposable {
   readonly #stream: Duplex;
   readonly #writer: QmpWriter;
   readonly #options: QmpClientOptions;
-  readonly #lines = new QmpLines();
+  readonly #texts: QmpMessageTexts;
   readonly #pending: PendingCommands;
   readonly #subscribers = new QmpSubscribers();
   readonly #greeting = deferred<QmpVersion>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   /** True when another process has used the connection before. */
   readonly #isSuccessor: boolean;
-  /** The first bytes on a taken-over connection may be the rest of a line that the predecessor had begun to read. */
-  #skipsRest: boolean;
+  /** The peer's process: a lost connection does not tell any more. */
+  #peer: number | undefined;
   #ended: Promise<MappedRamError> | undefined;
 
   private constructor(stream: Duplex, options: QmpClientOptions, isSuccessor = false) {
     this.#stream = stream;
     this.#pending = new PendingCommands(isSuccessor);
     this.#isSuccessor = isSuccessor;
-    this.#skipsRest = isSuccessor;
+    this.#texts = new QmpMessageTexts(isSuccessor);
     this.#writer = new QmpWriter(stream);
     this.#options = options;
     this.#greeting.promise.catch(() => undefined);
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
     stream.on('error', (error: Error) => this.#lose('the connection to QEMU failed', error));
-    stream.on('end', () => this.#lose('QEMU closed the connection'));
-    stream.on('close', () => this.#lose('QEMU closed the connection'));
+    for (const end of ['end', 'close']) stream.on(end, () => this.#lose('QEMU closed the connection'));
   }
 
   /**
@@ -76,9 +76,12 @@ export class QmpClient implements AsyncDisposable {
    */
   static async open(stream: Duplex, options: QmpClientOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(stream, options);
+    client.#peer = client.peerPid;
     try {
       client.#version = await waitWithin(client.#greeting.promise, options, () =>
-        options.server === undefined ? timeout('waiting for QMP') : silence(options.server),
+        options.server === undefined
+          ? timeout('waiting for QMP')
+          : silence(options.server, client.#texts.incomplete),
       );
       await client.execute('qmp_capabilities', undefined, options);
       return client;
@@ -119,7 +122,7 @@ export class QmpClient implements AsyncDisposable {
     return pid === process.pid ? undefined : pid;
   }
 
-  /** The end of QEMU's output on stderr so far; empty when that cannot be seen. */
+  /** The end of QEMU's output on stderr so far, where that can be seen. */
   get stderr(): string {
     return this.#options.stderr?.() ?? '';
   }
@@ -209,19 +212,16 @@ export class QmpClient implements AsyncDisposable {
   #receive(chunk: Uint8Array): void {
     if (this.#ended !== undefined) return;
     try {
-      for (const line of this.#lines.push(chunk)) {
-        const message = parseQmpMessage(line);
-        if (message !== undefined || !this.#skipsRest) this.#dispatch(line, message);
-        this.#skipsRest = false;
-      }
+      for (const text of this.#texts.push(chunk)) this.#dispatch(text, parseQmpMessage(text));
+      if (isForeign(this.#texts.incomplete)) this.#dispatch(this.#texts.incomplete, undefined);
     } catch (error) {
       this.#lose('QEMU does not speak QMP', error);
     }
   }
 
-  #dispatch(line: string, message: QmpMessage | undefined): void {
+  #dispatch(text: string, message: QmpMessage | undefined): void {
     if (message === undefined) {
-      this.#lose(`not a QMP message: ${line.slice(0, 200)}`);
+      this.#ended ??= this.#end(Promise.resolve(notQmp(text, this.server)));
     } else if (message.kind === 'greeting') {
       this.#greeting.resolve(message.version);
     } else if (message.kind === 'event') {
@@ -235,7 +235,8 @@ export class QmpClient implements AsyncDisposable {
   }
 
   #lose(what: string, cause?: unknown): void {
-    this.#ended ??= this.#end(lost(what, this.#options.explainLoss, cause));
+    const { explainLoss: explain = explainByPeer(this.pid ?? this.#peer) } = this.#options;
+    this.#ended ??= this.#end(lost(what, explain, cause));
   }
 
   async #end(reason: Promise<MappedRamError>): Promise<MappedRamError> {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import { parseQmpAddress } from './address.ts';
+import { notQmp } from './foreign-peer.ts';
 
 /** The kernel's states of a unix socket: this one for an accepted connection. */
 const CONNECTED = '03';
@@ -18,6 +19,10 @@ export function unconnected(path: string, cause: unknown): MappedRamError {
   const context = { path, cause };
   const system = systemCode(cause);
   if (system === 'ETIMEDOUT') return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', what, context);
+  if (system === 'ECONNREFUSED') {
+    const why = 'nobody listens there; a QEMU that was killed leaves its socket behind';
+    return new MappedRamError('ERR_MAPPED_RAM_IO', `${what}: ${why}`, context);
+  }
   if (system !== 'EAGAIN') return new MappedRamError('ERR_MAPPED_RAM_IO', what, context);
   // The kernel answers so when the queue of a unix socket is full.
   return new MappedRamError('ERR_MAPPED_RAM_BUSY', `${what}: other clients wait there already`, context);
@@ -28,12 +33,15 @@ export function unconnected(path: string, cause: unknown): MappedRamError {
  * seen to serve another client.
  *
  * @param server an address as {@link parseQmpAddress} reads it
+ * @param said what has come from there, and is no whole message
  */
-export function silence(server: string): MappedRamError {
-  return new MappedRamError(
-    isHeldByAnother(server) ? 'ERR_MAPPED_RAM_BUSY' : 'ERR_MAPPED_RAM_TIMEOUT',
-    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp',
-  );
+export function silence(server: string, said: string): MappedRamError {
+  if (said !== '') return notQmp(said, server);
+  const what =
+    'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp';
+  if (isHeldByAnother(server)) return new MappedRamError('ERR_MAPPED_RAM_BUSY', what);
+  const others = 'a guest agent, a gdbstub or a serial port says nothing either';
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what} (${others})`);
 }
 
 /**

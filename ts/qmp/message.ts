@@ -14,7 +14,7 @@ export type QmpMessage =
   | { readonly kind: 'return'; readonly id: QmpValue | undefined; readonly value: QmpValue }
   | { readonly kind: 'error'; readonly id: QmpValue | undefined; readonly error: QmpErrorReply };
 
-/** Parses one line from QEMU; returns undefined when it is not a QMP message. */
+/** Parses the text of one message from QEMU; returns undefined when it is not a QMP message. */
 export function parseQmpMessage(line: string): QmpMessage | undefined {
   let message: QmpValue;
   try {

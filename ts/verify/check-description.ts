@@ -2,7 +2,10 @@ import type { IndexedSection, StreamIndex } from '../stream/stream-index.ts';
 import type { VmdescriptionDevice } from '../stream/vmdescription/vmdescription.ts';
 import type { Finding, FindingCode } from './finding.ts';
 
-/** Compares the vmdescription with the sections that it describes (docs/format.md §1.5). */
+/**
+ * Compares the vmdescription with the sections that it describes (docs/format.md §1.5). Only two sides that say
+ * something can contradict each other: a member that the description leaves out is no mismatch.
+ */
 export function checkDescription(index: StreamIndex): readonly Finding[] {
   const { vmdescription, ram, sections, complete } = index;
   if (vmdescription === undefined) return complete ? [missing(index)] : [];
@@ -15,7 +18,7 @@ export function checkDescription(index: StreamIndex): readonly Finding[] {
   });
   if (json === undefined) return [found('vmdescription-invalid', 'the vmdescription cannot be read')];
   const findings: Finding[] = [];
-  if (ram !== undefined && json.page_size !== ram.targetPageSize) {
+  if (ram !== undefined && json.page_size !== undefined && json.page_size !== ram.targetPageSize) {
     const words = `page_size: expected ${ram.targetPageSize}, found ${JSON.stringify(json.page_size)}`;
     findings.push(found('vmdescription-mismatch', `the vmdescription has another ${words}`));
   }
@@ -54,7 +57,7 @@ function* differences(
     taken.set(key, count + 1);
     // The walk has measured every section by its description, so a description exists.
     const version = described.get(key)?.[count]?.['version'];
-    if (version !== versionId) {
+    if (version !== undefined && version !== versionId) {
       yield `section ${key} has version ${versionId}, in the vmdescription ${JSON.stringify(version)}`;
     }
   }

@@ -18,6 +18,9 @@ test('-nographic keeps serial port and monitor where QEMU has them by itself, an
     ['-nographic -monitor none', []],
     ['-nographic -mon chardev=c', []],
     ['-nographic -qmp unix:x', []],
+    ['-nographic -object monitor-hmp,id=m,chardev=c', []],
+    ['-nographic -object {"qom-type":"monitor-qmp","id":"m","chardev":"c"}', []],
+    ['-nographic -object rng-builtin,id=r', BOTH],
     ['-nographic -nodefaults', []],
   ];
   for (const [line, added] of cases)

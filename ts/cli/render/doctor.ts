@@ -5,7 +5,7 @@ import type { Style } from './style.ts';
 
 /** Shows the report to people. */
 export function doctorLines(report: DoctorReport, style: Style): readonly string[] {
-  const { ioUring, filesystem, kvm, userfaultfd, sharedMemory, auto } = report;
+  const { nativeBinding, ioUring, filesystem, kvm, userfaultfd, sharedMemory, auto } = report;
   const verdict = (good: boolean, words: string): string => style(good ? 'green' : 'yellow', words);
   const because = (good: boolean, reason: string | undefined): string =>
     good ? verdict(true, 'yes') : `${verdict(false, 'no')} — ${printable(reason ?? 'unknown')}`;
@@ -13,6 +13,7 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
     ...keyValues(
       [
         ['system', `${report.system} ${report.kernel} on ${report.architecture}, Node.js ${report.node}`],
+        ['native code', because(nativeBinding.available, nativeBinding.why)],
         ['io_uring', because(ioUring.available, ioUring.why)],
         ['locked memory', memlock(report)],
         ['directory', printable(report.directory)],

@@ -1,4 +1,4 @@
-import { isError, MappedRamError, messageOf, type ErrorCode } from '../../errors.ts';
+import { isError, MappedRamError, messageOf, systemCode, type ErrorCode } from '../../errors.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
 import { printable } from './format.ts';
@@ -45,7 +45,7 @@ export function renderError(error: unknown, command: string, verbose: boolean, s
     lines[0] += style('dim', ` [${error.code}]`);
     const hint = hintFor(error, command);
     if (hint !== undefined) lines.push(`hint: ${hint}`);
-  } else {
+  } else if (systemCode(error) !== 'ERR_ACCESS_DENIED') {
     lines.push(`hint: ${BUG}`);
   }
   if (verbose) {

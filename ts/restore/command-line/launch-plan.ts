@@ -137,18 +137,28 @@ export class LaunchPlan {
   }
 }
 
-/** Returns the caller's words, with our objects in place of the caller's. */
+/**
+ * Returns the caller's words, with our objects in place of the caller's. A file of `-readconfig` stays where none of its
+ * objects is replaced; else its options stand in its place.
+ */
 function rewritten(
   options: readonly CommandLineOption[],
   objects: ReadonlyMap<string, readonly string[]>,
   plan: MemoryPlan,
 ): readonly string[] {
   const own = plan.backends.filter((backend) => backend.own !== undefined);
+  const replacement = (option: CommandLineOption): readonly string[] | undefined => {
+    if (option.name !== 'object' || !isMemoryBackend(option.members)) return undefined;
+    const replaced = own.find(({ id }) => id === option.members.get('id'));
+    return replaced === undefined ? undefined : objects.get(replaced.id);
+  };
+  const changed = new Set(
+    options.filter((option) => replacement(option) !== undefined).map(({ configFile }) => configFile),
+  );
   return options.flatMap((option) => {
-    if (option.name !== 'object') return option.words;
-    const object = option.members;
-    const replaced = own.find(({ id }) => isMemoryBackend(object) && id === object.get('id'));
-    return (replaced === undefined ? undefined : objects.get(replaced.id)) ?? option.words;
+    const { configFile, name, words } = option;
+    if (configFile === undefined || changed.has(configFile)) return replacement(option) ?? words;
+    return name === 'readconfig' ? configFile.words : [];
   });
 }
 

@@ -1,3 +1,4 @@
+import { readConfigFile } from './config-file.ts';
 import { type OptionValue, parseOptionValue } from './option-value.ts';
 
 /** The member that a value's first part belongs to when it names none, for the options whose members matter here. */
@@ -10,6 +11,15 @@ const IMPLIED: ReadonlyMap<string | undefined, string> = new Map([
   ['object', 'qom-type'],
 ]);
 
+/** A `-readconfig` of a command line: it stands for the options that its file has. */
+export interface ConfigFile {
+  readonly path: string;
+  /** The words that make QEMU read the file. */
+  readonly words: readonly string[];
+  /** The sections that cannot be written as options. */
+  readonly others: readonly string[];
+}
+
 /** One option of a QEMU command line, or a word that belongs to none (a disk image). */
 export class CommandLineOption {
   /** The name without its dashes; `M` is `machine`. Undefined for a word that is no option. */
@@ -18,12 +28,20 @@ export class CommandLineOption {
   readonly value: string | undefined;
   /** The words of the option, unchanged. */
   readonly words: readonly string[];
+  /** The file that the option comes from; undefined for an option of the command line itself. */
+  readonly configFile: ConfigFile | undefined;
   #members: OptionValue | undefined;
 
-  constructor(name: string | undefined, value: string | undefined, words: readonly string[]) {
+  constructor(
+    name: string | undefined,
+    value: string | undefined,
+    words: readonly string[],
+    configFile?: ConfigFile,
+  ) {
     this.name = name;
     this.value = value;
     this.words = words;
+    this.configFile = configFile;
   }
 
   /**
@@ -39,7 +57,10 @@ export class CommandLineOption {
 /**
  * Splits the words behind the binary into options. QEMU takes one dash or two, and a value is always the next word.
  * QEMU's versions differ in which options have no value, so a word behind an option counts as its value unless it
- * begins with a dash. That may tie a disk image to a flag; the two are then carried along together.
+ * begins with a dash. That may tie a disk image to a flag; the two are then carried along together. In the place of
+ * `-readconfig` come the options that its file has.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a file of `-readconfig` that cannot be read
  */
 export function parseCommandLine(args: readonly string[]): readonly CommandLineOption[] {
   const options: CommandLineOption[] = [];
@@ -50,7 +71,8 @@ export function parseCommandLine(args: readonly string[]): readonly CommandLineO
     if (name === undefined || next === undefined || !isValue(name, next)) {
       options.push(new CommandLineOption(name, undefined, [word]));
     } else {
-      options.push(new CommandLineOption(name, next, [word, next]));
+      if (name === 'readconfig') options.push(...optionsOfFile(next, [word, next]));
+      else options.push(new CommandLineOption(name, next, [word, next]));
       index += 1;
     }
   }
@@ -65,6 +87,19 @@ export function valuesOf(options: readonly CommandLineOption[], name: string): r
 /** Returns the members of all options of one name, in order. @throws {MappedRamError} as `members` */
 export function membersOf(options: readonly CommandLineOption[], name: string): readonly OptionValue[] {
   return options.flatMap((option) => (option.name === name ? [option.members] : []));
+}
+
+/** The first option is the file's own, so that a file without sections keeps its place. */
+function optionsOfFile(path: string, words: readonly string[]): readonly CommandLineOption[] {
+  const sections = readConfigFile(path);
+  const others = sections.filter(({ option }) => option === undefined).map(({ group }) => group);
+  const file: ConfigFile = { path, words, others };
+  return [
+    new CommandLineOption('readconfig', path, [], file),
+    ...sections.flatMap(({ option, value }) =>
+      option === undefined ? [] : [new CommandLineOption(option, value, [`-${option}`, value], file)],
+    ),
+  ];
 }
 
 function optionName(word: string): string | undefined {

@@ -12,6 +12,9 @@ export function standardMonitor(options: readonly CommandLineOption[]): readonly
   const has = (names: readonly string[]): boolean =>
     options.some(({ name }) => name !== undefined && names.includes(name));
   if (!has(['nographic']) || has(MONITORS)) return [];
+  // QEMU 11.1 has objects in the place of -mon.
+  if (membersOf(options, 'object').some((object) => object.get('qom-type')?.startsWith('monitor-')))
+    return [];
   const serial = valuesOf(options, 'serial');
   if (serial.some((value) => value.startsWith('mon:'))) return [];
   const hasSerial =

@@ -1,6 +1,8 @@
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { Mode } from '../modes/mode.ts';
+import type { PciSlot } from './destination.ts';
+import { lengthCure, romCure } from './length-cure.ts';
 import type { MappedFile } from './mapped-file.ts';
 
 interface Place {
@@ -8,6 +10,8 @@ interface Place {
   readonly inPlace: readonly string[];
   /** The snapshot's file. */
   readonly file: MappedFile;
+  /** QEMU's PCI devices, where they are known: words name the device that a block belongs to. */
+  readonly pci?: readonly PciSlot[] | undefined;
 }
 
 /**
@@ -25,7 +29,10 @@ export function blockProblems(
     ({ id, backend }) => backend !== undefined && !blocks.some((block) => block.id === id),
   );
   return [
-    ...missing.map(({ id, length }) => `QEMU has no block ${id}, which has ${length} bytes in the snapshot`),
+    ...missing.map(
+      ({ id, length }) =>
+        `QEMU has no block ${id}, which has ${length} bytes in the snapshot${romCure(id, 'one', place.pci)}`,
+    ),
     ...surplus.map(({ id, length }) => `QEMU's memory ${id} (${length} bytes) is not in the snapshot`),
     ...blocks.flatMap((block) => {
       const found = memory.find(({ id }) => id === block.id);
@@ -41,13 +48,14 @@ export function blockProblems(
 export function blockWarnings(
   blocks: readonly MappedRamBlock[],
   memory: readonly MemoryBlock[],
+  pci?: readonly PciSlot[],
 ): readonly string[] {
   if (memory.length === 0) {
     return ['QEMU does not list its RAM blocks, so that their names and lengths could not be compared'];
   }
   return memory
     .filter(({ id, backend }) => backend === undefined && !blocks.some((block) => block.id === id))
-    .map(({ id }) => `QEMU's block ${id} is not in the snapshot`);
+    .map(({ id }) => `QEMU's block ${id} is not in the snapshot${romCure(id, 'none', pci)}`);
 }
 
 /** Lists the mismatches that can be seen although QEMU does not list its blocks. */
@@ -65,10 +73,11 @@ function unlistedProblems(
 function lengthProblems(
   { id, length }: MappedRamBlock,
   found: MemoryBlock,
-  { mode }: Place,
+  { mode, pci }: Place,
 ): readonly string[] {
-  const fits = length === found.length || (mode.resizesBlocks && resizes(found, length));
-  return fits ? [] : [`block ${id} has ${length} bytes in the snapshot and ${found.length} in QEMU`];
+  if (length === found.length || (mode.resizesBlocks && resizes(found, length))) return [];
+  const cure = lengthCure(id, length, pci);
+  return [`block ${id} has ${length} bytes in the snapshot and ${found.length} in QEMU${cure}`];
 }
 
 function resizes({ length, maxLength }: MemoryBlock, wanted: number): boolean {

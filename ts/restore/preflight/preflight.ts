@@ -44,11 +44,11 @@ export function comparePreflight(
       ...pageSizeProblems(targetPageSize, destination),
       ...options.mode.capabilityProblems(index, destination.capabilities),
       ...uuidProblems(index, destination),
-      ...blockProblems(blocks, destination.memory, options),
+      ...blockProblems(blocks, destination.memory, { ...options, pci: destination.pci }),
       ...deviceProblems(index, destination),
     ],
     warnings: [
-      ...blockWarnings(blocks, destination.memory),
+      ...blockWarnings(blocks, destination.memory, destination.pci),
       ...options.mode.placeWarnings(options.file),
       ...deviceWarnings(index, destination),
     ],
