@@ -120,11 +120,12 @@ async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<Blo
 
 /**
  * Tells whether RAM is whole. QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so nothing behind that
- * matters for the pages.
+ * matters for the pages. The vmdescription, too, comes after them, wherever the walk stopped.
  */
-export function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
+export function isRamComplete({ ram, complete, opaque, problem, vmdescription }: StreamIndex): boolean {
   if (complete) return ram !== undefined;
-  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;
+  if (opaque === undefined || problem?.code !== 'ERR_MAPPED_RAM_INCOMPLETE') return false;
+  return ram?.ended === true || (ram?.startEnd !== undefined && vmdescription !== undefined);
 }
 
 function alignmentOf(offset: number): number {

@@ -57,6 +57,7 @@ export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapp
     blocks,
     base,
     sectionId,
+    targetPageSize: ram.targetPageSize,
     records,
     ...(alignment === undefined ? {} : { alignment }),
   });
@@ -126,12 +127,12 @@ class PlainAssembly {
 
   constructor({ state, configuration, blocks, vmdescription, base = 0 }: AssembleOptions) {
     const { sections, ram, records } = carried(state);
-    const { sectionId } = ram;
+    const { sectionId, targetPageSize } = ram;
     this.#ram = ram;
     this.#sections = sections;
     this.#vmdescription = vmdescription;
     this.pieces = new PieceList(base);
-    this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, records }));
+    this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, targetPageSize, records }));
     this.pieces.copyAll(sections.early);
     this.pieces.copyAll(sections.switchover);
     this.pieces.bytes(encodeSectionContinuation('end', sectionId));
