@@ -1,6 +1,7 @@
 import type { MappedRamError } from '../errors.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
+import { areBitmapsLost } from '../pages/lost-bitmaps.ts';
 import { pagesIn } from '../stream/page-area.ts';
 import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
 
@@ -104,7 +105,7 @@ export async function readInfo(index: StreamIndex, reader: OpenSource): Promise<
     complete: index.complete,
     ramComplete: isRamComplete(index),
     problem: index.problem,
-    warnings: warningsOf(index, blocks),
+    warnings: warningsOf(index, ram?.form === 'mapped-ram' && (await areBitmapsLost(reader, ram))),
   };
 }
 
@@ -134,9 +135,9 @@ function alignmentOf(offset: number): number {
   return alignment;
 }
 
-function warningsOf(index: StreamIndex, blocks: readonly BlockInfo[]): readonly string[] {
+function warningsOf(index: StreamIndex, isEmpty: boolean): readonly string[] {
   const warnings: string[] = [];
-  if (blocks.length > 0 && blocks.every(({ setPages, skipped }) => skipped || setPages === 0)) {
+  if (isEmpty) {
     warnings.push(
       'no page is set in any block: a save that was cancelled, or made with background-snapshot, looks like this',
     );
