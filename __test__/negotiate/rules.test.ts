@@ -42,6 +42,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'compression-trap': { request: save(), different: { parameters: { 'multifd-compression': 'zlib' } } },
   'cpr-mode': { request: save(), different: { parameters: { mode: 'cpr-reboot' } } },
   'damaged-file': { request: restore(), different: { snapshot: await index(MAPPED, 'truncated') } },
+  'dirty-bitmaps': { request: save(), different: { on: ['dirty-bitmaps'] } },
   'direct-io-fdset': {
     request: save({ target: 'file:/dev/fdset/3' }),
     different: { givenFds: [{ mode: 'write', direct: false }] },

@@ -16,6 +16,7 @@ export const MIB: number = 2 ** 20;
 
 const CAPABILITIES = [
   'background-snapshot',
+  'dirty-bitmaps',
   'compress',
   'events',
   'mapped-ram',

@@ -4,7 +4,6 @@ import type { ExecutionContext } from 'ava';
 import { encodeCommand } from '../../ts/stream/command.ts';
 import type { RandomAccessReader, StreamIndex, StreamRecord } from '../../ts/stream/index.ts';
 import { encodeMappedRamStart, encodePlainRamStart } from '../../ts/stream/write/encode-ram.ts';
-import { commandsBeforeRam } from '../../ts/stream/write/state-sections.ts';
 
 /** Asserts that every record starts where the one before ends. Records inside a section belong to it. */
 export function assertContiguous(
@@ -33,10 +32,11 @@ export async function assertEncodedAlike(
 ): Promise<void> {
   const { ram, base, configuration } = index;
   if (ram?.startEnd === undefined) throw new Error('no RAM');
-  const { sectionId, blocks } = ram;
-  const records = Buffer.concat(commandsBeforeRam(index).map(({ code, data }) => encodeCommand(code, data)));
+  const { sectionId, targetPageSize, blocks } = ram;
+  const before = index.commands.filter(({ offset }) => offset < ram.offset);
+  const records = Buffer.concat(before.map(({ code, data }) => encodeCommand(code, data)));
   if (ram.form === 'plain') {
-    const bytes = encodePlainRamStart({ configuration, blocks, sectionId, records });
+    const bytes = encodePlainRamStart({ configuration, blocks, sectionId, targetPageSize, records });
     t.is(base + bytes.length, ram.startEnd);
     t.deepEqual(bytes, await file.read(base, bytes.length));
     return;
@@ -44,7 +44,14 @@ export async function assertEncodedAlike(
   const listed = blocks.map(({ id, length, address }) =>
     address === undefined ? { id, length } : { id, length, address },
   );
-  const start = encodeMappedRamStart({ base, configuration, blocks: listed, sectionId, records });
+  const start = encodeMappedRamStart({
+    base,
+    configuration,
+    blocks: listed,
+    sectionId,
+    targetPageSize,
+    records,
+  });
   for (const { offset, bytes } of start.segments) t.deepEqual(bytes, await file.read(offset, bytes.length));
   t.is(start.endOffset, ram.startEnd);
   t.is(start.layout.total, ram.total);

@@ -2,7 +2,9 @@ import { migrateIn, migrateOut, type MigrationRunOptions } from '../../ts/qemu/m
 import { migrateArguments } from '../../ts/qemu/migrate-arguments.ts';
 import type { MigrationInfo } from '../../ts/qemu/migration-info.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
-import type { MigrationAddress } from '../../ts/uri/index.ts';
+import { parseMigrationUri, type MigrationAddress } from '../../ts/uri/index.ts';
+import { assertReadersAgree } from './both-readers.ts';
+import { OpenFile } from './open-reader.ts';
 
 export interface MigrationOptions extends MigrationRunOptions {
   /** True for the mapped-ram format, false for a plain stream. @default true */
@@ -21,7 +23,7 @@ export interface MigrationOptions extends MigrationRunOptions {
 
 /**
  * Sets the options for good and lets QEMU save the guest, as a user without this package would: without plan and
- * checks.
+ * checks. Both readers of plain streams then have to see the same in the file.
  */
 export async function saveTo(
   qmp: QmpClient,
@@ -30,7 +32,13 @@ export async function saveTo(
 ): Promise<MigrationInfo> {
   migrateArguments(target);
   await configure(qmp, options);
-  return migrateOut(qmp, target, options);
+  const info = await migrateOut(qmp, target, options);
+  const { transport, ...place } = typeof target === 'string' ? parseMigrationUri(target) : target;
+  if (options.mappedRam === false && transport === 'file' && 'filename' in place) {
+    await using file = await OpenFile.open(place.filename);
+    await assertReadersAgree(file, Number(place.offset));
+  }
+  return info;
 }
 
 /** Sets the options for good and lets a QEMU that was started with `-incoming defer` load the guest. */

@@ -50,6 +50,11 @@ export function i386Test(title: string, implementation: Implementation): void {
   testUnless(probe(QEMU_I386_BINARY).missing, title, implementation);
 }
 
+/** A `qemuTest` that runs a guest of another target. @param target as in `qemu-system-TARGET` */
+export function targetTest(target: string, title: string, implementation: Implementation): void {
+  testUnless(QEMU_MISSING ?? probe(`qemu-system-${target}`).missing, title, implementation);
+}
+
 /** A `qemuTest` whose guest has a TPM. */
 export function tpmTest(title: string, implementation: Implementation): void {
   const { error } = spawnSync('swtpm', ['--version']);

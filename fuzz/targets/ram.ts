@@ -19,7 +19,7 @@ export const target: FuzzTarget = {
       ...((options & 2) === 0 ? [] : ['x-ignore-shared']),
     ];
     const pageSize = [4096, 1024, 8192, 65_536][(options >> 2) & 3] ?? 4096;
-    const ram = newRamState({ machine: '', capabilities }, pageSize);
+    const ram = newRamState({ machine: '', capabilities }, 1, pageSize);
     const cursor = new StreamCursor(reader, high * 256 + low);
     const total = await readListWord(cursor, ram);
     let listed = 0;

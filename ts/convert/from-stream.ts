@@ -71,9 +71,9 @@ export async function convertFromStream(
 }
 
 function layoutOf(head: PlainStreamHead, base: number): MappedRamLayout {
-  const { blocks, sectionId, records } = head;
+  const { blocks, sectionId, targetPageSize, records } = head;
   const configuration = mappedConfiguration(head.configuration);
-  return encodeMappedRamStart({ configuration, blocks, base, sectionId, records }).layout;
+  return encodeMappedRamStart({ configuration, blocks, base, sectionId, targetPageSize, records }).layout;
 }
 
 function placesIn(layout: MappedRamLayout, output: Output, options: ConvertOptions): PlainPages {

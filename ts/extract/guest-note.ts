@@ -5,7 +5,7 @@ import { flattenDevice } from '../stream/devices/flatten-device.ts';
 import { NOTE_HEADER_BYTES, padded } from './note-writer.ts';
 
 const DEVICE = 'vmcoreinfo';
-/** The guest's word for an ELF note (docs/format.md §1.8). */
+/** The guest's word for an ELF note (docs/format.md §1.9). */
 const FORMAT_ELF = 1;
 /** QEMU takes no longer note. */
 const MOST_BYTES = 1 << 20;
@@ -20,7 +20,7 @@ interface GuestNote {
 
 /**
  * Finds the note that QEMU's own dump would take out of the guest's memory: the guest has told QEMU's device
- * `vmcoreinfo` where it is (docs/format.md §1.8).
+ * `vmcoreinfo` where it is (docs/format.md §1.9).
  * @throws {MappedRamError} as reading from the snapshot
  */
 export async function guestNote(snapshot: Snapshot, map: PhysicalMap): Promise<GuestNote> {

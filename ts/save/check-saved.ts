@@ -2,6 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
+import { isRamComplete } from '../snapshot/info.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 
@@ -37,7 +38,7 @@ export async function checkSaved(source: SnapshotSource, context: SavedContext):
   const mapped = plan.format === 'mapped-ram';
   const blocks = mapped ? snapshot.completeRam(true).blocks : (index.ram?.blocks ?? []);
   const problems = [
-    ...(mapped || index.complete ? [] : [index.problem?.message ?? 'it is cut off']),
+    ...(mapped || isRamComplete(index) ? [] : [index.problem?.message ?? 'it is cut off']),
     ...blockProblems(blocks, plan, rows),
     ...(mapped ? await pageProblems(snapshot, context) : []),
   ];

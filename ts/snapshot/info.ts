@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
+import { areBitmapsLost } from '../pages/lost-bitmaps.ts';
 import { pagesIn } from '../stream/page-area.ts';
 import { readGlobalState } from '../stream/global-state.ts';
 import { domainName, type LibvirtImage, readLibvirtData } from '../stream/read/libvirt-image.ts';
@@ -133,7 +134,7 @@ export async function readInfo(
     problem: index.problem,
     runState: (await readGlobalState(reader, index))?.runState,
     libvirt: libvirt && (await libvirtInfo(reader, libvirt)),
-    warnings: warningsOf(index, blocks),
+    warnings: warningsOf(index, ram?.form === 'mapped-ram' && (await areBitmapsLost(reader, ram))),
   };
 }
 
@@ -160,11 +161,12 @@ async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<Blo
 
 /**
  * Tells whether RAM is whole. QEMU writes the bitmaps before it ends RAM (docs/format.md §4.1), so nothing behind that
- * matters for the pages.
+ * matters for the pages. The vmdescription, too, comes after them, wherever the walk stopped.
  */
-export function isRamComplete({ ram, complete, opaque, problem }: StreamIndex): boolean {
+export function isRamComplete({ ram, complete, opaque, problem, vmdescription }: StreamIndex): boolean {
   if (complete) return ram !== undefined;
-  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.ended === true;
+  if (opaque === undefined || problem?.code !== 'ERR_MAPPED_RAM_INCOMPLETE') return false;
+  return ram?.ended === true || (ram?.startEnd !== undefined && vmdescription !== undefined);
 }
 
 function alignmentOf(offset: number): number {
@@ -173,9 +175,9 @@ function alignmentOf(offset: number): number {
   return alignment;
 }
 
-function warningsOf(index: StreamIndex, blocks: readonly BlockInfo[]): readonly string[] {
+function warningsOf(index: StreamIndex, isEmpty: boolean): readonly string[] {
   const warnings: string[] = [];
-  if (blocks.length > 0 && blocks.every(({ setPages, skipped }) => skipped || setPages === 0)) {
+  if (isEmpty) {
     warnings.push(
       'no page is set in any block: a save that was cancelled, or made with background-snapshot, looks like this',
     );

@@ -25,7 +25,31 @@ const KINDS: readonly CommandKind[] = [
   { code: 11, name: 'SWITCHOVER_START', lengths: [0] },
 ];
 
+/** Tells whether QEMU knows a command of this code and length. PACKAGED, which has a stream behind it, is none here. */
+export function isCommandHead(code: number, length: number): boolean {
+  const kind = KINDS.find((candidate) => candidate.code === code);
+  return kind !== undefined && code !== PACKAGED && (kind.lengths?.includes(length) ?? true);
+}
+
+/** Commands about a connection, or about how memory will come: they mean nothing to a stream whose RAM is written anew. */
+const DROPPED: ReadonlySet<number> = new Set([1, 2, 3, 8]);
+
+/**
+ * Tells whether a stream whose RAM is written anew keeps a command (docs/format.md §1.3).
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for the commands of a postcopy that is under way: the pages that
+ *   they ask for come over another channel
+ */
+export function isCarriedCommand(code: number, offset: number): boolean {
+  if (code === SWITCHOVER_START) return true;
+  if (DROPPED.has(code)) return false;
+  const name = KINDS.find((kind) => kind.code === code)?.name ?? code;
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `command ${name}: the memory comes by postcopy`, {
+    offset,
+  });
+}
+
 export const SWITCHOVER_START = 11;
+export const POSTCOPY_ADVISE = 3;
 const PACKAGED = 7;
 
 /** A COMMAND as found in a stream (docs/format.md §1.3). */

@@ -37,13 +37,6 @@ export const RAM_VERSION = 4;
 /** The section id that this package gives RAM; any would do as long as a file is consistent (docs/format.md §1.4). */
 export const RAM_SECTION_ID = 1;
 
-/**
- * Name, instance and version of the sections that the capability dirty-bitmaps brings. A section without bitmaps holds
- * only the byte `DIRTY_BITMAP_EOS`.
- */
-export const DIRTY_BITMAP_IDSTR = 'dirty-bitmap';
-export const DIRTY_BITMAP_EOS = 0x01;
-
 /** Bytes of a section footer: its type and the section id. */
 export const FOOTER_BYTES = 5;
 

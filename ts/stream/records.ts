@@ -109,7 +109,7 @@ export interface TrailingRecord extends ByteRange {
   readonly type: 'trailing';
 }
 
-/** Everything to the end of the file from the first section on whose body cannot be measured. */
+/** Everything from the first section on whose body cannot be measured, up to the vmdescription or the end of the file. */
 export interface OpaqueRecord extends ByteRange {
   readonly type: 'opaque';
   readonly why: string;

@@ -16,7 +16,10 @@ export interface StreamIndex {
   readonly configuration: Configuration;
   /** The stream's RAM; undefined when the stream has no RAM section, or ends before its block list. */
   readonly ram: RamIndex | undefined;
-  /** Every section but RAM's, in file order. */
+  /**
+   * Every section but RAM's, in file order. PARTs that follow each other, perhaps with empty PARTs of RAM between them,
+   * are one entry with the identity of the first.
+   */
   readonly sections: readonly IndexedSection[];
   readonly commands: readonly CommandRecord[];
   /** Offset of the byte that ends the section loop. */

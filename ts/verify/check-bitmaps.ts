@@ -1,19 +1,21 @@
 import { bitmapBytes, pagesIn, type PageArea } from '../stream/page-area.ts';
+import { areBitmapsLost } from '../pages/lost-bitmaps.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { OpenSource } from '../io/open-source.ts';
-import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { MappedRamIndex } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 const WORD_BYTES = 8;
 
-/** Finds bitmaps that cannot be right (docs/format.md §2.5). */
+/**
+ * Finds bitmaps that cannot be right (docs/format.md §2.5). */
 export async function checkBitmaps(
   reader: OpenSource,
-  blocks: readonly MappedRamBlock[],
+  ram: Pick<MappedRamIndex, 'blocks' | 'ended'>,
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   let setPages = 0;
-  const mapped = blocks.filter(({ skipped }) => !skipped);
+  const mapped = ram.blocks.filter(({ skipped }) => !skipped);
   for (const block of mapped) {
     setPages += await countSetPages(reader, block);
     const offset = await findBitBeyond(reader, block.area);
@@ -23,7 +25,7 @@ export async function checkBitmaps(
     }
   }
   const [first] = mapped;
-  if (first !== undefined && setPages === 0) {
+  if (first !== undefined && setPages === 0 && (await areBitmapsLost(reader, ram))) {
     findings.push({
       severity: 'error',
       code: 'bitmaps-clear',

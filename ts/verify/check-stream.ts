@@ -1,5 +1,5 @@
 import { composeMessage, MappedRamError, type ErrorCode } from '../errors.ts';
-import { SWITCHOVER_START } from '../stream/command.ts';
+import { POSTCOPY_ADVISE, SWITCHOVER_START } from '../stream/command.ts';
 import { walkBatches } from '../stream/read/walk.ts';
 import type { RandomAccessReader } from '../stream/reader.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
@@ -34,9 +34,12 @@ export async function checkStream(
   if (complete && ram !== undefined && !ram.ended) {
     error('ram-unended', 'the RAM section has no END, before which the bitmaps are written', ram.offset);
   }
-  for (const { code, name, offset } of index.commands) {
-    // Commands of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2).
-    if (code !== SWITCHOVER_START)
+  const bitmaps = index.sections.some(({ idstr }) => idstr === 'dirty-bitmap');
+  for (const { code, name, data, offset } of index.commands) {
+    // Commands of postcopy and of return paths refuse mapped-ram (docs/format.md §1.3, §6.2). But QEMU with
+    // dirty-bitmaps writes the advice, without the page sizes that postcopy-ram gives it (§1.8).
+    const isAdvice = code === POSTCOPY_ADVISE && data.length === 0;
+    if (code !== SWITCHOVER_START && !(bitmaps && isAdvice))
       error('command-unexpected', `command ${name} in a mapped-ram file`, offset);
   }
   const late = await findSectionAfterItsEnd(reader, index.base);

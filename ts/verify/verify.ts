@@ -203,7 +203,7 @@ async function checkMetadata(
     ...checkDescription(index),
   ];
   try {
-    return [...findings, ...(await checkBitmaps(reader, blocks))];
+    return [...findings, ...(await checkBitmaps(reader, ram ?? { blocks, ended: false }))];
   } catch (error) {
     const finding = unreadableFinding(error);
     if (finding === undefined) throw error;

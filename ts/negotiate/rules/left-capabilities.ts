@@ -6,6 +6,12 @@ export const LEFT_CAPABILITIES = [
     spoils: 'saves',
     words: 'with return-path every save to a file fails',
   },
+  {
+    id: 'dirty-bitmaps',
+    section: '1.8',
+    spoils: 'saves',
+    words: 'with dirty-bitmaps the file goes only with these disks; QEMU keeps the bitmaps',
+  },
   { id: 'switchover-ack', section: '6.2', spoils: 'saves', words: 'switchover-ack takes return-path' },
   {
     id: 'background-snapshot',

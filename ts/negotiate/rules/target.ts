@@ -1,4 +1,4 @@
-import type { StreamIndex } from '../../stream/stream-index.ts';
+import { isRamComplete } from '../../snapshot/info.ts';
 import type { Situation } from '../rule.ts';
 import { isOpenFor, transportOf } from './conditions.ts';
 
@@ -81,7 +81,7 @@ export const TARGET_RULES = [
     effect: 'refuse',
     code: 'ERR_MAPPED_RAM_INCOMPLETE',
     applies: ({ snapshot }: Situation): boolean =>
-      snapshot !== undefined && !snapshot.complete && !isOnlyUnmeasured(snapshot),
+      snapshot !== undefined && !snapshot.complete && !isRamComplete(snapshot),
     words: ({ snapshot }: Situation): string =>
       `the file is damaged or not complete, which QEMU may not survive: ${snapshot?.problem?.message ?? ''}`,
   },
@@ -91,13 +91,8 @@ export const TARGET_RULES = [
     section: '1.5',
     effect: 'warn',
     applies: ({ snapshot }: Situation): boolean =>
-      snapshot !== undefined && !snapshot.complete && isOnlyUnmeasured(snapshot),
+      snapshot !== undefined && !snapshot.complete && isRamComplete(snapshot),
     words:
-      'the memory in the file is complete; of its device state nobody can tell, for it has no vmdescription',
+      'the memory in the file is complete; of its device state nobody can tell, for nothing describes it',
   },
 ] as const;
-
-/** True when all of the memory is there, and only the end of its device state is not known. */
-function isOnlyUnmeasured({ opaque, problem, ram }: StreamIndex): boolean {
-  return opaque !== undefined && problem?.code === 'ERR_MAPPED_RAM_INCOMPLETE' && ram?.startEnd !== undefined;
-}

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import { countSetPages } from '../../pages/bitmap-reader.ts';
+import { areBitmapsLost } from '../../pages/lost-bitmaps.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { StreamIndex } from '../../stream/stream-index.ts';
 import type { Mode } from '../modes/mode.ts';
@@ -69,15 +69,11 @@ export function assertPreflight(problems: readonly string[], path: string): void
   );
 }
 
-/** Finds a save that was cancelled: its bitmaps are empty, and a restore would bring nothing but zeros. */
+/** Finds a save whose bitmaps were never written: a restore would bring nothing but zeros. */
 export async function emptyProblems(snapshot: Snapshot): Promise<readonly string[]> {
-  const blocks = snapshot.completeRam(true).blocks.filter(({ skipped }) => !skipped);
-  // The small blocks come last, and one of them is the firmware's. So the search rarely reads the bitmaps of a guest's
-  // memory.
-  for (const block of blocks.toReversed()) if ((await countSetPages(snapshot.reader, block)) > 0) return [];
-  return blocks.length === 0
-    ? []
-    : ['no page is set in any block: the save was cancelled, or made with background-snapshot'];
+  return (await areBitmapsLost(snapshot.reader, snapshot.completeRam(true)))
+    ? ['no page is set in any block: the save was cancelled, or made with background-snapshot']
+    : [];
 }
 
 function stateProblems({ runState, migrationStatus }: Destination): readonly string[] {

@@ -1,23 +1,39 @@
 import { MappedRamError } from '../../errors.ts';
 import { ByteWriter } from '../write/byte-writer.ts';
-import { decodeCommand, encodeCommand } from '../command.ts';
+import { decodeCommand, encodeCommand, isCarriedCommand } from '../command.ts';
 import { decodeConfiguration, decodeFileHeader, type Configuration } from '../configuration.ts';
-import { CAPABILITY_MAPPED_RAM, DEFAULT_TARGET_PAGE_SIZE, RAM_IDSTR, RECORD } from '../constants.ts';
+import {
+  CAPABILITY_MAPPED_RAM,
+  DEFAULT_TARGET_PAGE_SIZE,
+  FOOTER_BYTES,
+  RAM_IDSTR,
+  RECORD,
+} from '../constants.ts';
 import { encodeEmptyRamSection } from '../write/encode-ram.ts';
 import { findFooter } from './find-footer.ts';
-import { KeptBytes } from './kept-bytes.ts';
+import { KeptBytes, MAX_STATE_BYTES } from './kept-bytes.ts';
 import { newRamState, type RamState } from './ram-state.ts';
+import { truncated } from '../reader.ts';
 import type { RamPageRecord } from '../records.ts';
 import { decodeSectionIdentity, type SectionIdentity } from '../section.ts';
-import { assertRamSection, assertRecordCount, takeEmptyBitmap, takeFooter } from './section-rules.ts';
+import { assertRamSection, assertRecordCount, takeFooter, unmeasured } from './section-rules.ts';
 import type { SequentialReader } from './sequential-reader.ts';
+import { sniffPageSize } from './sniff-page-size.ts';
 import { StartedSections } from './started-sections.ts';
 import type { PlainRamBlock } from '../stream-index.ts';
+import { MIN_TARGET_PAGE_SIZE, targetPageSizeIn } from '../target-page-size.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
 import { walkRamPages } from './walk-ram-pages.ts';
 
 const CHUNK = 1 << 20;
+
+/** A section of RAM whose head has been read. */
+interface RamSection {
+  readonly offset: number;
+  readonly type: number;
+  readonly identity: SectionIdentity;
+}
 
 /** The part of a plain stream before its pages. */
 export interface PlainStreamHead {
@@ -25,7 +41,7 @@ export interface PlainStreamHead {
   readonly sectionId: number;
   readonly targetPageSize: number;
   readonly blocks: readonly PlainRamBlock[];
-  /** Whole commands between CONFIGURATION and RAM. */
+  /** Whole commands between CONFIGURATION and RAM, as far as a stream with other RAM keeps them. */
   readonly records: Uint8Array;
 }
 
@@ -42,7 +58,8 @@ export class PlainStream {
   readonly #started: StartedSections = new StartedSections();
   #records = 0;
   #ram: RamState | undefined;
-  #ramId = 0;
+  /** The section of RAM whose records are at the cursor. */
+  #next: RamSection | undefined;
 
   constructor(reader: SequentialReader, offset: number) {
     this.#reader = reader;
@@ -71,52 +88,32 @@ export class PlainStream {
     }
     await this.#keep(start);
     const records = new ByteWriter();
-    for (;;) {
-      const { position: offset } = cursor;
-      const type = await this.#type();
-      if (type === RECORD.command) {
-        const { code, data } = await decodeCommand(cursor);
-        await this.#keepRecord(offset);
-        records.bytes(encodeCommand(code, data));
-      } else if (isIterable(type)) {
-        const identity = await this.#started.next(cursor, offset, type);
-        if (identity.idstr === RAM_IDSTR) {
-          const blocks = await this.#readList(offset, identity, configuration);
-          const { sectionId } = identity;
-          const { targetPageSize = DEFAULT_TARGET_PAGE_SIZE } = this.#ram ?? {};
-          return { configuration, sectionId, targetPageSize, blocks, records: records.finish() };
-        }
-        await this.#other(offset, identity);
-      } else {
-        await this.#section(offset, type);
-      }
+    const list = await this.#nextOfRam(records);
+    if (list === undefined) {
+      throw cursor.corrupt('the stream ends before its RAM does');
     }
+    const { ram, blocks } = await this.#readList(list, configuration);
+    this.#ram = ram;
+    this.#next = await this.#nextOfRam();
+    if (targetPageSizeIn(configuration) === undefined) {
+      // Nothing before the pages tells their size, which is nearly always 4 KiB. The index checks it.
+      ram.targetPageSize = (await sniffPageSize(this.#reader, cursor.position)) ?? DEFAULT_TARGET_PAGE_SIZE;
+    }
+    const { sectionId, targetPageSize } = ram;
+    return { configuration, sectionId, targetPageSize, blocks, records: records.finish() };
   }
 
   /**
    * The page records of all RAM sections, some at a time. A batch's bytes can be read until the caller asks for the
-   * next batch.
+   * next batch. The stream of a background snapshot has no END section of RAM: its pages end with the stream.
    */
   async *pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
     const cursor = this.#cursor;
-    for (;;) {
-      const { position: offset } = cursor;
-      const type = await this.#type();
-      if (type === RECORD.command) {
-        await decodeCommand(cursor);
-        await this.#keepRecord(offset);
-      } else if (isIterable(type)) {
-        const identity = await this.#started.next(cursor, offset, type);
-        if (identity.idstr === RAM_IDSTR) {
-          yield* this.#pages();
-          await takeFooter(cursor, offset, identity);
-          if (type === RECORD.sectionEnd) return;
-        } else {
-          await this.#other(offset, identity);
-        }
-      } else {
-        await this.#section(offset, type);
-      }
+    for (; this.#next !== undefined; this.#next = await this.#nextOfRam()) {
+      const { offset, type, identity } = this.#next;
+      yield* this.#pages();
+      await takeFooter(cursor, offset, identity);
+      if (type === RECORD.sectionEnd) return;
     }
   }
 
@@ -126,9 +123,11 @@ export class PlainStream {
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
    */
   async rest(): Promise<Uint8Array> {
-    const end = encodeEmptyRamSection('end', this.#ramId);
-    // The section that ends RAM ends like this one.
-    this.#kept.add(end, this.#cursor.position - end.length);
+    if (this.#ram !== undefined && this.#next !== undefined) {
+      const end = encodeEmptyRamSection('end', this.#ram.sectionId);
+      // The section that ends RAM ends like this one.
+      this.#kept.add(end, this.#cursor.position - end.length);
+    }
     for (let offset = this.#cursor.position; ;) {
       this.#reader.release(offset);
       const bytes = await this.#reader.read(offset, CHUNK);
@@ -144,27 +143,46 @@ export class PlainStream {
     return this.#kept.sourceOffset(position);
   }
 
-  async #type(): Promise<number> {
-    await this.#cursor.need(1);
-    return this.#cursor.u8();
+  /**
+   * Takes everything up to the records of RAM's next section. Undefined at the end of the stream, where the cursor then
+   * is.
+   * @param commands takes the commands on the way
+   */
+  async #nextOfRam(commands?: ByteWriter): Promise<RamSection | undefined> {
+    const cursor = this.#cursor;
+    for (;;) {
+      const { position: offset } = cursor;
+      await cursor.need(1);
+      const type = cursor.peek();
+      if (type === RECORD.eof) return undefined;
+      cursor.skip(1);
+      if (type === RECORD.command) {
+        const { code, data } = await decodeCommand(cursor);
+        if (isCarriedCommand(code, offset)) commands?.bytes(encodeCommand(code, data));
+      } else if (isIterable(type)) {
+        const identity = await this.#started.next(cursor, offset, type);
+        if (identity.idstr === RAM_IDSTR) return { offset, type, identity };
+        await this.#skipBody(offset, identity);
+      } else if (type === RECORD.sectionFull) {
+        await this.#skipBody(offset, await decodeSectionIdentity(cursor));
+      } else {
+        throw cursor.corrupt('unknown record type', { offset, found: `0x${type.toString(16)}` });
+      }
+      // The index takes only so many records. PARTs do not count: it joins them.
+      if (type !== RECORD.sectionPart) this.#records += 1;
+      assertRecordCount(this.#records, this.#reader.name, offset);
+      await this.#keep(offset);
+    }
   }
 
   async #readList(
-    offset: number,
-    identity: SectionIdentity,
+    { offset, identity }: RamSection,
     configuration: Configuration,
-  ): Promise<readonly PlainRamBlock[]> {
+  ): Promise<{ readonly ram: RamState; readonly blocks: readonly PlainRamBlock[] }> {
     const cursor = this.#cursor;
     assertRamSection(cursor, offset, identity);
-    const { targetPageBits } = configuration;
-    // An architecture without bits here has a fixed page size, nearly always 4 KiB (docs/format.md §1.2). The index
-    // checks it.
-    const ram = newRamState(
-      configuration,
-      targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits,
-    );
-    this.#ram = ram;
-    this.#ramId = identity.sectionId;
+    const pageSize = targetPageSizeIn(configuration) ?? MIN_TARGET_PAGE_SIZE;
+    const ram = newRamState(configuration, identity.sectionId, pageSize);
     const blocks: PlainRamBlock[] = [];
     for await (const { id, blockLength } of walkRamList(cursor, ram, await readListWord(cursor, ram))) {
       blocks.push({ id, length: blockLength });
@@ -176,7 +194,7 @@ export class PlainStream {
     }
     await takeFooter(cursor, offset, identity);
     await this.#keep(offset);
-    return blocks;
+    return { ram, blocks };
   }
 
   async *#pages(): AsyncGenerator<readonly RamPageRecord[], void, void> {
@@ -188,42 +206,22 @@ export class PlainStream {
     }
   }
 
-  /** Takes a section between RAM's that is neither RAM nor iterable: a device that is marked early. */
-  async #section(offset: number, type: number): Promise<void> {
+  /** Takes the body of a section that is not RAM's, up to its footer, and the footer. */
+  async #skipBody(offset: number, identity: SectionIdentity): Promise<void> {
     const cursor = this.#cursor;
-    if (type === RECORD.eof) throw cursor.corrupt('the stream ends before its RAM does', { offset });
-    if (type !== RECORD.sectionFull) {
-      throw cursor.corrupt('unknown record type', { offset, found: `0x${type.toString(16)}` });
+    const { position: body } = cursor;
+    const surroundings = { started: this.#started, ram: this.#ram, describes: undefined };
+    const footer = await findFooter(this.#reader, body, identity, surroundings, MAX_STATE_BYTES);
+    if (footer === undefined) {
+      const { name: path, size, kind } = this.#reader;
+      if (this.#started.has(identity.sectionId)) throw unmeasured(identity, path, offset);
+      if (size - body < MAX_STATE_BYTES) throw truncated(path, body, size - body + FOOTER_BYTES, size, kind);
+      const message = `the body of section ${identity.idstr} cannot be measured`;
+      const expected = `its footer and another record within ${MAX_STATE_BYTES} bytes`;
+      throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', message, { path, offset, expected });
     }
-    const identity = await decodeSectionIdentity(cursor);
-    cursor.seek(await findFooter(this.#reader, cursor.position, identity, this.#started.ids));
+    cursor.seek(footer);
     await takeFooter(cursor, offset, identity);
-    await this.#keepRecord(offset);
-  }
-
-  /** Takes a section of iterable state that is not RAM. */
-  async #other(offset: number, identity: SectionIdentity): Promise<void> {
-    const cursor = this.#cursor;
-    if (!(await takeEmptyBitmap(cursor, identity))) {
-      throw new MappedRamError(
-        'ERR_MAPPED_RAM_UNSUPPORTED',
-        `nothing describes the body of section ${identity.idstr}`,
-        {
-          path: cursor.reader.name,
-          offset,
-          expected: 'no sections of other iterable state between those of RAM',
-        },
-      );
-    }
-    await takeFooter(cursor, offset, identity);
-    await this.#keepRecord(offset);
-  }
-
-  /** Ends a command or a section. The index takes only so many of them; RAM's sections do not count. */
-  async #keepRecord(offset: number): Promise<void> {
-    this.#records += 1;
-    assertRecordCount(this.#records, this.#reader.name, offset);
-    await this.#keep(offset);
   }
 
   /** Adds the bytes from `offset` up to here to the result. */

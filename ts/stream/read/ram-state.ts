@@ -8,7 +8,9 @@ export interface RamState {
   readonly form: RamForm;
   /** True when block entries carry an address (docs/format.md §2.2, §10). */
   readonly addresses: boolean;
-  readonly targetPageSize: number;
+  readonly sectionId: number;
+  /** In bytes. A reader of a pipe knows it only when it sees the first pages. */
+  targetPageSize: number;
   /** used_length of each block listed. */
   readonly lengths: Map<string, number>;
   /** Block entries, bitmaps and page areas: none may overlap another. */
@@ -17,11 +19,16 @@ export interface RamState {
   lastBlock: string | undefined;
 }
 
-export function newRamState(configuration: Configuration, targetPageSize: number): RamState {
+export function newRamState(
+  configuration: Configuration,
+  sectionId: number,
+  targetPageSize: number,
+): RamState {
   const { capabilities } = configuration;
   return {
     form: capabilities.includes(CAPABILITY_MAPPED_RAM) ? 'mapped-ram' : 'plain',
     addresses: capabilities.includes(CAPABILITY_IGNORE_SHARED),
+    sectionId,
     targetPageSize,
     lengths: new Map(),
     taken: new RangeSet(),

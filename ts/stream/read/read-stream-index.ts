@@ -1,18 +1,8 @@
 import { MappedRamError } from '../../errors.ts';
-import { MAX_VMDESCRIPTION_BYTES, RAM_IDSTR } from '../constants.ts';
-import type { Configuration } from '../configuration.ts';
-import type { ByteRange, RandomAccessReader } from '../reader.ts';
-import type {
-  CommandRecord,
-  OpaqueRecord,
-  RamBlockRecord,
-  RamListRecord,
-  RamPageRecord,
-  SectionRecord,
-  StreamRecord,
-  VmdescriptionRecord,
-} from '../records.ts';
-import { assertRecordCount } from './section-rules.ts';
+import { MAX_VMDESCRIPTION_BYTES } from '../constants.ts';
+import type { RandomAccessReader } from '../reader.ts';
+import { addRecord, newIndexDraft, type RamDraft } from './index-draft.ts';
+import type { RamBlockRecord, VmdescriptionRecord } from '../records.ts';
 import type { IndexedVmdescription, RamIndex, StreamIndex } from '../stream-index.ts';
 import { parseVmdescription } from '../vmdescription/vmdescription.ts';
 import { walkBatches, type WalkOptions } from './walk.ts';
@@ -82,86 +72,6 @@ function isAboutTheFile(error: unknown): error is MappedRamError {
   );
 }
 
-function addRecord(draft: IndexDraft, record: StreamRecord, path: string): void {
-  const { offset } = record;
-  assertRecordCount(draft.commands.length + draft.sections.length, path, offset);
-  switch (record.type) {
-    case 'header':
-      break;
-    case 'configuration':
-      draft.configuration = record.configuration;
-      break;
-    case 'command':
-      draft.commands.push(record);
-      break;
-    case 'section':
-      addSection(draft, record);
-      break;
-    case 'ram-list':
-      draft.ram = {
-        list: record,
-        blocks: [],
-        sections: [],
-        pages: { zero: 0, page: 0, xbzrle: 0, compressed: 0 },
-        startEnd: undefined,
-        continuedAt: undefined,
-        ended: false,
-      };
-      break;
-    case 'ram-block':
-      draft.ram?.blocks.push(record);
-      break;
-    case 'ram-page':
-      countPage(draft.ram, record);
-      break;
-    case 'eof':
-      draft.eofOffset = record.offset;
-      break;
-    case 'vmdescription':
-      draft.vmdescription = record;
-      break;
-    case 'trailing':
-      draft.trailing = { offset: record.offset, length: record.length };
-      break;
-    case 'opaque':
-      draft.opaque = record;
-      break;
-    default:
-      record satisfies never;
-  }
-}
-
-function countPage(ram: RamDraft | undefined, { kind }: RamPageRecord): void {
-  if (ram !== undefined) ram.pages[kind] += 1;
-}
-
-function addSection(draft: IndexDraft, section: SectionRecord): void {
-  const { ram } = draft;
-  if (section.idstr !== RAM_IDSTR || section.kind === 'full' || ram === undefined) {
-    draft.sections.push(section);
-    return;
-  }
-  const range = { offset: section.offset, length: section.length };
-  // PARTs that touch are one range: a file may have any number of them.
-  const last = ram.sections.at(-1);
-  if (
-    section.kind === 'part' &&
-    last !== undefined &&
-    last.offset + last.length === range.offset &&
-    ram.continuedAt !== undefined
-  ) {
-    ram.sections[ram.sections.length - 1] = { offset: last.offset, length: last.length + range.length };
-  } else {
-    ram.sections.push(range);
-  }
-  if (section.kind === 'start') {
-    ram.startEnd = section.offset + section.length;
-  } else {
-    ram.continuedAt ??= section.offset;
-    ram.ended ||= section.kind === 'end';
-  }
-}
-
 function finishRam({ list, blocks, sections, pages, startEnd, ended }: RamDraft): RamIndex {
   const { sectionId, targetPageSize, total, sectionOffset } = list;
   const common = { sectionId, targetPageSize, total, offset: sectionOffset, startEnd, sections, ended };
@@ -198,40 +108,4 @@ async function readDescription(
     json = parseVmdescription(await reader.read(jsonOffset, jsonLength));
   }
   return { offset, length, jsonOffset, jsonLength, json };
-}
-
-/** A StreamIndex while the walk fills it. */
-interface IndexDraft {
-  configuration: Configuration | undefined;
-  ram: RamDraft | undefined;
-  readonly sections: SectionRecord[];
-  readonly commands: CommandRecord[];
-  eofOffset: number | undefined;
-  vmdescription: VmdescriptionRecord | undefined;
-  trailing: ByteRange | undefined;
-  opaque: OpaqueRecord | undefined;
-}
-
-interface RamDraft {
-  readonly list: RamListRecord;
-  readonly blocks: RamBlockRecord[];
-  readonly sections: ByteRange[];
-  readonly pages: { zero: number; page: number; xbzrle: number; compressed: number };
-  startEnd: number | undefined;
-  /** Offset of the first PART or END section. */
-  continuedAt: number | undefined;
-  ended: boolean;
-}
-
-function newIndexDraft(): IndexDraft {
-  return {
-    configuration: undefined,
-    ram: undefined,
-    sections: [],
-    commands: [],
-    eofOffset: undefined,
-    vmdescription: undefined,
-    trailing: undefined,
-    opaque: undefined,
-  };
 }

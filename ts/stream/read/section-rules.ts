@@ -1,13 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import {
-  DIRTY_BITMAP_EOS,
-  DIRTY_BITMAP_IDSTR,
-  FOOTER_BYTES,
-  MAX_RECORDS,
-  RAM_INSTANCE,
-  RAM_VERSION,
-  RECORD,
-} from '../constants.ts';
+import { FOOTER_BYTES, MAX_RECORDS, RAM_INSTANCE, RAM_VERSION, RECORD } from '../constants.ts';
 import type { SectionIdentity } from '../section.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 
@@ -51,13 +43,10 @@ export function assertRamSection(
   });
 }
 
-/** Takes the body of a section of dirty bitmaps without bitmaps. Any other section gives false, and its body stays. */
-export async function takeEmptyBitmap(cursor: StreamCursor, { idstr }: SectionIdentity): Promise<boolean> {
-  if (idstr !== DIRTY_BITMAP_IDSTR) return false;
-  await cursor.need(1);
-  if (cursor.peek() !== DIRTY_BITMAP_EOS) return false;
-  cursor.skip(1);
-  return true;
+/** The error for a section of live state whose end cannot be found. @param offset of the section */
+export function unmeasured({ idstr }: SectionIdentity, path: string, offset: number): MappedRamError {
+  const message = `cannot tell whether the stream is complete: nothing describes the body of section ${idstr}`;
+  return new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', message, { path, offset });
 }
 
 /**

@@ -8,8 +8,8 @@ import type { StreamCursor } from './stream-cursor.ts';
 export class StartedSections {
   readonly #sections: Map<number, SectionIdentity> = new Map();
 
-  get ids(): readonly number[] {
-    return [...this.#sections.keys()];
+  has(sectionId: number): boolean {
+    return this.#sections.has(sectionId);
   }
 
   /**

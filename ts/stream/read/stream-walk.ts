@@ -1,15 +1,21 @@
 import { decodeCommand } from '../command.ts';
 import type { Configuration } from '../configuration.ts';
-import { FOOTER_BYTES, RAM_IDSTR, RECORD } from '../constants.ts';
+import { findFooter, MAX_BODY } from './find-footer.ts';
+import { DEFAULT_TARGET_PAGE_SIZE, FOOTER_BYTES, RAM_IDSTR, RECORD } from '../constants.ts';
 import { newRamState, type RamState } from './ram-state.ts';
 import type { SectionRecord, StreamRecord } from '../records.ts';
 import { decodeSectionIdentity, sectionKind, type SectionIdentity, type SectionKind } from '../section.ts';
-import { assertRamSection, takeEmptyBitmap, takeFooter } from './section-rules.ts';
+import { assertRamSection, takeFooter } from './section-rules.ts';
 import { StartedSections } from './started-sections.ts';
 import type { StreamCursor } from './stream-cursor.ts';
+import { mappedPageSize, targetPageSizeIn } from '../target-page-size.ts';
+import type { DeviceLengths } from '../vmdescription/device-lengths.ts';
 import { StreamDescription } from '../vmdescription/stream-description.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
 import { walkRamPages } from './walk-ram-pages.ts';
+
+/** The longest body of live state, in bytes, that is looked through in a stream without a vmdescription. */
+const MAX_UNPROVEN = 32 * 1024 * 1024;
 
 /** The walk through everything behind CONFIGURATION, record by record. */
 export class StreamWalk {
@@ -69,9 +75,17 @@ export class StreamWalk {
       if (kind === 'start') yield* this.#ramList(offset, identity);
       if (this.#ram !== undefined) yield* walkRamPages(cursor, this.#ram);
       this.#ramEnded ||= kind === 'end';
-    } else if (!(await takeEmptyBitmap(cursor, identity))) {
-      yield [this.#opaque(offset, `nothing describes the body of section ${identity.idstr}`)];
-      return false;
+    } else {
+      const devices = await this.#devices(bodyOffset);
+      const describes = devices && ((name: string, instance: number) => devices.has(name, instance));
+      const surroundings = { started: this.#started, ram: this.#ram, describes };
+      const most = devices === undefined ? MAX_UNPROVEN : Math.min(devices.end - bodyOffset, MAX_BODY);
+      const footer = await findFooter(cursor.reader, bodyOffset, identity, surroundings, most);
+      if (footer === undefined) {
+        yield* this.#opaque(offset, `nothing describes the body of section ${identity.idstr}`, devices?.end);
+        return false;
+      }
+      cursor.seek(footer);
     }
     yield [await this.#close(kind, offset, bodyOffset, identity)];
     return true;
@@ -85,15 +99,26 @@ export class StreamWalk {
     const { sectionId } = identity;
     const { position: offset } = cursor;
     assertRamSection(cursor, sectionOffset, identity);
-    const { targetPageBits } = this.#configuration;
-    const targetPageSize =
-      targetPageBits === undefined ? await this.#description.targetPageSize(offset) : 2 ** targetPageBits;
-    const ram = newRamState(this.#configuration, targetPageSize);
+    const targetPageSize = targetPageSizeIn(this.#configuration) ?? (await this.#fixedPageSize());
+    const ram = newRamState(this.#configuration, sectionId, targetPageSize);
     this.#ram = ram;
     const total = await readListWord(cursor, ram);
     const { form } = ram;
     yield [{ type: 'ram-list', offset, length: 8, sectionId, sectionOffset, form, total, targetPageSize }];
     for await (const block of walkRamList(cursor, ram, total)) yield [block];
+  }
+
+  /**
+   * Finds the page size of a machine that does not name it. When the first header and the vmdescription differ, one of
+   * them is damaged: the usual size is the likelier one, and verify reports the other.
+   */
+  async #fixedPageSize(): Promise<number> {
+    const described = await this.#description.targetPageSize(this.#cursor.position);
+    const mapped = await mappedPageSize(this.#cursor, this.#configuration);
+    if (described !== undefined && mapped !== undefined && described !== mapped) {
+      return [described, mapped].includes(DEFAULT_TARGET_PAGE_SIZE) ? DEFAULT_TARGET_PAGE_SIZE : mapped;
+    }
+    return mapped ?? described ?? DEFAULT_TARGET_PAGE_SIZE;
   }
 
   /** Walks a device's section. False when the walk ends here. */
@@ -102,10 +127,9 @@ export class StreamWalk {
     const identity = await decodeSectionIdentity(cursor);
     const { idstr, instanceId } = identity;
     const bodyOffset = cursor.position;
-    const memoryFollows = this.#ram?.form !== 'mapped-ram' && !this.#ramEnded;
-    const devices = await this.#description.devices(bodyOffset, { forward: !memoryFollows });
+    const devices = await this.#devices(bodyOffset);
     if (devices === undefined) {
-      yield [this.#opaque(offset, 'without a vmdescription device sections cannot be measured')];
+      yield* this.#opaque(offset, 'without a vmdescription device sections cannot be measured', undefined);
       return false;
     }
     const length = devices.take(idstr, instanceId);
@@ -124,6 +148,12 @@ export class StreamWalk {
     cursor.skip(length);
     yield [await this.#close('full', offset, bodyOffset, identity)];
     return true;
+  }
+
+  /** The descriptions of devices, searched for where no guest memory follows. */
+  async #devices(from: number): Promise<DeviceLengths | undefined> {
+    const memoryFollows = this.#ram?.form !== 'mapped-ram' && !this.#ramEnded;
+    return this.#description.devices(from, { forward: !memoryFollows });
   }
 
   /** Reads the footer and makes the record of the section it closes. */
@@ -175,7 +205,15 @@ export class StreamWalk {
     this.#description.assertServedFrom(end);
   }
 
-  #opaque(offset: number, why: string): StreamRecord {
-    return { type: 'opaque', offset, length: this.#cursor.reader.size - offset, why };
+  /** Ends the walk at a section that cannot be measured. @param end offset of the vmdescription, if there is one */
+  async *#opaque(
+    offset: number,
+    why: string,
+    end: number | undefined,
+  ): AsyncGenerator<readonly StreamRecord[], void, void> {
+    const cursor = this.#cursor;
+    cursor.seek(end ?? cursor.reader.size);
+    yield [{ type: 'opaque', offset, length: cursor.position - offset, why }];
+    if (end !== undefined) yield* this.#tail();
   }
 }

@@ -20,6 +20,11 @@ export class DeviceLengths {
     }
   }
 
+  /** Tells whether a description of the section is left. */
+  has(idstr: string, instanceId: number): boolean {
+    return (this.#byKey.get(keyOf(idstr, instanceId))?.length ?? 0) > 0;
+  }
+
   /** The length of a section's body. Undefined when there is no description (left), or none that can be added up. */
   take(idstr: string, instanceId: number): number | undefined {
     const device = this.takeDevice(idstr, instanceId);

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import { DEFAULT_TARGET_PAGE_SIZE } from '../constants.ts';
+import { isTargetPageSize } from '../target-page-size.ts';
 import { DeviceLengths } from './device-lengths.ts';
 import { findVmdescription, type FoundVmdescription } from './find-vmdescription.ts';
 import type { RandomAccessReader } from '../reader.ts';
@@ -36,13 +36,10 @@ export class StreamDescription {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', message, context);
   }
 
-  /**
-   * The page size of a stream whose CONFIGURATION has none: that of an architecture with a fixed one (docs/format.md
-   * §1.2). 4 KiB is the rule among those, 8 KiB (Alpha, SPARC64) the exception.
-   */
-  async targetPageSize(from: number): Promise<number> {
+  /** The page size that the description gives, if it is one (docs/format.md §1.5). */
+  async targetPageSize(from: number): Promise<number | undefined> {
     const described = (await this.#find(from, false))?.json.page_size;
-    return described === 8192 ? described : DEFAULT_TARGET_PAGE_SIZE;
+    return isTargetPageSize(described) ? described : undefined;
   }
 
   /** The vmdescription at `offset`, if it is the one that served. */

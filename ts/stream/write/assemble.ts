@@ -60,6 +60,7 @@ export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapp
     blocks,
     base,
     sectionId,
+    targetPageSize: ram.targetPageSize,
     records,
     ...(alignment === undefined ? {} : { alignment }),
   });
@@ -130,12 +131,12 @@ class PlainAssembly {
   constructor(options: AssembleOptions) {
     const { state, configuration, blocks, base = 0 } = options;
     const { sections, ram, records } = carried(state);
-    const { sectionId } = ram;
+    const { sectionId, targetPageSize } = ram;
     this.#ram = ram;
     this.#sections = sections;
     this.#options = options;
     this.pieces = new PieceList(base);
-    this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, records }));
+    this.pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, targetPageSize, records }));
     this.pieces.copyAll(sections.early);
     this.pieces.copyAll(sections.switchover);
     this.pieces.bytes(encodeSectionContinuation('end', sectionId));

@@ -18,6 +18,7 @@ import {
   type RamBlock,
 } from './layout.ts';
 import { encodeFooter, encodeSectionContinuation, encodeSectionHeader } from '../section.ts';
+import { targetPageSizeIn } from '../target-page-size.ts';
 import { encodeName } from '../text.ts';
 
 /** Bytes and the absolute file offset they belong at. */
@@ -33,6 +34,8 @@ interface RamStartOptions {
   readonly blocks: readonly RamBlock[];
   /** The section id. Default 1. */
   readonly sectionId?: number;
+  /** Size of a target page in bytes. Default what `configuration` says, else 4096. */
+  readonly targetPageSize?: number;
   /** Whole records (commands) between CONFIGURATION and RAM. Default none. */
   readonly records?: Uint8Array;
 }
@@ -60,7 +63,7 @@ export interface MappedRamStart {
 export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamStart {
   const { configuration, base = 0, sectionId = RAM_SECTION_ID } = options;
   const addresses = configuration.capabilities.includes(CAPABILITY_IGNORE_SHARED);
-  const targetPageSize = pageSizeOf(configuration);
+  const targetPageSize = pageSizeOf(options);
   const head = encodeBeginning(options, assertBlocks(options.blocks, targetPageSize));
   const layout = layoutMappedRam({
     base,
@@ -89,7 +92,7 @@ export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamS
 export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
   const { configuration, sectionId = RAM_SECTION_ID } = options;
   const addresses = configuration.capabilities.includes(CAPABILITY_IGNORE_SHARED);
-  const total = assertBlocks(options.blocks, pageSizeOf(configuration));
+  const total = assertBlocks(options.blocks, pageSizeOf(options));
   const writer = new ByteWriter().bytes(encodeBeginning(options, total));
   for (const block of options.blocks) blockEntry(writer, block, addresses);
   return writer.bytes(encodeRamEos(sectionId)).finish();
@@ -121,8 +124,8 @@ export function encodeRamEos(sectionId: number = RAM_SECTION_ID): Uint8Array {
   return new ByteWriter().u64(RAM_FLAG.eos).bytes(encodeFooter(sectionId)).finish();
 }
 
-function pageSizeOf({ targetPageBits }: Configuration): number {
-  return targetPageBits === undefined ? DEFAULT_TARGET_PAGE_SIZE : 2 ** targetPageBits;
+function pageSizeOf({ targetPageSize, configuration }: RamStartOptions): number {
+  return targetPageSize ?? targetPageSizeIn(configuration) ?? DEFAULT_TARGET_PAGE_SIZE;
 }
 
 function encodeBeginning(options: RamStartOptions, total: number): Uint8Array {

@@ -1,4 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
+import { isCarriedCommand } from '../command.ts';
 import type { ByteRange } from '../reader.ts';
 import type { CommandRecord } from '../records.ts';
 import type { StreamIndex } from '../stream-index.ts';
@@ -29,7 +30,7 @@ export interface StateSections {
 /**
  * Finds the device state of a stream.
  * @throws {MappedRamError} the index's problem when the stream is not complete; ERR_MAPPED_RAM_CORRUPT when it has no
- *   RAM
+ *   RAM; ERR_MAPPED_RAM_UNSUPPORTED for commands of postcopy
  */
 export function stateSections(index: StreamIndex): StateSections {
   const { ram, eofOffset, vmdescription } = index;
@@ -47,7 +48,8 @@ export function stateSections(index: StreamIndex): StateSections {
   const early: ByteRange[] = [];
   const switchover: ByteRange[] = [];
   const devices: ByteRange[] = [];
-  for (const record of inFileOrder([...index.commands, ...index.sections])) {
+  const commands = index.commands.filter(({ code, offset }) => isCarriedCommand(code, offset));
+  for (const record of inFileOrder([...commands, ...index.sections])) {
     const { offset } = record;
     if (offset < ram.offset) append(before, record);
     else if (offset < memoryFrom) append(early, record);
@@ -67,10 +69,13 @@ export function stateSections(index: StreamIndex): StateSections {
   };
 }
 
-/** Commands before RAM START: they go in front of the new one. */
-export function commandsBeforeRam(index: StreamIndex): readonly CommandRecord[] {
-  const { ram } = index;
-  return ram === undefined ? [] : index.commands.filter(({ offset }) => offset < ram.offset);
+/**
+ * Commands before RAM START that go in front of the new one.
+ * @throws {MappedRamError} as `isCarriedCommand`
+ */
+export function commandsBeforeRam({ ram, commands }: StreamIndex): readonly CommandRecord[] {
+  const before = commands.filter(({ offset }) => ram !== undefined && offset < ram.offset);
+  return before.filter(({ code, offset }) => isCarriedCommand(code, offset));
 }
 
 function inFileOrder(records: readonly ByteRange[]): readonly ByteRange[] {
