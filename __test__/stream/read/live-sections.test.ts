@@ -37,7 +37,7 @@ const body = fc
   )
   .map((parts) => new Uint8Array(Buffer.concat(parts)))
   // A footer with a record behind it is no body: nobody could tell.
-  .filter((bytes) => RECORDS.every((type) => !Buffer.from(bytes).includes(Uint8Array.of(...FOOTER, type))));
+  .filter((bytes) => RECORDS.every((type) => !Buffer.from(bytes).includes(Buffer.of(...FOOTER, type))));
 
 function section(kind: 'start' | 'part' | 'end', bytes: Uint8Array): Uint8Array {
   const head = kind === 'start' ? encodeSectionHeader('start', LIVE) : encodeSectionContinuation(kind, 9);
