@@ -8,6 +8,8 @@ export const MIB: number = 1024 * 1024;
 const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
 
 export interface GuestSetup {
+  /** @default QEMU_BINARY */
+  readonly binary?: string;
   /** The machine with its properties: `q35`, `pc`, `microvm,acpi=on`. @default 'q35' */
   readonly machine?: string;
   /**

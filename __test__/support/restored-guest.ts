@@ -34,7 +34,7 @@ export async function restoreGuest(
   try {
     await writeGuestDisk(join(directory, 'boot.img'), guestRegionOf(setup));
     const args = guestArgs(setup, directory);
-    const restored = await restore(source, { ...options, binary: QEMU_BINARY, args });
+    const restored = await restore(source, { ...options, binary: setup.binary ?? QEMU_BINARY, args });
     return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
   } catch (error) {
     await rm(directory, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 
@@ -296,6 +297,7 @@ async function fill(qemu: QemuProcess): Promise<void> {
   for (const { id, usedLength, hva } of blocks.filter((block) =>
     /^(?:m\d|pc\.ram|mach-virt\.ram)$/.test(block.id),
   )) {
+    assert(hva !== undefined);
     for (let at = 0; at < usedLength; at += 256 * MIB) {
       for (const page of [at, at + 5 * PAGE, at + 256 * MIB - CLEARED, at + 256 * MIB - PAGE]) {
         await memory.write(Buffer.alloc(PAGE, `${id} ${page.toString(16)};`), 0, PAGE, hva + page);

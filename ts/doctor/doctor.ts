@@ -9,7 +9,7 @@ import {
   type DirectIoProbe,
   type IoUringProbe,
 } from '../engine/probe.ts';
-import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
+import { MODES, modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { hostFacts } from '../negotiate/host-facts.ts';
 import { makeSavePlan } from '../negotiate/make-save-plan.ts';
@@ -35,6 +35,13 @@ export interface Choice<T> {
   readonly why: string;
 }
 
+/** The answer to whether a mode of `restore` is possible. */
+export interface ModeFinding {
+  readonly mode: RestoreMode;
+  readonly available: boolean;
+  readonly why: string;
+}
+
 /** The abilities of this host that matter to snapshots. */
 export interface DoctorReport {
   readonly system: string;
@@ -55,6 +62,8 @@ export interface DoctorReport {
   /** The ability that QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
+  /** The modes of `restore`, with the reason why each is possible here, and with that QEMU, or is not. */
+  readonly modes: readonly ModeFinding[];
   /** The choices of `auto` in that directory. `planSave` has the choices for a guest's save. */
   readonly auto: {
     readonly ioEngine: Choice<'io_uring' | 'threads'>;
@@ -93,6 +102,10 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     kvm: await kvmAvailability(),
     userfaultfd: probeFaults(),
     qemu: finding,
+    modes: MODES.map(({ name: mode, isPossibleOn }) => {
+      const { possible: available, why } = isPossibleOn(process.platform, facts?.features);
+      return { mode, available, why };
+    }),
     auto: {
       ioEngine: {
         value: ioEngine,
@@ -100,7 +113,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
       },
       directIo: { value: usesDirectIo, why: reasonOf(directIo, 'the directory accepts O_DIRECT') },
       ...(await choicesOf(facts, directory)),
-      mode: modeHere(),
+      mode: modeHere(facts),
     },
   };
 }
@@ -128,8 +141,8 @@ async function choicesOf(
   };
 }
 
-function modeHere(): Choice<RestoreMode> {
-  const { mode, why } = modeOn(process.platform);
+function modeHere(qemu: QemuFacts | undefined): Choice<RestoreMode> {
+  const { mode, why } = modeOn(process.platform, qemu?.features);
   return { value: mode.name, why: why };
 }
 

@@ -34,8 +34,10 @@ async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<read
     const property = async (name: string): Promise<unknown> =>
       // The backend's type decides which properties exist.
       qmp.execute('qom-get', { path: `/objects/${id}`, property: name }, options).catch(() => undefined);
-    const [type, path, offset] = await Promise.all([
+    const [type, shares, path, offset] = await Promise.all([
       property('type'),
+      // QEMU 5.2 leaves it out of its list.
+      share ?? property('share'),
       property('mem-path'),
       property('offset'),
     ]);
@@ -44,7 +46,7 @@ async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<read
         id,
         type: typeof type === 'string' ? type : 'a backend of unknown type',
         size: Number(size),
-        share,
+        share: shares === true,
         path: typeof path === 'string' ? path : undefined,
         offset: typeof offset === 'number' ? offset : 0,
       },

@@ -13,9 +13,12 @@ const QMP_FD = 3;
 /** Limit in milliseconds for the last words and the exit status of a QEMU that closed its QMP connection. */
 const LAST_WORDS_MS = 2000;
 
+/** The binary that is started when the caller names none. */
+export const DEFAULT_BINARY = 'qemu-system-x86_64';
+
 /** The QEMU to start, and how long the start may take. */
 export interface QemuProcessOptions extends WaitOptions {
-  /** @default 'qemu-system-x86_64' */
+  /** @default `qemu-system-x86_64` */
   readonly binary?: string | undefined;
   /** The command line, without anything for this connection: a QMP monitor named `mapped-ram-qmp` is added. */
   readonly args: readonly string[];
@@ -69,7 +72,7 @@ export class QemuProcess implements AsyncDisposable {
    *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when QEMU does not answer in time
    */
   static async start({
-    binary = 'qemu-system-x86_64',
+    binary = DEFAULT_BINARY,
     args,
     timeoutMs = 60_000,
     signal,
@@ -77,7 +80,8 @@ export class QemuProcess implements AsyncDisposable {
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
     const chardev = `socket,id=mapped-ram-qmp,fd=${QMP_FD}`;
-    const monitor = ['-chardev', chardev, '-mon', 'chardev=mapped-ram-qmp,mode=control'];
+    // QEMU 11.1 deprecates `-mon`, and older ones know no object in its place. All of them know `-qmp`.
+    const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const child = spawn(binary, [...args, ...monitor], { stdio: [...standard, 'pipe'] });
     if (child.pid !== undefined) killAtExit(child);

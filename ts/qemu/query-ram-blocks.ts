@@ -9,12 +9,12 @@ export interface RamBlockRow {
   readonly usedLength: number;
   readonly maxLength: number;
   readonly hostPageSize: number;
-  /** Address of the block in QEMU's address space. */
-  readonly hostAddress: number;
+  /** Address of the block in QEMU's address space; undefined when this QEMU does not tell (before 8.0). */
+  readonly hostAddress: number | undefined;
 }
 
 const ROW =
-  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
+  /^ *(?<id>\S.*?) +(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+)(?: +(?<host>0x[0-9a-f]+).*)?$/;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
@@ -27,9 +27,17 @@ export async function queryRamBlocks(
   qmp: QmpClient,
   options: WaitOptions = {},
 ): Promise<readonly RamBlockRow[] | undefined> {
+  const reply = await answerOf(qmp.execute('x-query-ramblock', undefined, options));
+  if (reply !== undefined) return parseRamBlocks(reply['human-readable-text']);
+  // QEMU before 6.2 has the table only in its monitor for people.
+  const command = { 'command-line': 'info ramblock' };
+  const table = await answerOf(qmp.execute('human-monitor-command', command, options));
+  return typeof table === 'string' ? parseRamBlocks(table) : undefined;
+}
+
+async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {
   try {
-    const { 'human-readable-text': table } = await qmp.execute('x-query-ramblock', undefined, options);
-    return parseRamBlocks(table);
+    return await question;
   } catch (error) {
     if (isQmpRefusal(error)) return undefined;
     throw error;
@@ -50,8 +58,9 @@ export function parseRamBlocks(table: string): readonly RamBlockRow[] | undefine
 function parseRow(row: string): RamBlockRow | undefined {
   const { id, page, unit, used, max, host } = ROW.exec(row)?.groups ?? {};
   const hostPageSize = Number(page) * (UNITS[unit ?? ''] ?? Number.NaN);
-  const [usedLength, maxLength, hostAddress] = [Number(used), Number(max), Number(host)];
-  const sizes = [hostPageSize, usedLength, maxLength, hostAddress];
+  const [usedLength, maxLength] = [Number(used), Number(max)];
+  const hostAddress = host === undefined ? undefined : Number(host);
+  const sizes = [hostPageSize, usedLength, maxLength, hostAddress ?? 0];
   if (id === undefined || !sizes.every((size) => Number.isSafeInteger(size))) return undefined;
   return { id, usedLength, maxLength, hostPageSize, hostAddress };
 }

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
+import { DEFAULT_BINARY, type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
@@ -9,6 +9,7 @@ import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
+import { explainStart } from './explain-start.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
@@ -167,7 +168,11 @@ async function startWithState(
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, signal: either, timeoutMs }).catch(giveUp),
+    QemuProcess.start({ binary, args, stdio, signal: either, timeoutMs })
+      .catch((error: unknown) =>
+        explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal: either }),
+      )
+      .catch(giveUp),
     make().catch(giveUp),
   ]);
   const close = async (): Promise<void> => {

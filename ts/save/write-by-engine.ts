@@ -9,7 +9,7 @@ import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
-import { withFdSet } from './write-by-qemu.ts';
+import { withFile } from './write-by-qemu.ts';
 
 /**
  * Saves by the engine. QEMU writes its device state, which takes milliseconds. The engine's channels write the memory,
@@ -26,10 +26,8 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   await using memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
   const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
   await using state = await AnonymousFile.create(await stateDirectory(small));
-  const place = { path: state.procPath, access: 'write', direct: false } as const;
-  const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
-    migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),
-  );
+  const place = { path: state.procPath, offset: 0, direct: false };
+  const migration = await withFile(run, place, (address) => migrateOut(qmp, address, { timeoutMs, signal }));
   const packOptions: PackOptions = {
     ...transferOptions(plan, options),
     state: state.procPath,

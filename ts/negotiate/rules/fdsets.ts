@@ -16,7 +16,7 @@ export const FDSET_RULES = [
     section: '5.3',
     effect: 'degrade',
     applies: ({ target, engine }: Situation): boolean => !engine && target.fdset !== undefined,
-    words: 'the target is an fd set of yours',
+    words: 'the target is an fd set of the caller',
   },
   {
     id: 'fdset-connection',

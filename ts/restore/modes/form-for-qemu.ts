@@ -1,6 +1,7 @@
 import { pagesIn } from '../../stream/page-area.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { QemuFacts } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { isDefaultMemory, isFlash } from '../../stream/block-names.ts';
@@ -8,7 +9,10 @@ import { stat } from 'node:fs/promises';
 
 /** The form that QEMU gets when it reads the memory itself. */
 export interface FormForQemu {
-  /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
+  /**
+   * `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits, or when
+   * QEMU has no mapped-ram.
+   */
   readonly form: 'mapped-ram' | 'stream';
   /** The reason for the form, in words. */
   readonly why: string;
@@ -21,7 +25,10 @@ export interface FormForQemu {
  * So QEMU may read it only when every block with such pages reads as zeros beforehand. Flash does not: QEMU fills it
  * from its image. Memory made of a file may not, either.
  */
-export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<FormForQemu> {
+export async function formForQemu(
+  snapshot: Snapshot,
+  { memory, features }: Pick<QemuFacts, 'memory' | 'features'>,
+): Promise<FormForQemu> {
   const fresh: string[] = [];
   const reasons: string[] = [];
   for (const block of snapshot.completeRam(true).blocks) {
@@ -33,6 +40,7 @@ export async function formForQemu(snapshot: Snapshot, memory: readonly MemoryBlo
       reasons.push(`${block.id} ${reason}`);
     }
   }
+  if (!features.mappedRam) return { form: 'stream', why: 'this QEMU has no mapped-ram', fresh };
   return reasons.length === 0
     ? { form: 'mapped-ram', why: 'QEMU reads the file', fresh }
     : {
