@@ -102,9 +102,9 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     kvm: await kvmAvailability(),
     userfaultfd: probeFaults(),
     qemu: finding,
-    modes: MODES.map(({ name: mode, isPossibleOn }) => {
-      const { possible: available, why } = isPossibleOn(process.platform, facts?.features);
-      return { mode, available, why };
+    modes: MODES.map((mode) => {
+      const { possible: available, why } = mode.isPossibleOn(process.platform, facts?.features);
+      return { mode: mode.name, available, why };
     }),
     auto: {
       ioEngine: {

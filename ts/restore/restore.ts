@@ -9,7 +9,7 @@ import { assertStateFor } from './assert-state.ts';
 import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
-import { explainStart } from './explain-start.ts';
+import { explainStart, ModeUnavailable } from './explain-start.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
 import type { Mode, PreparedMemory } from './modes/mode.ts';
@@ -22,7 +22,10 @@ export interface RestoreOptions
     Omit<AttachOptions, 'mode' | 'blocks'>,
     PrepareOptions,
     Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
-  /** The mode, which decides where the guest's memory comes from. @default 'instant' */
+  /**
+   * The mode, which decides where the guest's memory comes from.
+   * @default 'instant'; where QEMU lacks what that needs, the first mode that it has, and a warning says why
+   */
   readonly mode?: RestoreMode | undefined;
 }
 
@@ -65,7 +68,18 @@ export async function restore(
   signal?.throwIfAborted();
   assertRestoreWords(options);
   assertOptionsFor(mode, options);
-  return usingSnapshot(source, signal, (snapshot) => restoreSnapshot(snapshot, mode, options, startedAt));
+  return usingSnapshot(source, signal, async (snapshot) => {
+    try {
+      return await restoreSnapshot(snapshot, mode, options, startedAt);
+    } catch (error) {
+      if (!(error instanceof ModeUnavailable)) throw error;
+      const { alternative, refusal } = error;
+      const isNamed = options.mode !== undefined || options.state !== undefined;
+      if (isNamed || alternative === undefined) throw refusal;
+      const restored = await restoreSnapshot(snapshot, modeOf(alternative), options, startedAt);
+      return { ...restored, warnings: [refusal.shortMessage, ...restored.warnings] };
+    }
+  });
 }
 
 async function restoreSnapshot(
