@@ -22,7 +22,7 @@ export interface RamBlock {
   readonly id: string;
   readonly usedLength: number;
   readonly totalLength: number;
-  /** The address of the block in QEMU's address space; undefined with QEMU before 8.0, which does not tell. */
+  /** The address of the block in QEMU's address space; undefined with old QEMUs (7.2), which do not tell. */
   readonly hva: number | undefined;
 }
 
@@ -118,7 +118,7 @@ export class TestGuest implements AsyncDisposable {
   async readBlock(id: string, offset: number, length: number): Promise<Uint8Array> {
     const block = (await this.ramBlocks()).find((candidate) => candidate.id === id);
     assert(block !== undefined, `no RAM block ${id}`);
-    assert(block.hva !== undefined, 'QEMU before 8.0 does not tell where blocks are');
+    assert(block.hva !== undefined, 'this QEMU does not tell where blocks are');
     assert(offset >= 0 && offset + length <= block.totalLength, `${id} ends before ${offset} + ${length}`);
     return readProcessMemory(this.qemu.pid, block.hva + offset, length);
   }

@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { join, resolve } from 'node:path';
 
+import { MappedRamError } from '../errors.ts';
 import {
   probe,
   probeFaults,
@@ -68,7 +69,10 @@ export interface DoctorReport {
   readonly auto: {
     readonly ioEngine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
-    /** The form that a QEMU is told to write when it writes a save itself; undefined without QEMU. */
+    /**
+     * The form that a QEMU is told to write when it writes a save itself; undefined without QEMU, and where it cannot
+     * write files.
+     */
     readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
     readonly multifd: Choice<boolean> | undefined;
     /** The mode of `restore`. */
@@ -134,11 +138,23 @@ async function choicesOf(
   const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
   const target = planTarget(address);
   const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
-  const { format, mappedRam, multifd } = makeSavePlan(start, request);
+  const plan = planOrNothing(() => makeSavePlan(start, request));
+  if (plan === undefined) return { format: undefined, multifd: undefined };
+  const { format, mappedRam, multifd } = plan;
   return {
     format: { value: format, why: mappedRam.why },
     multifd: { value: multifd.value, why: multifd.why },
   };
+}
+
+/** Returns a plan; undefined when the rules refuse the request: this QEMU cannot save to a file on this platform. */
+function planOrNothing<T>(make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof MappedRamError && error.rule !== undefined) return undefined;
+    throw error;
+  }
 }
 
 function modeHere(qemu: QemuFacts | undefined): Choice<RestoreMode> {

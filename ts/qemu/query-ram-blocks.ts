@@ -9,7 +9,7 @@ export interface RamBlockRow {
   readonly usedLength: number;
   readonly maxLength: number;
   readonly hostPageSize: number;
-  /** Address of the block in QEMU's address space; undefined when this QEMU does not tell (before 8.0). */
+  /** Address of the block in QEMU's address space; undefined when this QEMU does not tell (7.2 does not). */
   readonly hostAddress: number | undefined;
 }
 

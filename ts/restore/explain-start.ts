@@ -6,11 +6,14 @@ import { MODES, type RestoreMode } from './modes/modes.ts';
 /** The failure of a start in a mode that QEMU does not have. It stays within `restore`: callers get the refusal. */
 export class ModeUnavailable extends Error {
   readonly refusal: MappedRamError;
+  /** The refusal's words. */
+  readonly words: string;
   /** The first mode that QEMU has. */
   readonly alternative: RestoreMode | undefined;
 
-  constructor(refusal: MappedRamError, alternative: RestoreMode | undefined) {
-    super(refusal.message);
+  constructor(refusal: MappedRamError, words: string, alternative: RestoreMode | undefined) {
+    super(words);
+    this.words = words;
     this.refusal = refusal;
     this.alternative = alternative;
   }
@@ -39,5 +42,5 @@ export async function explainStart(error: unknown, mode: Mode, options: FindQemu
     path: finding.path,
     cause: error,
   });
-  throw new ModeUnavailable(refusal, others[0]);
+  throw new ModeUnavailable(refusal, words, others[0]);
 }

@@ -73,11 +73,11 @@ export async function restore(
       return await restoreSnapshot(snapshot, mode, options, startedAt);
     } catch (error) {
       if (!(error instanceof ModeUnavailable)) throw error;
-      const { alternative, refusal } = error;
+      const { alternative, refusal, words } = error;
       const isNamed = options.mode !== undefined || options.state !== undefined;
       if (isNamed || alternative === undefined) throw refusal;
       const restored = await restoreSnapshot(snapshot, modeOf(alternative), options, startedAt);
-      return { ...restored, warnings: [refusal.shortMessage, ...restored.warnings] };
+      return { ...restored, warnings: [words, ...restored.warnings] };
     }
   });
 }

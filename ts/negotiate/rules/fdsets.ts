@@ -23,7 +23,9 @@ export const FDSET_RULES = [
     about: 'fdset',
     section: '5.3',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors || !qemu.features.fdsets,
+    // A QEMU without file: gets a descriptor with a name (getfd), which every QEMU takes.
+    applies: ({ qemu: { passesDescriptors, features } }: Situation): boolean =>
+      !passesDescriptors || (features.fileTransport && !features.fdsets),
     words: 'descriptors travel over a unix socket, on Linux, to a QEMU that has add-fd',
   },
   {
