@@ -169,7 +169,13 @@ export type * as Qapi from './qmp/qapi.generated.ts';
 // This host.
 export { demo } from './demo/demo.ts';
 export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';
-export { doctor, type Choice, type DoctorOptions, type DoctorReport } from './doctor/doctor.ts';
+export {
+  doctor,
+  type Choice,
+  type DoctorOptions,
+  type DoctorReport,
+  type ModeFinding,
+} from './doctor/doctor.ts';
 export type { FileIdentity } from './host/file-identity.ts';
 export type { Filesystem } from './host/filesystem.ts';
 export type { HugePages } from './host/limits.ts';

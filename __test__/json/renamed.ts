@@ -16,7 +16,7 @@ export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '-
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
 /** The members that the objects of commands have got since then. */
-export const ADDED_MEMBERS: ReadonlySet<string> = new Set(['libvirt', 'nativeBinding', 'runState']);
+export const ADDED_MEMBERS: ReadonlySet<string> = new Set(['libvirt', 'modes', 'nativeBinding', 'runState']);
 
 /** Today's JSON without members that were added since the recorded JSON. */
 export function withoutAdded(now: object, before: unknown): object {

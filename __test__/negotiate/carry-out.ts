@@ -1,5 +1,5 @@
 import { applyPlan } from '../../ts/negotiate/apply-plan.ts';
-import { FdSet } from '../../ts/qemu/fd-set.ts';
+import { giveFile } from '../../ts/qemu/given-file.ts';
 import type { MigrationInfo } from '../../ts/qemu/migration-info.ts';
 import { migrateIn, migrateOut, type MigrationRunOptions } from '../../ts/qemu/migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
@@ -19,9 +19,10 @@ export async function carryOut(
   try {
     if (!plan.fdset.value || path === undefined) return await migrate(qmp, address, options);
     const access = plan.direction === 'save' ? 'write' : 'read';
-    await using set = await FdSet.open(qmp, { path, access, direct: plan.directIo.value });
-    // `return await` keeps the set open: without its descriptors QEMU would not survive the beginning of a save.
-    return await migrate(qmp, { transport: 'file', filename: set.filename, offset }, options);
+    const file = { path, offset, access, direct: plan.directIo.value } as const;
+    await using given = await giveFile(qmp, plan.qemu.features, true, file);
+    // `return await` keeps the file open: without its descriptors QEMU would not survive the beginning of a save.
+    return await migrate(qmp, given.address, options);
   } finally {
     await applied.putBack();
   }

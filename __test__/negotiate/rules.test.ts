@@ -30,7 +30,17 @@ const unconfirmed = {
   file: { path: '/dev/shm/m0', offset: 0, confirmed: false },
   why: 'that QEMU uses /dev/shm/m0 cannot be seen',
 };
+const nameless = {
+  ...sharedBlock,
+  id: 'small',
+  length: MIB,
+  backend: { id: 'small', type: 'memory-backend-memfd', size: MIB, share: true, path: undefined, offset: 0 },
+  file: undefined,
+  why: 'memory-backend-memfd has no file with a name',
+};
 const MAPPED = ['mapped-ram'];
+/** The lacks of QEMU before 8.2. */
+const OLD = { mappedRam: false, directIo: false, fileTransport: false };
 
 /** A situation for each rule in which that rule decides. */
 const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
@@ -57,6 +67,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'engine-cannot-write': {
     request: save(),
     different: { qemu: shared, host: { openable: { possible: false, why: 'EACCES' } } },
+  },
+  'engine-memory-nameless': {
+    request: save(),
+    different: { qemu: { memory: [sharedBlock, nameless] }, features: { ignoresNamedOnly: false } },
   },
   'engine-memory-private': { request: save(), different: { qemu: { memory: [sharedBlock, privateBlock] } } },
   'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
@@ -90,6 +104,11 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'fdset-missing': { request: save({ target: 'file:/dev/fdset/3' }) },
   'fdset-needs-file': { request: save({ target: 'unix:/x', mappedRam: 'off' }) },
   'file-form': { request: restore({ mappedRam: 'on' }), different: { snapshot: await index([]) } },
+  'file-from-beginning': {
+    request: save({ target: 'file:/x,offset=4096' }),
+    different: { features: OLD },
+  },
+  'file-missing': { request: save({ fdset: 'off' }), different: { features: OLD } },
   'file-ignores-shared': {
     request: restore(),
     different: {
@@ -132,6 +151,13 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'unseen-file': {
     request: restore({ target: 'file:/dev/fdset/3' }),
     different: { givenFds: [{ mode: 'read', direct: false }] },
+  },
+  'uri-missing': {
+    request: save({
+      target: { transport: 'socket', type: 'unix', path: 'x', abstract: true },
+      mappedRam: 'off',
+    }),
+    different: { features: OLD },
   },
   'x-colo': { request: save(), different: { on: ['x-colo'] } },
   'x-ignore-shared-broken': { request: save(), different: { features: { mappedRamIgnoresShared: false } } },

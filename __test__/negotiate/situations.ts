@@ -98,6 +98,9 @@ export function situation(request: NegotiationRequest, different: Differences = 
     zeroPageDetection: true,
     fdsets: true,
     mappedRamIgnoresShared: true,
+    fileTransport: true,
+    mapsParts: true,
+    ignoresNamedOnly: true,
     ...different.features,
   };
   const parameters = { 'max-bandwidth': 0, 'multifd-compression': 'none', 'tls-creds': '', mode: 'normal' };

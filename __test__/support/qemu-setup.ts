@@ -5,9 +5,14 @@ import type { GuestOptions } from '../../ts/guest/build-guest.ts';
 export const MIB: number = 1024 * 1024;
 
 /** Arguments of every guest. With `-no-reboot` a triple fault ends QEMU: a guest that boots again would look alive. */
-const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
+const COMMON = '-no-user-config -no-reboot -display none'.split(' ');
+const BARE = '-nodefaults -vga none'.split(' ');
 
 export interface GuestSetup {
+  /** @default QEMU_BINARY */
+  readonly binary?: string;
+  /** True for a machine with the devices that QEMU adds on its own: a display, a network card, drives. @default false */
+  readonly defaults?: boolean;
   /** The machine with its properties: `q35`, `pc`, `microvm,acpi=on`. @default 'q35' */
   readonly machine?: string;
   /**
@@ -39,7 +44,8 @@ export interface GuestSetup {
 export function guestArgs(setup: GuestSetup, directory: string): readonly string[] {
   const { machine = 'q35', accel = 'tcg', incoming = false, extraArgs = [] } = setup;
   const device = (name: string): string => `file:${join(directory, name)}`;
-  return BARE.concat(
+  return COMMON.concat(
+    setup.defaults === true ? [] : BARE,
     ['-machine', machine, '-accel', accel],
     setup.memoryArgs ?? memoryArgs(setup, directory),
     bootArgs(machine, join(directory, 'boot.img')),

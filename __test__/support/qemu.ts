@@ -22,8 +22,8 @@ export interface RamBlock {
   readonly id: string;
   readonly usedLength: number;
   readonly totalLength: number;
-  /** The address of the block in QEMU's address space. */
-  readonly hva: number;
+  /** The address of the block in QEMU's address space; undefined with old QEMUs (7.2), which do not tell. */
+  readonly hva: number | undefined;
 }
 
 /** Boots the built-in guest in a QEMU of its own. `await using guest = await startGuest()`. */
@@ -33,7 +33,10 @@ export async function startGuest(setup: GuestSetup = {}): Promise<TestGuest> {
   try {
     const region = guestRegionOf(setup);
     await writeGuestDisk(join(directory, 'boot.img'), region);
-    const qemu = await QemuProcess.start({ binary: QEMU_BINARY, args: guestArgs(setup, directory) });
+    const qemu = await QemuProcess.start({
+      binary: setup.binary ?? QEMU_BINARY,
+      args: guestArgs(setup, directory),
+    });
     return new TestGuest(qemu, directory, region, guestMemoryBlocks(setup));
   } catch (error) {
     await removeDirectory(directory);
@@ -94,7 +97,7 @@ export class TestGuest implements AsyncDisposable {
   async ramBlocks(): Promise<readonly RamBlock[]> {
     const reply = await this.qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' });
     assert(typeof reply === 'string');
-    const row = /^ *(\S.*? +|)\d+ .?i?B +0x[0-9a-f]+ +(0x[0-9a-f]+) +(0x[0-9a-f]+) +(0x[0-9a-f]+)/;
+    const row = /^ *(\S.*? +|)\d+ .?i?B +0x[0-9a-f]+ +(0x[0-9a-f]+) +(0x[0-9a-f]+)(?: +(0x[0-9a-f]+))?/;
     const rows = reply.split(/\r?\n/).slice(1);
     return rows.flatMap((line) => {
       if (line.trim() === '') return [];
@@ -102,9 +105,9 @@ export class TestGuest implements AsyncDisposable {
       assert(name !== undefined, `unexpected row of info ramblock: ${line}`);
       // An object that no device uses has a block without a name.
       const id = name.trim();
-      return id === ''
-        ? []
-        : [{ id, usedLength: Number(used), totalLength: Number(total), hva: Number(hva) }];
+      if (id === '') return [];
+      const address = hva === undefined ? undefined : Number(hva);
+      return [{ id, usedLength: Number(used), totalLength: Number(total), hva: address }];
     });
   }
 
@@ -112,6 +115,7 @@ export class TestGuest implements AsyncDisposable {
   async readBlock(id: string, offset: number, length: number): Promise<Uint8Array> {
     const block = (await this.ramBlocks()).find((candidate) => candidate.id === id);
     assert(block !== undefined, `no RAM block ${id}`);
+    assert(block.hva !== undefined, 'this QEMU does not tell where blocks are');
     assert(offset >= 0 && offset + length <= block.totalLength, `${id} ends before ${offset} + ${length}`);
     return readProcessMemory(this.qemu.pid, block.hva + offset, length);
   }
@@ -120,6 +124,8 @@ export class TestGuest implements AsyncDisposable {
   async physicalReader(): Promise<(address: number, length: number) => Uint8Array> {
     const blocks = await this.ramBlocks();
     const memory = this.memoryBlocks.map((id) => blocks.find((block) => block.id === id));
+    if (memory.some((block) => block !== undefined && block.hva === undefined))
+      return this.#dumpReader(memory);
     return (address, length) => {
       const bytes = new Uint8Array(length);
       let base = 0;
@@ -130,13 +136,28 @@ export class TestGuest implements AsyncDisposable {
         const at = address + done;
         if (done < length && at < end) {
           const part = Math.min(length - done, end - at);
-          bytes.set(readProcessMemory(this.qemu.pid, block.hva + at - base, part), done);
+          bytes.set(readProcessMemory(this.qemu.pid, (block.hva ?? Number.NaN) + at - base, part), done);
           done += part;
         }
         base = end;
       }
       assert.equal(done, length, `${length} bytes at ${address} are not all in memory`);
       return bytes;
+    };
+  }
+
+  /** A reader of a copy that QEMU itself makes, for QEMUs that do not tell where their blocks are. */
+  async #dumpReader(
+    memory: readonly (RamBlock | undefined)[],
+  ): Promise<(address: number, length: number) => Uint8Array> {
+    const filename = join(this.directory, 'dump');
+    const size = memory.reduce((sum, block) => sum + (block?.totalLength ?? Number.NaN), 0);
+    await this.qmp.execute('pmemsave', { val: 0, size, filename });
+    const dump = readFileSync(filename);
+    rmSync(filename);
+    return (address, length) => {
+      assert(address + length <= dump.length, `${length} bytes at ${address} are not all in memory`);
+      return Uint8Array.from(dump.subarray(address, address + length));
     };
   }
 

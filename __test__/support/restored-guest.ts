@@ -39,7 +39,7 @@ export async function restoreGuest(
       await chmod(directory, 0o777);
       await chmod(join(directory, 'boot.img'), 0o666);
     }
-    const [binary = '', ...args] = [...wrapper, QEMU_BINARY, ...guestArgs(setup, directory)];
+    const [binary = '', ...args] = [...wrapper, setup.binary ?? QEMU_BINARY, ...guestArgs(setup, directory)];
     const restored = await restore(source, { ...options, binary, args });
     return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
   } catch (error) {

@@ -1,3 +1,4 @@
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { constants, readdirSync, readlinkSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
@@ -182,7 +183,12 @@ qemuTest('a named descriptor takes a stream, and can be taken back', async (t) =
   await using guest = await startGuest();
   await guest.waitForGenerations(1);
   await guest.stop();
-  const file = await open(directory.file('stream'), 'w');
+  // QEMU 11 takes no regular file under a name.
+  const fifo = directory.file('fifo');
+  spawnSync('mkfifo', [fifo]);
+  const reader = spawn('cp', [fifo, directory.file('stream')]);
+  const copied = new Promise((resolve) => void reader.once('exit', resolve));
+  const file = await open(fifo, 'w');
   await getFd(guest.qmp, file.fd, 'unused');
   await guest.qmp.execute('closefd', { fdname: 'unused' });
   const again = guest.qmp.execute('closefd', { fdname: 'unused' });
@@ -190,6 +196,7 @@ qemuTest('a named descriptor takes a stream, and can be taken back', async (t) =
   await getFd(guest.qmp, file.fd, 'out');
   await file.close();
   await saveTo(guest.qmp, 'fd:out', { mappedRam: false });
+  await copied;
   t.is((await readFile(directory.file('stream'))).subarray(0, 4).toString(), 'QEVM');
 });
 

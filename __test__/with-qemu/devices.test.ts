@@ -10,6 +10,7 @@ import {
   aarch64Test,
   QEMU_AARCH64_BINARY,
   QEMU_BINARY,
+  QEMU_VERSION,
   qemuTest,
   tpmTest,
 } from '../support/qemu-required.ts';
@@ -60,8 +61,13 @@ qemuTest('without a vmdescription the same sections are found, by their footers'
   await using dir = await temporaryDirectory();
   const [setup] = X86_SETUPS;
   if (setup === undefined) throw new Error('no setup');
-  const args = setup.args.map((arg) => (arg === 'q35' ? 'q35,suppress-vmdesc=on' : arg));
-  await save(dir, QEMU_BINARY, setup, true, 'described');
+  // QEMU 11 writes the early section of virtio-mem before the RAM, and then nothing tells where the RAM begins.
+  const own =
+    QEMU_VERSION[0] < 11
+      ? setup.args
+      : setup.args.filter((arg, at) => !isEarly(arg) && !isEarly(setup.args[at + 1] ?? ''));
+  const args = own.map((arg) => (arg === 'q35' ? 'q35,suppress-vmdesc=on' : arg));
+  await save(dir, QEMU_BINARY, { ...setup, args: own }, true, 'described');
   await save(dir, QEMU_BINARY, { ...setup, args }, true, 'suppressed');
   await using described = await Snapshot.open(dir.file('described'));
   await using suppressed = await Snapshot.open(dir.file('suppressed'));
@@ -124,6 +130,10 @@ qemuTest('values mean what they say', async (t) => {
     ],
   );
 });
+
+function isEarly(arg: string): boolean {
+  return arg.startsWith('virtio-mem-pci');
+}
 
 async function assertDecoded(
   t: ExecutionContext,

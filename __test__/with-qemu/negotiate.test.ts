@@ -172,6 +172,9 @@ qemuTest('the facts are those of this QEMU', async (t) => {
     zeroPageDetection: true,
     fdsets: true,
     mappedRamIgnoresShared: since([11, 0]),
+    fileTransport: true,
+    mapsParts: true,
+    ignoresNamedOnly: true,
   });
   t.like(qemu, { runState: 'running', migrationStatus: 'none', passesDescriptors: true, blockedReasons: [] });
   const blocks = await guest.ramBlocks();

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 
@@ -9,7 +11,13 @@ import { ramLayout } from '../../ts/physical/ram-layout.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
-import { aarch64Test, QEMU_AARCH64_BINARY, QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
+import {
+  aarch64Test,
+  QEMU_AARCH64_BINARY,
+  QEMU_BINARY,
+  QEMU_VERSION,
+  qemuTest,
+} from '../support/qemu-required.ts';
 import { TestGuest } from '../support/qemu.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
@@ -79,6 +87,29 @@ function nodes(...sizes: readonly (readonly [id: string, size: string])[]): read
   ];
 }
 
+/** The oldest machine type of a family that this QEMU has. */
+function oldest(family: string): string {
+  const { stdout } = spawnSync(QEMU_BINARY, ['-machine', 'help'], { encoding: 'utf8' });
+  const versions = [...(stdout ?? '').matchAll(new RegExp(`^${family}(\\d+)\\.(\\d+) `, 'gm'))];
+  const [first] = versions
+    .map(([, major, minor]) => [Number(major), Number(minor)] as const)
+    .toSorted(([a, b], [c, d]) => a - c || b - d);
+  return `${family}${first?.join('.')}`;
+}
+
+/** Machine types before 4.1 give blocks the names of paths. QEMU 11 has none of these types any more. */
+const PATHS: readonly Machine[] =
+  QEMU_VERSION[0] >= 11
+    ? []
+    : [
+        {
+          title: 'a machine type whose blocks have paths',
+          args: words(
+            '-machine pc-q35-3.1,memory-backend=m0 -m 5G -object memory-backend-memfd,id=m0,size=5G',
+          ),
+        },
+      ];
+
 const MACHINES: readonly Machine[] = [
   // The first machines come in pairs: the last size with all RAM below 4 GiB, and the first size that is split.
   { title: 'q35, 2815 MiB', args: ['-machine', 'q35', '-m', '2815M'] },
@@ -89,8 +120,8 @@ const MACHINES: readonly Machine[] = [
   { title: 'microvm, 3073 MiB', args: ['-machine', 'microvm', '-m', '3073M'] },
   { title: 'microvm without a clock', args: words('-machine microvm,rtc=off -m 5G'), assumptions: 1 },
   { title: 'an odd size', args: ['-machine', 'q35', '-m', '100200K'] },
-  { title: 'the oldest q35 there is', args: ['-machine', 'pc-q35-2.12', '-m', '5G'] },
-  { title: 'the oldest i440fx there is', args: ['-machine', 'pc-i440fx-2.12', '-m', '5G'] },
+  { title: 'the oldest q35 there is', args: ['-machine', oldest('pc-q35-'), '-m', '5G'] },
+  { title: 'the oldest i440fx there is', args: ['-machine', oldest('pc-i440fx-'), '-m', '5G'] },
   { title: 'q35, max-ram-below-4g', args: ['-machine', 'q35,max-ram-below-4g=1300M', '-m', '5G'] },
   { title: 'i440fx, max-ram-below-4g', args: ['-machine', 'pc,max-ram-below-4g=1G', '-m', '5G'] },
   {
@@ -109,17 +140,7 @@ const MACHINES: readonly Machine[] = [
     ),
     options: { ramBlocks: ['b', 'a'] },
   },
-  {
-    title: 'a machine type whose blocks have paths',
-    args: [
-      '-machine',
-      'pc-q35-3.1,memory-backend=m0',
-      '-m',
-      '5G',
-      '-object',
-      'memory-backend-memfd,id=m0,size=5G',
-    ],
-  },
+  ...PATHS,
   {
     title: 'RAM of an AMD guest that goes on at 1 TiB',
     args: words('-machine q35 -cpu EPYC,phys-bits=48 -m 5G,maxmem=2T,slots=2'),
@@ -319,6 +340,7 @@ async function fill(qemu: QemuProcess): Promise<void> {
   for (const { id, usedLength, hva } of blocks.filter((block) =>
     /^(?:m\d|pc\.ram|mach-virt\.ram)$/.test(block.id),
   )) {
+    assert(hva !== undefined);
     for (let at = 0; at < usedLength; at += 256 * MIB) {
       for (const page of [at, at + 5 * PAGE, at + 256 * MIB - CLEARED, at + 256 * MIB - PAGE]) {
         await memory.write(Buffer.alloc(PAGE, `${id} ${page.toString(16)};`), 0, PAGE, hva + page);

@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { arch, release, type } from 'node:os';
 import { join, resolve } from 'node:path';
 
+import { MappedRamError } from '../errors.ts';
 import { assertOptions } from '../io/assert-options.ts';
 import {
   probe,
@@ -12,7 +13,7 @@ import {
   type IoUringProbe,
   type Probe,
 } from '../engine/probe.ts';
-import { modeOn, type RestoreMode } from '../restore/modes/modes.ts';
+import { MODES, modeOn, type RestoreMode } from '../restore/modes/modes.ts';
 import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesystem.ts';
 import { hostFacts } from '../negotiate/host-facts.ts';
 import { makeSavePlan } from '../negotiate/make-save-plan.ts';
@@ -48,6 +49,13 @@ export interface Choice<T> {
   readonly why: string;
 }
 
+/** The answer to whether a mode of `restore` is possible. */
+export interface ModeFinding {
+  readonly mode: RestoreMode;
+  readonly available: boolean;
+  readonly why: string;
+}
+
 /** The abilities of this host that matter to snapshots. */
 export interface DoctorReport {
   readonly system: string;
@@ -70,11 +78,16 @@ export interface DoctorReport {
   /** The ability that QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
+  /** The modes of `restore`, with the reason why each is possible here, and with that QEMU, or is not. */
+  readonly modes: readonly ModeFinding[];
   /** The choices of `auto` in that directory. `planSave` has the choices for a guest's save. */
   readonly auto: {
     readonly ioEngine: Choice<'io_uring' | 'threads'>;
     readonly directIo: Choice<boolean>;
-    /** The form that a QEMU is told to write when it writes a save itself; undefined without QEMU. */
+    /**
+     * The form that a QEMU is told to write when it writes a save itself; undefined without QEMU, and where it cannot
+     * write files.
+     */
     readonly format: Choice<'mapped-ram' | 'stream'> | undefined;
     readonly multifd: Choice<boolean> | undefined;
     /** The mode of `restore`. */
@@ -113,6 +126,10 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     kvm: await kvmAvailability(),
     userfaultfd: faults,
     qemu: finding,
+    modes: MODES.map((mode) => {
+      const { possible: available, why } = mode.isPossibleOn(process.platform, facts?.features);
+      return { mode: mode.name, available, why };
+    }),
     auto: {
       ioEngine: {
         value: ioEngine,
@@ -120,7 +137,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
       },
       directIo: { value: usesDirectIo, why: reasonOf(directIo, 'the directory accepts O_DIRECT') },
       ...(await choicesOf(nativeBinding.available ? facts : undefined, directory)),
-      mode: modeHere(),
+      mode: modeHere(facts),
     },
   };
 }
@@ -141,15 +158,27 @@ async function choicesOf(
   const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
   const target = planTarget(address);
   const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
-  const { format, mappedRam, multifd } = makeSavePlan(start, request);
+  const plan = planOrNothing(() => makeSavePlan(start, request));
+  if (plan === undefined) return { format: undefined, multifd: undefined };
+  const { format, mappedRam, multifd } = plan;
   return {
     format: { value: format, why: mappedRam.why },
     multifd: { value: multifd.value, why: multifd.why },
   };
 }
 
-function modeHere(): Choice<RestoreMode> {
-  const { mode, why } = modeOn(process.platform);
+/** Returns a plan; undefined when the rules refuse the request: this QEMU cannot save to a file on this platform. */
+function planOrNothing<T>(make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof MappedRamError && error.rule !== undefined) return undefined;
+    throw error;
+  }
+}
+
+function modeHere(qemu: QemuFacts | undefined): Choice<RestoreMode> {
+  const { mode, why } = modeOn(process.platform, qemu?.features);
   return { value: mode.name, why: why };
 }
 

@@ -87,14 +87,14 @@ function deviceOf({ dev }: FileIdentity): string {
 
 /** A place where a process is expected to have a file mapped. */
 interface MappedPlace {
-  /** Address in the process's address space. */
-  readonly address: number;
+  /** Address in the process's address space; undefined when any will do. */
+  readonly address: number | undefined;
   /** The file's byte that is at the address. */
   readonly offset: number;
 }
 
 /**
- * Tells whether a process shares a file at an address, as QEMU does with the file of a memory backend.
+ * Tells whether a process shares a file, and that at an address, as QEMU does with the file of a memory backend.
  * @returns undefined when this process may not look, or there is no such process
  */
 export async function isMappedBy(
@@ -109,9 +109,11 @@ export async function isMappedBy(
     found.mappings.some(
       (mapping) =>
         mapping.isShared &&
-        mapping.start <= address &&
-        address < mapping.end &&
-        mapping.offset + address - mapping.start === offset,
+        (address === undefined
+          ? mapping.offset <= offset && offset < mapping.offset + mapping.end - mapping.start
+          : mapping.start <= address &&
+            address < mapping.end &&
+            mapping.offset + address - mapping.start === offset),
     )
   );
 }

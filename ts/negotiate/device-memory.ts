@@ -1,6 +1,7 @@
 import { bytesHeld } from '../host/process-memory.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { MemoryBlock } from '../qemu/memory-block.ts';
+import { identifyQemu } from '../qemu/identify-qemu.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
@@ -20,18 +21,22 @@ export async function measureDevices(
   options: WaitOptions = {},
 ): Promise<readonly MemoryBlock[]> {
   const { reachable, private: large } = engineBlocks(memory);
-  const holder = qmp.pid ?? qmp.peerPid;
   const isSeen = reachable.some(({ file }) => file.confirmed);
-  if (large.length === 0 || !isSeen || holder === undefined) return memory;
+  if (large.length === 0 || !isSeen) return memory;
+  const { pid: holder } = await identifyQemu(qmp, options);
+  if (holder === undefined) return memory;
   const rows = (await queryRamBlocks(qmp, options)) ?? [];
   return Promise.all(
     memory.map(async (block) => {
       if (!large.includes(block) || block.backend !== undefined) return block;
       const found = rows.filter(({ id }) => id === block.id);
       const [row] = found;
-      const place = row && { address: row.hostAddress, length: row.usedLength };
+      const address = row?.hostAddress;
+      const place =
+        row === undefined || address === undefined ? undefined : { address, length: row.usedLength };
       // Two blocks of one name could be mistaken for each other.
-      const heldBytes = place && found.length === 1 ? await bytesHeld(holder, place, LARGE_BLOCK) : undefined;
+      const heldBytes =
+        place !== undefined && found.length === 1 ? await bytesHeld(holder, place, LARGE_BLOCK) : undefined;
       return { ...block, heldBytes, why: `${block.why}, and ${inWords(heldBytes)}` };
     }),
   );

@@ -39,7 +39,7 @@ export interface CommonPlan {
   readonly xIgnoreShared: Decision<boolean>;
   /**
    * True to open the file here and hand QEMU descriptors (class FdSet); with `directIo` both a buffered and an O_DIRECT
-   * one. When QEMU handles its device state only: true when that can go through a descriptor.
+   * one. A QEMU that opens no files for a migration (before 8.2) gets one descriptor with a name, not a set. When QEMU handles its device state only: true when that can go through a descriptor.
    */
   readonly fdset: Decision<boolean>;
   /** Every capability that matters to this plan, on or off, for `applyPlan` to set. */

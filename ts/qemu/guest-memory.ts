@@ -30,13 +30,15 @@ export async function queryGuestMemory(
 
 async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<readonly MemoryBackend[]> {
   const infos = await qmp.execute('query-memdev', undefined, options);
-  const backends = infos.map(async ({ id, size, share }) => {
+  const backends = infos.map(async ({ id, size }) => {
     if (id === undefined) return [];
     const property = async (name: string): Promise<unknown> =>
       // The backend's type decides which properties exist.
       qmp.execute('qom-get', { path: `/objects/${id}`, property: name }, options).catch(() => undefined);
-    const [type, path, offset] = await Promise.all([
+    const [type, share, path, offset] = await Promise.all([
       property('type'),
+      // The list of old QEMUs (5.2) lacks it.
+      property('share'),
       property('mem-path'),
       property('offset'),
     ]);
@@ -45,7 +47,7 @@ async function queryBackends(qmp: QmpClient, options: WaitOptions): Promise<read
         id,
         type: typeof type === 'string' ? type : 'a backend of unknown type',
         size: Number(size),
-        share,
+        share: share === true,
         path: typeof path === 'string' ? path : undefined,
         offset: typeof offset === 'number' ? offset : 0,
       },

@@ -1,5 +1,6 @@
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import { isQmpObject, type QmpObject, type QmpValue } from '../qmp/json.ts';
 import type { QmpVersion } from '../qmp/message.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
 import { identifyQemu } from './identify-qemu.ts';
@@ -45,6 +46,15 @@ export interface QemuFeatures {
   readonly fdsets: boolean;
   /** x-ignore-shared together with mapped-ram: QEMU 11.0 and later. */
   readonly mappedRamIgnoresShared: boolean;
+  /** Migration to and from files by their name (`file:`): QEMU 8.2 and later. */
+  readonly fileTransport: boolean;
+  /** Memory backends that map a part of a file privately: QEMU 8.2 and later. */
+  readonly mapsParts: boolean;
+  /**
+   * x-ignore-shared leaves out only shared memory in files with names: QEMU 8.1 and later. Before, it leaves out all
+   * shared memory (docs/format.md §10).
+   */
+  readonly ignoresNamedOnly: boolean;
 }
 
 /**
@@ -88,9 +98,11 @@ export async function queryFeatures(
 ): Promise<QemuFeatures> {
   const mappedRam = capabilities.has('mapped-ram');
   const xIgnoreShared = await isSettable(qmp, 'x-ignore-shared', capabilities, wait);
-  const [fdsets, hasProperty] = await Promise.all([
+  const [fdsets, hasProperty, fileTransport, backend] = await Promise.all([
     hasFdsets(qmp, wait),
     mappedRam && xIgnoreShared && hasIgnoreSharedProperty(qmp, wait),
+    mappedRam || hasFileTransport(qmp, wait),
+    backendProperties(qmp, wait),
   ]);
   return {
     mappedRam,
@@ -100,6 +112,10 @@ export async function queryFeatures(
     zeroPageDetection: parameters.has('zero-page-detection'),
     fdsets,
     mappedRamIgnoresShared: hasProperty,
+    fileTransport,
+    mapsParts: backend.has('offset') && backend.has('rom'),
+    // The release that limited x-ignore-shared brought this property, too.
+    ignoresNamedOnly: backend.has('offset'),
   };
 }
 
@@ -131,6 +147,27 @@ async function hasFdsets(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
 async function hasIgnoreSharedProperty(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   const properties = await answerOf(qmp.execute('device-list-properties', { typename: 'migration' }, wait));
   return properties?.some(({ name }) => name === 'x-ignore-shared') ?? false;
+}
+
+/**
+ * True when QEMU knows files as a transport. Only the schema tells. It is asked for where a cheaper sign is missing:
+ * mapped-ram came later than the transport, and needs it.
+ */
+async function hasFileTransport(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
+  const schema = await answerOf(qmp.execute('query-qmp-schema', undefined, wait));
+  const addresses = objectsIn(schema).filter(({ tag }) => tag === 'transport');
+  return addresses.some(({ variants }) => objectsIn(variants).some((variant) => variant['case'] === 'file'));
+}
+
+/** Names of the properties of memory backends in files; empty when QEMU does not tell. */
+async function backendProperties(qmp: QmpClient, wait: WaitOptions): Promise<ReadonlySet<string>> {
+  const typename = 'memory-backend-file';
+  const properties = await answerOf(qmp.execute('qom-list-properties', { typename }, wait));
+  return new Set(objectsIn(properties).flatMap(({ name }) => (typeof name === 'string' ? [name] : [])));
+}
+
+function objectsIn(value: QmpValue | undefined): readonly QmpObject[] {
+  return Array.isArray(value) ? value.filter((entry) => isQmpObject(entry)) : [];
 }
 
 /** Returns QEMU's answer to a question; undefined when QEMU does not know the question. */

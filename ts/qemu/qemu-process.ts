@@ -21,10 +21,12 @@ const LAST_WORDS_MS = 2000;
 
 /** Lines of QEMU's output on stderr that errors repeat. */
 const LAST_LINES = 10;
+/** The binary that is started when the caller names none. */
+export const DEFAULT_BINARY = 'qemu-system-x86_64';
 
 /** The QEMU to start, and how long the start may take. */
 export interface QemuProcessOptions extends WaitOptions {
-  /** @default 'qemu-system-x86_64' */
+  /** @default `qemu-system-x86_64` */
   readonly binary?: string | undefined;
   /**
    * Descriptors of this process that QEMU inherits, under the paths of {@link inheritedPath}. Programs that start QEMU
@@ -95,7 +97,7 @@ export class QemuProcess implements AsyncDisposable {
    *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when QEMU does not answer in time
    */
   static async start({
-    binary = 'qemu-system-x86_64',
+    binary = DEFAULT_BINARY,
     args,
     inherit = [],
     timeoutMs = 60_000,
@@ -107,7 +109,7 @@ export class QemuProcess implements AsyncDisposable {
     await using door = isClosed ? await QmpDoor.open() : undefined;
     const place = door === undefined ? `fd=${QMP_FD}` : `path=${door.path.replaceAll(',', ',,')}`;
     const chardev = `socket,id=mapped-ram-qmp,${place}`;
-    // QEMU 11.1 calls -mon deprecated. This form of -qmp is as old as that.
+    // QEMU 11.1 deprecates `-mon`, and older ones know no object in its place. All of them know `-qmp`.
     const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const further = isClosed ? [] : ['pipe' as const, ...inherit];

@@ -9,12 +9,12 @@ export interface RamBlockRow {
   readonly usedLength: number;
   readonly maxLength: number;
   readonly hostPageSize: number;
-  /** Address of the block in QEMU's address space. */
-  readonly hostAddress: number;
+  /** Address of the block in QEMU's address space; undefined when this QEMU does not tell (7.2 does not). */
+  readonly hostAddress: number | undefined;
 }
 
 const ROW =
-  /^ *(?:(?<id>\S.*?) +)?(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+) +(?<host>0x[0-9a-f]+)/;
+  /^ *(?:(?<id>\S.*?) +)?(?<page>\d+) (?<unit>[KMG])iB +0x[0-9a-f]+ +(?<used>0x[0-9a-f]+) +(?<max>0x[0-9a-f]+)(?: +(?<host>0x[0-9a-f]+).*)?$/;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
@@ -72,8 +72,9 @@ function parseRow(row: string): RamBlockRow | undefined {
   if (found === undefined) return undefined;
   const { id = '', page, unit, used, max, host } = found;
   const hostPageSize = Number(page) * (UNITS[unit ?? ''] ?? Number.NaN);
-  const [usedLength, maxLength, hostAddress] = [Number(used), Number(max), Number(host)];
-  const sizes = [hostPageSize, usedLength, maxLength, hostAddress];
+  const [usedLength, maxLength] = [Number(used), Number(max)];
+  const hostAddress = host === undefined ? undefined : Number(host);
+  const sizes = [hostPageSize, usedLength, maxLength, hostAddress ?? 0];
   if (!sizes.every((size) => Number.isSafeInteger(size))) return undefined;
   return { id, usedLength, maxLength, hostPageSize, hostAddress };
 }

@@ -4,7 +4,7 @@ import { applyPlan } from '../negotiate/apply-plan.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
 import type { RestorePlan } from '../negotiate/plan.ts';
 import type { Reader, RestoreRequest } from '../negotiate/request.ts';
-import { FdSet } from '../qemu/fd-set.ts';
+import { giveFile } from '../qemu/given-file.ts';
 import { migrateIn } from '../qemu/migration.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
@@ -121,12 +121,13 @@ async function loadWith(
   { after, heldBack }: Pick<LoadRun['options'], 'after' | 'heldBack'>,
   wait: WaitOptions,
 ): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {
-  const access = { path, access: 'read', direct: plan.directIo.value } as const;
-  await using set = plan.fdset.value ? await FdSet.open(qmp, { ...access, ...wait }) : undefined;
+  const { offset } = address;
+  const file = { path, offset, access: 'read', direct: plan.directIo.value, ...wait } as const;
+  const opensHere = plan.fdset.value;
+  await using given = opensHere ? await giveFile(qmp, plan.qemu.features, opensHere, file) : undefined;
   await setAutostart(qmp, heldBack ? 'stop' : after, wait);
   const startedAt = performance.now();
-  const place = set === undefined ? plan.target.address : { ...address, filename: set.filename };
-  await migrateIn(qmp, place, wait);
+  await migrateIn(qmp, given?.address ?? plan.target.address, wait);
   const runState = await settle(qmp, after, wait);
   const readyAt = performance.now();
   return { runState, readyAt, loadMs: readyAt - startedAt };

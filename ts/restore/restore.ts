@@ -1,7 +1,7 @@
 import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
+import { DEFAULT_BINARY, type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
 import { closingWrapper } from '../qemu/wrappers.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
@@ -12,6 +12,7 @@ import { attach, type AttachOptions, type AttachResult } from './attach.ts';
 import { askDefaultRam } from './command-line/ask-default-ram.ts';
 import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
 import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
+import { explainStart, ModeUnavailable } from './explain-start.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
 import { standardMonitor } from './command-line/standard-monitor.ts';
 import { refuseMemoryInUse } from './memory-in-use.ts';
@@ -26,7 +27,10 @@ export interface RestoreOptions
     Omit<AttachOptions, 'mode' | 'blocks'>,
     PrepareOptions,
     Pick<QemuProcessOptions, 'binary' | 'args' | 'stdio'> {
-  /** The mode, which decides where the guest's memory comes from. @default 'instant' */
+  /**
+   * The mode, which decides where the guest's memory comes from.
+   * @default 'instant'; where QEMU lacks what that needs, the first mode that it has, and a warning says why
+   */
   readonly mode?: RestoreMode | undefined;
 }
 
@@ -71,7 +75,18 @@ export async function restore(
   signal?.throwIfAborted();
   assertRestoreWords(options);
   assertOptionsFor(mode, options);
-  return usingSnapshot(source, signal, (snapshot) => restoreSnapshot(snapshot, mode, options, startedAt));
+  return usingSnapshot(source, signal, async (snapshot) => {
+    try {
+      return await restoreSnapshot(snapshot, mode, options, startedAt);
+    } catch (error) {
+      if (!(error instanceof ModeUnavailable)) throw error;
+      const { alternative, refusal, words } = error;
+      const isNamed = options.mode !== undefined || options.state !== undefined;
+      if (isNamed || alternative === undefined) throw refusal;
+      const restored = await restoreSnapshot(snapshot, modeOf(alternative), options, startedAt);
+      return { ...restored, warnings: [words, ...restored.warnings] };
+    }
+  });
 }
 
 async function restoreSnapshot(
@@ -187,9 +202,11 @@ async function startWithState(
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs }).catch(
-      giveUp,
-    ),
+    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs })
+      .catch((error: unknown) =>
+        explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal: either }),
+      )
+      .catch(giveUp),
     make().catch(giveUp),
   ]);
   const close = async (): Promise<void> => {

@@ -43,10 +43,11 @@ export class ConfirmedMemory implements AsyncDisposable {
           throw ioError(`cannot open the memory of block ${id}`, path, cause);
         });
         handles.push(handle);
-        const address = rows.find((row) => row.id === id)?.hostAddress;
+        const row = rows.find((candidate) => candidate.id === id);
+        const address = row?.hostAddress;
         const found = await handle.stat({ bigint: true });
         const isSeen =
-          pid !== undefined && address !== undefined && (await isMappedBy(pid, found, { address, offset }));
+          pid !== undefined && row !== undefined && (await isMappedBy(pid, found, { address, offset }));
         if (isSeen !== true) {
           // A QEMU that has died has nothing mapped. The question then fails with the better error.
           await qmp.execute('query-status');

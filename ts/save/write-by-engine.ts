@@ -12,7 +12,7 @@ import { ConfirmedMemory } from './confirmed-memory.ts';
 import { recordRunState } from './record-run-state.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
-import { withFdSet } from './write-by-qemu.ts';
+import { withFile } from './write-by-qemu.ts';
 
 /**
  * Saves by the engine. QEMU writes its device state, which takes milliseconds. The engine's channels write the memory,
@@ -30,10 +30,8 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   const others = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
   const inState = others.map((block) => ({ length: bytesToWrite(block) }));
   await using state = await AnonymousFile.create(await stateDirectory(inState));
-  const place = { path: state.procPath, access: 'write', direct: false } as const;
-  const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
-    migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),
-  );
+  const place = { path: state.procPath, offset: 0, direct: false };
+  const migration = await withFile(run, place, (address) => migrateOut(qmp, address, { timeoutMs, signal }));
   const intoState = {
     writeAt: (bytes: Uint8Array, offset: number) => writeAt(state.fd, 'the device state', bytes, offset),
   };

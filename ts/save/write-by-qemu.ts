@@ -1,5 +1,5 @@
 import { localFile } from '../io/open-source.ts';
-import { FdSet } from '../qemu/fd-set.ts';
+import { type FileForQemu, giveFile } from '../qemu/given-file.ts';
 import { migrateOut } from '../qemu/migration.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
@@ -19,15 +19,13 @@ export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<v
   const { signal } = options;
   const rows = await queryRamBlocks(qmp, { signal });
   const { path, fd } = localFile(output, 'a save');
-  const place = { path: path ?? output.name, access: 'write', direct: plan.directIo.value } as const;
+  const { offset } = output;
+  const place = { path: path ?? output.name, offset, direct: plan.directIo.value } as const;
   progress.step('memory');
-  const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
-    migrateTo(run, { transport: 'file', filename, offset: output.offset }),
-  );
+  const migration = await withFile(run, place, (address) => migrateTo(run, address));
   const { stoodStill } = guest;
   await whenWritten();
   progress.step('publish');
-  const { offset } = output;
   const unrecorded = await recordRunState({ fd, offset }, output, run.before);
   const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
   const dataBytes = normalPages * pageSize;
@@ -47,22 +45,15 @@ export async function writeElsewhere(run: SaveRun, whenWritten: () => Promise<vo
   return { migration, transfer: undefined, size: undefined, blocks, warnings };
 }
 
-interface Place {
-  readonly path: string;
-  readonly access: 'write';
-  readonly direct: boolean;
-}
-
-/** Opens a file for QEMU, and takes it away after `use`. @param use gets the file's name for QEMU */
-export async function withFdSet<T>(
-  wanted: boolean,
-  { qmp, tag, options: { signal, timeoutMs } }: SaveRun,
-  place: Place,
-  use: (filename: string) => Promise<T>,
+/** Gives QEMU a file to write to, and takes it away after `use`. @param use gets the file's address for QEMU */
+export async function withFile<T>(
+  { qmp, plan, tag, options: { signal, timeoutMs } }: SaveRun,
+  place: Pick<FileForQemu, 'path' | 'offset' | 'direct'>,
+  use: (address: MigrationAddress) => Promise<T>,
 ): Promise<T> {
-  if (!wanted) return use(place.path);
-  await using set = await FdSet.open(qmp, { ...place, tag, signal, timeoutMs });
-  return await use(set.filename);
+  const file = { ...place, access: 'write', tag, signal, timeoutMs } as const;
+  await using given = await giveFile(qmp, plan.qemu.features, plan.fdset.value, file);
+  return await use(given.address);
 }
 
 function migrateTo({ qmp, options, progress }: SaveRun, address: MigrationAddress): Promise<MigrationInfo> {

@@ -34,6 +34,10 @@ export function doctorLines(report: DoctorReport, style: Style): readonly string
         ['KVM', because(kvm.available, kvm.why)],
         ['userfaultfd', because(userfaultfd.available, userfaultfd.why)],
         ...qemuPairs(report, because),
+        ...report.modes.map(({ mode, available, why }): readonly [string, string] => [
+          `  restore ${mode}`,
+          because(available, why),
+        ]),
       ],
       style,
     ),

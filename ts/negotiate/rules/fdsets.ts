@@ -16,14 +16,16 @@ export const FDSET_RULES = [
     section: '5.3',
     effect: 'degrade',
     applies: ({ target, engine }: Situation): boolean => !engine && target.fdset !== undefined,
-    words: 'the target is an fd set of yours',
+    words: 'the target is an fd set of the caller',
   },
   {
     id: 'fdset-connection',
     about: 'fdset',
     section: '5.3',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors || !qemu.features.fdsets,
+    // A QEMU without file: gets a descriptor with a name (getfd), which every QEMU takes.
+    applies: ({ qemu: { passesDescriptors, features } }: Situation): boolean =>
+      !passesDescriptors || (features.fileTransport && !features.fdsets),
     words:
       'descriptors get to a QEMU that has add-fd, on Linux, over a unix socket that leads to QEMU itself',
   },

@@ -1,6 +1,9 @@
+import { migrateArguments } from '../../qemu/migrate-arguments.ts';
 import { isRamComplete } from '../../snapshot/info.ts';
 import type { Situation } from '../rule.ts';
 import { isOpenFor, transportOf } from './conditions.ts';
+import { FDSET_RULES } from './fdsets.ts';
+import { isFile } from './left-settings.ts';
 
 /** Obstacles in the place that a save goes to, or in the file that a restore comes from. */
 export const TARGET_RULES = [
@@ -22,6 +25,35 @@ export const TARGET_RULES = [
     applies: ({ target, request, host }: Situation): boolean =>
       request.direction === 'save' && target.path !== undefined && host.kind === 'other',
     words: 'it is no regular file, and QEMU writes to nothing that it cannot truncate',
+  },
+  {
+    id: 'file-missing',
+    about: 'target',
+    section: '5.2',
+    effect: 'refuse',
+    applies: (situation: Situation): boolean => needsNamedFd(situation) && whyNoFd(situation) !== undefined,
+    words: (situation: Situation): string =>
+      `this QEMU opens no files for a migration (QEMU 8.2 and later do), and it gets no descriptor: ${whyNoFd(situation)}`,
+  },
+  {
+    id: 'file-from-beginning',
+    about: 'target',
+    section: '5.2',
+    effect: 'refuse',
+    applies: (situation: Situation): boolean =>
+      needsNamedFd(situation) && !situation.engine && situation.target.offset > 0,
+    words:
+      'this QEMU opens no files for a migration (QEMU 8.2 and later do), and a descriptor begins at the beginning of its file',
+  },
+  {
+    id: 'uri-missing',
+    about: 'target',
+    section: '5',
+    effect: 'refuse',
+    // Addresses that no URI can express came with the same release (8.2) as files.
+    applies: ({ target: { address }, qemu }: Situation): boolean =>
+      address.transport !== 'file' && !qemu.features.fileTransport && 'channels' in migrateArguments(address),
+    words: 'this QEMU takes URIs only, and no URI can say this address',
   },
   {
     id: 'offset-destroys-prefix',
@@ -96,3 +128,15 @@ export const TARGET_RULES = [
       'the memory in the file is complete; of its device state nobody can tell, for nothing describes it',
   },
 ] as const;
+
+/** True when QEMU is to get a file, and can take it only as a descriptor with a name. */
+function needsNamedFd(situation: Situation): boolean {
+  return isFile(situation) && !situation.qemu.features.fileTransport;
+}
+
+/** The reason why this process cannot open the file for QEMU; undefined when it can. */
+function whyNoFd(situation: Situation): string | undefined {
+  if (situation.request.fdset === 'off') return 'fdset is off';
+  const rule = FDSET_RULES.find(({ applies }) => applies(situation));
+  return rule === undefined || typeof rule.words === 'string' ? rule?.words : rule.words(situation);
+}

@@ -92,6 +92,16 @@ export const WRITER_RULES = [
     },
   },
   {
+    id: 'engine-memory-nameless',
+    about: 'writer',
+    section: '10',
+    effect: 'degrade',
+    applies: ({ qemu }: Situation): boolean =>
+      !qemu.features.ignoresNamedOnly && sharedOtherwise(qemu.memory) !== '',
+    words: ({ qemu }: Situation): string =>
+      `this QEMU leaves out all shared memory with x-ignore-shared, and the engine can reach only that in files with names; ${sharedOtherwise(qemu.memory)}`,
+  },
+  {
     id: 'engine-memory-unreachable',
     about: 'writer',
     section: '10',
@@ -122,6 +132,14 @@ export const WRITER_RULES = [
     words: ({ host }: Situation): string => `this process cannot make the file: ${host.openable.why}`,
   },
 ] as const;
+
+/** Shared memory that has no file with a name, in words; empty when there is none. */
+function sharedOtherwise(memory: readonly MemoryBlock[]): string {
+  return memory
+    .filter(({ backend }) => backend?.share === true && backend.type !== 'memory-backend-file')
+    .map(({ id, why }) => `${id} is not: ${why}`)
+    .join(', ');
+}
 
 /** Blocks that the engine would write, out of files that may not be the ones that QEMU uses. */
 function unconfirmed(memory: readonly MemoryBlock[]): readonly MemoryBlock[] {

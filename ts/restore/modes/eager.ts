@@ -11,7 +11,13 @@ export const eager: NamelessMode = {
   options: ['multifd', 'channels', 'directIo'],
   whyNoOthers: 'QEMU reads the memory itself',
 
-  isPossibleOn: () => ({ possible: true, why: 'QEMU can read the snapshot itself' }),
+  isPossibleOn: (_, features) => ({
+    possible: true,
+    why:
+      features?.mappedRam === false
+        ? 'QEMU can read the snapshot as a plain stream'
+        : 'QEMU can read the snapshot itself',
+  }),
   isMeantBy: () => true,
 
   fillsMemoryFirst: false,
@@ -36,7 +42,8 @@ export const eager: NamelessMode = {
     known.length === 0
       ? []
       : capabilities
-          .filter((capability) => !known.includes(capability))
+          // A QEMU without mapped-ram gets a plain stream.
+          .filter((capability) => capability !== 'mapped-ram' && !known.includes(capability))
           .map((capability) => `this QEMU does not know the capability ${capability}`),
   placeWarnings: () => [],
 
@@ -47,7 +54,7 @@ export const eager: NamelessMode = {
 async function load(run: LoadRun): Promise<Loaded> {
   const { loadFile, loadState } = await import('../load.ts');
   const { formForQemu } = await import('./form-for-qemu.ts');
-  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts.memory, run.pid);
+  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts, run.pid);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);
   // The plan for reading a plain stream does not depend on the stream's content.

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { pagesIn } from '../../stream/page-area.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { QemuFacts } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { isFirmware } from '../../stream/block-names.ts';
@@ -11,7 +12,10 @@ import { pathInProcess } from '../../host/path-in-process.ts';
 
 /** The form that QEMU gets when it reads the memory itself. */
 export interface FormForQemu {
-  /** `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits. */
+  /**
+   * `stream` when zero pages have to be sent explicitly, which a mapped-ram file cannot do without their bits, or when
+   * QEMU has no mapped-ram.
+   */
   readonly form: 'mapped-ram' | 'stream';
   /** The reason for the form, in words. */
   readonly why: string;
@@ -43,7 +47,7 @@ const COUNTING = new Set([
  */
 export async function formForQemu(
   snapshot: Snapshot,
-  memory: readonly MemoryBlock[],
+  { memory, features }: Pick<QemuFacts, 'memory' | 'features'>,
   pid: number | undefined,
 ): Promise<FormForQemu> {
   const fresh: string[] = [];
@@ -57,6 +61,7 @@ export async function formForQemu(
       reasons.push(`${block.id} ${reason}`);
     }
   }
+  if (!features.mappedRam) return { form: 'stream', why: 'this QEMU has no mapped-ram', fresh };
   return reasons.length === 0
     ? { form: 'mapped-ram', why: 'QEMU reads the file', fresh }
     : {

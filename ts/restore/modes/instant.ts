@@ -18,7 +18,10 @@ export const instant: NamelessMode = {
   options: [],
   whyNoOthers: 'the memory is mapped out of the snapshot, nobody reads it beforehand',
 
-  isPossibleOn: (platform) => needsProc(platform, 'QEMU can map the memory out of the snapshot'),
+  isPossibleOn: (platform, features) =>
+    features?.mapsParts === false
+      ? { possible: false, why: 'this QEMU cannot map a part of a file privately (QEMU 8.2 and later can)' }
+      : needsProc(platform, 'QEMU can map the memory out of the snapshot'),
   isMeantBy: (mapped) => mapped.length > 0,
 
   fillsMemoryFirst: false,

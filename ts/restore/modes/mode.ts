@@ -2,6 +2,7 @@ import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
 import type { ClosingWrapper } from '../../qemu/wrappers.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
 import type { MemoryPlan, PlannedBackend } from '../command-line/memory-plan.ts';
@@ -30,8 +31,11 @@ export interface Mode<Name extends string = string> {
   /** The reason why the mode has no use for the others. */
   readonly whyNoOthers: string;
 
-  /** Tells whether a platform allows the mode, for restores that name no mode. */
-  isPossibleOn(platform: NodeJS.Platform): Possibility;
+  /**
+   * Tells whether a platform allows the mode, and a QEMU, where its features are known.
+   * @param features undefined when there is no QEMU to ask
+   */
+  isPossibleOn(platform: NodeJS.Platform, features?: QemuFeatures): Possibility;
   /**
    * True when the mode is the one for a QEMU that is there already, and the caller names none. When several are, the
    * first in the table is taken.

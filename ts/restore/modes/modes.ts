@@ -1,4 +1,5 @@
 import { assertWord } from '../../io/option-words.ts';
+import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import { eager } from './eager.ts';
 import { instant } from './instant.ts';
 import type { Mode, NamelessMode } from './mode.ts';
@@ -37,14 +38,20 @@ export function modeMeantBy(mapped: readonly string[]): Mode<RestoreMode> {
   return MODES.find((mode) => mode.isMeantBy(mapped)) ?? modeOf(DEFAULT_MODE);
 }
 
-/** Returns the first mode that a platform allows. The reason says what the modes before it lack there, if anything. */
-export function modeOn(platform: NodeJS.Platform): {
+/**
+ * Returns the first mode that a platform allows, and a QEMU, if there is one. The reason says what the modes before it
+ * lack there, if anything.
+ */
+export function modeOn(
+  platform: NodeJS.Platform,
+  features?: QemuFeatures,
+): {
   readonly mode: Mode<RestoreMode>;
   readonly why: string;
 } {
   const lacks: string[] = [];
   for (const mode of MODES) {
-    const { possible, why } = mode.isPossibleOn(platform);
+    const { possible, why } = mode.isPossibleOn(platform, features);
     if (possible) return { mode, why: lacks[0] ?? why };
     lacks.push(why);
   }

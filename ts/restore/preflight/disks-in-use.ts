@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path';
 
 import { MappedRamError } from '../../errors.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
+import { identifyQemu } from '../../qemu/identify-qemu.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpObject } from '../../qmp/json.ts';
 import { isQmpRefusal } from '../../qmp/refusal.ts';
@@ -22,8 +23,9 @@ export async function diskWarnings(qmp: QmpClient, wait: WaitOptions): Promise<r
   const held = await heldFiles();
   if (held.size === 0) return [];
   const warnings: string[] = [];
+  const { pid } = await identifyQemu(qmp, wait);
   for (const path of new Set((await imagesOf(qmp, wait)).map((node) => node.path))) {
-    const key = await keyOf(path, qmp.pid ?? qmp.peerPid);
+    const key = await keyOf(path, pid);
     if (key === undefined || !held.has(key)) continue;
     warnings.push(
       `the disk ${path} is in use by another QEMU, which lets nobody else write it: as long as that is so, this guest cannot run (cont fails with "Failed to get "write" lock")`,
