@@ -5,7 +5,8 @@ import type { GuestOptions } from '../../ts/guest/build-guest.ts';
 export const MIB: number = 1024 * 1024;
 
 /** Arguments of every guest. With `-no-reboot` a triple fault ends QEMU: a guest that boots again would look alive. */
-const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
+const COMMON = '-no-user-config -no-reboot -display none'.split(' ');
+const BARE = '-nodefaults -vga none'.split(' ');
 
 export interface GuestSetup {
   /** The machine with its properties: `q35`, `pc`, `microvm,acpi=on`. @default 'q35' */
@@ -30,6 +31,8 @@ export interface GuestSetup {
   readonly memoryBlocks?: readonly string[];
   /** True for a QEMU that waits for a migration instead of booting. @default false */
   readonly incoming?: boolean;
+  /** True for a QEMU with its default devices: a network card, video, a CD drive, … @default false */
+  readonly defaultDevices?: boolean;
   /** @default 32 MiB at 16 MiB; with `numa` 32 MiB around the border of the blocks */
   readonly region?: GuestOptions;
   readonly extraArgs?: readonly string[];
@@ -37,9 +40,10 @@ export interface GuestSetup {
 
 /** The QEMU command line; the guest's disk, serial port and debug console are files in `directory`. */
 export function guestArgs(setup: GuestSetup, directory: string): readonly string[] {
-  const { machine = 'q35', accel = 'tcg', incoming = false, extraArgs = [] } = setup;
+  const { machine = 'q35', accel = 'tcg', incoming = false, extraArgs = [], defaultDevices = false } = setup;
   const device = (name: string): string => `file:${join(directory, name)}`;
-  return BARE.concat(
+  return COMMON.concat(
+    defaultDevices ? [] : BARE,
     ['-machine', machine, '-accel', accel],
     setup.memoryArgs ?? memoryArgs(setup, directory),
     bootArgs(machine, join(directory, 'boot.img')),
