@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { Readable, Writable } from 'node:stream';
@@ -12,6 +13,7 @@ import { encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
 import { encodeRamEos } from '../../ts/stream/write/encode-ram.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { memoryOf } from '../support/memory-of.ts';
+import { MemoryStorage } from '../support/memory-storage.ts';
 import { DEVICE_BYTES, EARLY_BYTES, plainStream, type PageWrite } from '../support/plain-stream.ts';
 import { PAGE, testPage } from '../support/synthetic.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
@@ -328,6 +330,50 @@ test('firmware keeps its zero pages, others on demand', async (t) => {
     t.is(dataBytes, 7 * PAGE);
     t.deepEqual(await memoryOf(back), memory);
   }
+});
+
+test('zero pages that were stored stay stored on every way, but for the guest’s RAM', async (t) => {
+  await using dir = await temporaryDirectory();
+  const ids = ['pc.ram', 'm0', 'virt.flash1', '0000:00:02.0/vga.vram'];
+  const blocks = ids.map((id) => ({ id, length: 67 * PAGE }));
+  const writes = ids.flatMap((block) =>
+    Array.from({ length: 67 }, (_, page) => ({
+      block,
+      page,
+      bytes: testPage(page),
+      kind: page % 5 === 0 ? ('page' as const) : ('zero' as const),
+    })),
+  );
+  const { bytes, memory } = plainStream({ blocks, rounds: [writes] });
+  const [stream, all, moved, back] = ['stream', 'all', 'moved', 'back'].map((name) => dir.file(name));
+  assert(stream !== undefined && all !== undefined && moved !== undefined && back !== undefined);
+  await writeFile(stream, bytes);
+  const stored = ids.map((id) => (id === 'virt.flash1' ? 67 : 14));
+  await convert(stream, all);
+  t.deepEqual(await setPages(all), stored);
+  await convert(all, moved);
+  t.deepEqual(await setPages(moved), stored);
+  await convert(moved, back, { to: 'stream' });
+  await convert(back, moved, { overwrite: true });
+  t.deepEqual(await setPages(moved), stored);
+
+  await convert(stream, all, { storeZeroPages: 'all', overwrite: true });
+  for (const options of [{}, { storeZeroPages: 'firmware' }, { storeZeroPages: [] }] as const) {
+    await convert(all, `file:${moved},offset=4096`, { ...options, overwrite: true });
+    await using snapshot = await Snapshot.open({ path: moved, offset: 4096 });
+    const { blocks: found } = await snapshot.info();
+    t.deepEqual(
+      found.map(({ setPages: pages }) => pages),
+      [14, 14, 67, 67],
+    );
+    t.deepEqual(await memoryOf(moved, 4096), memory);
+    t.like(await verify({ path: moved, offset: 4096 }), { findings: [], verified: true });
+  }
+  const target = new MemoryStorage();
+  await convert(all, { storage: target });
+  await convert({ storage: target }, back, { storeZeroPages: [], overwrite: true });
+  t.deepEqual(await setPages(back), [14, 14, 67, 67]);
+  t.deepEqual(await memoryOf(back), memory);
 });
 
 test('a libvirt save image is opened at the stream in it', async (t) => {

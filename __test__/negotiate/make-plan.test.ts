@@ -2,6 +2,7 @@ import test from 'ava';
 
 import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
 import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
+import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
 import type { RestorePlan, SavePlan } from '../../ts/negotiate/plan.ts';
 import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import {
@@ -128,6 +129,27 @@ test('one byte more than a small block may have makes it QEMU’s', (t) => {
   const large = { ...privateBlock, id: 'large', length: 16 * MIB + 4096 };
   const plan = saving({}, { qemu: { memory: [sharedBlock, large] } });
   t.like(plan.writer, { value: 'qemu', rule: 'engine-memory-private' });
+});
+
+const flash = (heldBytes?: number): MemoryBlock => ({
+  ...firmware,
+  id: 'virt.flash0',
+  length: 64 * MIB,
+  heldBytes,
+});
+
+test('a large block counts with what it holds, when that is known', (t) => {
+  const withFlash = (heldBytes?: number): SavePlan =>
+    saving({}, { qemu: { memory: [sharedBlock, flash(heldBytes)] } });
+  for (const held of [0, 16 * MIB]) {
+    t.like(withFlash(held).writer, { value: 'engine' });
+    t.regex(withFlash(held).writer.why, /or hold less: virt\.flash0$/);
+  }
+  for (const held of [16 * MIB + 1, 64 * MIB, undefined]) {
+    t.like(withFlash(held).writer, { value: 'qemu', rule: 'engine-memory-private' });
+  }
+  // A guest without shared memory stays QEMU's, however little it holds.
+  t.like(saving({}, { qemu: { memory: [flash(0)] } }).writer, { value: 'qemu' });
 });
 
 test('channels are what was asked for, or suit the host', (t) => {

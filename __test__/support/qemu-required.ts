@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY } from './qemu-binary.ts';
+import { QEMU_AARCH64_BINARY, QEMU_BINARY, QEMU_I386_BINARY, QEMU_RISCV64_BINARY } from './qemu-binary.ts';
 
 /** The first QEMU with mapped-ram is 9.0. */
 const OLDEST_MAJOR = 9;
@@ -38,6 +38,11 @@ export function qemuTest(title: string, implementation: Implementation): void {
 /** A `qemuTest` that runs an aarch64 guest. */
 export function aarch64Test(title: string, implementation: Implementation): void {
   testUnless(probe(QEMU_AARCH64_BINARY).missing, title, implementation);
+}
+
+/** A `qemuTest` that runs a riscv64 guest. */
+export function riscv64Test(title: string, implementation: Implementation): void {
+  testUnless(probe(QEMU_RISCV64_BINARY).missing, title, implementation);
 }
 
 /** A `qemuTest` that runs a guest of qemu-system-i386, which comes with qemu-system-x86_64. */

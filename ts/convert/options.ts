@@ -32,8 +32,9 @@ export interface ConvertOptions extends TransferOptions {
   readonly overwrite?: boolean | undefined;
   /**
    * Blocks whose zero pages are written too, because a restore does not find their memory empty. Applies to a
-   * mapped-ram result only.
-   * @default 'firmware', which means flash devices (`system.flash…`)
+   * mapped-ram result only. Zero pages that a mapped-ram source has stored stay stored in any case, except in the
+   * guest's RAM (`pc.ram`, memory backends, …).
+   * @default 'firmware', which means the pflash of any machine (`system.flash0`, `virt.flash1`, …)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
 }

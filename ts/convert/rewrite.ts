@@ -6,6 +6,8 @@ import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
+import { bitmapOf } from '../pages/bitmap-reader.ts';
+import { mayBeRam } from '../stream/block-names.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
@@ -21,8 +23,16 @@ export interface Converted {
 }
 
 /**
- * Writes a mapped-ram file anew, perhaps at another offset. The engine moves the set pages and leaves out those that
- * turn out to be zero.
+ * Tells whether set pages of a block stay set although they are zero: somebody stored them because a restore does not
+ * find the memory empty (docs/format.md §4.2). A guest's RAM is empty then, as a rule.
+ */
+function keepsSetPages(id: string): boolean {
+  return !mayBeRam(id);
+}
+
+/**
+ * Writes a mapped-ram file anew, perhaps at another offset. The engine moves the set pages. It leaves out pages of the
+ * guest's RAM that turn out to be zero.
  * @throws {MappedRamError} as `Snapshot.completeRam`, and ERR_MAPPED_RAM_UNSUPPORTED for a block without its pages
  */
 export async function convertMapped(
@@ -52,11 +62,22 @@ export async function convertMapped(
         name,
         area,
         memory: { source: reader, area: from },
-        storeZeroPages: storesZeroPages(name, storeZeroPages),
+        // Nobody knows what a storage gives where nothing was written.
+        storeZeroPages:
+          storesZeroPages(name, storeZeroPages) || (output.file === undefined && keepsSetPages(name)),
       })),
   );
   await output.allocate(endOffset);
   const { report: transfer } = await savePages(output, { regions }, options);
+  for (const { name, area, storeZeroPages: stored } of regions) {
+    const from = ram.blocks.find(({ id }) => id === name);
+    if (stored || from === undefined || !keepsSetPages(name)) continue;
+    // The pages that the engine left out are zero in the source, and holes in the result.
+    for await (const { offset, bytes } of bitmapOf(reader, from)) {
+      signal?.throwIfAborted();
+      await output.writeAt(bytes, area.bitmapOffset + offset);
+    }
+  }
   await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
   return { endOffset, blocks, bytes, dataBytes, transfer };

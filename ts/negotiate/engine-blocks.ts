@@ -1,8 +1,8 @@
 import type { FileMemoryBlock, MemoryBlock } from '../qemu/memory-block.ts';
 
 /**
- * Largest length in bytes of a small block. Small blocks (firmware, tables, video memory) go with QEMU's device state
- * without holding it up.
+ * Most bytes of a block that go with QEMU's device state without holding it up: firmware, tables, video memory. Zero
+ * pages do not count, because QEMU writes 9 bytes for one (docs/format.md §3).
  */
 export const LARGE_BLOCK: number = 16 * 1024 * 1024;
 
@@ -13,8 +13,10 @@ export interface EngineBlocks {
   readonly reachable: readonly FileMemoryBlock[];
   /** Blocks that QEMU would leave out, too, but that this process cannot read. */
   readonly unreachable: readonly MemoryBlock[];
-  /** Large blocks that only QEMU can access. */
+  /** Blocks that only QEMU can access, and that hold much, or may. */
   readonly private: readonly MemoryBlock[];
+  /** Large blocks that only QEMU can access, and that were found to hold little. */
+  readonly nearlyEmpty: readonly MemoryBlock[];
 }
 
 /** Sorts blocks into those that the engine can write and those that it cannot. */
@@ -23,8 +25,14 @@ export function engineBlocks(memory: readonly MemoryBlock[]): EngineBlocks {
   return {
     reachable: shared.flatMap((block) => (block.file === undefined ? [] : [{ ...block, file: block.file }])),
     unreachable: shared.filter(({ file }) => file === undefined),
-    private: own.filter(({ length }) => length > LARGE_BLOCK),
+    private: own.filter((block) => bytesToWrite(block) > LARGE_BLOCK),
+    nearlyEmpty: own.filter((block) => block.length > LARGE_BLOCK && bytesToWrite(block) <= LARGE_BLOCK),
   };
+}
+
+/** Upper bound of the bytes of a block that QEMU writes, zero pages aside. */
+export function bytesToWrite({ length, heldBytes }: MemoryBlock): number {
+  return Math.min(length, heldBytes ?? length);
 }
 
 /** True when QEMU takes a block for shared memory: a file with a name, mapped shared (docs/format.md §10). */

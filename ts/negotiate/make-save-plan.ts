@@ -16,7 +16,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   refuseIfForbidden(nothing, 'qemu');
   const engine = decide(nothing, 'writer', writerSwitch(request), {
     value: true,
-    why: `all blocks above ${LARGE_BLOCK / 1024 / 1024} MiB are in shared files that can be read here`,
+    why: engineWhy(start),
   });
   const withWriter = { ...nothing, engine: engine.value };
   refuseIfForbidden(withWriter, 'target');
@@ -68,6 +68,14 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     zeroPageDetection,
     engineBlocks: engine.value ? engineBlocks(start.qemu.memory).reachable : [],
   };
+}
+
+function engineWhy({ qemu }: StartingSituation): string {
+  const size = `${LARGE_BLOCK / 1024 / 1024} MiB`;
+  const { nearlyEmpty } = engineBlocks(qemu.memory);
+  const others =
+    nearlyEmpty.length === 0 ? '' : ` or hold less: ${nearlyEmpty.map(({ id }) => id).join(', ')}`;
+  return `all blocks above ${size} are in shared files that can be read here${others}`;
 }
 
 function writerSwitch({ writer = 'auto' }: SaveRequest): Switch {

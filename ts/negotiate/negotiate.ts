@@ -4,6 +4,7 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { assertRequest } from './assert-request.ts';
+import { measureDevices } from './device-memory.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
@@ -63,7 +64,9 @@ export async function negotiate(
     target.fdset === undefined ? undefined : queryFdset(qmp, target.fdset, wait),
   ]);
   if (request.direction === 'save') {
-    return makeSavePlan({ request, target, qemu, host, givenFds, snapshot: undefined }, request);
+    const memory = request.writer === 'qemu' ? qemu.memory : await measureDevices(qmp, qemu.memory, wait);
+    const measured = { ...qemu, memory };
+    return makeSavePlan({ request, target, qemu: measured, host, givenFds, snapshot: undefined }, request);
   }
   const snapshot = await lookInto(target, request, qemu);
   return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);

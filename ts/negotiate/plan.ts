@@ -57,8 +57,8 @@ export interface SavePlan extends CommonPlan {
   /** The form of the file at the target after the save. */
   readonly format: 'mapped-ram' | 'stream';
   /**
-   * The blocks that the engine writes, each with the file that holds its memory. Every other block is small and comes
-   * in QEMU's stream. Empty with writer `qemu`.
+   * The blocks that the engine writes, each with the file that holds its memory. Every other block holds
+   * little and comes in QEMU's stream. Empty with writer `qemu`.
    */
   readonly engineBlocks: readonly FileMemoryBlock[];
 }

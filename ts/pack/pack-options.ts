@@ -19,7 +19,7 @@ export interface PackOptions extends TransferOptions, Pick<SealingOptions, 'seal
   readonly overwrite?: boolean | undefined;
   /**
    * Blocks whose zero pages are written too, because a restore does not find their memory empty.
-   * @default 'firmware', which means flash devices (`system.flash…`)
+   * @default 'firmware', which means the pflash of any machine (`system.flash0`, `virt.flash1`, …)
    */
   readonly storeZeroPages?: 'firmware' | 'all' | readonly string[] | undefined;
 }

@@ -1,7 +1,7 @@
 import { bitmapBytes, pagesIn } from '../stream/page-area.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { OpenSource } from '../io/open-source.ts';
-import { bitAt } from './bits.ts';
+import { bitAt, clearBit } from './bits.ts';
 
 /** Bytes of a bitmap that are read at once: enough to be fast, too little to matter. */
 const PIECE = 1 << 20;
@@ -28,6 +28,19 @@ export async function* pagesOf(
     for (let page = firstPage; page < end; page += 1) {
       yield { page, isSet: bitAt(bytes, page - firstPage) };
     }
+  }
+}
+
+/** Yields a block's bitmap with its offset in it, in bytes. Bits beyond the last page are clear. */
+export async function* bitmapOf(
+  reader: OpenSource,
+  block: MappedRamBlock,
+): AsyncGenerator<{ readonly offset: number; readonly bytes: Uint8Array }, void, void> {
+  for await (const { bytes, firstPage } of bitmapPieces(reader, block)) {
+    for (let page = pagesIn(block.area); page < firstPage + bytes.length * 8; page += 1) {
+      clearBit(bytes, page - firstPage);
+    }
+    yield { offset: firstPage / 8, bytes };
   }
 }
 

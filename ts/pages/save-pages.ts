@@ -11,6 +11,7 @@ import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { PageBits, zeroTest } from './page-bits.ts';
 import { PieceDigests } from './piece-digests.ts';
+import { setAllPages } from './set-all-pages.ts';
 import { WindowRun } from './window-run.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
 
@@ -44,16 +45,25 @@ export async function savePages(
     return saveByWindows(output, plan, name, options);
   }
   const file = transferFile(output.file);
-  return runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
+  const saved = await runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
+  let { dataBytes } = saved.report;
+  for (const { area, storeZeroPages } of regions) {
+    options.signal?.throwIfAborted();
+    if (storeZeroPages === true) dataBytes += await setAllPages(output, area);
+  }
+  return { ...saved, report: { ...saved.report, dataBytes } };
 }
 
-/** The region in the engine's terms; undefined when the engine cannot open the memory. */
-function localRegion({ memory, ...region }: SavedRegion): TransferRegion | undefined {
-  if (!('source' in memory)) return { ...region, memory };
+/**
+ * The region in the engine's terms; undefined when the engine cannot open the memory. The engine stores no zero pages:
+ * it would write them as bytes, while a guest stands still, and their bits are enough.
+ */
+function localRegion({ name, area, memory }: SavedRegion): TransferRegion | undefined {
+  if (!('source' in memory)) return { name, area, memory };
   const { file } = memory.source;
   if (file === undefined) return undefined;
   const { path, fd } = transferFile(file);
-  return { ...region, memory: { path, fd, area: memory.area } };
+  return { name, area, memory: { path, fd, area: memory.area } };
 }
 
 async function saveByWindows(

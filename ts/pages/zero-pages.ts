@@ -1,5 +1,5 @@
 import { assertWord } from '../io/option-words.ts';
-import { isPcFlash } from '../stream/block-names.ts';
+import { isFirmware } from '../stream/block-names.ts';
 
 /**
  * Checks the caller's choice of such blocks. A word that is neither is no list of ids.
@@ -15,5 +15,5 @@ export function assertStoreZeroPages(which: 'firmware' | 'all' | readonly string
  */
 export function storesZeroPages(id: string, which: 'firmware' | 'all' | readonly string[]): boolean {
   if (which === 'all') return true;
-  return which === 'firmware' ? isPcFlash(id) : which.includes(id);
+  return which === 'firmware' ? isFirmware(id) : which.includes(id);
 }

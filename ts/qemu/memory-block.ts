@@ -6,6 +6,11 @@ export interface MemoryBlock {
   readonly length: number;
   /** Length that the block may grow to, in bytes. */
   readonly maxLength: number;
+  /**
+   * Upper bound of the bytes that are in pages that are not zero. Found for large blocks of devices when a save is
+   * planned that the engine may write; undefined where nobody has looked.
+   */
+  readonly heldBytes?: number | undefined;
   /** Page size of the host memory beneath, in bytes; more than 4096 with hugetlbfs. */
   readonly hostPageSize: number;
   /**

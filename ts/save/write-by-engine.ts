@@ -1,4 +1,5 @@
 import { migrateOut } from '../qemu/migration.ts';
+import { bytesToWrite } from '../negotiate/engine-blocks.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
@@ -24,8 +25,9 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   progress.step('state');
   const rows = await queryRamBlocks(qmp, { signal });
   await using memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
-  const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
-  await using state = await AnonymousFile.create(await stateDirectory(small));
+  const others = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
+  const inState = others.map((block) => ({ length: bytesToWrite(block) }));
+  await using state = await AnonymousFile.create(await stateDirectory(inState));
   const place = { path: state.procPath, access: 'write', direct: false } as const;
   const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
     migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),

@@ -26,19 +26,19 @@ const DEFAULT_RAM = new Set(['pc.ram', 'microvm.ram', 'mach-virt.ram']);
 /** Blocks that machines, firmware and devices bring along under names of their own. */
 const DEVICE_BLOCK =
   /^\/rom@|^[^/]+\/|\.(bios|rom|mrom|sram|vram)$|^(isa-bios|system\.flash\d|virt\.flash\d)/;
+/** `system.flash0`, `virt.flash1`, `versatile.flash`, `zynq.pflash`, `collie.fl1`, `omap_sx1.flash0-1`, `mips_malta.bios`. */
+const FIRMWARE = /^(?:.+\.)?(?:p?flash|fl)\d*(?:-\d+)?$|^isa-bios$|^mips_malta\.bios$/;
 const WITHOUT_ADDRESS = /^\/rom@|\.rom$|^(?:pc\.bios|isa-bios)$/;
 const VIDEO_MEMORY = /^(0000:00:[0-9a-f]{2}\.[0-7])\/(?:vga\.vram|bochs-display-vram)$/;
 const OPTION_ROM = /^(0000:00:[0-9a-f]{2}\.[0-7])\/[^/]+\.rom$/;
 const VGA_MEMORY = /^(?:(.+)\/)?(?:vga\.vram|qxl\.vgavram)$/;
 
-/** Tells whether a block is the pflash of a PC, which QEMU fills from an image. */
-export function isPcFlash(id: string): boolean {
-  return id.startsWith('system.flash');
-}
-
-/** Tells whether a block is the pflash of any machine. */
-export function isFlash(id: string): boolean {
-  return /\.flash\d+$/.test(id);
+/**
+ * Tells whether a block is firmware that QEMU fills from its image before it loads a guest: the pflash of any machine,
+ * and a PC's copy of the end of it (docs/format.md §4.2). Other ROMs are empty then.
+ */
+export function isFirmware(id: string): boolean {
+  return FIRMWARE.test(id);
 }
 
 /** Tells whether a block can be the guest's RAM, and not firmware or a device's memory. */

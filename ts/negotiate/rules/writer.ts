@@ -84,7 +84,7 @@ export const WRITER_RULES = [
     words: ({ qemu }: Situation): string => {
       const blocks = engineBlocks(qemu.memory).private.map(({ id, why }) => `${id} is not: ${why}`);
       const size = `${LARGE_BLOCK / 1024 / 1024} MiB`;
-      return `blocks above ${size} have to be in shared files with names; ${blocks.join(', ') || 'no block is'}`;
+      return `blocks above ${size} have to be in shared files with names, or be nearly empty; ${blocks.join(', ') || 'no block is'}`;
     },
   },
   {

@@ -3,7 +3,7 @@ import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
-import { isDefaultMemory, isFlash } from '../../stream/block-names.ts';
+import { isDefaultMemory, isFirmware } from '../../stream/block-names.ts';
 import { stat } from 'node:fs/promises';
 
 /** The form that QEMU gets when it reads the memory itself. */
@@ -47,7 +47,7 @@ async function contentReason(
   { id }: MappedRamBlock,
   found: MemoryBlock | undefined,
 ): Promise<string | undefined> {
-  if (isFlash(id)) return 'is filled from its image';
+  if (isFirmware(id)) return 'is filled from its image';
   const path = found?.backend?.type === 'memory-backend-file' ? found.backend.path : undefined;
   if (path === undefined) return undefined;
   const blocks = await stat(path).then(
