@@ -40,7 +40,10 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly step: string; readonly why: string };
 
 /** The names of the devices that a QEMU lists for a machine. */
-export function deviceNames({ binary, machine }: Pick<WalkedMachine, 'binary' | 'machine'>): readonly string[] {
+export function deviceNames({
+  binary,
+  machine,
+}: Pick<WalkedMachine, 'binary' | 'machine'>): readonly string[] {
   const run = spawnSync(binary, ['-machine', machine, '-device', 'help'], { encoding: 'utf8' });
   return [...run.stdout.matchAll(/^name "([^"]+)"/gm)].flatMap(([, name]) => name ?? []).toSorted();
 }
