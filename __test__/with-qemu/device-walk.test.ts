@@ -34,7 +34,7 @@ const VIRT: WalkedMachine = {
 
 function q35(extraArgs: readonly string[]): GuestSetup {
   const region = { start: 16 * MIB, length: 2 * MIB };
-  return { defaultDevices: true, memoryMiB: 64, backend: 'file', share: true, region, extraArgs };
+  return { defaults: true, memoryMiB: 64, backend: 'file', share: true, region, extraArgs };
 }
 
 function virt(extraArgs: readonly string[]): VirtSetup {
