@@ -62,11 +62,10 @@ qemuTest('without a vmdescription the same sections are found, by their footers'
   const [setup] = X86_SETUPS;
   if (setup === undefined) throw new Error('no setup');
   // QEMU 11 writes the early section of virtio-mem before the RAM, and then nothing tells where the RAM begins.
-  const isKept = (arg: string): boolean => !arg.startsWith('virtio-mem-pci');
   const own =
     QEMU_VERSION[0] < 11
       ? setup.args
-      : setup.args.filter((arg, at) => isKept(arg) && isKept(setup.args[at + 1] ?? ''));
+      : setup.args.filter((arg, at) => !isVirtioMem(arg) && !isVirtioMem(setup.args[at + 1]));
   const args = own.map((arg) => (arg === 'q35' ? 'q35,suppress-vmdesc=on' : arg));
   await save(dir, QEMU_BINARY, { ...setup, args: own }, true, 'described');
   await save(dir, QEMU_BINARY, { ...setup, args }, true, 'suppressed');
@@ -170,6 +169,10 @@ async function save(
   await using qemu = await QemuProcess.start({ binary, args: [...common, ...own] });
   await saveTo(qemu.qmp, `file:${dir.file(name)}`, { mappedRam });
   await qemu.quit();
+}
+
+function isVirtioMem(arg: string | undefined): boolean {
+  return arg?.startsWith('virtio-mem-pci') === true;
 }
 
 async function image(path: string, size: number): Promise<void> {
