@@ -103,7 +103,7 @@ export class StreamWalk {
     const { idstr, instanceId } = identity;
     const bodyOffset = cursor.position;
     const memoryFollows = this.#ram?.form !== 'mapped-ram' && !this.#ramEnded;
-    const devices = await this.#description.devices(bodyOffset, { forward: !memoryFollows });
+    const devices = await this.#description.devices(bodyOffset, offset, { forward: !memoryFollows });
     if (devices === undefined) {
       yield [this.#opaque(offset, 'without a vmdescription device sections cannot be measured')];
       return false;
