@@ -65,8 +65,13 @@ export async function diskSize(fd: number, path: string): Promise<number> {
 /** Sets the file's size, in bytes. */
 export async function resize(fd: number, path: string, size: number): Promise<void> {
   await truncateAsync(fd, size).catch((cause: unknown) => {
-    throw ioError(`cannot make the file ${size} bytes long`, path, cause);
+    throw resizeError(size, path, cause);
   });
+}
+
+/** The error of a file that does not take a size, in bytes. */
+export function resizeError(size: number, path: string, cause: unknown): MappedRamError {
+  return ioError(`cannot make the file ${size} bytes long`, path, cause);
 }
 
 /** Makes the file's contents durable. */

@@ -1,9 +1,10 @@
-import { close, constants, fstat, open, type Stats } from 'node:fs';
+import { close, constants, fstat, open } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
 import { truncated } from '../stream/reader.ts';
 import { diskSize, ioError, readAt } from './fd-io.ts';
+import { kindOf } from './file-kind.ts';
 import type { LocalFile, OpenSource } from './open-source.ts';
 
 const openAsync = promisify(open);
@@ -126,11 +127,4 @@ export class FileReader implements OpenSource {
   #truncated(offset: number, length: number, found: number): MappedRamError {
     return truncated(this.name, offset, length, offset + found);
   }
-}
-
-function kindOf(stats: Stats): string {
-  if (stats.isDirectory()) return 'a directory';
-  if (stats.isFIFO()) return 'a fifo';
-  if (stats.isSocket()) return 'a socket';
-  return 'a character device';
 }

@@ -9,9 +9,10 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import { SWITCHES, type SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
-import { removeSealOf } from '../seal/seal-file.ts';
-import { assertFree, createOutput } from '../snapshot/snapshot-target.ts';
+import { SEAL_OF } from '../seal/seal-file.ts';
+import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
 import { claimGuest, refuseIfClaimed } from './claim.ts';
+import { demandOf } from './demand.ts';
 import { finish } from './finish.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { AFTER_SAVE, type AfterSave, type SaveOptions, type SaveResult } from './save-options.ts';
@@ -67,7 +68,8 @@ export async function save(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the
+ * @throws {MappedRamError} as `negotiate`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_IO for a target that cannot be made or
+ *   replaced, or whose medium cannot hold the snapshot; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the
  * engine where QEMU writes, and for a word that its option does not take
  */
 export async function planSave(
@@ -78,7 +80,11 @@ export async function planSave(
   assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
   const plan = await negotiate(qmp, saveRequest(target, options), { signal: options.signal });
   const { path, offset } = plan.target;
-  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  if (path !== undefined) {
+    const { overwrite, signal } = options;
+    await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan));
+    await Sealing.check(path, options);
+  }
   const { ioEngine, queueDepth, requestSize } = options;
   const seal = options.seal === true || undefined;
   const idle = Object.entries({
@@ -127,10 +133,7 @@ async function carryOut(
   await using output =
     path === undefined
       ? undefined
-      : await createOutput(
-          { path, offset },
-          { overwrite: options.overwrite, signal, removeCompanions: removeSealOf },
-        );
+      : await createOutput({ path, offset }, { overwrite: options.overwrite, signal, companions: SEAL_OF });
   await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;
