@@ -120,7 +120,7 @@ async function choicesOf(
   const request = { direction: 'save', target: address, writer: 'qemu' } as const;
   const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
   const target = planTarget(address);
-  const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
+  const start = { request, target, qemu, host, givenFds: undefined, diskUsers: [], snapshot: undefined };
   const { format, mappedRam, multifd } = makeSavePlan(start, request);
   return {
     format: { value: format, why: mappedRam.why },

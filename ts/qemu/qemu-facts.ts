@@ -1,7 +1,7 @@
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpVersion } from '../qmp/message.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
+import { answerOf } from '../qmp/refusal.ts';
 import { queryGuestMemory } from './guest-memory.ts';
 import type { MemoryBlock } from './memory-block.ts';
 import { querySettings, type Settings } from './settings.ts';
@@ -112,14 +112,4 @@ async function hasFdsets(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
 async function hasIgnoreSharedProperty(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   const properties = await answerOf(qmp.execute('device-list-properties', { typename: 'migration' }, wait));
   return properties?.some(({ name }) => name === 'x-ignore-shared') ?? false;
-}
-
-/** Returns QEMU's answer to a question; undefined when QEMU does not know the question. */
-async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {
-  try {
-    return await question;
-  } catch (error) {
-    if (isQmpRefusal(error)) return undefined;
-    throw error;
-  }
 }

@@ -1,12 +1,12 @@
-import { migrateOut } from '../qemu/migration.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
-import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
+import { createStateFile } from '../engine/state-file.ts';
 import { localFile } from '../io/open-source.ts';
 import { Packing } from '../pack/packing.ts';
 import type { PackOptions } from '../pack/pack-options.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
+import { migrateGuest } from './migrate-guest.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
 import { withFdSet } from './write-by-qemu.ts';
@@ -15,7 +15,7 @@ import { withFdSet } from './write-by-qemu.ts';
  * Saves by the engine. QEMU writes its device state, which takes milliseconds. The engine's channels write the memory,
  * out of the files that QEMU shares.
  * @param whenWritten called when the memory has been read
- * @throws {MappedRamError} as `migrateOut`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
+ * @throws {MappedRamError} as `migrateGuest`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
  *   run meanwhile, or QEMU does not use a memory file any more
  */
 export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
@@ -25,10 +25,14 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   const rows = await queryRamBlocks(qmp, { signal });
   await using memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
   const small = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
-  await using state = await AnonymousFile.create(await stateDirectory(small));
+  await using state = await createStateFile(small);
   const place = { path: state.procPath, access: 'write', direct: false } as const;
   const migration = await withFdSet(plan.fdset.value, run, place, (filename) =>
-    migrateOut(qmp, { transport: 'file', filename, offset: 0 }, { timeoutMs, signal }),
+    migrateGuest(
+      qmp,
+      { transport: 'file', filename, offset: 0 },
+      { timeoutMs, signal, place: `${state.place}, the device state` },
+    ),
   );
   const packOptions: PackOptions = {
     ...transferOptions(plan, options),

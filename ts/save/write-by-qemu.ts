@@ -1,16 +1,16 @@
 import { localFile } from '../io/open-source.ts';
 import { FdSet } from '../qemu/fd-set.ts';
-import { migrateOut } from '../qemu/migration.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
+import { migrateGuest } from './migrate-guest.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
 /**
  * Saves by QEMU, which writes everything into a file of ours: through descriptors that are opened here, or by its name.
  * @param whenWritten called when the guest need not stand still for QEMU any more
- * @throws {MappedRamError} as `migrateOut` and `checkSaved`
+ * @throws {MappedRamError} as `migrateGuest` and `checkSaved`
  */
 export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
   const { qmp, plan, output, guest, progress, options } = run;
@@ -60,11 +60,15 @@ export async function withFdSet<T>(
   return await use(set.filename);
 }
 
-function migrateTo({ qmp, options, progress }: SaveRun, address: MigrationAddress): Promise<MigrationInfo> {
+function migrateTo(
+  { qmp, plan, options, progress }: SaveRun,
+  address: MigrationAddress,
+): Promise<MigrationInfo> {
   const { timeoutMs, signal } = options;
-  return migrateOut(qmp, address, {
+  return migrateGuest(qmp, address, {
     timeoutMs,
     signal,
+    place: plan.target.path,
     onStatus: (info) => progress.fromQemu(info),
   });
 }

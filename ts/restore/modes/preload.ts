@@ -61,15 +61,13 @@ async function prepare(
   blocks: readonly MappedRamBlock[],
   { ramDirectory, transfer, signal }: PrepareOptions,
 ): Promise<PreparedMemory> {
-  const { preloadRam, roomProblem } = await import('../preload.ts');
-  const directory = ramDirectory ?? '/dev/shm';
-  const problem = await roomProblem(directory, blocks);
+  const { preloadRam } = await import('../preload.ts');
   const ids = blocks.map(({ id }) => id);
-  const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
+  const ram = await preloadRam(snapshot, { ...transfer, directory: ramDirectory, signal, blocks: ids });
   return {
     files: ram.files,
     report: ram.report,
-    warnings: problem === undefined ? [] : [problem],
+    warnings: ram.warnings,
     [Symbol.asyncDispose]: () => ram.close(),
   };
 }

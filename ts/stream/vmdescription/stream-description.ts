@@ -29,7 +29,7 @@ export class StreamDescription {
   ): Promise<DeviceLengths | undefined> {
     if (this.#devices !== undefined) return this.#devices;
     let found = await this.#find(from, options.forward);
-    if (options.forward && (found === undefined || !reachesFrom(section, found))) {
+    if (options.forward && found !== undefined && !reachesFrom(section, found)) {
       found = this.#found = (await findNextVmdescription(this.#reader, from)) ?? found;
     }
     if (found !== undefined) this.#devices = new DeviceLengths(found.json.devices, found.offset);
