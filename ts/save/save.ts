@@ -82,7 +82,7 @@ export async function planSave(
   const { path, offset } = plan.target;
   if (path !== undefined) {
     const { overwrite, signal } = options;
-    await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan));
+    await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan, signal));
     await Sealing.check(path, options);
   }
   const { ioEngine, queueDepth, requestSize } = options;

@@ -9,8 +9,10 @@ import { resizeError } from '../io/fd-io.ts';
 export interface Demand {
   /** Length of the file, with its holes. */
   readonly length: number;
-  /** Bytes that are written in any case. */
-  readonly leastData: number;
+  /** The most bytes that can be written into it; Infinity where nobody knows. */
+  readonly mostData: number;
+  /** Finds bytes that are written in any case; may stop counting when there are more than `enough`. */
+  readonly leastData: (enough: number) => Promise<number>;
   /** The processes that write into the file, beside this one. */
   readonly writers: readonly number[];
 }
@@ -24,7 +26,7 @@ export interface Demand {
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; `cause.code` is `ENOSPC`, `EFBIG` or what the filesystem says
  */
 export async function assertHolds(partial: string, path: string, demand: Demand): Promise<void> {
-  const { length, leastData, writers } = demand;
+  const { length, mostData, writers } = demand;
   for (const pid of ['self', ...writers] as const) {
     const limit = await fileSizeLimit(pid);
     if (length <= limit) continue;
@@ -41,7 +43,8 @@ export async function assertHolds(partial: string, path: string, demand: Demand)
     throw tooSmall(`${type} has no such long files`, path, 'EFBIG', length, longestFile);
   }
   const free = await freeBytesIn(partial);
-  const needed = hasHoles ? leastData : length;
+  // Finding out may take a moment, and mostly there is room for everything.
+  const needed = hasHoles ? (free >= mostData ? 0 : await demand.leastData(free)) : length;
   if (free < needed) {
     const why = hasHoles ? '' : `: ${type} has no holes, and zero pages take room, too`;
     throw tooSmall(`too little room for the snapshot${why}`, path, 'ENOSPC', needed, free);
