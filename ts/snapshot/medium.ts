@@ -1,7 +1,7 @@
 import { truncate } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { filesystemOf, freeBytesIn } from '../host/filesystem.ts';
+import { type Filesystem, filesystemOf, freeBytesIn } from '../host/filesystem.ts';
 import { fileSizeLimit } from '../host/limits.ts';
 import { resizeError } from '../io/fd-io.ts';
 
@@ -34,26 +34,40 @@ export async function assertHolds(partial: string, path: string, demand: Demand)
     const who = pid === 'self' ? 'this process' : `process ${pid}`;
     throw tooSmall(`${who} may not write such long files (ulimit -f)`, path, 'EFBIG', length, limit);
   }
-  const {
-    hasHoles = true,
-    longestFile = Number.POSITIVE_INFINITY,
-    type,
-  } = (await filesystemOf(partial)) ?? {};
-  if (length > longestFile) {
-    throw tooSmall(`${type} has no such long files`, path, 'EFBIG', length, longestFile);
-  }
+  const filesystem = await filesystemOf(partial);
   const free = await freeBytesIn(partial);
   // Finding out may take a moment, and mostly there is room for everything.
-  const needed = hasHoles ? (free >= mostData ? 0 : await demand.leastData(free)) : length;
-  if (free < needed) {
-    const why = hasHoles ? '' : `: ${type} has no holes, and zero pages take room, too`;
-    throw tooSmall(`too little room for the snapshot${why}`, path, 'ENOSPC', needed, free);
-  }
+  const leastData = free >= mostData ? 0 : await demand.leastData(free);
+  assertFits({ ...filesystem, free }, path, { length, leastData });
   // The filesystem itself knows the rest: its longest file, and perhaps a quota. Without holes it would write zeros.
-  if (!hasHoles) return;
+  if (filesystem?.hasHoles === false) return;
   await truncate(partial, length).catch((cause: unknown) => {
     throw resizeError(length, path, cause);
   });
+}
+
+/** The facts about a filesystem that a snapshot has to fit. */
+interface Room extends Partial<Pick<Filesystem, 'type' | 'hasHoles' | 'longestFile'>> {
+  /** Bytes left. */
+  readonly free: number;
+}
+
+/**
+ * Compares a filesystem with the bytes that a snapshot takes.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+ */
+export function assertFits(
+  { type, hasHoles = true, longestFile = Number.POSITIVE_INFINITY, free }: Room,
+  path: string,
+  { length, leastData }: { readonly length: number; readonly leastData: number },
+): void {
+  if (length > longestFile) {
+    throw tooSmall(`${type} has no such long files`, path, 'EFBIG', length, longestFile);
+  }
+  const needed = hasHoles ? leastData : length;
+  if (free >= needed) return;
+  const why = hasHoles ? '' : `: ${type} has no holes, and zero pages take room, too`;
+  throw tooSmall(`too little room for the snapshot${why}`, path, 'ENOSPC', needed, free);
 }
 
 function tooSmall(words: string, path: string, code: string, needed: number, found: number): MappedRamError {

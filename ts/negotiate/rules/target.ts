@@ -22,7 +22,7 @@ export const TARGET_RULES = [
     applies: ({ target, request, host }: Situation): boolean =>
       request.direction === 'save' && target.path !== undefined && host.kind === 'other',
     words: ({ host }: Situation): string =>
-      `it is ${host.kindWords ?? 'no regular file'}, and QEMU writes to nothing that it cannot truncate: save into a file; a copy of that on a block device can be read, too`,
+      `it is no regular file${host.kindWords === undefined ? '' : ` but ${host.kindWords}`}, and QEMU writes to nothing that it cannot truncate: save into a file; a copy of that on a block device can be read, too`,
   },
   {
     id: 'offset-destroys-prefix',
