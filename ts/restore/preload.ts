@@ -137,6 +137,7 @@ async function findPlace(directory: string | undefined): Promise<Place> {
  * @returns a warning where the room is enough for these pages and not for all of the memory: the guest might be killed
  *   when it writes to its zero pages
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+ * @internal
  */
 export async function assertRoom(
   directory: string,

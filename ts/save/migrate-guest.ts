@@ -37,11 +37,7 @@ export async function migrateGuest(
         : [`its disks are in use by ${users.map(({ words }) => words).join(', ')}`]),
     ];
     if (reasons.length === 0) throw error;
-    const { code, shortMessage, migration } = error;
-    throw new MappedRamError(code, `${shortMessage}; perhaps because ${reasons.join(', and ')}`, {
-      migration,
-      cause: error,
-      tellsCause: true,
-    });
+    const words = `QEMU could not save the guest, perhaps because ${reasons.join(', and ')}`;
+    throw new MappedRamError(error.code, words, { migration: error.migration, cause: error });
   }
 }

@@ -36,7 +36,9 @@ impl BindingMemfd {
     pub fn error(&self) -> Option<BindingError> {
         let error = self.error.as_ref()?;
         let cause = std::io::Error::new(error.kind(), error.to_string());
-        let cause = error.raw_os_error().map_or(cause, std::io::Error::from_raw_os_error);
+        let cause = error
+            .raw_os_error()
+            .map_or(cause, std::io::Error::from_raw_os_error);
         Some(EngineError::io("making a file in memory", cause).into())
     }
 
