@@ -107,10 +107,7 @@ const KINDS: readonly ForeignKind[] = [
  * @returns undefined for a kind that is not known
  */
 export function foreignKind(head: Uint8Array): Pick<ForeignKind, 'name' | 'help'> | undefined {
-  const found = KINDS.find(({ marks }) => marks.every(([offset, bytes]) => hasAt(head, offset, bytes)));
-  if (found !== undefined) return found;
-  if (head.length < FOREIGN_HEAD_BYTES || head.some((byte) => byte !== 0)) return undefined;
-  return { name: 'zeros', help: 'nothing was saved there, or the stream starts elsewhere (offset)' };
+  return KINDS.find(({ marks }) => marks.every(([offset, bytes]) => hasAt(head, offset, bytes)));
 }
 
 function hasAt(head: Uint8Array, offset: number, bytes: string): boolean {
