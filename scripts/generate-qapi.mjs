@@ -26,6 +26,8 @@ const COMMANDS = [
   'migrate_cancel',
   'qmp_capabilities',
   'qom-get',
+  'query-block-exports',
+  'query-block-jobs',
   'query-fdsets',
   'query-kvm',
   'query-machines',
@@ -39,6 +41,7 @@ const COMMANDS = [
   'quit',
   'remove-fd',
   'stop',
+  'x-debug-query-block-graph',
   'x-query-ramblock',
 ];
 
@@ -58,6 +61,8 @@ const NAMES = new Map([
   ['MigrationCapabilitySettingCapability', 'MigrationCapability'],
   ['QapiMigrationChannelAddr', 'QapiMigrationAddress'],
   ['QapiMigrationChannelChannelType', 'MigrationChannelType'],
+  ['QueryBlockExportsResult', 'BlockExport'],
+  ['QueryBlockJobsResult', 'BlockJob'],
   ['QueryFdsetsResult', 'FdsetInfo'],
   ['QueryMachinesResult', 'MachineInfo'],
   ['QueryMemdevResult', 'MemdevInfo'],
@@ -67,6 +72,7 @@ const NAMES = new Map([
   ['QueryStatusResult', 'RunStatus'],
   ['QueryYankResult', 'YankInstance'],
   ['RunStatusStatus', 'RunState'],
+  ['XDebugQueryBlockGraphResult', 'BlockGraph'],
 ]);
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');

@@ -63,6 +63,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   },
   'direct-io-missing': { request: save(), different: { features: { directIo: false } } },
   'direct-io-needs-multifd': { request: save({ multifd: 'off' }) },
+  'disk-in-use': {
+    request: save(),
+    different: { diskUsers: [{ words: 'block job j0 (backup)', hinders: true }] },
+  },
   'engine-another-host': { request: save(), different: { qemu: { ...shared, passesDescriptors: false } } },
   'engine-cannot-write': {
     request: save(),

@@ -43,6 +43,7 @@ export interface Differences {
   readonly host?: Partial<HostFacts>;
   readonly snapshot?: StreamIndex | undefined;
   readonly givenFds?: StartingSituation['givenFds'];
+  readonly diskUsers?: StartingSituation['diskUsers'];
 }
 
 export const sharedBlock: MemoryBlock = {
@@ -131,6 +132,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     },
     snapshot: different.snapshot,
     givenFds: different.givenFds,
+    diskUsers: different.diskUsers ?? [],
   };
 }
 

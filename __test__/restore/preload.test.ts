@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { type PreloadedRam, preloadRam, roomProblem } from '../../ts/restore/preload.ts';
+import { type PreloadedRam, preloadRam, assertRoom } from '../../ts/restore/preload.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { memoryOf, type SyntheticBlock, syntheticSnapshot } from './synthetic-snapshot.ts';
@@ -53,6 +53,8 @@ test('a directory without room for the guest’s memory is named', async (t) => 
   const [block] = snapshot.completeRam().blocks;
   t.truthy(block);
   if (block === undefined) return;
-  t.is(await roomProblem(dir.path, [block]), undefined);
-  t.regex((await roomProblem(dir.path, [{ ...block, length: 2 ** 52 }])) ?? '', /has \d+ bytes left/);
+  t.deepEqual(await assertRoom(dir.path, [block], snapshot), []);
+  const [tight, ...more] = await assertRoom(dir.path, [{ ...block, length: 2 ** 52 }], snapshot);
+  t.regex(tight ?? '', /has \d+ bytes left/);
+  t.deepEqual(more, []);
 });

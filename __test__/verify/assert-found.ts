@@ -70,7 +70,9 @@ async function assertFound(
     t.true(inHeader && NO_SNAPSHOT.has(error.code), `${what}: ${error.message}`);
     return;
   }
-  t.false(result.verified, `${what}: not found`);
+  // What follows the stream is no part of it: without a seal it is worth a warning only.
+  const isFollowed = result.findings.some(({ code }) => code === 'trailing-bytes');
+  t.true(!result.verified || (isFollowed && sealPath === undefined && !hidden), `${what}: not found`);
   if (hidden) {
     t.true(
       result.findings.some(({ code }) => code === 'metadata-differs' || code === 'pages-differ'),

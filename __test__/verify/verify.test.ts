@@ -144,17 +144,32 @@ test('a snapshot that has errors is not sealed, and nothing is left', async (t) 
   await using dir = await temporaryDirectory();
   const { target, options } = await material(dir);
   await pack(target, options);
-  await using handle = await open(target, 'a');
-  await handle.write('garbage');
+  await using handle = await open(target, 'r+');
+  await handle.truncate((await handle.stat()).size - 1);
   const before = await readdir(dir.path);
   const result = await verify(target, { seal: true });
-  t.deepEqual([codes(result), result.seal, result.verified], [['trailing-bytes'], undefined, false]);
+  t.deepEqual([codes(result), result.seal, result.verified], [['device-state-unmeasured'], undefined, false]);
   const aborted = AbortSignal.abort(new Error('enough'));
   await t.throwsAsync(verify(target, { seal: true, signal: aborted }), { message: 'enough' });
   await t.throwsAsync(verify(target, { seal: true, requestSize: 8 * PAGE }), {
     code: 'ERR_MAPPED_RAM_OUT_OF_RANGE',
   });
   t.deepEqual(await readdir(dir.path), before);
+});
+
+test('what follows the stream is worth a warning, and an error against a seal', async (t) => {
+  await using dir = await temporaryDirectory();
+  const { target, options } = await material(dir);
+  await pack(target, { ...options, seal: true });
+  await using handle = await open(target, 'a');
+  await handle.write('the rest of a volume');
+  t.deepEqual(codes(await verify(target)), ['trailing-bytes', 'size-differs']);
+  await unlink(`${target}.seal`);
+  const { findings, verified } = await verify(target);
+  t.deepEqual(
+    [findings.map(({ code, severity }) => [code, severity]), verified],
+    [[['trailing-bytes', 'warning']], true],
+  );
 });
 
 test('a snapshot with too many set pages for a seal is refused before they are read', async (t) => {

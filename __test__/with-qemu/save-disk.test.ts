@@ -1,17 +1,19 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { MappedRamError, save, type SaveOptions } from '../../ts/index.ts';
+import { MappedRamError, planSave, save, type SaveOptions } from '../../ts/index.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { SaveRig } from '../save/save-rig.ts';
 import { SmallFilesystem } from '../save/small-filesystem.ts';
 
-/** The size of the filesystem in MiB: less than the guests' memory takes in a snapshot. */
+/** The size of a filesystem in MiB: less than the guests' memory takes in a snapshot. */
 const SMALL_MIB = 24;
+/** Another one: enough for a snapshot, and less than the guests' memory, so that one channel of QEMU writes. */
+const ENOUGH_MIB = 100;
 
 const WAYS: readonly SaveOptions[] = [
   { writer: 'engine', directIo: 'auto' },
@@ -28,16 +30,25 @@ function openIn(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** Takes all of the room that a filesystem has left. */
+function fill(path: string): void {
+  try {
+    for (;;) writeFileSync(path, Buffer.alloc(2 ** 20, 1), { flag: 'a' });
+  } catch {
+    // It is full.
+  }
+}
+
 /** True for errors of a full disk. The engine's have ENOSPC as their cause, QEMU's say it in words. */
 function saysFull(error: MappedRamError | undefined): boolean {
   const cause = error?.cause;
   if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') return true;
-  return error?.message.includes('No space left on device') === true;
+  return /No space left on device|has \d+ bytes left/.test(error?.message ?? '');
 }
 
 for (const kind of ['ext4', 'tmpfs'] as const) {
   qemuTest(`a disk that becomes full fails the save and nothing else: ${kind}`, async (t) => {
-    await using small = await SmallFilesystem.mount(kind, SMALL_MIB);
+    await using small = await SmallFilesystem.mount(kind, ENOUGH_MIB);
     if (small === undefined) {
       // `mount` has said so on stderr. The test fails when everything is required.
       t.not(process.env['MAPPED_RAM_REQUIRE_QEMU'], '1', 'nothing can be mounted here');
@@ -46,9 +57,11 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
     await using rig = await SaveRig.start('engine');
     const { qmp, qemu } = rig.guest;
     const fail = async (way: SaveOptions): Promise<void> => {
-      const error = await t.throwsAsync(save(qmp, join(small.path, 'snapshot'), { ...way, guard: 'off' }), {
-        instanceOf: MappedRamError,
-      });
+      const filler = join(small.path, 'filler');
+      const onProgress = (): void => fill(filler);
+      const saving = save(qmp, join(small.path, 'snapshot'), { ...way, guard: 'off', onProgress });
+      const error = await t.throwsAsync(saving, { instanceOf: MappedRamError });
+      await rm(filler);
       t.true(saysFull(error), `${JSON.stringify(way)}: ${error?.message}`);
       t.deepEqual(await readdir(small.path), []);
     };
@@ -67,6 +80,33 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
     );
     t.is(openIn(qemu.pid), before, 'descriptors in QEMU');
     await rig.assertAsBefore(t, 'all ways again');
+  });
+}
+
+for (const kind of ['ext4', 'tmpfs'] as const) {
+  qemuTest(`a disk that is too small is refused before the guest is stopped: ${kind}`, async (t) => {
+    await using small = await SmallFilesystem.mount(kind, SMALL_MIB);
+    if (small === undefined) {
+      t.not(process.env['MAPPED_RAM_REQUIRE_QEMU'], '1', 'nothing can be mounted here');
+      return;
+    }
+    await using rig = await SaveRig.start('engine');
+    const { qmp } = rig.guest;
+    const stops = qmp.events('STOP');
+    for (const way of WAYS) {
+      for (const act of [planSave, save]) {
+        const error = await t.throwsAsync(act(qmp, join(small.path, 'snapshot'), way), {
+          instanceOf: MappedRamError,
+          code: 'ERR_MAPPED_RAM_IO',
+          message: /too little room for the snapshot: expected \d+ bytes, found \d+ bytes/,
+        });
+        t.true(saysFull(error));
+      }
+      t.deepEqual(await readdir(small.path), []);
+    }
+    await stops.return();
+    t.deepEqual(await stops.next(), { done: true, value: undefined });
+    await rig.assertAsBefore(t, 'all ways');
   });
 }
 

@@ -7,7 +7,7 @@ import { assertWords } from '../io/option-words.ts';
 import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import type { Output } from '../io/output.ts';
 import { OutputSink, WritableSink } from '../io/stream-sink.ts';
-import { removeSealOf } from '../seal/seal-file.ts';
+import { SEAL_OF } from '../seal/seal-file.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { createOutput, type TargetPlace, targetPlace } from '../snapshot/snapshot-target.ts';
 import { convertFromStream } from './from-stream.ts';
@@ -158,7 +158,7 @@ async function intoFile(
   { overwrite = false, signal }: ConvertOptions,
   write: (output: Output) => Promise<Converted>,
 ): Promise<Done> {
-  await using output = await createOutput(target, { overwrite, signal, removeCompanions: removeSealOf });
+  await using output = await createOutput(target, { overwrite, signal, companions: SEAL_OF });
   const converted = await write(output);
   signal?.throwIfAborted();
   await output.finish();

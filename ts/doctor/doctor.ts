@@ -157,7 +157,7 @@ async function choicesOf(
   const request = { direction: 'save', target: address, writer: 'qemu' } as const;
   const host = { ...(await hostFacts(path, 'save')), kind: 'nothing' } as const;
   const target = planTarget(address);
-  const start = { request, target, qemu, host, givenFds: undefined, snapshot: undefined };
+  const start = { request, target, qemu, host, givenFds: undefined, diskUsers: [], snapshot: undefined };
   const plan = planOrNothing(() => makeSavePlan(start, request));
   if (plan === undefined) return { format: undefined, multifd: undefined };
   const { format, mappedRam, multifd } = plan;

@@ -19,24 +19,40 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [0xfe534d42, 'smb2'],
   [0x65735546, 'fuse'],
   [0x01021997, '9p'],
+  [0x4d44, 'vfat'],
+  [0x2011bab0, 'exfat'],
+  [0x482b, 'hfsplus'],
 ]);
+
+/** The filesystems that keep zeros in the place of holes. */
+const WITHOUT_HOLES: ReadonlySet<string | undefined> = new Set(['vfat', 'exfat', 'hfsplus']);
+/** The longest file of FAT, in bytes. */
+const LONGEST_ON_FAT = 2 ** 32 - 1;
 
 export interface Filesystem {
   /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined for a filesystem that is not known by name. */
   readonly type: string | undefined;
   readonly sizeBytes: number;
-  /** Bytes that an ordinary user may still use. */
+  /** Bytes that this user may still use. */
   readonly freeBytes: number;
+  /** True unless it is known that zeros take room in every file. */
+  readonly hasHoles: boolean;
+  /** The longest file in bytes; Infinity where the number is not known by name. */
+  readonly longestFile: number;
 }
 
 /** The filesystem that a path is on; undefined when the path does not exist or cannot be looked at. */
 export async function filesystemOf(path: string): Promise<Filesystem | undefined> {
   try {
-    const { type, bsize, blocks, bavail } = await statfs(path);
+    const { type: magic, bsize, blocks, bavail, bfree } = await statfs(path);
+    const type = process.platform === 'linux' ? NAMES.get(magic) : undefined;
     return {
-      type: process.platform === 'linux' ? NAMES.get(type) : undefined,
+      type,
       sizeBytes: blocks * bsize,
-      freeBytes: bavail * bsize,
+      // Some blocks are kept for root.
+      freeBytes: (process.geteuid?.() === 0 ? bfree : bavail) * bsize,
+      hasHoles: !WITHOUT_HOLES.has(type),
+      longestFile: type === 'vfat' ? LONGEST_ON_FAT : Number.POSITIVE_INFINITY,
     };
   } catch {
     return undefined;
@@ -44,7 +60,7 @@ export async function filesystemOf(path: string): Promise<Filesystem | undefined
 }
 
 /**
- * Bytes that an ordinary user may still write below a path. Infinity where the number is not known or has no limit: a
+ * Bytes that this user may still write below a path. Infinity where the number is not known or has no limit: a
  * filesystem in memory without a limit has no blocks at all.
  */
 export async function freeBytesIn(path: string): Promise<number> {

@@ -30,6 +30,15 @@ export async function memlockLimit(): Promise<number | 'unlimited' | undefined> 
 }
 
 /**
+ * The longest file that a process may write, in bytes; Infinity where there is no limit, or the kernel does not tell.
+ */
+export async function fileSizeLimit(pid: number | 'self'): Promise<number> {
+  const limits = await read(`/proc/${pid}/limits`);
+  const soft = Number(/^Max file size\s+(\d+)/m.exec(limits ?? '')?.[1]);
+  return Number.isNaN(soft) ? Number.POSITIVE_INFINITY : soft;
+}
+
+/**
  * The pools of huge pages, small pages first. The list is empty where there are none, and on other systems than Linux.
  */
 export async function hugePages(): Promise<readonly HugePages[]> {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, open, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
@@ -13,22 +12,20 @@ import { MappedRamError } from '../errors.ts';
 const NAMELESS = 0o20000000 | (constants.O_DIRECTORY ?? 0) | constants.O_RDWR;
 /** Mode 0600: the file holds a guest's memory. */
 const MODE = 0o600;
-/**
- * The largest state stream, in bytes, that goes to memory; larger ones go to the system's directory for temporary
- * files.
- */
-const SMALL = 64 * 2 ** 20;
-const SHARED_MEMORY = '/dev/shm';
 
 /**
  * A file without a name. It is gone when the last process that has it open or mapped ends, whichever way. It works on
  * tmpfs, hugetlbfs and disks alike. Other processes of the same user open it as `procPath`.
  */
 export class AnonymousFile implements AsyncDisposable {
+  /** The place of the file in words: its directory, or `memory`. */
+  readonly place: string;
   readonly #handle: FileHandle;
 
-  private constructor(handle: FileHandle) {
+  /** @param handle the open file, which belongs to this object from now on */
+  constructor(handle: FileHandle, place: string) {
     this.#handle = handle;
+    this.place = place;
   }
 
   /**
@@ -56,7 +53,7 @@ export class AnonymousFile implements AsyncDisposable {
         await unlink(path);
       }
       if (mode !== MODE) await handle.chmod(mode);
-      return new AnonymousFile(handle);
+      return new AnonymousFile(handle, directory);
     } catch (cause) {
       await handle?.close();
       throw new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot make a temporary file', {
@@ -88,14 +85,4 @@ export class AnonymousFile implements AsyncDisposable {
 /** The path under which other processes of the same user open the file of a descriptor of this process. Linux only. */
 export function procPath(fd: number): string {
   return `/proc/${process.pid}/fd/${fd}`;
-}
-
-/** Picks a directory for a state stream that holds the pages of these blocks. */
-export async function stateDirectory(blocks: readonly { readonly length: number }[]): Promise<string> {
-  const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
-  if (bytes > SMALL) return tmpdir();
-  return access(SHARED_MEMORY, constants.W_OK).then(
-    () => SHARED_MEMORY,
-    () => tmpdir(),
-  );
 }

@@ -45,11 +45,33 @@ export async function fileSize(fd: number, path: string): Promise<number> {
   return stats.size;
 }
 
+/**
+ * The size of a block device in bytes, which its stats do not have: the search for its end reads a byte here and there.
+ */
+export async function diskSize(fd: number, path: string): Promise<number> {
+  const byte = new Uint8Array(1);
+  const hasByteAt = async (offset: number): Promise<boolean> =>
+    offset < Number.MAX_SAFE_INTEGER && (await readAt(fd, path, byte, offset)) > 0;
+  let end = 1;
+  while (await hasByteAt(end * 2 - 1)) end *= 2;
+  // The size is at least `end` and less than twice that, or 0.
+  if (end === 1) return (await hasByteAt(0)) ? 1 : 0;
+  for (let step = end / 2; step >= 1; step /= 2) {
+    if (await hasByteAt(end + step - 1)) end += step;
+  }
+  return end;
+}
+
 /** Sets the file's size, in bytes. */
 export async function resize(fd: number, path: string, size: number): Promise<void> {
   await truncateAsync(fd, size).catch((cause: unknown) => {
-    throw ioError(`cannot make the file ${size} bytes long`, path, cause);
+    throw resizeError(size, path, cause);
   });
+}
+
+/** The error of a file that does not take a size, in bytes. */
+export function resizeError(size: number, path: string, cause: unknown): MappedRamError {
+  return ioError(`cannot make the file ${size} bytes long`, path, cause);
 }
 
 /** Makes the file's contents durable. */

@@ -1,16 +1,17 @@
-import { close, constants, fstat, open, type Stats } from 'node:fs';
+import { close, constants, fstat, open } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { MappedRamError } from '../errors.ts';
 import { truncated } from '../stream/reader.ts';
-import { ioError, readAt } from './fd-io.ts';
+import { diskSize, ioError, readAt } from './fd-io.ts';
+import { kindOf } from './file-kind.ts';
 import type { LocalFile, OpenSource } from './open-source.ts';
 
 const openAsync = promisify(open);
 const closeAsync = promisify(close);
 const statAsync = promisify(fstat);
 
-/** A regular file that is open for reading at offsets. */
+/** A regular file, or a disk, that is open for reading at offsets. */
 export class FileReader implements OpenSource {
   readonly name: string;
   /** Size in bytes when the file was opened. */
@@ -41,7 +42,8 @@ export class FileReader implements OpenSource {
 
   /**
    * @param signal ends the reading: every later `read` throws the signal's reason
-   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular
+   *   file or a block device
    */
   static async open(path: string, signal?: AbortSignal): Promise<FileReader> {
     // Opening a fifo without O_NONBLOCK would wait for a writer.
@@ -71,6 +73,10 @@ export class FileReader implements OpenSource {
     const stats = await statAsync(fd).catch((cause: unknown) => {
       throw ioError('cannot read the size', name, cause);
     });
+    if (stats.isBlockDevice()) {
+      const size = await diskSize(fd, name);
+      return new FileReader(name, fd, path, size, size, signal);
+    }
     if (stats.isFile()) return new FileReader(name, fd, path, stats.size, stats.blocks * 512, signal);
     const found = kindOf(stats);
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
@@ -121,11 +127,4 @@ export class FileReader implements OpenSource {
   #truncated(offset: number, length: number, found: number): MappedRamError {
     return truncated(this.name, offset, length, offset + found);
   }
-}
-
-function kindOf(stats: Stats): string {
-  if (stats.isDirectory()) return 'a directory';
-  if (stats.isFIFO()) return 'a fifo';
-  if (stats.isSocket()) return 'a socket';
-  return stats.isBlockDevice() ? 'a block device' : 'a character device';
 }

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
+import { access, open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { dirname } from 'node:path';
 
 import { messageOf } from '../errors.ts';
 import { probe } from '../engine/probe.ts';
 import { freeBytesIn } from '../host/filesystem.ts';
+import { kindOf } from '../io/file-kind.ts';
 
 /** The answer to whether something is possible, with the reason. */
 export interface Possibility {
@@ -22,6 +23,8 @@ export interface HostFacts {
   readonly directIo: Possibility;
   /** The kind of thing that the path names now. */
   readonly kind: 'file' | 'nothing' | 'other';
+  /** The kind of `other` in words, with its article. */
+  readonly kindWords?: string | undefined;
   /** Bytes of disk that the file takes; 0 when there is none. */
   readonly allocated: number;
   /** Bytes left on the file system of a save; Infinity where the number is not known, or does not matter. */
@@ -45,22 +48,25 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
   }
   const found = await stat(path).catch(() => undefined);
   const kind = found === undefined ? 'nothing' : found.isFile() ? 'file' : 'other';
+  const kindWords = kind === 'other' && found !== undefined ? kindOf(found) : undefined;
   const allocated = (found?.blocks ?? 0) * 512;
   if (direction === 'save') {
-    const directory = dirname(path);
+    // The file is made beside what a link leads to.
+    const directory = dirname(await realpath(path).catch(() => path));
     const openable = await canWrite(directory);
     return {
       ...host,
       openable,
       directIo: openable.possible ? directIoIn(directory) : openable,
       kind,
+      kindWords,
       allocated,
       freeBytes: await freeBytesIn(directory),
     };
   }
   const openable = await canOpen(path, constants.O_RDONLY);
   const freeBytes = Number.POSITIVE_INFINITY;
-  return { ...host, openable, directIo: await canReadDirectly(path), kind, allocated, freeBytes };
+  return { ...host, openable, directIo: await canReadDirectly(path), kind, kindWords, allocated, freeBytes };
 }
 
 async function canWrite(directory: string): Promise<Possibility> {

@@ -4,6 +4,7 @@ import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
+import { queryDiskUsers } from '../qemu/disk-users.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { assertRequest } from './assert-request.ts';
 import { measureDevices } from './device-memory.ts';
@@ -63,18 +64,22 @@ export async function negotiate(
   const { timeoutMs, signal, facts } = options;
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
-  const [qemu, host, givenFds] = await Promise.all([
+  const [qemu, host, givenFds, diskUsers] = await Promise.all([
     facts ?? queryQemuFacts(qmp, wait),
     hostFacts(target.path, request.direction),
     target.fdset === undefined ? undefined : queryFdset(qmp, target.fdset, wait),
+    request.direction === 'save' ? queryDiskUsers(qmp, wait) : [],
   ]);
   if (request.direction === 'save') {
     const memory = request.writer === 'qemu' ? qemu.memory : await measureDevices(qmp, qemu.memory, wait);
     const measured = { ...qemu, memory };
-    return makeSavePlan({ request, target, qemu: measured, host, givenFds, snapshot: undefined }, request);
+    return makeSavePlan(
+      { request, target, qemu: measured, host, givenFds, diskUsers, snapshot: undefined },
+      request,
+    );
   }
   const snapshot = await lookInto(target, request, qemu);
-  return makeRestorePlan({ request, target, qemu, host, givenFds, snapshot }, request);
+  return makeRestorePlan({ request, target, qemu, host, givenFds, diskUsers, snapshot }, request);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import type { FdAccess } from '../host/fd-access.ts';
+import type { DiskUser } from '../qemu/disk-users.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -16,6 +17,8 @@ export interface Situation {
   readonly snapshot: StreamIndex | undefined;
   /** The access modes of the descriptors in the caller's set; undefined when there is no such set. */
   readonly givenFds: readonly (FdAccess | undefined)[] | undefined;
+  /** The users of QEMU's disks beside the guest; of a save only. */
+  readonly diskUsers: readonly DiskUser[];
   /** True when the pages go past QEMU, which only writes or reads its device state, as a plain stream. */
   readonly engine: boolean;
   readonly mappedRam: boolean;

@@ -2,7 +2,7 @@ import { assertOptions } from '../io/assert-options.ts';
 import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertStoreZeroPages } from '../pages/zero-pages.ts';
 import { Sealing } from '../seal/sealing.ts';
-import { removeSealOf } from '../seal/seal-file.ts';
+import { SEAL_OF } from '../seal/seal-file.ts';
 import { createOutput, type SnapshotTarget, targetPath, targetPlace } from '../snapshot/snapshot-target.ts';
 import type { PackOptions, PackResult } from './pack-options.ts';
 import { Packing } from './packing.ts';
@@ -34,7 +34,7 @@ export async function pack(target: SnapshotTarget, options: PackOptions): Promis
   const path = targetPath(place);
   await using packing = await Packing.open(options, place);
   const { overwrite } = options;
-  await using output = await createOutput(place, { overwrite, signal, removeCompanions: removeSealOf });
+  await using output = await createOutput(place, { overwrite, signal, companions: SEAL_OF });
   await using sealing = await Sealing.begin(path, options);
   const packed = await packing.write(output, options, { sealing });
   await output.finish();

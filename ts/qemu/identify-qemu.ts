@@ -5,7 +5,7 @@ import { identityOf, type FileIdentity } from '../host/file-identity.ts';
 import { hasOpen } from '../host/process-mappings.ts';
 import { descendantsOf, processes } from '../host/process-tree.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
+import { createStateFile } from '../engine/state-file.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
 
@@ -49,7 +49,7 @@ async function identify(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity
   // Without descriptors there is only the word of the caller that has started QEMU.
   const told = { passesDescriptors: false, pid: qmp.pid };
   if (!qmp.passesDescriptors) return told;
-  await using mark = await AnonymousFile.create(await stateDirectory([]));
+  await using mark = await createStateFile([]);
   // QEMU accepts only names that do not begin with a digit.
   const fdname = `mapped-ram-${randomUUID()}`;
   try {

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
+import { createStateFile } from '../engine/state-file.ts';
 import { fileSize, readAt } from '../io/fd-io.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { readGlobalStateAtEnd } from '../stream/global-state.ts';
@@ -17,7 +17,7 @@ const NAME = 'the device state';
 export async function isStoppedGuestAsleep(qmp: QmpClient, wait: WaitOptions): Promise<boolean | undefined> {
   if (!qmp.passesDescriptors) return undefined;
   try {
-    await using file = await AnonymousFile.create(await stateDirectory([]));
+    await using file = await createStateFile([]);
     await using set = await FdSet.open(qmp, { path: file.procPath, access: 'write', direct: false, ...wait });
     await qmp.execute('xen-save-devices-state', { filename: set.filename, live: false }, wait);
     const size = await fileSize(file.fd, NAME);

@@ -21,6 +21,8 @@ const STDERR_MS = 50;
 export interface MigrationRunOptions extends WaitOptions {
   /** Called with every answer of query-migrate on the way. */
   readonly onStatus?: ((info: MigrationInfo) => void) | undefined;
+  /** The place in errors: QEMU knows a file of ours by the number of a set only. @default the target or source */
+  readonly place?: string | undefined;
 }
 
 /**
@@ -39,7 +41,7 @@ export async function migrateOut(
   options: MigrationRunOptions = {},
 ): Promise<MigrationInfo> {
   const address = migrateArguments(target);
-  return migrate(qmp, `saving to ${nameOf(target)}`, options, {
+  return migrate(qmp, `saving to ${options.place ?? nameOf(target)}`, options, {
     begin: () => qmp.execute('migrate', address),
     settle: () => untilFinalized(qmp),
     cancel: () => cancelMigration(qmp, { timeoutMs: CANCEL_MS }),
@@ -59,7 +61,7 @@ export async function migrateIn(
   options: MigrationRunOptions = {},
 ): Promise<MigrationInfo> {
   const address = migrateArguments(source);
-  return migrate(qmp, `loading from ${nameOf(source)}`, options, {
+  return migrate(qmp, `loading from ${options.place ?? nameOf(source)}`, options, {
     begin: async () => {
       try {
         await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });

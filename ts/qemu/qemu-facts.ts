@@ -2,7 +2,7 @@ import type { WaitOptions } from '../host/wait-within.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpObject, type QmpObject, type QmpValue } from '../qmp/json.ts';
 import type { QmpVersion } from '../qmp/message.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
+import { answerOf } from '../qmp/refusal.ts';
 import { identifyQemu } from './identify-qemu.ts';
 import { queryGuestMemory } from './guest-memory.ts';
 import type { MemoryBlock } from './memory-block.ts';
@@ -168,14 +168,4 @@ async function backendProperties(qmp: QmpClient, wait: WaitOptions): Promise<Rea
 
 function objectsIn(value: QmpValue | undefined): readonly QmpObject[] {
   return Array.isArray(value) ? value.filter((entry) => isQmpObject(entry)) : [];
-}
-
-/** Returns QEMU's answer to a question; undefined when QEMU does not know the question. */
-async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {
-  try {
-    return await question;
-  } catch (error) {
-    if (isQmpRefusal(error)) return undefined;
-    throw error;
-  }
 }

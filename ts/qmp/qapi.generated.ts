@@ -37,6 +37,8 @@ export type QmpCommands = {
   readonly migrate_cancel: { readonly arguments: undefined; readonly result: QapiNothing };
   readonly qmp_capabilities: { readonly arguments: QmpCapabilitiesArguments; readonly result: QapiNothing };
   readonly 'qom-get': { readonly arguments: QomGetArguments; readonly result: QmpValue };
+  readonly 'query-block-exports': { readonly arguments: undefined; readonly result: readonly BlockExport[] };
+  readonly 'query-block-jobs': { readonly arguments: undefined; readonly result: readonly BlockJob[] };
   readonly 'query-fdsets': { readonly arguments: undefined; readonly result: readonly FdsetInfo[] };
   readonly 'query-kvm': { readonly arguments: undefined; readonly result: QueryKvmResult };
   readonly 'query-machines': {
@@ -59,6 +61,7 @@ export type QmpCommands = {
   readonly quit: { readonly arguments: undefined; readonly result: QapiNothing };
   readonly 'remove-fd': { readonly arguments: RemoveFdArguments; readonly result: QapiNothing };
   readonly stop: { readonly arguments: undefined; readonly result: QapiNothing };
+  readonly 'x-debug-query-block-graph': { readonly arguments: undefined; readonly result: BlockGraph };
   readonly 'x-query-ramblock': { readonly arguments: undefined; readonly result: XQueryRamblockResult };
 };
 
@@ -237,6 +240,58 @@ export type QmpCapabilitiesArguments = { readonly enable?: readonly QmpCapabilit
 export type QmpCapabilitiesEnable = 'oob' | QapiOther;
 
 export type QomGetArguments = { readonly path: string; readonly property: string };
+
+export type BlockExport = {
+  readonly id: string;
+  readonly type: BlockExportType;
+  readonly 'node-name': string;
+  readonly 'shutting-down': boolean;
+};
+
+export type BlockExportType = 'nbd' | 'vhost-user-blk' | 'fuse' | 'vduse-blk' | QapiOther;
+
+export type BlockJob = (
+  | { readonly type: 'commit' }
+  | { readonly type: 'stream' }
+  | ({ readonly type: 'mirror' } & BlockJobMirror)
+  | { readonly type: 'backup' }
+  | { readonly type: 'create' }
+  | { readonly type: 'amend' }
+  | { readonly type: 'snapshot-load' }
+  | { readonly type: 'snapshot-save' }
+  | { readonly type: 'snapshot-delete' }
+) & {
+  readonly device: string;
+  readonly len: QapiInteger;
+  readonly offset: QapiInteger;
+  readonly busy: boolean;
+  readonly paused: boolean;
+  readonly speed: QapiInteger;
+  readonly 'io-status': BlockJobIoStatus;
+  readonly ready: boolean;
+  readonly status: BlockJobStatus;
+  readonly 'auto-finalize': boolean;
+  readonly 'auto-dismiss': boolean;
+  readonly error?: string;
+};
+
+export type BlockJobIoStatus = 'ok' | 'failed' | 'nospace' | QapiOther;
+
+export type BlockJobStatus =
+  | 'undefined'
+  | 'created'
+  | 'running'
+  | 'paused'
+  | 'ready'
+  | 'standby'
+  | 'waiting'
+  | 'pending'
+  | 'aborting'
+  | 'concluded'
+  | 'null'
+  | QapiOther;
+
+export type BlockJobMirror = { readonly 'actively-synced': boolean };
 
 export type FdsetInfo = { readonly 'fdset-id': QapiInteger; readonly fds: readonly FdsetMember[] };
 
@@ -489,5 +544,28 @@ export type YankInstanceBlockNode = { readonly 'node-name': string };
 export type YankInstanceChardev = { readonly id: string };
 
 export type RemoveFdArguments = { readonly 'fdset-id': QapiInteger; readonly fd?: QapiInteger | undefined };
+
+export type BlockGraph = {
+  readonly nodes: readonly BlockGraphNodes[];
+  readonly edges: readonly BlockGraphEdges[];
+};
+
+export type BlockGraphNodes = {
+  readonly id: QapiInteger;
+  readonly type: BlockGraphNodesType;
+  readonly name: string;
+};
+
+export type BlockGraphNodesType = 'block-backend' | 'block-job' | 'block-driver' | QapiOther;
+
+export type BlockGraphEdges = {
+  readonly parent: QapiInteger;
+  readonly child: QapiInteger;
+  readonly name: string;
+  readonly perm: readonly BlockGraphEdgesPerm[];
+  readonly 'shared-perm': readonly BlockGraphEdgesPerm[];
+};
+
+export type BlockGraphEdgesPerm = 'consistent-read' | 'write' | 'write-unchanged' | 'resize' | QapiOther;
 
 export type XQueryRamblockResult = { readonly 'human-readable-text': string };

@@ -13,3 +13,16 @@ export function isQmpRefusal(error: unknown): error is MappedRamError & { readon
 export function isUnknownArgument(error: unknown, argument: string): boolean {
   return isQmpRefusal(error) && error.qmp.desc.includes(`'${argument}'`);
 }
+
+/**
+ * Returns QEMU's answer to a question; undefined when QEMU does not know the question.
+ * @throws {MappedRamError} as the question, for any other failure
+ */
+export async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {
+  try {
+    return await question;
+  } catch (error) {
+    if (isQmpRefusal(error)) return undefined;
+    throw error;
+  }
+}

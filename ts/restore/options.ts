@@ -28,7 +28,8 @@ export interface LoadOptions extends WaitOptions {
 /** Options for preparing memory before QEMU starts, for the modes that do so. */
 export interface PrepareOptions {
   /**
-   * Directory for the memory of `preload`, and of no other mode: on tmpfs, or a hugetlbfs mount. @default '/dev/shm'
+   * Directory for the memory of `preload`, and of no other mode: on tmpfs, or a hugetlbfs mount. @default '/dev/shm',
+   * or no directory (memfd) where that is missing or read-only
    */
   readonly ramDirectory?: string | undefined;
   /** Options for reading the snapshot with `preload`. No other mode has a use for more than `auto`. */

@@ -10,7 +10,8 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
-import { AnonymousFile, procPath, stateDirectory } from '../io/anonymous-file.ts';
+import { createStateFile } from '../engine/state-file.ts';
+import { procPath } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
 import { findStalePages, zeroPagesOf, type StalePages } from '../engine/stale-pages.ts';
 
@@ -114,12 +115,12 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
     stale.push(await findStalePages(fd, snapshot.path, block));
   }
   signal?.throwIfAborted();
-  await using file = await AnonymousFile.create(await stateDirectory(others));
+  await using file = await createStateFile(others);
   let size = 0;
   for await (const batch of stateBatches(snapshot, pagesFor(snapshot, others, fresh, stale))) {
     for await (const bytes of readPieces(batch, snapshot.reader)) {
       signal?.throwIfAborted();
-      await writeAt(file.fd, 'the state stream', bytes, size);
+      await writeAt(file.fd, `the state stream (in ${file.place})`, bytes, size);
       size += bytes.length;
     }
   }

@@ -8,10 +8,11 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import { SWITCHES, type SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
-import { removeSealOf } from '../seal/seal-file.ts';
-import { assertFree, createOutput } from '../snapshot/snapshot-target.ts';
+import { SEAL_OF } from '../seal/seal-file.ts';
+import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
 import { assertRunState, forgotten } from './assert-run-state.ts';
 import { refuseIfClaimed } from './claim.ts';
+import { demandOf } from './demand.ts';
 import { finish } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
@@ -75,8 +76,9 @@ export async function save(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate` and `assertRunState`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_INVALID_ARGUMENT
- *   for options of the engine where QEMU writes, and for a word that its option does not take; ERR_MAPPED_RAM_TIMEOUT
+ * @throws {MappedRamError} as `negotiate` and `assertRunState`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_IO for a target that
+ *   cannot be made or replaced, or whose medium cannot hold the snapshot; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of
+ *   the engine where QEMU writes, and for a word that its option does not take; ERR_MAPPED_RAM_TIMEOUT
  */
 export async function planSave(
   qmp: QmpClient,
@@ -98,7 +100,11 @@ async function makePlan(
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
   await assertRunState(qmp, plan.qemu.runState, options.after, { signal });
   const { path, offset } = plan.target;
-  if (path !== undefined && options.overwrite !== true) await assertFree(path, offset);
+  if (path !== undefined) {
+    const { overwrite } = options;
+    await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan, signal));
+    await Sealing.check(path, options);
+  }
   const { ioEngine, queueDepth, requestSize } = options;
   const seal = options.seal === true || undefined;
   const idle = Object.entries({
@@ -147,10 +153,7 @@ async function carryOut(
   await using output =
     path === undefined
       ? undefined
-      : await createOutput(
-          { path, offset },
-          { overwrite: options.overwrite, signal, removeCompanions: removeSealOf },
-        );
+      : await createOutput({ path, offset }, { overwrite: options.overwrite, signal, companions: SEAL_OF });
   await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;

@@ -1,14 +1,14 @@
-import { migrateOut } from '../qemu/migration.ts';
 import { bytesToWrite } from '../negotiate/engine-blocks.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
-import { AnonymousFile, stateDirectory } from '../io/anonymous-file.ts';
+import { createStateFile } from '../engine/state-file.ts';
 import { writeAt } from '../io/fd-io.ts';
 import { localFile } from '../io/open-source.ts';
 import { Packing } from '../pack/packing.ts';
 import type { PackOptions } from '../pack/pack-options.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
+import { migrateGuest } from './migrate-guest.ts';
 import { recordRunState } from './record-run-state.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
@@ -18,7 +18,7 @@ import { withFile } from './write-by-qemu.ts';
  * Saves by the engine. QEMU writes its device state, which takes milliseconds. The engine's channels write the memory,
  * out of the files that QEMU shares.
  * @param whenWritten called when the memory has been read
- * @throws {MappedRamError} as `migrateOut`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
+ * @throws {MappedRamError} as `migrateGuest`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
  *   run meanwhile, or QEMU does not use a memory file any more
  */
 export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
@@ -29,9 +29,11 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
   await using memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
   const others = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
   const inState = others.map((block) => ({ length: bytesToWrite(block) }));
-  await using state = await AnonymousFile.create(await stateDirectory(inState));
+  await using state = await createStateFile(inState);
   const place = { path: state.procPath, offset: 0, direct: false };
-  const migration = await withFile(run, place, (address) => migrateOut(qmp, address, { timeoutMs, signal }));
+  const migration = await withFile(run, place, (address) =>
+    migrateGuest(qmp, address, { timeoutMs, signal, place: `${state.place}, the device state` }),
+  );
   const intoState = {
     writeAt: (bytes: Uint8Array, offset: number) => writeAt(state.fd, 'the device state', bytes, offset),
   };

@@ -1,18 +1,18 @@
 import { localFile } from '../io/open-source.ts';
 import { type FileForQemu, giveFile } from '../qemu/given-file.ts';
-import { migrateOut } from '../qemu/migration.ts';
 import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
 import { isLive } from './assert-run-state.ts';
+import { migrateGuest } from './migrate-guest.ts';
 import { notRecorded, recordRunState } from './record-run-state.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
 /**
  * Saves by QEMU, which writes everything into a file of ours: through descriptors that are opened here, or by its name.
  * @param whenWritten called when the guest need not stand still for QEMU any more
- * @throws {MappedRamError} as `migrateOut` and `checkSaved`
+ * @throws {MappedRamError} as `migrateGuest` and `checkSaved`
  */
 export async function writeByQemu(run: FileSaveRun, whenWritten: () => Promise<void>): Promise<Written> {
   const { qmp, plan, output, guest, progress, options } = run;
@@ -56,11 +56,15 @@ export async function withFile<T>(
   return await use(given.address);
 }
 
-function migrateTo({ qmp, options, progress }: SaveRun, address: MigrationAddress): Promise<MigrationInfo> {
+function migrateTo(
+  { qmp, plan, options, progress }: SaveRun,
+  address: MigrationAddress,
+): Promise<MigrationInfo> {
   const { timeoutMs, signal } = options;
-  return migrateOut(qmp, address, {
+  return migrateGuest(qmp, address, {
     timeoutMs,
     signal,
+    place: plan.target.path,
     onStatus: (info) => progress.fromQemu(info),
   });
 }

@@ -4,6 +4,7 @@ import { MappedRamError, systemCode } from '../errors.ts';
 import { ioError, writeAt } from '../io/fd-io.ts';
 import { DIGEST_BYTES, digestBytes } from '../engine/digest.ts';
 import { StagedFile } from '../engine/staged-file.ts';
+import type { Companions } from '../snapshot/companions.ts';
 import { assertSealSize } from './assert-sealable.ts';
 import { decodeSeal } from './decode-seal.ts';
 import { encodeSeal } from './encode-seal.ts';
@@ -132,8 +133,15 @@ export async function isSeal(path: string): Promise<boolean> {
   return Buffer.compare(start, SEAL_MAGIC) === 0;
 }
 
-/** Removes the seal of a snapshot that is being replaced: that seal would call the new snapshot damaged. */
-export async function removeSealOf(snapshot: string): Promise<void> {
-  const path = sealPathOf(snapshot);
-  if (await isSeal(path)) await unlink(path);
-}
+/** The seal of a snapshot that is being replaced: it would call the new snapshot damaged. */
+export const SEAL_OF: Companions = {
+  check: async (snapshot) => {
+    const path = sealPathOf(snapshot);
+    // What can be replaced can be removed.
+    if (await isSeal(path)) (await StagedFile.create(path, { overwrite: true })).discard();
+  },
+  remove: async (snapshot) => {
+    const path = sealPathOf(snapshot);
+    if (await isSeal(path)) await unlink(path);
+  },
+};

@@ -42,6 +42,14 @@ export class Sealing implements AsyncDisposable {
     return new Sealing(await SealOutput.create(path, overwrite || isStale, signal));
   }
 
+  /**
+   * Checks that a seal can be made, as `begin` does. Leaves nothing.
+   * @throws {MappedRamError} as `begin`
+   */
+  static async check(snapshot: string | undefined, options: SealingOptions): Promise<void> {
+    await (await Sealing.begin(snapshot, options))[Symbol.asyncDispose]();
+  }
+
   /** The path of the new seal. */
   get path(): string | undefined {
     return this.#output?.path;

@@ -1,7 +1,15 @@
+import { fstat } from 'node:fs';
+import { promisify } from 'node:util';
+
+import { MappedRamError } from '../errors.ts';
 import { lockFile } from '../engine/file-lock.ts';
-import { resize, sync, writeAt } from '../io/fd-io.ts';
+import { fdAccess } from '../host/fd-access.ts';
+import { ioError, resize, sync, writeAt } from '../io/fd-io.ts';
+import { kindOf } from '../io/file-kind.ts';
 import type { LocalFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
+
+const statAsync = promisify(fstat);
 
 /**
  * A snapshot that is written in place, into a descriptor of the caller's. Disposal cuts the file back to the bytes
@@ -24,9 +32,11 @@ export class DescriptorOutput implements Output {
 
   /**
    * Locks the file: guests may be running from it. A file that is replaced by name stays theirs.
-   * @throws {MappedRamError} as `lockFile`
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file; ERR_MAPPED_RAM_INVALID_ARGUMENT
+   *   for a descriptor that does not write; ERR_MAPPED_RAM_IO; as `lockFile`
    */
-  static open(fd: number, directFd: number | undefined, offset: number): DescriptorOutput {
+  static async open(fd: number, directFd: number | undefined, offset: number): Promise<DescriptorOutput> {
+    await assertWritable(fd);
     lockFile(fd, 'exclusive', `descriptor ${fd}`);
     return new DescriptorOutput(fd, directFd, offset);
   }
@@ -60,4 +70,26 @@ export class DescriptorOutput implements Output {
       // The caller has closed it, and the lock went with it.
     }
   }
+}
+
+/** A descriptor that cannot be written, or cut to a size, shows that before the work. */
+async function assertWritable(fd: number): Promise<void> {
+  const path = `descriptor ${fd}`;
+  const stats = await statAsync(fd).catch((cause: unknown) => {
+    throw ioError('cannot write there', path, cause);
+  });
+  if (!stats.isFile()) {
+    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be cut to the size of a snapshot', {
+      path,
+      expected: 'a regular file',
+      found: kindOf(stats),
+    });
+  }
+  const access = await fdAccess('self', fd);
+  if (access?.mode !== 'read') return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the descriptor does not write', {
+    path,
+    expected: 'one that is open for reading and writing',
+    found: 'O_RDONLY',
+  });
 }

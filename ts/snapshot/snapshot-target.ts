@@ -1,11 +1,13 @@
 import { stat } from 'node:fs/promises';
 
-import { MappedRamError } from '../errors.ts';
+import { StagedFile } from '../engine/staged-file.ts';
 import { byteCount } from '../io/byte-count.ts';
 import type { Output } from '../io/output.ts';
 import type { StorageTarget } from '../io/storage.ts';
 import { assertPlace } from './assert-place.ts';
+import type { Companions } from './companions.ts';
 import { DescriptorOutput } from './descriptor-output.ts';
+import { assertHolds, type Demand } from './medium.ts';
 import { literalPath, parsePlace } from './snapshot-source.ts';
 import { StagedOutput } from './staged-output.ts';
 import { StorageOutput } from './storage-output.ts';
@@ -51,11 +53,8 @@ interface OutputOptions {
   /** Lets the snapshot replace a file of its name. @default false */
   readonly overwrite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /**
-   * Removes the companions of the file that is about to be replaced, which would lie beside the new file as if they
-   * were its own.
-   */
-  readonly removeCompanions?: ((path: string) => Promise<void>) | undefined;
+  /** The companions of the file that is about to be replaced, which go with it. */
+  readonly companions?: Companions | undefined;
 }
 
 /**
@@ -83,21 +82,28 @@ export function targetPath(place: TargetPlace): string | undefined {
  */
 export async function createOutput(place: TargetPlace, options: OutputOptions = {}): Promise<Output> {
   if ('fd' in place) return DescriptorOutput.open(place.fd, place.directFd, place.offset);
-  const { overwrite = false, signal, removeCompanions } = options;
+  const { overwrite = false, signal, companions } = options;
   if ('storage' in place) return new StorageOutput(place.storage, place.offset, signal);
   const { path, offset } = place;
   const mayReplace = overwrite || (await endsBefore(path, offset));
-  return StagedOutput.create(path, offset, mayReplace, signal, removeCompanions);
+  return StagedOutput.create(path, offset, mayReplace, signal, companions);
 }
 
 /**
- * Checks that a snapshot may get this name, as `createOutput` does; makes nothing.
- * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS
+ * Checks that a snapshot can get this name and that its medium can hold it, as `createOutput` would. Leaves nothing.
+ * @param demand the demands of the snapshot, as far as they are known
+ * @throws {MappedRamError} as `createOutput` and `assertHolds`
  */
-export async function assertFree(path: string, offset: number): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined || (await endsBefore(path, offset))) return;
-  throw new MappedRamError('ERR_MAPPED_RAM_EXISTS', 'the file exists already', { path });
+export async function assertTarget(
+  path: string,
+  offset: number,
+  { overwrite = false, signal, companions }: OutputOptions,
+  demand: Demand,
+): Promise<void> {
+  const mayReplace = overwrite || (await endsBefore(path, offset));
+  await using staged = await StagedFile.create(path, { overwrite: mayReplace, signal });
+  await companions?.check(path);
+  await assertHolds(staged.path, path, demand);
 }
 
 /**

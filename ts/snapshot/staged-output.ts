@@ -4,6 +4,7 @@ import { removeAbandonedFiles, StagedFile } from '../engine/staged-file.ts';
 import { ioError, resize, writeAt } from '../io/fd-io.ts';
 import type { LocalFile } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
+import type { Companions } from './companions.ts';
 
 /** A snapshot that gets a name: it is written beside the name, and `publish` gives it the name. */
 export class StagedOutput implements Output {
@@ -13,27 +14,27 @@ export class StagedOutput implements Output {
   readonly file: LocalFile;
   readonly #staged: StagedFile;
   readonly #handle: FileHandle;
-  readonly #removeCompanions: ((path: string) => Promise<void>) | undefined;
+  readonly #companions: Companions | undefined;
 
   private constructor(
     name: string,
     offset: number,
     staged: StagedFile,
     handle: FileHandle,
-    removeCompanions: ((path: string) => Promise<void>) | undefined,
+    companions: Companions | undefined,
   ) {
     this.name = name;
     this.offset = offset;
     this.file = { name, fd: handle.fd, path: staged.path };
     this.#staged = staged;
     this.#handle = handle;
-    this.#removeCompanions = removeCompanions;
+    this.#companions = companions;
   }
 
   /**
    * Makes the file. It first removes the files that killed predecessors have left beside it, to make room.
    * @param offset bytes at the beginning that are kept of the file that has the name now
-   * @param removeCompanions removes the companions of the replaced file; called right before the replacement
+   * @param companions the companions of the replaced file, which go right before the replacement
    * @throws {MappedRamError} ERR_MAPPED_RAM_EXISTS, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
    */
   static async create(
@@ -41,13 +42,19 @@ export class StagedOutput implements Output {
     offset: number,
     overwrite: boolean,
     signal?: AbortSignal,
-    removeCompanions?: (path: string) => Promise<void>,
+    companions?: Companions,
   ): Promise<StagedOutput> {
     await removeAbandonedFiles(path);
     const staged = await StagedFile.create(path, { keep: offset, overwrite, signal });
     try {
+      await companions?.check(path);
+    } catch (error) {
+      staged.discard();
+      throw error;
+    }
+    try {
       const handle = await open(staged.path, 'r+');
-      return new StagedOutput(path, offset, staged, handle, removeCompanions);
+      return new StagedOutput(path, offset, staged, handle, companions);
     } catch (cause) {
       staged.discard();
       throw ioError('cannot open the new file', path, cause);
@@ -68,7 +75,7 @@ export class StagedOutput implements Output {
   }
 
   async publish(): Promise<void> {
-    await this.#removeCompanions?.(this.name);
+    await this.#companions?.remove(this.name);
     await this.#staged.publish();
   }
 

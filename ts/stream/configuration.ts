@@ -2,7 +2,9 @@ import { MappedRamError } from '../errors.ts';
 import { ByteWriter } from './write/byte-writer.ts';
 import { isKnownCapability } from './capabilities.ts';
 import { RECORD, STREAM_MAGIC, STREAM_VERSION } from './constants.ts';
+import { FOREIGN_HEAD_BYTES, foreignKind } from './foreign-kinds.ts';
 import type { StreamCursor } from './read/stream-cursor.ts';
+import type { RandomAccessReader } from './reader.ts';
 import { decodeName, encodeName } from './text.ts';
 
 /** The CONFIGURATION record (docs/format.md §1.2). */
@@ -66,14 +68,7 @@ export async function decodeFileHeader(cursor: StreamCursor): Promise<void> {
   const path = cursor.reader.name;
   await cursor.need(4);
   const magic = cursor.u32();
-  if (magic !== STREAM_MAGIC) {
-    throw new MappedRamError('ERR_MAPPED_RAM_BAD_MAGIC', 'not a QEMU migration stream', {
-      path,
-      offset,
-      expected: hex(STREAM_MAGIC),
-      found: hex(magic),
-    });
-  }
+  if (magic !== STREAM_MAGIC) throw await badMagic(cursor.reader, offset, magic);
   await cursor.need(4);
   const version = cursor.u32();
   if (version !== STREAM_VERSION) {
@@ -84,6 +79,17 @@ export async function decodeFileHeader(cursor: StreamCursor): Promise<void> {
       found: version,
     });
   }
+}
+
+async function badMagic(reader: RandomAccessReader, offset: number, magic: number): Promise<MappedRamError> {
+  const head = await reader.read(offset, Math.min(FOREIGN_HEAD_BYTES, reader.size - offset));
+  const kind = foreignKind(head);
+  const words = 'not a QEMU migration stream';
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_BAD_MAGIC',
+    kind === undefined ? words : `${words} but ${kind.name}: ${kind.help}`,
+    { path: reader.name, offset, expected: hex(STREAM_MAGIC), found: hex(magic) },
+  );
 }
 
 /** Reads the CONFIGURATION record at the cursor; leaves the cursor at the first byte after it. */

@@ -19,7 +19,7 @@ export function problemFinding(problem: MappedRamError): Finding {
   return { severity: 'error', code: CODES[code] ?? 'stream-corrupt', message, offset };
 }
 
-/** Checks that the stream goes from its first record to the end of the file, and lacks none of its parts. */
+/** Checks that the stream goes from its first record to its end, and lacks none of its parts. */
 export async function checkStream(
   reader: RandomAccessReader,
   index: StreamIndex,
@@ -45,7 +45,10 @@ export async function checkStream(
   const late = await findSectionAfterItsEnd(reader, index.base);
   if (late !== undefined) error('section-order', 'a section goes on behind its END', late);
   if (trailing !== undefined) {
-    error('trailing-bytes', `${trailing.length} bytes follow the stream`, trailing.offset);
+    // No reader looks at what follows: the stream tells where it ends, and a volume is larger than the stream on it.
+    const { length, offset } = trailing;
+    const message = `${length} bytes follow the stream`;
+    findings.push({ severity: 'warning', code: 'trailing-bytes', message, offset });
   }
   return findings;
 }

@@ -522,3 +522,44 @@ fn a_large_kept_part_is_a_copy_and_the_original_stays() {
     assert_eq!(target.metadata().unwrap().ino(), inode);
     common::assert_same("original", &fs::read(&target).unwrap(), &bytes);
 }
+
+/// Runs a command that only root may run, and says on stderr when it cannot be tried.
+fn could(command: &str, arguments: &[&str]) -> bool {
+    let done = std::process::Command::new(command).args(arguments).output();
+    let done = done.is_ok_and(|output| output.status.success());
+    if !done {
+        let _ = writeln!(std::io::stderr(), "*** NOT TRIED: {command} {arguments:?} ***");
+    }
+    done
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_is_refused_before_the_partial_file_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("snapshot");
+    fs::write(&target, "old").unwrap();
+    let path = target.to_str().unwrap();
+    let folder = directory.path().to_str().unwrap();
+    for (set, unset) in [
+        (["mount", "--bind", path, path], ["umount", path]),
+        (["chattr", "-f", "+i", path], ["chattr", "-i"]),
+        (["chattr", "-f", "+a", path], ["chattr", "-a"]),
+        (["chattr", "-f", "+a", folder], ["chattr", "-a"]),
+    ] {
+        if !could(set[0], &set[1..]) {
+            continue;
+        }
+        let refused = StagedFile::create(&target, 0, Replace::Allowed);
+        let subject = set[3];
+        let undone = if unset[0] == "umount" {
+            could("umount", &[subject])
+        } else {
+            could("chattr", &[unset[1], subject])
+        };
+        assert!(undone);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io, "{set:?}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "{set:?}");
+    }
+    drop(StagedFile::create(&target, 0, Replace::Allowed).unwrap());
+    assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+}

@@ -23,6 +23,7 @@ mod driver;
 mod error;
 mod job;
 mod lock;
+mod memfd;
 mod plan;
 mod plan_parts;
 mod probe;

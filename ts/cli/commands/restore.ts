@@ -51,7 +51,8 @@ const args = {
   'ram-dir': {
     type: 'string',
     valueHint: 'directory',
-    description: 'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm)',
+    description:
+      'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm, or memory without a directory where that is missing or read-only)',
   },
   fdset: {
     ...choice(...SWITCHES),

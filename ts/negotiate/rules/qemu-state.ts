@@ -24,6 +24,17 @@ export const QEMU_STATE_RULES = [
     words: ({ qemu }: Situation): string => `a migration is under way already (${qemu.migrationStatus})`,
   },
   {
+    id: 'disk-in-use',
+    about: 'qemu',
+    section: '7.1 17',
+    effect: 'refuse',
+    code: 'ERR_MAPPED_RAM_BUSY',
+    applies: ({ request, diskUsers }: Situation): boolean =>
+      request.direction === 'save' && diskUsers.some(({ hinders }) => hinders),
+    words: ({ diskUsers }: Situation): string =>
+      `QEMU ends a save by giving its disks up, and cannot while something else writes to them: ${hindering(diskUsers)}; end that first (job-cancel, block-export-del)`,
+  },
+  {
     id: 'postmigrate',
     about: 'qemu',
     section: '4.1',
@@ -63,3 +74,7 @@ export const QEMU_STATE_RULES = [
       `this QEMU has tried to restore a guest before (${qemu.migrationStatus}), and cannot try twice`,
   },
 ] as const;
+
+function hindering(users: Situation['diskUsers']): string {
+  return users.flatMap(({ words, hinders }) => (hinders ? [words] : [])).join(', ');
+}

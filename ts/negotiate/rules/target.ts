@@ -24,7 +24,8 @@ export const TARGET_RULES = [
     effect: 'refuse',
     applies: ({ target, request, host }: Situation): boolean =>
       request.direction === 'save' && target.path !== undefined && host.kind === 'other',
-    words: 'it is no regular file, and QEMU writes to nothing that it cannot truncate',
+    words: ({ host }: Situation): string =>
+      `it is no regular file${host.kindWords === undefined ? '' : ` but ${host.kindWords}`}, and QEMU writes to nothing that it cannot truncate: save into a file; a copy of that on a block device can be read, too`,
   },
   {
     id: 'file-missing',

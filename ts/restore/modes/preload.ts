@@ -68,11 +68,9 @@ async function prepare(
       `${closedBy.program} closes the descriptors by which QEMU gets memory that was loaded beforehand: use mode instant or eager, or a program that keeps them (setpriv, runuser)`,
     );
   }
-  const { preloadRam, roomProblem } = await import('../preload.ts');
-  const directory = ramDirectory ?? '/dev/shm';
-  const problem = await roomProblem(directory, blocks);
+  const { preloadRam } = await import('../preload.ts');
   const ids = blocks.map(({ id }) => id);
-  const ram = await preloadRam(snapshot, { ...transfer, directory, signal, blocks: ids });
+  const ram = await preloadRam(snapshot, { ...transfer, directory: ramDirectory, signal, blocks: ids });
   const inherited = Object.fromEntries(
     [...ram.descriptors.keys()].map((id, index) => [id, inheritedPath(index)]),
   );
@@ -81,7 +79,7 @@ async function prepare(
     files: closedBy === undefined ? inherited : ram.files,
     descriptors: [...ram.descriptors.values()],
     report: ram.report,
-    warnings: problem === undefined ? [] : [problem],
+    warnings: ram.warnings,
     [Symbol.asyncDispose]: () => ram.close(),
   };
 }

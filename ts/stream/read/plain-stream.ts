@@ -23,6 +23,7 @@ import { StartedSections } from './started-sections.ts';
 import type { PlainRamBlock } from '../stream-index.ts';
 import { MIN_TARGET_PAGE_SIZE, targetPageSizeIn } from '../target-page-size.ts';
 import { StreamCursor } from './stream-cursor.ts';
+import { findNextVmdescription } from '../vmdescription/find-vmdescription.ts';
 import { readListWord, walkRamList } from './walk-ram-list.ts';
 import { walkRamPages } from './walk-ram-pages.ts';
 
@@ -118,22 +119,32 @@ export class PlainStream {
   }
 
   /**
-   * Reads everything behind RAM, to the source's end.
+   * Reads everything behind RAM, up to the end of the stream, which its vmdescription tells; without one, up to the
+   * source's end. A pipe is read to its end in any case: its writer would die of a pipe that is closed early.
    * @returns the stream without its page records
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when it is more than `MAX_STATE_BYTES`
    */
   async rest(): Promise<Uint8Array> {
+    const reader = this.#reader;
+    let { position: offset } = this.#cursor;
     if (this.#ram !== undefined && this.#next !== undefined) {
       const end = encodeEmptyRamSection('end', this.#ram.sectionId);
       // The section that ends RAM ends like this one.
-      this.#kept.add(end, this.#cursor.position - end.length);
+      this.#kept.add(end, offset - end.length);
     }
-    for (let offset = this.#cursor.position; ;) {
-      this.#reader.release(offset);
-      const bytes = await this.#reader.read(offset, CHUNK);
+    reader.release(offset);
+    const found = await findNextVmdescription(reader, offset);
+    const last = found === undefined ? Number.MAX_SAFE_INTEGER : found.jsonOffset + found.jsonLength;
+    for (;;) {
+      const bytes = await reader.read(offset, Math.min(CHUNK, last - offset));
       if (bytes.length === 0) break;
       this.#kept.add(bytes, offset);
       offset += bytes.length;
+      reader.release(offset);
+    }
+    while (reader.kind === 'stream' && (await reader.read(offset, CHUNK)).length > 0) {
+      offset += CHUNK;
+      reader.release(offset);
     }
     return this.#kept.finish();
   }

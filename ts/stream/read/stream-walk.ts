@@ -76,7 +76,7 @@ export class StreamWalk {
       if (this.#ram !== undefined) yield* walkRamPages(cursor, this.#ram);
       this.#ramEnded ||= kind === 'end';
     } else {
-      const devices = await this.#devices(bodyOffset);
+      const devices = await this.#devices(bodyOffset, offset);
       const describes = devices && ((name: string, instance: number) => devices.has(name, instance));
       const surroundings = { started: this.#started, ram: this.#ram, describes };
       const most = devices === undefined ? MAX_UNPROVEN : Math.min(devices.end - bodyOffset, MAX_BODY);
@@ -127,7 +127,7 @@ export class StreamWalk {
     const identity = await decodeSectionIdentity(cursor);
     const { idstr, instanceId } = identity;
     const bodyOffset = cursor.position;
-    const devices = await this.#devices(bodyOffset);
+    const devices = await this.#devices(bodyOffset, offset);
     if (devices === undefined) {
       yield* this.#opaque(offset, 'without a vmdescription device sections cannot be measured', undefined);
       return false;
@@ -151,9 +151,9 @@ export class StreamWalk {
   }
 
   /** The descriptions of devices, searched for where no guest memory follows. */
-  async #devices(from: number): Promise<DeviceLengths | undefined> {
+  async #devices(from: number, section: number): Promise<DeviceLengths | undefined> {
     const memoryFollows = this.#ram?.form !== 'mapped-ram' && !this.#ramEnded;
-    return this.#description.devices(from, { forward: !memoryFollows });
+    return this.#description.devices(from, section, { forward: !memoryFollows });
   }
 
   /** Reads the footer and makes the record of the section it closes. */

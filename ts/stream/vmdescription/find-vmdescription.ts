@@ -48,6 +48,23 @@ export async function findVmdescription(
   return undefined;
 }
 
+/**
+ * Finds the first vmdescription behind `from`, within 64 MiB: the one of this stream, where other things follow it. No
+ * guest memory may lie between. The size of the source need not be known.
+ */
+export async function findNextVmdescription(
+  reader: RandomAccessReader,
+  from: number,
+): Promise<FoundVmdescription | undefined> {
+  const search = new Search(reader, from);
+  const limit = from + MAX_SCAN;
+  for (let start = from; start < limit && start < reader.size && !search.exhausted; start += CURSOR_WINDOW) {
+    const found = await search.first(start, Math.min(limit, start + CURSOR_WINDOW));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 class Search {
   readonly #reader: RandomAccessReader;
   readonly #from: number;
@@ -78,6 +95,20 @@ class Search {
     return undefined;
   }
 
+  /** The first vmdescription whose type byte lies in `start..end`. */
+  async first(start: number, end: number): Promise<FoundVmdescription | undefined> {
+    const low = Math.max(this.#from, start - 1);
+    const high = Math.min(this.#reader.size, end + HEAD - 1);
+    const bytes = await this.#reader.read(low, high - low);
+    let index = bytes.indexOf(RECORD.vmdescription, start - low);
+    while (index !== -1 && index < end - low && !this.exhausted) {
+      const found = await this.#check(bytes, index, low + index);
+      if (found !== undefined) return found;
+      index = bytes.indexOf(RECORD.vmdescription, index + 1);
+    }
+    return undefined;
+  }
+
   async #check(bytes: Uint8Array, index: number, offset: number): Promise<FoundVmdescription | undefined> {
     if (index + HEAD > bytes.length || bytes[index + HEAD - 1] !== BRACE_OPEN) return undefined;
     if (index > 0 && bytes[index - 1] !== RECORD.eof) return undefined;
@@ -85,6 +116,7 @@ class Search {
     const jsonOffset = offset + HEAD - 1;
     if (jsonLength > MAX_VMDESCRIPTION_BYTES || jsonOffset + jsonLength > this.#reader.size) return undefined;
     const last = await this.#reader.read(jsonOffset + jsonLength - 1, 1);
+    // A source whose size is not known gives nothing behind its end.
     if (last[0] !== BRACE_CLOSE) return undefined;
     this.#candidates += 1;
     const json = parseVmdescription(await this.#reader.read(jsonOffset, jsonLength));

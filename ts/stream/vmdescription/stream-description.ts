@@ -1,7 +1,9 @@
 import { MappedRamError } from '../../errors.ts';
+import { FOOTER_BYTES } from '../constants.ts';
 import { isTargetPageSize } from '../target-page-size.ts';
+import { deviceBodyLength } from './body-length.ts';
 import { DeviceLengths } from './device-lengths.ts';
-import { findVmdescription, type FoundVmdescription } from './find-vmdescription.ts';
+import { findNextVmdescription, findVmdescription, type FoundVmdescription } from './find-vmdescription.ts';
 import type { RandomAccessReader } from '../reader.ts';
 import type { Vmdescription } from './vmdescription.ts';
 
@@ -15,10 +17,22 @@ export class StreamDescription {
     this.#reader = reader;
   }
 
-  /** The lengths of device sections, out of a vmdescription behind `from`. */
-  async devices(from: number, options: { readonly forward: boolean }): Promise<DeviceLengths | undefined> {
+  /**
+   * The lengths of device sections, out of a vmdescription behind `from`.
+   * @param section offset of the section that asks first
+   * @param options.forward true when no guest memory follows: then the last vmdescription of the source counts only if
+   *   it measures everything from `section` up to itself. A volume may have an older stream behind this one.
+   */
+  async devices(
+    from: number,
+    section: number,
+    options: { readonly forward: boolean },
+  ): Promise<DeviceLengths | undefined> {
     if (this.#devices !== undefined) return this.#devices;
-    const found = await this.#find(from, options.forward);
+    let found = await this.#find(from, options.forward);
+    if (options.forward && found !== undefined && !reachesFrom(section, found)) {
+      found = this.#found = (await findNextVmdescription(this.#reader, from)) ?? found;
+    }
     if (found !== undefined) this.#devices = new DeviceLengths(found.json.devices, found.offset);
     return this.#devices;
   }
@@ -53,4 +67,20 @@ export class StreamDescription {
     }
     return this.#found;
   }
+}
+
+const encoder = new TextEncoder();
+/** Bytes of a FULL section beside its name and its body: type, id, length of the name, instance, version, footer. */
+const SECTION_OVERHEAD = 1 + 4 + 1 + 4 + 4 + FOOTER_BYTES;
+
+/** True when the sections that a vmdescription describes, one behind the other from an offset on, end right before it. */
+function reachesFrom(section: number, { json, offset }: FoundVmdescription): boolean {
+  let end = section;
+  for (const device of json.devices) {
+    const length = deviceBodyLength(device);
+    if (length === undefined) return false;
+    end += SECTION_OVERHEAD + encoder.encode(device.name).length + length;
+  }
+  // EOF is one byte.
+  return end + 1 === offset;
 }

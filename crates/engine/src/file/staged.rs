@@ -15,6 +15,7 @@ use super::abandoned_partials::{partial_name, possess};
 use super::extents::next_extent;
 use super::paths::{missing_directory, resolved, sync_directory};
 use super::positional::{read_full_at, write_all_at};
+use super::replaceable::check_replaceable;
 use super::source::kind_of;
 use crate::cancel::CancelToken;
 use crate::error::{EngineError, ErrorKind, Result};
@@ -46,6 +47,7 @@ impl StagedFile {
     /// Makes the partial file beside `target` (beside what it points to, when it is a symbolic link).
     /// The first `keep` bytes are copied, holes as holes, from the file that has the name now, if there is one.
     /// The file has mode 0600, as QEMU makes it; one that replaces another gets its mode and owner when published.
+    /// A file that cannot be replaced, and a directory in which nothing can be renamed, are errors here already.
     pub fn create(target: &Path, keep: u64, replace: Replace) -> Result<Self> {
         Self::create_cancellable(target, keep, replace, &CancelToken::default())
     }
@@ -65,8 +67,8 @@ impl StagedFile {
         if replace == Replace::Never && fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
             return Err(already_exists(&name));
         }
-        let target = resolved(target);
-        let existing = match fs::metadata(&target) {
+        // The kernel follows the links here, and refuses those of strangers in a sticky directory.
+        let existing = match fs::metadata(target) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
@@ -79,6 +81,8 @@ impl StagedFile {
         if replace == Replace::Never && existing.is_some() {
             return Err(already_exists(&name));
         }
+        let target = resolved(target);
+        check_replaceable(&target, existing.as_ref()).map_err(|error| error.on(&name))?;
         let (file, partial) = create_partial(&target).map_err(|error| match missing_directory(&target) {
             Some(directory) => {
                 let doing = format!("creating the file: there is no directory {}", directory.display());

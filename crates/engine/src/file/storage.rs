@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 
+use super::length::length_of;
+
 /// Bytes that are read and written by offset. No call uses a position, so one storage serves all channels at once.
 /// A read or write that fails with `Interrupted` is repeated, up to 100 times in a row.
 pub trait Storage: Send + Sync + fmt::Debug {
@@ -41,7 +43,7 @@ impl Storage for File {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        length_of(self)
     }
 
     fn file(&self) -> Option<&File> {

@@ -5,6 +5,7 @@ mod bytes;
 mod file;
 #[cfg(target_os = "linux")]
 mod hugetlb;
+mod memfd;
 mod snapshot;
 
 use std::ops::Range;
@@ -15,6 +16,7 @@ use crate::file::{FileSource, Identity};
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
+pub use memfd::memfd;
 pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
 /// The names by which a plan reaches memory.

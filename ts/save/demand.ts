@@ -1,0 +1,49 @@
+import type { SavePlan } from '../negotiate/plan.ts';
+import { dataInMemory } from '../qemu/data-in-memory.ts';
+import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { Demand } from '../snapshot/medium.ts';
+import { bitmapBytes } from '../stream/page-area.ts';
+
+/** Every page area starts at a multiple of this many bytes (docs/format.md §2.3). */
+const AREA_ALIGNMENT = 2 ** 20;
+/** The size of nearly every guest's pages, in bytes. */
+const PAGE = 4096;
+/** Device state and headers, in bytes: far more than they ever take. */
+const STATE = 64 * 2 ** 20;
+
+/**
+ * Works out what a save demands of the medium. Blocks of devices and the device state come on top of the least: nobody
+ * knows how much of them is written. Where QEMU's process can be seen, the guest's pages are looked at, as they are
+ * now, when the medium has not room for all of them.
+ * @param signal ends the questions to QEMU
+ */
+export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | undefined): Demand {
+  const { writer, target, format, qemu, zeroPageDetection } = plan;
+  const backed = qemu.memory.filter(({ backend }) => backend !== undefined);
+  const whole = sum(qemu.memory.map(({ length }) => length));
+  const pid = qmp.pid ?? qmp.peerPid;
+  const isMapped = format === 'mapped-ram';
+  const bitmaps = sum(backed.map(({ length }) => bitmapBytes({ length, pageSize: PAGE })));
+  const storesZeros = isMapped && writer.value === 'qemu' && zeroPageDetection.value === 'none';
+  return {
+    length: target.offset + (isMapped ? sum(backed.map(({ length }) => aligned(length))) : 0),
+    mostData: target.offset + whole + STATE,
+    leastData: async (enough) => {
+      if (storesZeros) return sum(backed.map(({ length }) => length));
+      const rows = pid === undefined ? [] : ((await queryRamBlocks(qmp, { signal })) ?? []);
+      const saved = rows.filter((row) => backed.some(({ id }) => id === row.id));
+      const data = pid === undefined ? 0 : await dataInMemory(pid, saved, enough);
+      return data + Math.max(PAGE, isMapped ? bitmaps : 0);
+    },
+    writers: writer.value === 'qemu' && pid !== undefined ? [pid] : [],
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+function aligned(length: number): number {
+  return Math.ceil(length / AREA_ALIGNMENT) * AREA_ALIGNMENT;
+}
