@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { saveTo } from '../__test__/support/plain-migration.ts';
-import { QemuProcess } from '../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../ts/qemu/process/qemu-process.ts';
 import { OpenFile } from '../__test__/support/open-reader.ts';
 import type { SparseInput } from './sparse-input.ts';
 import { reduceStream, type KeepDevice } from './reduce-stream.ts';

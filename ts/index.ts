@@ -153,10 +153,10 @@ export type { RuleId } from './negotiate/rules/rules.ts';
 
 // QEMU.
 export type { WaitOptions } from './host/wait-within.ts';
-export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/find-qemu.ts';
+export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/process/find-qemu.ts';
 export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory-block.ts';
 export type { QemuFacts, QemuFeatures } from './qemu/qemu-facts.ts';
-export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/qemu-process.ts';
+export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/process/qemu-process.ts';
 export { QmpClient } from './qmp/client.ts';
 export type { ExecuteOptions, QmpClientOptions } from './qmp/client-options.ts';
 export type { QmpArguments, QmpResult } from './qmp/commands.ts';

@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { doctor } from '../../ts/doctor/doctor.ts';
 import { toJson } from '../../ts/cli/render/json.ts';
-import { findQemu } from '../../ts/qemu/find-qemu.ts';
+import { findQemu } from '../../ts/qemu/process/find-qemu.ts';
 import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';

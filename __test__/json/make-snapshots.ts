@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 
 import { encodeInput } from '../../fuzz/sparse-input.ts';
 
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { OpenFile } from '../support/open-reader.ts';
 import { QEMU_AARCH64_BINARY } from '../support/qemu-binary.ts';

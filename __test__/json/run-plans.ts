@@ -1,4 +1,4 @@
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import type { TemporaryDirectory } from '../support/temporary.ts';
 import { runCases, type Outcome } from './run-cases.ts';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
 
 const GENERATED = new URL('../../ts/qmp/qapi.generated.ts', import.meta.url);

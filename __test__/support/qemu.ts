@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { GuestOptions } from '../../ts/guest/build-guest.ts';
 import { checkGuestMemory, type GuestProgress } from '../../ts/guest/check-guest-memory.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { isQmpObject } from '../../ts/qmp/json.ts';
 import { QEMU_BINARY } from './qemu-binary.ts';

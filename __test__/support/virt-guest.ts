@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { GuestOptions } from '../../ts/guest/build-guest.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { restore, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { AARCH64_RAM, aarch64Program } from './aarch64-program.ts';
 import { TestGuest } from './qemu.ts';

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { doctor, type DoctorReport } from '../../ts/doctor/doctor.ts';
-import { examineQemu } from '../../ts/qemu/find-qemu.ts';
+import { examineQemu } from '../../ts/qemu/process/find-qemu.ts';
 import type { QemuFeatures } from '../../ts/qemu/qemu-facts.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { binaryOf, VERSIONS, versionsTest } from './qemus.ts';

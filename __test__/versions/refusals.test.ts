@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { findQemu } from '../../ts/qemu/find-qemu.ts';
+import { findQemu } from '../../ts/qemu/process/find-qemu.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { attach } from '../../ts/restore/attach.ts';
 import { save } from '../../ts/save/save.ts';

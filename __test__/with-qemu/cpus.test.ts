@@ -6,7 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { Snapshot, type X86Cpu } from '../../ts/index.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { LONG_MODE_MSRS, LONG_MODE_REGISTERS, longModeDisk } from '../support/long-mode-guest.ts';
 import { startGuest } from '../support/qemu.ts';
 import {

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 
-import { askMachines } from '../../ts/qemu/ask-machines.ts';
+import { askMachines } from '../../ts/qemu/process/ask-machines.ts';
 import { defaultRamIds } from '../../ts/stream/default-ram.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { qemuTest } from '../support/qemu-required.ts';

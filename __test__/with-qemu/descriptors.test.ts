@@ -11,7 +11,7 @@ import { addFd, getFd, queryFdset, removeFd } from '../../ts/qemu/descriptors.ts
 import { FdSet } from '../../ts/qemu/fd-set.ts';
 import { migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
 import { loadFrom, saveTo } from '../support/plain-migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { assertNoLeak } from '../support/leaks.ts';
 import { startGuest } from '../support/qemu.ts';

@@ -4,7 +4,7 @@ import type { ExecutionContext } from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
 import { saveTo } from '../support/plain-migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { startSwtpm } from '../support/swtpm.ts';
 import {
   aarch64Test,

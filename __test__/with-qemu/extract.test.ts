@@ -5,7 +5,7 @@ import type { ExecutionContext } from 'ava';
 
 import { extract } from '../../ts/index.ts';
 import { saveTo } from '../support/plain-migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { covered, memoryAt, readCore } from '../support/core-file.ts';
 import { gdb, hasGdb } from '../support/gdb.ts';

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { extract } from '../../ts/index.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { readCore } from '../support/core-file.ts';
 import { type FwCfgPlace, PC_FW_CFG, VIRT_FW_CFG, writeFwCfg } from '../support/fw-cfg.ts';
 import { saveTo } from '../support/plain-migration.ts';

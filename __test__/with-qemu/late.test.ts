@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { QmpClient, save, type MappedRamError } from '../../ts/index.ts';
 import { addFd } from '../../ts/qemu/descriptors.ts';
 import { migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { isUnknownArgument } from '../../ts/qmp/refusal.ts';
 import { freePort } from '../support/free-port.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';

@@ -4,7 +4,7 @@ import { truncate, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { convert, save, Snapshot, verify } from '../../ts/index.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { QEMU_BINARY, qemuTest, targetTest } from '../support/qemu-required.ts';
 import { startGuest } from '../support/qemu.ts';

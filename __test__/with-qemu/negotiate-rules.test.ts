@@ -7,7 +7,7 @@ import { migrateOut } from '../../ts/qemu/migration.ts';
 import { loadFrom, saveTo } from '../support/plain-migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
 import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';

@@ -5,7 +5,7 @@ import { saveTo } from '../support/plain-migration.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
 import type { SavePlan } from '../../ts/negotiate/plan.ts';
 import type { SaveRequest } from '../../ts/negotiate/request.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { probe } from '../../ts/engine/probe.ts';
 import { type GuestSetup, MIB, startGuest, type TestGuest } from '../support/qemu.ts';

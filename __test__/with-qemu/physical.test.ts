@@ -9,7 +9,7 @@ import { Snapshot, type PhysicalOptions, type PhysicalRange } from '../../ts/ind
 import { machineFacts } from '../../ts/physical/machine-facts.ts';
 import { ramLayout } from '../../ts/physical/ram-layout.ts';
 import { saveTo } from '../support/plain-migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import {
   aarch64Test,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 
 import test from 'ava';
 
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { QEMU_BINARY, qemuTest, QEMU_VERSION } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

@@ -2,7 +2,7 @@ import { copyFile, open, rename } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { attach } from '../../ts/restore/attach.ts';
 import { launchArguments } from '../../ts/restore/command-line/launch-arguments.ts';

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { saveTo } from '../support/plain-migration.ts';

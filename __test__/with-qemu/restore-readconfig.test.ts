@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 
 import { launchArguments } from '../../ts/index.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { parseCommandLine } from '../../ts/restore/command-line/options.ts';
 import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';

@@ -10,7 +10,7 @@ import test from 'ava';
 
 import { programOf, processes } from '../../ts/host/process-tree.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
@@ -140,7 +140,7 @@ qemuTest('a QEMU that does not answer ends with its wrapper', async (t) => {
 qemuTest('the end of this process ends a QEMU behind a wrapper, too', async (t) => {
   const isClean = await leavesNoQemu(async () => {
     const source = `
-      import { QemuProcess } from ${JSON.stringify(new URL('../../ts/qemu/qemu-process.ts', import.meta.url).href)};
+      import { QemuProcess } from ${JSON.stringify(new URL('../../ts/qemu/process/qemu-process.ts', import.meta.url).href)};
       await QemuProcess.start(${JSON.stringify({ binary: script, args: [QEMU_BINARY, ...NONE] })});
       process.exit(7);`;
     const options = [...process.execArgv, '--input-type=module', '--eval', source];

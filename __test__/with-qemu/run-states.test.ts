@@ -3,7 +3,7 @@ import { open, readdir, writeFile } from 'node:fs/promises';
 
 import { convert, planSave, restore, save, Snapshot } from '../../ts/index.ts';
 import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { readGlobalState, runStatePatch } from '../../ts/stream/global-state.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { qemuTest } from '../support/qemu-required.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { loadFrom, saveTo } from '../support/plain-migration.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { readStreamIndex, readVmdescriptionFor, walkStream } from '../../ts/stream/index.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { startGuest } from '../support/qemu.ts';

@@ -3,7 +3,7 @@ import { truncate, writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { planSave, save } from '../../ts/save/save.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { queryQemuFacts } from '../../ts/qemu/qemu-facts.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';

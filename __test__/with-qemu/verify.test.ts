@@ -3,7 +3,7 @@ import { readdir, truncate, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { pack, save, Snapshot, unpack, verify } from '../../ts/index.ts';
-import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { saveTo, type MigrationOptions } from '../support/plain-migration.ts';
 import { startGuest, type GuestSetup } from '../support/qemu.ts';
 import { aarch64Test, QEMU_AARCH64_BINARY, QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';

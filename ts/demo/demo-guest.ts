@@ -5,7 +5,7 @@ import { MappedRamError } from '../errors.ts';
 import { checkGuestMemory, type GuestProgress } from '../guest/check-guest-memory.ts';
 import type { GuestRegionOptions } from '../guest/guest-region.ts';
 import { readGuestStatus, type ReadPhysical } from '../guest/guest-status.ts';
-import { QemuProcess } from '../qemu/qemu-process.ts';
+import { QemuProcess } from '../qemu/process/qemu-process.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpObject } from '../qmp/json.ts';
 import { readAt } from '../io/fd-io.ts';

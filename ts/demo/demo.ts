@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 
 import { assertOptions } from '../io/assert-options.ts';
-import { defaultQemu, findQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import { defaultQemu, findQemu, type QemuFinding } from '../qemu/process/find-qemu.ts';
 import { MappedRamError } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { DemoOptions, DemoResult } from './demo-options.ts';

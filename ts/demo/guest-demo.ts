@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 
-import type { QemuFinding } from '../qemu/find-qemu.ts';
+import type { QemuFinding } from '../qemu/process/find-qemu.ts';
 import type { GuestProgress } from '../guest/check-guest-memory.ts';
 import type { GuestRegionOptions } from '../guest/guest-region.ts';
 import { writeGuestDisk } from '../guest/write-guest-disk.ts';

@@ -18,7 +18,7 @@ import { assertDirectory, filesystemOf, type Filesystem } from '../host/filesyst
 import { hostFacts } from '../negotiate/host-facts.ts';
 import { makeSavePlan } from '../negotiate/make-save-plan.ts';
 import { planTarget } from '../negotiate/plan-target.ts';
-import { examineQemu, type QemuFinding } from '../qemu/find-qemu.ts';
+import { examineQemu, type QemuFinding } from '../qemu/process/find-qemu.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import { hugePages, memlockLimit, type HugePages } from '../host/limits.ts';
 

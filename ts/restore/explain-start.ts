@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import { examineQemu, type FindQemuOptions } from '../qemu/find-qemu.ts';
+import { examineQemu, type FindQemuOptions } from '../qemu/process/find-qemu.ts';
 import type { Mode } from './modes/mode.ts';
 import { MODES, type RestoreMode } from './modes/modes.ts';
 

@@ -1,8 +1,8 @@
 import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { DEFAULT_BINARY, type QemuProcessOptions, QemuProcess } from '../qemu/qemu-process.ts';
-import { closingWrapper } from '../qemu/wrappers.ts';
+import { DEFAULT_BINARY, type QemuProcessOptions, QemuProcess } from '../qemu/process/qemu-process.ts';
+import { closingWrapper } from '../qemu/process/wrappers.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';

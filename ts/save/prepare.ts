@@ -4,7 +4,7 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { assertRunState, isLive } from './assert-run-state.ts';
+import { assertRunState, isLive } from './run-state/assert-run-state.ts';
 import { claimGuest } from './claim.ts';
 import type { Protection } from './protection.ts';
 import type { AfterSave, SaveOptions } from './save-options.ts';

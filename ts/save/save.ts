@@ -10,7 +10,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
-import { assertRunState, forgotten } from './assert-run-state.ts';
+import { assertRunState, forgotten } from './run-state/assert-run-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
 import { finish } from './finish.ts';

@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvents } from '../qmp/events.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { asleep, isLive } from './assert-run-state.ts';
+import { asleep, isLive } from './run-state/assert-run-state.ts';
 import { letRun } from './recovery.ts';
 
 /** A guest that stands still for its save. */

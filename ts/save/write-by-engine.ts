@@ -9,7 +9,7 @@ import type { PackOptions } from '../pack/pack-options.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
 import { migrateGuest } from './migrate-guest.ts';
-import { recordRunState } from './record-run-state.ts';
+import { recordRunState } from './run-state/record-run-state.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, Written } from './save-run.ts';
 import { withFile } from './write-by-qemu.ts';

@@ -4,9 +4,9 @@ import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { checkSaved } from './check-saved.ts';
-import { isLive } from './assert-run-state.ts';
+import { isLive } from './run-state/assert-run-state.ts';
 import { migrateGuest } from './migrate-guest.ts';
-import { notRecorded, recordRunState } from './record-run-state.ts';
+import { notRecorded, recordRunState } from './run-state/record-run-state.ts';
 import type { FileSaveRun, SaveRun, Written } from './save-run.ts';
 
 /**

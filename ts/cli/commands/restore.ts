@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-import type { QemuExit, QemuProcess } from '../../qemu/qemu-process.ts';
+import type { QemuExit, QemuProcess } from '../../qemu/process/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/attach.ts';
 import type { Mode } from '../../restore/modes/mode.ts';

@@ -1,5 +1,5 @@
-import { askMachines } from '../../qemu/ask-machines.ts';
-import type { QemuProcessOptions } from '../../qemu/qemu-process.ts';
+import { askMachines } from '../../qemu/process/ask-machines.ts';
+import type { QemuProcessOptions } from '../../qemu/process/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { defaultRamIds } from '../../stream/default-ram.ts';
 import type { Mode } from '../modes/mode.ts';

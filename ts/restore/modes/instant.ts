@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 
 import { overcommitPolicy } from '../../host/limits.ts';
 import { localFile } from '../../io/open-source.ts';
-import { inheritedPath } from '../../qemu/qemu-process.ts';
+import { inheritedPath } from '../../qemu/process/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';

@@ -1,6 +1,6 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
-import type { ClosingWrapper } from '../../qemu/wrappers.ts';
+import type { ClosingWrapper } from '../../qemu/process/wrappers.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import { inheritedPath } from '../../qemu/qemu-process.ts';
+import { inheritedPath } from '../../qemu/process/qemu-process.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';

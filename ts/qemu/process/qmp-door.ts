@@ -5,10 +5,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { peerPid } from '../engine/descriptors.ts';
-import { deferred } from '../host/deferred.ts';
-import { descendantsOf } from '../host/process-tree.ts';
-import { QmpWriter } from '../qmp/writer.ts';
+import { peerPid } from '../../engine/descriptors.ts';
+import { deferred } from '../../host/deferred.ts';
+import { descendantsOf } from '../../host/process-tree.ts';
+import { QmpWriter } from '../../qmp/writer.ts';
 
 /**
  * A unix socket to which a QEMU connects that cannot inherit one. QEMU may run as another user, so anybody may knock;

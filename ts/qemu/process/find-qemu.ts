@@ -2,12 +2,12 @@ import { access, constants } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 
-import { assertOptions } from '../io/assert-options.ts';
-import { probeBinding } from '../engine/probe.ts';
-import { messageOf } from '../errors.ts';
-import { type QemuFacts, queryFeatures } from './qemu-facts.ts';
+import { assertOptions } from '../../io/assert-options.ts';
+import { probeBinding } from '../../engine/probe.ts';
+import { messageOf } from '../../errors.ts';
+import { type QemuFacts, queryFeatures } from '../qemu-facts.ts';
 import { QemuProcess } from './qemu-process.ts';
-import { querySettings } from './settings.ts';
+import { querySettings } from '../settings.ts';
 
 const ANSWER_MS = 15_000;
 /** The arguments for a machine without any devices: enough to answer questions. */

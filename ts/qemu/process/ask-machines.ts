@@ -1,4 +1,4 @@
-import type { MachineInfo } from '../qmp/qapi.generated.ts';
+import type { MachineInfo } from '../../qmp/qapi.generated.ts';
 import { BARE } from './find-qemu.ts';
 import { QemuProcess, type QemuProcessOptions } from './qemu-process.ts';
 

@@ -2,14 +2,14 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { MappedRamError } from '../errors.ts';
-import { deferred } from '../host/deferred.ts';
-import { killAtExit, killChild } from '../host/kill-at-exit.ts';
-import { lost, timeout } from '../qmp/client-errors.ts';
-import { QmpClient } from '../qmp/client.ts';
+import { MappedRamError } from '../../errors.ts';
+import { deferred } from '../../host/deferred.ts';
+import { killAtExit, killChild } from '../../host/kill-at-exit.ts';
+import { lost, timeout } from '../../qmp/client-errors.ts';
+import { QmpClient } from '../../qmp/client.ts';
 import { QmpDoor } from './qmp-door.ts';
 import { closingWrapper } from './wrappers.ts';
-import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
+import { type WaitOptions, waitWithin } from '../../host/wait-within.ts';
 
 const LOST = 'QEMU closed the connection';
 const KEPT_STDERR = 64 * 1024;

@@ -1,14 +1,14 @@
-import { MappedRamError } from '../errors.ts';
-import type { ByteOutput } from '../io/output.ts';
-import { Snapshot } from '../snapshot/snapshot.ts';
-import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
+import { MappedRamError } from '../../errors.ts';
+import type { ByteOutput } from '../../io/output.ts';
+import { Snapshot } from '../../snapshot/snapshot.ts';
+import type { SnapshotSource } from '../../snapshot/snapshot-source.ts';
 import {
   type GlobalState,
   liveState,
   readGlobalState,
   runStatePatch,
   STATES_NOT_TAKEN,
-} from '../stream/global-state.ts';
+} from '../../stream/global-state.ts';
 import { isLive } from './assert-run-state.ts';
 
 /**
