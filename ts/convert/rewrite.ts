@@ -74,10 +74,10 @@ export async function convertMapped(
   );
   await output.allocate(endOffset);
   const { report: transfer } = await savePages(output, { regions }, options);
-  for (const { name, area, storeZeroPages: stored } of regions) {
+  for (const { name, area } of regions) {
     const from = ram.blocks.find(({ id }) => id === name);
-    if (stored || from === undefined || !keepsSetPages(name)) continue;
-    // The pages that the engine left out are zero in the source, and holes in the result.
+    if (from === undefined || storesZeroPages(name, storeZeroPages) || !keepsSetPages(name)) continue;
+    // The pages that were left out are zero in the source, and holes in a file. A storage has the bytes of all pages.
     for await (const { offset, bytes } of bitmapOf(reader, from)) {
       signal?.throwIfAborted();
       await output.writeAt(bytes, area.bitmapOffset + offset);
