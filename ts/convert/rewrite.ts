@@ -1,16 +1,19 @@
 import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
 import { assembleMappedRam } from '../stream/write/assemble.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
+import type { OpenSource } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 import { savePages } from '../pages/save-pages.ts';
 import type { ConvertOptions } from './options.ts';
 import { recordedAs } from './recorded-as.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
-import { bitmapOf } from '../pages/bitmap-reader.ts';
+import { bitmapOf, pagesOf } from '../pages/bitmap-reader.ts';
+import { PageBits } from '../pages/page-bits.ts';
 import { isFirmware, isObjectsName, isQemusOwnName } from '../stream/block-names.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 /** The memory of the result. */
@@ -60,24 +63,22 @@ export async function convertMapped(
     patches,
     base: output.offset,
   });
-  const regions = ram.blocks.flatMap(({ id: name, area: from }) =>
-    layout.blocks
-      .filter(({ id }) => id === name)
-      .map(({ area }) => ({
-        name,
-        area,
-        memory: { source: reader, area: from },
-        // Nobody knows what a storage gives where nothing was written.
-        storeZeroPages:
-          storesZeroPages(name, storeZeroPages) || (output.file === undefined && keepsSetPages(name)),
-      })),
-  );
+  const isKept = (name: string): boolean => keepsSetPages(name) && !storesZeroPages(name, storeZeroPages);
+  const regions = [];
+  for (const { id: name, area } of layout.blocks) {
+    const from = ram.blocks.find(({ id }) => id === name);
+    if (from === undefined) continue;
+    // Nobody knows what a storage gives where nothing was written.
+    const pages = output.file === undefined && isKept(name) ? await setPagesOf(reader, from) : undefined;
+    const memory = { source: reader, area: from.area };
+    regions.push({ name, area, memory, pages, storeZeroPages: storesZeroPages(name, storeZeroPages) });
+  }
   await output.allocate(endOffset);
   const { report: transfer } = await savePages(output, { regions }, options);
-  for (const { name, area } of regions) {
+  for (const { id: name, area } of output.file === undefined ? [] : layout.blocks) {
     const from = ram.blocks.find(({ id }) => id === name);
-    if (from === undefined || storesZeroPages(name, storeZeroPages) || !keepsSetPages(name)) continue;
-    // The pages that were left out are zero in the source, and holes in a file. A storage has the bytes of all pages.
+    if (from === undefined || !isKept(name)) continue;
+    // The pages that the engine left out are zero in the source, and holes in the result.
     for await (const { offset, bytes } of bitmapOf(reader, from)) {
       signal?.throwIfAborted();
       await output.writeAt(bytes, area.bitmapOffset + offset);
@@ -86,4 +87,10 @@ export async function convertMapped(
   await writePieces(output, pieces, reader, signal);
   const { bytes, dataBytes } = transfer;
   return { endOffset, blocks, bytes, dataBytes, transfer, runState };
+}
+
+async function setPagesOf(reader: OpenSource, block: MappedRamBlock): Promise<PageBits> {
+  const bits = new PageBits();
+  for await (const { page, isSet } of pagesOf(reader, block)) if (isSet) bits.set(page);
+  return bits;
 }

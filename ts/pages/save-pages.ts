@@ -18,6 +18,8 @@ import { bitmapBytes } from '../stream/page-area.ts';
 /** A block to be written, and the place of its memory. */
 interface SavedRegion extends Omit<TransferRegion, 'memory'> {
   readonly memory: TransferMemory | SnapshotBlock;
+  /** The pages to store, whatever they hold. Only for outputs that are no files. @default those that are not zero */
+  readonly pages?: PageBits | undefined;
 }
 
 interface SavePages {
@@ -89,11 +91,11 @@ async function saveByWindows(
       await memory.read(bytes, offset);
       digests?.add(block, offset, bytes);
       let data = 0;
-      for (const { start, end } of dataRuns(
-        bytes,
-        pageSize,
-        region.storeZeroPages === true ? undefined : isZero,
-      )) {
+      for (const { start, end } of dataRuns(bytes, pageSize, (at) => {
+        if (region.storeZeroPages === true) return false;
+        if (region.pages !== undefined) return !region.pages.has((offset + at) / pageSize);
+        return isZero(bytes.subarray(at, at + pageSize));
+      })) {
         await output.writeAt(bytes.subarray(start, end), region.area.pagesOffset + offset + start);
         for (let at = start; at < end; at += pageSize) set.set((offset + at) / pageSize);
         data += end - start;
@@ -112,15 +114,15 @@ async function saveByWindows(
   return { report: run.report(), buffers: regions.map(() => null), pieces: digests?.take() ?? [] };
 }
 
-/** The stretches of adjacent pages to write: all pages, or with a test those that are not zero. */
+/** The stretches of adjacent pages to write. @param isLeftOut tells whether the page at an offset is none of them */
 function* dataRuns(
   bytes: Uint8Array,
   pageSize: number,
-  isZero: ((page: Uint8Array) => boolean) | undefined,
+  isLeftOut: (at: number) => boolean,
 ): Generator<{ readonly start: number; readonly end: number }, void, void> {
   let start: number | undefined;
   for (let at = 0; at < bytes.length; at += pageSize) {
-    if (isZero?.(bytes.subarray(at, at + pageSize)) !== true) start ??= at;
+    if (!isLeftOut(at)) start ??= at;
     else if (start !== undefined) {
       yield { start, end: at };
       start = undefined;
