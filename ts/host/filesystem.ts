@@ -24,21 +24,12 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [0x482b, 'hfsplus'],
 ]);
 
-/** The filesystems that keep zeros in the place of holes. */
-const WITHOUT_HOLES: ReadonlySet<string | undefined> = new Set(['vfat', 'exfat', 'hfsplus']);
-/** The longest file of FAT, in bytes. */
-const LONGEST_ON_FAT = 2 ** 32 - 1;
-
 export interface Filesystem {
   /** `ext4` (also for ext2 and ext3), `xfs`, `tmpfs`, …; undefined for a filesystem that is not known by name. */
   readonly type: string | undefined;
   readonly sizeBytes: number;
   /** Bytes that this user may still use. */
   readonly freeBytes: number;
-  /** True unless it is known that zeros take room in every file. */
-  readonly hasHoles: boolean;
-  /** The longest file in bytes; Infinity where the number is not known by name. */
-  readonly longestFile: number;
 }
 
 /** The filesystem that a path is on; undefined when the path does not exist or cannot be looked at. */
@@ -51,8 +42,6 @@ export async function filesystemOf(path: string): Promise<Filesystem | undefined
       sizeBytes: blocks * bsize,
       // Some blocks are kept for root.
       freeBytes: (process.geteuid?.() === 0 ? bfree : bavail) * bsize,
-      hasHoles: !WITHOUT_HOLES.has(type),
-      longestFile: type === 'vfat' ? LONGEST_ON_FAT : Number.POSITIVE_INFINITY,
     };
   } catch {
     return undefined;

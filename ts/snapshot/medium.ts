@@ -1,9 +1,14 @@
 import { truncate } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { type Filesystem, filesystemOf, freeBytesIn } from '../host/filesystem.ts';
+import { filesystemOf, freeBytesIn } from '../host/filesystem.ts';
 import { fileSizeLimit } from '../host/limits.ts';
 import { resizeError } from '../io/fd-io.ts';
+
+/** The filesystems that keep zeros in the place of holes. */
+const WITHOUT_HOLES: ReadonlySet<string | undefined> = new Set(['vfat', 'exfat', 'hfsplus']);
+/** The longest files in bytes, by filesystem; other filesystems say so themselves. */
+const LONGEST_FILES: ReadonlyMap<string | undefined, number> = new Map([['vfat', 2 ** 32 - 1]]);
 
 /** The demands of a snapshot on the place where it is to be, in bytes. */
 export interface Demand {
@@ -34,20 +39,22 @@ export async function assertHolds(partial: string, path: string, demand: Demand)
     const who = pid === 'self' ? 'this process' : `process ${pid}`;
     throw tooSmall(`${who} may not write such long files (ulimit -f)`, path, 'EFBIG', length, limit);
   }
-  const filesystem = await filesystemOf(partial);
+  const type = (await filesystemOf(partial))?.type;
   const free = await freeBytesIn(partial);
   // Finding out may take a moment, and mostly there is room for everything.
   const leastData = free >= mostData ? 0 : await demand.leastData(free);
-  assertFits({ ...filesystem, free }, path, { length, leastData });
+  assertFits({ type, free }, path, { length, leastData });
   // The filesystem itself knows the rest: its longest file, and perhaps a quota. Without holes it would write zeros.
-  if (filesystem?.hasHoles === false) return;
+  if (WITHOUT_HOLES.has(type)) return;
   await truncate(partial, length).catch((cause: unknown) => {
     throw resizeError(length, path, cause);
   });
 }
 
 /** The facts about a filesystem that a snapshot has to fit. */
-interface Room extends Partial<Pick<Filesystem, 'type' | 'hasHoles' | 'longestFile'>> {
+interface Room {
+  /** Its type, when it is known by name. */
+  readonly type: string | undefined;
   /** Bytes left. */
   readonly free: number;
 }
@@ -57,13 +64,15 @@ interface Room extends Partial<Pick<Filesystem, 'type' | 'hasHoles' | 'longestFi
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO
  */
 export function assertFits(
-  { type, hasHoles = true, longestFile = Number.POSITIVE_INFINITY, free }: Room,
+  { type, free }: Room,
   path: string,
   { length, leastData }: { readonly length: number; readonly leastData: number },
 ): void {
-  if (length > longestFile) {
-    throw tooSmall(`${type} has no such long files`, path, 'EFBIG', length, longestFile);
+  const longest = LONGEST_FILES.get(type) ?? Number.POSITIVE_INFINITY;
+  if (length > longest) {
+    throw tooSmall(`${type} has no such long files`, path, 'EFBIG', length, longest);
   }
+  const hasHoles = !WITHOUT_HOLES.has(type);
   const needed = hasHoles ? leastData : length;
   if (free >= needed) return;
   const why = hasHoles ? '' : `: ${type} has no holes, and zero pages take room, too`;
