@@ -54,8 +54,13 @@ const WRITERS: readonly Writer[] = ['engine', 'qemu'];
 /**
  * Saves, verifies and restores a guest that has one device more than QEMU's default ones.
  * @param device the device's name; undefined for no further device
+ * @param modes the modes of restoring
  */
-export async function walkDevice(machine: WalkedMachine, device: string | undefined): Promise<Outcome> {
+export async function walkDevice(
+  machine: WalkedMachine,
+  device: string | undefined,
+  modes: readonly RestoreMode[] = MODE_NAMES,
+): Promise<Outcome> {
   await using dir = await temporaryDirectory();
   let words: string | undefined;
   for (const { before, members } of device === undefined ? [NO_DEVICE] : RECIPES) {
@@ -64,7 +69,7 @@ export async function walkDevice(machine: WalkedMachine, device: string | undefi
     const video = device !== undefined && /vga|qxl/.test(device) ? ['-vga', 'none'] : [];
     const args = [...before, ...video, ...own].map((arg) => arg.replaceAll('DIR', dir.path));
     const refused = startProblem(machine, args);
-    if (refused === undefined) return await walk(machine, args, dir);
+    if (refused === undefined) return await walk(machine, args, dir, modes);
     words ??= refused;
   }
   return { kind: 'needs help', why: words ?? '' };
@@ -81,6 +86,7 @@ async function walk(
   machine: WalkedMachine,
   args: readonly string[],
   dir: TemporaryDirectory,
+  modes: readonly RestoreMode[],
 ): Promise<Outcome> {
   let step = 'start';
   try {
@@ -101,7 +107,7 @@ async function walk(
       await assertVerified(dir, writer);
     }
     for (const writer of WRITERS) {
-      for (const mode of MODE_NAMES) {
+      for (const mode of modes) {
         step = `restore (${mode}) of what ${writer} saved`;
         await using guest = await machine.restore(dir.file(writer), mode, args);
         await guest.assertAlive();

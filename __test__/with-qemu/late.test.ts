@@ -1,8 +1,9 @@
 import { open } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 
-import { QmpClient, save, type MappedRamError } from '../../ts/index.ts';
+import { QmpClient, save, MappedRamError } from '../../ts/index.ts';
 import { addFd } from '../../ts/qemu/descriptors.ts';
 import { migrateIn, migrateOut } from '../../ts/qemu/migration.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
@@ -49,10 +50,10 @@ qemuTest('a save of which nothing was heard in its time is late', async (t) => {
   await using dir = await temporaryDirectory();
   await using guest = await startGuest();
   await guest.waitForGenerations(1);
-  const slow = { writer: 'qemu', maxBandwidth: 2 ** 20, multifd: 'off', timeoutMs: 200 } as const;
+  const slow = { writer: 'qemu', maxBandwidth: 2 ** 20, multifd: 'off', timeoutMs: 3000 } as const;
   await t.throwsAsync(save(guest.qmp, dir.file('snapshot'), slow), {
     code: TIMEOUT,
-    message: /not done in time/,
+    message: /not done in/,
   });
   await guest.assertAlive();
 });
@@ -74,7 +75,7 @@ qemuTest('a QMP server that serves somebody else is busy, also when it stands st
   await t.throwsAsync(QmpClient.connect(socket, SHORT), full);
   process.kill(qemu.pid, 'SIGCONT');
   await held.close();
-  await using free = await QmpClient.connect(socket);
+  await using free = await whenFree(socket);
   t.true(free.isOpen);
 });
 
@@ -117,3 +118,15 @@ qemuTest('what QEMU refuses, and how a migration failed, are fields of the error
     failed.migration === undefined ? 'GenericError' : 'failed',
   );
 });
+
+/** Connects as soon as QEMU has looked at the clients that gave up. */
+async function whenFree(socket: string): Promise<QmpClient> {
+  for (;;) {
+    try {
+      return await QmpClient.connect(socket);
+    } catch (error) {
+      if (!(error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_BUSY')) throw error;
+      await delay(50);
+    }
+  }
+}

@@ -24,6 +24,11 @@ import { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 interface PackingHooks {
+  /**
+   * True when the state has the memory of all blocks that are not given. Then a block without pages in it is empty: a
+   * virtio-mem of which nothing is plugged. @default false
+   */
+  readonly isStateWhole?: boolean | undefined;
   /** Called as soon as all of the memory has been read; the memory may change from then on. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
   /** Receives the digests. */
@@ -98,7 +103,7 @@ export class Packing implements AsyncDisposable {
   async write(
     output: Output,
     options: PackOptions,
-    { onMemoryRead, sealing }: PackingHooks = {},
+    { isStateWhole = false, onMemoryRead, sealing }: PackingHooks = {},
   ): Promise<Omit<PackResult, 'seal' | 'elapsedMs'>> {
     const { signal, storeZeroPages = 'firmware' } = options;
     const [state, index, ram] = [this.#state, this.#index, this.#ram];
@@ -116,7 +121,7 @@ export class Packing implements AsyncDisposable {
     const regions = layout.blocks.map(({ id, area }) => ({
       name: id,
       area,
-      memory: memoryOf(id, this.#given.get(id), spool, state.name),
+      memory: memoryOf(id, this.#given.get(id), spool, isStateWhole) ?? missing(id, state.name),
       storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
     // The recording output remembers everything but the pages: a seal digests them at the end, and storage is not read
@@ -164,15 +169,21 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
   });
 }
 
+/** The place of a block's memory; undefined when nothing tells of one. */
 function memoryOf(
   id: string,
   location: RamLocation | undefined,
   spool: PageSpool,
-  path: string,
-): TransferMemory {
+  isStateWhole: boolean,
+): TransferMemory | undefined {
   if (location !== undefined) return toMemory(location);
-  const offset = spool.startOf(id);
-  if (offset !== undefined) return { path: spool.path, offset };
+  const place = spool.placeOf(id);
+  return place !== undefined && (place.hasPages || isStateWhole)
+    ? { path: spool.path, offset: place.start }
+    : undefined;
+}
+
+function missing(id: string, path: string): never {
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
     path,
     expected: `its pages in the state, or its RAM given as ${id}=PATH`,

@@ -65,10 +65,10 @@ export class PageSpool implements AsyncDisposable {
     return this.#staged.path;
   }
 
-  /** Offset of a block's start in the spool; undefined when the stream has no page of the block. */
-  startOf(id: string): number | undefined {
+  /** A block's place in the spool, and whether the stream has any page of it; undefined for a block that is not collected. */
+  placeOf(id: string): { readonly start: number; readonly hasPages: boolean } | undefined {
     const block = this.#pages.block(id);
-    return block === undefined || block.records === 0 ? undefined : block.start;
+    return block && { start: block.start, hasPages: block.records > 0 };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
