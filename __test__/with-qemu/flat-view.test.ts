@@ -2,8 +2,9 @@ import { open, readFile, rm, writeFile } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { Snapshot, type PhysicalMap } from '../../ts/index.ts';
+import { extract, Snapshot, type PhysicalMap } from '../../ts/index.ts';
 import { QemuProcess } from '../../ts/qemu/qemu-process.ts';
+import { covered, memoryAt, readCore } from '../support/core-file.ts';
 import { asMapped, mappedByQemu } from '../support/flat-view.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
@@ -242,6 +243,10 @@ async function fill(qemu: QemuProcess): Promise<void> {
   }
 }
 
+function inWindow(address: number): boolean {
+  return VGA_WINDOW.start <= address && address < VGA_WINDOW.end;
+}
+
 /** Compares the map, and the memory in the VGA's window, with what QEMU shows at this moment. */
 async function compare(
   t: ExecutionContext,
@@ -250,7 +255,6 @@ async function compare(
   { title, isUnknown = false, shown = 0 }: Step,
 ): Promise<PhysicalMap> {
   const everything = await mappedByQemu(qemu.qmp);
-  const inWindow = (address: number): boolean => VGA_WINDOW.start <= address && address < VGA_WINDOW.end;
   const expected = isUnknown ? everything.filter(({ address }) => !inWindow(address)) : everything;
   const [file, theirs] = [dir.file('guest.mr'), dir.file('theirs')];
   await rm(file, { force: true });
@@ -291,3 +295,53 @@ for (const { title, machine, devices, steps } of CARDS) {
     }
   });
 }
+
+function backend(id: string): string {
+  return `-object memory-backend-ram,id=${id},size=8M,share=on`;
+}
+
+qemuTest("a snapshot's map is what QEMU has mapped: memory devices that say where they are", async (t) => {
+  await using dir = await temporaryDirectory();
+  const devices = `${backend('s')} -device ivshmem-plain,memdev=s,master=on ${backend('vm')} -device virtio-mem-pci,memdev=vm`;
+  await using qemu = await startHalted(dir, 'q35', `-m 64M,maxmem=1G,slots=2 ${devices}`);
+  await fill(qemu);
+  for (const [size, port, value] of [...pci(1, BAR0 + 8, 0xe800_0000), ...pci(1, COMMAND, 2, 'b')]) {
+    await qemu.qmp.execute('human-monitor-command', { 'command-line': `o /${size} ${port} ${value}` });
+  }
+  const { ranges } = await compare(t, qemu, dir, { title: 'two devices', writes: [] });
+  t.deepEqual(
+    ranges.filter(({ block }) => /\/(?:s|vm)$/.test(block)).map(({ address }) => address),
+    [0xe800_0000, 2 ** 32],
+  );
+});
+
+qemuTest("a core file has the video memory that QEMU's dump-guest-memory has", async (t) => {
+  await using dir = await temporaryDirectory();
+  for (const [devices, writes] of [
+    [
+      '-device VGA',
+      [...vbeMode(8), ...vbe(VBE.bank, 3), ...pci(1, BAR0, 0xfe00_0000), ...pci(1, COMMAND, 3, 'b')],
+    ],
+    ['-device cirrus-vga', [...sequencer(7, 1), ...graphics(9, 5), ...graphics(0xb, 1)]],
+    ['-device VGA', [...pci(0, SMRAM_Q35 + 1, 0x4a, 'b'), ...pci(0, SMRAM_Q35 + 2, 1, 'b')]],
+  ] as const) {
+    await using qemu = await startHalted(dir, 'q35', devices);
+    await fill(qemu);
+    for (const [size, port, value] of writes) {
+      await qemu.qmp.execute('human-monitor-command', { 'command-line': `o /${size} ${port} ${value}` });
+    }
+    const [file, theirs, ours] = [dir.file('guest.mr'), dir.file('theirs.elf'), dir.file('ours.elf')];
+    await qemu.qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${theirs}` });
+    await rm(file, { force: true });
+    await saveTo(qemu.qmp, `file:${file}`);
+    await extract(file, ours, { format: 'elf', overwrite: true });
+    await using left = await open(theirs);
+    await using right = await open(ours);
+    const [expected, found] = [await readCore(left), await readCore(right)];
+    t.deepEqual(covered(found.loads), covered(expected.loads));
+    for (const { address, length } of found.loads) {
+      const bytes = await memoryAt(right, found, address, length);
+      t.true(bytes.equals(await memoryAt(left, expected, address, length)), `memory at ${address}`);
+    }
+  }
+});

@@ -12,6 +12,7 @@ const CLASS_VGA = 0x0300;
 /** Vendors in the lower half, devices in the upper one. */
 const VMWARE_SVGA = 0x0405_15ad;
 const CIRRUS = 0x00b8_1013;
+const IVSHMEM = 0x1110_1af4;
 
 const FOUR_GIB = 2 ** 32;
 
@@ -25,6 +26,10 @@ export function isVmware(config: Uint8Array): boolean {
 
 export function isCirrus(config: Uint8Array): boolean {
   return viewOf(config).getUint32(ID, true) === CIRRUS;
+}
+
+export function isIvshmem(config: Uint8Array): boolean {
+  return viewOf(config).getUint32(ID, true) === IVSHMEM;
 }
 
 /** Tells whether a BAR is for I/O ports. */

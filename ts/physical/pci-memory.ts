@@ -2,7 +2,7 @@ import { romDeviceOf, videoDeviceOf, VMWARE_FIFO } from '../stream/block-names.t
 import type { AddressSpace, PhysicalRange } from './address-space.ts';
 import { isLinear } from './cirrus.ts';
 import type { MachineFacts } from './machine-facts.ts';
-import { barAddress, isCirrus, isIoBar, isVmware, romAddress } from './pci-config.ts';
+import { barAddress, isCirrus, isIoBar, isIvshmem, isVmware, romAddress } from './pci-config.ts';
 
 type Block = MachineFacts['blocks'][number];
 
@@ -27,7 +27,7 @@ export function placePciMemory(space: AddressSpace, facts: MachineFacts): Readon
   const bars = new Set<string>();
   const known = new Set<string>();
   for (const block of facts.blocks) {
-    const bar = videoBar(block, facts) ?? romBar(block, facts);
+    const bar = videoBar(block, facts) ?? romBar(block, facts) ?? sharedBar(block, facts);
     if (bar === undefined || bars.has(bar.key)) continue;
     bars.add(bar.key);
     known.add(block.id);
@@ -68,6 +68,14 @@ function romBar({ id, length }: Block, { pci }: MachineFacts): Bar | undefined {
   const config = pci.get(device ?? '');
   if (device === undefined || config === undefined) return undefined;
   return { key: `${device} ROM`, kind: 'rom', address: romAddress(config, powerOfTwo(length)) };
+}
+
+/** The memory of ivshmem: the block is called after its object, behind the device. */
+function sharedBar({ id, length }: Block, { pci }: MachineFacts): Bar | undefined {
+  const device = id.slice(0, Math.max(0, id.lastIndexOf('/')));
+  const config = pci.get(device);
+  if (config === undefined || !isIvshmem(config)) return undefined;
+  return { key: `${device} 2`, kind: 'ram', address: barAddress(config, 2, powerOfTwo(length)) };
 }
 
 function powerOfTwo(length: number): number {
