@@ -77,7 +77,21 @@ async function factsOf(reader: WatchedReader): Promise<MachineFacts> {
     blocks: blocks.filter(({ length }, index) => length > 0 && (present & (1 << index)) !== 0),
     cmos: (machine & 0x80) === 0 ? cmos : undefined,
     pci: (machine & 0x40) === 0 ? pci : new Map(),
-    vga: new Map([[DEVICES[1], { sequencer, graphics, bankOffset }]]),
+    vga: new Map([
+      [
+        DEVICES[1],
+        {
+          sequencer,
+          graphics,
+          bankOffset,
+          isCirrus: (machine & 0x20) !== 0,
+          isSound: true,
+          isVbe: (machine & 0x10) !== 0,
+        },
+      ],
+    ]),
+    virtioMem: new Map(),
+    chips: new Set(['ioapic', 'hpet', 'apic']),
     nodes: nodeRanges(tables),
   };
 }

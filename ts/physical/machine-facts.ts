@@ -7,6 +7,7 @@ import { flattenDevice } from '../stream/devices/flatten-device.ts';
 import { readDevices } from '../stream/devices/read-devices.ts';
 import { machineFamily, type MachineFamily } from './machine-family.ts';
 import { nodeRanges, type NodeRange } from './srat.ts';
+import { isVgaSection, vgaRegisters, type VgaRegisters } from './vga-registers.ts';
 
 /** The parts of a snapshot that the map needs: a `Snapshot` will do. */
 export interface PhysicalSource {
@@ -30,24 +31,25 @@ export interface MachineFacts {
   readonly cmos: Uint8Array | undefined;
   /** Configuration spaces of PCI devices on the root bus, by address: `0000:00:01.0`. */
   readonly pci: ReadonlyMap<string, Uint8Array>;
-  /** Registers of the VGAs on the root bus, by address. */
+  /** Registers of the VGAs, by PCI address; empty for a section that names none. */
   readonly vga: ReadonlyMap<string, VgaRegisters>;
+  /** The places of virtio-mem devices, by PCI address. */
+  readonly virtioMem: ReadonlyMap<string, DevicePlace>;
+  /** Names of sections of chips whose registers are at fixed addresses. */
+  readonly chips: ReadonlySet<string>;
   readonly nodes: readonly NodeRange[];
 }
 
-/** The registers of a VGA that decide on the memory at 0xa0000. */
-export interface VgaRegisters {
-  /** Registers of the sequencer. */
-  readonly sequencer: Uint8Array;
-  /** Registers of the graphics controller. */
-  readonly graphics: Uint8Array;
-  /** Offset of the VBE extensions' bank, in bytes. */
-  readonly bankOffset: number;
+/** The place of a memory device. All numbers are bytes. */
+export interface DevicePlace {
+  readonly address: number;
+  readonly length: number;
 }
 
 const CLOCK = 'mc146818rtc';
+const CHIPS: ReadonlySet<string> = new Set(['apic', 'hpet', 'ioapic']);
+const VIRTIO_MEM = /^(.+)\/virtio-mem-device-early$/;
 const ROOT_DEVICE = /^(0000:00:[0-9a-f]{2}\.[0-7])\//;
-const VGA = /^(0000:00:[0-9a-f]{2}\.[0-7])\/vga$/;
 const CONFIG_BYTES = 256;
 const PCI_DEVICE_VERSION = Uint8Array.of(0, 0, 0, 2);
 /** The most bytes of ACPI tables that are read; QEMU's largest have 2 MiB. */
@@ -72,7 +74,9 @@ export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFac
     blocks: blocks.filter(({ skipped }) => !skipped).map(({ id, length }) => ({ id, length })),
     cmos: cmos instanceof Uint8Array && cmos.length === 128 ? cmos : undefined,
     pci: new Map(devices.flatMap((device) => rootDevice(device))),
-    vga: new Map(devices.flatMap((device) => vgaDevice(device))),
+    vga: new Map(devices.flatMap((device) => vgaRegisters(device))),
+    virtioMem: new Map(devices.flatMap((device) => virtioMem(device))),
+    chips: new Set(devices.map(({ name }) => name).filter((name) => CHIPS.has(name))),
     nodes:
       tables === undefined
         ? []
@@ -83,7 +87,9 @@ export async function machineFacts(snapshot: PhysicalSource): Promise<MachineFac
 }
 
 function saysWhere({ name }: { readonly name: string }): boolean {
-  return name === CLOCK || ROOT_DEVICE.test(name);
+  return (
+    name === CLOCK || CHIPS.has(name) || ROOT_DEVICE.test(name) || isVgaSection(name) || VIRTIO_MEM.test(name)
+  );
 }
 
 function rootDevice(device: DeviceState): readonly (readonly [string, Uint8Array])[] {
@@ -92,14 +98,14 @@ function rootDevice(device: DeviceState): readonly (readonly [string, Uint8Array
   return address === undefined || config === undefined ? [] : [[address, config]];
 }
 
-function vgaDevice(device: DeviceState): readonly (readonly [string, VgaRegisters])[] {
-  const [, address] = VGA.exec(device.name) ?? [];
-  if (address === undefined) return [];
+/** A virtio-mem device says where it is, lest it be loaded elsewhere. */
+function virtioMem(device: DeviceState): readonly (readonly [string, DevicePlace])[] {
+  const [, path] = VIRTIO_MEM.exec(device.name) ?? [];
+  if (path === undefined) return [];
   const values = new Map(flattenDevice(device));
-  const [sequencer, graphics] = [values.get('vga.sr'), values.get('vga.gr')];
-  const bankOffset = values.get('vga.bank_offset');
-  if (!(sequencer instanceof Uint8Array && graphics instanceof Uint8Array)) return [];
-  return typeof bankOffset === 'number' ? [[address, { sequencer, graphics, bankOffset }]] : [];
+  const [address, length] = ['tmp.addr', 'tmp.region_size'].map((name) => Number(values.get(name)));
+  if (address === undefined || length === undefined) return [];
+  return Number.isSafeInteger(address + length) ? [[path, { address, length }]] : [];
 }
 
 /**

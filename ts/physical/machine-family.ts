@@ -2,7 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { Configuration } from '../stream/configuration.ts';
 
 /** Machines whose guest-physical layout is known. */
-export type MachineFamily = 'i440fx' | 'q35' | 'microvm' | 'virt';
+export type MachineFamily = 'i440fx' | 'q35' | 'isapc' | 'microvm' | 'virt';
 
 /**
  * Tells a machine's family by its type. Distributions have types of their own: `pc-q35-rhel9.4.0`, `pc-i440fx-noble`.
@@ -12,14 +12,14 @@ export type MachineFamily = 'i440fx' | 'q35' | 'microvm' | 'virt';
 export function machineFamily({ machine, targetPageBits }: Configuration, path: string): MachineFamily {
   if (/^(?:pc|pc-i440fx-.+)$/.test(machine)) return 'i440fx';
   if (/^(?:q35|pc-q35-.+)$/.test(machine)) return 'q35';
-  if (machine === 'microvm') return 'microvm';
+  if (machine === 'isapc' || machine === 'microvm') return machine;
   if (targetPageBits !== undefined && /^virt(?:-.+)?$/.test(machine)) return 'virt';
   throw new MappedRamError(
     'ERR_MAPPED_RAM_UNSUPPORTED',
     'the guest-physical layout of this machine is not known; its blocks can be read one by one',
     {
       path,
-      expected: 'pc-i440fx-…, pc-q35-…, microvm, or virt-… of ARM',
+      expected: 'pc-i440fx-…, pc-q35-…, isapc, microvm, or virt-… of ARM',
       found: machine === '' ? 'a machine without a name' : machine,
     },
   );

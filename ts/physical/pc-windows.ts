@@ -1,6 +1,7 @@
 import { ISA_BIOS, PC_BIOS, PC_FLASH, PC_ROM } from '../stream/block-names.ts';
 import type { AddressSpace, PhysicalRange } from './address-space.ts';
 import type { MachineFacts } from './machine-facts.ts';
+import { clearChips, clearSmram, isSmramOpen } from './chipset.ts';
 import { placeVgaWindow } from './vga-window.ts';
 
 const KIB = 1024;
@@ -17,39 +18,47 @@ const PAM_REGISTERS = { i440fx: 0x59, q35: 0x90 } as const;
 const PAM_START = 0xc0000;
 const PAM_PIECE = 16 * KIB;
 const PAM_FIRST = { address: 0xf0000, length: 64 * KIB };
-/** The bit of a piece that sends reads to RAM; without it they go to the ROMs on the PCI bus. */
-const PAM_READ = 1;
+/** The bits of a piece that send reads and writes to RAM. With either, QEMU lets reads go there, else to the ROMs. */
+const PAM_RAM = 3;
 
 /** Lays firmware over the RAM, and whatever else a PC has below 1 MiB and below 4 GiB. */
 export function placePcWindows(space: AddressSpace, facts: MachineFacts): readonly string[] {
-  const { family, blocks } = facts;
-  const firmware = topOfFirmware(blocks);
+  const { family, blocks, pci } = facts;
+  if (family === 'virt') return [];
+  clearChips(space, facts);
   const isaBios = lowFirmware(blocks);
-  for (const range of firmware) space.place(range);
+  for (const range of topOfFirmware(blocks)) space.place(range);
   if (family === 'microvm') {
     for (const range of isaBios) space.place(range);
     return [];
   }
-  if (family === 'virt') return [];
-  placeVgaWindow(space, facts);
-  const pam = facts.pci.get(HOST_BRIDGE)?.subarray(PAM_REGISTERS[family], PAM_REGISTERS[family] + 7);
-  if (pam === undefined) {
+  const bridge = pci.get(HOST_BRIDGE);
+  const roms = [...optionRoms(blocks), ...isaBios];
+  if (family === 'isapc') {
+    for (const range of roms) space.place(range);
+    return placeVgaWindow(space, facts);
+  }
+  const window = isSmramOpen(family, bridge) ? [] : placeVgaWindow(space, facts);
+  if (bridge === undefined) {
     return [
+      ...window,
       'the RAM from 0xc0000 to 0xfffff is what the guest sees there: the file has no host bridge that says it',
     ];
   }
-  const rom = blocks.find(({ id }) => id === PC_ROM);
-  const roms: readonly PhysicalRange[] = [
-    ...(rom === undefined
-      ? []
-      : [{ address: OPTION_ROMS, length: rom.length, block: rom.id, offset: 0, kind: 'rom' as const }]),
-    ...isaBios,
-  ];
-  for (const { address, length } of closedPieces(pam)) {
-    space.clear(address, length);
+  if (family === 'q35') clearSmram(space, bridge);
+  // Where reads do not go to RAM and there is no ROM, RAM answers all the same.
+  for (const { address, length } of closedPieces(
+    bridge.subarray(PAM_REGISTERS[family], PAM_REGISTERS[family] + 7),
+  )) {
     for (const range of roms) space.place(within(range, address, length));
   }
-  return [];
+  return window;
+}
+
+function optionRoms(blocks: Blocks): readonly PhysicalRange[] {
+  const rom = blocks.find(({ id }) => id === PC_ROM);
+  if (rom === undefined) return [];
+  return [{ address: OPTION_ROMS, length: rom.length, block: rom.id, offset: 0, kind: 'rom' }];
 }
 
 /** The pieces of the first MiB where reads do not go to RAM. */
@@ -57,12 +66,12 @@ function* closedPieces(pam: Uint8Array): Generator<{ readonly address: number; r
   for (const [index, register] of pam.entries()) {
     const [lower, upper] = [register & 0xf, register >>> 4];
     if (index === 0) {
-      if ((upper & PAM_READ) === 0) yield PAM_FIRST;
+      if ((upper & PAM_RAM) === 0) yield PAM_FIRST;
       continue;
     }
     const address = PAM_START + (index - 1) * 2 * PAM_PIECE;
-    if ((lower & PAM_READ) === 0) yield { address, length: PAM_PIECE };
-    if ((upper & PAM_READ) === 0) yield { address: address + PAM_PIECE, length: PAM_PIECE };
+    if ((lower & PAM_RAM) === 0) yield { address, length: PAM_PIECE };
+    if ((upper & PAM_RAM) === 0) yield { address: address + PAM_PIECE, length: PAM_PIECE };
   }
 }
 

@@ -1,58 +1,83 @@
-import { romDeviceOf, videoDeviceOf } from '../stream/block-names.ts';
-import type { AddressSpace } from './address-space.ts';
+import { romDeviceOf, videoDeviceOf, VMWARE_FIFO } from '../stream/block-names.ts';
+import type { AddressSpace, PhysicalRange } from './address-space.ts';
+import { isLinear } from './cirrus.ts';
 import type { MachineFacts } from './machine-facts.ts';
+import { barAddress, isCirrus, isIoBar, isIvshmem, isVmware, romAddress } from './pci-config.ts';
 
-/** Registers of a PCI device's configuration space. */
-const COMMAND = 0x04;
-const COMMAND_MEMORY = 2;
-const BAR0 = 0x10;
-const IO_SPACE = 1;
-const ROM_BAR = 0x30;
-const ROM_ENABLED = 1;
+type Block = MachineFacts['blocks'][number];
+
+/** A block that is the memory behind a BAR. */
+interface Bar {
+  /** Two blocks with the same key would be behind the same BAR. */
+  readonly key: string;
+  readonly kind: PhysicalRange['kind'];
+  /** Undefined when the guest sees the memory nowhere. */
+  readonly address: number | undefined;
+}
+
+/** The BAR of a Cirrus is larger than its memory. */
+const CIRRUS_BAR_BYTES = 32 * 1024 * 1024;
 
 /**
  * Places the memory of PCI devices where the guest has put it: under the RAM, if the guest has put it there.
  * @returns the blocks whose place is known, or that are known to be nowhere
  */
-export function placePciMemory(space: AddressSpace, { blocks, pci }: MachineFacts): ReadonlySet<string> {
+export function placePciMemory(space: AddressSpace, facts: MachineFacts): ReadonlySet<string> {
   /** BARs that have their block already: each has one, whatever the file lists. */
   const bars = new Set<string>();
   const known = new Set<string>();
-  for (const { id, length } of blocks) {
-    const [video, rom] = [videoDeviceOf(id), romDeviceOf(id)];
-    const config = pci.get(video ?? rom ?? '');
-    const bar = video === undefined ? `ROM of ${rom}` : `memory of ${video}`;
-    if (config === undefined || bars.has(bar)) continue;
-    bars.add(bar);
-    if (video !== undefined && hasNoMemoryBar(config)) continue;
-    known.add(id);
-    const address = video === undefined ? romAddress(config) : memoryAddress(config);
-    // A BAR is aligned to its size. A guest that has put it nowhere leaves it at 0 or at the end of all addresses.
-    const size = 2 ** Math.ceil(Math.log2(length));
-    if (address === undefined || address === 0 || address % size !== 0) continue;
-    if (!Number.isSafeInteger(address + size)) continue;
-    space.place({ address, length, block: id, offset: 0, kind: video === undefined ? 'rom' : 'vram' });
+  for (const block of facts.blocks) {
+    const bar = videoBar(block, facts) ?? romBar(block, facts) ?? sharedBar(block, facts);
+    if (bar === undefined || bars.has(bar.key)) continue;
+    bars.add(bar.key);
+    known.add(block.id);
+    const { address, kind } = bar;
+    if (address === undefined) continue;
+    space.place({ address, length: block.length, block: block.id, offset: 0, kind });
   }
   return known;
 }
 
-/** Some cards use their first BAR for I/O. */
-function hasNoMemoryBar(config: Uint8Array): boolean {
-  return ((config[BAR0] ?? 0) & 1) === IO_SPACE;
+function videoBar({ id, length }: Block, { pci, vga }: MachineFacts): Bar | undefined {
+  const device = id === VMWARE_FIFO ? vmwareOf(pci) : videoDeviceOf(id);
+  const config = pci.get(device ?? '');
+  if (device === undefined || config === undefined) return undefined;
+  const number = videoBarNumber(id, config);
+  // A card that is not known may use its first BAR for I/O.
+  if (isIoBar(config, number)) return undefined;
+  const registers = vga.get(device);
+  const isHidden = registers?.isCirrus === true && !isLinear(registers);
+  const size = Math.max(powerOfTwo(length), isCirrus(config) ? CIRRUS_BAR_BYTES : 0);
+  const address = isHidden ? undefined : barAddress(config, number, size);
+  return { key: `${device} ${number}`, kind: 'vram', address };
 }
 
-function memoryAddress(config: Uint8Array): number | undefined {
-  const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
-  if ((view.getUint16(COMMAND, true) & COMMAND_MEMORY) === 0) return undefined;
-  const bar = view.getUint32(BAR0, true);
-  const is64Bit = (bar & 0b110) === 0b100;
-  const high = is64Bit ? view.getUint32(BAR0 + 4, true) : 0;
-  return bar - (bar % 16) + high * 2 ** 32;
+/** Cards have their memory behind the first BAR; VMware's has its ports there, then memory, then commands. */
+function videoBarNumber(id: string, config: Uint8Array): number {
+  if (id === VMWARE_FIFO) return 2;
+  return isVmware(config) ? 1 : 0;
 }
 
-function romAddress(config: Uint8Array): number | undefined {
-  const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
-  if ((view.getUint16(COMMAND, true) & COMMAND_MEMORY) === 0) return undefined;
-  const bar = view.getUint32(ROM_BAR, true);
-  return (bar & ROM_ENABLED) === 0 ? undefined : bar - (bar % 0x800);
+/** The address of VMware's card. Its block of commands does not name it, so that there can only be one. */
+function vmwareOf(pci: MachineFacts['pci']): string | undefined {
+  return [...pci].find(([, config]) => isVmware(config))?.[0];
+}
+
+function romBar({ id, length }: Block, { pci }: MachineFacts): Bar | undefined {
+  const device = romDeviceOf(id);
+  const config = pci.get(device ?? '');
+  if (device === undefined || config === undefined) return undefined;
+  return { key: `${device} ROM`, kind: 'rom', address: romAddress(config, powerOfTwo(length)) };
+}
+
+/** The memory of ivshmem: the block is called after its object, behind the device. */
+function sharedBar({ id, length }: Block, { pci }: MachineFacts): Bar | undefined {
+  const device = id.slice(0, Math.max(0, id.lastIndexOf('/')));
+  const config = pci.get(device);
+  if (config === undefined || !isIvshmem(config)) return undefined;
+  return { key: `${device} 2`, kind: 'ram', address: barAddress(config, 2, powerOfTwo(length)) };
+}
+
+function powerOfTwo(length: number): number {
+  return 2 ** Math.ceil(Math.log2(length));
 }

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { byteCount } from '../io/byte-count.ts';
-import { isWithoutAddress, VIRT_FLASH } from '../stream/block-names.ts';
+import { ISA_VGA_MEMORY, isWithoutAddress, VIRT_FLASH } from '../stream/block-names.ts';
 import { AddressSpace, part, type PhysicalRange } from './address-space.ts';
 import { machineFacts, type MachineFacts, type PhysicalSource } from './machine-facts.ts';
 import type { MachineFamily } from './machine-family.ts';
@@ -19,6 +19,9 @@ export interface PhysicalMap {
   readonly assumptions: readonly string[];
 }
 
+/** The address of all memory of a standard VGA for ISA. A Cirrus for ISA shows its memory only in the VGA's window. */
+const ISA_VGA_ADDRESS = 0xe000_0000;
+
 /** Makes the map of `Snapshot.physicalMap`. */
 export async function physicalMap(
   snapshot: PhysicalSource,
@@ -29,10 +32,12 @@ export async function physicalMap(
   const ram = ramLayout(facts, options);
   const known = placePciMemory(space, facts);
   for (const range of ram.ranges) space.place(range);
+  for (const range of memoryDevices(facts)) space.place(range);
   const more = facts.family === 'virt' ? placeVirtFlash(space, facts) : placePcWindows(space, facts);
   const ranges = space.ranges();
   // RAM may have its place and lie wholly behind something else.
   const placed = new Set([...known, ...[...ram.ranges, ...ranges].map(({ block }) => block)]);
+  if (facts.vga.has('')) placed.add(ISA_VGA_MEMORY);
   const leftOut = facts.blocks.filter(({ id }) => !placed.has(id) && !isWithoutAddress(id));
   return {
     machine: snapshot.index.machine,
@@ -44,6 +49,19 @@ export async function physicalMap(
       ...leftOut.map(({ id }) => `block ${id} is left out: the file does not say where it is`),
     ],
   };
+}
+
+/** Memory that is neither main memory nor a PCI device's BAR, and whose place is known. */
+function memoryDevices({ blocks, virtioMem, vga }: MachineFacts): readonly PhysicalRange[] {
+  return blocks.flatMap(({ id, length }): readonly PhysicalRange[] => {
+    const device = virtioMem.get(id.slice(0, Math.max(0, id.lastIndexOf('/'))));
+    // A device's one block of that length is its memory.
+    if (device?.length === length) {
+      return [{ address: device.address, length, block: id, offset: 0, kind: 'ram' }];
+    }
+    if (id !== ISA_VGA_MEMORY || vga.get('')?.isCirrus !== false) return [];
+    return [{ address: ISA_VGA_ADDRESS, length, block: id, offset: 0, kind: 'vram' }];
+  });
 }
 
 /** Bytes of each pflash device of virt; they follow each other from address 0 on. */

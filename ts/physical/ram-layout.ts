@@ -36,6 +36,7 @@ export interface RamLayout {
 /** RAM below 4 GiB without `max-ram-below-4g`: all of a total less than `below`, and `split` of a larger one. */
 const LOW_MEMORY = {
   i440fx: { below: 3.5 * GIB, split: 3 * GIB },
+  isapc: { below: 3.5 * GIB, split: 3 * GIB },
   q35: { below: 2.75 * GIB, split: 2 * GIB },
   microvm: { below: 3 * GIB, split: 3 * GIB },
 } as const;

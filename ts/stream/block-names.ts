@@ -14,6 +14,10 @@ export const ISA_BIOS = 'isa-bios';
 export const PC_FLASH: readonly [string, string] = ['system.flash0', 'system.flash1'];
 /** The two pflash devices of ARM's machine virt. */
 export const VIRT_FLASH: readonly [string, string] = ['virt.flash0', 'virt.flash1'];
+/** The memory of a VGA for ISA. */
+export const ISA_VGA_MEMORY = 'vga.vram';
+/** The commands of VMware's graphics card, whose other memory is like a VGA's. */
+export const VMWARE_FIFO = 'vmsvga.fifo';
 /** The ACPI tables that QEMU made for the firmware. */
 export const ACPI_TABLES = '/rom@etc/acpi/tables';
 
