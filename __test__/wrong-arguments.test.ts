@@ -5,8 +5,11 @@ import { syntheticSnapshot } from './restore/synthetic-snapshot.ts';
 import { QmpPeer } from './support/qmp-peer.ts';
 import { temporaryDirectory } from './support/temporary.ts';
 
-/** The values that are wrong wherever options, a connection or a place are wanted. */
-const WRONG: readonly unknown[] = [undefined, null, {}, 5, 'x', [], new Date(0)];
+/**
+ * The values that are wrong wherever options, a connection or a place are wanted. Nothing can be written at the place
+ * that the text names.
+ */
+const WRONG: readonly unknown[] = [undefined, null, {}, 5, '/nonexistent/x', [], new Date(0)];
 
 /** Exports that are no functions to call with arguments, or that a wrong argument does not stop. */
 const OTHERS = new Set([

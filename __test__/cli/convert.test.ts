@@ -142,6 +142,19 @@ test('the hint about an unfinished libvirt image does not lead to what refuses i
   }
 });
 
+test('commands that take no plain stream name the one that makes a mapped-ram file of it', async (t) => {
+  await using it = await example();
+  for (const args of [
+    ['verify', it.stream],
+    ['unpack', it.stream, '--ram', `pc.ram=${it.dir.file('ram')}`],
+    ['restore', it.stream, '--', 'qemu-system-x86_64'],
+  ]) {
+    const { code, stderr } = await runCli(args);
+    t.is(code, 1, stderr);
+    t.regex(stderr, /found a plain stream .*\nhint: mapped-ram convert makes a mapped-ram file of it\n$/);
+  }
+});
+
 const WRONG: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['guest.mr', '-'], 2, /only a stream goes to stdout/],
   [['guest.mr', '-', '--to', 'stream', '--json'], 2, /--json prints on stdout/],

@@ -5,6 +5,7 @@ import test from 'ava';
 import { doctor } from '../../ts/doctor/doctor.ts';
 import { toJson } from '../../ts/cli/render/json.ts';
 import { findQemu } from '../../ts/qemu/process/find-qemu.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { QEMU_BINARY, QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { runCli } from './run-cli.ts';
@@ -17,6 +18,9 @@ test('doctor works without QEMU, and says that there is none', async (t) => {
   t.is(code, 0, stderr);
   t.is(stderr, '');
   t.regex(stdout, /^QEMU +no — there is no program \/nonexistent\/qemu$/m);
+  for (const mode of MODE_NAMES) {
+    t.regex(stdout, new RegExp(`^  restore ${mode} +no — there is no program /nonexistent/qemu$`, 'm'));
+  }
   for (const key of [
     'system',
     'io_uring',
@@ -59,7 +63,8 @@ test('doctor works where Node forbids add-ons, and names the option', async (t) 
     t.is(code, 0, stderr);
     t.regex(/^native code +no — (.*)$/m.exec(stdout)?.[1] ?? '', words);
     t.false(stdout.includes('node_modules'));
-    for (const name of ['io_uring', 'direct I\\/O', 'userfaultfd']) {
+    const modes = MODE_NAMES.map((mode) => `  restore ${mode}`);
+    for (const name of ['io_uring', 'direct I\\/O', 'userfaultfd', ...modes]) {
       t.regex(stdout, new RegExp(`^${name} +no — the native binding cannot be loaded$`, 'm'));
     }
     const json = await runCli(['doctor', '--dir', dir.path, '--json'], { env });

@@ -88,7 +88,12 @@ test('what is no snapshot is refused with a hint', async (t) => {
   await writeFile(dir.file('controls\u001B[31m'), 'garbage');
   const cases: readonly (readonly [name: string, code: number, error: string, text: RegExp])[] = [
     ['none', 1, 'ERR_MAPPED_RAM_IO', /no such file/],
-    ['folder', 1, 'ERR_MAPPED_RAM_UNSUPPORTED', /expected a regular file, found a directory/],
+    [
+      'folder',
+      1,
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      /expected a regular file or a block device, found a directory/,
+    ],
     ['empty', 4, 'ERR_MAPPED_RAM_TRUNCATED', /ends too early/],
     ['text', 4, 'ERR_MAPPED_RAM_BAD_MAGIC', /not a QEMU migration stream[^]*hint: .*offset=/],
     ['controls\u001B[31m', 4, 'ERR_MAPPED_RAM_BAD_MAGIC', /controls\\u001b\[31m/],

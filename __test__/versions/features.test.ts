@@ -52,9 +52,10 @@ for (const version of VERSIONS) {
 
 versionsTest('the document has these features', (t) => assertDocumented(t, 'features', table));
 
-test('without a QEMU, doctor judges modes by the platform alone', async (t) => {
+test('without a QEMU no mode works, and doctor says why', async (t) => {
   const report = await doctor({ qemu: '/nonexistent/qemu' });
-  t.deepEqual(modesOf(report), ['instant', 'preload', 'eager']);
+  t.deepEqual(modesOf(report), []);
+  for (const { why } of report.modes) t.is(why, 'there is no program /nonexistent/qemu');
 });
 
 function modesOf({ modes }: DoctorReport): readonly string[] {

@@ -75,13 +75,28 @@ for (const [title, text, blocks] of [
   );
 }
 
+qemuTest('the network that QEMU adds beside that of a file is there in every mode', async (t) => {
+  await using dir = await temporaryDirectory();
+  await writeFile(dir.file('vm.conf'), `${ONE}[netdev "n0"]\n  type = "user"\n`);
+  const setup = { ...describedIn(dir.file('vm.conf'), ['m0']), defaults: true };
+  await saveGuest(setup, dir.file('guest.mr'));
+  for (const mode of MODE_NAMES) {
+    await using guest = await restoreGuest(dir.file('guest.mr'), setup, { mode });
+    await guest.assertAlive();
+    t.is(guest.restored.mode, mode);
+  }
+});
+
 qemuTest(
   'a file stays where none of its objects is replaced, and is refused where one cannot be',
   async (t) => {
     await using dir = await temporaryDirectory();
     const [path, odd, snapshot] = [dir.file('vm.conf'), dir.file('odd.conf'), dir.file('guest.mr')];
     await writeFile(path, ONE);
-    await writeFile(odd, `${ONE}[chardev "c"]\n  backend = "null"\n[iscsi]\n  timeout = "5"\n`);
+    await writeFile(
+      odd,
+      `${ONE}[chardev "c"]\n  backend = "null"\n[iscsi]\n  timeout = "5"\n[smbios]\n  type = "1"\n`,
+    );
     await saveGuest(describedIn(path, ['m0']), snapshot);
     const args = ['-machine', 'q35', '-readconfig', path, '-nodefaults'];
     const eager = await launchArguments(snapshot, { mode: 'eager', args });
@@ -96,7 +111,7 @@ qemuTest(
     await t.throwsAsync(refused, {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       message:
-        /-readconfig .*odd\.conf: memory object m0 may have to be replaced: move it .* the sections iscsi of/,
+        /-readconfig .*odd\.conf: memory object m0 may have to be replaced: move it .* the sections iscsi, smbios of/,
     });
   },
 );
@@ -148,9 +163,6 @@ const MANY = `[machine]
 [fw_cfg]
   name = "opt/test/x"
   string = "a,b"
-[smbios]
-  type = "1"
-  serial = "7"
 [object "more"]
   qom-type = "memory-backend-ram"
   size = "16M"

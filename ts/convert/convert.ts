@@ -73,8 +73,8 @@ function assertXml({ to, xml }: ConvertOptions): void {
   literalPath(xml);
   if (to === 'libvirt') return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'only a libvirt save image has XML in it', {
-    expected: "to: 'libvirt', or no xml",
-    found: `xml: ${xml}`,
+    expected: "libvirt as what to convert to (to: 'libvirt', --to libvirt), or no xml",
+    found: xml,
   });
 }
 

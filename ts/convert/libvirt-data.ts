@@ -23,7 +23,7 @@ export async function libvirtDataFor(
   if (libvirt !== undefined) return readLibvirtData(reader, libvirt);
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    "a libvirt save image needs the domain's XML, and the source is no such image: name a file (xml), as virsh dumpxml writes it",
+    "a libvirt save image needs the domain's XML, and the source is no such image: name a file that virsh dumpxml has written (xml, --xml)",
     { path: source },
   );
 }

@@ -110,6 +110,8 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
   const { ioUring, directIo, ioEngine, usesDirectIo, faults } = nativeBinding.available
     ? { ...probe(directory), faults: probeFaults() }
     : NOTHING;
+  // Every mode needs both.
+  const missing = nativeBinding.available ? (facts === undefined ? finding.why : undefined) : NO_BINDING.why;
   return {
     system: type(),
     kernel: release(),
@@ -127,8 +129,8 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     userfaultfd: faults,
     qemu: finding,
     modes: MODES.map((mode) => {
-      const { possible: available, why } = mode.isPossibleOn(process.platform, facts?.features);
-      return { mode: mode.name, available, why };
+      const { possible, why } = mode.isPossibleOn(process.platform, facts?.features);
+      return { mode: mode.name, available: possible && missing === undefined, why: missing ?? why };
     }),
     auto: {
       ioEngine: {

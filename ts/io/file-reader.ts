@@ -81,7 +81,7 @@ export class FileReader implements OpenSource {
     const found = kindOf(stats);
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'cannot be read at offsets', {
       path: name,
-      expected: 'a regular file',
+      expected: 'a regular file or a block device',
       found,
     });
   }

@@ -1,5 +1,5 @@
 import type { QmpClient } from '../qmp/client.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
+import { answerOf } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /** A RAM block, as QEMU itself lists it. */
@@ -34,22 +34,13 @@ export async function queryRamBlocks(
 }
 
 async function tableByQmp(qmp: QmpClient, options: WaitOptions): Promise<string | undefined> {
-  const answer = await unlessRefused(qmp.execute('x-query-ramblock', undefined, options));
+  const answer = await answerOf(qmp.execute('x-query-ramblock', undefined, options));
   return answer?.['human-readable-text'];
 }
 
 /** Asks the human monitor: QEMU may be told to refuse commands that are not stable (`-compat`), or be older than 6.2. */
 async function tableByMonitor(qmp: QmpClient, options: WaitOptions): Promise<string | undefined> {
-  return unlessRefused(qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' }, options));
-}
-
-async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isQmpRefusal(error)) return undefined;
-    throw error;
-  }
+  return answerOf(qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' }, options));
 }
 
 /**

@@ -39,9 +39,9 @@ export function silence(server: string, said: string): MappedRamError {
   if (said !== '') return notQmp(said, server);
   const what =
     'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp';
-  if (isHeldByAnother(server)) return new MappedRamError('ERR_MAPPED_RAM_BUSY', what);
+  if (isHeldByAnother(server)) return new MappedRamError('ERR_MAPPED_RAM_BUSY', what, { path: server });
   const others = 'a guest agent, a gdbstub or a serial port says nothing either';
-  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what} (${others})`);
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `${what} (${others})`, { path: server });
 }
 
 /**

@@ -15,7 +15,7 @@ export function isUnknownArgument(error: unknown, argument: string): boolean {
 }
 
 /**
- * Returns QEMU's answer to a question; undefined when QEMU does not know the question.
+ * Returns QEMU's answer to a question; undefined when QEMU refuses to answer, or does not know the question.
  * @throws {MappedRamError} as the question, for any other failure
  */
 export async function answerOf<T>(question: Promise<T>): Promise<T | undefined> {

@@ -2,7 +2,7 @@ import { readFile, readlink } from 'node:fs/promises';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { isQmpRefusal } from '../qmp/refusal.ts';
+import { answerOf, isQmpRefusal } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /**
@@ -67,13 +67,8 @@ async function removeObject(qmp: QmpClient, wait: WaitOptions): Promise<void> {
 }
 
 async function claimant(qmp: QmpClient, wait: WaitOptions): Promise<string | undefined> {
-  try {
-    const data = await qmp.execute('qom-get', { path: PATH, property: 'data' }, wait);
-    return typeof data === 'string' ? data : undefined;
-  } catch (error) {
-    if (isQmpRefusal(error)) return undefined;
-    throw error;
-  }
+  const data = await answerOf(qmp.execute('qom-get', { path: PATH, property: 'data' }, wait));
+  return typeof data === 'string' ? data : undefined;
 }
 
 async function isDone(command: Promise<unknown>): Promise<boolean> {

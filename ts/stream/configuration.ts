@@ -87,7 +87,7 @@ async function badMagic(reader: RandomAccessReader, offset: number, magic: numbe
   const words = 'not a QEMU migration stream';
   return new MappedRamError(
     'ERR_MAPPED_RAM_BAD_MAGIC',
-    kind === undefined ? words : `${words} but ${kind.name}: ${kind.help}`,
+    kind === undefined ? words : `${words} but ${kind.name} (${kind.help})`,
     { path: reader.name, offset, expected: hex(STREAM_MAGIC), found: hex(magic) },
   );
 }

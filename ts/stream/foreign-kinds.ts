@@ -11,8 +11,9 @@ interface ForeignKind {
 /** Bytes from the beginning of a file that are enough to tell its kind. */
 export const FOREIGN_HEAD_BYTES = 520;
 
+/** A mapped-ram file cannot be read out of a pipe, and nobody knows yet what the file holds. */
 const unpacked = (command: string): string =>
-  `decompress it first: ${command} FILE | mapped-ram convert - OUT`;
+  `decompress it first: ${command} FILE > OUT; a plain stream can also go through a pipe: ${command} FILE | mapped-ram convert - OUT`;
 const DISK = "it holds a guest's disk, and is given to QEMU as a drive";
 const CORE = 'it is for gdb and crash; QEMU cannot go on from it';
 const OTHER = 'QEMU cannot load it';

@@ -4,6 +4,7 @@ import test from 'ava';
 
 import { type LaunchOptions, launchArgumentsFor } from '../../../ts/restore/command-line/launch-arguments.ts';
 import { overcommitPolicy } from '../../../ts/host/limits.ts';
+import { modeOf } from '../../../ts/restore/modes/modes.ts';
 import { Snapshot } from '../../../ts/snapshot/snapshot.ts';
 import { writeSparseSnapshot } from '../../support/sparse-snapshot.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -57,11 +58,13 @@ test('a guest larger than the host is mapped without a reservation', async (t) =
     await using snapshot = await Snapshot.open(path);
     const { args } = launchArgumentsFor(snapshot, { mode: 'instant', args: [] });
     const policy = overcommitPolicy();
-    t.is(
-      args.join(' ').includes(',rom=off,reserve=off'),
-      isLarge && policy !== 'strict',
-      `${length}, ${policy}`,
-    );
+    const isUnreserved = isLarge && policy !== 'strict';
+    t.is(args.join(' ').includes(',rom=off,reserve=off'), isUnreserved, `${length}, ${policy}`);
+    const [block] = snapshot.completeRam().blocks;
+    if (block === undefined) throw new Error('no block');
+    const added = { block, id: 'm', own: undefined, isDefault: false };
+    const object = modeOf('eager').memoryObject(added, { file: undefined, snapshotFile: path });
+    t.is(object?.members.length, isUnreserved ? 1 : 0);
   }
 });
 

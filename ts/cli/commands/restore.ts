@@ -21,7 +21,7 @@ import type { Session } from '../session.ts';
 const QUIT_MS = 10_000;
 
 /** The modes that are taken when the caller names none, in words. */
-const DEFAULTS = `default: ${DEFAULT_MODE}; with --qmp ${modeMeantBy(['a block']).name} if QEMU maps the snapshot, else ${modeMeantBy([]).name}`;
+const DEFAULTS = `default: ${DEFAULT_MODE}, or the first one that QEMU has; with --qmp ${modeMeantBy(['a block']).name} if QEMU maps the snapshot, else ${modeMeantBy([]).name}`;
 
 const args = {
   uri: {

@@ -12,21 +12,23 @@ const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
 const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
+const PLAIN = 'mapped-ram convert makes a mapped-ram file of it';
 const TRUNCATED =
   'the file is shorter than it must be: was it copied to its end, or did what feeds the pipe fail?';
 
 /** Returns advice on an error. */
-function hintFor({ code, cause }: MappedRamError, command: string): string | undefined {
+function hintFor({ code, cause, found }: MappedRamError, command: string): string | undefined {
   const packs = command.endsWith(' pack');
   // An error beneath marks the end of an index, so info can show that index. A pipe cannot be read a second time.
   const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
-  const hints: Partial<Record<ErrorCode, string>> = {
+  const hints: Partial<Record<ErrorCode, string | undefined>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
     ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE: DIRECT_IO,
     ERR_MAPPED_RAM_ENGINE_UNAVAILABLE: ENGINE,
     ERR_MAPPED_RAM_EXISTS: '--force replaces it',
     ERR_MAPPED_RAM_INCOMPLETE: isShown ? SHOWN : INCOMPLETE,
     ERR_MAPPED_RAM_TRUNCATED: TRUNCATED,
+    ERR_MAPPED_RAM_UNSUPPORTED: found === 'a plain stream' ? PLAIN : undefined,
   };
   return hints[code];
 }

@@ -7,7 +7,7 @@ import { formatOptionValue } from './option-value.ts';
 export interface ConfigSection {
   /** The section's name: `object`, `memory`, … */
   readonly group: string;
-  /** The name of the option; undefined for a section that this package cannot turn into one. */
+  /** The name of the option; undefined for a section that no known option does the work of. */
   readonly option: string | undefined;
   /** The option's value. */
   readonly value: string;
@@ -23,13 +23,15 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   memory: 'm',
   'smp-opts': 'smp',
   'boot-opts': 'boot',
-  acpi: 'acpitable',
 };
-/** Sections whose option has the same name, and takes the same members. */
+/**
+ * Sections whose option has the same name, takes the same members and does the same. Others do not: QEMU ignores
+ * `acpi`, `option-rom`, `smbios` and, since 8.0, `nic` in a file.
+ */
 const SAME_NAMES = new Set(
   (
     'accel add-fd audiodev chardev device drive fsdev fw_cfg global icount machine mon msg name netdev numa object ' +
-    'option-rom overcommit rtc sandbox semihosting-config smbios spice tpmdev'
+    'overcommit rtc sandbox spice tpmdev'
   ).split(' '),
 );
 

@@ -8,7 +8,7 @@ import type { SharedMemoryFile } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
 import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
-import { formatOptionValue } from './option-value.ts';
+import { formatOptionValue, isOn } from './option-value.ts';
 import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
 import { isMemoryBackend } from './own-backends.ts';
 
@@ -24,8 +24,6 @@ export type MemoryFiles = Readonly<Record<string, string>>;
 
 /** Members of the caller's own object that the new object keeps. */
 const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
-/** QEMU's words for a switch that is on. */
-const ON = new Set(['on', 'yes', 'true', 'y']);
 const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
 /** Machine types up to 3.1, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
 const WITH_PATHS = /-(?:[0-3]\.\d+|rhel7\.\d)/;
@@ -83,7 +81,7 @@ export class LaunchPlan {
     return this.backends.flatMap((backend) => {
       const { own, block } = backend;
       const path = own?.get('mem-path');
-      const isShared = own !== undefined && ON.has(own.get('share') ?? '');
+      const isShared = isOn(own?.get('share'));
       if (path === undefined || !isShared || this.#objectFor(backend, {}) !== undefined) return [];
       return [{ id: block.id, path }];
     });
@@ -155,11 +153,30 @@ function rewritten(
   const changed = new Set(
     options.filter((option) => replacement(option) !== undefined).map(({ configFile }) => configFile),
   );
-  return options.flatMap((option) => {
-    const { configFile, name, words } = option;
-    if (configFile === undefined || changed.has(configFile)) return replacement(option) ?? words;
-    return name === 'readconfig' ? configFile.words : [];
+  const isInFile = ({ configFile }: CommandLineOption): boolean =>
+    configFile !== undefined && !changed.has(configFile);
+  const words = options.flatMap((option) => {
+    if (!isInFile(option)) return replacement(option) ?? option.words;
+    return option.name === 'readconfig' ? (option.configFile?.words ?? []) : [];
   });
+  return [...words, ...defaultNetwork(options, isInFile)];
+}
+
+/** Options with which QEMU adds no network card of its own. */
+const NETWORKS = new Set(['net', 'netdev', 'nic', 'nodefaults']);
+
+/**
+ * Returns the options for the network that QEMU adds on its own. A `[netdev]` of a file leaves it there, the option
+ * that stands in its place would not.
+ * @param isInFile true for an option that QEMU still reads out of its file
+ */
+function defaultNetwork(
+  options: readonly CommandLineOption[],
+  isInFile: (option: CommandLineOption) => boolean,
+): readonly string[] {
+  const networks = options.filter((option) => NETWORKS.has(option.name ?? '') && !isInFile(option));
+  const isLeft = networks.length > 0 && networks.every(({ configFile }) => configFile !== undefined);
+  return isLeft ? ['-net', 'nic', '-net', 'user'] : [];
 }
 
 function additions(

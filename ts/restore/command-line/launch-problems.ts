@@ -22,7 +22,7 @@ function configProblems(options: readonly CommandLineOption[]): readonly string[
     if (others.length === 0) return [];
     const id = option.members.get('id') ?? 'without a name';
     return [
-      `-readconfig ${path}: memory object ${id} may have to be replaced: move it to the command line, for the sections ${others.join(', ')} of the file have no options that are known`,
+      `-readconfig ${path}: memory object ${id} may have to be replaced: move it to the command line, for the sections ${others.join(', ')} of the file have no options that are known to do the same`,
     ];
   });
 }

@@ -2,6 +2,8 @@ import { MappedRamError } from '../../errors.ts';
 
 /** A list of numbers, as `jsonMember` leaves it. */
 const LIST = /^\[\d+(?:,\d+)*\]$/;
+/** QEMU's words for a switch that is on. */
+const ON = new Set(['on', 'yes', 'true', 'y']);
 /** Members that are text, whatever they look like. */
 const TEXTS = new Set(['qom-type', 'id', 'mem-path']);
 
@@ -47,6 +49,11 @@ function typedMember(key: string, value: string): unknown {
   if (LIST.test(value)) return JSON.parse(value);
   if (value === 'on' || value === 'off') return value === 'on';
   return /^\d+$/.test(value) ? Number(value) : value;
+}
+
+/** True for a switch that is on, in QEMU's words. */
+export function isOn(value: string | undefined): boolean {
+  return value !== undefined && ON.has(value);
 }
 
 function splitAtCommas(text: string): readonly string[] {

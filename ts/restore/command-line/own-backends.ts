@@ -1,5 +1,5 @@
 import { membersOf, type CommandLineOption } from './options.ts';
-import type { OptionValue } from './option-value.ts';
+import { isOn, type OptionValue } from './option-value.ts';
 
 /** A `-object memory-backend-…` of the caller's. */
 export interface OwnBackend {
@@ -10,7 +10,6 @@ export interface OwnBackend {
 
 /** The device whose memory is RAM like any other. All other devices' memory has a life of its own. */
 const RAM_DEVICE = 'pc-dimm';
-const ON = new Set(['on', 'yes', 'true', 'y']);
 
 /** Finds the caller's memory backends, by id, and the devices that they are for. */
 export function ownBackends(options: readonly CommandLineOption[]): ReadonlyMap<string, OwnBackend> {
@@ -49,8 +48,4 @@ export function lostFile({ members, device }: OwnBackend): string | undefined {
 
 function isFile(members: OptionValue): boolean {
   return members.get('qom-type') === 'memory-backend-file';
-}
-
-function isOn(value: string | undefined): boolean {
-  return value !== undefined && ON.has(value);
 }

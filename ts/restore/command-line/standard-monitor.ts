@@ -9,8 +9,9 @@ const MONITORS = ['monitor', 'mon', 'qmp', 'qmp-pretty', 'nodefaults'];
  * other, and the QMP monitor of `QemuProcess` is one.
  */
 export function standardMonitor(options: readonly CommandLineOption[]): readonly string[] {
+  // A monitor in a file of -readconfig does not count for QEMU.
   const has = (names: readonly string[]): boolean =>
-    options.some(({ name }) => name !== undefined && names.includes(name));
+    options.some(({ name, configFile }) => names.includes(name ?? '') && configFile === undefined);
   if (!has(['nographic']) || has(MONITORS)) return [];
   // QEMU 11.1 has objects in the place of -mon.
   if (membersOf(options, 'object').some((object) => object.get('qom-type')?.startsWith('monitor-')))

@@ -2,6 +2,7 @@ import type { RestorePlan } from '../../negotiate/plan.ts';
 import { assertStreamOptions } from '../assert-options.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
+import { reserveFor } from './reserve.ts';
 
 /** QEMU reads the memory itself: only the names of the blocks have to fit. */
 export const eager: NamelessMode = {
@@ -29,8 +30,10 @@ export const eager: NamelessMode = {
   startsWithMemory: false,
   launchProblems: () => [],
   // An object may be missing on the command line; memory of the machine's own is not.
-  memoryObject: ({ own, isDefault }) =>
-    own !== undefined || isDefault ? undefined : { type: 'memory-backend-ram', members: [] },
+  memoryObject: ({ block, own, isDefault }) =>
+    own !== undefined || isDefault
+      ? undefined
+      : { type: 'memory-backend-ram', members: reserveFor(block.length) },
 
   blocksInPlace: () => [],
   nothingInPlace: undefined,

@@ -1,8 +1,6 @@
-import { totalmem } from 'node:os';
-
-import { overcommitPolicy } from '../../host/limits.ts';
 import { localFile } from '../../io/open-source.ts';
 import { inheritedPath } from '../../qemu/process/qemu-process.ts';
+import { reserveFor } from './reserve.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
@@ -45,7 +43,7 @@ export const instant: NamelessMode = {
       ['share', 'off'],
       ['readonly', 'on'],
       ['rom', 'off'],
-      ...(isMoreThanHost(block.length) ? [['reserve', 'off'] as const] : []),
+      ...reserveFor(block.length),
     ],
   }),
 
@@ -76,14 +74,6 @@ export const instant: NamelessMode = {
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
 };
-
-/**
- * True when the host would refuse a private mapping of that many bytes unless it is told that nobody means to fill
- * them. A host with strict accounting (policy 2) reserves memory for every mapping, and QEMU refuses to ask otherwise.
- */
-function isMoreThanHost(bytes: number): boolean {
-  return bytes > totalmem() && overcommitPolicy() !== 'strict';
-}
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(

@@ -1,7 +1,7 @@
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
-import { isQmpRefusal } from '../../qmp/refusal.ts';
+import { answerOf } from '../../qmp/refusal.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 
 /** A PCI device on a root bus. Devices behind bridges are not visible before the guest's firmware has run. */
@@ -50,11 +50,10 @@ export async function describeDestination(
   qmp: QmpClient,
   wait: WaitOptions = {},
 ): Promise<Omit<Destination, keyof KnownDestination>> {
-  const ask = async (command: string, args?: Readonly<Record<string, string>>): Promise<QmpValue> =>
-    qmp.execute<string>(command, args, wait).catch((error: unknown) => {
-      if (isQmpRefusal(error)) return null;
-      throw error;
-    });
+  const ask = async (
+    command: string,
+    args?: Readonly<Record<string, string>>,
+  ): Promise<QmpValue | undefined> => answerOf(qmp.execute<string>(command, args, wait));
   const [type, machines, target, cpus, kvm, uuid, pci] = await Promise.all([
     ask('qom-get', { path: '/machine', property: 'type' }),
     ask('query-machines'),
@@ -75,13 +74,13 @@ export async function describeDestination(
   };
 }
 
-function machineOf(type: QmpValue): string | undefined {
+function machineOf(type: QmpValue | undefined): string | undefined {
   return typeof type === 'string' && type.endsWith(MACHINE_SUFFIX)
     ? type.slice(0, -MACHINE_SUFFIX.length)
     : undefined;
 }
 
-function uuidOf(reply: QmpValue): string | undefined {
+function uuidOf(reply: QmpValue | undefined): string | undefined {
   const uuid = isQmpObject(reply) ? text(reply['UUID']).replaceAll('-', '') : '';
   return uuid === '' || NO_UUID.test(uuid) ? undefined : uuid.toLowerCase();
 }

@@ -6,7 +6,7 @@ import type { WaitOptions } from '../../host/wait-within.ts';
 import { identifyQemu } from '../../qemu/identify-qemu.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpObject } from '../../qmp/json.ts';
-import { isQmpRefusal } from '../../qmp/refusal.ts';
+import { answerOf } from '../../qmp/refusal.ts';
 
 /** The byte that a QEMU has locked while it lets nobody else write an image (docs/format.md §4.3). */
 const NOBODY_ELSE_WRITES = 201;
@@ -35,16 +35,11 @@ export async function diskWarnings(qmp: QmpClient, wait: WaitOptions): Promise<r
 }
 
 async function imagesOf(qmp: QmpClient, wait: WaitOptions): Promise<readonly { readonly path: string }[]> {
-  const nodes = await qmp.execute<string>('query-named-block-nodes', { flat: true }, wait).catch(refused);
+  const nodes = await answerOf(qmp.execute<string>('query-named-block-nodes', { flat: true }, wait));
   const found = Array.isArray(nodes) ? nodes.filter((node): node is QmpObject => isQmpObject(node)) : [];
   return found.flatMap(({ drv, ro, file }) =>
     LOCKED_DRIVERS.has(drv) && ro === false && typeof file === 'string' ? [{ path: file }] : [],
   );
-}
-
-function refused(error: unknown): undefined {
-  if (isQmpRefusal(error)) return undefined;
-  throw error;
 }
 
 /** The files, as the kernel's list of locks has them, that somebody keeps others from writing. */

@@ -1,7 +1,7 @@
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
-import { isQmpRefusal } from '../../qmp/refusal.ts';
+import { answerOf } from '../../qmp/refusal.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 
@@ -41,11 +41,10 @@ export async function overwrittenFiles(
 
 /** Finds the types of the devices that have a memory backend, by the backend's path. */
 async function deviceOfObjects(qmp: QmpClient, wait: WaitOptions): Promise<ReadonlyMap<string, string>> {
-  const ask = async (command: string, args: Readonly<Record<string, string>>): Promise<QmpValue> =>
-    qmp.execute<string>(command, args, wait).catch((error: unknown) => {
-      if (isQmpRefusal(error)) return null;
-      throw error;
-    });
+  const ask = async (
+    command: string,
+    args: Readonly<Record<string, string>>,
+  ): Promise<QmpValue | undefined> => answerOf(qmp.execute<string>(command, args, wait));
   const found = new Map<string, string>();
   for (const place of PLACES) {
     for (const { name, type } of propertiesOf(await ask('qom-list', { path: place }))) {
@@ -62,7 +61,9 @@ async function deviceOfObjects(qmp: QmpClient, wait: WaitOptions): Promise<Reado
   return found;
 }
 
-function propertiesOf(reply: QmpValue): readonly { readonly name: string; readonly type: string }[] {
+function propertiesOf(
+  reply: QmpValue | undefined,
+): readonly { readonly name: string; readonly type: string }[] {
   return Array.isArray(reply)
     ? reply
         .filter((entry) => isQmpObject(entry))

@@ -2,7 +2,7 @@ import type { WaitOptions } from '../../host/wait-within.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
-import { isQmpRefusal } from '../../qmp/refusal.ts';
+import { answerOf } from '../../qmp/refusal.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
 /**
@@ -20,12 +20,9 @@ export async function readOnlyProblems(
   for (const block of snapshot.completeRam(true).blocks) {
     const backend = memory.find(({ id }) => id === block.id)?.backend;
     if (backend?.path === undefined || block.skipped || inPlace.includes(block.id)) continue;
+    // Older QEMUs lack the property rom, and all others than files lack both.
     const ask = async (property: string): Promise<unknown> =>
-      qmp.execute('qom-get', { path: `/objects/${backend.id}`, property }, wait).catch((error: unknown) => {
-        // Older QEMUs lack the property rom, and all others than files lack both.
-        if (isQmpRefusal(error)) return undefined;
-        throw error;
-      });
+      answerOf(qmp.execute('qom-get', { path: `/objects/${backend.id}`, property }, wait));
     const [readOnly, rom] = await Promise.all([ask('readonly'), ask('rom')]);
     const isReadOnly = rom === 'on' || (readOnly === true && rom !== 'off');
     if (!isReadOnly || (await countSetPages(snapshot.reader, block)) === 0) continue;

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import type { RandomAccessReader } from '../reader.ts';
+import { type RandomAccessReader, truncated } from '../reader.ts';
 
 /** The header that libvirt puts before the stream of a saved guest (docs/format.md §12). */
 export interface LibvirtImage {
@@ -31,17 +31,17 @@ const FORMATS = ['raw', 'gzip', 'bzip2', 'xz', 'lzop', 'zstd', 'sparse'] as cons
  * @throws {MappedRamError} as `parseLibvirtImage`, and the reader's errors
  */
 export async function readLibvirtImage(reader: RandomAccessReader): Promise<LibvirtImage | undefined> {
-  if (reader.size < LIBVIRT_HEADER_BYTES) return undefined;
-  return parseLibvirtImage(await reader.read(0, LIBVIRT_HEADER_BYTES), reader.name);
+  const head = await reader.read(0, Math.min(LIBVIRT_HEADER_BYTES, reader.size));
+  return parseLibvirtImage(head, reader.name);
 }
 
 /**
- * Parses the header from the first bytes of an image, at hand.
+ * Parses the header from the first bytes of an image, at hand: as many as the header has, or the whole image.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE when libvirt has not finished the image,
- *   ERR_MAPPED_RAM_UNSUPPORTED when the stream is compressed, ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ *   ERR_MAPPED_RAM_UNSUPPORTED when the stream is compressed, ERR_MAPPED_RAM_UNSUPPORTED_VERSION,
+ *   ERR_MAPPED_RAM_TRUNCATED for an image that is cut off in its header
  */
 export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage | undefined {
-  if (head.length < LIBVIRT_HEADER_BYTES) return undefined;
   const magic = String.fromCharCode(...head.subarray(0, LIBVIRT_MAGIC.length));
   if (magic === MAGIC_PARTIAL) {
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'libvirt has not finished this save image', {
@@ -52,6 +52,7 @@ export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage 
     });
   }
   if (magic !== LIBVIRT_MAGIC) return undefined;
+  if (head.length < LIBVIRT_HEADER_BYTES) throw truncated(name, 0, LIBVIRT_HEADER_BYTES, head.length);
   const view = new DataView(head.buffer, head.byteOffset, LIBVIRT_HEADER_BYTES);
   // The header has the host's byte order, which only the version tells.
   const littleEndian = view.getUint32(16, true) <= MAX_VERSION;
@@ -65,19 +66,23 @@ export function parseLibvirtImage(head: Uint8Array, name: string): LibvirtImage 
       found: version,
     });
   }
+  const streamOffset = LIBVIRT_HEADER_BYTES + word(20);
   return {
     version,
-    streamOffset: LIBVIRT_HEADER_BYTES + word(20),
+    streamOffset,
     wasRunning: word(24) !== 0,
-    format: formatOf(version === 1 ? 0 : word(28), name),
+    format: formatOf(version === 1 ? 0 : word(28), streamOffset, name),
     cookieOffset: version === 1 ? 0 : word(32),
   };
 }
 
-function formatOf(number: number, name: string): string {
+function formatOf(number: number, streamOffset: number, name: string): string {
   const format = FORMATS[number];
   if (format === 'raw' || format === 'sparse') return format;
-  const what = format === undefined ? `in a way that is not known (${number})` : `with ${format}`;
+  const what =
+    format === undefined
+      ? `in a way that is not known (${number})`
+      : `with ${format} (decompress it: tail -c +${streamOffset + 1} FILE | ${format} -dc | mapped-ram convert - OUT)`;
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `libvirt has compressed this save image ${what}`, {
     path: name,
     offset: 28,

@@ -83,7 +83,7 @@ export class PlainStream {
     if (configuration.capabilities.includes(CAPABILITY_MAPPED_RAM)) {
       throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'a mapped-ram file must be read at offsets', {
         path: cursor.reader.name,
-        expected: 'a file, or a plain stream',
+        expected: 'a file (write it to one first), or a plain stream',
         found: 'a mapped-ram file in a pipe',
       });
     }
