@@ -138,14 +138,14 @@ fn both() -> [Direction; 2] {
 fn a_page_size_that_is_none_is_refused() {
     let files = Files::new();
     for direction in both() {
-        for page_size in [0, 1, 3, 256, 4095, 131_072, 1 << 20, u64::MAX] {
+        for page_size in [0, 1, 3, 128, 4095, 131_072, 1 << 20, u64::MAX] {
             let mut plan = files.plan(direction);
             plan.regions[0].area.page_size = page_size;
             assert_says(
                 &refused(plan),
                 ErrorKind::InvalidArgument,
                 &[
-                    "page size: expected a power of two from 512 to 65536",
+                    "page size: expected a power of two from 256 to 65536",
                     &format!("found {page_size}"),
                 ],
             );

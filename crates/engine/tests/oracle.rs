@@ -211,6 +211,7 @@ fn case() -> impl Strategy<Value = Case> {
         prop_oneof![
             4 => Just(4096_u64),
             2 => Just(512_u64),
+            1 => Just(256_u64),
             1 => Just(16 * KIB),
             1 => Just(64 * KIB)
         ],

@@ -15,7 +15,7 @@ pub struct PageArea {
     pub bitmap_offset: u64,
     /// The block's used length: whole pages.
     pub length: u64,
-    /// A power of two from 512 to 64 KiB.
+    /// A power of two from 256 (AVR) to 64 KiB (ARM).
     pub page_size: u64,
 }
 
@@ -98,11 +98,11 @@ pub(crate) fn check_apart<'a>(blocks: impl Iterator<Item = (&'a str, &'a PageAre
 }
 
 pub(crate) fn check_page_size(page_size: u64) -> Result<()> {
-    if page_size.is_power_of_two() && (512..=65536).contains(&page_size) {
+    if page_size.is_power_of_two() && (256..=65536).contains(&page_size) {
         return Ok(());
     }
     Err(invalid(format!(
-        "page size: expected a power of two from 512 to 65536, found {page_size}"
+        "page size: expected a power of two from 256 to 65536, found {page_size}"
     )))
 }
 
