@@ -78,7 +78,9 @@ qemuTest(
 /** Machines with live state beside RAM, and with pages of other sizes. */
 const MACHINES: readonly (readonly [string, readonly string[], number])[] = [
   ['aarch64', ['-machine', 'xlnx-versal-virt', '-m', '128M', '-S'], 1024],
+  ['aarch64', ['-machine', 'none', '-S'], 1024],
   ['arm', ['-machine', 'palmetto-bmc', '-S'], 1024],
+  ['avr', ['-machine', 'arduino-uno', '-S'], 256],
   ['alpha', ['-machine', 'clipper', '-m', '64M', '-S'], 8192],
   ['or1k', ['-machine', 'or1k-sim', '-S'], 8192],
   ['tricore', ['-machine', 'tricore_testboard', '-S'], 16_384],

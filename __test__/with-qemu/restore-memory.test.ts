@@ -55,6 +55,16 @@ for (const machine of ['q35', 'pc', OLD]) {
   });
 }
 
+for (const machine of ['pc-q35-2.4', 'pc-i440fx-3.1']) {
+  qemuTest(`${machine}: memory of -m, although objects of that id have paths`, async (t) => {
+    await using dir = await temporaryDirectory();
+    const path = dir.file('guest.mr');
+    const setup = { machine, memoryArgs: ['-m', '128M'], memoryBlocks: ['pc.ram'] };
+    await saveGuest(setup, path);
+    await restores(t, path, setup);
+  });
+}
+
 qemuTest('NUMA nodes on a machine type whose objects have paths, of two kinds of objects', async (t) => {
   await using dir = await temporaryDirectory();
   const path = dir.file('guest.mr');

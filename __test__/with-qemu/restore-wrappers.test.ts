@@ -150,6 +150,20 @@ qemuTest('the end of this process ends a QEMU behind a wrapper, too', async (t) 
   t.true(isClean);
 });
 
+qemuTest('a wrapper that does not wait for QEMU is refused, and QEMU ends', async (t) => {
+  const leaving = dir.file('leaving.sh');
+  await writeFile(leaving, '#!/bin/sh\nsetsid "$@" &\nexit 0\n', { mode: 0o755 });
+  for (const mode of MODE_NAMES) {
+    const isClean = await leavesNoQemu(async () => {
+      await t.throwsAsync(restoreGuest(snapshot, {}, { mode }, [leaving]), {
+        code: 'ERR_MAPPED_RAM_QEMU',
+        message: /has ended and left QEMU behind/,
+      });
+    });
+    t.true(isClean, mode);
+  }
+});
+
 qemuTest('a wrapper that closes descriptors fails at once and leaves nothing', async (t) => {
   const closing = dir.file('closing.sh');
   await writeFile(closing, '#!/bin/bash\nexec 3>&- 4>&- 5>&-\n"$@"\n', { mode: 0o755 });

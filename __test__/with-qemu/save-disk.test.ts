@@ -4,8 +4,9 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 
 import { MappedRamError, planSave, save, type SaveOptions } from '../../ts/index.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { assertNoLeak } from '../support/leaks.ts';
-import { qemuTest } from '../support/qemu-required.ts';
+import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { SaveRig } from '../save/save-rig.ts';
 import { SmallFilesystem } from '../save/small-filesystem.ts';
@@ -109,6 +110,23 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
     await rig.assertAsBefore(t, 'all ways');
   });
 }
+
+qemuTest("a disk that is too small for the devices' blocks alone is refused, too", async (t) => {
+  await using small = await SmallFilesystem.mount('tmpfs', 1);
+  if (small === undefined) {
+    t.not(process.env['MAPPED_RAM_REQUIRE_QEMU'], '1', 'nothing can be mounted here');
+    return;
+  }
+  // Each card has an option ROM of its own. The guest's RAM is all zeros before the guest runs.
+  const cards = Array.from({ length: 8 }, () => ['-device', 'e1000e']).flat();
+  const args = ['-machine', 'q35', '-m', '64M', '-display', 'none', '-nodefaults', '-S', ...cards];
+  await using qemu = await QemuProcess.start({ binary: QEMU_BINARY, args });
+  const error = await t.throwsAsync(planSave(qemu.qmp, join(small.path, 'snapshot')), {
+    instanceOf: MappedRamError,
+    message: /too little room for the snapshot/,
+  });
+  t.true(saysFull(error));
+});
 
 qemuTest('a save that works leaves no descriptor and no thread either', async (t) => {
   await using rig = await SaveRig.start('engine');

@@ -163,7 +163,8 @@ function assertComplete(
   if (ram?.form === 'plain' && Object.values(ram.pages).some((count) => count > 0)) {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', 'pages behind the section that ends RAM', { path });
   }
-  if (ram?.targetPageSize === head.targetPageSize) return;
+  // Without blocks nothing in a pipe tells the size, and nothing depends on it.
+  if (head.blocks.length === 0 || ram?.targetPageSize === head.targetPageSize) return;
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', 'page size of the guest', {
     expected: head.targetPageSize,
     found: ram?.targetPageSize,

@@ -111,7 +111,9 @@ async function restoreSnapshot(
     // QEMU has the files mapped by now.
     await memory[Symbol.asyncDispose]();
     const { blocks } = launch;
+    refuseAbandoned(qemu);
     const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
+    refuseAbandoned(qemu);
     return {
       ...attached,
       warnings: [...prepared.warnings, ...memory.warnings, ...attached.warnings],
@@ -219,6 +221,15 @@ async function startWithState(
   await close();
   signal?.throwIfAborted();
   throw failed.signal.reason;
+}
+
+/** A guest whose end nobody sees would be ended as soon as its restore is done. */
+function refuseAbandoned(qemu: QemuProcess): void {
+  if (!qemu.isAbandoned) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_QEMU',
+    'the program that starts QEMU has ended and left QEMU behind: let it wait for QEMU, or start QEMU with it yourself and use attach',
+  );
 }
 
 function refuseDaemon(commandLine: readonly CommandLineOption[]): void {

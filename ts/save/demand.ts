@@ -13,15 +13,17 @@ const PAGE = 4096;
 const STATE = 64 * 2 ** 20;
 
 /**
- * Works out what a save demands of the medium. Blocks of devices and the device state come on top of the least: nobody
- * knows how much of them is written. Where QEMU's process can be seen, the guest's pages are looked at, as they are
- * now, when the medium has not room for all of them.
+ * Works out what a save demands of the medium. The device state comes on top of the least: nobody knows its length. Where
+ * QEMU's process can be seen, the pages of all blocks are looked at, as they are now, when the medium has not room for
+ * all of them.
  * @param signal ends the questions to QEMU
  */
 export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | undefined): Demand {
-  const { writer, target, format, qemu, zeroPageDetection } = plan;
-  const backed = qemu.memory.filter(({ backend }) => backend !== undefined);
-  const whole = sum(qemu.memory.map(({ length }) => length));
+  const { writer, target, format, qemu, zeroPageDetection, xIgnoreShared } = plan;
+  const leavesShared = writer.value === 'qemu' && xIgnoreShared.value;
+  const written = qemu.memory.filter(({ backend }) => !leavesShared || backend?.share !== true);
+  const backed = written.filter(({ backend }) => backend !== undefined);
+  const whole = sum(written.map(({ length }) => length));
   const pid = qmp.pid ?? qmp.peerPid;
   const isMapped = format === 'mapped-ram';
   const bitmaps = sum(backed.map(({ length }) => bitmapBytes({ length, pageSize: PAGE })));
@@ -32,7 +34,7 @@ export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | u
     leastData: async (enough) => {
       if (storesZeros) return sum(backed.map(({ length }) => length));
       const rows = pid === undefined ? [] : ((await queryRamBlocks(qmp, { signal })) ?? []);
-      const saved = rows.filter((row) => backed.some(({ id }) => id === row.id));
+      const saved = rows.filter((row) => written.some(({ id }) => id === row.id));
       const data = pid === undefined ? 0 : await dataInMemory(pid, saved, enough);
       return data + Math.max(PAGE, isMapped ? bitmaps : 0);
     },

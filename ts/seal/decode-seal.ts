@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { RangeSet } from '../stream/range-set.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
+import { MAX_TARGET_PAGE_SIZE, MIN_TARGET_PAGE_SIZE } from '../stream/target-page-size.ts';
 import { decodeName } from '../stream/text.ts';
 import { DIGEST_BYTES } from '../engine/digest.ts';
 import { SealFields } from './seal-fields.ts';
@@ -29,7 +30,7 @@ export function decodeSeal(bytes: Uint8Array, path: string): Seal {
       found: version,
     });
   }
-  const pageSize = fields.powerOfTwo('page size', MIN_PAGE, MAX_PAGE);
+  const pageSize = fields.powerOfTwo('page size', MIN_TARGET_PAGE_SIZE, MAX_TARGET_PAGE_SIZE);
   const pieceSize = fields.powerOfTwo('piece size', pageSize, MAX_PIECE);
   const count = fields.u32();
   const base = fields.u64('base');

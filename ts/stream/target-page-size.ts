@@ -4,7 +4,7 @@ import type { StreamCursor } from './read/stream-cursor.ts';
 
 /** The smallest and largest target page, in bytes: those of AVR and of ARM (docs/format.md §1.2). */
 export const MIN_TARGET_PAGE_SIZE = 256;
-const MAX = 65_536;
+export const MAX_TARGET_PAGE_SIZE = 65_536;
 
 /** Bytes of the longest block list entry, with the word before it, up to and with the header's page size. */
 const ENTRY = 8 + 1 + 255 + 8 + 8 + 4 + 8;
@@ -14,7 +14,7 @@ export function isTargetPageSize(value: unknown): value is number {
   return (
     typeof value === 'number' &&
     value >= MIN_TARGET_PAGE_SIZE &&
-    value <= MAX &&
+    value <= MAX_TARGET_PAGE_SIZE &&
     Number.isInteger(Math.log2(value))
   );
 }

@@ -352,7 +352,7 @@ fn case() -> impl Strategy<Value = Case> {
         .prop_map(|(pages, seed, alike)| Shape { pages, seed, alike });
     (
         (
-            proptest::sample::select(vec![4096_u64, 4096, 512, 16 * KIB]),
+            proptest::sample::select(vec![4096_u64, 4096, 512, 256, 16 * KIB]),
             proptest::collection::vec(shape, 1..=3),
             [layout(), layout()],
             against(),

@@ -161,7 +161,7 @@ fn case() -> impl Strategy<Value = Case> {
             store_zero_pages,
         });
     (
-        prop_oneof![4 => Just(4096_u64), 2 => Just(512_u64), 1 => Just(64 * KIB)],
+        prop_oneof![4 => Just(4096_u64), 2 => Just(512_u64), 1 => Just(256_u64), 1 => Just(64 * KIB)],
         proptest::collection::vec(shape, 1..=3),
         prop_oneof![Just(MIB), Just(4096_u64), Just(512_u64)],
         any::<bool>(),

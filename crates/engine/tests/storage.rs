@@ -127,7 +127,7 @@ fn spec(storage: &Arc<MemoryStorage>) -> SnapshotSpec {
 
 fn case() -> impl Strategy<Value = Case> {
     (
-        prop_oneof![Just(4096_u64), Just(512_u64)],
+        prop_oneof![Just(4096_u64), Just(512_u64), Just(256_u64)],
         proptest::collection::vec(1_usize..200, 1..=3),
         prop_oneof![
             Just(Pattern::AllHoles),

@@ -65,7 +65,8 @@ export interface QemuExit {
 
 /**
  * A QEMU of our own. It talks QMP over an inherited socket pair, so there is no path to choose, to wait for or to clean
- * up; only behind a program that lets QEMU inherit nothing (`sudo`) there is one. QEMU dies with this object: `close()` ends and reaps it, and so does the end of this process.
+ * up; only behind a program that lets QEMU inherit nothing (`sudo`) there is one. QEMU dies with this object: `close()`
+ * ends and reaps it, and so does the end of this process.
  */
 export class QemuProcess implements AsyncDisposable {
   /** The process that was started: QEMU, or the program that starts QEMU in its turn. */
@@ -150,6 +151,15 @@ export class QemuProcess implements AsyncDisposable {
   /** The end of what QEMU wrote to stderr: at most 64 Ki characters. */
   get stderr(): string {
     return this.#stderr.text;
+  }
+
+  /**
+   * True when the process that was started has ended, and QEMU still answers: a program has started QEMU and not waited
+   * for it, so that nothing here would see QEMU end.
+   */
+  get isAbandoned(): boolean {
+    const { exitCode, signalCode } = this.#child;
+    return (exitCode !== null || signalCode !== null) && this.qmp.isOpen;
   }
 
   /**

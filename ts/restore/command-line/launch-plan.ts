@@ -125,8 +125,7 @@ export class LaunchPlan {
       ...object.members,
     ]);
     if (block.id !== id) members.set(CANONICAL, 'on');
-    else if (!backend.isDefault && WITH_PATHS.test(this.#snapshot.index.machine))
-      members.set(CANONICAL, 'off');
+    else if (WITH_PATHS.test(this.#snapshot.index.machine)) members.set(CANONICAL, 'off');
     for (const key of KEPT) {
       const value = own?.get(key) ?? '';
       if (value !== '') members.set(key, value);
