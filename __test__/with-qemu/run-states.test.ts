@@ -93,6 +93,22 @@ for (const stopped of [false, true]) {
   });
 }
 
+qemuTest('nobody is told to let a guest go on that sleeps since its last save', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using qemu = await startFatedGuest(await fatedGuestArgs(dir.file('disk'), 'suspended'), 'suspended');
+  const { qmp } = qemu;
+  await qmp.execute('migrate', { uri: `file:${dir.file('by-hand')}` });
+  await untilState(qmp, 'postmigrate');
+  for (const after of [undefined, 'cont', 'stop', 'quit'] as const) {
+    const { message } = await t.throwsAsync(save(qmp, dir.file('guest.mr'), { after }), {
+      code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+      message: /asleep.*only quit and system_reset are left/,
+    });
+    t.notRegex(message, /\bcont\b/);
+  }
+  t.is((await qmp.execute('query-status')).status, 'postmigrate');
+});
+
 qemuTest('a save that fails lets a sleeping guest sleep on', async (t) => {
   await using dir = await temporaryDirectory();
   await using qemu = await startFatedGuest(await fatedGuestArgs(dir.file('disk'), 'suspended'), 'suspended');
