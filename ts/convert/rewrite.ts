@@ -8,7 +8,8 @@ import { recordedAs } from './recorded-as.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf } from '../pages/bitmap-reader.ts';
-import { isFirmware, isObjectsName, isQemusOwnName } from '../stream/block-names.ts';
+import { findMainMemory } from '../stream/main-memory.ts';
+import type { StreamIndex } from '../stream/stream-index.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { writePieces } from '../io/write-pieces.ts';
@@ -26,11 +27,12 @@ export interface Converted {
 }
 
 /**
- * Tells whether set pages of a block stay set although they are zero: somebody stored them because a restore does not
- * find the memory empty (docs/format.md §4.2). A guest's RAM is empty then, as a rule.
+ * Finds the one block whose set pages may become clear when they are zero: the guest's RAM, which a restore finds empty.
+ * Somebody may have stored the zero pages of any other block because its memory is not empty: firmware, or the file of
+ * an nvdimm (docs/format.md §4.2). Blocks of NUMA nodes cannot be told from those of memory devices.
  */
-function keepsSetPages(id: string): boolean {
-  return isFirmware(id) || isQemusOwnName(id) || !isObjectsName(id);
+function findRam({ machine, ram }: StreamIndex): string | undefined {
+  return findMainMemory({ machine, blocks: ram?.blocks ?? [] }).main?.id;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function convertMapped(
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
+  const guestRam = findRam(index);
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
   const { runState, patches } = await recordedAs(reader, index, libvirt);
   const { layout, pieces, endOffset } = assembleMappedRam({
@@ -69,14 +72,14 @@ export async function convertMapped(
         memory: { source: reader, area: from },
         // Nobody knows what a storage gives where nothing was written.
         storeZeroPages:
-          storesZeroPages(name, storeZeroPages) || (output.file === undefined && keepsSetPages(name)),
+          storesZeroPages(name, storeZeroPages) || (output.file === undefined && name !== guestRam),
       })),
   );
   await output.allocate(endOffset);
   const { report: transfer } = await savePages(output, { regions }, options);
   for (const { name, area, storeZeroPages: stored } of regions) {
     const from = ram.blocks.find(({ id }) => id === name);
-    if (stored || from === undefined || !keepsSetPages(name)) continue;
+    if (stored || from === undefined || name === guestRam) continue;
     // The pages that the engine left out are zero in the source, and holes in the result.
     for await (const { offset, bytes } of bitmapOf(reader, from)) {
       signal?.throwIfAborted();
