@@ -364,7 +364,7 @@ test('zero pages that were stored stay stored on every way, but for the guest’
     const { blocks: found } = await snapshot.info();
     t.deepEqual(
       found.map(({ setPages: pages }) => pages),
-      [14, 14, 67, 67],
+      [14, 67, 67, 67],
     );
     t.deepEqual(await memoryOf(moved, 4096), memory);
     t.like(await verify({ path: moved, offset: 4096 }), { findings: [], verified: true });
@@ -372,7 +372,7 @@ test('zero pages that were stored stay stored on every way, but for the guest’
   const target = new MemoryStorage();
   await convert(all, { storage: target });
   await convert({ storage: target }, back, { storeZeroPages: [], overwrite: true });
-  t.deepEqual(await setPages(back), [14, 14, 67, 67]);
+  t.deepEqual(await setPages(back), [14, 67, 67, 67]);
   t.deepEqual(await memoryOf(back), memory);
 });
 

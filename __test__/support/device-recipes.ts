@@ -41,6 +41,8 @@ export const RECIPES: readonly DeviceRecipe[] = [
   recipe('-object can-bus,id=can', 'canbus=can'),
   recipe('-object can-bus,id=can', 'canbus0=can'),
   recipe('-object cryptodev-backend-builtin,id=crypto', 'cryptodev=crypto'),
+  // A peer of shared memory is not saved, its master is.
+  recipe(`-object ${MEMORY}`, 'memdev=more,master=on'),
   recipe(`${SLOTS} -object ${MEMORY}`, 'memdev=more'),
   recipe(`-M nvdimm=on ${SLOTS} -object ${SHARED_FILE}`, 'memdev=more'),
   recipe(`-object ${SHARED_FILE}`, 'memdev=more'),

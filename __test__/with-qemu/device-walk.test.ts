@@ -13,7 +13,19 @@ const WALK_MS = 3 * 60 * 60 * 1000;
 const SAMPLE_MS = 10 * 60 * 1000;
 
 /** Devices with which QEMU itself refuses to save a guest. docs/devices.md names them. */
-const QEMU_REFUSES = new Set(['amd-iommu', 'rocker', 'ufs', 'virtio-sound-pci']);
+const QEMU_REFUSES = new Set([
+  'amd-iommu',
+  'nvme',
+  'nvme-ns',
+  'rocker',
+  'ufs',
+  'usb-audio',
+  'usb-net',
+  'usb-uas',
+  'usb-wacom-tablet',
+  'virtio-crypto-pci',
+  'virtio-sound-pci',
+]);
 /** Devices with which QEMU 10.0.2 dies when it saves a guest, whoever asks. docs/devices.md names them. */
 const QEMU_DIES = new Set(['pci-serial-2x', 'vmbus-bridge']);
 

@@ -9,6 +9,7 @@ import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { startGuest } from '../support/qemu.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
+import { libvirtBeginning } from '../support/libvirt.ts';
 import { fatedGuestArgs, startFatedGuest, untilState } from '../support/fated-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { WRITERS } from '../save/writers.ts';
@@ -93,6 +94,22 @@ for (const stopped of [false, true]) {
   });
 }
 
+qemuTest('nobody is told to let a guest go on that sleeps since its last save', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using qemu = await startFatedGuest(await fatedGuestArgs(dir.file('disk'), 'suspended'), 'suspended');
+  const { qmp } = qemu;
+  await qmp.execute('migrate', { uri: `file:${dir.file('by-hand')}` });
+  await untilState(qmp, 'postmigrate');
+  for (const after of [undefined, 'cont', 'stop', 'quit'] as const) {
+    const { message } = await t.throwsAsync(save(qmp, dir.file('guest.mr'), { after }), {
+      code: 'ERR_MAPPED_RAM_UNSUPPORTED',
+      message: /asleep.*only quit and system_reset are left/,
+    });
+    t.notRegex(message, /\bcont\b/);
+  }
+  t.is((await qmp.execute('query-status')).status, 'postmigrate');
+});
+
 qemuTest('a save that fails lets a sleeping guest sleep on', async (t) => {
   await using dir = await temporaryDirectory();
   await using qemu = await startFatedGuest(await fatedGuestArgs(dir.file('disk'), 'suspended'), 'suspended');
@@ -132,6 +149,21 @@ for (const state of ['shutdown', 'guest-panicked', 'io-error', 'watchdog'] as co
     });
   });
 }
+
+qemuTest('a guest that ended before libvirt stopped it comes back as it ended', async (t) => {
+  await using dir = await temporaryDirectory();
+  const [path, image] = [dir.file('guest.mr'), dir.file('guest.save')];
+  const args = await fatedGuestArgs(dir.file('disk'), 'shutdown');
+  {
+    await using qemu = await startFatedGuest(args, 'shutdown');
+    await save(qemu.qmp, path);
+  }
+  const header = libvirtBeginning('sparse', { wasRunning: true });
+  await writeFile(image, header);
+  await convert(path, `file:${image},offset=${header.length}`);
+  await using clone = await restore(image, { binary: QEMU_BINARY, args, after: 'as-saved' });
+  t.is(clone.runState, 'shutdown');
+});
 
 qemuTest('a recorded state that would end QEMU is refused, and convert puts it right', async (t) => {
   await using dir = await temporaryDirectory();

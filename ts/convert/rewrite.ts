@@ -10,10 +10,10 @@ import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf, pagesOf } from '../pages/bitmap-reader.ts';
 import { PageBits } from '../pages/page-bits.ts';
-import { isFirmware, isObjectsName, isQemusOwnName } from '../stream/block-names.ts';
+import { findMainMemory } from '../stream/main-memory.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock } from '../stream/stream-index.ts';
+import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 /** The memory of the result. */
@@ -29,11 +29,12 @@ export interface Converted {
 }
 
 /**
- * Tells whether set pages of a block stay set although they are zero: somebody stored them because a restore does not
- * find the memory empty (docs/format.md §4.2). A guest's RAM is empty then, as a rule.
+ * Finds the one block whose set pages may become clear when they are zero: the guest's RAM, which a restore finds empty.
+ * Somebody may have stored the zero pages of any other block because its memory is not empty: firmware, or the file of
+ * an nvdimm (docs/format.md §4.2). Blocks of NUMA nodes cannot be told from those of memory devices.
  */
-function keepsSetPages(id: string): boolean {
-  return isFirmware(id) || isQemusOwnName(id) || !isObjectsName(id);
+function findRam({ machine, ram }: StreamIndex): string | undefined {
+  return findMainMemory({ machine, blocks: ram?.blocks ?? [] }).main?.id;
 }
 
 /**
@@ -53,6 +54,7 @@ export async function convertMapped(
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
+  const guestRam = findRam(index);
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
   const { runState, patches } = await recordedAs(reader, index, libvirt);
   const { layout, pieces, endOffset } = assembleMappedRam({
@@ -63,7 +65,7 @@ export async function convertMapped(
     patches,
     base: output.offset,
   });
-  const isKept = (name: string): boolean => keepsSetPages(name) && !storesZeroPages(name, storeZeroPages);
+  const isKept = (name: string): boolean => name !== guestRam && !storesZeroPages(name, storeZeroPages);
   const regions = [];
   for (const { id: name, area } of layout.blocks) {
     const from = ram.blocks.find(({ id }) => id === name);

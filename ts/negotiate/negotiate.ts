@@ -6,6 +6,7 @@ import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
 import { queryDiskUsers } from '../qemu/disk-users.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
+import { isStoppedGuestAsleep } from '../qemu/is-asleep.ts';
 import { assertRequest } from './assert-request.ts';
 import { measureDevices } from './device-memory.ts';
 import { hostFacts } from './host-facts.ts';
@@ -73,8 +74,10 @@ export async function negotiate(
   if (request.direction === 'save') {
     const memory = request.writer === 'qemu' ? qemu.memory : await measureDevices(qmp, qemu.memory, wait);
     const measured = { ...qemu, memory };
+    // QEMU's answer is the same for all guests that were saved. It lets those that are asleep go on in no way.
+    const asleep = qemu.runState === 'postmigrate' ? await isStoppedGuestAsleep(qmp, wait) : undefined;
     return makeSavePlan(
-      { request, target, qemu: measured, host, givenFds, diskUsers, snapshot: undefined },
+      { request, target, qemu: measured, host, givenFds, diskUsers, asleep, snapshot: undefined },
       request,
     );
   }

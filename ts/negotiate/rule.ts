@@ -19,6 +19,8 @@ export interface Situation {
   readonly givenFds: readonly (FdAccess | undefined)[] | undefined;
   /** The users of QEMU's disks beside the guest; of a save only. */
   readonly diskUsers: readonly DiskUser[];
+  /** True when a guest that stands still since its last save is asleep; undefined when that is not known. */
+  readonly asleep?: boolean | undefined;
   /** True when the pages go past QEMU, which only writes or reads its device state, as a plain stream. */
   readonly engine: boolean;
   readonly mappedRam: boolean;

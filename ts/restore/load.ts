@@ -1,3 +1,5 @@
+import { MappedRamError } from '../errors.ts';
+import type { Stretch } from '../host/touched-pages.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { applyPlan } from '../negotiate/apply-plan.ts';
@@ -14,6 +16,7 @@ import type { LoadOptions } from './options.ts';
 import { setAutostart, settle, type AfterRestore } from './run-state.ts';
 import { localFile } from '../io/open-source.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
+import { writtenByBoard } from './written-by-board.ts';
 
 /** One load under way: the snapshot and QEMU were compared, and fit. */
 export interface LoadRun {
@@ -85,10 +88,38 @@ export async function loadState(run: LoadRun, { reader, mapped, fresh, why }: St
     const loaded = await load(run, sourceOf(state), { reader });
     return { form: 'stream', why, ...loaded, warnings: [...state.warnings, ...loaded.warnings] };
   };
-  if (options.state !== undefined) return read(options.state);
+  const overwritten = await overwrittenParts(run);
+  // A stream that was made beforehand does not have those pages.
+  if (options.state !== undefined && overwritten.size === 0) return read(options.state);
   const { signal } = options;
-  await using state = await openStateStream(snapshot, { inPlace, mapped, fresh, signal });
+  await using state = await openStateStream(snapshot, { inPlace, mapped, fresh, overwritten, signal });
   return await read(state);
+}
+
+/**
+ * Finds the parts of the memory in place that the board may have overwritten (docs/format.md §4.2).
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when they cannot be seen
+ */
+async function overwrittenParts({
+  qmp,
+  pid,
+  snapshot,
+  inPlace,
+  options,
+}: LoadRun): Promise<ReadonlyMap<string, readonly Stretch[]>> {
+  const { machine } = snapshot.index;
+  const parts = new Map<string, readonly Stretch[]>();
+  for (const [id, seen] of await writtenByBoard({ qmp, pid, machine }, inPlace, options)) {
+    if (seen === undefined) {
+      throw new MappedRamError(
+        'ERR_MAPPED_RAM_UNSUPPORTED',
+        `a machine of type ${machine} writes into its memory (${id}) before the guest comes, and where cannot be seen, because QEMU's process is not known or may not be looked into: use mode eager`,
+        { path: snapshot.path },
+      );
+    }
+    if (seen.length > 0) parts.set(id, seen);
+  }
+  return parts;
 }
 
 function sourceOf({ path }: StateStream): Source {

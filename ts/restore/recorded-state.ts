@@ -38,13 +38,15 @@ export async function assertComesUp(
 
 /**
  * Turns `as-saved` into `cont` for a guest that ran. The container knows better than the stream: libvirt stops every
- * guest before it saves it, and notes in its header that the guest ran (docs/format.md §12).
+ * guest before it saves it, and notes in its header that the guest ran (docs/format.md §12). A guest that came to an
+ * end of its own meanwhile is recorded as such.
  */
 export function meantBy(
   after: AfterRestore,
   { libvirt }: Snapshot,
   recorded: GlobalState | undefined,
 ): AfterRestore {
-  const ran = recorded?.runState === 'running' || libvirt?.wasRunning === true;
+  const { runState = 'paused' } = recorded ?? {};
+  const ran = runState === 'running' || (runState === 'paused' && libvirt?.wasRunning === true);
   return after === 'as-saved' && ran ? 'cont' : after;
 }

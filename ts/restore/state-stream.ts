@@ -11,6 +11,7 @@ import { plainPages, stateBatches } from '../pack/device-state.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
 import { createStateFile } from '../engine/state-file.ts';
+import type { Stretch } from '../host/touched-pages.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
 import { findStalePages, zeroPagesOf, type StalePages } from '../engine/stale-pages.ts';
@@ -31,6 +32,11 @@ export interface StateStreamOptions {
   readonly mapped?: boolean | undefined;
   /** Other blocks whose memory reads as zeros beforehand, by id: no zero pages are sent for them. @default [] */
   readonly fresh?: readonly string[] | undefined;
+  /**
+   * Parts of blocks in place that QEMU may have overwritten since, by block id. The stream brings their pages, too.
+   * @default none
+   */
+  readonly overwritten?: ReadonlyMap<string, readonly Stretch[]> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -105,7 +111,7 @@ export async function openStateStream(
 }
 
 async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
-  const { inPlace, mapped = false, fresh = [], signal } = options;
+  const { inPlace, mapped = false, fresh = [], overwritten = new Map(), signal } = options;
   const { fd } = localFile(snapshot.reader, 'a state stream');
   const { blocks } = snapshot.completeRam();
   const identity = identify(snapshot);
@@ -117,7 +123,10 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
   signal?.throwIfAborted();
   await using file = await createStateFile(others);
   let size = 0;
-  for await (const batch of stateBatches(snapshot, pagesFor(snapshot, others, fresh, stale))) {
+  for await (const batch of stateBatches(
+    snapshot,
+    pagesFor(snapshot, { others, fresh, stale, overwritten }),
+  )) {
     for await (const bytes of readPieces(batch, snapshot.reader)) {
       signal?.throwIfAborted();
       await writeAt(file.fd, `the state stream (in ${file.place})`, bytes, size);
@@ -131,14 +140,36 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
   return new StateStream(options, identity, reader.fd, size, stale, () => (closing ??= reader.close()));
 }
 
+interface PagesToSend {
+  readonly others: readonly MappedRamBlock[];
+  readonly fresh: readonly string[];
+  readonly stale: readonly StalePages[];
+  readonly overwritten: ReadonlyMap<string, readonly Stretch[]>;
+}
+
 async function* pagesFor(
   snapshot: Snapshot,
-  blocks: readonly MappedRamBlock[],
-  fresh: readonly string[],
-  stale: readonly StalePages[],
+  { others, fresh, stale, overwritten }: PagesToSend,
 ): AsyncGenerator<PlainPage, void, void> {
   for (const pages of stale) yield* zeroPagesOf(pages);
-  for (const block of blocks) yield* plainPages(snapshot, [block], !fresh.includes(block.id));
+  for (const [id, parts] of overwritten) yield* pagesWithin(snapshot, id, parts);
+  for (const block of others) yield* plainPages(snapshot, [block], !fresh.includes(block.id));
+}
+
+async function* pagesWithin(
+  snapshot: Snapshot,
+  id: string,
+  parts: readonly Stretch[],
+): AsyncGenerator<PlainPage, void, void> {
+  const block = snapshot.completeRam().blocks.find((candidate) => candidate.id === id);
+  if (block === undefined || parts.length === 0) return;
+  const { pageSize } = block.area;
+  for await (const page of plainPages(snapshot, [block])) {
+    const isIn = parts.some(
+      ({ offset, length }) => page.offset < offset + length && offset < page.offset + pageSize,
+    );
+    if (isIn) yield page;
+  }
 }
 
 function holesFilled(bytes: number): string {

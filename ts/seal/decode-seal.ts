@@ -7,8 +7,6 @@ import { DIGEST_BYTES } from '../engine/digest.ts';
 import { SealFields } from './seal-fields.ts';
 import { ENTRY_BYTES, SEAL_MAGIC, SEAL_VERSION, type Seal, type SealedBlock } from './seal.ts';
 
-const MIN_PAGE = 256;
-const MAX_PAGE = 65_536;
 const MAX_PIECE: number = 16 * 1024 * 1024;
 
 /**

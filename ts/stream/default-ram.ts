@@ -89,6 +89,21 @@ export function isDefaultRam(machine: string, id: string): boolean {
   return defaultRamIds(machine)?.includes(id) ?? false;
 }
 
+/** Boards that write a device tree into RAM at every reset, also while QEMU waits for a guest (docs/format.md §4.2). */
+const WRITERS = /^(?:pseries|powernv\d*|ppce500|mpc8544ds)(?:-.+)?$/;
+/** Boards that have nothing in RAM while QEMU waits, whatever their options. */
+const CLEAN = /^(?:pc|q35|microvm|virt)(?:-.+)?$/;
+
+/** Tells whether a machine of this type writes into its RAM before a guest comes. */
+export function writesRam(machine: string): boolean {
+  return WRITERS.test(machine);
+}
+
+/** Tells whether a machine of this type might write into its RAM before a guest comes. */
+export function mayWriteRam(machine: string): boolean {
+  return !CLEAN.test(machine);
+}
+
 function wordsOf(text: string): readonly string[] {
   return text.trim().split(/\s+/);
 }

@@ -41,8 +41,8 @@ export const QEMU_STATE_RULES = [
     effect: 'refuse',
     applies: ({ request, qemu }: Situation): boolean =>
       request.direction === 'save' && qemu.runState === 'postmigrate',
-    words:
-      'the guest stands still since its last save, and QEMU saves no such guest; let it go on first (cont)',
+    words: ({ asleep }: Situation): string =>
+      `the guest stands still since its last save, and QEMU saves no such guest; ${wayOut(asleep)}`,
   },
   {
     id: 'only-incoming',
@@ -74,6 +74,15 @@ export const QEMU_STATE_RULES = [
       `this QEMU has tried to restore a guest before (${qemu.migrationStatus}), and cannot try twice`,
   },
 ] as const;
+
+/** QEMU ends when a sleeping guest is to go on after a save (docs/format.md §4.3). */
+function wayOut(asleep: boolean | undefined): string {
+  if (asleep === true)
+    return 'it is asleep, and QEMU would end if it were to go on: only quit and system_reset are left';
+  return asleep === false
+    ? 'let it go on first (cont)'
+    : 'let it go on first (cont), unless it was asleep when it was saved: QEMU would end then';
+}
 
 function hindering(users: Situation['diskUsers']): string {
   return users.flatMap(({ words, hinders }) => (hinders ? [words] : [])).join(', ');

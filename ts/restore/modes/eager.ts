@@ -57,7 +57,10 @@ export const eager: NamelessMode = {
 async function load(run: LoadRun): Promise<Loaded> {
   const { loadFile, loadState } = await import('../load.ts');
   const { formForQemu } = await import('./form-for-qemu.ts');
-  const { form, why, fresh } = await formForQemu(run.snapshot, run.facts, run.pid);
+  const { blocksWithData } = await import('../written-by-board.ts');
+  const { snapshot, facts, pid, qmp, options } = run;
+  const written = await blocksWithData({ qmp, pid, machine: snapshot.index.machine }, snapshot, options);
+  const { form, why, fresh } = await formForQemu(snapshot, facts, pid, written);
   if (form === 'mapped-ram') return loadFile(run, why);
   assertStreamOptions(run.options, why);
   // The plan for reading a plain stream does not depend on the stream's content.

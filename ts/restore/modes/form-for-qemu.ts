@@ -44,17 +44,21 @@ const COUNTING = new Set([
  * fills it from its image. Memory made of a file may not, either.
  * @param memory QEMU's blocks; empty when QEMU does not tell
  * @param pid QEMU's process, when it is known
+ * @param written blocks into which the board has written something, by id
  */
 export async function formForQemu(
   snapshot: Snapshot,
   { memory, features }: Pick<QemuFacts, 'memory' | 'features'>,
   pid: number | undefined,
+  written: readonly string[] = [],
 ): Promise<FormForQemu> {
   const fresh: string[] = [];
   const reasons: string[] = [];
   for (const block of snapshot.completeRam(true).blocks) {
     const found = memory.find(({ id }) => id === block.id);
-    const reason = await contentReason(block, found, pid);
+    const reason = written.includes(block.id)
+      ? 'holds what the board has put there'
+      : await contentReason(block, found, pid);
     if (reason === undefined) {
       if (found?.backend !== undefined) fresh.push(block.id);
     } else if ((await countSetPages(snapshot.reader, block)) < pagesIn(block.area)) {
