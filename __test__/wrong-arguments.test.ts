@@ -91,3 +91,13 @@ test('the errors name the argument', async (t) => {
   await t.throwsAsync(call('restore', '/x', { args: [5] }), { ...wrong, message: /args.*an array of texts/ });
   await t.throwsAsync(call('verify', '/x', { signal: 5 }), { ...wrong, message: /signal.*AbortSignal/ });
 });
+
+test('options of a connection that are none are called so', async (t) => {
+  for (const options of [null, 5, []]) {
+    for (const server of ['/x', new QmpPeer().stream]) {
+      const connecting = async (): Promise<unknown> =>
+        Reflect.apply(Object(api.QmpClient)['connect'], api.QmpClient, [server, options]);
+      await t.throwsAsync(connecting, { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT', message: /options/ });
+    }
+  }
+});

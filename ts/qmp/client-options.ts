@@ -1,7 +1,8 @@
 import type { WaitOptions } from '../host/wait-within.ts';
+import { assertOptions } from '../io/assert-options.ts';
 
 /** Limit in milliseconds for connecting and the greeting. A QEMU that is not overloaded greets in milliseconds. */
-export const CONNECT_MS = 10_000;
+const CONNECT_MS = 10_000;
 
 export interface QmpClientOptions extends WaitOptions {
   /** Limit in milliseconds for a command that names none itself. @default 60000 */
@@ -25,4 +26,13 @@ export interface ExecuteOptions extends WaitOptions {
    * descriptor must stay open until the command has settled. Works over a unix socket, on Linux only.
    */
   readonly fd?: number | undefined;
+}
+
+/**
+ * The options of a connection, with its limit of time.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no options
+ */
+export function connectOptions(given: QmpClientOptions): QmpClientOptions {
+  assertOptions(given);
+  return { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
 }

@@ -5,7 +5,7 @@ import { peerPid } from '../engine/descriptors.ts';
 import { deferred } from '../host/deferred.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 import { closed, explainByPeer, lost, timeout } from './client-errors.ts';
-import { CONNECT_MS, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
+import { connectOptions, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
 import { silence } from './connect-errors.ts';
 import { connectSocket } from './connect-socket.ts';
@@ -62,7 +62,7 @@ export class QmpClient implements AsyncDisposable {
    *   QmpClient.open}
    */
   static async connect(server: string | Duplex, given: QmpClientOptions = {}): Promise<QmpClient> {
-    const options = { ...given, timeoutMs: given.timeoutMs ?? CONNECT_MS };
+    const options = connectOptions(given);
     if (server instanceof Duplex) return QmpClient.open(server, options);
     const socket = await connectSocket(server, options);
     return QmpClient.open(socket, { ...options, server });
