@@ -99,6 +99,6 @@ qemuTest('a snapshot whose device state only QEMU can measure is for QEMU to rea
     await t.throwsAsync(restoreGuest(snapshot, setup, { mode }), { code: 'ERR_MAPPED_RAM_INCOMPLETE' });
   }
   await using guest = await restoreGuest(snapshot, setup, { mode: 'eager' });
-  t.regex(guest.restored.warnings.join(), /vmdescription/);
+  t.regex(guest.restored.warnings.join(), /of its device state nobody can tell/);
   await guest.assertAlive();
 });

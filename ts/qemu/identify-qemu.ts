@@ -46,16 +46,14 @@ export async function identifyQemu(qmp: QmpClient, wait: WaitOptions = {}): Prom
 }
 
 async function identify(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity> {
-  // Without descriptors there is only the word of the caller that has started QEMU.
-  const told = { passesDescriptors: false, pid: qmp.pid };
-  if (!qmp.passesDescriptors) return told;
+  if (!qmp.passesDescriptors) return toldBy(qmp, wait);
   await using mark = await createStateFile([]);
   // QEMU accepts only names that do not begin with a digit.
   const fdname = `mapped-ram-${randomUUID()}`;
   try {
     await qmp.execute('getfd', { fdname }, { ...wait, fd: mark.fd });
   } catch (error) {
-    if (isNoPassage(error)) return told;
+    if (isNoPassage(error)) return toldBy(qmp, wait);
     throw error;
   }
   try {
@@ -65,6 +63,13 @@ async function identify(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity
     // QEMU closes the descriptor with the connection, too.
     await qmp.execute('closefd', { fdname }, wait).catch(() => undefined);
   }
+}
+
+/** Without descriptors there is only the word of the caller that has started QEMU. */
+async function toldBy(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity> {
+  // A connection that has ended passes nothing, and has a better error.
+  if (!qmp.isOpen) await qmp.execute('query-status', undefined, wait);
+  return { passesDescriptors: false, pid: qmp.pid };
 }
 
 /** QEMU says that no descriptor came, or the connection cannot carry any. */
