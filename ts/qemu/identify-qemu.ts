@@ -67,8 +67,8 @@ async function identify(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity
 
 /** Without descriptors there is only the word of the caller that has started QEMU. */
 async function toldBy(qmp: QmpClient, wait: WaitOptions): Promise<QemuIdentity> {
-  // A connection that has ended passes nothing, and has a better error.
-  if (!qmp.isOpen) await qmp.execute('query-status', undefined, wait);
+  // A connection that ends passes nothing, either, and has a better error.
+  await qmp.execute('query-status', undefined, wait);
   return { passesDescriptors: false, pid: qmp.pid };
 }
 
