@@ -19,10 +19,14 @@ const QEMU_REFUSES = new Set([
   'rocker',
   'ufs',
   'usb-audio',
+  'usb-braille',
   'usb-net',
+  'usb-serial',
   'usb-uas',
   'usb-wacom-tablet',
+  'virtio-crypto-device',
   'virtio-crypto-pci',
+  'virtio-sound-device',
   'virtio-sound-pci',
 ]);
 /** Devices with which QEMU 10.0.2 dies when it saves a guest, whoever asks. docs/devices.md names them. */

@@ -21,6 +21,7 @@ import { PageSpool } from './page-spool.ts';
 import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 import { type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
+import { isVirtioMem } from '../stream/virtio-mem.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 interface PackingHooks {
@@ -116,7 +117,7 @@ export class Packing implements AsyncDisposable {
     const regions = layout.blocks.map(({ id, area }) => ({
       name: id,
       area,
-      memory: memoryOf(id, this.#given.get(id), spool, state.name),
+      memory: this.#memoryOf(id, spool),
       storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
     // The recording output remembers everything but the pages: a seal digests them at the end, and storage is not read
@@ -144,6 +145,18 @@ export class Packing implements AsyncDisposable {
     return { path: output.name, offset: output.offset, size: endOffset, blocks, transfer: report };
   }
 
+  #memoryOf(id: string, spool: PageSpool): TransferMemory {
+    const location = this.#given.get(id);
+    if (location !== undefined) return toMemory(location);
+    const offset = spool.startOf(id, isVirtioMem(id, this.#index));
+    if (offset !== undefined) return { path: spool.path, offset };
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
+      path: this.#state.name,
+      expected: `its pages in the state, or its RAM given as ${id}=PATH`,
+      found: 'neither',
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
   }
@@ -161,21 +174,5 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
     path,
     expected: 'a plain file: migration',
     found: ram === undefined ? 'a stream without RAM' : 'a mapped-ram file',
-  });
-}
-
-function memoryOf(
-  id: string,
-  location: RamLocation | undefined,
-  spool: PageSpool,
-  path: string,
-): TransferMemory {
-  if (location !== undefined) return toMemory(location);
-  const offset = spool.startOf(id);
-  if (offset !== undefined) return { path: spool.path, offset };
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
-    path,
-    expected: `its pages in the state, or its RAM given as ${id}=PATH`,
-    found: 'neither',
   });
 }

@@ -65,10 +65,13 @@ export class PageSpool implements AsyncDisposable {
     return this.#staged.path;
   }
 
-  /** Offset of a block's start in the spool; undefined when the stream has no page of the block. */
-  startOf(id: string): number | undefined {
+  /**
+   * Offset of a block's start in the spool; undefined when the stream has no page of the block.
+   * @param mayBeEmpty true for a block whose memory is zeros when the stream has no page of it
+   */
+  startOf(id: string, mayBeEmpty: boolean): number | undefined {
     const block = this.#pages.block(id);
-    return block === undefined || block.records === 0 ? undefined : block.start;
+    return block === undefined || (block.records === 0 && !mayBeEmpty) ? undefined : block.start;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
