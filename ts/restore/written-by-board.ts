@@ -59,7 +59,7 @@ async function touchedOf(
   if (hostAddress === undefined) return undefined;
   const place = { address: hostAddress, length: Math.ceil(usedLength / pageSize) * pageSize };
   const parts = await touchedPages(pid, place, pageSize);
-  return parts.map((part) => ({ ...part, address: hostAddress + part.offset }));
+  return parts.map(({ offset, length }) => ({ offset, length, address: hostAddress + offset }));
 }
 
 /** Lists the blocks in which the board has left data, or may have. */
