@@ -6,6 +6,7 @@ import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
 import type { MappedRamLayout } from '../stream/write/layout.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
+import { isVirtioMem } from '../stream/virtio-mem.ts';
 import { encodeMappedRamStart } from '../stream/write/encode-ram.ts';
 import { PlainStream, type PlainStreamHead } from '../stream/read/plain-stream.ts';
 import type { StreamPatch } from '../stream/global-state.ts';
@@ -22,8 +23,6 @@ import { MemoryProgress } from '../engine/memory-progress.ts';
 import { PlainPages } from '../pages/plain-pages.ts';
 import { assertBlocksExist } from '../pages/blocks.ts';
 import { writePieces } from '../io/write-pieces.ts';
-
-const VIRTIO_MEM = '/virtio-mem';
 
 /**
  * Writes a plain stream as a mapped-ram file, in one pass. Pages go to their places as they come. Everything else is
@@ -99,16 +98,6 @@ async function writeBitmaps(layout: MappedRamLayout, pages: PlainPages, output: 
     set += block.pages.count();
   }
   return set * layout.targetPageSize;
-}
-
-/**
- * QEMU sends only the plugged part of a virtio-mem device, which may be nothing. The id of the block begins with the
- * name of the device.
- */
-function isVirtioMem(id: string, { sections }: StreamIndex): boolean {
-  return sections.some(
-    ({ idstr }) => idstr.endsWith(VIRTIO_MEM) && id.startsWith(idstr.slice(0, -VIRTIO_MEM.length) + '/'),
-  );
 }
 
 function missing(id: string, path: string): MappedRamError {

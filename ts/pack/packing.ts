@@ -21,14 +21,10 @@ import { PageSpool } from './page-spool.ts';
 import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 import { type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
+import { isVirtioMem } from '../stream/virtio-mem.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 interface PackingHooks {
-  /**
-   * True when the state has the memory of all blocks that are not given. Then a block without pages in it is empty: a
-   * virtio-mem of which nothing is plugged. @default false
-   */
-  readonly isStateWhole?: boolean | undefined;
   /** Called as soon as all of the memory has been read; the memory may change from then on. */
   readonly onMemoryRead?: (() => Promise<void>) | undefined;
   /** Receives the digests. */
@@ -103,7 +99,7 @@ export class Packing implements AsyncDisposable {
   async write(
     output: Output,
     options: PackOptions,
-    { isStateWhole = false, onMemoryRead, sealing }: PackingHooks = {},
+    { onMemoryRead, sealing }: PackingHooks = {},
   ): Promise<Omit<PackResult, 'seal' | 'elapsedMs'>> {
     const { signal, storeZeroPages = 'firmware' } = options;
     const [state, index, ram] = [this.#state, this.#index, this.#ram];
@@ -121,7 +117,7 @@ export class Packing implements AsyncDisposable {
     const regions = layout.blocks.map(({ id, area }) => ({
       name: id,
       area,
-      memory: memoryOf(id, this.#given.get(id), spool, isStateWhole) ?? missing(id, state.name),
+      memory: this.#memoryOf(id, spool),
       storeZeroPages: storesZeroPages(id, storeZeroPages),
     }));
     // The recording output remembers everything but the pages: a seal digests them at the end, and storage is not read
@@ -149,6 +145,18 @@ export class Packing implements AsyncDisposable {
     return { path: output.name, offset: output.offset, size: endOffset, blocks, transfer: report };
   }
 
+  #memoryOf(id: string, spool: PageSpool): TransferMemory {
+    const location = this.#given.get(id);
+    if (location !== undefined) return toMemory(location);
+    const offset = spool.startOf(id, isVirtioMem(id, this.#index));
+    if (offset !== undefined) return { path: spool.path, offset };
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
+      path: this.#state.name,
+      expected: `its pages in the state, or its RAM given as ${id}=PATH`,
+      found: 'neither',
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
   }
@@ -166,27 +174,5 @@ function plainRam(index: StreamIndex, path: string): PlainRamIndex {
     path,
     expected: 'a plain file: migration',
     found: ram === undefined ? 'a stream without RAM' : 'a mapped-ram file',
-  });
-}
-
-/** The place of a block's memory; undefined when nothing tells of one. */
-function memoryOf(
-  id: string,
-  location: RamLocation | undefined,
-  spool: PageSpool,
-  isStateWhole: boolean,
-): TransferMemory | undefined {
-  if (location !== undefined) return toMemory(location);
-  const place = spool.placeOf(id);
-  return place !== undefined && (place.hasPages || isStateWhole)
-    ? { path: spool.path, offset: place.start }
-    : undefined;
-}
-
-function missing(id: string, path: string): never {
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `the memory of block ${id} is missing`, {
-    path,
-    expected: `its pages in the state, or its RAM given as ${id}=PATH`,
-    found: 'neither',
   });
 }

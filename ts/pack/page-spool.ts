@@ -65,10 +65,13 @@ export class PageSpool implements AsyncDisposable {
     return this.#staged.path;
   }
 
-  /** A block's place in the spool, and whether the stream has any page of it; undefined for a block that is not collected. */
-  placeOf(id: string): { readonly start: number; readonly hasPages: boolean } | undefined {
+  /**
+   * Offset of a block's start in the spool; undefined when the stream has no page of the block.
+   * @param mayBeEmpty true for a block whose memory is zeros when the stream has no page of it
+   */
+  startOf(id: string, mayBeEmpty: boolean): number | undefined {
     const block = this.#pages.block(id);
-    return block && { start: block.start, hasPages: block.records > 0 };
+    return block === undefined || (block.records === 0 && !mayBeEmpty) ? undefined : block.start;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -36,7 +36,9 @@ export interface StateStreamOptions {
    * Parts of blocks in place that QEMU may have overwritten since, by block id. The stream brings their pages, too.
    * @default none
    */
-  readonly overwritten?: ReadonlyMap<string, readonly Stretch[]> | undefined;
+  readonly overwritten?:
+    | ReadonlyMap<string, readonly { readonly offset: number; readonly length: number }[]>
+    | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

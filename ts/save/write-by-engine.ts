@@ -54,12 +54,7 @@ export async function writeByEngine(run: FileSaveRun, whenWritten: () => Promise
     await whenWritten();
     progress.step('publish');
   };
-  const { transfer } = await packing.write(output, packOptions, {
-    // QEMU leaves out only what the engine has.
-    isStateWhole: true,
-    onMemoryRead,
-    sealing,
-  });
+  const { transfer } = await packing.write(output, packOptions, { onMemoryRead, sealing });
   const { fd } = localFile(output, 'a save');
   const { dataBytes } = transfer;
   const saved = await checkSaved({ fd, offset: output.offset }, { plan, dataBytes, rows, stoodStill: true });
