@@ -67,7 +67,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     request: save(),
     different: { diskUsers: [{ words: 'block job j0 (backup)', hinders: true }] },
   },
-  'engine-another-host': { request: save(), different: { qemu: { ...shared, passesDescriptors: false } } },
+  'engine-another-host': {
+    request: save(),
+    different: { qemu: { memory: [unconfirmed], passesDescriptors: false } },
+  },
   'engine-cannot-write': {
     request: save(),
     different: { qemu: shared, host: { openable: { possible: false, why: 'EACCES' } } },

@@ -108,7 +108,7 @@ for (const writer of ['engine', 'qemu'] as const) {
         else socket.destroy();
       });
       hit.push(error === undefined ? 'too late' : last);
-      if (error !== undefined) t.true(isLoss(error), `${when}: ${JSON.stringify(error)}`);
+      if (error !== undefined) t.true(isLoss(error), `${when}: ${String(error)} ${JSON.stringify(error)}`);
       t.is(await rig.assertNoneIncomplete(t, when), error === undefined, when);
       await rig.assertAsBefore(t, when);
     }

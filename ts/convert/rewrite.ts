@@ -4,16 +4,16 @@ import type { TransferReport } from '../engine/transfer-options.ts';
 import type { OpenSource } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 import { savePages } from '../pages/save-pages.ts';
+import { guestRam } from './guest-ram.ts';
 import type { ConvertOptions } from './options.ts';
 import { recordedAs } from './recorded-as.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { bitmapOf, pagesOf } from '../pages/bitmap-reader.ts';
 import { PageBits } from '../pages/page-bits.ts';
-import { findMainMemory } from '../stream/main-memory.ts';
 import { assertBlocksExist, assertHasPages } from '../pages/blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
+import type { MappedRamBlock } from '../stream/stream-index.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
 /** The memory of the result. */
@@ -26,15 +26,6 @@ export interface Converted {
   readonly transfer: TransferReport | undefined;
   /** The run state that the result records. */
   readonly runState: string | undefined;
-}
-
-/**
- * Finds the one block whose set pages may become clear when they are zero: the guest's RAM, which a restore finds empty.
- * Somebody may have stored the zero pages of any other block because its memory is not empty: firmware, or the file of
- * an nvdimm (docs/format.md §4.2). Blocks of NUMA nodes cannot be told from those of memory devices.
- */
-function findRam({ machine, ram }: StreamIndex): string | undefined {
-  return findMainMemory({ machine, blocks: ram?.blocks ?? [] }).main?.id;
 }
 
 /**
@@ -54,7 +45,7 @@ export async function convertMapped(
   if (typeof storeZeroPages === 'object') assertBlocksExist(storeZeroPages, ram.blocks, path);
   const configuration = mappedConfiguration(index.configuration);
   const blocks = ram.blocks.map(({ id, length }) => ({ id, length }));
-  const guestRam = findRam(index);
+  const guestBlocks = await guestRam(snapshot);
   const vmdescription = await readVmdescriptionFor(reader, index, configuration);
   const { runState, patches } = await recordedAs(reader, index, libvirt);
   const { layout, pieces, endOffset } = assembleMappedRam({
@@ -65,7 +56,7 @@ export async function convertMapped(
     patches,
     base: output.offset,
   });
-  const isKept = (name: string): boolean => name !== guestRam && !storesZeroPages(name, storeZeroPages);
+  const isKept = (name: string): boolean => !guestBlocks.has(name) && !storesZeroPages(name, storeZeroPages);
   const regions = [];
   for (const { id: name, area } of layout.blocks) {
     const from = ram.blocks.find(({ id }) => id === name);

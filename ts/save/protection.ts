@@ -41,13 +41,15 @@ export class Protection {
   /**
    * Starts the protection. Call it before anything is changed in QEMU.
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the caller asked for a guard and none can be had; the
-   * signal's reason
+   * signal's reason; as {@link QmpClient.execute} when the connection is lost
    */
   static async start(qmp: QmpClient, wanted: Switch, wait: WaitOptions): Promise<Protection> {
     const started = wanted === 'off' ? undefined : await startGuard(qmp, wait);
     if (typeof started === 'string' && wanted === 'on') {
       throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `a guard cannot be had: ${started}`);
     }
+    // A connection that was lost meanwhile is no reason to do without a guard: nothing is to be changed any more.
+    if (typeof started === 'string') await qmp.execute('query-status', undefined, wait);
     return new Protection(qmp, started);
   }
 

@@ -17,7 +17,9 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors,
+    // Memory that was seen in QEMU's own process is on this host.
+    applies: ({ qemu }: Situation): boolean =>
+      !qemu.passesDescriptors && !qemu.memory.some(({ file }) => file?.confirmed === true),
     words:
       'no descriptor gets to QEMU over this connection, so nothing shows that QEMU is on this host, and its memory files with it',
   },
