@@ -76,7 +76,7 @@ qemuTest('a snapshot becomes a save image of libvirt, whose stream QEMU loads', 
   t.like((await snapshot.info()).libvirt, { domain: 'a & b', wasRunning: true, cookie: false });
   // Another image gives its XML, too, and a conversion back loses nothing.
   await convert(path, dir.file('again.save'), { to: 'libvirt', xml: image });
-  t.deepEqual(await readFile(dir.file('again.save')), bytes);
+  t.true(bytes.equals(await readFile(dir.file('again.save'))));
   await convert(image, dir.file('back.mr'));
   await using clone = await restoreGuest(dir.file('back.mr'), SMALL, { after: 'as-saved' });
   t.is(clone.restored.runState, 'running');
