@@ -2,6 +2,8 @@ import { connect } from 'node:net';
 
 import type { ExecutionContext } from 'ava';
 
+import { messageOf } from '../../ts/errors.ts';
+
 import { MappedRamError, QmpClient, save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import {
@@ -108,7 +110,7 @@ for (const writer of ['engine', 'qemu'] as const) {
         else socket.destroy();
       });
       hit.push(error === undefined ? 'too late' : last);
-      if (error !== undefined) t.true(isLoss(error), `${when}: ${String(error)} ${JSON.stringify(error)}`);
+      if (error !== undefined) t.true(isLoss(error), `${when}: ${messageOf(error)} ${JSON.stringify(error)}`);
       t.is(await rig.assertNoneIncomplete(t, when), error === undefined, when);
       await rig.assertAsBefore(t, when);
     }
