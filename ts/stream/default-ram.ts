@@ -84,11 +84,6 @@ export function defaultRamIds(machine: string): readonly string[] | undefined {
   return FAMILIES.find(([type]) => type.test(machine))?.[1] ?? IDS.get(machine);
 }
 
-/** Tells whether a block is the memory that `-m` alone makes on a machine of this type. */
-export function isDefaultRam(machine: string, id: string): boolean {
-  return defaultRamIds(machine)?.includes(id) ?? false;
-}
-
 /** Boards that write a device tree into RAM at every reset, also while QEMU waits for a guest (docs/format.md §4.2). */
 const WRITERS = /^(?:pseries|powernv\d*|ppce500|mpc8544ds)(?:-.+)?$/;
 /** Boards that have nothing in RAM while QEMU waits, whatever their options. */
