@@ -28,6 +28,7 @@ const COMMANDS = [
   'qom-get',
   'query-block-exports',
   'query-block-jobs',
+  'query-cpus-fast',
   'query-fdsets',
   'query-kvm',
   'query-machines',

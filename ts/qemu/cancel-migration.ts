@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { areThreadsAsleep } from '../host/threads-asleep.ts';
+import { identifyQemu } from './identify-qemu.ts';
 import { type MigrationInfo, queryMigration } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
@@ -10,9 +12,11 @@ import type { WaitOptions } from '../host/wait-within.ts';
 const SLOW = 4096;
 /** QEMU obeys a new limit from its next tenth of a second on. */
 const OBEYED_MS = 150;
-/** Channels that have sent no page for this long are idle until the next tenth of a second. */
+/** Channels whose threads cannot be seen count as idle when they have sent no page for this long. */
 const IDLE_MS = 40;
-const POLL_MS = 5;
+/** Within this time of the last page no channel gets another: QEMU hands out work at most each tenth of a second. */
+const QUIET_MS = 60;
+const POLL_MS = 4;
 const PATIENCE_MS = 5000;
 
 /** States in which the channels have work, or will have. */
@@ -30,7 +34,8 @@ const OVER = new Set(['none', 'cancelling', 'cancelled', 'completed', 'failed'])
 export async function cancelMigration(qmp: QmpClient, wait: WaitOptions): Promise<void> {
   const { 'max-bandwidth': before } = await qmp.execute('query-migrate-parameters', undefined, wait);
   const isSlow = (await isMultifd(qmp, wait)) && (await calmDown(qmp, wait));
-  const { status } = await queryMigration(qmp, wait);
+  // A slow migration is cancelled at once, without another question: the channels are idle for a short time only.
+  const { status } = isSlow ? { status: 'active' } : await queryMigration(qmp, wait);
   if (!OVER.has(status)) await qmp.execute('migrate_cancel', undefined, wait);
   await untilFinalized(qmp, wait);
   if (isSlow) await qmp.execute('migrate-set-parameters', { 'max-bandwidth': before }, wait);
@@ -45,6 +50,7 @@ async function isMultifd(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
 async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   let info = await queryMigration(qmp, wait);
   if (!AT_WORK.has(info.status)) return false;
+  const areAsleep = await channelsAsleep(qmp, wait);
   try {
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': SLOW }, wait);
   } catch (error) {
@@ -53,17 +59,44 @@ async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
     throw error;
   }
   const slowedAt = performance.now();
-  let changedAt = slowedAt;
+  let askedAt = slowedAt;
+  // The last page was sent between these two moments.
+  let sent = { after: slowedAt, before: slowedAt };
   while (AT_WORK.has(info.status) && performance.now() - slowedAt < PATIENCE_MS) {
-    const now = performance.now();
-    const isObeyed = now - slowedAt >= OBEYED_MS;
-    if (info.status === 'active' && isObeyed && now - changedAt >= IDLE_MS) break;
+    if (info.status === 'active' && askedAt - slowedAt >= OBEYED_MS && isIdle(sent, areAsleep)) break;
     await delay(POLL_MS);
     const next = await queryMigration(qmp, wait);
-    if (pagesOf(next) !== pagesOf(info)) changedAt = performance.now();
+    const now = performance.now();
+    if (pagesOf(next) !== pagesOf(info)) sent = { after: askedAt, before: now };
+    askedAt = now;
     info = next;
   }
   return true;
+}
+
+/**
+ * Idle channels have sent their pages of this tenth of a second. A channel that has work, but no processor yet, sends
+ * nothing, either: only the state of its thread tells it from an idle one.
+ */
+function isIdle(
+  sent: { readonly after: number; readonly before: number },
+  areAsleep: () => boolean | undefined,
+): boolean {
+  const now = performance.now();
+  const asleep = areAsleep();
+  return asleep === undefined ? now - sent.before >= IDLE_MS : asleep && now - sent.after < QUIET_MS;
+}
+
+/**
+ * Makes the question whether all threads of QEMU sleep, but those that run the guest and the one that answers.
+ * @returns a function whose answer is undefined where nobody can see that
+ */
+async function channelsAsleep(qmp: QmpClient, wait: WaitOptions): Promise<() => boolean | undefined> {
+  const { pid } = await identifyQemu(qmp, wait);
+  if (pid === undefined) return () => undefined;
+  const cpus = await qmp.execute('query-cpus-fast', undefined, wait);
+  const threads = new Set(cpus.map(({ 'thread-id': id }) => Number(id)));
+  return () => areThreadsAsleep(pid, threads);
 }
 
 function pagesOf({ ram }: MigrationInfo): number {

@@ -39,6 +39,10 @@ export type QmpCommands = {
   readonly 'qom-get': { readonly arguments: QomGetArguments; readonly result: QmpValue };
   readonly 'query-block-exports': { readonly arguments: undefined; readonly result: readonly BlockExport[] };
   readonly 'query-block-jobs': { readonly arguments: undefined; readonly result: readonly BlockJob[] };
+  readonly 'query-cpus-fast': {
+    readonly arguments: undefined;
+    readonly result: readonly QueryCpusFastResult[];
+  };
   readonly 'query-fdsets': { readonly arguments: undefined; readonly result: readonly FdsetInfo[] };
   readonly 'query-kvm': { readonly arguments: undefined; readonly result: QueryKvmResult };
   readonly 'query-machines': {
@@ -292,6 +296,71 @@ export type BlockJobStatus =
   | QapiOther;
 
 export type BlockJobMirror = { readonly 'actively-synced': boolean };
+
+export type QueryCpusFastResult = (
+  | { readonly target: 'aarch64' }
+  | { readonly target: 'alpha' }
+  | { readonly target: 'arm' }
+  | { readonly target: 'avr' }
+  | { readonly target: 'hppa' }
+  | { readonly target: 'i386' }
+  | { readonly target: 'loongarch64' }
+  | { readonly target: 'm68k' }
+  | { readonly target: 'microblaze' }
+  | { readonly target: 'microblazeel' }
+  | { readonly target: 'mips' }
+  | { readonly target: 'mips64' }
+  | { readonly target: 'mips64el' }
+  | { readonly target: 'mipsel' }
+  | { readonly target: 'or1k' }
+  | { readonly target: 'ppc' }
+  | { readonly target: 'ppc64' }
+  | { readonly target: 'riscv32' }
+  | { readonly target: 'riscv64' }
+  | { readonly target: 'rx' }
+  | ({ readonly target: 's390x' } & QueryCpusFastResultS390x)
+  | { readonly target: 'sh4' }
+  | { readonly target: 'sh4eb' }
+  | { readonly target: 'sparc' }
+  | { readonly target: 'sparc64' }
+  | { readonly target: 'tricore' }
+  | { readonly target: 'x86_64' }
+  | { readonly target: 'xtensa' }
+  | { readonly target: 'xtensaeb' }
+) & {
+  readonly 'cpu-index': QapiInteger;
+  readonly 'qom-path': string;
+  readonly 'thread-id': QapiInteger;
+  readonly props?: QueryCpusFastResultProps;
+};
+
+export type QueryCpusFastResultProps = {
+  readonly 'node-id'?: QapiInteger;
+  readonly 'drawer-id'?: QapiInteger;
+  readonly 'book-id'?: QapiInteger;
+  readonly 'socket-id'?: QapiInteger;
+  readonly 'die-id'?: QapiInteger;
+  readonly 'cluster-id'?: QapiInteger;
+  readonly 'module-id'?: QapiInteger;
+  readonly 'core-id'?: QapiInteger;
+  readonly 'thread-id'?: QapiInteger;
+};
+
+export type QueryCpusFastResultS390x = {
+  readonly 'cpu-state': QueryCpusFastResultS390xCpuState;
+  readonly dedicated?: boolean;
+  readonly entitlement?: QueryCpusFastResultS390xEntitlement;
+};
+
+export type QueryCpusFastResultS390xCpuState =
+  | 'uninitialized'
+  | 'stopped'
+  | 'check-stop'
+  | 'operating'
+  | 'load'
+  | QapiOther;
+
+export type QueryCpusFastResultS390xEntitlement = 'auto' | 'low' | 'medium' | 'high' | QapiOther;
 
 export type FdsetInfo = { readonly 'fdset-id': QapiInteger; readonly fds: readonly FdsetMember[] };
 
