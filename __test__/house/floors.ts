@@ -18,7 +18,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['negotiate'],
   ['save', 'restore'],
   ['guest'],
-  ['demo', 'doctor'],
+  ['demo', 'doctor', 'bench'],
   ['cli', 'index.ts'],
 ];
 

@@ -1,0 +1,97 @@
+import type { BenchProgram, BenchWork, FileState, MemoryPattern, RoundFigures } from './figures.ts';
+import type { MachineFacts } from './machine-facts.ts';
+
+/** The version of the report's form. It grows when a member changes its meaning or goes. */
+export const REPORT_VERSION = 1;
+
+/** All that `bench` found out, as data. */
+export interface BenchReport {
+  readonly schemaVersion: typeof REPORT_VERSION;
+  /** The moment at which the bench began, ISO 8601. */
+  readonly startedAt: string;
+  readonly elapsedMs: number;
+  readonly machine: MachineFacts;
+  /** The settings of the bench: size in bytes, rounds, and what this package's contenders were told. */
+  readonly settings: BenchSettings;
+  readonly results: readonly BenchResult[];
+  /** What could not be measured, and why. */
+  readonly skipped: readonly SkippedBench[];
+  readonly sweep?: BenchSweep | undefined;
+}
+
+export interface BenchSettings {
+  readonly directory: string;
+  readonly size: number;
+  readonly rounds: number;
+  /** The options of moving pages that were given explicitly; this package's contenders have them all. */
+  readonly transfer: Readonly<Record<string, string | number>>;
+}
+
+/** One kind of work on one pattern of memory, with the file in one state. */
+export interface BenchResult {
+  readonly work: BenchWork;
+  readonly memory: MemoryPattern;
+  readonly file: FileState;
+  readonly contenders: readonly ContenderResult[];
+}
+
+export interface ContenderResult {
+  readonly name: string;
+  readonly program: BenchProgram;
+  readonly isReference: boolean;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  /** One per round, in the rounds' order: the same index of two contenders is the same round. */
+  readonly rounds: readonly RoundFigures[];
+  /** Medians over the rounds, and derived figures. */
+  readonly summary: FiguresSummary;
+}
+
+/** Medians over the rounds. */
+export interface FiguresSummary {
+  readonly milliseconds: Spread;
+  /** 10^9 bytes of guest memory per second, of the median time. */
+  readonly gigabytesPerSecond: number;
+  /** CPU seconds per GiB of guest memory. */
+  readonly cpuSecondsPerGiB?: number | undefined;
+  readonly peakBytes?: number | undefined;
+  readonly idleBytes?: number | undefined;
+  readonly pageCacheBytes?: number | undefined;
+  readonly syscallsPerGiB?: number | undefined;
+  readonly requestsPerGiB?: number | undefined;
+  readonly moments?: Readonly<Record<string, Spread>> | undefined;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface SkippedBench {
+  readonly work: BenchWork;
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** A sweep over the engine's settings, on this machine. */
+export interface BenchSweep {
+  readonly points: readonly SweepPoint[];
+  /** The settings that were fastest, per direction, and how far the defaults are behind. */
+  readonly best: readonly SweepBest[];
+}
+
+export interface SweepPoint {
+  readonly work: 'save' | 'load';
+  readonly ioEngine: 'io_uring' | 'threads';
+  readonly channels: number;
+  readonly queueDepth: number;
+  readonly requestSize: number;
+  readonly milliseconds: Spread;
+}
+
+export interface SweepBest {
+  readonly work: 'save' | 'load';
+  readonly best: SweepPoint;
+  /** The point that the defaults are. */
+  readonly defaults: SweepPoint;
+}
