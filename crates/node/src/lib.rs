@@ -21,6 +21,7 @@ mod compare;
 mod digest;
 mod driver;
 mod error;
+mod evict;
 mod job;
 mod lock;
 mod memfd;
