@@ -25,6 +25,7 @@ mod evict;
 mod job;
 mod lock;
 mod memfd;
+mod page_cache;
 mod plan;
 mod plan_parts;
 mod probe;
