@@ -7,6 +7,8 @@ export interface RoundsOptions {
   readonly rounds: number;
   /** The work in words, for errors: `save, random`. */
   readonly title: string;
+  /** True to count system calls in one more round. */
+  readonly countsSyscalls: boolean;
   readonly signal: AbortSignal;
   /** Called after every turn of a contender. */
   readonly onTurn?: ((turn: Turn) => void) | undefined;
@@ -33,7 +35,7 @@ export async function runRounds(
   contenders: readonly Contender[],
   options: RoundsOptions,
 ): Promise<readonly (readonly RoundFigures[])[]> {
-  const { rounds, signal, onTurn } = options;
+  const { rounds, signal, onTurn, countsSyscalls } = options;
   const figures = new Map<Contender, RoundFigures[]>(contenders.map((contender) => [contender, []]));
   for (let round = 0; round <= rounds; round += 1) {
     for (const contender of orderOf(contenders, round)) {
@@ -42,9 +44,10 @@ export async function runRounds(
       onTurn?.({ contender: contender.name, round, milliseconds: turn.milliseconds });
     }
   }
+  if (!countsSyscalls) return [...figures.values()];
   const counted: (readonly RoundFigures[])[] = [];
   for (const [contender, own] of figures) {
-    const syscalls = await countSyscalls(contender, options);
+    const syscalls = await countedCalls(contender, options);
     counted.push(syscalls === undefined ? own : own.map((turn) => ({ ...turn, syscalls })));
   }
   return counted;
@@ -57,7 +60,7 @@ export function orderOf<T>(contenders: readonly T[], round: number): readonly T[
   return round % 2 === 0 ? rotated : rotated.toReversed();
 }
 
-async function countSyscalls(contender: Contender, options: RoundsOptions): Promise<number | undefined> {
+async function countedCalls(contender: Contender, options: RoundsOptions): Promise<number | undefined> {
   if (contender.countSyscalls === undefined) return undefined;
   const calls = await attempt(contender, options, async () => contender.countSyscalls?.(options.signal));
   options.onTurn?.({ contender: contender.name, round: 'count', milliseconds: undefined });

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../errors.ts';
-import type { TransferOptions } from '../../engine/transfer-options.ts';
+import type { TransferOptions, TransferReport } from '../../engine/transfer-options.ts';
 
 /** The options of moving pages that this package's contenders are told. */
 export type BenchTransfer = Pick<
@@ -22,6 +22,16 @@ export interface Job {
   /** Bytes of guest memory. */
   readonly size: number;
   readonly transfer: BenchTransfer;
+  /** True to watch the memory of the process, which takes system calls. */
+  readonly watchesMemory: boolean;
+}
+
+/** How pages moved. */
+export interface TransferWay extends Pick<
+  TransferReport,
+  'ioEngineWhy' | 'directIo' | 'directIoWhy' | 'channels' | 'queueDepth' | 'requestSize'
+> {
+  readonly ioEngine: Exclude<TransferReport['ioEngine'], 'javascript'>;
 }
 
 /** What a worker process measured of itself. */
@@ -32,8 +42,8 @@ export interface JobFigures {
   readonly peakBytes: number | undefined;
   readonly idleBytes: number | undefined;
   readonly requests: number | undefined;
-  /** The engine and the kind of I/O that moved the pages, and why so. */
-  readonly took: string;
+  /** How the pages moved, and why so. */
+  readonly way: TransferWay;
 }
 
 /** What a worker process sends back. */

@@ -1,13 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { defined } from '../../engine/engine-options.ts';
 import type { BenchFiles, Contender } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
 import { countSyscalls } from '../meter/count-syscalls.ts';
 import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
 import { lookIntoPageCache } from '../page-cache.ts';
-import type { BenchTransfer, Job, OurWork } from './job.ts';
+import type { BenchTransfer, Job, OurWork, TransferWay } from './job.ts';
 import { OurWorker } from './worker.ts';
 
 export interface OurContenderOptions {
@@ -17,6 +18,8 @@ export interface OurContenderOptions {
   /** The state of the snapshot that a round reads. */
   readonly state: FileState;
   readonly transfer: BenchTransfer;
+  /** A process to work in, which stays the caller's. @default one of its own */
+  readonly worker?: OurWorker | undefined;
 }
 
 /** One way in which this package does a kind of work, in a process of its own. */
@@ -27,9 +30,9 @@ export class OurContender implements Contender {
   readonly #options: OurContenderOptions;
   /** Files that a round makes, and that go with it. */
   readonly #made: readonly string[];
-  #worker: OurWorker | undefined;
+  #ownWorker: OurWorker | undefined;
   #job: Job | undefined;
-  #took: string | undefined;
+  #way: TransferWay | undefined;
 
   constructor(options: OurContenderOptions) {
     this.name = options.name;
@@ -38,14 +41,18 @@ export class OurContender implements Contender {
     this.#made = [join(directory, 'ours.mr'), join(memoryDirectory, 'ours.ram')];
   }
 
-  /** The options that were given, and, after a round, the way that the pages took. */
+  /** The options that were given; after a round also the way that the pages took. */
   get settings(): Readonly<Record<string, string | number | boolean>> {
-    const given = Object.entries(this.#options.transfer).filter(([, value]) => value !== undefined);
-    return { ...Object.fromEntries(given), ...(this.#took === undefined ? {} : { took: this.#took }) };
+    return { ...defined(this.#options.transfer), ...this.#way };
+  }
+
+  /** The way that the pages took; undefined before the first round. */
+  get way(): TransferWay | undefined {
+    return this.#way;
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
-    this.#worker ??= OurWorker.start();
+    if (this.#options.worker === undefined) this.#ownWorker ??= OurWorker.start();
     await this.#removeMade();
     const { work, files, state, transfer } = this.#options;
     const [copy = '', loaded = ''] = this.#made;
@@ -57,20 +64,19 @@ export class OurContender implements Contender {
       state: files.state,
       size: files.size,
       transfer,
+      watchesMemory: true,
     };
   }
 
   async run(signal: AbortSignal): Promise<RoundFigures> {
     const { worker, job } = this.#prepared();
     const { size, dataBytes } = this.#options.files;
-    const onDisk = job.work === 'save' ? [] : [job.snapshot];
-    const growth = await pageCacheGrowth(onDisk, lookIntoPageCache);
+    const growth = await pageCacheGrowth([job.snapshot], lookIntoPageCache);
     const figures = await worker.run(job, signal);
-    const grown = await growth.end();
-    const written = job.work === 'save' ? (await lookIntoPageCache(job.snapshot))?.cached : 0;
+    const pageCacheBytes = await growth.end();
     await this.#removeMade();
-    const { milliseconds, cpuMs, peakBytes, idleBytes, requests, took } = figures;
-    this.#took = took;
+    const { milliseconds, cpuMs, peakBytes, idleBytes, requests, way } = figures;
+    this.#way = way;
     return {
       milliseconds,
       bytes: size,
@@ -78,7 +84,7 @@ export class OurContender implements Contender {
       cpuMs,
       peakBytes,
       idleBytes,
-      pageCacheBytes: grown === undefined || written === undefined ? undefined : grown + written,
+      pageCacheBytes,
       requests,
     };
   }
@@ -87,19 +93,19 @@ export class OurContender implements Contender {
     const { worker, job } = this.#prepared();
     if (worker.pid === undefined) return undefined;
     const { calls } = await countSyscalls(worker.pid, async () => {
-      await worker.run(job, signal);
+      await worker.run({ ...job, watchesMemory: false }, signal);
     });
     await this.#removeMade();
     return calls;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker?.[Symbol.asyncDispose]();
+    await this.#ownWorker?.[Symbol.asyncDispose]();
     await this.#removeMade();
   }
 
   #prepared(): { readonly worker: OurWorker; readonly job: Job } {
-    const [worker, job] = [this.#worker, this.#job];
+    const [worker, job] = [this.#options.worker ?? this.#ownWorker, this.#job];
     if (worker === undefined || job === undefined) throw new Error(`${this.name} was not prepared`);
     return { worker, job };
   }

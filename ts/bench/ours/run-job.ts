@@ -50,13 +50,15 @@ export async function runJob(
   const { user, system } = process.cpuUsage(cpu);
   const peakBytes = memory?.end();
   if (report?.bytes !== job.size) throw wrong(`${job.work} did not cover the memory`, job.snapshot);
+  const { ioEngine, ioEngineWhy, directIo, directIoWhy, channels, queueDepth, requestSize } = report;
+  if (ioEngine === 'javascript') throw wrong('the engine did not move the pages', job.snapshot);
   return {
     milliseconds,
     cpuMs: (user + system) / 1000,
     peakBytes,
     idleBytes,
     requests: report.requests,
-    took: `${report.ioEngine} (${report.ioEngineWhy}), ${report.directIo ? 'direct' : 'buffered'} (${report.directIoWhy})`,
+    way: { ioEngine, ioEngineWhy, directIo, directIoWhy, channels, queueDepth, requestSize },
   };
 }
 

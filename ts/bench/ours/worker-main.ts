@@ -21,7 +21,7 @@ process.on('message', (job: Job) => {
 
 async function reply(job: Job): Promise<JobReply> {
   try {
-    return { figures: await runJob(job, memory, idleBytes) };
+    return { figures: await runJob(job, job.watchesMemory ? memory : undefined, idleBytes) };
   } catch (error) {
     const code = error instanceof MappedRamError ? error.code : 'ERR_MAPPED_RAM_INTERNAL';
     return { error: { code, message: messageOf(error) } };
