@@ -49,4 +49,4 @@ export interface JobFigures {
 /** What a worker process sends back. */
 export type JobReply =
   | { readonly figures: JobFigures }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
+  | { readonly error: { readonly code: ErrorCode; readonly words: string } };

@@ -24,6 +24,6 @@ async function reply(job: Job): Promise<JobReply> {
     return { figures: await runJob(job, job.watchesMemory ? memory : undefined, idleBytes) };
   } catch (error) {
     const code = error instanceof MappedRamError ? error.code : 'ERR_MAPPED_RAM_INTERNAL';
-    return { error: { code, message: messageOf(error) } };
+    return { error: { code, words: messageOf(error) } };
   }
 }

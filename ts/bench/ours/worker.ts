@@ -53,7 +53,7 @@ export class OurWorker implements AsyncDisposable {
         throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', `the process that does the work is gone: ${how}`);
       });
       const reply = await Promise.race([answer.promise, gone]);
-      if ('error' in reply) throw new MappedRamError(reply.error.code, reply.error.message);
+      if ('error' in reply) throw new MappedRamError(reply.error.code, reply.error.words);
       return reply.figures;
     } catch (error) {
       signal.throwIfAborted();
