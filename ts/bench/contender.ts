@@ -5,6 +5,8 @@ export interface BenchFiles {
   readonly pattern: MemoryPattern;
   /** Bytes of guest memory: a multiple of 1 MiB. */
   readonly size: number;
+  /** Bytes of pages that are not zero. */
+  readonly dataBytes: number;
   /** A folder of the bench's own on the disk that is measured. */
   readonly directory: string;
   /** A folder of the bench's own in memory (/dev/shm). */
