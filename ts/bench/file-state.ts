@@ -33,7 +33,7 @@ export async function putInState(
 }
 
 /** Copies a file through the page cache; pages of zeros stay holes. */
-async function copyThroughCache(path: string, copy: string, signal: AbortSignal): Promise<void> {
+export async function copyThroughCache(path: string, copy: string, signal: AbortSignal): Promise<void> {
   await using target = await open(copy, 'wx').catch((cause: unknown) => {
     throw ioError('cannot make a copy', copy, cause);
   });
