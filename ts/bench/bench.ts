@@ -27,7 +27,7 @@ const MEMORY_DIRECTORY = '/dev/shm';
 /**
  * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
  * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
- * of up to three times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
+ * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
  * behind, neither files nor processes.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option; ERR_MAPPED_RAM_IO when there is no such

@@ -8,7 +8,8 @@ import type { BenchFiles } from './contender.ts';
 import type { MemoryPattern } from './figures.ts';
 import { makeMemoryFile } from './memory-file.ts';
 
-const PREFIX = 'mapped-ram-bench-';
+/** The folders' names tell whose they are: several benches may run at once. */
+const PREFIX = `mapped-ram-bench-${process.pid}-`;
 const BLOCK = 'pc.ram';
 
 export interface BenchFilesOptions {

@@ -8,10 +8,12 @@ const PAGE = 4096;
 /** Pages of random bytes that all data is made of, and the most that one write has: 4 MiB. */
 const PIECE_PAGES = 1024;
 const SEED = 0x62656e63;
+/** 2^32 divided by the golden ratio. */
+const ODD = 0x9e3779b1;
 
 /**
- * Makes a memory file with a pattern. Zero pages are holes; every page of data begins with its own number, so that no
- * two are alike.
+ * Makes a memory file with a pattern. Zero pages are holes; every page of data begins with a word of its own, so that
+ * no two are alike.
  *
  * @param size bytes: a multiple of the page size
  * @returns the bytes of data
@@ -49,8 +51,11 @@ function randomPiece(): Buffer {
   return Buffer.from(words.buffer);
 }
 
-/** Writes the pages' numbers into the first pages of `random`, and returns these pages. A number is never 0. */
+/** Begins each of the first pages of `random` with a word that no other page has, and returns these pages. */
 function stamped(random: Buffer, first: number, pages: number): Buffer {
-  for (let index = 0; index < pages; index += 1) random.writeUInt32LE(first + index + 1, index * PAGE);
+  for (let index = 0; index < pages; index += 1) {
+    // The product of an odd number and different numbers is different in 32 bits, too, and not 0.
+    random.writeInt32LE(Math.imul(first + index + 1, ODD), index * PAGE);
+  }
   return random.subarray(0, pages * PAGE);
 }

@@ -16,10 +16,16 @@ interface Copies {
   readonly inMemory: number;
 }
 
-/** The snapshot and one file that a contender writes; the guest's memory and one that a contender loads. */
+/**
+ * On the disk lie the snapshot and the file that a contender writes, the data that other programs read, and QEMU's own
+ * snapshot. In memory lie the guest's memory and one that is loaded; QEMU's guest has its own.
+ */
 function copiesFor({ work }: CheckedBenchOptions): Copies {
-  const restores = work.some((kind) => kind === 'load' || kind === 'restore');
-  return { onDisk: 2, inMemory: restores || work.includes('save') ? 2 : 1 };
+  const [reads, loads] = [
+    work.some((kind) => kind !== 'save'),
+    work.includes('load') || work.includes('restore'),
+  ];
+  return { onDisk: 2 + Number(reads) + Number(loads), inMemory: loads || work.includes('save') ? 2 : 1 };
 }
 
 /**

@@ -53,9 +53,12 @@ export async function runRounds(
   return counted;
 }
 
-/** The order of a round: each begins with another contender, and every other one goes backwards. */
+/**
+ * The order of a round: every other one is the one before backwards, and each pair of rounds begins one contender later.
+ * Over twice as many rounds as contenders, each is first and last alike often.
+ */
 export function orderOf<T>(contenders: readonly T[], round: number): readonly T[] {
-  const first = round % Math.max(contenders.length, 1);
+  const first = Math.floor(round / 2) % Math.max(contenders.length, 1);
   const rotated = [...contenders.slice(first), ...contenders.slice(0, first)];
   return round % 2 === 0 ? rotated : rotated.toReversed();
 }

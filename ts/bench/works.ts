@@ -1,7 +1,8 @@
 import type { MakeContenders } from './contender.ts';
 import type { BenchWork } from './figures.ts';
 import { ourContenders } from './ours/contenders.ts';
-import type { BenchTransfer } from './ours/job.ts';
+import { otherContenders } from './others/make-others.ts';
+import type { BenchTransfer, OurWork } from './ours/job.ts';
 
 /** What contenders are told beside the files. */
 export interface ContenderOptions {
@@ -15,9 +16,13 @@ type Make = (options: ContenderOptions) => MakeContenders;
 
 /** Who takes part in which work. */
 export const CONTENDERS: Readonly<Record<BenchWork, readonly Make[]>> = {
-  save: [({ transfer }) => ourContenders('save', transfer)],
-  load: [({ transfer }) => ourContenders('load', transfer)],
-  verify: [({ transfer }) => ourContenders('verify', transfer)],
-  diff: [({ transfer }) => ourContenders('diff', transfer)],
+  save: oursAndOthers('save'),
+  load: oursAndOthers('load'),
+  verify: oursAndOthers('verify'),
+  diff: oursAndOthers('diff'),
   restore: [],
 };
+
+function oursAndOthers(work: OurWork): readonly Make[] {
+  return [({ transfer }) => ourContenders(work, transfer), ({ qemu }) => otherContenders({ qemu })[work]];
+}

@@ -7,7 +7,7 @@ import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
 import { countSyscalls } from '../meter/count-syscalls.ts';
 import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
-import { lookIntoPageCache } from '../page-cache.ts';
+import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
 import type { BenchTransfer, Job, OurWork, TransferWay } from './job.ts';
 import { OurWorker } from './worker.ts';
 
