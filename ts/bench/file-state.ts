@@ -1,6 +1,6 @@
 import { open, rm } from 'node:fs/promises';
 
-import { evictFile } from '../engine/evict-file.ts';
+import { dropPageCache } from '../engine/page-cache.ts';
 import { ioError, readAt, writeAt } from '../io/fd-io.ts';
 import type { FileState } from './figures.ts';
 
@@ -27,7 +27,7 @@ export async function putInState(
     await copyThroughCache(path, copy, signal);
     return copy;
   }
-  if (state === 'cold') await evictFile(path);
+  if (state === 'cold') await dropPageCache(path);
   else await readThrough(path, () => Promise.resolve(), signal);
   return path;
 }

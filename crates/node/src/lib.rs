@@ -21,7 +21,6 @@ mod compare;
 mod digest;
 mod driver;
 mod error;
-mod evict;
 mod job;
 mod lock;
 mod memfd;

@@ -4,7 +4,6 @@
 mod abandoned_partials;
 mod alignment;
 mod bitmap;
-mod evict;
 pub(crate) mod extents;
 mod identity;
 mod length;
@@ -27,7 +26,6 @@ pub mod source;
 pub use abandoned_partials::remove_abandoned;
 pub use alignment::{Alignment, direct_alignment, probe_directory};
 pub(crate) use bitmap::read_bitmap;
-pub use evict::evict;
 pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
