@@ -72,7 +72,9 @@ async function round(
   t.true(figures.dataBytes >= files.dataBytes && figures.dataBytes < files.dataBytes + MIB, words);
   t.true(figures.cpuMs !== undefined && figures.cpuMs >= 0, words);
   t.true(figures.peakBytes !== undefined && figures.peakBytes > MIB, words);
-  t.true(figures.syscalls === undefined || figures.syscalls > 0, words);
+  await contender.prepare(signal);
+  const calls = await contender.countSyscalls?.(signal);
+  t.true(calls === undefined || calls > 0, `${contender.name}: ${calls} calls`);
 }
 
 for (const pattern of MEMORY_PATTERNS) {

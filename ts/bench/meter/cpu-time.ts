@@ -9,7 +9,7 @@ const USER_TICKS = 11;
 const SYSTEM_TICKS = 12;
 
 /**
- * The CPU time that a process takes from now on, with all of its threads.
+ * The CPU time of a process, with all of its threads.
  *
  * Two accounts are put together, as neither is enough. /proc/PID/stat has the threads that have ended, but in clock
  * ticks of 10 ms, rounded down for user and system each. /proc/PID/task/TID/schedstat has nanoseconds, but goes away
@@ -22,10 +22,13 @@ export class CpuTime {
   /** Nanoseconds at the start and at the last sample, by thread. */
   readonly #threads = new Map<string, { readonly start: number; last: number }>();
 
-  constructor(pid: number) {
+  /** @param from the moment from which the time counts: now, or the process's start */
+  constructor(pid: number, from: 'now' | 'start' = 'now') {
     this.#pid = pid;
-    this.#startMs = this.#ticksMs();
-    for (const [thread, start] of this.#sampled()) this.#threads.set(thread, { start, last: start });
+    this.#startMs = from === 'now' ? this.#ticksMs() : 0;
+    for (const [thread, time] of this.#sampled()) {
+      this.#threads.set(thread, { start: from === 'now' ? time : 0, last: time });
+    }
   }
 
   sample(): void {
@@ -36,7 +39,7 @@ export class CpuTime {
     }
   }
 
-  /** Milliseconds since the start; undefined when the process is gone, or the system tells neither account. */
+  /** Milliseconds since that moment; undefined when the process is gone, or the system tells neither account. */
   end(): number | undefined {
     const endMs = this.#ticksMs();
     if (this.#startMs === undefined || endMs === undefined) return undefined;

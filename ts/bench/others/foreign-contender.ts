@@ -26,9 +26,7 @@ export interface ForeignWork extends AsyncDisposable {
 }
 
 /**
- * Makes a contender of a program's work. System calls are counted in a round of its own before the first one, because
- * the counter slows the work; they are the same in every round, within a few.
- *
+ * Makes a contender of a program's work.
  * @param bytes guest memory that a round covers
  */
 export function foreignContender(
@@ -36,41 +34,37 @@ export function foreignContender(
   bytes: number,
   work: ForeignWork,
 ): Contender {
-  let isCounted = false;
-  let syscalls: number | undefined;
-  const count = async (signal: AbortSignal): Promise<void> => {
-    await work.prepare(signal);
-    const calls = await countRound(work, signal);
-    const { prepareNothing } = work;
-    await prepareNothing?.call(work, signal);
-    const own = prepareNothing === undefined ? 0 : await countRound(work, signal);
-    const difference = calls === undefined || own === undefined ? Number.NaN : calls - own;
-    // A program's own waiting makes some tens of calls more or less: of little work nothing is known then.
-    syscalls = difference > 0 ? difference : undefined;
-    isCounted = true;
+  const orClear = async (part: Promise<void>): Promise<void> => {
+    try {
+      await part;
+    } catch (error) {
+      await work.clear();
+      throw error;
+    }
   };
   return {
     name,
     program,
     isReference: true,
     settings,
-    prepare: async (signal) => {
-      try {
-        if (!isCounted) await count(signal);
-        await work.prepare(signal);
-      } catch (error) {
-        await work.clear();
-        throw error;
-      }
-    },
+    prepare: (signal) => orClear(work.prepare(signal)),
     run: async (signal) => {
       try {
         const metered = new MeteredRound(work.files());
         const { milliseconds, dataBytes } = await work.run(metered.watch, signal);
-        return { milliseconds, bytes, dataBytes, syscalls, ...metered.figures };
+        return { milliseconds, bytes, dataBytes, ...metered.figures };
       } finally {
         await work.clear();
       }
+    },
+    countSyscalls: async (signal) => {
+      const calls = await countRound(work, signal);
+      if (work.prepareNothing === undefined) return calls;
+      await orClear(work.prepareNothing(signal));
+      const own = await countRound(work, signal);
+      const difference = calls === undefined || own === undefined ? Number.NaN : calls - own;
+      // A program's own waiting makes some tens of calls more or less: of little work nothing is known then.
+      return difference > 0 ? difference : undefined;
     },
     [Symbol.asyncDispose]: () => work[Symbol.asyncDispose](),
   };

@@ -218,6 +218,10 @@ impl Queue for UringQueue {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        // A channel flushes after each completion, too, when it mostly has nothing new to start.
+        if self.ring.submission().is_empty() {
+            return Ok(());
+        }
         self.enter(0)
     }
 
