@@ -124,6 +124,7 @@ fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
     };
     // The buffers may only go when the kernel is done with them.
     let drained = requests.drain();
+    shared.run.count(requests.counts());
     result.and(drained)
 }
 
