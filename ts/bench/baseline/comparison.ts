@@ -6,7 +6,7 @@ export interface BaselineComparison {
   readonly verdict: 'fine' | 'worse';
   /** The loss of speed that is let pass, as a share: 0.1 is 10 %. */
   readonly maxRegression: number;
-  /** The chance that a run of an unchanged build is called worse, at most: all figures together. */
+  /** The chance of the verdict `worse`, at most, if every figure had lost exactly `maxRegression`; less for an unchanged build. */
   readonly level: number;
   /** The moment at which the baseline was measured, ISO 8601. */
   readonly baselineStartedAt: string;

@@ -19,6 +19,7 @@ import { untilWalkedTo } from './working-set.ts';
 const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 const MIB = 2 ** 20;
 const CHANNELS = 4;
+const QEMU_NAME = `QEMU × ${CHANNELS}`;
 
 export interface RestoreContendersOptions {
   /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
@@ -42,26 +43,19 @@ export function restoreContenders({ qemu }: RestoreContendersOptions = {}): Make
       return skipAll(`a guest to restore has at least ${SMALLEST_GUEST / MIB} MiB`);
     const found = await findBenchQemu(qemu, files.directory, signal);
     if ('why' in found) return skipAll(found.why);
-    const walker = await saveWalker(files, found.binary, signal);
-    const held = new Held(walker.snapshot, names.length);
-    const make = (way: Omit<Way, 'binary' | 'walker'>): Contender =>
-      new RestoreContender(files, state, held, { ...way, binary: found.binary, walker });
+    const { binary, whyNotDirect } = found;
+    const walker = await saveWalker(files, binary, signal);
+    const ways: readonly Omit<Way, 'binary' | 'walker'>[] = [
+      ...MODES.map((mode) => ({ name: mode, start: byMode(mode), isOurs: true, settings: { mode } })),
+      ...(whyNotDirect === undefined ? [OWN_LOADING] : []),
+    ];
+    const held = new Held(walker.snapshot, ways.length);
     return {
-      contenders: [
-        ...MODES.map((mode) => make({ name: mode, start: byMode(mode), isOurs: true, settings: { mode } })),
-        make({
-          name: QEMU_NAME,
-          start: byQemu,
-          isOurs: false,
-          settings: { multifd: true, channels: CHANNELS, directIo: true },
-        }),
-      ],
-      skipped: [],
+      contenders: ways.map((way) => new RestoreContender(files, state, held, { ...way, binary, walker })),
+      skipped: whyNotDirect === undefined ? [] : [{ name: QEMU_NAME, reason: whyNotDirect }],
     };
   };
 }
-
-const QEMU_NAME = `QEMU × ${CHANNELS}`;
 
 interface Start {
   readonly path: string;
@@ -107,6 +101,13 @@ async function byQemu({ path, binary, args, signal }: Start): Promise<QemuProces
     throw error;
   }
 }
+
+const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
+  name: QEMU_NAME,
+  start: byQemu,
+  isOurs: false,
+  settings: { multifd: true, channels: CHANNELS, directIo: true },
+};
 
 /** A file that several contenders share; it goes with the last of them. */
 class Held {

@@ -19,6 +19,8 @@ use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 
 pub use plan::{Direction, Plan, Region};
+#[cfg(feature = "counted")]
+pub(crate) use save::data_runs;
 pub use visitor::{Pages, Visitor};
 use windows::{OpenRegion, Shared};
 
