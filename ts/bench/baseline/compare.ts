@@ -37,14 +37,9 @@ export function compareWithBaseline(
     isSuspect: loss > margin + unrest,
   }));
   const chances = shiftTest(runs, margin);
-  const figures = matched.map((figure, index): ComparedFigure => {
-    const p = chances[index] ?? 1;
-    const { own, references, ...name } = figure;
-    const verdict = runs[index]?.isSuspect === true && p <= LEVEL ? 'worse' : 'fine';
-    const { ratioBefore, ratioNow, change } = changeAgainst(combined(references), own);
-    const each = references.map((reference) => changeAgainst(reference, own));
-    return { ...name, ratioBefore, ratioNow, change, p, verdict, references: each };
-  });
+  const figures = matched.map((figure, index) =>
+    compared(figure, chances[index] ?? 1, runs[index]?.isSuspect ?? false),
+  );
   const verdict = figures.some((figure) => figure.verdict === 'worse') ? 'worse' : 'fine';
   if (verdict === 'fine' && (figures.length === 0 || unjudged.length > 0)) throw cannotJudge(unjudged);
   return {
@@ -58,14 +53,29 @@ export function compareWithBaseline(
   };
 }
 
+function compared(figure: MatchedFigure, p: number, isSuspect: boolean): ComparedFigure {
+  const { own, references, ...name } = figure;
+  const { ratioBefore, ratioNow, change } = changeAgainst(combined(references), own);
+  return {
+    ...name,
+    ratioBefore,
+    ratioNow,
+    change,
+    p,
+    verdict: isSuspect && p <= LEVEL ? 'worse' : 'fine',
+    references: references.map((reference) => changeAgainst(reference, own)),
+  };
+}
+
 interface Loss {
   /** Logarithms of speeds relative to the references, one per round. */
   readonly before: readonly number[];
   readonly now: readonly number[];
   readonly loss: number;
   /**
-   * How far the programs of the references moved against each other from one run to the other. None of them changed, so
-   * that this is how much other conditions can move a ratio: only what goes beyond says something about this package.
+   * How far the programs of the references moved from their common time between the runs: the middle one of them. None
+   * of them changed, so that this is how much other conditions can move a ratio. One program that went astray alone
+   * says nothing about the others.
    */
   readonly unrest: number;
 }
@@ -76,7 +86,8 @@ function lossOf({ own, references }: MatchedFigure): Loss {
     const speeds = speedsAgainst(merged(ofProgram), own);
     return lossBetween(speeds.before, speeds.now);
   });
-  return { before, now, loss: lossBetween(before, now), unrest: Math.max(...moves) - Math.min(...moves) };
+  const loss = lossBetween(before, now);
+  return { before, now, loss, unrest: median(moves.map((move) => Math.abs(move - loss))) };
 }
 
 /** Speeds relative to a reference in the same round, as logarithms. */
