@@ -7,8 +7,10 @@ import { matchFigures, type MatchedFigure } from './match-figures.ts';
 import { byProgram, combined, merged, type Times } from './references.ts';
 import { lossBetween, shiftTest } from './shift-test.ts';
 
-/** The chance that a report counts as worse although nothing lost more than the margin: all figures together. */
-export const LEVEL = 0.05;
+/** The chance that a report of an unchanged build counts as worse: all figures together. */
+export const LEVEL = 0.01;
+/** The same, if every figure had lost exactly what is let pass. It need not be as small: such a build did lose speed. */
+export const LIMIT_LEVEL = 0.05;
 
 export interface CompareOptions {
   /** The loss of speed that is let pass, as a share, from 0 to below 1: 0.1 is 10 %. */
@@ -36,9 +38,9 @@ export function compareWithBaseline(
     now,
     isSuspect: loss > margin + unrest,
   }));
-  const chances = shiftTest(runs, margin);
+  const [pUnchanged, pLimit] = [shiftTest(runs, 0), shiftTest(runs, margin)];
   const figures = matched.map((figure, index) =>
-    compared(figure, chances[index] ?? 1, runs[index]?.isSuspect ?? false),
+    compared(figure, { pUnchanged: pUnchanged[index] ?? 1, pLimit: pLimit[index] ?? 1 }),
   );
   const verdict = figures.some((figure) => figure.verdict === 'worse') ? 'worse' : 'fine';
   if (verdict === 'fine' && (figures.length === 0 || unjudged.length > 0)) throw cannotJudge(unjudged);
@@ -46,6 +48,7 @@ export function compareWithBaseline(
     verdict,
     maxRegression,
     level: LEVEL,
+    limitLevel: LIMIT_LEVEL,
     baselineStartedAt: baseline.startedAt,
     figures: figures.toSorted((left, right) => left.change - right.change),
     notCompared: [...unjudged, ...notCompared],
@@ -53,7 +56,9 @@ export function compareWithBaseline(
   };
 }
 
-function compared(figure: MatchedFigure, p: number, isSuspect: boolean): ComparedFigure {
+type Chances = Pick<ComparedFigure, 'pUnchanged' | 'pLimit'>;
+
+function compared(figure: MatchedFigure, chances: Chances): ComparedFigure {
   const { own, references, ...name } = figure;
   const { ratioBefore, ratioNow, change } = changeAgainst(combined(references), own);
   return {
@@ -61,8 +66,8 @@ function compared(figure: MatchedFigure, p: number, isSuspect: boolean): Compare
     ratioBefore,
     ratioNow,
     change,
-    p,
-    verdict: isSuspect && p <= LEVEL ? 'worse' : 'fine',
+    ...chances,
+    verdict: chances.pUnchanged <= LEVEL && chances.pLimit <= LIMIT_LEVEL ? 'worse' : 'fine',
     references: references.map((reference) => changeAgainst(reference, own)),
   };
 }
