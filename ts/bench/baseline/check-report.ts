@@ -11,6 +11,13 @@ import { REPORT_VERSION, type BenchReport } from '../report.ts';
 export function checkedReport(value: unknown, path: string): BenchReport {
   const checks = new Checks(path);
   const report = checks.object(value, 'the report');
+  checkMembers(checks, report);
+  return asReport(report);
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+function checkMembers(checks: Checks, report: Members): void {
   checks.version(report['schemaVersion']);
   checks.text(report['startedAt'], 'startedAt');
   const machine = checks.object(report['machine'], 'machine');
@@ -22,7 +29,16 @@ export function checkedReport(value: unknown, path: string): BenchReport {
   for (const [index, result] of checks.list(report['results'], 'results').entries()) {
     checkResult(checks, result, `results[${index}]`);
   }
+}
+
+function asReport(report: Members): BenchReport {
+  const value: unknown = report;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every member that a comparison uses has been checked
   return value as BenchReport;
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkResult(checks: Checks, value: unknown, where: string): void {
@@ -64,10 +80,8 @@ class Checks {
     });
   }
 
-  object(value: unknown, where: string): Readonly<Record<string, unknown>> {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return value as Readonly<Record<string, unknown>>;
-    }
+  object(value: unknown, where: string): Members {
+    if (isObject(value)) return value;
     throw this.#wrong(where, 'an object', value);
   }
 

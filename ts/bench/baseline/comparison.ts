@@ -6,8 +6,10 @@ export interface BaselineComparison {
   readonly verdict: 'fine' | 'worse';
   /** The loss of speed that is let pass, as a share: 0.1 is 10 %. */
   readonly maxRegression: number;
-  /** The chance of the verdict `worse`, at most, if every figure had lost exactly `maxRegression`; less for an unchanged build. */
+  /** The chance that a run of an unchanged build is called worse, at most: all figures together. */
   readonly level: number;
+  /** The same, if every figure had lost exactly `maxRegression`. */
+  readonly limitLevel: number;
   /** The moment at which the baseline was measured, ISO 8601. */
   readonly baselineStartedAt: string;
   /** One per contender of this package that both reports have, the one that lost most first. */
@@ -33,8 +35,10 @@ export interface ComparedFigure extends FigureName {
   readonly ratioNow: number;
   /** The change of that ratio as a share: -0.25 is 25 % slower than before. */
   readonly change: number;
-  /** The chance of a loss like this, or a greater one, if the true loss were `maxRegression`; corrected for the number of figures. */
-  readonly p: number;
+  /** The chance of a loss like this, or a greater one, of an unchanged build; corrected for the number of figures. 1 when nothing is suspect. */
+  readonly pUnchanged: number;
+  /** The same, of a build that lost exactly `maxRegression`. */
+  readonly pLimit: number;
   readonly verdict: 'fine' | 'worse';
   /** The same against each reference alone. */
   readonly references: readonly ReferenceChange[];

@@ -86,7 +86,7 @@ function onlyIn(these: Results, others: Results, reason: string): readonly NotCo
     const names = new Set((other === undefined ? [] : ours(other)).map(({ name }) => name));
     return ours(result)
       .filter(({ name }) => !names.has(name))
-      .map((contender) => ({ ...nameOf(result, contender), reason }));
+      .map(({ name }) => ({ work: result.work, memory: result.memory, file: result.file, name, reason }));
   });
 }
 

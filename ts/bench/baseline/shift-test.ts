@@ -1,4 +1,3 @@
-import { median } from '../summary.ts';
 import { splitsOf } from './splits.ts';
 
 /** One figure in two runs: logarithms of speeds, one per round. */
@@ -65,8 +64,8 @@ function statistics(
 /** The mean distance of rounds from the median of their run. */
 function noiseOf(before: readonly number[], now: readonly number[]): number {
   const distances = [before, now].flatMap((run) => {
-    const middle = middleOf(run);
-    return run.map((speed) => Math.abs(speed - middle));
+    const usual = middleOf(run);
+    return run.map((speed) => Math.abs(speed - usual));
   });
   return sum(distances) / distances.length;
 }
@@ -81,11 +80,7 @@ function sum(values: readonly number[]): number {
 
 /** The same as `median`, for the thousands of medians that a test takes. */
 function middleOf(values: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  return sorted.length === 0 ? median(values) : middle(sorted);
-}
-
-function middle(sorted: Float64Array): number {
+  const sorted = Float64Array.from(values).toSorted();
   const [low = NaN, high = NaN] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
   return (low + high) / 2;
 }

@@ -21,8 +21,8 @@ function everySplit(all: number, chosen: number): readonly (readonly boolean[])[
   if (all === 0) return [[]];
   const [withFirst, without] = [chosen > 0, chosen < all];
   return [
-    ...(withFirst ? everySplit(all - 1, chosen - 1).map((rest) => [true, ...rest]) : []),
-    ...(without ? everySplit(all - 1, chosen).map((rest) => [false, ...rest]) : []),
+    ...(withFirst ? everySplit(all - 1, chosen - 1).map((rest) => [true].concat(rest)) : []),
+    ...(without ? everySplit(all - 1, chosen).map((rest) => [false].concat(rest)) : []),
   ];
 }
 
