@@ -7,10 +7,8 @@ import { matchFigures, type MatchedFigure } from './match-figures.ts';
 import { byProgram, combined, merged, type Times } from './references.ts';
 import { lossBetween, shiftTest } from './shift-test.ts';
 
-/** The chance that a report of an unchanged build counts as worse: all figures together. */
-export const LEVEL = 0.01;
-/** The same, if every figure had lost exactly what is let pass. It need not be as small: such a build did lose speed. */
-export const LIMIT_LEVEL = 0.05;
+/** The chance that a report counts as worse if every figure had lost exactly what is let pass: all figures together. */
+export const LEVEL = 0.05;
 
 export interface CompareOptions {
   /** The loss of speed that is let pass, as a share, from 0 to below 1: 0.1 is 10 %. */
@@ -38,17 +36,14 @@ export function compareWithBaseline(
     now,
     isSuspect: loss > margin + unrest,
   }));
-  const [pUnchanged, pLimit] = [shiftTest(runs, 0), shiftTest(runs, margin)];
-  const figures = matched.map((figure, index) =>
-    compared(figure, { pUnchanged: pUnchanged[index] ?? 1, pLimit: pLimit[index] ?? 1 }),
-  );
+  const chances = shiftTest(runs, margin);
+  const figures = matched.map((figure, index) => compared(figure, chances[index] ?? 1));
   const verdict = figures.some((figure) => figure.verdict === 'worse') ? 'worse' : 'fine';
   if (verdict === 'fine' && (figures.length === 0 || unjudged.length > 0)) throw cannotJudge(unjudged);
   return {
     verdict,
     maxRegression,
     level: LEVEL,
-    limitLevel: LIMIT_LEVEL,
     baselineStartedAt: baseline.startedAt,
     figures: figures.toSorted((left, right) => left.change - right.change),
     notCompared: [...unjudged, ...notCompared],
@@ -56,9 +51,7 @@ export function compareWithBaseline(
   };
 }
 
-type Chances = Pick<ComparedFigure, 'pUnchanged' | 'pLimit'>;
-
-function compared(figure: MatchedFigure, chances: Chances): ComparedFigure {
+function compared(figure: MatchedFigure, p: number): ComparedFigure {
   const { own, references, ...name } = figure;
   const { ratioBefore, ratioNow, change } = changeAgainst(combined(references), own);
   return {
@@ -66,8 +59,8 @@ function compared(figure: MatchedFigure, chances: Chances): ComparedFigure {
     ratioBefore,
     ratioNow,
     change,
-    ...chances,
-    verdict: chances.pUnchanged <= LEVEL && chances.pLimit <= LIMIT_LEVEL ? 'worse' : 'fine',
+    p,
+    verdict: p <= LEVEL ? 'worse' : 'fine',
     references: references.map((reference) => changeAgainst(reference, own)),
   };
 }
@@ -78,9 +71,8 @@ interface Loss {
   readonly now: readonly number[];
   readonly loss: number;
   /**
-   * How far the programs of the references moved from their common time between the runs: the middle one of them. None
-   * of them changed, so that this is how much other conditions can move a ratio. One program that went astray alone
-   * says nothing about the others.
+   * How far the programs of the references moved apart between the runs: half of the distance between those that gained
+   * most and lost most. None of them changed, so that this is how much other conditions can move a ratio.
    */
   readonly unrest: number;
 }
@@ -91,8 +83,8 @@ function lossOf({ own, references }: MatchedFigure): Loss {
     const speeds = speedsAgainst(merged(ofProgram), own);
     return lossBetween(speeds.before, speeds.now);
   });
-  const loss = lossBetween(before, now);
-  return { before, now, loss, unrest: median(moves.map((move) => Math.abs(move - loss))) };
+  const unrest = (Math.max(...moves) - Math.min(...moves)) / 2;
+  return { before, now, loss: lossBetween(before, now), unrest };
 }
 
 /** Speeds relative to a reference in the same round, as logarithms. */

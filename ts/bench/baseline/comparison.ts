@@ -6,10 +6,8 @@ export interface BaselineComparison {
   readonly verdict: 'fine' | 'worse';
   /** The loss of speed that is let pass, as a share: 0.1 is 10 %. */
   readonly maxRegression: number;
-  /** The chance that a run of an unchanged build is called worse, at most: all figures together. */
+  /** The chance of the verdict `worse` if every figure had lost exactly `maxRegression`; an unchanged build has a smaller one. */
   readonly level: number;
-  /** The same, if every figure had lost exactly `maxRegression`. */
-  readonly limitLevel: number;
   /** The moment at which the baseline was measured, ISO 8601. */
   readonly baselineStartedAt: string;
   /** One per contender of this package that both reports have, the one that lost most first. */
@@ -35,10 +33,8 @@ export interface ComparedFigure extends FigureName {
   readonly ratioNow: number;
   /** The change of that ratio as a share: -0.25 is 25 % slower than before. */
   readonly change: number;
-  /** The chance of a loss like this, or a greater one, of an unchanged build; corrected for the number of figures. 1 when nothing is suspect. */
-  readonly pUnchanged: number;
-  /** The same, of a build that lost exactly `maxRegression`. */
-  readonly pLimit: number;
+  /** The chance of a loss like this, or a greater one, of a build that lost exactly `maxRegression`; corrected for the number of figures. 1 when the loss is not suspect. */
+  readonly p: number;
   readonly verdict: 'fine' | 'worse';
   /** The same against each reference alone. */
   readonly references: readonly ReferenceChange[];

@@ -29,19 +29,23 @@ export function lossBetween(before: readonly number[], now: readonly number[]): 
 export function shiftTest(figures: readonly TwoRuns[], margin: number): readonly number[] {
   if (!figures.some(({ isSuspect }) => isSuspect)) return figures.map(() => 1);
   const common = middleOf(figures.map(({ before, now }) => noiseOf(before, now)));
-  const others = figures.map(({ before, now }) => statistics(before, now, lossBetween(before, now), common));
+  const others = figures.map((figure) => statisticsOfNoise(figure, common));
+  const all = sum(others.map(({ length }) => length));
   return figures.map(({ before, now, isSuspect }, self) => {
     if (!isSuspect) return 1;
     const own = statistics(before, now, margin, common);
     // The first split is the one that was measured. Equal statistics can differ in their last bits.
     const measured = (own[0] ?? 0) - 1e-9;
-    const nulls = others.map((statisticsOf, index) => (index === self ? own : statisticsOf));
-    const [extreme, all] = [
-      nulls.map((values) => atLeast(values, measured)),
-      nulls.map(({ length }) => length),
-    ];
-    return Math.min(1, (figures.length * sum(extreme)) / sum(all));
+    const extreme = others.map((values, index) => atLeast(index === self ? own : values, measured));
+    return Math.min(1, (figures.length * sum(extreme)) / all);
   });
+}
+
+/** The statistic for each split of a figure whose own loss was taken out. That took out some noise, too: it is put back. */
+function statisticsOfNoise({ before, now }: TwoRuns, commonNoise: number): readonly number[] {
+  const rounds = Math.min(before.length, now.length);
+  const lost = Math.sqrt(rounds / (rounds - 1));
+  return statistics(before, now, lossBetween(before, now), commonNoise).map((value) => value * lost);
 }
 
 /** The statistic for each split of the rounds of two runs, when the loss between them is `loss`; that of the runs as they are comes first. */
@@ -57,7 +61,8 @@ function statistics(
     const right = rounds.filter((_, index) => isBefore[index] !== true);
     // A figure whose rounds agree by chance is not that certain: half of the noise is that of the whole report.
     const noise = Math.hypot(noiseOf(left, right), commonNoise);
-    return noise === 0 ? 0 : lossBetween(left, right) / noise;
+    const shift = lossBetween(left, right);
+    return shift === 0 ? 0 : shift / noise;
   });
 }
 

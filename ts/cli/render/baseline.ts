@@ -42,7 +42,7 @@ function fineWord({ change }: ComparedFigure, { maxRegression }: BaselineCompari
 
 /** Tells one figure: `load random cold, threads: 1.31 × the references before, 0.98 now: 25 % slower (limit 10 %; p 0.004)`. */
 function figureWords(figure: ComparedFigure, { maxRegression }: BaselineComparison): string {
-  const { ratioBefore, ratioNow, change, pUnchanged: p, references } = figure;
+  const { ratioBefore, ratioNow, change, p, references } = figure;
   const [only, ...more] = references;
   const against = only !== undefined && more.length === 0 ? printable(only.name) : 'the references';
   const chance = p < 1 ? `; p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}` : '';
