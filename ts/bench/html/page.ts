@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { MappedRamError } from '../../errors.ts';
 import { ioError } from '../../io/fd-io.ts';
 import type { BenchReport } from '../report.ts';
+import { checkedReport } from '../baseline/check-report.ts';
 import { escapeHtml, jsonForScript } from './escape.ts';
 import { STYLE } from './style.ts';
 import { factsList, resultTable, skippedList } from './tables.ts';
@@ -25,7 +26,8 @@ const LEGEND = [
  * report itself as JSON (the element `reports`). Reports of several sizes on one machine also show how cost grows with
  * size.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT without a report; ERR_MAPPED_RAM_IO when the package's own
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT without a report; ERR_MAPPED_RAM_CORRUPT or
+ * ERR_MAPPED_RAM_UNSUPPORTED_VERSION for something else; ERR_MAPPED_RAM_IO when the package's own
  * script of the charts cannot be read
  */
 export async function benchPage(reports: BenchReport | readonly BenchReport[]): Promise<string> {
@@ -37,6 +39,7 @@ export async function benchPage(reports: BenchReport | readonly BenchReport[]): 
       found: 'none',
     });
   }
+  for (const [index, report] of all.entries()) checkedReport(report, `reports[${index}]`);
   const script = await readFile(CHARTS, 'utf8').catch((cause: unknown) => {
     throw ioError('cannot read the script of the charts', CHARTS.pathname, cause);
   });
