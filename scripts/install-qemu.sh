@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests against a real QEMU need: qemu-system-… >= 9 of several architectures, swtpm, gdb
-# and, with --bench, fio.
+# Installs the programs that the tests against a real QEMU need: qemu-system-… >= 9 of several architectures, swtpm and
+# gdb; those that count system calls and instructions: strace and valgrind; and, with --bench, fio.
 # QEMU comes from the backports suite, on the mirror that apt already uses, where the Debian release's own is older.
 # Needs root and apt. Exits 0 at once when every program is on the PATH, and new enough.
 #
@@ -81,6 +81,8 @@ main() {
   fi
   install_missing swtpm
   install_missing gdb
+  install_missing strace
+  install_missing valgrind
   if [ "${1:-}" = "--bench" ]; then install_missing fio; fi
   local major
   major=$(qemu_major)

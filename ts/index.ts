@@ -166,6 +166,34 @@ export type { QmpVersion } from './qmp/message.ts';
 /** The commands that this package uses, out of QEMU's own schema, and the types of their arguments and results. */
 export type * as Qapi from './qmp/qapi.generated.ts';
 
+// Speed.
+export { bench } from './bench/bench.ts';
+export type { BenchOptions, BenchProgress } from './bench/bench-options.ts';
+export type { BenchProgram, BenchWork, FileState, MemoryPattern, RoundFigures } from './bench/figures.ts';
+export type { MachineFacts } from './bench/machine-facts.ts';
+export type { BenchTransfer } from './bench/ours/job.ts';
+export type {
+  BenchReport,
+  BenchResult,
+  BenchSettings,
+  BenchSweep,
+  ContenderResult,
+  FiguresSummary,
+  SkippedBench,
+  Spread,
+  SweepBest,
+  SweepPoint,
+} from './bench/report.ts';
+export { compareWithBaseline, type CompareOptions } from './bench/baseline/compare.ts';
+export type {
+  BaselineComparison,
+  ComparedFigure,
+  FigureName,
+  NotCompared,
+  ReferenceChange,
+} from './bench/baseline/comparison.ts';
+export { benchPage } from './bench/html/page.ts';
+
 // This host.
 export { demo } from './demo/demo.ts';
 export type { DemoCheck, DemoOptions, DemoResult, DemoStep } from './demo/demo-options.ts';

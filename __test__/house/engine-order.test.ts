@@ -11,7 +11,7 @@ const FLOORS = [
   ['tuning', 'requests'],
   ['run'],
   ['transfer'],
-  ['compare', 'digest'],
+  ['compare', 'digest', 'counted'],
   ['lib'],
 ];
 

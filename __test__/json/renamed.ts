@@ -16,14 +16,27 @@ export const OLD_OPTIONS: Readonly<Record<string, string>> = { '--io-engine': '-
 export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
 /** The members that the objects of commands have got since then. */
-export const ADDED_MEMBERS: ReadonlySet<string> = new Set(['libvirt', 'modes', 'nativeBinding', 'runState']);
+export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
+  'directRequests',
+  'libvirt',
+  'modes',
+  'nativeBinding',
+  'requestBytes',
+  'requests',
+  'runState',
+  'submissions',
+]);
 
-/** Today's JSON without members that were added since the recorded JSON. */
-export function withoutAdded(now: object, before: unknown): object {
-  const known = typeof before === 'object' && before !== null ? before : {};
-  return Object.fromEntries(
-    Object.entries(now).filter(([name]) => !ADDED_MEMBERS.has(name) || Object.hasOwn(known, name)),
+/** Today's JSON without members, at any depth, that were added since the recorded JSON. */
+export function withoutAdded(now: unknown, before: unknown): unknown {
+  if (typeof now !== 'object' || now === null) return now;
+  const known: object = typeof before === 'object' && before !== null ? before : {};
+  const entries = Object.entries(now).filter(
+    ([name]) => !ADDED_MEMBERS.has(name) || Object.hasOwn(known, name),
   );
+  const members = new Map<string, unknown>(Object.entries(known));
+  const left = entries.map(([name, member]) => [name, withoutAdded(member, members.get(name))] as const);
+  return Array.isArray(now) ? left.map(([, member]) => member) : Object.fromEntries(left);
 }
 
 /** The recorded JSON in today's names and words. */

@@ -5,6 +5,8 @@ export interface BenchFiles {
   readonly pattern: MemoryPattern;
   /** Bytes of guest memory: a multiple of 1 MiB. */
   readonly size: number;
+  /** Bytes of pages that are not zero. */
+  readonly dataBytes: number;
   /** A folder of the bench's own on the disk that is measured. */
   readonly directory: string;
   /** A folder of the bench's own in memory (/dev/shm). */
@@ -32,6 +34,11 @@ export interface Contender extends AsyncDisposable {
   prepare(signal: AbortSignal): Promise<void>;
   /** Does the work once, after `prepare`. */
   run(signal: AbortSignal): Promise<RoundFigures>;
+  /**
+   * Does the work once more, after `prepare`, in a round that is not timed: counting slows it. Returns the number of
+   * system calls of the process and its threads; undefined where nothing can count them.
+   */
+  countSyscalls?(signal: AbortSignal): Promise<number | undefined>;
 }
 
 /** Makes the contenders of one kind of work, in one state of the file. */

@@ -6,7 +6,7 @@ export const REPORT_VERSION = 1;
 
 /** All that `bench` found out, as data. */
 export interface BenchReport {
-  readonly schemaVersion: typeof REPORT_VERSION;
+  readonly schemaVersion: 1;
   /** The moment at which the bench began, ISO 8601. */
   readonly startedAt: string;
   readonly elapsedMs: number;

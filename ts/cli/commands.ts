@@ -12,6 +12,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   pack: async () => (await import('./commands/pack.ts')).pack,
   unpack: async () => (await import('./commands/unpack.ts')).unpack,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
+  bench: async () => (await import('./commands/bench.ts')).bench,
   demo: async () => (await import('./commands/demo.ts')).demo,
 };
 

@@ -4,7 +4,7 @@ import type { UnpackResult } from '../pack/unpack.ts';
 import { compareFiles } from './compare-files.ts';
 import type { DemoCheck, DemoOptions, DemoResult } from './demo-options.ts';
 import type { DemoPlaces } from './demo-places.ts';
-import { Scratch } from './scratch.ts';
+import { Scratch } from '../io/scratch.ts';
 
 /** The measurements of a demo. */
 export type DemoMeasures = Pick<DemoResult, 'save' | 'load'> &
@@ -30,9 +30,14 @@ export class DemoRun implements AsyncDisposable {
   }
 
   static async create(places: DemoPlaces, options: DemoOptions): Promise<DemoRun> {
-    const memory = await Scratch.create(places.memoryDirectory);
+    const memory = await Scratch.create(places.memoryDirectory, 'mapped-ram-demo-');
     try {
-      return new DemoRun(places, memory, await Scratch.create(places.snapshotDirectory), options);
+      return new DemoRun(
+        places,
+        memory,
+        await Scratch.create(places.snapshotDirectory, 'mapped-ram-demo-'),
+        options,
+      );
     } catch (error) {
       await memory[Symbol.asyncDispose]();
       throw error;

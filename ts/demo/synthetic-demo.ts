@@ -4,7 +4,7 @@ import { pack } from '../pack/pack.ts';
 import { unpack } from '../pack/unpack.ts';
 import { type DemoMeasures, type DemoRun, transferOf } from './demo-run.ts';
 import { fillMemory } from './fill-memory.ts';
-import { syntheticState } from './synthetic-state.ts';
+import { syntheticState } from '../guest/synthetic-state.ts';
 
 const BLOCK = 'pc.ram';
 

@@ -61,6 +61,23 @@ export interface TransferReport {
   readonly bytes: number;
   /** Bytes of pages written to or read from the snapshot; the rest were zero pages. */
   readonly dataBytes: number;
+  /**
+   * Reads and writes of the snapshot, of both snapshots in a comparison, that the I/O engine was given. The rest of one
+   * that was cut short counts as another. Undefined where `ioEngine` is `javascript`, which counts none.
+   */
+  readonly requests: number | undefined;
+  /** The requests among them that bypassed the page cache. Undefined as `requests` is. */
+  readonly directRequests: number | undefined;
+  /**
+   * Bytes that the requests moved: more than `dataBytes` by the bitmaps that a save writes, and by clear pages that came
+   * along with set ones. Undefined as `requests` is.
+   */
+  readonly requestBytes: number | undefined;
+  /**
+   * System calls that the I/O engine made for the requests: `io_uring_enter`, or the reads and writes themselves with
+   * `threads`. With `io_uring` their number varies with the disk's speed. Undefined as `requests` is.
+   */
+  readonly submissions: number | undefined;
   /** Milliseconds from opening the files to the last byte, without making the file durable. */
   readonly elapsedMs: number;
 }

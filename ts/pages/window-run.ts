@@ -94,6 +94,10 @@ export class WindowRun {
       requestSize: this.windowBytes,
       bytes: sum(this.#lengths),
       dataBytes: this.#dataBytes,
+      requests: undefined,
+      directRequests: undefined,
+      requestBytes: undefined,
+      submissions: undefined,
       elapsedMs: performance.now() - this.#startedAt,
     };
   }

@@ -16,6 +16,9 @@
 //! The engine knows descriptors, offsets, pages and bitmaps. It has never heard of Node, QMP or section headers.
 
 pub mod compare;
+#[cfg(feature = "counted")]
+#[doc(hidden)]
+pub mod counted;
 pub mod digest;
 pub mod error;
 pub mod file;

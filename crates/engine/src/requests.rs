@@ -6,7 +6,7 @@ use std::io;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
-use crate::queue::{Action, Completion, Queue, QueueOptions, Request, Target};
+use crate::queue::{Action, Completion, Queue, QueueOptions, Request, RequestCounts, Target};
 
 /// The kernel may ask this often to try a request again before that counts as an error.
 const MAX_RETRIES: u32 = 100;
@@ -26,6 +26,7 @@ pub(crate) struct Requests<'a> {
     open: Vec<usize>,
     free: Vec<usize>,
     retries: u32,
+    counts: RequestCounts,
 }
 
 impl<'a> Requests<'a> {
@@ -49,6 +50,7 @@ impl<'a> Requests<'a> {
             open: vec![0; slots],
             free: (0..slots).collect(),
             retries: 0,
+            counts: RequestCounts::default(),
         })
     }
 
@@ -168,6 +170,14 @@ impl<'a> Requests<'a> {
         first
     }
 
+    /// Counts the requests so far.
+    pub(crate) fn counts(&self) -> RequestCounts {
+        RequestCounts {
+            submissions: self.queue.submissions(),
+            ..self.counts
+        }
+    }
+
     fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
@@ -215,6 +225,8 @@ impl<'a> Requests<'a> {
             self.queue
                 .submit(request)
                 .map_err(|error| self.failed(&request, error))?;
+            self.counts.requests += 1;
+            self.counts.direct += u64::from(request.target == Target::Direct);
             self.in_flight.insert(request.token, request);
         }
         Ok(())
@@ -227,6 +239,7 @@ impl<'a> Requests<'a> {
                 EngineError::new(ErrorKind::Internal, "completion of an unknown request").on(&self.file.name),
             );
         };
+        self.counts.bytes += completion.result.as_ref().map_or(0, |count| *count as u64);
         let finished = match completion.result {
             Ok(0) => return Err(self.ended(&request)),
             Ok(count) if count < request.length => {

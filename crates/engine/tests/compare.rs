@@ -767,6 +767,10 @@ impl Queue for Cancelling {
     fn wait(&mut self) -> std::io::Result<Completion> {
         self.inner.wait()
     }
+
+    fn submissions(&self) -> u64 {
+        self.inner.submissions()
+    }
 }
 
 #[test]

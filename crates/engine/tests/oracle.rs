@@ -140,9 +140,18 @@ impl Case {
         );
         assert_eq!(progress.total(), bytes, "total of the progress");
         assert_eq!(progress.done(), bytes, "all done");
+        let requests = spy.requests();
+        let direct = requests.iter().filter(|request| request.target == Target::Direct);
+        assert_eq!(report.counts.requests, requests.len() as u64, "requests");
+        assert_eq!(report.counts.direct, direct.count() as u64, "direct requests");
+        let moved: usize = requests.iter().map(|request| request.length).sum();
+        assert_eq!(report.counts.bytes, moved as u64, "bytes of requests");
+        if report.io_engine.name == "threads" {
+            assert_eq!(report.counts.submissions, report.counts.requests, "one call each");
+        }
         // 512 is the least that any device asks for; a forced alignment must be kept too.
         let least = u64::from(self.alignment.unwrap_or(512));
-        for request in spy.requests() {
+        for request in requests {
             if request.target == Target::Direct {
                 assert!(
                     request.offset.is_multiple_of(least)

@@ -24,6 +24,7 @@ mod error;
 mod job;
 mod lock;
 mod memfd;
+mod page_cache;
 mod plan;
 mod plan_parts;
 mod probe;

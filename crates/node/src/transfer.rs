@@ -33,6 +33,10 @@ pub struct BindingReport {
     pub request_size: u32,
     pub bytes: i64,
     pub data_bytes: i64,
+    pub requests: i64,
+    pub direct_requests: i64,
+    pub request_bytes: i64,
+    pub submissions: i64,
     pub elapsed_ms: f64,
 }
 
@@ -145,6 +149,10 @@ impl From<Report> for BindingReport {
             request_size: u32::try_from(report.request_size).unwrap_or(u32::MAX),
             bytes: number(report.bytes),
             data_bytes: number(report.data_bytes),
+            requests: number(report.counts.requests),
+            direct_requests: number(report.counts.direct),
+            request_bytes: number(report.counts.bytes),
+            submissions: number(report.counts.submissions),
             elapsed_ms: report.elapsed.as_secs_f64() * 1000.0,
         }
     }

@@ -64,8 +64,8 @@ pub(crate) fn run(shared: &Shared, sides: Sides) -> Result<()> {
     };
     let result = compare(shared, &mut left, right.as_mut(), &mut memory);
     // The buffers may only go when the kernel is done with them.
-    let drained = left.requests.drain();
-    let right_drained = right.map_or(Ok(()), |mut right| right.requests.drain());
+    let drained = left.finish(shared);
+    let right_drained = right.map_or(Ok(()), |mut right| right.finish(shared));
     result.and(drained).and(right_drained)
 }
 
@@ -137,6 +137,13 @@ impl<'a> Reader<'a> {
             self.is_reading[ready] = false;
         }
         Ok(())
+    }
+
+    /// Waits until nothing is in flight, and counts the requests.
+    fn finish(&mut self, shared: &Shared) -> Result<()> {
+        let drained = self.requests.drain();
+        shared.run.count(self.requests.counts());
+        drained
     }
 }
 

@@ -158,4 +158,8 @@ impl Queue for FaultyQueue {
         self.delayed.remove(&completion.token);
         Ok(completion)
     }
+
+    fn submissions(&self) -> u64 {
+        self.inner.submissions()
+    }
 }

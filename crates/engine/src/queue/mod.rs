@@ -3,6 +3,7 @@
 //! A queue owns the buffers its requests use, as numbered slots. While a request on a slot is in flight the slot
 //! cannot be borrowed, so no request can ever lose its buffer.
 
+mod counts;
 #[cfg(feature = "faulty")]
 pub mod faulty;
 mod threads;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use crate::choices::IoEngine;
 use crate::error::Result;
 use crate::file::SnapshotFile;
+
+pub use counts::RequestCounts;
 
 /// The descriptor of the snapshot that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,9 @@ pub trait Queue: Send + fmt::Debug {
 
     /// Waits for the next completion. Nobody must call this when nothing is in flight.
     fn wait(&mut self) -> io::Result<Completion>;
+
+    /// The number of system calls that the queue has made for its requests so far.
+    fn submissions(&self) -> u64;
 }
 
 /// The options for making the queues of one run.

@@ -17,6 +17,7 @@ struct ThreadQueue {
     arena: Arena,
     file: Arc<SnapshotFile>,
     done: VecDeque<Completion>,
+    submissions: u64,
 }
 
 pub(super) fn make(
@@ -47,6 +48,7 @@ impl ThreadQueue {
             arena: Arena::new(options.slots, options.slot_size)?,
             file: Arc::clone(file),
             done: VecDeque::new(),
+            submissions: 0,
         })
     }
 
@@ -74,6 +76,7 @@ impl Queue for ThreadQueue {
     }
 
     fn submit(&mut self, request: Request) -> io::Result<()> {
+        self.submissions += 1;
         let result = self.run(request);
         self.done.push_back(Completion {
             token: request.token,
@@ -86,5 +89,9 @@ impl Queue for ThreadQueue {
         self.done
             .pop_front()
             .ok_or_else(|| io::Error::other("nothing is in flight"))
+    }
+
+    fn submissions(&self) -> u64 {
+        self.submissions
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::file::DirectState;
-use crate::queue::IoEngineState;
+use crate::queue::{IoEngineState, RequestCounts};
 
 /// The outcome of a run, in numbers, and the choices that it made.
 #[derive(Debug, Clone)]
@@ -17,5 +17,7 @@ pub struct Report {
     pub bytes: u64,
     /// The bytes of pages that were written or read; the other bytes were zero pages.
     pub data_bytes: u64,
+    /// The requests of all channels.
+    pub counts: RequestCounts,
     pub elapsed: Duration,
 }

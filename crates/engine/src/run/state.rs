@@ -1,6 +1,6 @@
 //! The state of one run of channels, whatever they do: all of them share it, and it makes the report at the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::channels::run_channels;
@@ -10,7 +10,7 @@ use super::report::Report;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::file::DirectState;
-use crate::queue::{IoEngineState, QueueOptions};
+use crate::queue::{IoEngineState, QueueOptions, RequestCounts};
 
 #[derive(Debug)]
 pub(crate) struct RunState {
@@ -20,6 +20,7 @@ pub(crate) struct RunState {
     ending: Ending,
     io_engine: IoEngineState,
     channels: usize,
+    counts: Mutex<RequestCounts>,
     started: Instant,
 }
 
@@ -36,6 +37,7 @@ impl RunState {
             ending: Ending::new(setup.controls.cancel),
             io_engine,
             channels: setup.channels,
+            counts: Mutex::default(),
             started: setup.started,
         }
     }
@@ -58,6 +60,11 @@ impl RunState {
         run_channels(&self.ending, name, channels, channel)
     }
 
+    /// Counts the requests of a channel that has come to its end.
+    pub(crate) fn count(&self, requests: RequestCounts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) += requests;
+    }
+
     /// Makes the report, when all channels have come to their end.
     pub(crate) fn report(&self, direct_io: DirectState) -> Report {
         Report {
@@ -68,6 +75,7 @@ impl RunState {
             request_size: self.options.slot_size,
             bytes: self.progress.total(),
             data_bytes: self.progress.data(),
+            counts: *self.counts.lock().unwrap_or_else(PoisonError::into_inner),
             elapsed: self.started.elapsed(),
         }
     }

@@ -19,6 +19,8 @@ use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 
 pub use plan::{Direction, Plan, Region};
+#[cfg(feature = "counted")]
+pub(crate) use save::data_runs;
 pub use visitor::{Pages, Visitor};
 use windows::{OpenRegion, Shared};
 
@@ -124,6 +126,7 @@ fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
     };
     // The buffers may only go when the kernel is done with them.
     let drained = requests.drain();
+    shared.run.count(requests.counts());
     result.and(drained)
 }
 

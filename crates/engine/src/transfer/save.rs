@@ -53,7 +53,7 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
 }
 
 /// Lists the byte ranges of adjacent pages that are to be written.
-fn data_runs(bytes: &[u8], page: usize, store_zero_pages: bool) -> Vec<Range<usize>> {
+pub(crate) fn data_runs(bytes: &[u8], page: usize, store_zero_pages: bool) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (index, content) in bytes.chunks(page).enumerate() {
         if !store_zero_pages && is_zero(content) {

@@ -120,4 +120,8 @@ impl Queue for Watched {
         }
         Ok(completion)
     }
+
+    fn submissions(&self) -> u64 {
+        self.inner.submissions()
+    }
 }

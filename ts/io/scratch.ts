@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ioError } from '../io/fd-io.ts';
+import { ioError } from './fd-io.ts';
 
 /**
  * A directory for temporary files. It is removed on disposal, and when the process ends by `process.exit` or an
@@ -17,9 +17,12 @@ export class Scratch implements AsyncDisposable {
     process.on('exit', this.#remove);
   }
 
-  /** @throws {MappedRamError} ERR_MAPPED_RAM_IO */
-  static async create(base: string): Promise<Scratch> {
-    const path = await mkdtemp(join(base, 'mapped-ram-demo-')).catch((cause: unknown) => {
+  /**
+   * @param prefix the beginning of the directory's name
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+   */
+  static async create(base: string, prefix: string): Promise<Scratch> {
+    const path = await mkdtemp(join(base, prefix)).catch((cause: unknown) => {
       throw ioError('cannot make a directory here', base, cause);
     });
     return new Scratch(path);

@@ -1,0 +1,171 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { bench } from '../../ts/bench/bench.ts';
+import type { BenchOptions, BenchProgress } from '../../ts/bench/bench-options.ts';
+import { BENCH_WORKS, type BenchWork } from '../../ts/bench/figures.ts';
+import { MappedRamError } from '../../ts/errors.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { benchFolders, workers } from './left-behind.ts';
+
+const MIB = 2 ** 20;
+const NO_QEMU = '/nonexistent/qemu';
+const OURS: readonly BenchWork[] = BENCH_WORKS.filter((work) => work !== 'restore');
+/** The least that measures: no QEMU, one round. */
+const SMALL: BenchOptions = { size: 16 * MIB, rounds: 1, qemu: NO_QEMU };
+
+/** Runs `body` and asserts that no bench of this process has left anything. */
+async function leavesNothing(t: ExecutionContext, body: (directory: string) => Promise<void>): Promise<void> {
+  await using dir = await temporaryDirectory();
+  await body(dir.path);
+  t.deepEqual(await readdir(dir.path), []);
+  t.deepEqual(benchFolders('/dev/shm', process.pid), []);
+  t.deepEqual(workers(process.pid), []);
+}
+
+/** Kills the processes of this package's contenders when they begin to warm up. */
+function killWorkers({ title, round }: BenchProgress): void {
+  if (!title.startsWith('verify') || round !== 0) return;
+  for (const pid of workers(process.pid)) process.kill(pid, 'SIGKILL');
+}
+
+test.serial('every work of this package is measured in every way, and every figure is there', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const report = await bench({ ...SMALL, directory, rounds: 2, work: OURS });
+    t.is(report.schemaVersion, 1);
+    t.deepEqual(
+      report.results.map(({ work, memory, file }) => [work, memory, file]),
+      OURS.map((work) => [work, 'random', 'cold']),
+    );
+    for (const { work, contenders } of report.results) {
+      const ours = contenders.filter(({ program }) => program === 'mapped-ram');
+      t.deepEqual(
+        ours.map(({ name }) => name),
+        ['', ' io_uring, direct', ' io_uring, buffered', ' threads, direct', ' threads, buffered'].map(
+          (way) => `mapped-ram${way}`,
+        ),
+      );
+      for (const { name, settings, rounds, isReference } of ours) {
+        const what = `${work}, ${name}`;
+        t.false(isReference);
+        t.is(rounds.length, 2, what);
+        for (const { milliseconds, bytes, dataBytes, cpuMs, peakBytes, idleBytes, ...counts } of rounds) {
+          t.true(milliseconds > 0 && bytes === 16 * MIB && dataBytes === bytes, what);
+          t.true((cpuMs ?? 0) > 0, what);
+          t.true((peakBytes ?? 0) > (idleBytes ?? Number.NaN), what);
+          t.true((counts.requests ?? 0) >= 16, what);
+          const cached = (counts.pageCacheBytes ?? Number.NaN) / MIB;
+          if (name.endsWith('direct')) t.true(cached < 4, `${what}: ${cached}`);
+          if (name.endsWith('buffered')) t.true(cached >= 16, `${what}: ${cached}`);
+        }
+        if (name.includes('threads')) t.is(settings['ioEngine'], 'threads');
+        t.is(typeof settings['directIoWhy'], 'string');
+      }
+    }
+  });
+});
+
+test.serial('explicit options are for all ways, and leave out those that contradict', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const transfer = { ioEngine: 'threads', channels: 3, requestSize: 65536 } as const;
+    const report = await bench({ ...SMALL, directory, work: ['verify'], transfer });
+    const ours = report.results[0]?.contenders.filter(({ program }) => program === 'mapped-ram') ?? [];
+    t.deepEqual(
+      ours.map(({ name }) => name),
+      ['mapped-ram', 'mapped-ram threads, direct', 'mapped-ram threads, buffered'],
+    );
+    for (const { settings, rounds } of ours) {
+      t.like(settings, transfer);
+      t.true((rounds[0]?.requests ?? 0) >= 256);
+    }
+    t.deepEqual(report.settings.transfer, transfer);
+  });
+});
+
+test.serial('states and patterns are measured each, a save once', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const titles = new Set<string>();
+    const report = await bench({
+      ...SMALL,
+      directory,
+      memory: ['mostly-empty', 'scattered'],
+      file: ['dirty', 'warm'],
+      work: ['verify', 'save'],
+      transfer: { ioEngine: 'threads', directIo: 'off' },
+      onProgress: ({ title }: BenchProgress) => titles.add(title),
+    });
+    t.deepEqual(
+      report.results.map(({ work, memory, file }) => `${work}, ${memory}, ${file}`),
+      ['scattered', 'mostly-empty'].flatMap((memory) => [
+        `save, ${memory}, cold`,
+        `verify, ${memory}, warm`,
+        `verify, ${memory}, dirty`,
+      ]),
+    );
+    t.true(titles.has('make files, scattered') && titles.has('verify, mostly-empty, dirty'));
+    for (const { contenders } of report.results) {
+      const { bytes, dataBytes } = contenders[0]?.rounds[0] ?? { bytes: 0, dataBytes: 0 };
+      t.true(dataBytes > 0 && dataBytes < 0.6 * bytes);
+    }
+  });
+});
+
+test.serial('an abort at any time ends the bench with its reason, and leaves nothing', async (t) => {
+  for (const turn of [0, 1, 4, 9]) {
+    await leavesNothing(t, async (directory) => {
+      const abort = new AbortController();
+      const reason = new Error('enough');
+      let turns = 0;
+      const onProgress = (): void => {
+        if (turns === turn) setTimeout(() => abort.abort(reason), 5);
+        turns += 1;
+      };
+      const options = { ...SMALL, size: 64 * MIB, directory, work: OURS, signal: abort.signal, onProgress };
+      t.is(await t.throwsAsync(bench(options)), reason, `turn ${turn}`);
+    });
+  }
+});
+
+test.serial('a contender that fails ends the bench, with its name, and leaves nothing', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const options = { ...SMALL, directory, work: ['verify'], onProgress: killWorkers } as const;
+    const error = await t.throwsAsync(bench(options), { instanceOf: MappedRamError });
+    t.regex(error?.message ?? '', /^verify, random, cold: mapped-ram.* failed: .*SIGKILL/);
+  });
+});
+
+test.serial('options that make no sense are refused before anything is written', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    for (const wrong of [
+      { size: 15 * MIB },
+      { size: 16 * MIB + 4096 },
+      { rounds: 0 },
+      { rounds: 100 },
+      { memory: [] },
+      { file: ['hot'] },
+      { work: 'save' },
+      { transfer: { ioEngine: 'uring' } },
+    ]) {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a program without types may pass anything
+      const options = { ...SMALL, directory, ...wrong } as BenchOptions;
+      await t.throwsAsync(bench(options), { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' }, JSON.stringify(wrong));
+    }
+    await t.throwsAsync(bench({ ...SMALL, directory: join(directory, 'none') }), {
+      code: 'ERR_MAPPED_RAM_IO',
+    });
+  });
+});
+
+test.serial('a bench without room says which folder, what is needed and what is there', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const error = await t.throwsAsync(bench({ ...SMALL, directory, size: 2 ** 50 }), {
+      instanceOf: MappedRamError,
+      code: 'ERR_MAPPED_RAM_IO',
+    });
+    t.is(error?.path, directory);
+    t.regex(String(error?.expected), /^\d+ MiB free$/);
+    t.regex(String(error?.found), /^\d+ MiB$/);
+  });
+});

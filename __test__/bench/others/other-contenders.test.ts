@@ -1,0 +1,193 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import type { BenchFiles, Contender } from '../../../ts/bench/contender.ts';
+import {
+  FILE_STATES,
+  MEMORY_PATTERNS,
+  type FileState,
+  type MemoryPattern,
+} from '../../../ts/bench/figures.ts';
+import { makeBenchFiles } from '../../../ts/bench/files.ts';
+import { fioVersion, otherContenders } from '../../../ts/bench/others/make-others.ts';
+import { unpack } from '../../../ts/pack/unpack.ts';
+import { Snapshot } from '../../../ts/snapshot/snapshot.ts';
+import { runningWith } from '../running-with.ts';
+import { QEMU_BINARY } from '../../support/qemu-binary.ts';
+import { qemuTest } from '../../support/qemu-required.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
+
+const MIB = 2 ** 20;
+const SIZE = 24 * MIB;
+const NO_QEMU = { qemu: '/no/such/qemu' };
+
+/** Makes files, runs the test with them, and sees to it that folders and processes are gone. */
+async function withFiles(
+  t: ExecutionContext,
+  pattern: MemoryPattern,
+  body: (files: BenchFiles, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  await using disk = await temporaryDirectory();
+  await using shared = await temporaryDirectory('/dev/shm');
+  const { signal } = new AbortController();
+  const options = { pattern, size: SIZE, directory: disk.path, memoryDirectory: shared.path, signal };
+  {
+    await using files = await makeBenchFiles(options);
+    const before = await entries(files);
+    await body(files, signal);
+    // Data without holes, and QEMU's snapshot, are kept for the next kind of work.
+    const kept = new Set([...before, 'data', 'qemu.mr']);
+    t.deepEqual(
+      (await entries(files)).filter((name) => !kept.has(name)),
+      [],
+    );
+  }
+  t.deepEqual(await readdir(disk.path), []);
+  t.deepEqual(await readdir(shared.path), []);
+  t.deepEqual(runningWith(disk.path), []);
+  t.deepEqual(runningWith(shared.path), []);
+}
+
+async function entries({ directory, memoryDirectory }: BenchFiles): Promise<readonly string[]> {
+  return [...(await readdir(directory)), ...(await readdir(memoryDirectory))];
+}
+
+/** Runs one round, and looks at what the round has made before it is cleared away. */
+async function round(
+  t: ExecutionContext,
+  contender: Contender,
+  files: BenchFiles,
+  signal: AbortSignal,
+): Promise<void> {
+  await contender.prepare(signal);
+  const figures = await contender.run(signal);
+  const words = `${contender.name}: ${JSON.stringify(figures)}`;
+  t.log(words);
+  t.true(contender.isReference);
+  t.true(figures.milliseconds > 0, words);
+  t.is(figures.bytes, SIZE);
+  t.true(figures.dataBytes >= files.dataBytes && figures.dataBytes < files.dataBytes + MIB, words);
+  t.true(figures.cpuMs !== undefined && figures.cpuMs >= 0, words);
+  t.true(figures.peakBytes !== undefined && figures.peakBytes > MIB, words);
+  await contender.prepare(signal);
+  const calls = await contender.countSyscalls?.(signal);
+  t.true(calls === undefined || calls > 0, `${contender.name}: ${calls} calls`);
+}
+
+for (const pattern of MEMORY_PATTERNS) {
+  test.serial(`fio and the copy take part in everything, with memory that is ${pattern}`, async (t) => {
+    await withFiles(t, pattern, async (files, signal) => {
+      const others = otherContenders(NO_QEMU);
+      for (const work of ['save', 'load', 'verify', 'diff'] as const) {
+        const { contenders, skipped } = await others[work](files, 'cold', signal);
+        for (const contender of contenders) {
+          await using running = contender;
+          await round(t, running, files, signal);
+        }
+        const isFound = (await fioVersion(signal)) !== undefined;
+        t.is(
+          contenders.filter(({ program }) => program === 'fio').length,
+          isFound ? (work === 'load' ? 2 : 1) : 0,
+        );
+        t.is(
+          skipped.some(({ name }) => name === 'fio'),
+          !isFound,
+        );
+        const hasQemu = work === 'save' || work === 'load';
+        t.is(
+          contenders.some(({ program }) => program === 'copy'),
+          hasQemu,
+        );
+        t.regex(skipped.find(({ name }) => name === 'QEMU')?.reason ?? '', hasQemu ? /no program/ : /^$/);
+      }
+    });
+  });
+}
+
+qemuTest('QEMU saves and loads the memory by itself', async (t) => {
+  await withFiles(t, 'half-zero', async (files, signal) => {
+    const others = otherContenders({ qemu: QEMU_BINARY });
+    const { contenders: saves } = await others.save(files, 'cold', signal);
+    const { contenders: loads } = await others.load(files, 'cold', signal);
+    for (const contender of [...saves, ...loads].filter(({ program }) => program === 'qemu')) {
+      await round(t, contender, files, signal);
+      await round(t, contender, files, signal);
+    }
+    for (const contender of [...saves, ...loads]) await contender[Symbol.asyncDispose]();
+    const saved = join(files.directory, 'qemu.mr');
+    await using snapshot = await Snapshot.open(saved);
+    t.is(snapshot.completeRam().blocks.find(({ id }) => id === files.block)?.length, SIZE);
+    const unpacked = join(files.memoryDirectory, 'unpacked');
+    await unpack(saved, { ram: { [files.block]: unpacked } });
+    t.true((await readFile(unpacked)).equals(await readFile(files.memory)));
+    await rm(unpacked);
+  });
+});
+
+const READ_STATES: readonly FileState[] = FILE_STATES.filter((state) => state !== 'cold');
+for (const state of READ_STATES) {
+  qemuTest(`a file that is ${state} is read by all`, async (t) => {
+    await withFiles(t, 'random', async (files, signal) => {
+      const { contenders } = await otherContenders({ qemu: QEMU_BINARY }).load(files, state, signal);
+      for (const contender of contenders) {
+        await using running = contender;
+        await round(t, running, files, signal);
+      }
+    });
+  });
+}
+
+qemuTest('an abort between, before and in rounds leaves nothing', async (t) => {
+  for (const work of ['save', 'load'] as const) {
+    await withFiles(t, 'random', async (files, signal) => {
+      const { contenders } = await otherContenders({ qemu: QEMU_BINARY })[work](files, 'cold', signal);
+      for (const contender of contenders) {
+        for (const inRun of [false, true]) {
+          const control = new AbortController();
+          const planted = new Error('planted');
+          if (inRun) await contender.prepare(control.signal);
+          const part = inRun ? contender.run(control.signal) : contender.prepare(control.signal);
+          setTimeout(() => control.abort(planted), inRun ? 1 : 150);
+          const ended = await part.then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+          // A short round may be over before.
+          if (ended !== undefined) t.is(ended, planted, contender.name);
+        }
+        await contender[Symbol.asyncDispose]();
+      }
+    });
+  }
+});
+
+test.serial('a program that fails says why, and leaves nothing', async (t) => {
+  await withFiles(t, 'random', async (files, signal) => {
+    const { contenders } = await otherContenders(NO_QEMU).load(files, 'warm', signal);
+    await rm(files.snapshot);
+    for (const contender of contenders) {
+      await t.throwsAsync(contender.prepare(signal), { code: 'ERR_MAPPED_RAM_IO' }, contender.name);
+      await contender[Symbol.asyncDispose]();
+    }
+    t.false(existsSync(files.snapshot));
+  });
+});
+
+qemuTest('a QEMU that is killed makes its round fail, and leaves nothing', async (t) => {
+  for (const work of ['save', 'load'] as const) {
+    await withFiles(t, 'random', async (files, signal) => {
+      const { contenders } = await otherContenders({ qemu: QEMU_BINARY })[work](files, 'cold', signal);
+      const qemu = contenders.find(({ program }) => program === 'qemu');
+      if (qemu === undefined) throw new Error('QEMU does not take part');
+      await qemu.prepare(signal);
+      const victims = runningWith(files.memoryDirectory);
+      t.is(victims.length, 1);
+      for (const { pid } of victims) process.kill(pid, 'SIGKILL');
+      await t.throwsAsync(qemu.run(signal), { code: 'ERR_MAPPED_RAM_QEMU' });
+      for (const contender of contenders) await contender[Symbol.asyncDispose]();
+    });
+  }
+});

@@ -1,0 +1,117 @@
+import { MappedRamError } from '../errors.ts';
+import { assertTransferWords } from '../engine/engine-options.ts';
+import { assertOptions } from '../io/assert-options.ts';
+import { inWords } from '../io/in-words.ts';
+import { assertWord } from '../io/option-words.ts';
+import {
+  BENCH_WORKS,
+  FILE_STATES,
+  MEMORY_PATTERNS,
+  type BenchWork,
+  type FileState,
+  type MemoryPattern,
+} from './figures.ts';
+import type { BenchTransfer } from './ours/job.ts';
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+export const SMALLEST_BENCH: number = 16 * MIB;
+export const MOST_ROUNDS = 99;
+export const USUAL_ROUNDS = 5;
+
+export interface BenchOptions {
+  /** The directory on the disk to be measured. @default the current one */
+  readonly directory?: string | undefined;
+  /** Bytes of guest memory: whole MiB, at least 16 MiB. @default 1 GiB */
+  readonly size?: number | undefined;
+  /** Rounds that count, 1 to 99; one more warms up before them. Fewer than 5 say little. @default 5 */
+  readonly rounds?: number | undefined;
+  /** Contents of guest memory. @default ['random'] */
+  readonly memory?: readonly MemoryPattern[] | undefined;
+  /** States in which a round finds the file that it reads; a save writes a new one and is measured once. @default ['cold'] */
+  readonly file?: readonly FileState[] | undefined;
+  /** @default all kinds of work */
+  readonly work?: readonly BenchWork[] | undefined;
+  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this machine's architecture */
+  readonly qemu?: string | undefined;
+  /** Options of moving pages that all of this package's contenders are told. @default {} */
+  readonly transfer?: BenchTransfer | undefined;
+  /** True to also try channels, queue depths and request sizes. @default false */
+  readonly sweep?: boolean | undefined;
+  /** Ends the bench early; nothing is left behind. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called when files are made, and after every turn of a contender. An error that it throws ends the bench. */
+  readonly onProgress?: ((progress: BenchProgress) => void) | undefined;
+}
+
+/** How far a bench has come. */
+export interface BenchProgress {
+  /** The work in words: `save, random`, `load, random, cold`, `make files, random`. */
+  readonly title: string;
+  /** The contender that had its turn; undefined while files are made. */
+  readonly contender?: string | undefined;
+  /** 1 or more; 0 for the round that warms up, `count` for the one in which system calls are counted. */
+  readonly round?: number | 'count' | undefined;
+  /** Milliseconds of the turn, where it was timed. */
+  readonly milliseconds?: number | undefined;
+}
+
+/** Options with their defaults. */
+export interface CheckedBenchOptions {
+  readonly directory: string;
+  readonly size: number;
+  readonly rounds: number;
+  readonly memory: readonly MemoryPattern[];
+  readonly file: readonly FileState[];
+  readonly work: readonly BenchWork[];
+  readonly qemu: string | undefined;
+  readonly transfer: BenchTransfer;
+  readonly sweep: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: BenchProgress) => void;
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT */
+export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions {
+  assertOptions(options);
+  const { directory = '.', size = GIB, rounds = USUAL_ROUNDS, qemu, transfer = {}, sweep = false } = options;
+  const { memory = ['random'], file = ['cold'], work = BENCH_WORKS } = options;
+  if (!Number.isSafeInteger(size) || size < SMALLEST_BENCH || size % MIB !== 0) {
+    throw refused('size', `whole MiB, at least ${SMALLEST_BENCH / MIB} MiB, in bytes`, size);
+  }
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > MOST_ROUNDS) {
+    throw refused('rounds', `a whole number from 1 to ${MOST_ROUNDS}`, rounds);
+  }
+  assertOptions(transfer, 'transfer');
+  assertTransferWords(transfer, 'transfer.');
+  const { channels, queueDepth, requestSize, ioEngine, directIo } = transfer;
+  return {
+    directory,
+    size,
+    rounds,
+    memory: words('memory', memory, MEMORY_PATTERNS),
+    file: words('file', file, FILE_STATES),
+    work: words('work', work, BENCH_WORKS),
+    qemu,
+    transfer: { channels, queueDepth, requestSize, ioEngine, directIo },
+    sweep,
+    signal: options.signal ?? new AbortController().signal,
+    onProgress: options.onProgress ?? (() => undefined),
+  };
+}
+
+/** Returns the words that were given, once each and in the usual order. */
+function words<T extends string>(name: string, given: readonly T[], all: readonly T[]): readonly T[] {
+  if (!Array.isArray(given) || given.length === 0) {
+    throw refused(name, `a list of ${all.join(', ')}`, Array.isArray(given) ? 'an empty list' : given);
+  }
+  for (const word of given) assertWord(name, word, all);
+  return all.filter((word) => given.includes(word));
+}
+
+function refused(name: string, expected: string, found: unknown): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `${name} of the bench`, {
+    expected,
+    found: typeof found === 'number' ? found : inWords(found),
+  });
+}

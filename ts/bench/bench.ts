@@ -1,0 +1,131 @@
+import { resolve } from 'node:path';
+
+import { defined } from '../engine/engine-options.ts';
+import { probe } from '../engine/probe.ts';
+import { assertDirectory } from '../host/filesystem.ts';
+import { type BenchOptions, checkedBenchOptions, type CheckedBenchOptions } from './bench-options.ts';
+import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
+import type { BenchWork, FileState } from './figures.ts';
+import { makeBenchFiles } from './files.ts';
+import { machineFacts } from './machine.ts';
+import {
+  REPORT_VERSION,
+  type BenchReport,
+  type BenchResult,
+  type BenchSettings,
+  type BenchSweep,
+  type SkippedBench,
+} from './report.ts';
+import { assertRoom } from './room.ts';
+import { runRounds } from './rounds.ts';
+import { summarize } from './summary.ts';
+import { runSweep } from './sweep.ts';
+import { CONTENDERS } from './works.ts';
+
+const MEMORY_DIRECTORY = '/dev/shm';
+
+/**
+ * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
+ * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
+ * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
+ * behind, neither files nor processes.
+ *
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option; ERR_MAPPED_RAM_IO when there is no such
+ * directory, or no room in it or in memory; with the code of its error when a contender fails, whose name the words
+ * have; the signal's reason
+ */
+export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
+  const startedAt = new Date().toISOString();
+  const start = performance.now();
+  const checked = checkedBenchOptions(options);
+  const { directory, signal, qemu, memory } = { ...checked, directory: resolve(checked.directory) };
+  signal.throwIfAborted();
+  await assertDirectory(directory);
+  await assertDirectory(MEMORY_DIRECTORY);
+  await assertRoom(checked, MEMORY_DIRECTORY);
+  const machine = await machineFacts(directory, qemu, signal);
+  const results: BenchResult[] = [];
+  const skipped = new Map<string, SkippedBench>();
+  let sweep: BenchSweep | undefined;
+  for (const [index, pattern] of memory.entries()) {
+    checked.onProgress({ title: `make files, ${pattern}` });
+    const places = { directory, memoryDirectory: MEMORY_DIRECTORY };
+    await using files = await makeBenchFiles({ ...places, pattern, size: checked.size, signal });
+    for (const work of checked.work) {
+      for (const state of statesFor(work, checked)) {
+        const { result, left } = await compete(work, state, files, checked);
+        if (result !== undefined) results.push(result);
+        for (const one of left) skipped.set(`${one.work} ${one.name}`, one);
+      }
+    }
+    if (checked.sweep && index === 0)
+      sweep = await runSweep(files, checked, probe(directory).ioUring.available);
+  }
+  return {
+    schemaVersion: REPORT_VERSION,
+    startedAt,
+    elapsedMs: performance.now() - start,
+    machine,
+    settings: settingsOf(checked, directory),
+    results,
+    skipped: [...skipped.values()],
+    sweep,
+  };
+}
+
+/** A save writes a new file: no state of a file can matter to it. */
+function statesFor(work: BenchWork, { file }: CheckedBenchOptions): readonly FileState[] {
+  return work === 'save' ? ['cold'] : file;
+}
+
+interface Competition {
+  readonly result: BenchResult | undefined;
+  readonly left: readonly SkippedBench[];
+}
+
+/** Lets all contenders of a kind of work compete, with the file in one state. */
+async function compete(
+  work: BenchWork,
+  state: FileState,
+  files: BenchFiles,
+  options: CheckedBenchOptions,
+): Promise<Competition> {
+  const { signal, rounds, onProgress } = options;
+  const title = work === 'save' ? `${work}, ${files.pattern}` : `${work}, ${files.pattern}, ${state}`;
+  await using field = new Field();
+  for (const make of CONTENDERS[work]) field.add(await make(options)(files, state, signal));
+  const left = field.skipped.map((one) => ({ work, ...one }));
+  if (field.contenders.length === 0) return { result: undefined, left };
+  const figures = await runRounds(field.contenders, {
+    rounds,
+    title,
+    countsSyscalls: true,
+    signal,
+    onTurn: (turn) => onProgress({ title, ...turn }),
+  });
+  const contenders = field.contenders.map(({ name, program, isReference, settings }, index) => {
+    const own = figures[index] ?? [];
+    return { name, program, isReference, settings, rounds: own, summary: summarize(own) };
+  });
+  return { result: { work, memory: files.pattern, file: state, contenders }, left };
+}
+
+/** The contenders of one kind of work, from all who make some. */
+class Field implements AsyncDisposable {
+  readonly contenders: Contender[] = [];
+  readonly skipped: ContenderSet['skipped'][number][] = [];
+
+  add({ contenders, skipped }: ContenderSet): void {
+    this.contenders.push(...contenders);
+    this.skipped.push(...skipped);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = await Promise.allSettled(this.contenders.map((one) => one[Symbol.asyncDispose]()));
+    for (const end of ended) if (end.status === 'rejected') throw end.reason;
+  }
+}
+
+function settingsOf({ size, rounds, transfer }: CheckedBenchOptions, directory: string): BenchSettings {
+  return { directory, size, rounds, transfer: defined(transfer) };
+}

@@ -1,0 +1,117 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { defined } from '../../engine/engine-options.ts';
+import type { BenchFiles, Contender } from '../contender.ts';
+import type { FileState, RoundFigures } from '../figures.ts';
+import { putInState } from '../file-state.ts';
+import { countSyscalls } from '../meter/count-syscalls.ts';
+import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
+import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
+import type { BenchTransfer, Job, OurWork, TransferWay } from './job.ts';
+import { OurWorker } from './worker.ts';
+
+export interface OurContenderOptions {
+  readonly name: string;
+  readonly work: OurWork;
+  readonly files: BenchFiles;
+  /** The state of the snapshot that a round reads. */
+  readonly state: FileState;
+  readonly transfer: BenchTransfer;
+  /** A process to work in, which stays the caller's. @default one of its own */
+  readonly worker?: OurWorker | undefined;
+}
+
+/** One way in which this package does a kind of work, in a process of its own. */
+export class OurContender implements Contender {
+  readonly name: string;
+  readonly program = 'mapped-ram';
+  readonly isReference = false;
+  readonly #options: OurContenderOptions;
+  /** Files that a round makes, and that go with it. */
+  readonly #made: readonly string[];
+  #ownWorker: OurWorker | undefined;
+  #job: Job | undefined;
+  #way: TransferWay | undefined;
+
+  constructor(options: OurContenderOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { directory, memoryDirectory } = options.files;
+    this.#made = [join(directory, 'ours.mr'), join(memoryDirectory, 'ours.ram')];
+  }
+
+  /** The options that were given; after a round also the way that the pages took. */
+  get settings(): Readonly<Record<string, string | number | boolean>> {
+    return { ...defined(this.#options.transfer), ...this.#way };
+  }
+
+  /** The way that the pages took; undefined before the first round. */
+  get way(): TransferWay | undefined {
+    return this.#way;
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    if (this.#options.worker === undefined) this.#ownWorker ??= OurWorker.start();
+    await this.#removeMade();
+    const { work, files, state, transfer } = this.#options;
+    const [copy = '', loaded = ''] = this.#made;
+    this.#job = {
+      work,
+      snapshot: work === 'save' ? copy : await putInState(files.snapshot, state, copy, signal),
+      memory: work === 'load' ? loaded : files.memory,
+      block: files.block,
+      state: files.state,
+      size: files.size,
+      transfer,
+      watchesMemory: true,
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<RoundFigures> {
+    const { worker, job } = this.#prepared();
+    const { size, dataBytes } = this.#options.files;
+    const growth = await pageCacheGrowth([job.snapshot], lookIntoPageCache);
+    const figures = await worker.run(job, signal);
+    const pageCacheBytes = await growth.end();
+    await this.#removeMade();
+    const { milliseconds, cpuMs, peakBytes, idleBytes, requests, way } = figures;
+    this.#way = way;
+    return {
+      milliseconds,
+      bytes: size,
+      dataBytes,
+      cpuMs,
+      peakBytes,
+      idleBytes,
+      pageCacheBytes,
+      requests,
+    };
+  }
+
+  async countSyscalls(signal: AbortSignal): Promise<number | undefined> {
+    const { worker, job } = this.#prepared();
+    if (worker.pid === undefined) return undefined;
+    const { calls } = await countSyscalls(worker.pid, async () => {
+      await worker.run({ ...job, watchesMemory: false }, signal);
+    });
+    await this.#removeMade();
+    return calls;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ownWorker?.[Symbol.asyncDispose]();
+    await this.#removeMade();
+  }
+
+  #prepared(): { readonly worker: OurWorker; readonly job: Job } {
+    const [worker, job] = [this.#options.worker ?? this.#ownWorker, this.#job];
+    if (worker === undefined || job === undefined) throw new Error(`${this.name} was not prepared`);
+    return { worker, job };
+  }
+
+  /** Files of one contender would take the room of the next one's. */
+  async #removeMade(): Promise<void> {
+    for (const path of this.#made) await rm(path, { force: true });
+  }
+}

@@ -1,0 +1,192 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { applyPlan } from '../../negotiate/apply-plan.ts';
+import { migrateIn } from '../../qemu/migration.ts';
+import { QemuProcess } from '../../qemu/process/qemu-process.ts';
+import { MODE_NAMES, type RestoreMode } from '../../restore/modes/modes.ts';
+import { restore } from '../../restore/restore.ts';
+import type { BenchFiles, Contender, MakeContenders } from '../contender.ts';
+import type { FileState, RoundFigures } from '../figures.ts';
+import { putInState } from '../file-state.ts';
+import { CpuTime } from '../meter/cpu-time.ts';
+import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
+import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
+import { findBenchQemu } from '../others/bench-qemu.ts';
+import { saveWalker, SMALLEST_GUEST, type SavedWalker } from './saved-guest.ts';
+import { untilWalkedTo } from './working-set.ts';
+
+const MIB = 2 ** 20;
+const CHANNELS = 4;
+const QEMU_NAME = `QEMU × ${CHANNELS}`;
+
+export interface RestoreContendersOptions {
+  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
+  readonly qemu?: string | undefined;
+}
+
+/**
+ * Makes the contenders of restoring: this package's modes, and QEMU's own loading. Each starts a QEMU, lets it take over
+ * a guest that was saved, and waits until the guest has touched all of its working set. A round's time ends with the
+ * guest running; the further moments have both. Peak memory is left out: the modes keep the guest's memory in different
+ * kinds of it, which no one number compares.
+ */
+export function restoreContenders({ qemu }: RestoreContendersOptions = {}): MakeContenders {
+  return async (files, state, signal) => {
+    const names = [...OUR_WAYS, OWN_LOADING].map(({ name }) => name);
+    const skipAll = (reason: string): Awaited<ReturnType<MakeContenders>> => ({
+      contenders: [],
+      skipped: names.map((name) => ({ name, reason })),
+    });
+    if (files.size < SMALLEST_GUEST)
+      return skipAll(`a guest to restore has at least ${SMALLEST_GUEST / MIB} MiB`);
+    const found = await findBenchQemu(qemu, files.directory, signal);
+    if ('why' in found) return skipAll(found.why);
+    const { binary, whyNotDirect } = found;
+    const walker = await saveWalker(files, binary, signal);
+    const ways = whyNotDirect === undefined ? [...OUR_WAYS, OWN_LOADING] : OUR_WAYS;
+    const held = new Held(walker.snapshot, ways.length);
+    return {
+      contenders: ways.map((way) => new RestoreContender(files, state, held, { ...way, binary, walker })),
+      skipped: whyNotDirect === undefined ? [] : [{ name: QEMU_NAME, reason: whyNotDirect }],
+    };
+  };
+}
+
+interface Start {
+  readonly path: string;
+  readonly binary: string;
+  readonly args: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+interface Way extends Pick<Contender, 'name' | 'settings'> {
+  /** Restores the guest, and resolves when it runs. */
+  readonly start: (start: Start) => Promise<QemuProcess>;
+  readonly isOurs: boolean;
+  readonly binary: string;
+  readonly walker: SavedWalker;
+}
+
+function byMode(mode: RestoreMode): Way['start'] {
+  return async ({ path, binary, args, signal }) => {
+    const { qemu } = await restore(path, { mode, binary, args, signal, after: 'cont' });
+    return qemu;
+  };
+}
+
+/** QEMU gets its settings without a look at the snapshot, which would count as QEMU's time. */
+async function byQemu({ path, binary, args, signal }: Start): Promise<QemuProcess> {
+  const qemu = await QemuProcess.start({ binary, args: [...args, '-incoming', 'defer'], signal });
+  try {
+    await applyPlan(
+      qemu.qmp,
+      {
+        direction: 'restore',
+        capabilities: { 'mapped-ram': true, multifd: true, events: true },
+        parameters: { 'multifd-channels': CHANNELS, 'direct-io': true, 'max-bandwidth': 0 },
+      },
+      { signal },
+    );
+    await migrateIn(qemu.qmp, { transport: 'file', filename: path, offset: 0 }, { signal });
+    await qemu.qmp.execute('cont', undefined, { signal });
+    return qemu;
+  } catch (error) {
+    await qemu.close();
+    throw error;
+  }
+}
+
+const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODE_NAMES.map((mode) => ({
+  name: mode,
+  start: byMode(mode),
+  isOurs: true,
+  settings: { mode },
+}));
+
+const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
+  name: QEMU_NAME,
+  start: byQemu,
+  isOurs: false,
+  settings: { multifd: true, channels: CHANNELS, directIo: true },
+};
+
+/** A file that several contenders share; it goes with the last of them. */
+class Held {
+  readonly #path: string;
+  #users: number;
+
+  constructor(path: string, users: number) {
+    this.#path = path;
+    this.#users = users;
+  }
+
+  async leave(): Promise<void> {
+    this.#users -= 1;
+    if (this.#users === 0) await rm(this.#path, { force: true });
+  }
+}
+
+class RestoreContender implements Contender {
+  readonly name: string;
+  readonly program: Contender['program'];
+  readonly isReference: boolean;
+  readonly settings: Contender['settings'];
+  readonly #files: BenchFiles;
+  readonly #state: FileState;
+  readonly #held: Held;
+  readonly #way: Way;
+  readonly #copy: string;
+  #source: string | undefined;
+  #isOver = false;
+
+  constructor(files: BenchFiles, state: FileState, held: Held, way: Way) {
+    this.name = way.name;
+    this.program = way.isOurs ? 'mapped-ram' : 'qemu';
+    this.isReference = !way.isOurs;
+    this.settings = { ...way.settings, workingSetBytes: way.walker.workingSet };
+    this.#files = files;
+    this.#state = state;
+    this.#held = held;
+    this.#way = way;
+    this.#copy = join(files.directory, 'walker.dirty');
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    this.#source = await putInState(this.#way.walker.snapshot, this.#state, this.#copy, signal);
+  }
+
+  async run(signal: AbortSignal): Promise<RoundFigures> {
+    const path = this.#source;
+    if (path === undefined) throw new TypeError('run before prepare');
+    const { binary, walker, start, isOurs } = this.#way;
+    try {
+      const growth = await pageCacheGrowth([path], lookIntoPageCache);
+      const own = process.cpuUsage();
+      const startedAt = performance.now();
+      await using qemu = await start({ path, binary, args: walker.args, signal });
+      const running = performance.now() - startedAt;
+      const { user, system } = process.cpuUsage(own);
+      const cpuMs = new CpuTime(qemu.pid, 'start').end();
+      await untilWalkedTo(qemu.qmp, walker.goal, signal);
+      const workingSet = performance.now() - startedAt;
+      return {
+        milliseconds: running,
+        bytes: this.#files.size,
+        dataBytes: walker.dataBytes,
+        cpuMs: cpuMs === undefined ? undefined : cpuMs + (isOurs ? (user + system) / 1000 : 0),
+        pageCacheBytes: await growth.end(),
+        moments: { running, workingSet },
+      };
+    } finally {
+      await rm(this.#copy, { force: true });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    await rm(this.#copy, { force: true });
+    await this.#held.leave();
+  }
+}

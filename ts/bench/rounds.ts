@@ -1,0 +1,89 @@
+import { MappedRamError } from '../errors.ts';
+import type { Contender } from './contender.ts';
+import type { RoundFigures } from './figures.ts';
+
+export interface RoundsOptions {
+  /** Rounds that count, 1 or more; one more warms up, before them. */
+  readonly rounds: number;
+  /** The work in words, for errors: `save, random`. */
+  readonly title: string;
+  /** True to count system calls in one more round. */
+  readonly countsSyscalls: boolean;
+  readonly signal: AbortSignal;
+  /** Called after every turn of a contender. */
+  readonly onTurn?: ((turn: Turn) => void) | undefined;
+}
+
+/** A turn that a contender has had. */
+export interface Turn {
+  readonly contender: string;
+  /** 1 or more; 0 for the round that warms up, `count` for the one in which system calls are counted. */
+  readonly round: number | 'count';
+  /** Milliseconds; undefined where the turn was not timed. */
+  readonly milliseconds: number | undefined;
+}
+
+/**
+ * Lets contenders take turns: one round to warm up, then the rounds that count, then one in which system calls are
+ * counted. Other work on the machine meets all contenders of a round alike, and the order changes from round to round,
+ * so that none always follows the same one.
+ *
+ * @returns the figures of each contender, in the contenders' order, one per round
+ * @throws {MappedRamError} naming the contender that failed, with its error as the cause; the signal's reason
+ */
+export async function runRounds(
+  contenders: readonly Contender[],
+  options: RoundsOptions,
+): Promise<readonly (readonly RoundFigures[])[]> {
+  const { rounds, signal, onTurn, countsSyscalls } = options;
+  const figures = new Map<Contender, RoundFigures[]>(contenders.map((contender) => [contender, []]));
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const contender of orderOf(contenders, round)) {
+      const turn = await attempt(contender, options, () => contender.run(signal));
+      if (round > 0) figures.get(contender)?.push(turn);
+      onTurn?.({ contender: contender.name, round, milliseconds: turn.milliseconds });
+    }
+  }
+  if (!countsSyscalls) return [...figures.values()];
+  const counted: (readonly RoundFigures[])[] = [];
+  for (const [contender, own] of figures) {
+    const syscalls = await countedCalls(contender, options);
+    counted.push(syscalls === undefined ? own : own.map((turn) => Object.assign(turn, { syscalls })));
+  }
+  return counted;
+}
+
+/**
+ * The order of a round: every other one is the one before backwards, and each pair of rounds begins one contender later.
+ * Over twice as many rounds as contenders, each is first and last alike often.
+ */
+export function orderOf<T>(contenders: readonly T[], round: number): readonly T[] {
+  const first = Math.floor(round / 2) % Math.max(contenders.length, 1);
+  const rotated = [...contenders.slice(first), ...contenders.slice(0, first)];
+  return round % 2 === 0 ? rotated : rotated.toReversed();
+}
+
+async function countedCalls(contender: Contender, options: RoundsOptions): Promise<number | undefined> {
+  if (contender.countSyscalls === undefined) return undefined;
+  const calls = await attempt(contender, options, async () => contender.countSyscalls?.(options.signal));
+  options.onTurn?.({ contender: contender.name, round: 'count', milliseconds: undefined });
+  return calls;
+}
+
+/** Prepares a contender, and lets it do its work. */
+async function attempt<T>(
+  contender: Contender,
+  { title, signal }: RoundsOptions,
+  work: () => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  try {
+    await contender.prepare(signal);
+    signal.throwIfAborted();
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = error instanceof MappedRamError ? error.code : 'ERR_MAPPED_RAM_INTERNAL';
+    throw new MappedRamError(code, `${title}: ${contender.name} failed`, { cause: error });
+  }
+}
