@@ -35,14 +35,6 @@ test('what could not be measured is said, with the reason', (t) => {
 });
 
 test('a sweep is told by its best settings, and by what the defaults lose', (t) => {
-  const point = (channels: number, median: number): SweepPoint => ({
-    work: 'save',
-    ioEngine: 'io_uring',
-    channels,
-    queueDepth: 16,
-    requestSize: 2 ** 20,
-    milliseconds: { median, min: median, max: median },
-  });
   const [best, defaults] = [point(4, 1000), point(1, 1250)];
   const lines = benchLines(
     report({ sweep: { points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
@@ -53,3 +45,14 @@ test('a sweep is told by its best settings, and by what the defaults lose', (t) 
     '  save: io_uring, 4 channels, depth 16, requests of 1 MiB, 2.15 GB/s; the defaults took 25 % longer: io_uring, 1 channel, depth 16, requests of 1 MiB',
   );
 });
+
+function point(channels: number, median: number): SweepPoint {
+  return {
+    work: 'save',
+    ioEngine: 'io_uring',
+    channels,
+    queueDepth: 16,
+    requestSize: 2 ** 20,
+    milliseconds: { median, min: median, max: median },
+  };
+}

@@ -22,6 +22,7 @@ function checkMembers(checks: Checks, report: Members): void {
   checks.text(report['startedAt'], 'startedAt');
   const machine = checks.object(report['machine'], 'machine');
   checks.positive(machine['memory'], 'machine.memory');
+  checks.number(machine['load'], 'machine.load');
   const settings = checks.object(report['settings'], 'settings');
   checks.text(settings['directory'], 'settings.directory');
   checks.positive(settings['size'], 'settings.size');
@@ -92,6 +93,10 @@ class Checks {
 
   text(value: unknown, where: string): void {
     if (typeof value !== 'string') throw this.#wrong(where, 'a text', value);
+  }
+
+  number(value: unknown, where: string): void {
+    if (typeof value !== 'number') throw this.#wrong(where, 'a number', value);
   }
 
   positive(value: unknown, where: string): void {

@@ -28,6 +28,9 @@ export function conditionsThatDiffer(report: BenchReport, baseline: BenchReport)
     ...(Math.abs(now.memory / before.memory - 1) < SAME_MEMORY
       ? []
       : different('memory', before.memory, now.memory)),
+    ...(Math.abs(now.load - before.load) < now.processors / 2
+      ? []
+      : different('load average', before.load, now.load)),
   ];
 }
 
