@@ -18,6 +18,7 @@ const OTHERS = new Set([
   'QmpClient',
   'PreloadedRam',
   'BlockDiff',
+  'bench',
   'demo',
   'doctor',
 ]);

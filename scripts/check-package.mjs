@@ -40,6 +40,7 @@ function checkContents(installed) {
     'the binary is missing',
   );
   assert.ok(existsSync(join(installed, types)), 'the types are missing');
+  assert.ok(existsSync(join(installed, 'dist', 'bench', 'html', 'charts.js')), 'the charts are missing');
 }
 
 function checkExample(project) {

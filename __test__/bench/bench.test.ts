@@ -25,6 +25,12 @@ async function leavesNothing(t: ExecutionContext, body: (directory: string) => P
   t.deepEqual(workers(process.pid), []);
 }
 
+/** Kills the processes of this package's contenders when they begin to warm up. */
+function killWorkers({ title, round }: BenchProgress): void {
+  if (!title.startsWith('verify') || round !== 0) return;
+  for (const pid of workers(process.pid)) process.kill(pid, 'SIGKILL');
+}
+
 test.serial('every work of this package is measured in every way, and every figure is there', async (t) => {
   await leavesNothing(t, async (directory) => {
     const report = await bench({ ...SMALL, directory, rounds: 2, work: OURS });
@@ -124,11 +130,7 @@ test.serial('an abort at any time ends the bench with its reason, and leaves not
 
 test.serial('a contender that fails ends the bench, with its name, and leaves nothing', async (t) => {
   await leavesNothing(t, async (directory) => {
-    const onProgress = ({ title, round }: BenchProgress): void => {
-      if (!title.startsWith('verify') || round !== 0) return;
-      for (const pid of workers(process.pid)) process.kill(pid, 'SIGKILL');
-    };
-    const options = { ...SMALL, directory, work: ['verify'], onProgress } as const;
+    const options = { ...SMALL, directory, work: ['verify'], onProgress: killWorkers } as const;
     const error = await t.throwsAsync(bench(options), { instanceOf: MappedRamError });
     t.regex(error?.message ?? '', /^verify, random, cold: mapped-ram.* failed: .*SIGKILL/);
   });

@@ -50,7 +50,7 @@ test('contenders take turns in an order that changes, each prepared before its t
   const order = log.filter((line) => line.startsWith('run')).map((line) => line.slice(-1));
   const rounds = [0, 3, 6, 9, 12, 15].map((from) => order.slice(from, from + 3).join(''));
   t.deepEqual(
-    rounds.map((round) => [...round].toSorted().join('')),
+    rounds.map((round) => Array.from(round).toSorted().join('')),
     Array.from({ length: 6 }, () => 'abc'),
   );
   t.is(new Set(rounds).size, 6);

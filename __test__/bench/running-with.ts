@@ -1,11 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The command lines of running processes that name a path, without the terminating NULs. */
-export function runningWith(path: string): readonly string[] {
+export interface RunningProcess {
+  readonly pid: number;
+  /** The words of its command line, with spaces between. */
+  readonly line: string;
+}
+
+/** The running processes whose command lines name a path. */
+export function runningWith(path: string): readonly RunningProcess[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map(commandLine)
-    .filter((line) => line.includes(path));
+    .map((name) => ({ pid: Number(name), line: commandLine(name) }))
+    .filter(({ line }) => line.includes(path));
 }
 
 function commandLine(pid: string): string {

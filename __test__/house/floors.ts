@@ -31,6 +31,8 @@ export const BINDING_ARROW: string = `${BINDING_IMPORTER} → native/binding.cjs
 
 /** The ways in ts/ to reach files by other means than an import, as `path: text`. */
 export const OTHER_WAYS: readonly string[] = [
+  // The page's script is made from page/ by the build; the tests take it from there, too.
+  "ts/bench/html/page.ts: new URL('../../../dist/bench/html/charts.js', import.meta.url)",
   // The version is in package.json, which stays where it is when ts/ is compiled into dist/.
   "ts/bench/machine.ts: new URL('../../package.json', import.meta.url)",
   // This package's contender is measured in a process of its own, whose program lies beside the file that starts it.

@@ -2,6 +2,8 @@ import { readdir } from 'node:fs/promises';
 
 import test from 'ava';
 
+import { bench } from '../../ts/bench/bench.ts';
+import type { BenchTransfer } from '../../ts/bench/ours/job.ts';
 import { convert } from '../../ts/convert/convert.ts';
 import type { ConvertOptions } from '../../ts/convert/options.ts';
 import { diff, type DiffOptions } from '../../ts/diff/diff.ts';
@@ -123,6 +125,10 @@ const CALLS: Readonly<Record<string, Call>> = {
     words: { ...TRANSFER, format: 'vmcore' } satisfies BadWords<ExtractOptions>,
     run: (options, { snapshot, target }) =>
       extract(snapshot, target, untyped({ format: 'raw', block: 'pc.ram', ...options })),
+  },
+  'transfer of bench': {
+    words: TRANSFER satisfies BadWords<BenchTransfer>,
+    run: (transfer) => bench(untyped({ transfer })),
   },
   diff: {
     words: TRANSFER satisfies BadWords<DiffOptions>,

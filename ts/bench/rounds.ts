@@ -48,7 +48,7 @@ export async function runRounds(
   const counted: (readonly RoundFigures[])[] = [];
   for (const [contender, own] of figures) {
     const syscalls = await countedCalls(contender, options);
-    counted.push(syscalls === undefined ? own : own.map((turn) => ({ ...turn, syscalls })));
+    counted.push(syscalls === undefined ? own : own.map((turn) => Object.assign(turn, { syscalls })));
   }
   return counted;
 }

@@ -1,3 +1,4 @@
+import { defined } from '../engine/engine-options.ts';
 import type { CheckedBenchOptions } from './bench-options.ts';
 import type { BenchFiles } from './contender.ts';
 import type { BenchTransfer, TransferWay } from './ours/job.ts';
@@ -50,10 +51,13 @@ export async function runSweep(
   const points: SweepPoint[] = [];
   const best: SweepBest[] = [];
   const { directIo } = transfer;
-  const tried = sweepSettings().filter(({ ioEngine }) => hasRing || ioEngine !== 'io_uring');
+  // The first has the defaults.
+  const tried = [{}, ...sweepSettings()].filter(
+    ({ ioEngine }: BenchTransfer) => hasRing || ioEngine !== 'io_uring',
+  );
   for (const kind of (['save', 'load'] as const).filter((name) => work.includes(name))) {
     await using worker = OurWorker.start();
-    const contenders = [{}, ...tried].map(
+    const contenders = tried.map(
       (settings) =>
         new OurContender({
           name: nameOf(settings),
@@ -74,7 +78,7 @@ export async function runSweep(
     });
     const found = contenders.flatMap(({ way }, index) => {
       const times = (figures[index] ?? []).map(({ milliseconds }) => milliseconds);
-      return way === undefined ? [] : [pointOf(kind, way, times)];
+      return way === undefined ? [] : [pointOf(kind, tried[index] ?? {}, way, times)];
     });
     const [defaults, ...others] = found;
     points.push(...others);
@@ -89,9 +93,24 @@ function nameOf({ ioEngine, channels, queueDepth, requestSize }: BenchTransfer):
   return `${ioEngine}, ${channels}${depth} × ${(requestSize ?? 0) / KIB} KiB`;
 }
 
-function pointOf(work: SweepWork, way: TransferWay, times: readonly number[]): SweepPoint {
-  const { ioEngine, channels, queueDepth, requestSize } = way;
-  return { work, ioEngine, channels, queueDepth, requestSize, milliseconds: spread(times) };
+/** The settings that were asked for, and what the engine took where none were: a small file may be work for fewer channels. */
+function pointOf(
+  work: SweepWork,
+  asked: BenchTransfer,
+  taken: TransferWay,
+  times: readonly number[],
+): SweepPoint {
+  const { ioEngine } = taken;
+  const { channels, queueDepth, requestSize } = { ...taken, ...defined(asked) };
+  return {
+    work,
+    ioEngine,
+    channels,
+    // Its channels have one request in flight.
+    queueDepth: ioEngine === 'threads' ? 1 : queueDepth,
+    requestSize,
+    milliseconds: spread(times),
+  };
 }
 
 function fastest(points: readonly SweepPoint[], start: SweepPoint): SweepPoint {

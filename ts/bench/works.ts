@@ -3,6 +3,7 @@ import type { BenchWork } from './figures.ts';
 import { ourContenders } from './ours/contenders.ts';
 import { otherContenders } from './others/make-others.ts';
 import type { BenchTransfer, OurWork } from './ours/job.ts';
+import { restoreContenders } from './restore/restore-contenders.ts';
 
 /** What contenders are told beside the files. */
 export interface ContenderOptions {
@@ -20,7 +21,7 @@ export const CONTENDERS: Readonly<Record<BenchWork, readonly Make[]>> = {
   load: oursAndOthers('load'),
   verify: oursAndOthers('verify'),
   diff: oursAndOthers('diff'),
-  restore: [],
+  restore: [({ qemu }) => restoreContenders({ qemu })],
 };
 
 function oursAndOthers(work: OurWork): readonly Make[] {

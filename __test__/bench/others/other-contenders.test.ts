@@ -175,3 +175,19 @@ test.serial('a program that fails says why, and leaves nothing', async (t) => {
     t.false(existsSync(files.snapshot));
   });
 });
+
+qemuTest('a QEMU that is killed makes its round fail, and leaves nothing', async (t) => {
+  for (const work of ['save', 'load'] as const) {
+    await withFiles(t, 'random', async (files, signal) => {
+      const { contenders } = await otherContenders({ qemu: QEMU_BINARY })[work](files, 'cold', signal);
+      const qemu = contenders.find(({ program }) => program === 'qemu');
+      if (qemu === undefined) throw new Error('QEMU does not take part');
+      await qemu.prepare(signal);
+      const victims = runningWith(files.memoryDirectory);
+      t.is(victims.length, 1);
+      for (const { pid } of victims) process.kill(pid, 'SIGKILL');
+      await t.throwsAsync(qemu.run(signal), { code: 'ERR_MAPPED_RAM_QEMU' });
+      for (const contender of contenders) await contender[Symbol.asyncDispose]();
+    });
+  }
+});

@@ -6,7 +6,7 @@ export interface BaselineComparison {
   readonly verdict: 'fine' | 'worse';
   /** The loss of speed that is let pass, as a share: 0.1 is 10 %. */
   readonly maxRegression: number;
-  /** The chance that a run of an unchanged build is called worse, at most: all figures together. */
+  /** The chance of the verdict `worse` if every figure had lost exactly `maxRegression`; an unchanged build has a smaller one. */
   readonly level: number;
   /** The moment at which the baseline was measured, ISO 8601. */
   readonly baselineStartedAt: string;
@@ -33,7 +33,7 @@ export interface ComparedFigure extends FigureName {
   readonly ratioNow: number;
   /** The change of that ratio as a share: -0.25 is 25 % slower than before. */
   readonly change: number;
-  /** The chance of a loss like this, or a greater one, if the true loss were `maxRegression`; corrected for the number of figures. */
+  /** The chance of a loss like this, or a greater one, of a build that lost exactly `maxRegression`; corrected for the number of figures. 1 when the loss is not suspect. */
   readonly p: number;
   readonly verdict: 'fine' | 'worse';
   /** The same against each reference alone. */

@@ -10,11 +10,17 @@ const MIB = 2 ** 20;
 export const QEMU_CHANNELS: readonly number[] = [2, 4, 8];
 const BARE = '-nodefaults -no-user-config -no-reboot -vga none -display none'.split(' ');
 
-/** A QEMU that can take part, or the reason why there is none. */
-export type FoundQemu = { readonly binary: string; readonly version: string } | { readonly why: string };
+/** A QEMU that knows mapped-ram, or the reason why there is none. */
+export type FoundQemu =
+  | {
+      readonly binary: string;
+      /** The reason why it cannot move memory by several channels with direct I/O here; undefined when it can. */
+      readonly whyNotDirect: string | undefined;
+    }
+  | { readonly why: string };
 
 /**
- * Looks for a QEMU that saves and loads with several channels and direct I/O.
+ * Looks for a QEMU to compare with.
  * @param binary its name or path; undefined: `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64`
  * @param directory the folder of the snapshots
  */
@@ -23,14 +29,20 @@ export async function findBenchQemu(
   directory: string,
   signal: AbortSignal,
 ): Promise<FoundQemu> {
-  const { directIo } = probe(directory);
-  if (!directIo.available)
-    return { why: `no direct I/O in ${directory}: ${directIo.why ?? 'not known why'}` };
   const { finding } = await examineQemu({ binary: binary ?? defaultQemu('x86_64'), signal });
   const { path, version, why } = finding;
   if (path === undefined || version === undefined || why !== undefined) return { why: why ?? 'no answer' };
-  if (finding.directIo && finding.multifd) return { binary: path, version };
-  return { why: `QEMU ${version} has no direct-io with several channels, which came with 9.1` };
+  if (!finding.directIo || !finding.multifd) {
+    const reason = `QEMU ${version} has no direct-io with several channels, which came with 9.1`;
+    return { binary: path, whyNotDirect: reason };
+  }
+  return { binary: path, whyNotDirect: whyNoDirectIo(directory) };
+}
+
+/** The reason why files in a directory cannot be read and written directly; undefined when they can. */
+export function whyNoDirectIo(directory: string): string | undefined {
+  const { directIo } = probe(directory);
+  return directIo.available ? undefined : `no direct I/O in ${directory}: ${directIo.why ?? 'not known why'}`;
 }
 
 /** The machine that holds a guest's memory, and does nothing else. */

@@ -5,7 +5,7 @@ import { probe } from '../../engine/probe.ts';
 import { systemCode } from '../../errors.ts';
 import type { BenchFiles, Contender, ContenderSet, MakeContenders, SkippedContender } from '../contender.ts';
 import type { BenchWork } from '../figures.ts';
-import { findBenchQemu } from './bench-qemu.ts';
+import { findBenchQemu, whyNoDirectIo } from './bench-qemu.ts';
 import { copyIntoMemory, copyToDisk } from './copy.ts';
 import { fioRead, fioWrite } from './fio.ts';
 import { qemuLoads } from './qemu-load.ts';
@@ -65,10 +65,9 @@ async function withFio(
 
 async function whyNoFio(directory: string, signal: AbortSignal): Promise<string | undefined> {
   if ((await fioVersion(signal)) === undefined) return 'fio is not installed';
-  const { ioUring, directIo } = probe(directory);
+  const { ioUring } = probe(directory);
   if (!ioUring.available) return `no io_uring: ${ioUring.why ?? 'not known why'}`;
-  if (!directIo.available) return `no direct I/O in ${directory}: ${directIo.why ?? 'not known why'}`;
-  return undefined;
+  return whyNoDirectIo(directory);
 }
 
 async function withQemu(
@@ -78,7 +77,9 @@ async function withQemu(
   make: (binary: string) => readonly Contender[],
 ): Promise<ContenderSet> {
   const found = await findBenchQemu(binary, directory, signal);
-  return 'why' in found ? skipped('QEMU', found.why) : { contenders: make(found.binary), skipped: [] };
+  if ('why' in found) return skipped('QEMU', found.why);
+  if (found.whyNotDirect !== undefined) return skipped('QEMU', found.whyNotDirect);
+  return { contenders: make(found.binary), skipped: [] };
 }
 
 function skipped(name: string, reason: string): ContenderSet {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { applyPlan } from '../../negotiate/apply-plan.ts';
 import { migrateIn } from '../../qemu/migration.ts';
 import { QemuProcess } from '../../qemu/process/qemu-process.ts';
-import { modeOf, type RestoreMode } from '../../restore/modes/modes.ts';
+import { MODE_NAMES, type RestoreMode } from '../../restore/modes/modes.ts';
 import { restore } from '../../restore/restore.ts';
 import type { BenchFiles, Contender, MakeContenders } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
@@ -16,9 +16,9 @@ import { findBenchQemu } from '../others/bench-qemu.ts';
 import { saveWalker, SMALLEST_GUEST, type SavedWalker } from './saved-guest.ts';
 import { untilWalkedTo } from './working-set.ts';
 
-const MODES: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
 const MIB = 2 ** 20;
 const CHANNELS = 4;
+const QEMU_NAME = `QEMU × ${CHANNELS}`;
 
 export interface RestoreContendersOptions {
   /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
@@ -33,7 +33,7 @@ export interface RestoreContendersOptions {
  */
 export function restoreContenders({ qemu }: RestoreContendersOptions = {}): MakeContenders {
   return async (files, state, signal) => {
-    const names = [...MODES, QEMU_NAME];
+    const names = [...OUR_WAYS, OWN_LOADING].map(({ name }) => name);
     const skipAll = (reason: string): Awaited<ReturnType<MakeContenders>> => ({
       contenders: [],
       skipped: names.map((name) => ({ name, reason })),
@@ -42,26 +42,16 @@ export function restoreContenders({ qemu }: RestoreContendersOptions = {}): Make
       return skipAll(`a guest to restore has at least ${SMALLEST_GUEST / MIB} MiB`);
     const found = await findBenchQemu(qemu, files.directory, signal);
     if ('why' in found) return skipAll(found.why);
-    const walker = await saveWalker(files, found.binary, signal);
-    const held = new Held(walker.snapshot, names.length);
-    const make = (way: Omit<Way, 'binary' | 'walker'>): Contender =>
-      new RestoreContender(files, state, held, { ...way, binary: found.binary, walker });
+    const { binary, whyNotDirect } = found;
+    const walker = await saveWalker(files, binary, signal);
+    const ways = whyNotDirect === undefined ? [...OUR_WAYS, OWN_LOADING] : OUR_WAYS;
+    const held = new Held(walker.snapshot, ways.length);
     return {
-      contenders: [
-        ...MODES.map((mode) => make({ name: mode, start: byMode(mode), isOurs: true, settings: { mode } })),
-        make({
-          name: QEMU_NAME,
-          start: byQemu,
-          isOurs: false,
-          settings: { multifd: true, channels: CHANNELS, directIo: true },
-        }),
-      ],
-      skipped: [],
+      contenders: ways.map((way) => new RestoreContender(files, state, held, { ...way, binary, walker })),
+      skipped: whyNotDirect === undefined ? [] : [{ name: QEMU_NAME, reason: whyNotDirect }],
     };
   };
 }
-
-const QEMU_NAME = `QEMU × ${CHANNELS}`;
 
 interface Start {
   readonly path: string;
@@ -79,9 +69,8 @@ interface Way extends Pick<Contender, 'name' | 'settings'> {
 }
 
 function byMode(mode: RestoreMode): Way['start'] {
-  const { name } = modeOf(mode);
   return async ({ path, binary, args, signal }) => {
-    const { qemu } = await restore(path, { mode: name, binary, args, signal, after: 'cont' });
+    const { qemu } = await restore(path, { mode, binary, args, signal, after: 'cont' });
     return qemu;
   };
 }
@@ -107,6 +96,20 @@ async function byQemu({ path, binary, args, signal }: Start): Promise<QemuProces
     throw error;
   }
 }
+
+const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODE_NAMES.map((mode) => ({
+  name: mode,
+  start: byMode(mode),
+  isOurs: true,
+  settings: { mode },
+}));
+
+const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
+  name: QEMU_NAME,
+  start: byQemu,
+  isOurs: false,
+  settings: { multifd: true, channels: CHANNELS, directIo: true },
+};
 
 /** A file that several contenders share; it goes with the last of them. */
 class Held {

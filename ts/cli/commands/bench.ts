@@ -8,8 +8,9 @@ import { ioError } from '../../io/fd-io.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { BENCH_OPTIONS, benchOptions, maxRegression } from '../options/bench-options.ts';
+import { baselineLines } from '../render/baseline.ts';
 import { BenchProgressLines } from '../render/bench-progress.ts';
-import { baselineLines, benchLines } from '../render/bench.ts';
+import { benchLines } from '../render/bench.ts';
 import type { Session } from '../session.ts';
 
 export const bench: Command = defineCommand({

@@ -1,22 +1,124 @@
-import type { BaselineComparison } from '../../bench/baseline/comparison.ts';
-import type { BenchReport } from '../../bench/report.ts';
-import { table } from './columns.ts';
-import { formatDuration } from './format.ts';
+import type { BenchReport, BenchResult, BenchSweep, FiguresSummary, SweepPoint } from '../../bench/report.ts';
+import { standingsOf } from '../../bench/standing.ts';
+import { keyValues, table } from './columns.ts';
+import { formatCount, formatDuration, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
+
+const MIB = 2 ** 20;
 
 /** Shows a report to people. */
 export function benchLines(report: BenchReport, style: Style): readonly string[] {
-  return report.results.flatMap(({ work, memory, file, contenders }) => [
-    style('bold', `${work}, ${memory}, ${file}`),
-    ...table(
-      [{ title: 'what' }, { title: 'time', align: 'right' }],
-      contenders.map(({ name, summary }) => [name, formatDuration(summary.milliseconds.median)]),
-      style,
-    ),
-  ]);
+  const { results, skipped, sweep } = report;
+  return [
+    ...keyValues(facts(report), style),
+    ...results.flatMap((result) => [''].concat(resultLines(result, style))),
+    ...(sweep === undefined ? [] : ['', ...sweepLines(sweep, report, style)]),
+    ...(skipped.length === 0 ? [] : ['', style('bold', 'Not measured')]),
+    ...skipped.map(({ work, name, reason }) => `  ${work}, ${printable(name)}: ${printable(reason)}`),
+  ];
 }
 
-/** Shows a comparison with a baseline to people. */
-export function baselineLines(comparison: BaselineComparison, style: Style): readonly string[] {
-  return [style(comparison.verdict === 'fine' ? 'green' : 'red', comparison.verdict)];
+function facts({ machine, settings, elapsedMs }: BenchReport): readonly (readonly [string, string])[] {
+  const { filesystem, device, cpu, processors, memory, load } = machine;
+  const disk = [filesystem, device].map((fact) => fact ?? 'not known').join(' on ');
+  const given = Object.entries(settings.transfer).map(([name, value]) => `${name} ${value}`);
+  return [
+    ['directory', `${printable(settings.directory)} (${printable(disk)})`],
+    ['memory', `${formatSize(settings.size)} of a guest, ${settings.rounds} rounds after one that warms up`],
+    ...(given.length === 0 ? [] : [['settings', printable(given.join(', '))] as const]),
+    [
+      'machine',
+      `${processors} × ${printable(cpu ?? 'unknown processor')}, ${formatSize(memory)}, load ${load}`,
+    ],
+    ['programs', `QEMU ${printable(machine.qemu ?? 'none')}, fio ${printable(machine.fio ?? 'none')}`],
+    ['total', formatDuration(elapsedMs)],
+  ];
+}
+
+interface Column {
+  readonly title: string;
+  readonly cell: (summary: FiguresSummary) => string | undefined;
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'GB/s', cell: ({ gigabytesPerSecond }) => gigabytesPerSecond.toFixed(2) },
+  { title: 'CPU s/GiB', cell: ({ cpuSecondsPerGiB }) => cpuSecondsPerGiB?.toFixed(2) },
+  { title: 'peak MiB', cell: ({ peakBytes }) => mebibytes(peakBytes) },
+  { title: 'idle MiB', cell: ({ idleBytes }) => mebibytes(idleBytes) },
+  { title: 'cache MiB', cell: ({ pageCacheBytes }) => mebibytes(pageCacheBytes) },
+  { title: 'syscalls/GiB', cell: ({ syscallsPerGiB }) => whole(syscallsPerGiB) },
+  { title: 'requests/GiB', cell: ({ requestsPerGiB }) => whole(requestsPerGiB) },
+];
+
+/** Shows one kind of work. A column without any figure is left out; a figure that is not known is a dash. */
+function resultLines(result: BenchResult, style: Style): readonly string[] {
+  const { contenders } = result;
+  const columns = COLUMNS.filter(({ cell }) => contenders.some(({ summary }) => cell(summary) !== undefined));
+  const moments = [...new Set(contenders.flatMap(({ summary }) => Object.keys(summary.moments ?? {})))];
+  const right = 'right' as const;
+  const titles = ['seconds', 'fastest', 'slowest', ...moments, ...columns.map(({ title }) => title)];
+  return [
+    style('bold', titleOf(result)),
+    ...table(
+      [{ title: '' }, ...titles.map((title) => ({ title, align: right }))],
+      contenders.map(({ name, summary }) => {
+        const { median, min, max } = summary.milliseconds;
+        return [name].concat(
+          [median, min, max].map(seconds),
+          moments.map((moment) => seconds(summary.moments?.[moment]?.median)),
+          columns.map(({ cell }) => cell(summary) ?? '–'),
+        );
+      }),
+      style,
+    ),
+    ...standing(result),
+  ];
+}
+
+function titleOf({ work, memory, file }: BenchResult): string {
+  return work === 'save' ? `${work}, ${memory} memory` : `${work}, ${memory} memory, ${file} file`;
+}
+
+function standing(result: BenchResult): readonly string[] {
+  const standings = standingsOf(result);
+  const [first] = standings;
+  if (first === undefined) return [];
+  const words = standings.map(({ reference, ratio }) => `${ratio.toFixed(2)} × ${printable(reference)}`);
+  return [`${printable(first.name)}: ${words.join(', ')} (speed, median of the rounds' ratios)`];
+}
+
+function sweepLines({ best }: BenchSweep, { settings }: BenchReport, style: Style): readonly string[] {
+  return [
+    style('bold', 'Settings that were fastest here'),
+    ...best.map(({ work, best: point, defaults }) => {
+      const behind = defaults.milliseconds.median / point.milliseconds.median - 1;
+      const words =
+        behind === 0
+          ? 'the defaults'
+          : `the defaults took ${percent(behind)} longer: ${pointWords(defaults)}`;
+      const rate = settings.size / 1e6 / point.milliseconds.median;
+      return `  ${work}: ${pointWords(point)}, ${rate.toFixed(2)} GB/s; ${words}`;
+    }),
+  ];
+}
+
+function pointWords({ ioEngine, channels, queueDepth, requestSize }: SweepPoint): string {
+  const depth = ioEngine === 'threads' ? '' : `, depth ${queueDepth}`;
+  return `${ioEngine}, ${channels} channel${channels === 1 ? '' : 's'}${depth}, requests of ${formatSize(requestSize)}`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+function seconds(milliseconds: number | undefined): string {
+  return milliseconds === undefined ? '–' : (milliseconds / 1000).toFixed(3);
+}
+
+function mebibytes(bytes: number | undefined): string | undefined {
+  return bytes === undefined ? undefined : (bytes / MIB).toFixed(1);
+}
+
+function whole(count: number | undefined): string | undefined {
+  return count === undefined ? undefined : formatCount(Math.round(count));
 }

@@ -1,0 +1,55 @@
+import test from 'ava';
+
+import { benchLines } from '../../ts/cli/render/bench.ts';
+import { plain } from '../../ts/cli/render/style.ts';
+import type { BenchReport, SweepPoint } from '../../ts/bench/report.ts';
+import { summarize } from '../../ts/bench/summary.ts';
+import { contenderOf, reportOf } from '../bench/noisy-reports.ts';
+
+function report(changes: Partial<BenchReport> = {}): BenchReport {
+  const own = contenderOf('mapped-ram', 'mapped-ram', [1000, 1100, 1200]);
+  const rounds = own.rounds.map(({ milliseconds, bytes, dataBytes }) => {
+    return { milliseconds, bytes, dataBytes, cpuMs: 500, moments: { running: 900 } };
+  });
+  const contenders = [
+    { ...own, rounds, summary: summarize(rounds) },
+    contenderOf('fio\u001B[2J', 'fio', [1100, 1100, 1200]),
+  ];
+  return { ...reportOf([{ work: 'load', memory: 'random', file: 'cold', contenders }], 3), ...changes };
+}
+
+test('a report is a table per kind of work, and a word on how close it comes', (t) => {
+  const lines = benchLines(report(), plain);
+  const at = lines.indexOf('load, random memory, cold file');
+  t.deepEqual(lines.slice(at + 1, at + 4), [
+    '              seconds  fastest  slowest  running  GB/s  CPU s/GiB',
+    'mapped-ram      1.100    1.000    1.200    0.900  1.95       0.25',
+    String.raw`fio\u001b[2J    1.100    1.100    1.200        –  1.95          –`,
+  ]);
+  t.is(lines[at + 4], String.raw`mapped-ram: 1.00 × fio\u001b[2J (speed, median of the rounds' ratios)`);
+});
+
+test('what could not be measured is said, with the reason', (t) => {
+  const lines = benchLines(report({ skipped: [{ work: 'save', name: 'QEMU', reason: 'no QEMU' }] }), plain);
+  t.deepEqual(lines.slice(-2), ['Not measured', '  save, QEMU: no QEMU']);
+});
+
+test('a sweep is told by its best settings, and by what the defaults lose', (t) => {
+  const point = (channels: number, median: number): SweepPoint => ({
+    work: 'save',
+    ioEngine: 'io_uring',
+    channels,
+    queueDepth: 16,
+    requestSize: 2 ** 20,
+    milliseconds: { median, min: median, max: median },
+  });
+  const [best, defaults] = [point(4, 1000), point(1, 1250)];
+  const lines = benchLines(
+    report({ sweep: { points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
+    plain,
+  );
+  t.is(
+    lines.at(-1),
+    '  save: io_uring, 4 channels, depth 16, requests of 1 MiB, 2.15 GB/s; the defaults took 25 % longer: io_uring, 1 channel, depth 16, requests of 1 MiB',
+  );
+});

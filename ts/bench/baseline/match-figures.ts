@@ -1,0 +1,107 @@
+import type { BenchReport, BenchResult, ContenderResult } from '../report.ts';
+import type { FigureName, NotCompared } from './comparison.ts';
+import { commonReferences, timesOf, type Times } from './references.ts';
+
+/** The fewest rounds of each run that a test can decide by: five against five have 252 splits. */
+export const FEWEST_ROUNDS = 5;
+
+/** A contender of this package that both reports have, and the references that both have. */
+export interface MatchedFigure extends FigureName {
+  readonly own: Times;
+  readonly references: readonly Times[];
+}
+
+export interface MatchedReports {
+  readonly figures: readonly MatchedFigure[];
+  /** What only one of the reports has. */
+  readonly notCompared: readonly NotCompared[];
+  /** What both reports have, and nothing can judge. */
+  readonly unjudged: readonly NotCompared[];
+}
+
+type Entry = MatchedFigure | NotCompared;
+
+/** Finds the figures of this package in two reports that belong together. */
+export function matchFigures(report: BenchReport, baseline: BenchReport): MatchedReports {
+  const [now, before] = [byKey(report), byKey(baseline)];
+  const matched: Entry[] = [...now.values()].flatMap((result) => {
+    const earlier = before.get(keyOf(result));
+    return earlier === undefined ? [] : matchContenders(result, earlier);
+  });
+  return {
+    figures: matched.filter((entry): entry is MatchedFigure => 'own' in entry),
+    unjudged: matched.filter((entry): entry is NotCompared => 'reason' in entry),
+    notCompared: [
+      ...onlyIn(now, before, 'not in the baseline'),
+      ...onlyIn(before, now, 'in the baseline, and not in this run'),
+    ],
+  };
+}
+
+function matchContenders(now: BenchResult, before: BenchResult): readonly Entry[] {
+  const earlier = new Map(before.contenders.map((contender) => [contender.name, contender]));
+  const references = commonReferences(now, before);
+  return ours(now).flatMap((contender): readonly Entry[] => {
+    const same = earlier.get(contender.name);
+    if (same === undefined || same.isReference) return [];
+    const name = nameOf(now, contender);
+    if (references.length === 0) return [{ ...name, reason: noReference(now, before) }];
+    const own = timesOf(contender, same);
+    const reason = wrongRounds(own, references);
+    return [reason === undefined ? { ...name, own, references } : { ...name, reason }];
+  });
+}
+
+function noReference(now: BenchResult, before: BenchResult): string {
+  const [names, earlier] = [now, before].map(({ contenders }) =>
+    contenders
+      .filter(({ isReference }) => isReference)
+      .map(({ name }) => name)
+      .join(', '),
+  );
+  return `no reference with the same settings is in both: ${earlier || 'none'} before, ${names || 'none'} now`;
+}
+
+/** The rounds of contenders belong together by their index: contenders with other counts cannot be compared. */
+function wrongRounds(own: Times, references: readonly Times[]): string | undefined {
+  for (const [run, words] of [
+    ['before', 'the baseline'],
+    ['now', 'this run'],
+  ] as const) {
+    const rounds = own[run].length;
+    if (rounds < FEWEST_ROUNDS)
+      return `${words} has ${rounds} rounds, and a comparison needs ${FEWEST_ROUNDS}`;
+    const other = references.find((reference) => reference[run].length !== rounds);
+    if (other !== undefined)
+      return `${words} has ${rounds} rounds of it, and ${other[run].length} of ${other.name}`;
+  }
+  return undefined;
+}
+
+type Results = ReadonlyMap<string, BenchResult>;
+
+function onlyIn(these: Results, others: Results, reason: string): readonly NotCompared[] {
+  return [...these.values()].flatMap((result) => {
+    const other = others.get(keyOf(result));
+    const names = new Set((other === undefined ? [] : ours(other)).map(({ name }) => name));
+    return ours(result)
+      .filter(({ name }) => !names.has(name))
+      .map(({ name }) => ({ work: result.work, memory: result.memory, file: result.file, name, reason }));
+  });
+}
+
+function byKey({ results }: BenchReport): Results {
+  return new Map(results.map((result) => [keyOf(result), result]));
+}
+
+function keyOf({ work, memory, file }: BenchResult): string {
+  return `${work} ${memory} ${file}`;
+}
+
+function ours({ contenders }: BenchResult): readonly ContenderResult[] {
+  return contenders.filter(({ isReference }) => !isReference);
+}
+
+function nameOf({ work, memory, file }: BenchResult, { name }: ContenderResult): FigureName {
+  return { work, memory, file, name };
+}
