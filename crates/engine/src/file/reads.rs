@@ -35,7 +35,7 @@ impl SnapshotFile {
                 self.direct = None;
             }
             (Some(share), Pages::Mixed) => {
-                *why = format!("{why}; {}, and what is there is read from there", share.words());
+                *why = format!("{why}; {}, and reads of those are buffered", share.words());
             }
             (Some(share), _) => *why = format!("{why}, and {}", share.words()),
             (None, _) => *why = format!("{why}; what the page cache has of it is not known"),
@@ -47,9 +47,8 @@ impl SnapshotFile {
         if !self.is_open_choice || self.pages != Pages::Mixed {
             return false;
         }
-        let length = range.end - range.start;
         self.state_of(range)
-            .is_some_and(|state| unwritten(&state) > Some(0) || state.cached.saturating_mul(2) >= length)
+            .is_some_and(|state| unwritten(&state) > Some(0))
     }
 
     /// Says whether no disk has a part in reading the pages, or in writing them.
