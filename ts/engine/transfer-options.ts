@@ -10,7 +10,9 @@ export const DIRECT_IO = ['auto', 'on', 'off'] as const;
 export interface TransferOptions {
   /**
    * Channels that work at once, 1 to 64.
-   * @default with io_uring half as many as there are cores, up to 4; with threads 8; never more than find work
+   * @default never more than find work. With io_uring half as many as there are cores where a disk is written or read
+   *   past the page cache, and as many as there are cores for loads and buffered reads, up to 4; with threads 16. Without
+   *   a disk (tmpfs, or a file that is in the page cache) as many as there are cores, up to 8
    */
   readonly channels?: number | undefined;
   /**
@@ -26,7 +28,11 @@ export interface TransferOptions {
   readonly requestSize?: number | undefined;
   /** @default 'auto' */
   readonly ioEngine?: IoEngine | undefined;
-  /** @default 'auto' */
+  /**
+   * `auto` writes past the page cache where the file system can. It reads past it unless the pages are there, or are not
+   * on the disk yet: such a read is buffered.
+   * @default 'auto'
+   */
   readonly directIo?: DirectIo | undefined;
   /** Ends the work early: nothing is left behind, and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;

@@ -106,8 +106,9 @@ impl Mapping {
     fn new(length: usize) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // The kernel (since 6.7) aligns whole huge pages and need not split them.
-        let length = if length >= HUGE_PAGE {
+        // The kernel (since 6.7) aligns whole huge pages and need not split them. One that is half used costs less than
+        // the hundreds of small ones that it stands for: a direct request pins each.
+        let length = if length >= HUGE_PAGE / 2 {
             length.next_multiple_of(HUGE_PAGE)
         } else {
             length

@@ -92,7 +92,7 @@ impl<'a> Requests<'a> {
     ) -> Result<()> {
         let mut start = start;
         let mut offset = offset;
-        for (target, length) in self.split(start, length, offset) {
+        for (target, length) in self.split(action, start, length, offset) {
             if length > 0 {
                 let request = Request {
                     token: self.token(),
@@ -184,7 +184,7 @@ impl<'a> Requests<'a> {
     }
 
     /// Splits a range into up to three pieces: an unaligned head, an aligned middle, an unaligned tail.
-    fn split(&self, start: usize, length: usize, offset: u64) -> [(Target, usize); 3] {
+    fn split(&self, action: Action, start: usize, length: usize, offset: u64) -> [(Target, usize); 3] {
         let all_buffered = [
             (Target::Buffered, length),
             (Target::Buffered, 0),
@@ -195,6 +195,9 @@ impl<'a> Requests<'a> {
         }
         let align = u64::from(self.file.alignment.offset).max(CACHE_PAGE);
         let end = offset + length as u64;
+        if action == Action::Read && self.file.is_better_buffered(offset..end) {
+            return all_buffered;
+        }
         let first = offset.next_multiple_of(align);
         let last = end - end % align;
         let Ok(head) = usize::try_from(first - offset) else {

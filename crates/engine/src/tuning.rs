@@ -4,21 +4,82 @@ use std::thread;
 
 use crate::choices::{DirectIo, IoEngine};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::file::{SnapshotSpec, check_page_size};
+use crate::file::{SnapshotFile, SnapshotSpec, check_page_size};
 use crate::queue;
 
 pub const DEFAULT_QUEUE_DEPTH: usize = 16;
 pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
-/// The number of channels that `None` stands for, with the threads engine.
-pub const DEFAULT_THREAD_CHANNELS: usize = 8;
-/// The most channels that `None` stands for with io_uring: half as many as there are cores, up to this number.
+/// The number of channels that `None` stands for with the threads engine, where a disk takes part: each has one request
+/// in flight, and all together have as many as a ring.
+pub const DEFAULT_THREAD_CHANNELS: usize = DEFAULT_QUEUE_DEPTH;
+/// The most channels that `None` stands for with io_uring, where a disk takes part.
 pub const DEFAULT_MAX_RINGS: usize = 4;
+/// The most channels that `None` stands for where no disk takes part.
+pub const DEFAULT_MAX_IN_MEMORY: usize = 8;
+/// The most buffers of a channel that waits for no disk.
+const MEMORY_SLOTS: usize = 4;
 pub const MAX_CHANNELS: usize = 64;
 pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
 /// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
 /// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
+
+/// What the channels of a run wait for, which decides how many there are by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// A disk, which is busy with the requests of few channels.
+    Disk,
+    /// Processors: each channel copies pages, between memory and a disk or from memory to memory.
+    Copies,
+    /// Processors, and no disk is there to wait for.
+    Memory,
+}
+
+impl Bound {
+    /// The bound of a run that only reads this snapshot.
+    pub(crate) fn of_reading(file: &SnapshotFile) -> Self {
+        match file.direct {
+            _ if file.is_in_memory() => Self::Memory,
+            Some(_) => Self::Disk,
+            None => Self::Copies,
+        }
+    }
+
+    /// The bound of a run that reads the snapshot into memory.
+    pub(crate) fn of_loading(file: &SnapshotFile) -> Self {
+        match Self::of_reading(file) {
+            Self::Disk => Self::Copies,
+            other => other,
+        }
+    }
+
+    /// The bound of a run that writes the snapshot.
+    pub(crate) fn of_saving(file: &SnapshotFile) -> Self {
+        if file.is_in_memory() {
+            Self::Memory
+        } else {
+            Self::Disk
+        }
+    }
+
+    /// The bound of a run that has both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Memory, Self::Memory) => Self::Memory,
+            (Self::Disk, Self::Disk) => Self::Disk,
+            _ => Self::Copies,
+        }
+    }
+}
+
+/// The facts of a run that its default number of channels follows from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    /// True where io_uring can work on every snapshot.
+    pub(crate) with_rings: bool,
+    pub(crate) bound: Bound,
+}
 
 /// The number of channels, the sizes and the kinds of I/O of a run. A transfer's plan and a comparison's have one.
 #[derive(Debug, Clone, Copy)]
@@ -85,31 +146,40 @@ impl Tuning {
 
     /// The buffers of each channel, unless the engine can do with fewer. There is one more than requests in flight:
     /// memory is copied to or from that one while the disk has the others.
-    pub(crate) fn slots(&self) -> usize {
-        if self.io_engine == IoEngine::Threads {
+    pub(crate) fn slots(&self, bound: Bound) -> usize {
+        match bound {
             // The threads engine has one request in flight at a time.
-            return 1;
+            _ if self.io_engine == IoEngine::Threads => 1,
+            // Nothing is in flight for long, and few buffers stay in the processor's cache.
+            Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
+            Bound::Disk | Bound::Copies => self.queue_depth + 1,
         }
-        self.queue_depth + 1
     }
 
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
-    /// nothing to do. `with_rings` says that io_uring can work on every snapshot.
-    pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, with_rings: bool) -> usize {
+    /// nothing to do.
+    pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, work: Work) -> usize {
         let windows: u64 = lengths
             .map(|length| length.div_ceil(self.request_size as u64))
             .sum();
         let useful = usize::try_from(windows).unwrap_or(usize::MAX);
         self.channels
-            .unwrap_or_else(|| default_channels(with_rings && self.io_engine != IoEngine::Threads))
+            .unwrap_or_else(|| {
+                let with_rings = work.with_rings && self.io_engine != IoEngine::Threads;
+                default_channels(with_rings, work.bound)
+            })
             .min(useful)
     }
 
     /// Checks the numbers together: each alone may be in range while their product is more than the machine has.
     fn check_buffers(&self) -> Result<()> {
-        let channels = self.channels.unwrap_or(DEFAULT_THREAD_CHANNELS);
+        let channels = self.channels.unwrap_or(if self.io_engine == IoEngine::Threads {
+            DEFAULT_THREAD_CHANNELS
+        } else {
+            DEFAULT_MAX_IN_MEMORY
+        });
         let total = channels
-            .saturating_mul(self.slots())
+            .saturating_mul(self.slots(Bound::Disk))
             .saturating_mul(self.request_size);
         if total <= MAX_BUFFERS {
             return Ok(());
@@ -124,13 +194,15 @@ impl Tuning {
     }
 }
 
-fn default_channels(with_rings: bool) -> usize {
-    if !with_rings || queue::probe_io_uring().is_err() {
-        // Each thread has one request in flight, so it takes several to keep a drive busy.
-        return DEFAULT_THREAD_CHANNELS;
-    }
+fn default_channels(with_rings: bool, bound: Bound) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, DEFAULT_MAX_RINGS)
+    let with_rings = with_rings && queue::probe_io_uring().is_ok();
+    match bound {
+        Bound::Disk | Bound::Copies if !with_rings => DEFAULT_THREAD_CHANNELS,
+        Bound::Disk => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
+        Bound::Copies => cores.min(DEFAULT_MAX_RINGS),
+        Bound::Memory => cores.min(DEFAULT_MAX_IN_MEMORY),
+    }
 }
 
 fn within(what: &str, value: usize, min: usize, max: usize) -> Result<()> {

@@ -160,9 +160,9 @@ fn too_few_descriptors() {
     for engine in common::engines() {
         setups.extend([(engine, DirectIo::Off), (engine, common::direct_io(guest.path()))]);
     }
-    let unlimited = guest.transfer(Direction::Save, None, |_| {}).unwrap();
-    let usual = (unlimited.io_engine.name, unlimited.direct_io.on);
     for direction in [Direction::Save, Direction::Load] {
+        let unlimited = guest.transfer(direction, None, |_| {}).unwrap();
+        let usual = (unlimited.io_engine.name, unlimited.direct_io.on);
         for (engine, direct_io) in setups.iter().copied() {
             let (mut failed, mut succeeded) = (0, 0);
             for limit in 3..30 {

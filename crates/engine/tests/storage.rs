@@ -317,7 +317,7 @@ fn by_itself_the_engine_takes_threads_without_direct_io_and_says_why() {
     assert!(report.io_engine.why.contains("no local file"), "{report:?}");
     assert!(!report.direct_io.on);
     assert!(report.direct_io.why.contains("no local file"), "{report:?}");
-    assert_eq!(report.channels, 8, "as many as threads have by default");
+    assert_eq!(report.channels, 16, "as many as threads have by default");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::pages::Differences;
 use crate::queue::{self, QueueFactory};
 use crate::run::{Controls, Report, RunState, Setup};
+use crate::tuning::{Bound, Work};
 
 use pages::Sides;
 pub use plan::{ComparePlan, Compared, Right};
@@ -61,18 +62,29 @@ impl Comparison {
         plan.check()?;
         let page_size = plan.page_size()?;
         let open = |spec: &SnapshotSpec| {
-            SnapshotFile::open(spec, false, plan.tuning.direct_io, plan.tuning.alignment).map(Arc::new)
+            SnapshotFile::open(spec, false, plan.tuning.direct_io, plan.tuning.alignment)
         };
-        let left = open(&plan.left)?;
-        let right = plan.right.as_ref().map(open).transpose()?;
+        let mut left = open(&plan.left)?;
+        let mut right = plan.right.as_ref().map(open).transpose()?;
         let blocks: Vec<OpenBlock> = plan
             .blocks
             .iter()
-            .map(|block| open_block(block, &left, right.as_deref()))
+            .map(|block| open_block(block, &left, right.as_ref()))
             .collect::<Result<_>>()?;
+        left.look(blocks.iter().map(|block| (&block.left.area, &block.left.bitmap)));
+        if let Some(right) = &mut right {
+            right.look(blocks.iter().filter_map(OpenBlock::right_pages));
+        }
+        let (left, right) = (Arc::new(left), right.map(Arc::new));
         let lengths = plan.blocks.iter().map(|block| block.left.length);
-        let with_rings = plan.snapshots().all(SnapshotSpec::is_file);
-        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
+        let bound = Bound::of_reading(&left);
+        let work = Work {
+            with_rings: plan.snapshots().all(SnapshotSpec::is_file),
+            bound: right
+                .as_deref()
+                .map_or(bound, |right| bound.and(Bound::of_reading(right))),
+        };
+        let setup = Setup::new(started, &plan.tuning, lengths, work, self.controls);
         let (left_queues, mut engine) = make_queues(setup.channels, &left, setup.options)?;
         let mut right_queues = Vec::new();
         if let Some(right) = &right {

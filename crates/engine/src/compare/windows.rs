@@ -29,6 +29,16 @@ pub(crate) struct OpenBlock {
     pub(crate) differences: Differences,
 }
 
+impl OpenBlock {
+    /// The right side, where it is pages of a snapshot.
+    pub(super) fn right_pages(&self) -> Option<(&PageArea, &Bitmap)> {
+        match &self.right {
+            OpenRight::Pages(pages) => Some((&pages.area, &pages.bitmap)),
+            OpenRight::Memory { .. } => None,
+        }
+    }
+}
+
 /// A piece of a block: at most one request long, both ends at page boundaries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {

@@ -4,13 +4,16 @@
 mod abandoned_partials;
 mod alignment;
 mod bitmap;
+mod cache_share;
 pub(crate) mod extents;
 mod identity;
 mod length;
 mod lock;
+mod medium;
 mod page_area;
 mod page_cache;
 mod paths;
+mod reads;
 mod replaceable;
 #[cfg(target_os = "linux")]
 mod residency;

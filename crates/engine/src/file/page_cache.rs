@@ -7,6 +7,9 @@ use super::residency;
 use super::source::FileSource;
 use crate::error::{EngineError, Result};
 
+/// The kernel passes over pages that somebody uses at that moment. Mapped pages stay however often it is asked.
+const MOST_TRIES: u32 = 5;
+
 /// What the page cache has of a range of a file, in bytes: whole pages of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageCacheState {
@@ -46,7 +49,13 @@ pub fn drop_page_cache(source: &FileSource) -> Result<()> {
     let failed = |error| EngineError::io("dropping the file's page cache", error).on(source.name());
     let file = source.open(false).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    forget(&file).map_err(failed)
+    for _ in 0..MOST_TRIES {
+        forget(&file).map_err(failed)?;
+        if state_of(&file, 0..u64::MAX).is_none_or(|state| state.cached == 0) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]

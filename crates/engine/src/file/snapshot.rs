@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::alignment::{Alignment, direct_alignment};
+use super::cache_share::Pages;
 use super::identity::Identity;
 use super::snapshot_spec::{SnapshotSource, SnapshotSpec};
 use super::source::{FileSource, kind_of, open_direct};
@@ -32,6 +33,9 @@ pub struct SnapshotFile {
     pub alignment: Alignment,
     pub state: DirectState,
     pub name: String,
+    /// True where reads may go either way, as the page cache has the pages.
+    pub(super) is_open_choice: bool,
+    pub(super) pages: Pages,
 }
 
 impl SnapshotFile {
@@ -65,6 +69,8 @@ impl SnapshotFile {
                     alignment,
                     state: DirectState { on: true, why },
                     name,
+                    is_open_choice: mode == DirectIo::Auto && !write,
+                    pages: Pages::Unknown,
                 })
             }
             // A descriptor that was handed in for direct I/O and does not serve is the caller's mistake, never a
@@ -105,6 +111,8 @@ fn without_direct(buffered: Arc<dyn Storage>, why: String, name: String) -> Snap
         alignment: Alignment::uniform(1),
         state: DirectState { on: false, why },
         name,
+        is_open_choice: false,
+        pages: Pages::Unknown,
     }
 }
 

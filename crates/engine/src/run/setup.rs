@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::controls::Controls;
 use crate::queue::QueueOptions;
-use crate::tuning::Tuning;
+use crate::tuning::{Tuning, Work};
 
 /// The number of channels, and the options of their queues.
 #[derive(Debug)]
@@ -17,21 +17,21 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Decides for blocks of these lengths. `with_rings` says that io_uring can work on every snapshot.
+    /// Decides for blocks of these lengths.
     pub(crate) fn new(
         started: Instant,
         tuning: &Tuning,
         lengths: impl Iterator<Item = u64>,
-        with_rings: bool,
+        work: Work,
         controls: Controls,
     ) -> Self {
         let options = QueueOptions {
             depth: tuning.queue_depth,
-            slots: tuning.slots(),
+            slots: tuning.slots(work.bound),
             slot_size: tuning.request_size,
         };
         Self {
-            channels: tuning.channels(lengths, with_rings),
+            channels: tuning.channels(lengths, work),
             options,
             started,
             controls,

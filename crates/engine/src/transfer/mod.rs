@@ -17,6 +17,7 @@ use crate::pages::{AtomicBitmap, Bitmap};
 use crate::queue::{self, Queue, QueueFactory};
 use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
+use crate::tuning::{Bound, Work};
 
 pub use plan::{Direction, Plan, Region};
 #[cfg(feature = "counted")]
@@ -73,12 +74,8 @@ impl Transfer {
             None => page_size,
         };
         let save = plan.direction == Direction::Save;
-        let file = Arc::new(SnapshotFile::open(
-            &plan.snapshot,
-            save,
-            plan.tuning.direct_io,
-            plan.tuning.alignment,
-        )?);
+        let mut file =
+            SnapshotFile::open(&plan.snapshot, save, plan.tuning.direct_io, plan.tuning.alignment)?;
         // The memories are told apart before the first of them grows.
         let memories: Vec<Memory> = plan
             .regions
@@ -92,9 +89,20 @@ impl Transfer {
             .zip(memories)
             .map(|(region, memory)| open_region(plan, region, memory, &file))
             .collect::<Result<_>>()?;
+        if !save {
+            file.look(regions.iter().map(|region| (&region.area, &region.bitmap)));
+        }
+        let file = Arc::new(file);
         let lengths = plan.regions.iter().map(|region| region.area.length);
-        let with_rings = plan.snapshot.is_file();
-        let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
+        let work = Work {
+            with_rings: plan.snapshot.is_file(),
+            bound: match plan.direction {
+                Direction::Save => Bound::of_saving(&file),
+                Direction::Load => Bound::of_loading(&file),
+                Direction::Scan => Bound::of_reading(&file),
+            },
+        };
+        let setup = Setup::new(started, &plan.tuning, lengths, work, self.controls);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
         let shared = Shared {
