@@ -32,6 +32,7 @@ mod cancel;
 mod choices;
 #[cfg(unix)]
 mod descriptor;
+mod mapping;
 mod requests;
 mod run;
 

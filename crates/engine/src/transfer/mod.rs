@@ -1,7 +1,10 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
+#[cfg_attr(not(target_os = "linux"), path = "never_in_place.rs")]
+mod in_place;
 mod load;
 mod plan;
+mod runs;
 mod save;
 mod visitor;
 mod windows;
@@ -18,6 +21,7 @@ use crate::queue::{self, Queue, QueueFactory};
 use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 
+use in_place::Look;
 pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
 use windows::{OpenRegion, Shared};
@@ -88,13 +92,17 @@ impl Transfer {
             .regions
             .iter()
             .zip(memories)
-            .map(|(region, memory)| open_region(plan, region, memory, &file))
+            .map(|(region, memory)| open_region(plan, region, memory, &file, self.visitor.is_none()))
             .collect::<Result<_>>()?;
         let lengths = plan.regions.iter().map(|region| region.area.length);
         let with_rings = plan.snapshot.is_file();
         let setup = Setup::new(started, &plan.tuning, lengths, with_rings, self.controls);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
+        let channels: Vec<_> = queues
+            .into_iter()
+            .map(|queue| (queue, Look::new(&regions)))
+            .collect();
         let shared = Shared {
             direction: plan.direction,
             file,
@@ -104,22 +112,22 @@ impl Transfer {
             visitor: self.visitor,
             page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
             run: RunState::begin(setup, engine),
-            unfinished: AtomicUsize::new(queues.len()),
+            unfinished: AtomicUsize::new(channels.len()),
             cursor: Mutex::default(),
         };
         let name = &shared.file.name;
         shared
             .run
-            .run(name, queues, |queue| run_channel(&shared, queue))?;
+            .run(name, channels, |(queue, look)| run_channel(&shared, queue, look))?;
         Ok(shared.run.report(direct_io))
     }
 }
 
 /// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
-fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
+fn run_channel(shared: &Shared, queue: Box<dyn Queue>, look: Look) -> Result<()> {
     let mut requests = Requests::start(&shared.file, shared.run.options, queue)?;
     let result = match shared.direction {
-        Direction::Save => save::run(shared, &mut requests),
+        Direction::Save => save::run(shared, &mut requests, look),
         Direction::Load | Direction::Scan => load::run(shared, &mut requests),
     };
     // The buffers may only go when the kernel is done with them.
@@ -166,7 +174,13 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 }
 
 /// Reads or makes a region's bitmap and has its memory ready.
-fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
+fn open_region(
+    plan: &Plan,
+    region: &Region,
+    memory: Memory,
+    file: &SnapshotFile,
+    unseen: bool,
+) -> Result<OpenRegion> {
     let save = plan.direction == Direction::Save;
     let area = region.area;
     let bitmap = if save {
@@ -179,6 +193,8 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
     let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
         .ok_or_else(|| area.too_large(&region.name).on(&file.name))?;
     Ok(OpenRegion {
+        #[cfg(target_os = "linux")]
+        in_place: in_place::open(plan, region, &memory, file).filter(|_| unseen),
         memory,
         memory_offset: region.memory_offset,
         area,
