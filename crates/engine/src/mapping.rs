@@ -66,7 +66,13 @@ impl Loan {
 
     /// Writes a range of the part to `offset` of `file`, once.
     #[cfg(target_os = "linux")]
-    pub(crate) fn write_to(&self, file: &File, start: usize, length: usize, offset: u64) -> io::Result<usize> {
+    pub(crate) fn write_to(
+        &self,
+        file: &File,
+        start: usize,
+        length: usize,
+        offset: u64,
+    ) -> io::Result<usize> {
         use std::os::fd::AsRawFd;
         let address = self.part(start, length)?.as_ptr();
         let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -78,7 +84,13 @@ impl Loan {
 
     /// Reads a range of the part from `offset` of `file`, once.
     #[cfg(target_os = "linux")]
-    pub(crate) fn read_from(&self, file: &File, start: usize, length: usize, offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_from(
+        &self,
+        file: &File,
+        start: usize,
+        length: usize,
+        offset: u64,
+    ) -> io::Result<usize> {
         use std::os::fd::AsRawFd;
         let address = self.part(start, length)?.as_ptr();
         let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -103,10 +115,20 @@ impl Mapping {
 
 #[cfg(target_os = "linux")]
 impl Mapping {
-    /// Maps the first `length` bytes of `file`. Huge pages are reserved for a mapping that is to be written.
-    pub(crate) fn new(file: &File, name: &str, length: u64, write: bool, huge: bool) -> io::Result<Self> {
+    /// Maps the first `length` bytes of `file`, which may have huge pages. These are reserved for a mapping that is to be
+    /// written.
+    pub(crate) fn new(
+        file: &File,
+        name: &str,
+        length: u64,
+        write: bool,
+        huge_page: Option<u64>,
+    ) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap};
-        let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // Huge pages can be unmapped as a whole only.
+        let length = length.checked_next_multiple_of(huge_page.unwrap_or(1));
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length.ok_or(io::ErrorKind::OutOfMemory)?;
         let (access, flags) = if write {
             (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
         } else {
@@ -119,7 +141,7 @@ impl Mapping {
             address: address.expose_provenance(),
             length,
             name: name.to_owned(),
-            counted: !huge,
+            counted: huge_page.is_none(),
         })
     }
 

@@ -197,7 +197,7 @@ impl FileMemory {
         if !self.private {
             return None;
         }
-        let mapped = Mapping::new(&self.file, &self.name, end, false, huge.is_some()).ok()?;
+        let mapped = Mapping::new(&self.file, &self.name, end, false, huge).ok()?;
         Some(InPlace::new(Arc::new(mapped), huge))
     }
 

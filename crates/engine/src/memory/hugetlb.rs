@@ -52,7 +52,7 @@ impl HugetlbSink {
         if self.mapping.get().is_some() {
             return Ok(());
         }
-        let mapping = Mapping::new(file, &self.name, size, true, true).map_err(|error| {
+        let mapping = Mapping::new(file, &self.name, size, true, Some(self.page_size)).map_err(|error| {
             EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name)
         })?;
         let _ = self.mapping.set(Arc::new(mapping));

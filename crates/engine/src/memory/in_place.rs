@@ -62,7 +62,9 @@ impl Heads {
         while blank.len() < pages {
             let count = (pages - blank.len()).min(PAGES_AT_ONCE);
             let start = offset + (blank.len() * page) as u64;
-            let written = memory.mapping.write_heads(start, page, count, HEAD, &self.writer)?;
+            let written = memory
+                .mapping
+                .write_heads(start, page, count, HEAD, &self.writer)?;
             let mut heads = [0; PAGES_AT_ONCE * HEAD];
             let heads = heads.get_mut(..written).ok_or(io::ErrorKind::InvalidData)?;
             self.reader.read_exact(heads)?;

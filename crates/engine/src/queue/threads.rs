@@ -57,7 +57,12 @@ impl ThreadQueue {
         };
         #[cfg(target_os = "linux")]
         if let Some(loan) = self.arena.loan(request.slot) {
-            let Request { start, length, offset, .. } = request;
+            let Request {
+                start,
+                length,
+                offset,
+                ..
+            } = request;
             let file = storage.file().ok_or(io::ErrorKind::Unsupported)?;
             return match request.action {
                 Action::Read => loan.read_from(file, start, length, offset),

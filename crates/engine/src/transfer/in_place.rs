@@ -19,6 +19,8 @@ use crate::run::in_memory;
 const PAGE: u64 = 4096;
 /// The places in each huge page of a window at which a save looks for data before it trusts the page to exist.
 const PROBES: u64 = 4;
+/// A window is copied when more than one of this many of its bytes may be in zero pages.
+const MOST_BLANK: u64 = 8;
 
 /// Maps the memory of a region where that makes copies needless.
 pub(super) fn open(plan: &Plan, region: &Region, memory: &Memory, file: &SnapshotFile) -> Option<InPlace> {
@@ -56,8 +58,8 @@ pub(super) fn lend(
 pub(super) struct Look {
     /// `None` where every window is copied.
     heads: Option<Heads>,
-    /// True while most of the memory that was met last held data: pages of zeros cost less to copy than to look at and
-    /// copy.
+    /// True while nearly all of the memory that was met last held data. Pages that may be zero are copied after the look,
+    /// so that many of them cost more than a copy of everything.
     dense: bool,
 }
 
@@ -73,7 +75,7 @@ impl Look {
 
     /// Takes note of how much of a window was data.
     pub(super) fn learn(&mut self, window: &Window, data: u64) {
-        self.dense = data >= window.length / 2;
+        self.dense = data >= window.length - window.length / MOST_BLANK;
     }
 
     /// Lists the ranges of a window that are to be written and lends their memory to the slot. `None` when the window is
@@ -98,9 +100,14 @@ impl Look {
             return Ok(None);
         };
         let blank = heads.look(memory, offset, page, length / page);
-        let suspects = blank.as_ref().map_or(0, |blank| blank.iter().filter(|zero| **zero).count() * page);
+        let suspects = blank
+            .as_ref()
+            .map_or(0, |blank| blank.iter().filter(|zero| **zero).count() * page);
         // A copy says in full what is wrong with memory that cannot be looked at.
-        let Some(mut blank) = blank.ok().filter(|_| suspects <= length / 2) else {
+        let Some(mut blank) = blank
+            .ok()
+            .filter(|_| suspects as u64 <= window.length / MOST_BLANK)
+        else {
             loan.end();
             return Ok(None);
         };

@@ -76,7 +76,12 @@ fn finish_one(
     filling: &mut HashMap<usize, Filling>,
 ) -> Result<usize> {
     let slot = requests.wait_slot()?;
-    if let Some(Filling { window, runs, in_place }) = filling.remove(&slot) {
+    if let Some(Filling {
+        window,
+        runs,
+        in_place,
+    }) = filling.remove(&slot)
+    {
         if !in_place {
             place(shared, requests, slot, &window, &runs)?;
         }

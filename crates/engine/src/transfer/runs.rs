@@ -6,7 +6,7 @@ use crate::pages::is_zero;
 
 /// One request writes runs with no more than this many zero bytes between them, because a request costs more than these
 /// bytes do.
-const MAX_GAP: usize = 16 << 10;
+const MAX_GAP: usize = 32 << 10;
 /// Zeros between runs may add one byte to this many bytes of data, in each window.
 const DATA_PER_GAP: usize = 8;
 
@@ -99,7 +99,10 @@ mod tests {
         let runs: Vec<_> = (0..128).map(|run| run * 2 * PAGE..(run * 2 + 1) * PAGE).collect();
         let written: usize = fill_gaps(&runs).iter().map(std::ops::Range::len).sum();
         let data = 128 * PAGE;
-        assert!(written > data && written - data <= data / DATA_PER_GAP, "{written}");
+        assert!(
+            written > data && written - data <= data / DATA_PER_GAP,
+            "{written}"
+        );
         assert_eq!(fill_gaps(&runs[..2]), runs[..2]);
     }
 }
