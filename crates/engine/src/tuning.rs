@@ -16,6 +16,8 @@ pub const DEFAULT_MAX_RINGS: usize = 4;
 pub const MAX_CHANNELS: usize = 64;
 pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
+/// The most bytes that the buffers have together where the engine chose the number of channels.
+const DEFAULT_BUFFERS: usize = 28 << 20;
 /// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
 /// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
@@ -91,6 +93,17 @@ impl Tuning {
             return 1;
         }
         self.queue_depth + 1
+    }
+
+    /// Does as `slots` for so many channels. Where the engine chose their number, all buffers together have a bound that
+    /// does not grow with it: memory that is mapped for the requests comes on top, up to as much again.
+    pub(crate) fn slots_of(&self, channels: usize) -> usize {
+        let slots = self.slots();
+        if self.channels.is_some() {
+            return slots;
+        }
+        let most = DEFAULT_BUFFERS / self.request_size.max(1) / channels.max(1);
+        slots.min(most.max(2))
     }
 
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find

@@ -25,13 +25,14 @@ impl Setup {
         with_rings: bool,
         controls: Controls,
     ) -> Self {
+        let channels = tuning.channels(lengths, with_rings);
         let options = QueueOptions {
             depth: tuning.queue_depth,
-            slots: tuning.slots(),
+            slots: tuning.slots_of(channels),
             slot_size: tuning.request_size,
         };
         Self {
-            channels: tuning.channels(lengths, with_rings),
+            channels,
             options,
             started,
             controls,
