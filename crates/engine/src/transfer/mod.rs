@@ -1,8 +1,10 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
-#[cfg_attr(not(target_os = "linux"), path = "never_in_place.rs")]
+#[cfg(target_os = "linux")]
 mod in_place;
 mod load;
+#[cfg(not(target_os = "linux"))]
+mod never_in_place;
 mod plan;
 mod runs;
 mod save;
@@ -22,6 +24,8 @@ use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 
 use in_place::Look;
+#[cfg(not(target_os = "linux"))]
+use never_in_place as in_place;
 pub use plan::{Direction, Plan, Region};
 pub use visitor::{Pages, Visitor};
 use windows::{OpenRegion, Shared};
