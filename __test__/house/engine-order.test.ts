@@ -5,7 +5,8 @@ import { arrowsInRooms, arrowsOf, offences } from './rust-arrows.ts';
 
 /** The modules of the engine by floor, from the ground up. A module uses lower floors, and none on its own. */
 const FLOORS = [
-  ['pages', 'error', 'choices', 'cancel', 'arena', 'descriptor', 'userfaultfd'],
+  ['pages', 'error', 'choices', 'cancel', 'mapping', 'descriptor', 'userfaultfd'],
+  ['arena'],
   ['file', 'socket'],
   ['memory', 'queue'],
   ['tuning', 'requests'],

@@ -6,6 +6,8 @@
 use std::io;
 use std::ptr::NonNull;
 
+use crate::mapping::Loan;
+
 /// The size of a huge page on x86 and arm64, in which transparent huge pages come.
 #[cfg(unix)]
 const HUGE_PAGE: usize = 2 << 20;
@@ -18,6 +20,8 @@ pub(crate) struct Arena {
     slots: usize,
     /// Requests in flight on each slot.
     busy: Vec<u32>,
+    /// The memory that has taken the place of a slot's bytes.
+    loans: Vec<Option<Loan>>,
 }
 
 impl Arena {
@@ -35,11 +39,27 @@ impl Arena {
             slot_size,
             slots: slots.max(1),
             busy: vec![0; slots.max(1)],
+            loans: vec![None; slots.max(1)],
         })
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.busy.iter().all(|count| *count == 0)
+    }
+
+    /// Lets other memory take the place of a slot's bytes, or the bytes take it back, unless the kernel may be using them.
+    pub(crate) fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        match (self.busy.get(slot), self.loans.get_mut(slot)) {
+            (Some(0), Some(place)) => *place = loan,
+            (Some(_), _) => return Err(io::Error::other("slot is in flight")),
+            (None, _) => return Err(io::Error::other("no such slot")),
+        }
+        Ok(())
+    }
+
+    /// The memory that has taken the place of a slot's bytes.
+    pub(crate) fn loan(&self, slot: usize) -> Option<&Loan> {
+        self.loans.get(slot)?.as_ref()
     }
 
     /// Lends the slot's bytes, unless the kernel may be using them.
@@ -58,6 +78,11 @@ impl Arena {
 
     /// Marks part of a slot as in flight and gives its address for the kernel.
     pub(crate) fn acquire(&mut self, slot: usize, start: usize, length: usize) -> io::Result<NonNull<u8>> {
+        if let Some(loan) = self.loan(slot) {
+            let address = loan.part(start, length)?;
+            *self.busy.get_mut(slot).ok_or(io::ErrorKind::InvalidInput)? += 1;
+            return Ok(address);
+        }
         let inside = start.checked_add(length).is_some_and(|end| end <= self.slot_size);
         let busy = self
             .busy

@@ -35,6 +35,7 @@ mod cancel;
 mod choices;
 #[cfg(unix)]
 mod descriptor;
+mod mapping;
 mod requests;
 mod run;
 

@@ -6,7 +6,7 @@ use std::io;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::SnapshotFile;
-use crate::queue::{Action, Completion, Queue, QueueOptions, Request, RequestCounts, Target};
+use crate::queue::{Action, Completion, Loan, Queue, QueueOptions, Request, RequestCounts, Target};
 
 /// The kernel may ask this often to try a request again before that counts as an error.
 const MAX_RETRIES: u32 = 100;
@@ -24,6 +24,8 @@ pub(crate) struct Requests<'a> {
     in_flight: HashMap<u64, Request>,
     /// The number of requests of each slot that have not ended.
     open: Vec<usize>,
+    /// The memory that has taken the place of a slot's bytes until its requests have ended.
+    loans: Vec<Option<Loan>>,
     free: Vec<usize>,
     retries: u32,
     counts: RequestCounts,
@@ -48,6 +50,7 @@ impl<'a> Requests<'a> {
             waiting: VecDeque::new(),
             in_flight: HashMap::new(),
             open: vec![0; slots],
+            loans: vec![None; slots],
             free: (0..slots).collect(),
             retries: 0,
             counts: RequestCounts::default(),
@@ -74,6 +77,16 @@ impl<'a> Requests<'a> {
         bytes
             .get_mut(..length)
             .ok_or_else(|| EngineError::new(ErrorKind::Internal, "window larger than its buffer"))
+    }
+
+    /// Lets other memory take the place of a slot's bytes until the slot's requests have ended. Returns false where the
+    /// queue cannot do this.
+    pub(crate) fn lend(&mut self, slot: usize, loan: Loan) -> bool {
+        let lent = self.queue.lend(slot, Some(loan.clone())).is_ok();
+        if lent {
+            self.loans[slot] = Some(loan);
+        }
+        lent
     }
 
     pub(crate) fn has_open(&self) -> bool {
@@ -256,7 +269,7 @@ impl<'a> Requests<'a> {
             }
             Ok(_) => {
                 self.retries = 0;
-                self.close(request.slot)
+                self.close(request.slot)?
             }
             Err(error) if is_transient(&error) && self.retries < MAX_RETRIES => {
                 self.retries += 1;
@@ -270,9 +283,18 @@ impl<'a> Requests<'a> {
         Ok(finished)
     }
 
-    fn close(&mut self, slot: usize) -> Option<usize> {
+    fn close(&mut self, slot: usize) -> Result<Option<usize>> {
         self.open[slot] -= 1;
-        (self.open[slot] == 0).then_some(slot)
+        if self.open[slot] > 0 {
+            return Ok(None);
+        }
+        if let Some(loan) = self.loans[slot].take() {
+            self.queue
+                .lend(slot, None)
+                .map_err(|error| EngineError::io("using a buffer", error).on(&self.file.name))?;
+            loan.end();
+        }
+        Ok(Some(slot))
     }
 
     /// Makes a request for the part that a short read or write left undone. That part may no longer be aligned.
@@ -306,6 +328,21 @@ impl<'a> Requests<'a> {
     }
 
     fn failed(&self, request: &Request, error: io::Error) -> EngineError {
+        if let Some(loan) = &self.loans[request.slot]
+            && is_fault(&error)
+        {
+            let (name, offset) = loan.place(request.start);
+            return match request.action {
+                // Somebody has cut the file short since its size was checked.
+                Action::Write => EngineError::new(
+                    ErrorKind::Truncated,
+                    format!("guest memory ended: expected {} more bytes", request.length),
+                )
+                .caused_by(error),
+                Action::Read => EngineError::io("writing guest memory", error),
+            }
+            .at(name, offset);
+        }
         let doing = match (request.action, request.target) {
             (Action::Read, Target::Direct) => "reading with direct I/O",
             (Action::Read, Target::Buffered) => "reading",
@@ -315,6 +352,17 @@ impl<'a> Requests<'a> {
         EngineError::io(format!("{doing}, {} bytes", request.length), error)
             .at(&self.file.name, request.offset)
     }
+}
+
+/// Says whether the kernel could not reach the memory that it was to read or write.
+#[cfg(unix)]
+fn is_fault(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::FAULT)
+}
+
+#[cfg(not(unix))]
+fn is_fault(_error: &io::Error) -> bool {
+    false
 }
 
 fn is_transient(error: &io::Error) -> bool {

@@ -21,6 +21,8 @@ const MEMORY_SLOTS: usize = 4;
 pub const MAX_CHANNELS: usize = 64;
 pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
+/// The most bytes that the buffers have together where the engine chose the number of channels.
+const DEFAULT_BUFFERS: usize = 28 << 20;
 /// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
 /// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
@@ -154,6 +156,17 @@ impl Tuning {
             Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
             Bound::Disk | Bound::Copies => self.queue_depth + 1,
         }
+    }
+
+    /// Does as `slots` for so many channels. Where the engine chose their number, all buffers together have a bound that
+    /// does not grow with it: memory that is mapped for the requests comes on top, up to as much again.
+    pub(crate) fn slots_of(&self, channels: usize, bound: Bound) -> usize {
+        let slots = self.slots(bound);
+        if self.channels.is_some() {
+            return slots;
+        }
+        let most = DEFAULT_BUFFERS / self.request_size.max(1) / channels.max(1);
+        slots.min(most.max(2))
     }
 
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find

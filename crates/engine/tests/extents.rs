@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use common::process::{in_child, is_child};
+use common::spy::Spy;
 use common::{Block, KIB, MIB, Page, Place, TestFile};
 use mapped_ram_engine::file::{FileSource, PageArea};
 use mapped_ram_engine::memory::MemorySpec;
@@ -61,6 +62,50 @@ fn bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("the process's numbers");
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
     line.and_then(|count| count.parse().ok()).expect("a number")
+}
+
+/// A load from a mapping of such memory would be a SIGBUS.
+#[test]
+fn memory_cut_short_while_it_is_saved_is_an_error() {
+    for engine in common::engines() {
+        for left in [0, 4096, 5 * MIB + 8192] {
+            let directory = tempfile::tempdir().unwrap();
+            let block = block(8 * 256, 1);
+            let memory = memory(directory.path(), &block);
+            let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+            let region = block.region(MemorySpec::File(memory.source()));
+            let cut = memory.file.try_clone().unwrap();
+            let spy = Spy::new(move |number| {
+                if number == 3 {
+                    cut.set_len(left).unwrap();
+                }
+            });
+            let save = Transfer::new(plan(Direction::Save, &snapshot, vec![region]));
+            let error = spy.run(save, engine).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+            assert_eq!(error.path(), Some(memory.source().name().as_str()), "{error}");
+        }
+    }
+}
+
+/// The look at memory as it lies must not fill its holes, nor must the save of what is between them.
+#[test]
+fn a_save_leaves_the_holes_of_memory_alone() {
+    for engine in common::engines() {
+        for pages in [vec![Page::Data; 256], vec![Page::Zero; 256]] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut block = block(8 * 256, 3);
+            block.pages[512..768].copy_from_slice(&pages);
+            let memory = memory(directory.path(), &block);
+            let range = 0..block.length();
+            let before = common::data_units(&memory.file, range.clone());
+            let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+            let region = block.region(MemorySpec::File(memory.source()));
+            let save = plan(Direction::Save, &snapshot, vec![region]);
+            Spy::default().run(Transfer::new(save), engine).unwrap();
+            assert_eq!(common::data_units(&memory.file, range), before);
+        }
+    }
 }
 
 #[test]

@@ -173,6 +173,7 @@ fn round_trip(directory: &Path, memory: &FileSource, look: &File) {
             );
             save.tuning.io_engine = engine;
             Transfer::new(save).run().expect("a save of huge pages");
+            // Gaps that are filled read as zeros, as the holes of a new file do.
             common::assert_same("saved", &saved.contents(), &oracle.contents());
             for name in ["source", "saved", "oracle"] {
                 fs::remove_file(directory.join(name)).expect("the file goes");
@@ -270,11 +271,66 @@ fn truncated(directory: &Path, huge: &HugePages) {
         assert!(error.offset().is_some_and(|offset| offset >= HUGE), "{error}");
         assert_eq!(
             error.io_source().and_then(Errno::from_io_error),
-            Some(Errno::IO),
+            Some(Errno::FAULT),
             "{error}"
         );
         fs::remove_file(source.path().expect("its path")).expect("the file goes");
         fs::remove_file(directory.join("cut")).expect("the file goes");
+    }
+}
+
+/// A load from such a mapping would be a SIGBUS.
+fn truncated_while_saved(directory: &Path, huge: &HugePages) {
+    for engine in common::engines() {
+        for left in [0, HUGE] {
+            let (source, look) = empty_file(huge.path().join("cut"));
+            let block = block(Pattern::AllData, 2 * HUGE, 0, true);
+            let loaded = snapshot(directory, "cut", &block);
+            let region = || block.region(MemorySpec::File(source.clone()));
+            Transfer::new(plan(Direction::Load, &loaded, region()))
+                .run()
+                .expect("memory to save");
+            let saved = TestFile::new(directory, "saved", Place::Disk);
+            let cut = look.try_clone().expect("a descriptor");
+            let spy = Spy::new(move |number| {
+                if number == 1 {
+                    cut.set_len(left).expect("a new size");
+                }
+            });
+            let error = spy
+                .run(Transfer::new(plan(Direction::Save, &saved, region())), engine)
+                .expect_err("memory is gone");
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+            assert_eq!(error.path(), Some(source.name().as_str()));
+            fs::remove_file(source.path().expect("its path")).expect("the file goes");
+            for name in ["cut", "saved"] {
+                fs::remove_file(directory.join(name)).expect("the file goes");
+            }
+        }
+    }
+}
+
+/// A save of memory that is partly holes takes no huge page for a hole.
+fn holes_are_not_filled_by_a_save(directory: &Path, huge: &HugePages) {
+    let (source, look) = empty_file(huge.path().join("holes"));
+    let mut block = block(Pattern::AllHoles, 4 * HUGE, 0, true);
+    let pages = common::size(HUGE / 4096);
+    block.pages[2 * pages..3 * pages].fill(Page::Data);
+    let loaded = snapshot(directory, "holes", &block);
+    let region = || block.region(MemorySpec::File(source.clone()));
+    Transfer::new(plan(Direction::Load, &loaded, region()))
+        .run()
+        .expect("memory to save");
+    let saved = TestFile::new(directory, "saved", Place::Disk);
+    let report = Transfer::new(plan(Direction::Save, &saved, region()))
+        .run()
+        .expect("a save of memory with holes");
+    assert_eq!(report.data_bytes, HUGE);
+    let taken = look.metadata().expect("its size").blocks() * 512;
+    assert_eq!(taken, HUGE, "one huge page");
+    fs::remove_file(source.path().expect("its path")).expect("the file goes");
+    for name in ["holes", "saved"] {
+        fs::remove_file(directory.join(name)).expect("the file goes");
     }
 }
 
@@ -308,5 +364,7 @@ fn memory_in_huge_pages() {
     holes_stay_holes(directory.path(), &huge);
     too_few(directory.path(), &huge);
     truncated(directory.path(), &huge);
+    truncated_while_saved(directory.path(), &huge);
+    holes_are_not_filled_by_a_save(directory.path(), &huge);
     before.assert_again("transfers of huge pages");
 }

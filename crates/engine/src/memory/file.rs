@@ -1,14 +1,20 @@
 //! Guest memory in a file: plain, tmpfs, memfd or hugetlbfs.
 //!
-//! The engine reads and writes it with pread and pwrite, never through a mapping: a first touch costs a page fault per
-//! 4 KiB (a CPU second per 2 GiB was measured), and a mapping of a file that somebody truncates would kill the process.
+//! The engine reads and writes it by system calls. It never looks into a mapping, since one of a file that somebody
+//! truncates would kill the process; memory that is mapped is for the kernel alone (`in_place`).
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
+use super::filesystem::Filesystem;
+#[cfg(target_os = "linux")]
 use super::hugetlb::HugetlbSink;
+#[cfg(target_os = "linux")]
+use super::in_place::InPlace;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::extents::next_extent;
 use crate::file::{FileSource, Identity, positional, source};
@@ -20,6 +26,8 @@ pub struct FileMemory {
     name: String,
     /// True when the description is ours alone, so that moving its position (SEEK_DATA does) disturbs nobody.
     private: bool,
+    #[cfg(target_os = "linux")]
+    filesystem: Filesystem,
     #[cfg(target_os = "linux")]
     hugetlb: Option<HugetlbSink>,
 }
@@ -40,9 +48,13 @@ impl FileMemory {
             )
             .on(&name));
         }
+        #[cfg(target_os = "linux")]
+        let filesystem = Filesystem::of(&file).map_err(failed)?;
         Ok(Self {
             #[cfg(target_os = "linux")]
-            hugetlb: HugetlbSink::open_if_needed(&file, &name, write)?,
+            hugetlb: HugetlbSink::open_if_needed(filesystem, &name, write)?,
+            #[cfg(target_os = "linux")]
+            filesystem,
             file,
             name,
             private,
@@ -164,6 +176,29 @@ impl FileMemory {
             done += piece as u64;
         }
         Ok(())
+    }
+
+    /// Maps the first `end` bytes for the kernel, where it can move bytes to or from the memory as it lies for less than
+    /// a copy costs. `None` where it cannot.
+    #[cfg(target_os = "linux")]
+    pub(super) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
+        use crate::mapping::Mapping;
+        if write {
+            // Pages of 4 KiB are cleared when they are made. A copy into them by write(2) saves that.
+            let mapping = self.hugetlb.as_ref()?.mapping()?;
+            return Some(InPlace::new(Arc::clone(mapping), None));
+        }
+        let huge = match self.filesystem {
+            Filesystem::Memory => None,
+            Filesystem::Huge { page_size } => Some(page_size),
+            Filesystem::Other => return None,
+        };
+        // A mapping would fill holes, and only a description of our own tells where they are.
+        if !self.private {
+            return None;
+        }
+        let mapped = Mapping::new(&self.file, &self.name, end, false, huge).ok()?;
+        Some(InPlace::new(Arc::new(mapped), huge))
     }
 
     pub(super) fn identity(&self) -> Option<Identity> {

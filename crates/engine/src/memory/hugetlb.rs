@@ -5,38 +5,35 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use rustix::mm::{MapFlags, ProtFlags};
-
+use super::filesystem::Filesystem;
 use crate::error::{EngineError, Result};
 use crate::file::positional;
-
-/// `HUGETLBFS_MAGIC` of linux/magic.h.
-const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+use crate::mapping::Mapping;
 
 #[derive(Debug)]
 pub(super) struct HugetlbSink {
     own_memory: File,
     name: String,
     page_size: u64,
-    mapping: OnceLock<Mapping>,
+    mapping: OnceLock<Arc<Mapping>>,
 }
 
 impl HugetlbSink {
     /// `Some` when the file lies on hugetlbfs and is to be written.
-    pub(super) fn open_if_needed(file: &File, name: &str, write: bool) -> Result<Option<Self>> {
-        let failed = |error: io::Error| EngineError::io("opening guest memory on hugetlbfs", error).on(name);
-        let filesystem = rustix::fs::fstatfs(file).map_err(|error| failed(error.into()))?;
-        if !write || u64::try_from(filesystem.f_type).ok() != Some(HUGETLBFS_MAGIC) {
+    pub(super) fn open_if_needed(filesystem: Filesystem, name: &str, write: bool) -> Result<Option<Self>> {
+        let Filesystem::Huge { page_size } = filesystem else {
+            return Ok(None);
+        };
+        if !write {
             return Ok(None);
         }
         let own_memory = OpenOptions::new()
             .read(true)
             .write(true)
             .open("/proc/self/mem")
-            .map_err(failed)?;
-        let page_size = u64::try_from(filesystem.f_bsize).unwrap_or(0).max(4096);
+            .map_err(|error| EngineError::io("opening guest memory on hugetlbfs", error).on(name))?;
         Ok(Some(Self {
             own_memory,
             name: name.to_owned(),
@@ -55,51 +52,20 @@ impl HugetlbSink {
         if self.mapping.get().is_some() {
             return Ok(());
         }
-        let mapping = Mapping::new(file, size).map_err(|error| {
+        let mapping = Mapping::new(file, &self.name, size, true, Some(self.page_size)).map_err(|error| {
             EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name)
         })?;
-        let _ = self.mapping.set(mapping);
+        let _ = self.mapping.set(Arc::new(mapping));
         Ok(())
     }
 
     pub(super) fn write(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
         let mapping = self.mapping.get().ok_or(io::ErrorKind::InvalidInput)?;
-        let end = offset
-            .checked_add(buffer.len() as u64)
-            .filter(|end| *end <= mapping.length as u64);
-        if end.is_none() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        positional::write_all_at(&self.own_memory, buffer, mapping.address as u64 + offset)
+        let address = mapping.part(offset, buffer.len())?.addr().get();
+        positional::write_all_at(&self.own_memory, buffer, address as u64)
     }
-}
 
-/// A mapping that nobody here looks into. Its address is only a number, an offset of writes to /proc/self/mem, and the
-/// kernel orders those writes. So channels may share the mapping.
-#[derive(Debug)]
-struct Mapping {
-    address: usize,
-    length: usize,
-}
-
-impl Mapping {
-    fn new(file: &File, size: u64) -> io::Result<Self> {
-        let length = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: needed because hugetlbfs can only be written through a mapping. It is sound because a new mapping at
-        // an address of the kernel's choice overlaps nothing.
-        let address =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, file, 0) }?;
-        let address = address.expose_provenance();
-        Ok(Self { address, length })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        let address = std::ptr::with_exposed_provenance_mut(self.address);
-        // SAFETY: needed because nothing else gives a mapping back. It is sound because the range is the one that mmap
-        // returned, it is unmapped once, and nobody has made a reference into it.
-        let _ = unsafe { rustix::mm::munmap(address, self.length) };
+    pub(super) fn mapping(&self) -> Option<&Arc<Mapping>> {
+        self.mapping.get()
     }
 }

@@ -4,7 +4,11 @@
 mod bytes;
 mod file;
 #[cfg(target_os = "linux")]
+mod filesystem;
+#[cfg(target_os = "linux")]
 mod hugetlb;
+#[cfg(target_os = "linux")]
+mod in_place;
 mod memfd;
 mod snapshot;
 
@@ -16,6 +20,8 @@ use crate::file::{FileSource, Identity};
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
+#[cfg(target_os = "linux")]
+pub(crate) use in_place::{Heads, InPlace};
 pub use memfd::memfd;
 pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
@@ -68,6 +74,15 @@ impl Memory {
             Self::File(file) => file.next_data(offset),
             Self::Bytes(_) | Self::None => offset..u64::MAX,
             Self::Snapshot(block) => block.next_data(offset),
+        }
+    }
+
+    /// Maps the first `end` bytes for the kernel, where moving bytes without a copy costs less than the copy.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
+        match self {
+            Self::File(file) => file.in_place(end, write),
+            Self::Bytes(_) | Self::None | Self::Snapshot(_) => None,
         }
     }
 

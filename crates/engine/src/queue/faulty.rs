@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Completion, Queue, Request, Target};
+use super::{Completion, Loan, Queue, Request, Target};
 
 /// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,10 @@ impl Queue for FaultyQueue {
 
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         self.inner.slot(slot)
+    }
+
+    fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        self.inner.lend(slot, loan)
     }
 
     #[expect(clippy::panic, reason = "panicking is what this fault is")]

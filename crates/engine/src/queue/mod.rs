@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::choices::IoEngine;
 use crate::error::Result;
 use crate::file::SnapshotFile;
+pub use crate::mapping::Loan;
 
 pub use counts::RequestCounts;
 
@@ -66,6 +67,14 @@ pub trait Queue: Send + fmt::Debug {
     /// # Errors
     /// while a request on the slot is in flight
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]>;
+
+    /// Lets other memory take the place of a slot's bytes for the requests that follow, or the bytes take it back.
+    /// # Errors
+    /// while a request on the slot is in flight, and always where the queue cannot do this
+    fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        let _ = (slot, loan);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Takes a request. It may start at once or with the next `flush` or `wait`.
     fn submit(&mut self, request: Request) -> io::Result<()>;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::{Action, Completion, IoEngineState, Queue, QueueOptions, Request, Target};
+use super::{Action, Completion, IoEngineState, Loan, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::error::{EngineError, Result};
 use crate::file::{SnapshotFile, Storage};
@@ -57,6 +57,20 @@ impl ThreadQueue {
             Target::Buffered => self.file.buffered.as_ref(),
             Target::Direct => self.file.direct.as_ref().ok_or(io::ErrorKind::InvalidInput)?,
         };
+        #[cfg(target_os = "linux")]
+        if let Some(loan) = self.arena.loan(request.slot) {
+            let Request {
+                start,
+                length,
+                offset,
+                ..
+            } = request;
+            let file = storage.file().ok_or(io::ErrorKind::Unsupported)?;
+            return match request.action {
+                Action::Read => loan.read_from(file, start, length, offset),
+                Action::Write => loan.write_to(file, start, length, offset),
+            };
+        }
         let range = request.start..request.start.saturating_add(request.length);
         let buffer = self
             .arena
@@ -73,6 +87,10 @@ impl ThreadQueue {
 impl Queue for ThreadQueue {
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         self.arena.slot(slot)
+    }
+
+    fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        self.arena.lend(slot, loan)
     }
 
     fn submit(&mut self, request: Request) -> io::Result<()> {

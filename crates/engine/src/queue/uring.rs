@@ -13,7 +13,7 @@ use std::sync::Arc;
 use io_uring::register::{Probe, Restriction};
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Action, Completion, IoEngineState, Queue, QueueOptions, Request, Target};
+use super::{Action, Completion, IoEngineState, Loan, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::file::SnapshotFile;
 
@@ -143,7 +143,9 @@ impl UringQueue {
             .as_ptr();
         let file = types::Fixed(u32::from(request.target == Target::Direct));
         let length = u32::try_from(request.length).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let entry = match (request.action, self.registered_buffers) {
+        // Memory on loan is not registered.
+        let registered = self.registered_buffers && self.arena.loan(request.slot).is_none();
+        let entry = match (request.action, registered) {
             (Action::Read, true) => opcode::ReadFixed::new(file, address, length, 0)
                 .offset(request.offset)
                 .build(),
@@ -195,6 +197,10 @@ impl Queue for UringQueue {
 
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         self.arena.slot(slot)
+    }
+
+    fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        self.arena.lend(slot, loan)
     }
 
     fn submit(&mut self, request: Request) -> io::Result<()> {

@@ -25,13 +25,14 @@ impl Setup {
         work: Work,
         controls: Controls,
     ) -> Self {
+        let channels = tuning.channels(lengths, work);
         let options = QueueOptions {
             depth: tuning.queue_depth,
-            slots: tuning.slots(work.bound),
+            slots: tuning.slots_of(channels, work.bound),
             slot_size: tuning.request_size,
         };
         Self {
-            channels: tuning.channels(lengths, work),
+            channels,
             options,
             started,
             controls,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::in_place;
 use super::plan::Direction;
 use super::windows::{Shared, Window};
 use crate::error::Result;
@@ -16,6 +17,8 @@ struct Filling {
     window: Window,
     /// The runs of set pages, in bytes from the window's start.
     runs: Vec<Range<u64>>,
+    /// The kernel reads straight into the guest's memory.
+    in_place: bool,
 }
 
 pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
@@ -42,6 +45,8 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             requests.give_back(slot);
             continue;
         }
+        // Only a window without clear pages between the runs: these must not reach memory.
+        let in_place = reads == runs && in_place::lend(region, &window, requests, slot)?;
         for read in &reads {
             let offset = region.area.pages_offset + window.start + read.start;
             let start = in_memory(read.start)?;
@@ -49,7 +54,12 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             requests.add(Action::Read, slot, start, length, offset)?;
         }
         requests.flush()?;
-        filling.insert(slot, Filling { window, runs });
+        let filled = Filling {
+            window,
+            runs,
+            in_place,
+        };
+        filling.insert(slot, filled);
     }
     while requests.has_open() {
         shared.check_stop()?;
@@ -66,25 +76,43 @@ fn finish_one(
     filling: &mut HashMap<usize, Filling>,
 ) -> Result<usize> {
     let slot = requests.wait_slot()?;
-    if let Some(Filling { window, runs }) = filling.remove(&slot) {
-        let region = &shared.regions[window.region];
-        let bytes = requests.bytes(slot, in_memory(window.length)?)?;
-        let runs = runs
-            .iter()
-            .map(|run| Ok(in_memory(run.start)?..in_memory(run.end)?))
-            .collect::<Result<Vec<_>>>()?;
-        shared.visit(&window, bytes, &runs)?;
-        let mut data = 0;
-        for run in &runs {
-            if shared.direction == Direction::Load {
-                let offset = region.memory_offset + window.start + run.start as u64;
-                region.memory.write(&bytes[run.clone()], offset)?;
-            }
-            data += run.len() as u64;
+    if let Some(Filling {
+        window,
+        runs,
+        in_place,
+    }) = filling.remove(&slot)
+    {
+        if !in_place {
+            place(shared, requests, slot, &window, &runs)?;
         }
+        let data = runs.iter().map(|run| run.end - run.start).sum();
         shared.run.progress.count(window.length, data);
     }
     Ok(slot)
+}
+
+/// Shows the runs of a window to the visitor and writes them to the guest's memory.
+fn place(
+    shared: &Shared,
+    requests: &mut Requests<'_>,
+    slot: usize,
+    window: &Window,
+    runs: &[Range<u64>],
+) -> Result<()> {
+    let region = &shared.regions[window.region];
+    let bytes = requests.bytes(slot, in_memory(window.length)?)?;
+    let runs = runs
+        .iter()
+        .map(|run| Ok(in_memory(run.start)?..in_memory(run.end)?))
+        .collect::<Result<Vec<_>>>()?;
+    shared.visit(window, bytes, &runs)?;
+    if shared.direction == Direction::Load {
+        for run in runs {
+            let offset = region.memory_offset + window.start + run.start as u64;
+            region.memory.write(&bytes[run], offset)?;
+        }
+    }
+    Ok(())
 }
 
 /// Zeroes the clear pages of a window, in memory that may hold something.

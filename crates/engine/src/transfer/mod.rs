@@ -1,7 +1,12 @@
 //! All channels of one transfer: allocate everything, then start; first error wins; all joined at the end.
 
+#[cfg(target_os = "linux")]
+mod in_place;
 mod load;
+#[cfg(not(target_os = "linux"))]
+mod never_in_place;
 mod plan;
+mod runs;
 mod save;
 mod visitor;
 mod windows;
@@ -19,9 +24,12 @@ use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 use crate::tuning::{Bound, Work};
 
+use in_place::Look;
+#[cfg(not(target_os = "linux"))]
+use never_in_place as in_place;
 pub use plan::{Direction, Plan, Region};
 #[cfg(feature = "counted")]
-pub(crate) use save::data_runs;
+pub(crate) use runs::data_runs;
 pub use visitor::{Pages, Visitor};
 use windows::{OpenRegion, Shared};
 
@@ -87,7 +95,7 @@ impl Transfer {
             .regions
             .iter()
             .zip(memories)
-            .map(|(region, memory)| open_region(plan, region, memory, &file))
+            .map(|(region, memory)| open_region(plan, region, memory, &file, self.visitor.is_none()))
             .collect::<Result<_>>()?;
         if !save {
             file.look(regions.iter().map(|region| (&region.area, &region.bitmap)));
@@ -105,6 +113,10 @@ impl Transfer {
         let setup = Setup::new(started, &plan.tuning, lengths, work, self.controls);
         let (queues, engine) = make_queues(setup.channels, &file, setup.options)?;
         let direct_io = file.state.clone();
+        let channels: Vec<_> = queues
+            .into_iter()
+            .map(|queue| (queue, Look::new(&regions)))
+            .collect();
         let shared = Shared {
             direction: plan.direction,
             file,
@@ -114,22 +126,22 @@ impl Transfer {
             visitor: self.visitor,
             page_bytes: usize::try_from(page_size).unwrap_or(usize::MAX),
             run: RunState::begin(setup, engine),
-            unfinished: AtomicUsize::new(queues.len()),
+            unfinished: AtomicUsize::new(channels.len()),
             cursor: Mutex::default(),
         };
         let name = &shared.file.name;
         shared
             .run
-            .run(name, queues, |queue| run_channel(&shared, queue))?;
+            .run(name, channels, |(queue, look)| run_channel(&shared, queue, look))?;
         Ok(shared.run.report(direct_io))
     }
 }
 
 /// Runs one channel to its end. Nothing is in flight when it returns, whatever happened.
-fn run_channel(shared: &Shared, queue: Box<dyn Queue>) -> Result<()> {
+fn run_channel(shared: &Shared, queue: Box<dyn Queue>, look: Look) -> Result<()> {
     let mut requests = Requests::start(&shared.file, shared.run.options, queue)?;
     let result = match shared.direction {
-        Direction::Save => save::run(shared, &mut requests),
+        Direction::Save => save::run(shared, &mut requests, look),
         Direction::Load | Direction::Scan => load::run(shared, &mut requests),
     };
     // The buffers may only go when the kernel is done with them.
@@ -177,7 +189,13 @@ fn check_files(plan: &Plan, memories: &[Memory], file: &SnapshotFile) -> Result<
 }
 
 /// Reads or makes a region's bitmap and has its memory ready.
-fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile) -> Result<OpenRegion> {
+fn open_region(
+    plan: &Plan,
+    region: &Region,
+    memory: Memory,
+    file: &SnapshotFile,
+    unseen: bool,
+) -> Result<OpenRegion> {
     let save = plan.direction == Direction::Save;
     let area = region.area;
     let bitmap = if save {
@@ -190,6 +208,8 @@ fn open_region(plan: &Plan, region: &Region, memory: Memory, file: &SnapshotFile
     let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
         .ok_or_else(|| area.too_large(&region.name).on(&file.name))?;
     Ok(OpenRegion {
+        #[cfg(target_os = "linux")]
+        in_place: in_place::open(plan, region, &memory, file).filter(|_| unseen),
         memory,
         memory_offset: region.memory_offset,
         area,

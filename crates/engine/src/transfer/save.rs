@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use super::windows::{OpenRegion, Shared};
+use super::in_place::Look;
+use super::runs::{bytes_of, data_runs, fill_gaps};
+use super::windows::{OpenRegion, Shared, Window};
 use crate::error::Result;
-use crate::pages::is_zero;
 use crate::queue::Action;
 use crate::requests::Requests;
 use crate::run::in_memory;
 
-pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
+pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>, mut look: Look) -> Result<()> {
     loop {
         shared.check_stop()?;
         let slot = match requests.take_free() {
@@ -21,16 +22,17 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
             break;
         };
         let region = &shared.regions[window.region];
-        let length = in_memory(window.length)?;
-        let bytes = requests.bytes(slot, length)?;
-        region.memory.read(bytes, region.memory_offset + window.start)?;
-        let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
-        // The visitor comes before the writes: nobody can look at a buffer in flight.
-        shared.visit(&window, bytes, &runs)?;
-        shared.run.progress.count(window.length, data_bytes(&runs));
-        for run in &runs {
+        let runs = match look.runs(shared, &window, requests, slot)? {
+            Some(runs) => runs,
+            None => copy(shared, requests, &window, slot)?,
+        };
+        look.learn(&window, bytes_of(&runs));
+        shared.run.progress.count(window.length, bytes_of(&runs));
+        for run in fill_gaps(&runs) {
             let offset = region.area.pages_offset + window.start + run.start as u64;
             requests.add(Action::Write, slot, run.start, run.len(), offset)?;
+        }
+        for run in &runs {
             region.set_pages(shared, window.start + run.start as u64, run.len() as u64);
         }
         if runs.is_empty() {
@@ -52,24 +54,20 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
     }
 }
 
-/// Lists the byte ranges of adjacent pages that are to be written.
-pub(crate) fn data_runs(bytes: &[u8], page: usize, store_zero_pages: bool) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (index, content) in bytes.chunks(page).enumerate() {
-        if !store_zero_pages && is_zero(content) {
-            continue;
-        }
-        let start = index * page;
-        match runs.last_mut() {
-            Some(run) if run.end == start => run.end = start + content.len(),
-            _ => runs.push(start..start + content.len()),
-        }
-    }
-    runs
-}
-
-fn data_bytes(runs: &[Range<usize>]) -> u64 {
-    runs.iter().map(|run| run.len() as u64).sum()
+/// Copies a window into its slot, and lists the ranges that are to be written.
+fn copy(
+    shared: &Shared,
+    requests: &mut Requests<'_>,
+    window: &Window,
+    slot: usize,
+) -> Result<Vec<Range<usize>>> {
+    let region = &shared.regions[window.region];
+    let bytes = requests.bytes(slot, in_memory(window.length)?)?;
+    region.memory.read(bytes, region.memory_offset + window.start)?;
+    let runs = data_runs(bytes, shared.page_bytes, region.store_zero_pages);
+    // The visitor comes before the writes: nobody can look at a buffer in flight.
+    shared.visit(window, bytes, &runs)?;
+    Ok(runs)
 }
 
 fn write_bitmaps(shared: &Shared, requests: &mut Requests<'_>) -> Result<()> {
@@ -100,29 +98,4 @@ fn write_bitmap(shared: &Shared, requests: &mut Requests<'_>, region: &OpenRegio
         done += piece;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::data_runs;
-
-    #[test]
-    fn adjacent_data_pages_form_one_run() {
-        let mut bytes = vec![0; 6 * 4096];
-        for page in [0, 1, 3, 5] {
-            bytes[page * 4096 + 17] = 1;
-        }
-        assert_eq!(
-            data_runs(&bytes, 4096, false),
-            [0..8192, 12288..16384, 20480..24576]
-        );
-    }
-
-    #[test]
-    fn stored_zero_pages_make_one_run_of_everything() {
-        assert_eq!(
-            data_runs(&[0; 3 * 4096], 4096, true),
-            std::slice::from_ref(&(0..3 * 4096))
-        );
-    }
 }

@@ -8,6 +8,8 @@ use super::plan::Direction;
 use super::visitor::{Pages, Visitor};
 use crate::error::Result;
 use crate::file::{PageArea, SnapshotFile};
+#[cfg(target_os = "linux")]
+use crate::memory::InPlace;
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
 use crate::run::RunState;
@@ -16,6 +18,9 @@ use crate::run::RunState;
 #[derive(Debug)]
 pub(crate) struct OpenRegion {
     pub(crate) memory: Memory,
+    /// The memory as it lies, where the kernel may move bytes from or to it.
+    #[cfg(target_os = "linux")]
+    pub(super) in_place: Option<InPlace>,
     pub(crate) memory_offset: u64,
     pub(crate) area: PageArea,
     pub(crate) store_zero_pages: bool,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mapped_ram_engine::queue::QueueFactory;
-use mapped_ram_engine::queue::{self, Completion, Queue, Request, Target};
+use mapped_ram_engine::queue::{self, Completion, Loan, Queue, Request, Target};
 use mapped_ram_engine::{EngineError, IoEngine, Report, Transfer};
 
 type Hook = dyn Fn(u64) + Send + Sync;
@@ -95,6 +95,10 @@ impl Queue for Watched {
 
     fn slot(&mut self, slot: usize) -> io::Result<&mut [u8]> {
         self.inner.slot(slot)
+    }
+
+    fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        self.inner.lend(slot, loan)
     }
 
     fn submit(&mut self, request: Request) -> io::Result<()> {
