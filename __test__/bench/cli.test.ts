@@ -11,7 +11,6 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { benchFolders } from './left-behind.ts';
 
 const NO_QEMU = { env: { MAPPED_RAM_QEMU: '/nonexistent/qemu' } };
-const SMALL = ['--size', '16MiB', '--rounds', '1', '--quiet'];
 
 /** True while there is a process of this number. */
 function isThere(pid: number): boolean {
@@ -89,11 +88,12 @@ test.serial(
     await using dir = await temporaryDirectory();
     await using out = await temporaryDirectory();
     const [page, baseline] = [out.file('page.html'), out.file('baseline.json')];
-    const args = ['bench', '--dir', dir.path, ...SMALL, '--work', 'verify', '--json'];
+    const small = ['--size', '16MiB', '--quiet', '--json'];
+    const args = ['bench', '--dir', dir.path, ...small, '--work', 'verify'];
     const first = await runCli([...args, '--html', page, '--save-baseline', baseline], NO_QEMU);
     t.is(first.code, 0, first.stderr);
     t.is(first.stderr, '');
-    t.like(first.json(), { schemaVersion: 1, settings: { size: 2 ** 24, rounds: 1, transfer: {} } });
+    t.like(first.json(), { schemaVersion: 1, settings: { size: 2 ** 24, rounds: 5, transfer: {} } });
     t.regex(await readFile(page, 'utf8'), /^<!doctype html>/i);
     t.like(JSON.parse(await readFile(baseline, 'utf8')), { startedAt: first.json()['startedAt'] });
     const options = ['--baseline', baseline, '--max-regression', '99%'];
