@@ -1,4 +1,4 @@
-//! Files of guest memory, mapped for the kernel alone.
+//! Files of guest memory in huge pages, mapped for the kernel alone.
 //!
 //! A load from a mapping of a file that somebody cuts short raises SIGBUS and would kill the process. A system call that
 //! is given the same address fails with EFAULT. So nobody here looks into a mapping: its addresses go to system calls.
@@ -17,8 +17,6 @@ pub(crate) struct Mapping {
     length: usize,
     /// The name of the file, for errors.
     name: String,
-    /// True when pages that were used count as this process's memory until they are forgotten.
-    counted: bool,
 }
 
 /// A part of a mapping that takes the place of a slot's bytes.
@@ -52,17 +50,6 @@ impl Loan {
     pub(crate) fn place(&self, start: usize) -> (&str, u64) {
         (&self.mapping.name, self.offset + start as u64)
     }
-
-    /// Ends the use of the part.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn end(&self) {
-        self.mapping.forget(self.offset, self.length);
-    }
-
-    /// Ends the use of the part.
-    #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "there are no mappings here")]
-    pub(crate) fn end(&self) {}
 
     /// Writes a range of the part to `offset` of `file`, once.
     #[cfg(target_os = "linux")]
@@ -115,18 +102,17 @@ impl Mapping {
 
 #[cfg(target_os = "linux")]
 impl Mapping {
-    /// Maps the first `length` bytes of `file`, which may have huge pages. These are reserved for a mapping that is to be
-    /// written.
+    /// Maps the first `length` bytes of a file of huge pages. These are reserved for a mapping that is to be written.
     pub(crate) fn new(
         file: &File,
         name: &str,
         length: u64,
         write: bool,
-        huge_page: Option<u64>,
+        huge_page: u64,
     ) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap};
         // Huge pages can be unmapped as a whole only.
-        let length = length.checked_next_multiple_of(huge_page.unwrap_or(1));
+        let length = length.checked_next_multiple_of(huge_page);
         let length = length.and_then(|length| usize::try_from(length).ok());
         let length = length.ok_or(io::ErrorKind::OutOfMemory)?;
         let (access, flags) = if write {
@@ -141,31 +127,7 @@ impl Mapping {
             address: address.expose_provenance(),
             length,
             name: name.to_owned(),
-            counted: huge_page.is_none(),
         })
-    }
-
-    /// Has the kernel enter a range in the page table at once, which costs less than a fault for each of its pages.
-    pub(crate) fn populate(&self, offset: u64, length: usize) -> io::Result<()> {
-        if !self.counted {
-            return Ok(());
-        }
-        self.advise(offset, length, rustix::mm::Advice::LinuxPopulateRead)
-    }
-
-    /// Takes a range out of the page table again; the file keeps its bytes.
-    fn forget(&self, offset: u64, length: usize) {
-        if self.counted {
-            // Pages that stay count as memory of this process, and do no other harm.
-            let _ = self.advise(offset, length, rustix::mm::Advice::LinuxDontNeed);
-        }
-    }
-
-    fn advise(&self, offset: u64, length: usize, advice: rustix::mm::Advice) -> io::Result<()> {
-        let address = self.part(offset, length)?.as_ptr().cast();
-        // SAFETY: needed because safe code cannot give advice on memory. It is sound because the range is inside this
-        // mapping, both kinds of advice leave a file's bytes alone, and nobody has a reference into it.
-        Ok(unsafe { rustix::mm::madvise(address, length, advice) }?)
     }
 
     /// Has the kernel write the first `head` bytes of each page of a range to `file`. Returns how many bytes it wrote.

@@ -288,11 +288,10 @@ impl<'a> Requests<'a> {
         if self.open[slot] > 0 {
             return Ok(None);
         }
-        if let Some(loan) = self.loans[slot].take() {
+        if self.loans[slot].take().is_some() {
             self.queue
                 .lend(slot, None)
                 .map_err(|error| EngineError::io("using a buffer", error).on(&self.file.name))?;
-            loan.end();
         }
         Ok(Some(slot))
     }

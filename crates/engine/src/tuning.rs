@@ -30,47 +30,43 @@ pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAUL
 /// What the channels of a run wait for, which decides how many there are by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// A disk, which is busy with the requests of few channels.
+    /// A disk, which is busy with the requests of few channels, and nothing is copied.
     Disk,
-    /// Processors: each channel copies pages, between memory and a disk or from memory to memory.
+    /// A disk, with each request by itself: buffered reads end late, and the kernel reads ahead for each channel.
+    PageCache,
+    /// A disk and processors: each channel copies pages of memory for the disk.
     Copies,
+    /// A file in memory that takes one write at a time. Behind a ring, threads of the kernel's wait for it.
+    Turns,
     /// Processors, and no disk is there to wait for.
     Memory,
 }
 
 impl Bound {
-    /// The bound of a run that only reads this snapshot.
+    /// The bound of a run that reads this snapshot.
     pub(crate) fn of_reading(file: &SnapshotFile) -> Self {
         match file.direct {
             _ if file.is_in_memory() => Self::Memory,
             Some(_) => Self::Disk,
-            None => Self::Copies,
-        }
-    }
-
-    /// The bound of a run that reads the snapshot into memory.
-    pub(crate) fn of_loading(file: &SnapshotFile) -> Self {
-        match Self::of_reading(file) {
-            Self::Disk => Self::Copies,
-            other => other,
+            None => Self::PageCache,
         }
     }
 
     /// The bound of a run that writes the snapshot.
     pub(crate) fn of_saving(file: &SnapshotFile) -> Self {
         if file.is_in_memory() {
-            Self::Memory
+            Self::Turns
         } else {
-            Self::Disk
+            Self::Copies
         }
     }
 
     /// The bound of a run that has both.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Memory, Self::Memory) => Self::Memory,
-            (Self::Disk, Self::Disk) => Self::Disk,
-            _ => Self::Copies,
+            (Self::PageCache, _) | (_, Self::PageCache) => Self::PageCache,
+            (Self::Memory, other) => other,
+            (other, _) => other,
         }
     }
 }
@@ -154,7 +150,7 @@ impl Tuning {
             _ if self.io_engine == IoEngine::Threads => 1,
             // Nothing is in flight for long, and few buffers stay in the processor's cache.
             Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
-            Bound::Disk | Bound::Copies => self.queue_depth + 1,
+            Bound::Disk | Bound::PageCache | Bound::Copies | Bound::Turns => self.queue_depth + 1,
         }
     }
 
@@ -211,10 +207,12 @@ fn default_channels(with_rings: bool, bound: Bound) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let with_rings = with_rings && queue::probe_io_uring().is_ok();
     match bound {
-        Bound::Disk | Bound::Copies if !with_rings => DEFAULT_THREAD_CHANNELS,
+        Bound::Disk | Bound::PageCache | Bound::Copies if !with_rings => DEFAULT_THREAD_CHANNELS,
         Bound::Disk => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
+        Bound::PageCache => DEFAULT_MAX_RINGS,
         Bound::Copies => cores.min(DEFAULT_MAX_RINGS),
-        Bound::Memory => cores.min(DEFAULT_MAX_IN_MEMORY),
+        Bound::Turns if with_rings => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
+        Bound::Turns | Bound::Memory => cores.min(DEFAULT_MAX_IN_MEMORY),
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
-use super::filesystem::Filesystem;
+use super::filesystem::huge_page_size;
 #[cfg(target_os = "linux")]
 use super::hugetlb::HugetlbSink;
 #[cfg(target_os = "linux")]
@@ -27,7 +27,7 @@ pub struct FileMemory {
     /// True when the description is ours alone, so that moving its position (SEEK_DATA does) disturbs nobody.
     private: bool,
     #[cfg(target_os = "linux")]
-    filesystem: Filesystem,
+    huge_page: Option<u64>,
     #[cfg(target_os = "linux")]
     hugetlb: Option<HugetlbSink>,
 }
@@ -49,12 +49,12 @@ impl FileMemory {
             .on(&name));
         }
         #[cfg(target_os = "linux")]
-        let filesystem = Filesystem::of(&file).map_err(failed)?;
+        let huge_page = huge_page_size(&file).map_err(failed)?;
         Ok(Self {
             #[cfg(target_os = "linux")]
-            hugetlb: HugetlbSink::open_if_needed(filesystem, &name, write)?,
+            hugetlb: HugetlbSink::open_if_needed(huge_page, &name, write)?,
             #[cfg(target_os = "linux")]
-            filesystem,
+            huge_page,
             file,
             name,
             private,
@@ -183,16 +183,13 @@ impl FileMemory {
     #[cfg(target_os = "linux")]
     pub(super) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
         use crate::mapping::Mapping;
+        // Pages of 4 KiB cost more than a copy: each is entered, pinned and handed to the disk by itself, and is cleared
+        // when it is made.
+        let huge = self.huge_page?;
         if write {
-            // Pages of 4 KiB are cleared when they are made. A copy into them by write(2) saves that.
             let mapping = self.hugetlb.as_ref()?.mapping()?;
-            return Some(InPlace::new(Arc::clone(mapping), None));
+            return Some(InPlace::new(Arc::clone(mapping), huge));
         }
-        let huge = match self.filesystem {
-            Filesystem::Memory => None,
-            Filesystem::Huge { page_size } => Some(page_size),
-            Filesystem::Other => return None,
-        };
         // A mapping would fill holes, and only a description of our own tells where they are.
         if !self.private {
             return None;

@@ -7,7 +7,6 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use super::filesystem::Filesystem;
 use crate::error::{EngineError, Result};
 use crate::file::positional;
 use crate::mapping::Mapping;
@@ -22,13 +21,10 @@ pub(super) struct HugetlbSink {
 
 impl HugetlbSink {
     /// `Some` when the file lies on hugetlbfs and is to be written.
-    pub(super) fn open_if_needed(filesystem: Filesystem, name: &str, write: bool) -> Result<Option<Self>> {
-        let Filesystem::Huge { page_size } = filesystem else {
+    pub(super) fn open_if_needed(huge_page: Option<u64>, name: &str, write: bool) -> Result<Option<Self>> {
+        let Some(page_size) = huge_page.filter(|_| write) else {
             return Ok(None);
         };
-        if !write {
-            return Ok(None);
-        }
         let own_memory = OpenOptions::new()
             .read(true)
             .write(true)
@@ -52,7 +48,7 @@ impl HugetlbSink {
         if self.mapping.get().is_some() {
             return Ok(());
         }
-        let mapping = Mapping::new(file, &self.name, size, true, Some(self.page_size)).map_err(|error| {
+        let mapping = Mapping::new(file, &self.name, size, true, self.page_size).map_err(|error| {
             EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name)
         })?;
         let _ = self.mapping.set(Arc::new(mapping));

@@ -14,16 +14,16 @@ const PAGES_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct InPlace {
     mapping: Arc<Mapping>,
-    huge_page: Option<u64>,
+    huge_page: u64,
 }
 
 impl InPlace {
-    pub(super) fn new(mapping: Arc<Mapping>, huge_page: Option<u64>) -> Self {
+    pub(super) fn new(mapping: Arc<Mapping>, huge_page: u64) -> Self {
         Self { mapping, huge_page }
     }
 
-    /// The size of the memory's huge pages, when holes between them cannot be told from data by a search.
-    pub(crate) fn huge_page(&self) -> Option<u64> {
+    /// The size of the memory's huge pages, in bytes.
+    pub(crate) fn huge_page(&self) -> u64 {
         self.huge_page
     }
 
@@ -56,8 +56,6 @@ impl Heads {
         page: usize,
         pages: usize,
     ) -> io::Result<Vec<bool>> {
-        // Without the call each page is entered when it is reached. An error shows there, too.
-        let _ = memory.mapping.populate(offset, page * pages);
         let mut blank = Vec::with_capacity(pages);
         while blank.len() < pages {
             let count = (pages - blank.len()).min(PAGES_AT_ONCE);

@@ -108,7 +108,6 @@ impl Look {
             .ok()
             .filter(|_| suspects as u64 <= window.length / MOST_BLANK)
         else {
-            loan.end();
             return Ok(None);
         };
         let suspects = runs_of(blank.iter().copied(), page, length);
@@ -131,9 +130,7 @@ impl Look {
 
 /// Says whether a look fills no hole. Files of huge pages do not tell their holes; a byte that is not zero does.
 fn exists(region: &OpenRegion, memory: &InPlace, offset: u64, length: u64) -> bool {
-    let Some(huge) = memory.huge_page() else {
-        return true;
-    };
+    let huge = memory.huge_page();
     let end = offset + length;
     let mut start = offset;
     while start < end {
