@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { cp, mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -34,6 +35,18 @@ export class PackagedProject implements AsyncDisposable {
   }
 }
 
+let built: Promise<string> | undefined;
+
+/** Builds the TypeScript once in this process, and returns the directory, which goes when the process ends. */
+async function builtPackage(): Promise<string> {
+  const directory = await temporaryDirectory();
+  process.once('exit', () => rmSync(directory.path, { recursive: true, force: true }));
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const outDir = directory.file('dist');
+  await run(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', outDir]);
+  return outDir;
+}
+
 /**
  * Builds the TypeScript into a new project, which has Node's types, but not the package's dependencies.
  * @param options.native whether the project has the native binding, too
@@ -43,9 +56,8 @@ export async function packagedProject(options: { readonly native: boolean }): Pr
   try {
     await mkdir(project.package, { recursive: true });
     await cp(join(ROOT, 'package.json'), join(project.package, 'package.json'));
-    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-    const outDir = join(project.package, 'dist');
-    await run(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', outDir]);
+    built ??= builtPackage();
+    await cp(await built, join(project.package, 'dist'), { recursive: true });
     await symlink(join(ROOT, 'node_modules/@types'), project.file('node_modules/@types'), 'junction');
     if (options.native) await symlink(join(ROOT, 'native'), join(project.package, 'native'), 'junction');
     return project;
