@@ -103,13 +103,7 @@ impl Mapping {
 #[cfg(target_os = "linux")]
 impl Mapping {
     /// Maps the first `length` bytes of a file of huge pages. These are reserved for a mapping that is to be written.
-    pub(crate) fn new(
-        file: &File,
-        name: &str,
-        length: u64,
-        write: bool,
-        huge_page: u64,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(file: &File, name: &str, length: u64, write: bool, huge_page: u64) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap};
         // Huge pages can be unmapped as a whole only.
         let length = length.checked_next_multiple_of(huge_page);
