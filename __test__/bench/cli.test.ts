@@ -100,6 +100,9 @@ test.serial(
     const second = await runCli([...args, ...options], NO_QEMU);
     t.is(second.code, 0, second.stderr);
     t.like(second.json(), { comparison: { verdict: 'fine', maxRegression: 0.99 } });
+    const third = await runCli([...args, ...options, '--rounds', '4'], NO_QEMU);
+    t.is(third.code, 1);
+    t.regex(third.stdout, /rounds of a run that is compared with a baseline: expected 5 or more, found 4/);
     t.deepEqual(await readdir(dir.path), []);
   },
 );

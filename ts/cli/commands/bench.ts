@@ -32,6 +32,10 @@ export const bench: Command = defineCommand({
     for (const path of [page, after]) if (path !== undefined) await assertDirectory(dirname(path));
     const { readBaseline, saveBaseline } = await import('../../bench/baseline/baseline-file.ts');
     const baseline = before === undefined ? undefined : await readBaseline(before);
+    if (baseline !== undefined) {
+      const { assertEnoughRounds } = await import('../../bench/baseline/assert-rounds.ts');
+      assertEnoughRounds(options.rounds ?? USUAL_ROUNDS, baseline);
+    }
     const report = await measure(session, { ...options, signal });
     if (after !== undefined) await saveBaseline(report, after);
     if (page !== undefined) await writePage(page, report);
