@@ -27,5 +27,4 @@ test('boards that make their memory themselves are told from unknown machines', 
   t.is(defaultRamIds('a-machine-of-next-year'), undefined);
   t.is(defaultRamIds(''), undefined);
   t.is(defaultRamIds('pcx'), undefined);
-  t.is(defaultRamIds('a-machine-of-next-year'), undefined);
 });

@@ -29,8 +29,8 @@ const QEMU_REFUSES = new Set([
   'virtio-sound-device',
   'virtio-sound-pci',
 ]);
-/** Devices with which QEMU 10.0.2 dies when it saves a guest, whoever asks. docs/devices.md names them. */
-const QEMU_DIES = new Set(['pci-serial-2x', 'vmbus-bridge']);
+/** Devices with which QEMU 10.0.2 dies when it saves or loads a guest, whoever asks. docs/devices.md names them. */
+const QEMU_DIES = new Set(['pci-serial-2x', 'sd-card-spi', 'vmbus-bridge']);
 
 const Q35: WalkedMachine = {
   title: 'q35',

@@ -3,7 +3,6 @@ import { connect } from 'node:net';
 import type { ExecutionContext } from 'ava';
 
 import { messageOf } from '../../ts/errors.ts';
-
 import { MappedRamError, QmpClient, save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import {
