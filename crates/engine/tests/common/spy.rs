@@ -16,6 +16,7 @@ type Hook = dyn Fn(u64) + Send + Sync;
 pub(crate) struct Spy {
     requests: Arc<Mutex<Vec<Request>>>,
     submitted: Arc<AtomicU64>,
+    lent: Arc<AtomicU64>,
     /// The hook that is called with the number of each request before it is submitted.
     hook: Option<Arc<Hook>>,
     /// The number of bytes that a longer direct request is said to have moved, whatever it has.
@@ -67,6 +68,11 @@ impl Spy {
         transfer.run_with(factory)
     }
 
+    /// The number of windows whose memory took the place of a buffer.
+    pub(crate) fn lent(&self) -> u64 {
+        self.lent.load(Ordering::Relaxed)
+    }
+
     /// Lists all requests that were submitted, in that order.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no panic held it").clone()
@@ -98,6 +104,9 @@ impl Queue for Watched {
     }
 
     fn lend(&mut self, slot: usize, loan: Option<Loan>) -> io::Result<()> {
+        if loan.is_some() {
+            self.spy.lent.fetch_add(1, Ordering::Relaxed);
+        }
         self.inner.lend(slot, loan)
     }
 
