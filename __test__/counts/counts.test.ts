@@ -41,15 +41,20 @@ countTest('requests, their bytes and their submissions do not grow', missing, as
 
 countTest('system calls do not grow', missing ?? straceMissing(), async (t) => {
   await using dir = await temporaryDirectory();
+  await using shared = await temporaryDirectory('/dev/shm');
   const { state, ram, changedRam } = await writeFiles(dir, 'halfZero');
+  // Shared memory is written from where it lies; other memory is copied.
+  const full = await writeFiles(shared, 'full');
   const log = dir.file('strace');
   const base = countSystemCalls(['--version'], log);
   const found: Record<string, Counts> = {};
   for (const ioEngine of ['io_uring', 'threads']) {
     const [left, right] = [dir.file(`${ioEngine}.mr`), dir.file(`${ioEngine}-changed.mr`)];
+    const lying = dir.file(`${ioEngine}-shared.mr`);
     const options = ['--channels', '1', '--io-engine', ioEngine, '--direct-io', 'on', '--json'];
     const works: readonly (readonly [work: string, ...args: readonly string[]])[] = [
       ['save', 'pack', left, '--state', state, '--ram', `${BLOCK}=${ram}`],
+      ['save of shared memory', 'pack', lying, '--state', full.state, '--ram', `${BLOCK}=${full.ram}`],
       ['save of other memory', 'pack', right, '--state', state, '--ram', `${BLOCK}=${changedRam}`],
       ['load', 'unpack', left, '--ram', `${BLOCK}=${dir.file(`${ioEngine}.ram`)}`],
       ['verify', 'verify', left],
