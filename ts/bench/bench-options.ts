@@ -50,8 +50,8 @@ export interface BenchProgress {
   readonly title: string;
   /** The contender that had its turn; undefined while files are made. */
   readonly contender?: string | undefined;
-  /** 1 or more; 0 for the round that warms up, `count` for the one in which system calls are counted. */
-  readonly round?: number | 'count' | undefined;
+  /** 1 or more; 0 for the round that warms up, in which system calls are counted. */
+  readonly round?: number | undefined;
   /** Milliseconds of the turn, where it was timed. */
   readonly milliseconds?: number | undefined;
 }
