@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { defined } from '../engine/engine-options.ts';
 import { probe } from '../engine/probe.ts';
 import { assertDirectory } from '../host/filesystem.ts';
+import { removeAbandonedFolders } from './abandoned-folders.ts';
 import { type BenchOptions, checkedBenchOptions, type CheckedBenchOptions } from './bench-options.ts';
 import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
 import type { BenchWork, FileState } from './figures.ts';
@@ -28,7 +29,7 @@ const MEMORY_DIRECTORY = '/dev/shm';
  * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
  * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
  * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
- * behind, neither files nor processes.
+ * behind, neither files nor processes; what a killed bench has left in these places goes, too.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option; ERR_MAPPED_RAM_IO when there is no such
  * directory, or no room in it or in memory; with the code of its error when a contender fails, whose name the words
@@ -42,6 +43,8 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   signal.throwIfAborted();
   await assertDirectory(directory);
   await assertDirectory(MEMORY_DIRECTORY);
+  const left = await removeAbandonedFolders([directory, MEMORY_DIRECTORY]);
+  if (left.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${left.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
   const machine = await machineFacts(directory, qemu, signal);
   const results: BenchResult[] = [];
