@@ -77,7 +77,7 @@ test('over the rounds every contender is first, and last, alike often', (t) => {
   }
 });
 
-test('system calls are counted after the rounds, and stand in each', async (t) => {
+test('system calls are counted while warming up, and stand in each round', async (t) => {
   const { log, contender } = steps();
   const turns: Turn[] = [];
   const counting = contender('a', {
@@ -88,7 +88,9 @@ test('system calls are counted after the rounds, and stand in each', async (t) =
   });
   const options = { rounds: 2, title: 'work', signal: SIGNAL, onTurn: (turn: Turn) => turns.push(turn) };
   const figures = await runRounds([counting, contender('b')], { ...options, countsSyscalls: true });
-  t.deepEqual(log.slice(-2), ['prepare a', 'count a']);
+  t.deepEqual(log.slice(0, 4), ['prepare a', 'count a', 'prepare b', 'run b']);
+  t.is(log.filter((line) => line === 'count a').length, 1);
+  t.is(log.filter((line) => line === 'run a').length, 2);
   t.deepEqual(
     figures.map((own) => own.map(({ syscalls }) => syscalls)),
     [
@@ -98,8 +100,9 @@ test('system calls are counted after the rounds, and stand in each', async (t) =
   );
   t.deepEqual(
     turns.map(({ round }) => round),
-    [0, 0, 1, 1, 2, 2, 'count'],
+    [0, 0, 1, 1, 2, 2],
   );
+  t.is(turns[0]?.milliseconds, undefined);
   log.length = 0;
   await runRounds([counting], { ...options, countsSyscalls: false });
   t.false(log.includes('count a'));

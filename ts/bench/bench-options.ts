@@ -32,7 +32,7 @@ export interface BenchOptions {
   readonly file?: readonly FileState[] | undefined;
   /** @default all kinds of work */
   readonly work?: readonly BenchWork[] | undefined;
-  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this machine's architecture */
+  /** Name or path of QEMU, which must then be usable. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this machine's architecture */
   readonly qemu?: string | undefined;
   /** Options of moving pages that all of this package's contenders are told. @default {} */
   readonly transfer?: BenchTransfer | undefined;
@@ -50,8 +50,8 @@ export interface BenchProgress {
   readonly title: string;
   /** The contender that had its turn; undefined while files are made. */
   readonly contender?: string | undefined;
-  /** 1 or more; 0 for the round that warms up, `count` for the one in which system calls are counted. */
-  readonly round?: number | 'count' | undefined;
+  /** 1 or more; 0 for the round that warms up, in which system calls are counted. */
+  readonly round?: number | undefined;
   /** Milliseconds of the turn, where it was timed. */
   readonly milliseconds?: number | undefined;
 }
@@ -98,6 +98,31 @@ export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions 
     signal: options.signal ?? new AbortController().signal,
     onProgress: options.onProgress ?? (() => undefined),
   };
+}
+
+/** What a report is to have results of, in their order. */
+export function plannedResults({
+  memory,
+  work,
+  file,
+}: Pick<CheckedBenchOptions, 'memory' | 'work' | 'file'>): readonly PlannedResult[] {
+  return memory.flatMap((pattern) =>
+    work.flatMap((kind) =>
+      // A save writes a new file: no state of a file can matter to it.
+      (kind === 'save' ? (['cold'] as const) : file).map((state) => ({
+        work: kind,
+        memory: pattern,
+        file: state,
+      })),
+    ),
+  );
+}
+
+/** One kind of work on one pattern of memory, with the file in one state. */
+export interface PlannedResult {
+  readonly work: BenchWork;
+  readonly memory: MemoryPattern;
+  readonly file: FileState;
 }
 
 /** Returns the words that were given, once each and in the usual order. */

@@ -1,9 +1,20 @@
+import { access, constants } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { defined } from '../engine/engine-options.ts';
 import { probe } from '../engine/probe.ts';
+import { MappedRamError } from '../errors.ts';
 import { assertDirectory } from '../host/filesystem.ts';
-import { type BenchOptions, checkedBenchOptions, type CheckedBenchOptions } from './bench-options.ts';
+import { ioError } from '../io/fd-io.ts';
+import { inWords } from '../io/in-words.ts';
+import { findQemu } from '../qemu/process/find-qemu.ts';
+import { removeAbandonedFolders } from './abandoned-folders.ts';
+import {
+  type BenchOptions,
+  checkedBenchOptions,
+  type CheckedBenchOptions,
+  plannedResults,
+} from './bench-options.ts';
 import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
 import type { BenchWork, FileState } from './figures.ts';
 import { makeBenchFiles } from './files.ts';
@@ -28,10 +39,10 @@ const MEMORY_DIRECTORY = '/dev/shm';
  * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
  * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
  * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
- * behind, neither files nor processes.
+ * behind, neither files nor processes; what a killed bench has left in these places goes, too.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option; ERR_MAPPED_RAM_IO when there is no such
- * directory, or no room in it or in memory; with the code of its error when a contender fails, whose name the words
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option, and a `qemu` that cannot take part;
+ * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the code of its error when a contender fails, whose name the words
  * have; the signal's reason
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
@@ -42,7 +53,11 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   signal.throwIfAborted();
   await assertDirectory(directory);
   await assertDirectory(MEMORY_DIRECTORY);
+  await assertWritable(directory);
+  const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY]);
+  if (gone.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${gone.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
+  if (qemu !== undefined) await assertQemu(qemu, signal);
   const machine = await machineFacts(directory, qemu, signal);
   const results: BenchResult[] = [];
   const skipped = new Map<string, SkippedBench>();
@@ -51,12 +66,10 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
     checked.onProgress({ title: `make files, ${pattern}` });
     const places = { directory, memoryDirectory: MEMORY_DIRECTORY };
     await using files = await makeBenchFiles({ ...places, pattern, size: checked.size, signal });
-    for (const work of checked.work) {
-      for (const state of statesFor(work, checked)) {
-        const { result, left } = await compete(work, state, files, checked);
-        if (result !== undefined) results.push(result);
-        for (const one of left) skipped.set(`${one.work} ${one.name}`, one);
-      }
+    for (const { work, file } of plannedResults({ ...checked, memory: [pattern] })) {
+      const { result, left } = await compete(work, file, files, checked);
+      if (result !== undefined) results.push(result);
+      for (const one of left) skipped.set(`${one.work} ${one.name}`, one);
     }
     if (checked.sweep && index === 0)
       sweep = await runSweep(files, checked, probe(directory).ioUring.available);
@@ -73,9 +86,20 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   };
 }
 
-/** A save writes a new file: no state of a file can matter to it. */
-function statesFor(work: BenchWork, { file }: CheckedBenchOptions): readonly FileState[] {
-  return work === 'save' ? ['cold'] : file;
+async function assertWritable(directory: string): Promise<void> {
+  await access(directory, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+    throw ioError('the directory to be measured cannot be written to', directory, cause);
+  });
+}
+
+/** A QEMU that was asked for takes part; the usual one is left out where it cannot. */
+async function assertQemu(binary: string, signal: AbortSignal): Promise<void> {
+  const { why } = await findQemu({ binary, signal });
+  if (why === undefined) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `qemu of the bench: ${why}`, {
+    expected: 'a QEMU 9.0 or later',
+    found: inWords(binary),
+  });
 }
 
 interface Competition {

@@ -35,8 +35,8 @@ export interface Contender extends AsyncDisposable {
   /** Does the work once, after `prepare`. */
   run(signal: AbortSignal): Promise<RoundFigures>;
   /**
-   * Does the work once more, after `prepare`, in a round that is not timed: counting slows it. Returns the number of
-   * system calls of the process and its threads; undefined where nothing can count them.
+   * Does the work once, after `prepare`, in the round that warms up and is not timed: counting slows it. Returns the
+   * number of system calls of the process and its threads; undefined where nothing can count them.
    */
   countSyscalls?(signal: AbortSignal): Promise<number | undefined>;
 }

@@ -14,7 +14,7 @@ export interface RoundFigures {
   readonly idleBytes?: number | undefined;
   /** Bytes that the work added to the page cache, of the files on the disk; negative when it dropped some. */
   readonly pageCacheBytes?: number | undefined;
-  /** System calls of the process and its threads: counted in a round of its own, and the same in every round. */
+  /** System calls of the process and its threads: counted in the round that warms up, and the same in every round. */
   readonly syscalls?: number | undefined;
   /** Requests that went to the disk, where the contender counts them. */
   readonly requests?: number | undefined;

@@ -1,15 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 
 import { ioError } from '../io/fd-io.ts';
-import { Scratch } from '../io/scratch.ts';
 import { pack } from '../pack/pack.ts';
 import { syntheticState } from '../guest/synthetic-state.ts';
 import type { BenchFiles } from './contender.ts';
 import type { MemoryPattern } from './figures.ts';
 import { makeMemoryFile } from './memory-file.ts';
+import { OwnFolder } from './own-folder.ts';
 
-/** The folders' names tell whose they are: several benches may run at once. */
-const PREFIX = `mapped-ram-bench-${process.pid}-`;
 const BLOCK = 'pc.ram';
 
 export interface BenchFilesOptions {
@@ -32,14 +30,14 @@ export interface OwnBenchFiles extends BenchFiles, AsyncDisposable {}
  */
 export async function makeBenchFiles(options: BenchFilesOptions): Promise<OwnBenchFiles> {
   const { directory, memoryDirectory } = options;
-  const disk = await Scratch.create(directory, PREFIX);
-  let shared: Scratch | undefined;
+  const disk = await OwnFolder.create(directory);
+  let shared: OwnFolder | undefined;
   const remove = async (): Promise<void> => {
     await shared?.[Symbol.asyncDispose]();
     await disk[Symbol.asyncDispose]();
   };
   try {
-    shared = await Scratch.create(memoryDirectory, PREFIX);
+    shared = await OwnFolder.create(memoryDirectory);
     return { ...(await fill(disk, shared, options)), [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();
@@ -48,8 +46,8 @@ export async function makeBenchFiles(options: BenchFilesOptions): Promise<OwnBen
 }
 
 async function fill(
-  disk: Scratch,
-  shared: Scratch,
+  disk: OwnFolder,
+  shared: OwnFolder,
   { pattern, size, signal }: BenchFilesOptions,
 ): Promise<BenchFiles> {
   const memory = shared.file('guest.ram');

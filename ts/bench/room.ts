@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 
 import { MappedRamError } from '../errors.ts';
-import { freeBytesIn } from '../host/filesystem.ts';
+import { filesystemOf, freeBytesIn } from '../host/filesystem.ts';
 import type { CheckedBenchOptions } from './bench-options.ts';
 
 const MIB = 2 ** 20;
+const GIB = 2 ** 30;
 /** Bytes for headers, device state and logs, and for not filling a filesystem to its last byte. */
 const FILE_RESERVE = 64 * MIB;
 /** Bytes of memory for processes, ours and QEMU's, and for everybody else. */
@@ -34,16 +35,24 @@ function copiesFor({ work }: CheckedBenchOptions): Copies {
  */
 export async function assertRoom(options: CheckedBenchOptions, memoryDirectory: string): Promise<void> {
   const { directory, size } = options;
-  const { onDisk, inMemory } = copiesFor(options);
-  assertEnough(directory, onDisk * size + FILE_RESERVE, await freeBytesIn(directory), 'the directory');
-  const needed = inMemory * size + FILE_RESERVE;
-  assertEnough(memoryDirectory, needed, await freeBytesIn(memoryDirectory), 'the directory in memory');
-  assertEnough(
-    memoryDirectory,
-    needed + MEMORY_RESERVE,
-    await availableMemory(),
-    'the memory of this machine',
-  );
+  const copies = copiesFor(options);
+  const [onDisk, inMemory] = [copies.onDisk * size + FILE_RESERVE, copies.inMemory * size + FILE_RESERVE];
+  const [isOne, isInMemory] = [await onOneDevice(directory, memoryDirectory), await liesInMemory(directory)];
+  const needed = isOne ? onDisk + inMemory : onDisk;
+  assertEnough(directory, needed, await freeBytesIn(directory), 'the directory');
+  assertEnough(memoryDirectory, inMemory, await freeBytesIn(memoryDirectory), 'the directory in memory');
+  const taken = inMemory + (isInMemory ? onDisk : 0) + MEMORY_RESERVE;
+  assertEnough(memoryDirectory, taken, await availableMemory(), 'the memory of this machine');
+}
+
+async function onOneDevice(left: string, right: string): Promise<boolean> {
+  const [{ dev }, { dev: other }] = await Promise.all([stat(left), stat(right)]);
+  return dev === other;
+}
+
+async function liesInMemory(directory: string): Promise<boolean> {
+  const type = (await filesystemOf(directory))?.type;
+  return type === 'tmpfs' || type === 'ramfs';
 }
 
 function assertEnough(path: string, needed: number, found: number, what: string): void {
@@ -53,10 +62,14 @@ function assertEnough(path: string, needed: number, found: number, what: string)
     `there is no room for the bench in ${what}; take a smaller size`,
     {
       path,
-      expected: `${Math.ceil(needed / MIB)} MiB free`,
-      found: `${Math.floor(found / MIB)} MiB`,
+      expected: `${inUnits(needed, Math.ceil)} free`,
+      found: inUnits(found, Math.floor),
     },
   );
+}
+
+function inUnits(bytes: number, round: (tenths: number) => number): string {
+  return bytes < 10 * GIB ? `${round(bytes / MIB)} MiB` : `${round((bytes / GIB) * 10) / 10} GiB`;
 }
 
 /** Bytes that can be taken without swapping. A control group may allow less than the machine has. */

@@ -7,7 +7,7 @@ export interface RoundsOptions {
   readonly rounds: number;
   /** The work in words, for errors: `save, random`. */
   readonly title: string;
-  /** True to count system calls in one more round. */
+  /** True to count system calls in the round that warms up. */
   readonly countsSyscalls: boolean;
   readonly signal: AbortSignal;
   /** Called after every turn of a contender. */
@@ -17,16 +17,16 @@ export interface RoundsOptions {
 /** A turn that a contender has had. */
 export interface Turn {
   readonly contender: string;
-  /** 1 or more; 0 for the round that warms up, `count` for the one in which system calls are counted. */
-  readonly round: number | 'count';
+  /** 1 or more; 0 for the round that warms up, in which system calls are counted. */
+  readonly round: number;
   /** Milliseconds; undefined where the turn was not timed. */
   readonly milliseconds: number | undefined;
 }
 
 /**
- * Lets contenders take turns: one round to warm up, then the rounds that count, then one in which system calls are
- * counted. Other work on the machine meets all contenders of a round alike, and the order changes from round to round,
- * so that none always follows the same one.
+ * Lets contenders take turns: one round to warm up, in which system calls are counted, then the rounds that count. Other
+ * work on the machine meets all contenders of a round alike, and the order changes from round to round, so that none
+ * always follows the same one.
  *
  * @returns the figures of each contender, in the contenders' order, one per round
  * @throws {MappedRamError} naming the contender that failed, with its error as the cause; the signal's reason
@@ -35,22 +35,23 @@ export async function runRounds(
   contenders: readonly Contender[],
   options: RoundsOptions,
 ): Promise<readonly (readonly RoundFigures[])[]> {
-  const { rounds, signal, onTurn, countsSyscalls } = options;
+  const { rounds, signal, onTurn } = options;
+  const calls = new Map<Contender, number>();
+  for (const contender of orderOf(contenders, 0)) {
+    const { syscalls, milliseconds } = await warmUp(contender, options);
+    if (syscalls !== undefined) calls.set(contender, syscalls);
+    onTurn?.({ contender: contender.name, round: 0, milliseconds });
+  }
   const figures = new Map<Contender, RoundFigures[]>(contenders.map((contender) => [contender, []]));
-  for (let round = 0; round <= rounds; round += 1) {
+  for (let round = 1; round <= rounds; round += 1) {
     for (const contender of orderOf(contenders, round)) {
       const turn = await attempt(contender, options, () => contender.run(signal));
-      if (round > 0) figures.get(contender)?.push(turn);
+      const syscalls = calls.get(contender);
+      figures.get(contender)?.push(syscalls === undefined ? turn : { ...turn, syscalls });
       onTurn?.({ contender: contender.name, round, milliseconds: turn.milliseconds });
     }
   }
-  if (!countsSyscalls) return [...figures.values()];
-  const counted: (readonly RoundFigures[])[] = [];
-  for (const [contender, own] of figures) {
-    const syscalls = await countedCalls(contender, options);
-    counted.push(syscalls === undefined ? own : own.map((turn) => Object.assign(turn, { syscalls })));
-  }
-  return counted;
+  return [...figures.values()];
 }
 
 /**
@@ -63,11 +64,17 @@ export function orderOf<T>(contenders: readonly T[], round: number): readonly T[
   return round % 2 === 0 ? rotated : rotated.toReversed();
 }
 
-async function countedCalls(contender: Contender, options: RoundsOptions): Promise<number | undefined> {
-  if (contender.countSyscalls === undefined) return undefined;
-  const calls = await attempt(contender, options, async () => contender.countSyscalls?.(options.signal));
-  options.onTurn?.({ contender: contender.name, round: 'count', milliseconds: undefined });
-  return calls;
+/** Does the work once, and counts its system calls where that is wanted and possible. */
+async function warmUp(
+  contender: Contender,
+  options: RoundsOptions,
+): Promise<Partial<Pick<RoundFigures, 'syscalls' | 'milliseconds'>>> {
+  const { countsSyscalls, signal } = options;
+  return attempt(contender, options, async () =>
+    countsSyscalls && contender.countSyscalls !== undefined
+      ? { syscalls: await contender.countSyscalls(signal) }
+      : contender.run(signal),
+  );
 }
 
 /** Prepares a contender, and lets it do its work. */

@@ -26,6 +26,14 @@ export function summarize(rounds: readonly RoundFigures[]): FiguresSummary {
   };
 }
 
+/** Peak memory beyond that of a process that does nothing, in bytes; undefined where one of the two is not known. */
+export function bytesOverIdle({
+  peakBytes,
+  idleBytes,
+}: Pick<FiguresSummary, 'peakBytes' | 'idleBytes'>): number | undefined {
+  return peakBytes === undefined || idleBytes === undefined ? undefined : peakBytes - idleBytes;
+}
+
 /** Returns the median, and the extremes. @throws {RangeError} without values */
 export function spread(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };

@@ -56,7 +56,7 @@ export async function runSweep(
     ({ ioEngine }: BenchTransfer) => hasRing || ioEngine !== 'io_uring',
   );
   for (const kind of (['save', 'load'] as const).filter((name) => work.includes(name))) {
-    await using worker = OurWorker.start();
+    await using worker = OurWorker.start(kind);
     const contenders = tried.map(
       (settings) =>
         new OurContender({

@@ -26,6 +26,7 @@ function checkMembers(checks: Checks, report: Members): void {
   const settings = checks.object(report['settings'], 'settings');
   checks.text(settings['directory'], 'settings.directory');
   checks.positive(settings['size'], 'settings.size');
+  checks.positive(settings['rounds'], 'settings.rounds');
   checks.object(settings['transfer'], 'settings.transfer');
   for (const [index, result] of checks.list(report['results'], 'results').entries()) {
     checkResult(checks, result, `results[${index}]`);

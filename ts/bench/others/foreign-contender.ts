@@ -59,10 +59,10 @@ export function foreignContender(
     },
     countSyscalls: async (signal) => {
       const calls = await countRound(work, signal);
-      if (work.prepareNothing === undefined) return calls;
+      if (work.prepareNothing === undefined || calls === undefined) return calls;
       await orClear(work.prepareNothing(signal));
       const own = await countRound(work, signal);
-      const difference = calls === undefined || own === undefined ? Number.NaN : calls - own;
+      const difference = own === undefined ? Number.NaN : calls - own;
       // A program's own waiting makes some tens of calls more or less: of little work nothing is known then.
       return difference > 0 ? difference : undefined;
     },

@@ -63,7 +63,8 @@ async function withFio(
   return why === undefined ? { contenders: make(), skipped: [] } : skipped('fio', why);
 }
 
-async function whyNoFio(directory: string, signal: AbortSignal): Promise<string | undefined> {
+/** The reason why fio takes no part; undefined when it does. */
+export async function whyNoFio(directory: string, signal: AbortSignal): Promise<string | undefined> {
   if ((await fioVersion(signal)) === undefined) return 'fio is not installed';
   const { ioUring } = probe(directory);
   if (!ioUring.available) return `no io_uring: ${ioUring.why ?? 'not known why'}`;

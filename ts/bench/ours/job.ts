@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../errors.ts';
+import type { BenchWork } from '../figures.ts';
 import type { TransferOptions, TransferReport } from '../../engine/transfer-options.ts';
 
 /** The options of moving pages that this package's contenders are told. */
@@ -8,7 +9,7 @@ export type BenchTransfer = Pick<
 >;
 
 /** The kinds of work that this package does by itself, without QEMU. */
-export type OurWork = 'save' | 'load' | 'verify' | 'diff';
+export type OurWork = Exclude<BenchWork, 'restore'>;
 
 /** What a worker process is told to do. */
 export interface Job {
@@ -45,6 +46,9 @@ export interface JobFigures {
   /** How the pages moved, and why so. */
   readonly way: TransferWay;
 }
+
+/** What a worker process says: `ready` once, when it has loaded its code, and then a reply to each job. */
+export type WorkerWord = 'ready' | JobReply;
 
 /** What a worker process sends back. */
 export type JobReply =

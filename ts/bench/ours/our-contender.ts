@@ -30,13 +30,15 @@ export class OurContender implements Contender {
   readonly #options: OurContenderOptions;
   /** Files that a round makes, and that go with it. */
   readonly #made: readonly string[];
-  #ownWorker: OurWorker | undefined;
+  readonly #worker: OurWorker;
   #job: Job | undefined;
   #way: TransferWay | undefined;
 
   constructor(options: OurContenderOptions) {
     this.name = options.name;
     this.#options = options;
+    // It starts while others have their turn.
+    this.#worker = options.worker ?? OurWorker.start(options.work);
     const { directory, memoryDirectory } = options.files;
     this.#made = [join(directory, 'ours.mr'), join(memoryDirectory, 'ours.ram')];
   }
@@ -52,7 +54,7 @@ export class OurContender implements Contender {
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
-    if (this.#options.worker === undefined) this.#ownWorker ??= OurWorker.start();
+    await this.#worker.ready(signal);
     await this.#removeMade();
     const { work, files, state, transfer } = this.#options;
     const [copy = '', loaded = ''] = this.#made;
@@ -69,10 +71,10 @@ export class OurContender implements Contender {
   }
 
   async run(signal: AbortSignal): Promise<RoundFigures> {
-    const { worker, job } = this.#prepared();
+    const job = this.#prepared();
     const { size, dataBytes } = this.#options.files;
     const growth = await pageCacheGrowth([job.snapshot], lookIntoPageCache);
-    const figures = await worker.run(job, signal);
+    const figures = await this.#worker.run(job, signal);
     const pageCacheBytes = await growth.end();
     await this.#removeMade();
     const { milliseconds, cpuMs, peakBytes, idleBytes, requests, way } = figures;
@@ -90,7 +92,8 @@ export class OurContender implements Contender {
   }
 
   async countSyscalls(signal: AbortSignal): Promise<number | undefined> {
-    const { worker, job } = this.#prepared();
+    const job = this.#prepared();
+    const worker = this.#worker;
     if (worker.pid === undefined) return undefined;
     const { calls } = await countSyscalls(worker.pid, async () => {
       await worker.run({ ...job, watchesMemory: false }, signal);
@@ -100,14 +103,13 @@ export class OurContender implements Contender {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#ownWorker?.[Symbol.asyncDispose]();
+    if (this.#options.worker === undefined) await this.#worker[Symbol.asyncDispose]();
     await this.#removeMade();
   }
 
-  #prepared(): { readonly worker: OurWorker; readonly job: Job } {
-    const [worker, job] = [this.#options.worker ?? this.#ownWorker, this.#job];
-    if (worker === undefined || job === undefined) throw new Error(`${this.name} was not prepared`);
-    return { worker, job };
+  #prepared(): Job {
+    if (this.#job === undefined) throw new Error(`${this.name} was not prepared`);
+    return this.#job;
   }
 
   /** Files of one contender would take the room of the next one's. */

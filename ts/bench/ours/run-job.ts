@@ -1,3 +1,4 @@
+import { probeBinding } from '../../engine/probe.ts';
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import { MappedRamError } from '../../errors.ts';
 import type { AnonymousMemory } from './anonymous-memory.ts';
@@ -34,6 +35,16 @@ const WORKS: Readonly<Record<OurWork, () => Promise<Run>>> = {
     };
   },
 };
+
+export function isOurWork(word: string | undefined): word is OurWork {
+  return word !== undefined && Object.hasOwn(WORKS, word);
+}
+
+/** Loads the code of a kind of work, and the engine: no job's system calls have that in them. */
+export async function loadCode(work: OurWork): Promise<void> {
+  await WORKS[work]();
+  probeBinding();
+}
 
 /** Does a job in this process, and measures it. */
 export async function runJob(

@@ -1,11 +1,12 @@
 /**
- * The process that `OurWorker` starts. It does one job after the other, and measures itself. It ends with its channel,
- * whatever becomes of the process that started it.
+ * The process that `OurWorker` starts, with the kind of work as its argument. It loads the code of that, says so, does
+ * one job after the other, and measures itself. It ends with its channel, whatever becomes of the process that started
+ * it.
  */
 import { MappedRamError, messageOf } from '../../errors.ts';
 import { AnonymousMemory } from './anonymous-memory.ts';
-import type { Job, JobReply } from './job.ts';
-import { runJob } from './run-job.ts';
+import type { Job, JobReply, WorkerWord } from './job.ts';
+import { isOurWork, loadCode, runJob } from './run-job.ts';
 
 // A signal to the whole group is for the process that started this one.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -16,8 +17,16 @@ const memory = AnonymousMemory.open();
 const idleBytes = memory?.bytes;
 
 process.on('message', (job: Job) => {
-  void reply(job).then((answer) => process.send?.(answer));
+  void reply(job).then(say);
 });
+
+const [, , work] = process.argv;
+if (isOurWork(work)) await loadCode(work);
+say('ready');
+
+function say(word: WorkerWord): void {
+  process.send?.(word);
+}
 
 async function reply(job: Job): Promise<JobReply> {
   try {

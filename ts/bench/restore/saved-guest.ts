@@ -28,7 +28,7 @@ export interface SavedWalker {
   readonly snapshot: string;
   /** The command line of the fresh guest. */
   readonly args: readonly string[];
-  /** Bytes of the region that the guest walks: half of its memory, 256 MiB at most. */
+  /** Bytes of the region that the guest walks: a quarter of its memory, 256 MiB at most. */
   readonly workingSet: number;
   /** Bytes of pages in the snapshot. */
   readonly dataBytes: number;
@@ -78,8 +78,8 @@ export async function saveWalker(
 }
 
 function regionLength(size: number): number {
-  const half = Math.min(size / 2, LARGEST_REGION);
-  return Math.floor(half / GUEST_PAGE_SIZE) * GUEST_PAGE_SIZE;
+  const quarter = Math.min(size / 4, LARGEST_REGION);
+  return Math.floor(quarter / GUEST_PAGE_SIZE) * GUEST_PAGE_SIZE;
 }
 
 /** The memory's block is QEMU's own, `pc.ram`; TCG comes first as in the demo: it runs this guest well everywhere. */

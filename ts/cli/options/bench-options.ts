@@ -89,7 +89,7 @@ export const BENCH_OPTIONS: Readonly<Record<OwnOption, OptionDef>> & typeof TRAN
   ...TRANSFER_OPTIONS,
 };
 
-type BenchLine = CommandLine<typeof BENCH_OPTIONS>;
+export type BenchLine = CommandLine<typeof BENCH_OPTIONS>;
 
 /** @throws {UsageError} */
 export function benchOptions(line: BenchLine): BenchOptions {

@@ -66,5 +66,5 @@ function turnText({ round, contender, milliseconds }: BenchProgress, rounds: num
 
 function roundText(round: BenchProgress['round'], rounds: number): string {
   if (round === 0) return 'warming up';
-  return round === 'count' ? 'counting system calls' : `round ${round}/${rounds}`;
+  return `round ${round}/${rounds}`;
 }

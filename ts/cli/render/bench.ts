@@ -1,4 +1,5 @@
 import type { BenchReport, BenchResult, BenchSweep, FiguresSummary, SweepPoint } from '../../bench/report.ts';
+import { bytesOverIdle } from '../../bench/summary.ts';
 import { standingsOf } from '../../bench/standing.ts';
 import { keyValues, table } from './columns.ts';
 import { formatCount, formatDuration, formatSize, printable } from './format.ts';
@@ -12,6 +13,7 @@ export function benchLines(report: BenchReport, style: Style): readonly string[]
   return [
     ...keyValues(facts(report), style),
     ...results.flatMap((result) => [''].concat(resultLines(result, style))),
+    ...memoryNote(report, style),
     ...(sweep === undefined ? [] : ['', ...sweepLines(sweep, report, style)]),
     ...(skipped.length === 0 ? [] : ['', style('bold', 'Not measured')]),
     ...skipped.map(({ work, name, reason }) => `  ${work}, ${printable(name)}: ${printable(reason)}`),
@@ -24,7 +26,10 @@ function facts({ machine, settings, elapsedMs }: BenchReport): readonly (readonl
   const given = Object.entries(settings.transfer).map(([name, value]) => `${name} ${value}`);
   return [
     ['directory', `${printable(settings.directory)} (${printable(disk)})`],
-    ['memory', `${formatSize(settings.size)} of a guest, ${settings.rounds} rounds after one that warms up`],
+    [
+      'memory',
+      `${formatSize(settings.size)} of a guest, ${settings.rounds} round${settings.rounds === 1 ? '' : 's'} after one that warms up`,
+    ],
     ...(given.length === 0 ? [] : [['settings', printable(given.join(', '))] as const]),
     [
       'machine',
@@ -44,7 +49,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'GB/s', cell: ({ gigabytesPerSecond }) => gigabytesPerSecond.toFixed(2) },
   { title: 'CPU s/GiB', cell: ({ cpuSecondsPerGiB }) => cpuSecondsPerGiB?.toFixed(2) },
   { title: 'peak MiB', cell: ({ peakBytes }) => mebibytes(peakBytes) },
-  { title: 'idle MiB', cell: ({ idleBytes }) => mebibytes(idleBytes) },
+  { title: 'over idle', cell: (summary) => mebibytes(bytesOverIdle(summary)) },
   { title: 'cache MiB', cell: ({ pageCacheBytes }) => mebibytes(pageCacheBytes) },
   { title: 'syscalls/GiB', cell: ({ syscallsPerGiB }) => whole(syscallsPerGiB) },
   { title: 'requests/GiB', cell: ({ requestsPerGiB }) => whole(requestsPerGiB) },
@@ -73,6 +78,14 @@ function resultLines(result: BenchResult, style: Style): readonly string[] {
     ),
     ...standing(result),
   ];
+}
+
+function memoryNote({ results }: BenchReport, style: Style): readonly string[] {
+  const contenders = results.flatMap((result) => result.contenders);
+  if (contenders.every(({ summary }) => bytesOverIdle(summary) === undefined)) return [];
+  const words =
+    "over idle: MiB of the peak beyond those of a process of its kind that does nothing; for mapped-ram, beyond Node's own";
+  return ['', style('dim', words)];
 }
 
 function titleOf({ work, memory, file }: BenchResult): string {
