@@ -149,7 +149,7 @@ fn what_changes_later_is_not_below_a_clear_bit() {
                     .file
                     .read_exact_at(&mut found, block.pages_offset + page * 4096)
                     .expect("a page of the snapshot");
-                assert_eq!(found, [0; 4096], "page {page}");
+                assert!(found.iter().all(|byte| *byte == 0), "page {page}");
                 clear += 1;
             }
         }
