@@ -1,5 +1,5 @@
-// Tests the benchmark itself, in short: all kinds of work once, the report's form, and the verdict on baselines of
-// which it is known what to say. The time of nothing is looked at. Needs a build, and a reference for every kind of
+// Tests the benchmark itself, in short: all kinds of work once, the report's form, a sweep, and the verdict on baselines
+// of which it is known what to say. The time of nothing is looked at. Needs a build, and a reference for every kind of
 // work: fio.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,6 +12,11 @@ import { ROOT } from './native-files.mjs';
 const FINE = 0;
 const WORSE = 3;
 const OURS = 'mapped-ram';
+/** The smallest guest: nothing here depends on the size. */
+const SIZE = 16;
+const SMALL = ['--size', `${SIZE}MiB`];
+/** One contender of this package, where the others would show nothing more. */
+const ALONE = ['--io-engine', 'threads', '--direct-io', 'off'];
 /** A factor that no noise comes near. */
 const MUCH = 20;
 
@@ -20,6 +25,7 @@ const measured = join(directory, 'measured');
 try {
   mkdirSync(measured);
   checkReport();
+  checkSweep();
   checkVerdicts();
 } finally {
   rmSync(directory, { recursive: true, force: true });
@@ -38,10 +44,9 @@ function bench(status, ...options) {
 
 function checkReport() {
   const [page, saved] = [join(directory, 'page.html'), join(directory, 'saved.json')];
-  const options = ['--size', '32MiB', '--rounds', '1', '--html', page, '--save-baseline', saved];
-  const report = bench(FINE, ...options);
+  const report = bench(FINE, ...SMALL, '--rounds', '1', '--html', page, '--save-baseline', saved);
   assert.equal(report.schemaVersion, 1);
-  assert.equal(report.settings.size, 32 * 2 ** 20);
+  assert.equal(report.settings.size, SIZE * 2 ** 20);
   for (const fact of ['kernel', 'architecture', 'processors', 'memory', 'node', 'mappedRam'])
     assert.ok(report.machine[fact], `the machine's ${fact} is missing`);
   const works = new Set(report.results.map(({ work }) => work));
@@ -87,13 +92,25 @@ function checkContender(name, { rounds, summary }) {
   );
 }
 
+function checkSweep() {
+  const { sweep } = bench(FINE, ...SMALL, ...ALONE, '--rounds', '1', '--work', 'save', '--sweep');
+  const tried = new Set(sweep.points.map(({ channels, requestSize }) => `${channels} × ${requestSize}`));
+  assert.ok(tried.size > 4, `the sweep tried ${[...tried].join(', ')}`);
+  const [{ work, best, defaults }, ...more] = sweep.best;
+  assert.deepEqual([work, more], ['save', []]);
+  for (const { milliseconds } of [...sweep.points, defaults]) {
+    assert.ok(milliseconds.median > 0);
+    assert.ok(best.milliseconds.median <= milliseconds.median, 'the best settings are not the fastest');
+  }
+}
+
 /**
  * A baseline of this build passes. The same baseline, with this package faster in it than it can be, does not; slower,
  * it passes. What a real loss does depends on the disk, so that none is planted here.
  */
 function checkVerdicts() {
   const saved = join(directory, 'baseline.json');
-  const options = ['--size', '16MiB', '--work', 'verify'];
+  const options = [...SMALL, ...ALONE, '--work', 'verify'];
   bench(FINE, ...options, '--save-baseline', saved);
   const same = bench(FINE, ...options, '--baseline', saved, '--max-regression', '60%');
   assert.equal(same.comparison.verdict, 'fine');

@@ -84,7 +84,7 @@ function memoryNote({ results }: BenchReport, style: Style): readonly string[] {
   const contenders = results.flatMap((result) => result.contenders);
   if (contenders.every(({ summary }) => bytesOverIdle(summary) === undefined)) return [];
   const words =
-    'over idle: MiB of the peak beyond those of a process of its kind that does nothing; for mapped-ram, beyond Node’s own';
+    "over idle: MiB of the peak beyond those of a process of its kind that does nothing; for mapped-ram, beyond Node's own";
   return ['', style('dim', words)];
 }
 
