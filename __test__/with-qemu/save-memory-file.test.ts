@@ -4,6 +4,7 @@ import { copyFile, mkdir, readdir, rm, truncate, unlink, writeFile } from 'node:
 import { save } from '../../ts/index.ts';
 import { negotiate } from '../../ts/negotiate/negotiate.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
+import { isQmpObject } from '../../ts/qmp/json.ts';
 import type { SaveProgress } from '../../ts/save/save-options.ts';
 import { MIB, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -42,28 +43,84 @@ qemuTest('a file that has only the name of the memory is not written as the memo
   await guest.assertAlive();
 });
 
+const NOT_USED = {
+  code: 'ERR_MAPPED_RAM_QEMU',
+  message: /the file of block m0 is not the one any more that QEMU uses/,
+};
+
 qemuTest('memory that is replaced after the plan was made is not written either', async (t) => {
   await using dir = await temporaryDirectory();
   await using memory = await temporaryDirectory();
   await using guest = await startGuest({ ...SHARED, memPathDir: memory.path });
   await guest.waitForGenerations(2);
   const file = memory.file('m0.ram');
-  const replace = async (): Promise<void> => {
-    await copyFile(file, memory.file('copy'));
-    await unlink(file);
-    await copyFile(memory.file('copy'), file);
-  };
   const { qmp } = guest;
   const execute = qmp.execute.bind(qmp);
-  // The file is replaced right before QEMU stops the guest.
+  const replaceBefore = (moment: string): void => {
+    Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
+      if (command === moment) {
+        await copyFile(file, memory.file('copy'));
+        await unlink(file);
+        await writeFile(file, '');
+        await truncate(file, 128 * MIB);
+      }
+      return execute(command, ...rest);
+    });
+  };
+  // The memory is open when QEMU stops the guest, and its name means nothing any more.
+  replaceBefore('stop');
+  t.like(await save(qmp, dir.file('one')), { writer: 'engine', verified: true });
+  await using clone = await restoreGuest(dir.file('one'), SHARED, {});
+  await clone.assertAlive();
+  await unlink(file);
+  await copyFile(memory.file('copy'), file);
+  await guest.assertAlive();
+});
+
+qemuTest('memory that is replaced before it is opened is no reason to stop the guest', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using memory = await temporaryDirectory();
+  await using guest = await startGuest({ ...SHARED, memPathDir: memory.path });
+  await guest.waitForGenerations(2);
+  const file = memory.file('m0.ram');
+  const { qmp } = guest;
+  const execute = qmp.execute.bind(qmp);
+  const commands: string[] = [];
   Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
-    if (command === 'stop') await replace();
+    commands.push(command);
+    if (command === 'object-add') {
+      await unlink(file);
+      await writeFile(file, '');
+      await truncate(file, 128 * MIB);
+    }
     return execute(command, ...rest);
   });
-  await t.throwsAsync(save(qmp, dir.file('guest.mr')), {
-    code: 'ERR_MAPPED_RAM_QEMU',
-    message: /the file of block m0 is not the one any more that QEMU uses/,
+  await t.throwsAsync(save(qmp, dir.file('guest.mr')), NOT_USED);
+  t.true(commands.includes('object-add'));
+  t.false(commands.includes('stop'));
+  t.deepEqual(await readdir(dir.path), []);
+  t.is(await guest.runState(), 'running');
+  await guest.assertAlive();
+});
+
+qemuTest('memory that QEMU has exchanged right before it stopped the guest is no save', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest(SHARED);
+  await guest.waitForGenerations(2);
+  const { qmp } = guest;
+  const execute = qmp.execute.bind(qmp);
+  let isStopped = false;
+  // QEMU has the block at another address from the stop on: what is mapped there is not the file.
+  Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
+    const answer = await execute(command, ...rest);
+    isStopped ||= command === 'stop';
+    if (command !== 'x-query-ramblock' || !isStopped || !isQmpObject(answer)) return answer;
+    const { 'human-readable-text': table } = answer;
+    if (typeof table !== 'string') return answer;
+    return { 'human-readable-text': table.replace(/^( *m0 .*)0x[0-9a-f]+/m, '$1 0x1000') };
   });
+  await t.throwsAsync(save(qmp, dir.file('guest.mr')), NOT_USED);
+  t.true(isStopped);
   t.deepEqual(await readdir(dir.path), []);
   t.is(await guest.runState(), 'running');
   await guest.assertAlive();

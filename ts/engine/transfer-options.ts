@@ -85,6 +85,9 @@ export interface TransferReport {
    * `threads`. With `io_uring` their number varies with the disk's speed. Undefined as `requests` is.
    */
   readonly submissions: number | undefined;
-  /** Milliseconds from opening the files to the last byte, without making the file durable. */
+  /**
+   * Milliseconds from opening the files to the last byte, without making the file durable. For a save, whose work comes
+   * in two parts, the sum of both.
+   */
   readonly elapsedMs: number;
 }

@@ -17,18 +17,20 @@ import { savePages } from '../pages/save-pages.ts';
 import type { PackOptions, PackResult } from './pack-options.ts';
 import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
+import { addReports, assertMovedRight, type MovedMemory, shifted } from './moved-memory.ts';
 import { PageSpool } from './page-spool.ts';
+import { completePlainRam } from './plain-ram.ts';
 import { assertSize, locationsFor, ramFiles, toMemory, type RamLocation } from '../snapshot/ram-location.ts';
 import { type TargetPlace, targetPath } from '../snapshot/snapshot-target.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { isVirtioMem } from '../stream/virtio-mem.ts';
 import { writePieces } from '../io/write-pieces.ts';
 
-interface PackingHooks {
-  /** Called as soon as all of the memory has been read; the memory may change from then on. */
-  readonly onMemoryRead?: (() => Promise<void>) | undefined;
+interface PackingParts {
   /** Receives the digests. */
   readonly sealing?: Sealing | undefined;
+  /** The given memory, where it is in its place already. */
+  readonly moved?: MovedMemory | undefined;
 }
 
 /** The parts of a snapshot to be: a state and RAM that were found to go together. */
@@ -70,7 +72,7 @@ export class Packing implements AsyncDisposable {
     const path = target && targetPath(target);
     try {
       const { reader: state, index } = snapshot;
-      const ram = plainRam(index, state.name);
+      const ram = completePlainRam(index, state.name);
       const given = locationsFor(options.ram ?? {}, ram.blocks, state.name);
       for (const block of ram.blocks) {
         const location = given.get(block.id);
@@ -99,7 +101,7 @@ export class Packing implements AsyncDisposable {
   async write(
     output: Output,
     options: PackOptions,
-    { onMemoryRead, sealing }: PackingHooks = {},
+    { sealing, moved }: PackingParts = {},
   ): Promise<Omit<PackResult, 'seal' | 'elapsedMs'>> {
     const { signal, storeZeroPages = 'firmware' } = options;
     const [state, index, ram] = [this.#state, this.#index, this.#ram];
@@ -114,12 +116,15 @@ export class Packing implements AsyncDisposable {
       vmdescription: await readVmdescriptionFor(state, index, configuration),
       base: output.offset,
     });
-    const regions = layout.blocks.map(({ id, area }) => ({
-      name: id,
-      area,
-      memory: this.#memoryOf(id, spool),
-      storeZeroPages: storesZeroPages(id, storeZeroPages),
-    }));
+    if (moved !== undefined) assertMovedRight(moved, layout, state.name);
+    const regions = layout.blocks
+      .filter(({ id }) => moved?.pieces.has(id) !== true)
+      .map(({ id, area }) => ({
+        name: id,
+        area,
+        memory: this.#memoryOf(id, spool),
+        storeZeroPages: storesZeroPages(id, storeZeroPages),
+      }));
     // The recording output remembers everything but the pages: a seal digests them at the end, and storage is not read
     // back.
     const recorded = new RecordingOutput(
@@ -129,8 +134,7 @@ export class Packing implements AsyncDisposable {
     const target = sealing?.pieceSize !== undefined && output.file === undefined ? recorded : output;
     await target.allocate(endOffset);
     const pieceSize = sealing?.pieceSize;
-    const { report, pieces: digests } = await savePages(target, { regions, pieceSize }, options);
-    await onMemoryRead?.();
+    const { report, pieces: pieceOf } = await this.#moveRest(target, { regions, pieceSize }, options, moved);
     await writePieces(target, pieces, state, signal);
     const part = {
       source: recorded,
@@ -139,10 +143,32 @@ export class Packing implements AsyncDisposable {
       pageSize: layout.targetPageSize,
       blocks: layout.blocks,
     };
+    const none = { offsets: [], digests: new Uint8Array() };
+    const digests = layout.blocks.map(({ id }) => pieceOf.get(id) ?? none);
     await sealing?.write({ ...part, pieces: digests }, signal);
     signal?.throwIfAborted();
     const blocks = layout.blocks.map(({ id, length }) => ({ id, length }));
     return { path: output.name, offset: output.offset, size: endOffset, blocks, transfer: report };
+  }
+
+  /** Moves the memory that is not in its place yet. */
+  async #moveRest(
+    target: Output,
+    plan: Parameters<typeof savePages>[1],
+    options: PackOptions,
+    moved: MovedMemory | undefined,
+  ): Promise<Omit<MovedMemory, 'layout'>> {
+    if (moved !== undefined && plan.regions.length === 0) return moved;
+    const { bytes = 0, dataBytes = 0 } = moved?.report ?? {};
+    const progress = shifted(options, { bytesTotal: bytes, bytesDone: bytes, dataBytes });
+    const saved = await savePages(target, plan, { ...options, ...progress });
+    return {
+      report: moved === undefined ? saved.report : addReports(moved.report, saved.report),
+      pieces: new Map([
+        ...(moved?.pieces ?? []),
+        ...plan.regions.map(({ name }, index) => [name, saved.pieces[index]] as const),
+      ]),
+    };
   }
 
   #memoryOf(id: string, spool: PageSpool): TransferMemory {
@@ -160,19 +186,4 @@ export class Packing implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
   }
-}
-
-function plainRam(index: StreamIndex, path: string): PlainRamIndex {
-  const { ram, problem } = index;
-  if (problem !== undefined) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', 'the device state is not complete', {
-      cause: problem,
-    });
-  }
-  if (ram?.form === 'plain') return ram;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the device state has the wrong form', {
-    path,
-    expected: 'a plain file: migration',
-    found: ram === undefined ? 'a stream without RAM' : 'a mapped-ram file',
-  });
 }

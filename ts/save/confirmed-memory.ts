@@ -11,16 +11,18 @@ import type { RamLocation } from '../snapshot/ram-location.ts';
 
 /**
  * The opened memory files of a guest. Each was seen in QEMU's memory map after it was opened, so that the fate of its
- * name does not matter any more.
+ * name does not matter any more. What QEMU has mapped may change while the guest runs: see `confirm`.
  */
 export class ConfirmedMemory implements AsyncDisposable {
-  readonly #handles: readonly FileHandle[];
+  readonly #opened: readonly OpenedBlock[];
   /** The opened files, by block id. */
   readonly locations: Readonly<Record<string, RamLocation>>;
 
-  private constructor(handles: readonly FileHandle[], locations: Readonly<Record<string, RamLocation>>) {
-    this.#handles = handles;
-    this.locations = locations;
+  private constructor(opened: readonly OpenedBlock[]) {
+    this.#opened = opened;
+    this.locations = Object.fromEntries(
+      opened.map(({ block: { id, file }, handle: { fd } }) => [id, { fd, offset: file.offset }]),
+    );
   }
 
   /**
@@ -33,41 +35,56 @@ export class ConfirmedMemory implements AsyncDisposable {
     blocks: readonly FileMemoryBlock[],
     rows: readonly RamBlockRow[],
   ): Promise<ConfirmedMemory> {
-    const handles: FileHandle[] = [];
-    const locations: Record<string, RamLocation> = {};
-    const { pid } = await identifyQemu(qmp);
+    const opened: OpenedBlock[] = [];
     try {
-      for (const { id, file } of blocks) {
-        const { path, offset } = file;
+      for (const block of blocks) {
+        const { path } = block.file;
         const handle = await open(path, 'r').catch((cause: unknown) => {
-          throw ioError(`cannot open the memory of block ${id}`, path, cause);
+          throw ioError(`cannot open the memory of block ${block.id}`, path, cause);
         });
-        handles.push(handle);
-        const row = rows.find((candidate) => candidate.id === id);
-        const address = row?.hostAddress;
-        const found = await handle.stat({ bigint: true });
-        const isSeen =
-          pid !== undefined && row !== undefined && (await isMappedBy(pid, found, { address, offset }));
-        if (isSeen !== true) {
-          // A QEMU that has died has nothing mapped. The question then fails with the better error.
-          await qmp.execute('query-status');
-          const words = `the file of block ${id} is not the one any more that QEMU uses`;
-          throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words, { path });
-        }
-        locations[id] = { fd: handle.fd, offset };
+        opened.push({ block, handle });
       }
-      return new ConfirmedMemory(handles, locations);
+      const memory = new ConfirmedMemory(opened);
+      await memory.confirm(qmp, rows);
+      return memory;
     } catch (error) {
-      await closeAll(handles);
+      await closeAll(opened);
       throw error;
     }
   }
 
+  /**
+   * Confirms that QEMU uses each of the files for its block.
+   * @param rows QEMU's present blocks
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU is not seen to use a file, or is gone
+   */
+  async confirm(qmp: QmpClient, rows: readonly RamBlockRow[]): Promise<void> {
+    const { pid } = await identifyQemu(qmp);
+    for (const { block, handle } of this.#opened) {
+      const { path, offset } = block.file;
+      const row = rows.find(({ id }) => id === block.id);
+      const address = row?.hostAddress;
+      const found = await handle.stat({ bigint: true });
+      const isSeen =
+        pid !== undefined && row !== undefined && (await isMappedBy(pid, found, { address, offset }));
+      if (isSeen === true) continue;
+      // A QEMU that has died has nothing mapped. The question then fails with the better error.
+      await qmp.execute('query-status');
+      const words = `the file of block ${block.id} is not the one any more that QEMU uses`;
+      throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words, { path });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await closeAll(this.#handles);
+    await closeAll(this.#opened);
   }
 }
 
-async function closeAll(handles: readonly FileHandle[]): Promise<void> {
-  await Promise.all(handles.map((handle) => handle.close()));
+interface OpenedBlock {
+  readonly block: FileMemoryBlock;
+  readonly handle: FileHandle;
+}
+
+async function closeAll(opened: readonly OpenedBlock[]): Promise<void> {
+  await Promise.all(opened.map(({ handle }) => handle.close()));
 }

@@ -88,6 +88,14 @@ export async function recoverAtLast(qmp: QmpClient, recovery: Recovery): Promise
  */
 export async function letRun(qmp: QmpClient, sleeps = false): Promise<void> {
   await untilFinalized(qmp, WAIT);
+  await letRunNow(qmp, sleeps);
+}
+
+/**
+ * As `letRun`, behind a migration that QEMU has cleared up behind (`untilFinalized`).
+ * @throws {MappedRamError} as `letRun`
+ */
+export async function letRunNow(qmp: QmpClient, sleeps = false): Promise<void> {
   const { status } = await qmp.execute('query-status', undefined, WAIT);
   if (sleeps && status === 'postmigrate') {
     const words =

@@ -8,7 +8,7 @@ import type { StoppedGuest } from './stopped-guest.ts';
 import type { Sealing } from '../seal/sealing.ts';
 import type { Output } from '../io/output.ts';
 
-/** One save under way: QEMU has the plan's settings, and the guest stands still. */
+/** One save under way, whose guest is claimed. */
 export interface SaveRun {
   readonly qmp: QmpClient;
   readonly plan: SavePlan;
@@ -17,7 +17,6 @@ export interface SaveRun {
   readonly tag: string;
   /** QEMU's run state before the guest was stopped for the save. */
   readonly before: string;
-  readonly guest: StoppedGuest;
   readonly progress: ProgressTeller;
 }
 
@@ -25,6 +24,15 @@ export interface SaveRun {
 export interface FileSaveRun extends SaveRun {
   readonly output: Output;
   readonly sealing: Sealing;
+}
+
+/** A writer that has everything that it can have while the guest still runs. Disposal lets all of that go. */
+export interface ReadyWriter extends AsyncDisposable {
+  /**
+   * Writes a guest that stands still, in a QEMU that has the plan's settings.
+   * @param whenRead called as soon as the guest need not stand still for the writer any more; what can wait comes after
+   */
+  readonly write: (guest: StoppedGuest, whenRead: () => Promise<void>) => Promise<Written>;
 }
 
 export interface Written {

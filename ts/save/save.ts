@@ -13,16 +13,16 @@ import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
 import { assertRunState, forgotten } from './run-state/assert-run-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
+import { EngineWriter } from './engine-writer.ts';
 import { finish } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
+import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
 import { AFTER_SAVE, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
-import type { SaveRun, Written } from './save-run.ts';
+import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
 import { withinTime } from './within-time.ts';
-import { writeByEngine } from './write-by-engine.ts';
-import { writeByQemu, writeElsewhere } from './write-by-qemu.ts';
 
 /** Connections over which a save is under way. */
 const busy = new WeakSet<QmpClient>();
@@ -149,7 +149,7 @@ async function carryOut(
   const { signal } = options;
   const { path, offset } = plan.target;
   const progress = new ProgressTeller(options.onProgress);
-  // Every step that can fail without QEMU comes while the guest runs.
+  // Every step that can fail without QEMU comes while the guest runs, and so does all that need not find it stopped.
   await using output =
     path === undefined
       ? undefined
@@ -162,16 +162,18 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { before, tag } = prepared;
+    const run: SaveRun = { qmp, plan, options, tag, before, progress };
+    await using writer = await readyWriter(
+      run,
+      output === undefined ? undefined : { ...run, output, sealing },
+    );
     await prepared.settings.apply({ signal });
     await using guest = await StoppedGuest.stop(qmp, before, { signal });
-    const run: SaveRun = { qmp, plan, options, tag, before, guest, progress };
     const goOn = async (): Promise<void> => {
       // A guest that did not run before may run only when everything else has worked.
       if (prepared.after === 'cont' && before === 'running') await guest.letRun();
     };
-    if (output === undefined) written = await writeElsewhere(run, goOn);
-    else if (plan.writer.value === 'engine') written = await writeByEngine({ ...run, output, sealing }, goOn);
-    else written = await writeByQemu({ ...run, output, sealing }, goOn);
+    written = await writer.write(guest, goOn);
     if (output !== undefined) {
       await output.finish();
       signal?.throwIfAborted();
@@ -212,6 +214,12 @@ async function carryOut(
     warnings,
     pauseMs,
   };
+}
+
+/** @param toFile the same save, when it is one into a file of this host */
+async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promise<ReadyWriter> {
+  if (toFile === undefined) return writerElsewhere(run);
+  return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
 }
 
 async function publishSeal(

@@ -3,7 +3,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvents } from '../qmp/events.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { asleep, isLive } from './run-state/assert-run-state.ts';
-import { letRun } from './recovery.ts';
+import { letRunNow } from './recovery.ts';
 
 /** A guest that stands still for its save. */
 export class StoppedGuest implements AsyncDisposable {
@@ -78,10 +78,10 @@ export class StoppedGuest implements AsyncDisposable {
     );
   }
 
-  /** Lets the guest run again. @throws {MappedRamError} as {@link QmpClient.execute} */
+  /** Lets the guest run again, after `migrateOut` has settled. @throws {MappedRamError} as {@link QmpClient.execute} */
   async letRun(): Promise<void> {
     await this.#events.return();
-    await letRun(this.#qmp);
+    await letRunNow(this.#qmp);
     if (this.#stoppedAt !== undefined) this.#pauseMs = performance.now() - this.#stoppedAt;
   }
 

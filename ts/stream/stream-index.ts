@@ -35,6 +35,9 @@ export interface StreamIndex {
   readonly problem: MappedRamError | undefined;
 }
 
+/** The part of an index that is known as soon as RAM's block list is: the places of memory follow from it. */
+export type StreamHead = Pick<StreamIndex, 'configuration' | 'commands' | 'ram'>;
+
 /** A section other than one of RAM. */
 export interface IndexedSection extends SectionRecord {
   /**

@@ -19,8 +19,9 @@ pub struct BindingStagedFile {
     keep: u64,
     replace: Replace,
     cancel: CancelToken,
-    /// The open file, which a `sync` that is under way shares.
-    staged: Mutex<Option<Arc<StagedFile>>>,
+    /// The open file, which a `sync` that is under way shares. An `open` that is under way has the place itself: a worker
+    /// that is terminated drops this object meanwhile.
+    staged: Arc<Mutex<Option<Arc<StagedFile>>>>,
 }
 
 #[napi]
@@ -32,7 +33,7 @@ impl BindingStagedFile {
             keep: u64::try_from(keep).unwrap_or(0),
             replace: if replace { Replace::Allowed } else { Replace::Never },
             cancel: CancelToken::default(),
-            staged: Mutex::new(None),
+            staged: Arc::default(),
         }
     }
 
@@ -40,14 +41,15 @@ impl BindingStagedFile {
     #[napi]
     pub async fn open(&self) -> Option<BindingError> {
         let (target, keep, replace) = (self.target.clone(), self.keep, self.replace);
-        let cancel = self.cancel.clone();
-        let create = move || StagedFile::create_cancellable(&target, keep, replace, &cancel);
+        let (cancel, place) = (self.cancel.clone(), Arc::clone(&self.staged));
+        let token = cancel.clone();
+        let create = move || StagedFile::create_cancellable(&target, keep, replace, &token);
         match blocking(DOING, create).await {
             Ok(staged) => {
-                let mut place = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
                 // `cancel` takes that lock too, so a cancellation comes either before this look or after the file is in
                 // its place.
-                if self.cancel.is_cancelled() {
+                if cancel.is_cancelled() {
                     let message = "creating the file was cancelled";
                     return Some(EngineError::new(ErrorKind::Cancelled, message).into());
                 }

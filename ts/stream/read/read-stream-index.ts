@@ -62,7 +62,7 @@ export async function readStreamIndex(
  * Tells errors about the file from others. I/O errors are the caller's business: they say nothing about the file's
  * content.
  */
-function isAboutTheFile(error: unknown): error is MappedRamError {
+export function isAboutTheFile(error: unknown): error is MappedRamError {
   if (!(error instanceof MappedRamError)) return false;
   return (
     error.code === 'ERR_MAPPED_RAM_CORRUPT' ||
@@ -72,7 +72,8 @@ function isAboutTheFile(error: unknown): error is MappedRamError {
   );
 }
 
-function finishRam({ list, blocks, sections, pages, startEnd, ended }: RamDraft): RamIndex {
+/** Makes RAM's entry in the index. */
+export function finishRam({ list, blocks, sections, pages, startEnd, ended }: RamDraft): RamIndex {
   const { sectionId, targetPageSize, total, sectionOffset } = list;
   const common = { sectionId, targetPageSize, total, offset: sectionOffset, startEnd, sections, ended };
   if (list.form === 'plain')

@@ -21,14 +21,17 @@ const MAX_UNPROVEN = 32 * 1024 * 1024;
 export class StreamWalk {
   readonly #cursor: StreamCursor;
   readonly #configuration: Configuration;
+  readonly #pageSize: number | undefined;
   readonly #description: StreamDescription;
   readonly #started: StartedSections = new StartedSections();
   #ram: RamState | undefined;
   #ramEnded = false;
 
-  constructor(cursor: StreamCursor, configuration: Configuration) {
+  /** @param pageSize the target page size, where the caller knows it */
+  constructor(cursor: StreamCursor, configuration: Configuration, pageSize: number | undefined) {
     this.#cursor = cursor;
     this.#configuration = configuration;
+    this.#pageSize = pageSize;
     this.#description = new StreamDescription(cursor.reader);
   }
 
@@ -99,7 +102,8 @@ export class StreamWalk {
     const { sectionId } = identity;
     const { position: offset } = cursor;
     assertRamSection(cursor, sectionOffset, identity);
-    const targetPageSize = targetPageSizeIn(this.#configuration) ?? (await this.#fixedPageSize());
+    const targetPageSize =
+      targetPageSizeIn(this.#configuration) ?? this.#pageSize ?? (await this.#fixedPageSize());
     const ram = newRamState(this.#configuration, sectionId, targetPageSize);
     this.#ram = ram;
     const total = await readListWord(cursor, ram);

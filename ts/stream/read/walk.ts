@@ -8,6 +8,11 @@ import { StreamWalk } from './stream-walk.ts';
 export interface WalkOptions {
   /** Offset of the stream in the source, in bytes. Default 0. */
   readonly offset?: number;
+  /**
+   * The target page size in bytes, for a machine whose stream names it at its end only. Default what the stream says.
+   * @internal
+   */
+  readonly targetPageSize?: number | undefined;
 }
 
 /**
@@ -43,5 +48,5 @@ export async function* walkBatches(
   const offset = cursor.position;
   const configuration = await decodeConfiguration(cursor);
   yield [{ type: 'configuration', offset, length: cursor.position - offset, configuration }];
-  yield* new StreamWalk(cursor, configuration).records();
+  yield* new StreamWalk(cursor, configuration, options.targetPageSize).records();
 }

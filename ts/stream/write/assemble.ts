@@ -8,12 +8,13 @@ import {
   encodeMappedRamStart,
   encodePlainRamStart,
   encodeRamEos,
+  type MappedRamStart,
 } from './encode-ram.ts';
 import type { MappedRamLayout, RamBlock } from './layout.ts';
 import { PieceList, type StreamPiece } from './pieces.ts';
 import { encodeSectionContinuation, encodeVmdescription } from '../section.ts';
 import { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
-import type { RamIndex, StreamIndex } from '../stream-index.ts';
+import type { RamIndex, StreamHead, StreamIndex } from '../stream-index.ts';
 
 /** The parts of a new stream. */
 export interface AssembleOptions {
@@ -52,24 +53,46 @@ export interface AssembledMapped {
  * @throws {MappedRamError} as `stateSections` and `encodeMappedRamStart`
  */
 export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapped {
-  const { configuration, blocks, base = 0, alignment } = options;
-  const { sections, ram, records } = carried(options.state);
+  const { sections, ram } = carried(options.state);
   const { sectionId } = ram;
-  const start = encodeMappedRamStart({
-    configuration,
-    blocks,
-    base,
-    sectionId,
-    targetPageSize: ram.targetPageSize,
-    records,
-    ...(alignment === undefined ? {} : { alignment }),
-  });
+  const start = mappedStart(options);
   const pieces = new PieceList(start.endOffset);
   pieces.copyAll(sections.early);
   pieces.copyAll(sections.switchover);
   pieces.bytes(encodeEmptyRamSection('end', sectionId));
   addTail(pieces, sections, options);
   return { layout: start.layout, pieces: [...start.segments, ...pieces.list], endOffset: pieces.offset };
+}
+
+/**
+ * Lays the RAM of a new mapped-ram file out as `assembleMappedRam` does: the beginning of the state is enough for that.
+ * @throws {MappedRamError} as `encodeMappedRamStart`
+ */
+export function layoutAround(options: MappedStartOptions): MappedRamLayout {
+  return mappedStart(options).layout;
+}
+
+type MappedStartOptions = Pick<AssembleMappedOptions, 'configuration' | 'blocks' | 'base' | 'alignment'> & {
+  readonly state: StreamHead;
+};
+
+function mappedStart({
+  state,
+  configuration,
+  blocks,
+  base = 0,
+  alignment,
+}: MappedStartOptions): MappedRamStart {
+  const { sectionId, targetPageSize } = ramOf(state);
+  return encodeMappedRamStart({
+    configuration,
+    blocks,
+    base,
+    sectionId,
+    targetPageSize,
+    records: recordsBeforeRam(state),
+    ...(alignment === undefined ? {} : { alignment }),
+  });
 }
 
 /** A page for the plain form. `source` is the offset of its bytes in the stream that the state comes from. */
@@ -166,12 +189,25 @@ function carried(state: StreamIndex): {
   readonly records: Uint8Array;
 } {
   const sections = stateSections(state);
-  const { ram } = state;
+  const ram = ramOf(state);
+  const early = state.sections.filter(({ offset }) => offset < ram.offset);
+  return {
+    sections: { ...sections, early: [...early, ...sections.early] },
+    ram,
+    records: recordsBeforeRam(state),
+  };
+}
+
+function ramOf({ ram }: StreamHead): RamIndex {
   if (ram === undefined) throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'device state without RAM');
+  return ram;
+}
+
+/** Whole records of the commands that go in front of RAM. */
+function recordsBeforeRam(state: StreamHead): Uint8Array {
   const records = new PieceList(0);
   for (const { code, data } of commandsBeforeRam(state)) records.bytes(encodeCommand(code, data));
-  const early = state.sections.filter(({ offset }) => offset < ram.offset);
-  return { sections: { ...sections, early: [...early, ...sections.early] }, ram, records: records.joined() };
+  return records.joined();
 }
 
 function addTail(

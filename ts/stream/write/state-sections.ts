@@ -73,7 +73,10 @@ export function stateSections(index: StreamIndex): StateSections {
  * Commands before RAM START that go in front of the new one.
  * @throws {MappedRamError} as `isCarriedCommand`
  */
-export function commandsBeforeRam({ ram, commands }: StreamIndex): readonly CommandRecord[] {
+export function commandsBeforeRam({
+  ram,
+  commands,
+}: Pick<StreamIndex, 'ram' | 'commands'>): readonly CommandRecord[] {
   const before = commands.filter(({ offset }) => ram !== undefined && offset < ram.offset);
   return before.filter(({ code, offset }) => isCarriedCommand(code, offset));
 }

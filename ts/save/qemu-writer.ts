@@ -1,0 +1,112 @@
+import { localFile } from '../io/open-source.ts';
+import { type FileForQemu, type GivenFile, giveFile } from '../qemu/given-file.ts';
+import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
+import { atOnce } from '../host/at-once.ts';
+import { checkSaved } from './check-saved.ts';
+import { isLive } from './run-state/assert-run-state.ts';
+import { migrateGuest } from './migrate-guest.ts';
+import { notRecorded, recordRunState } from './run-state/record-run-state.ts';
+import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
+import type { StoppedGuest } from './stopped-guest.ts';
+
+/**
+ * Saves by QEMU, which writes everything into a file of ours: through descriptors that are opened here, or by its name.
+ */
+export class QemuWriter implements ReadyWriter {
+  readonly #run: FileSaveRun;
+  readonly #file: GivenFile;
+
+  private constructor(run: FileSaveRun, file: GivenFile) {
+    this.#run = run;
+    this.#file = file;
+  }
+
+  /** Gives QEMU the file. @throws {MappedRamError} as `giveFile` */
+  static async ready(run: FileSaveRun): Promise<QemuWriter> {
+    const { output, plan } = run;
+    const { path } = localFile(output, 'a save');
+    const { offset } = output;
+    const place = { path: path ?? output.name, offset, direct: plan.directIo.value };
+    return new QemuWriter(run, await fileFor(run, place));
+  }
+
+  /** @throws {MappedRamError} as `migrateGuest` and `checkSaved` */
+  async write(guest: StoppedGuest, whenRead: () => Promise<void>): Promise<Written> {
+    const { qmp, plan, output, progress, options, before } = this.#run;
+    const { signal } = options;
+    const { fd } = localFile(output, 'a save');
+    const { offset } = output;
+    progress.step('memory');
+    const [rows, migration] = await atOnce(
+      signal,
+      (either) => queryRamBlocks(qmp, { signal: either }),
+      (either) => migrateTo(this.#run, this.#file.address, either),
+    );
+    const { stoodStill } = guest;
+    await whenRead();
+    progress.step('publish');
+    await this[Symbol.asyncDispose]();
+    const unrecorded = await recordRunState({ fd, offset }, output, before);
+    const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
+    const dataBytes = normalPages * pageSize;
+    const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });
+    signal?.throwIfAborted();
+    return { ...saved, warnings: [...saved.warnings, ...unrecorded], migration, transfer: undefined };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+}
+
+/** Lets QEMU write to a place that only QEMU can see. */
+export function writerElsewhere(run: SaveRun): ReadyWriter {
+  const { plan, before, progress, options } = run;
+  return {
+    async write(_guest, whenRead) {
+      progress.step('memory');
+      const migration = await migrateTo(run, plan.target.address, options.signal);
+      await whenRead();
+      const blocks = plan.qemu.memory.map(({ id, length }) => ({ id, length }));
+      // Nobody here can look into what QEMU has sent, or change it.
+      const warnings = isLive(before) ? [notRecorded(before)] : [];
+      return { migration, transfer: undefined, size: undefined, blocks, warnings };
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
+/**
+ * Gives QEMU a file to write to. Dispose of it when the migration is over; a second time does nothing.
+ * @throws {MappedRamError} as `giveFile`
+ */
+export async function fileFor(
+  { qmp, plan, tag, options: { signal, timeoutMs } }: SaveRun,
+  place: Pick<FileForQemu, 'path' | 'offset' | 'direct'>,
+): Promise<GivenFile> {
+  const file = { ...place, access: 'write', tag, signal, timeoutMs } as const;
+  const given = await giveFile(qmp, plan.qemu.features, plan.fdset.value, file);
+  let back: Promise<void> | undefined;
+  return {
+    address: given.address,
+    [Symbol.asyncDispose]: async () => {
+      back ??= Promise.resolve(given[Symbol.asyncDispose]());
+      await back;
+    },
+  };
+}
+
+function migrateTo(
+  { qmp, plan, options, progress }: SaveRun,
+  address: MigrationAddress,
+  signal: AbortSignal | undefined,
+): Promise<MigrationInfo> {
+  return migrateGuest(qmp, address, {
+    timeoutMs: options.timeoutMs,
+    signal,
+    place: plan.target.path,
+    onStatus: (info) => progress.fromQemu(info),
+  });
+}
