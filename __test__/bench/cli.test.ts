@@ -101,7 +101,7 @@ test.serial(
     const first = await runCli([...args, '--html', page, '--save-baseline', baseline], NO_QEMU);
     t.is(first.code, 0, first.stderr);
     t.is(first.stderr, '');
-    t.like(first.json(), { schemaVersion: 1, settings: { size: 2 ** 24, rounds: 5, transfer: {} } });
+    t.like(first.json(), { schemaVersion: 1, settings: { sizes: [2 ** 24], rounds: 5, transfer: {} } });
     t.regex(await readFile(page, 'utf8'), /^<!doctype html>/i);
     t.like(JSON.parse(await readFile(baseline, 'utf8')), { startedAt: first.json()['startedAt'] });
     const options = ['--baseline', baseline, '--max-regression', '99%'];

@@ -18,8 +18,7 @@ function reportOfSize(size: number, name = 'mapped-ram'): BenchReport {
     contenderOf(name, 'mapped-ram', [time, time + 2, time + 1]),
     contenderOf('QEMU × 2', 'qemu', [2 * time, 2 * time, 2 * time]),
   ];
-  const report = reportOf([{ work: 'load', memory: 'random', file: 'cold', contenders }], 3);
-  return { ...report, settings: { ...report.settings, size } };
+  return reportOf([{ size, work: 'load', memory: 'random', file: 'cold', contenders }], 3);
 }
 
 function sweepOf(): BenchSweep {
@@ -35,6 +34,7 @@ function sweepOf(): BenchSweep {
   );
   const [best, defaults] = points;
   return {
+    size: 2 ** 30,
     points,
     best: best === undefined || defaults === undefined ? [] : [{ work: 'save', best, defaults }],
   };
@@ -78,7 +78,7 @@ test('the page carries the reports as they were, whatever texts are in them', as
 test('the page has the table, the facts of the machine, and what could not be measured', async (t) => {
   const report = {
     ...reportOfSize(2 ** 30),
-    skipped: [{ work: 'save', name: 'fio', reason: 'no fio' }],
+    skipped: [{ size: 2 ** 30, work: 'save', name: 'fio', reason: 'no fio' }],
   } as const;
   const { document } = parseHTML(await benchPage(report));
   const text = document.body.textContent;

@@ -15,7 +15,10 @@ function report(changes: Partial<BenchReport> = {}): BenchReport {
     { ...own, rounds, summary: summarize(rounds) },
     contenderOf('fio\u001B[2J', 'fio', [1100, 1100, 1200]),
   ];
-  return { ...reportOf([{ work: 'load', memory: 'random', file: 'cold', contenders }], 3), ...changes };
+  return {
+    ...reportOf([{ size: 2 ** 31, work: 'load', memory: 'random', file: 'cold', contenders }], 3),
+    ...changes,
+  };
 }
 
 test('a report is a table per kind of work, and a word on how close it comes', (t) => {
@@ -30,14 +33,17 @@ test('a report is a table per kind of work, and a word on how close it comes', (
 });
 
 test('what could not be measured is said, with the reason', (t) => {
-  const lines = benchLines(report({ skipped: [{ work: 'save', name: 'QEMU', reason: 'no QEMU' }] }), plain);
+  const lines = benchLines(
+    report({ skipped: [{ size: 2 ** 31, work: 'save', name: 'QEMU', reason: 'no QEMU' }] }),
+    plain,
+  );
   t.deepEqual(lines.slice(-2), ['Not measured', '  save, QEMU: no QEMU']);
 });
 
 test('a sweep is told by its best settings, and by what the defaults lose', (t) => {
   const [best, defaults] = [point(4, 1000), point(1, 1250)];
   const lines = benchLines(
-    report({ sweep: { points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
+    report({ sweep: { size: 2 ** 31, points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
     plain,
   );
   t.is(

@@ -39,7 +39,7 @@ export async function readBaseline(path: string): Promise<BenchReport> {
       found: 'more',
     });
   }
-  return checkedReport(parse(bytes.toString('utf8'), path), path);
+  return checkedReport(parse(bytes.toString('utf8'), path), { name: 'the baseline', path });
 }
 
 /** Reads piece by piece: the size of a pipe or a device is not known before. */
