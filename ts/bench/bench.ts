@@ -18,6 +18,7 @@ import {
 import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
 import type { BenchWork, FileState } from './figures.ts';
 import { makeBenchFiles } from './files.ts';
+import { hugePagePlaces } from './ours/huge-pages.ts';
 import { machineFacts } from './machine.ts';
 import {
   REPORT_VERSION,
@@ -39,12 +40,13 @@ const MEMORY_DIRECTORY = '/dev/shm';
 /**
  * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
  * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
- * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
- * behind, neither files nor processes; what a killed bench has left in these places goes, too.
+ * of up to four times the size lie in the directory meanwhile, of twice the size in /dev/shm, and of the size in a
+ * hugetlbfs that is mounted and has room for twice of it. Several sizes follow one another. Nothing is left behind,
+ * neither files nor processes; what a killed bench has left in these places goes, too.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option, and a `qemu` that cannot take part;
- * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the code of its error when a contender fails, whose name the words
- * have; the signal's reason
+ * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the
+ * code of its error when a contender fails, whose name the words have; the signal's reason
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const startedAt = new Date().toISOString();
@@ -55,7 +57,8 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   await assertDirectory(directory);
   await assertDirectory(MEMORY_DIRECTORY);
   await assertWritable(directory);
-  const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY]);
+  const hugePages = (await hugePagePlaces()).map(({ path }) => path);
+  const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY, ...hugePages]);
   if (gone.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${gone.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
   if (qemu !== undefined) await assertQemu(qemu, signal);
