@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 
 import test from 'ava';
 
@@ -99,6 +99,8 @@ test.serial('what can never be judged, read or written is refused before anythin
   await mkdir(out.file('folder'));
   const fine = await baseline('fine.json', report({}));
   const [, path = ''] = fine;
+  await symlink(path, out.file('symlink.json'));
+  await link(path, out.file('link.json'));
   for (const [args, words] of [
     [
       await baseline('size.json', report({ size: 2 ** 26 })),
@@ -122,6 +124,11 @@ test.serial('what can never be judged, read or written is refused before anythin
     [['--baseline', out.file('none.json')], /none\.json: cannot read the baseline/],
     [['--baseline', out.file('folder')], /folder: cannot read the baseline/],
     [[...fine, '--save-baseline', path], /--save-baseline and --baseline are the same file/],
+    [
+      [...fine, '--save-baseline', out.file('symlink.json')],
+      /--save-baseline and --baseline are the same file/,
+    ],
+    [[...fine, '--save-baseline', out.file('link.json')], /--save-baseline and --baseline are the same file/],
     [['--html', path, '--save-baseline', path], /--html and --save-baseline are the same file/],
     [
       ['--html', out.file('folder')],

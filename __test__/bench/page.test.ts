@@ -109,6 +109,57 @@ test('reports of several sizes make lines against size', async (t) => {
   t.is(document.querySelectorAll('#growth [aria-label="line"] path').length, 2);
 });
 
+test('one report of several sizes makes them, too, and its tables and facts name the sizes', async (t) => {
+  const [small, large] = [reportOfSize(2 ** 28), reportOfSize(2 ** 31)];
+  const report = reportOf([...large.results, ...small.results], 3);
+  const page = await benchPage({
+    ...report,
+    skipped: [
+      { size: 2 ** 28, work: 'restore', name: 'eager', reason: 'too small' },
+      { size: 2 ** 28, work: 'save', name: 'fio', reason: 'no fio' },
+      { size: 2 ** 31, work: 'save', name: 'fio', reason: 'no fio' },
+    ],
+  });
+  const document = run(page);
+  t.deepEqual(
+    [...document.querySelectorAll('#times h3')].map(({ textContent }) => textContent),
+    ['load, random memory, cold file, 2 GiB', 'load, random memory, cold file, 256 MiB'],
+  );
+  t.is(document.querySelectorAll('#growth figure').length, 1);
+  t.is(document.querySelectorAll('#growth [aria-label="line"] path').length, 2);
+  t.deepEqual(
+    [...document.querySelectorAll('caption')].map(({ textContent }) => textContent),
+    ['load, random memory, cold file, 2 GiB', 'load, random memory, cold file, 256 MiB'],
+  );
+  t.deepEqual(
+    [...document.querySelectorAll('li')].slice(-2).map(({ textContent }) => textContent),
+    ['restore, eager: too small (256 MiB)', 'save, fio: no fio'],
+  );
+  t.true(document.body.textContent.includes('2 GiB, 256 MiB'));
+});
+
+test('a restore is drawn to the working set, with a stroke where the guest runs', async (t) => {
+  const contenders = [
+    contenderOf('instant', 'mapped-ram', [300, 310]),
+    contenderOf('QEMU × 4', 'qemu', [500, 510]),
+  ];
+  const ran = contenders.map((contender) => {
+    const moments = { running: { median: 100, min: 90, max: 110 } };
+    return { ...contender, summary: { ...contender.summary, moments } };
+  });
+  const report = reportOf(
+    [{ size: 2 ** 30, work: 'restore', memory: 'random', file: 'cold', contenders: ran }],
+    2,
+  );
+  const document = run(await benchPage(report));
+  t.is(document.querySelectorAll('#times [aria-label="tick"] line').length, 2);
+  t.regex(
+    document.querySelector('#times figcaption')?.textContent ?? '',
+    /working set\. Stroke across: the guest runs/,
+  );
+  t.is(document.querySelector('thead th:nth-child(2)')?.textContent, 'working set, s');
+});
+
 test('a sweep makes a heat map, with the fastest and the defaults marked', async (t) => {
   const document = run(await benchPage({ ...reportOfSize(2 ** 30), sweep: sweepOf() }));
   const cells = [...document.querySelectorAll('#sweep [aria-label="cell"]')];

@@ -50,6 +50,10 @@ test('a figure that nobody measured is not in a summary, and never zero', (t) =>
   t.is(summarize([round(10), round(20, { cpuMs: 4000 })]).cpuSecondsPerGiB, 2);
 });
 
+test('work that need not move all of the memory has no bytes per second', (t) => {
+  t.deepEqual(Object.keys(summarize([round(10)], false)), ['milliseconds']);
+});
+
 test('moments have spreads of their own', (t) => {
   const summary = summarize([
     round(10, { moments: { running: 10, workingSet: 30 } }),

@@ -32,6 +32,47 @@ test('a report is a table per kind of work, and a word on how close it comes', (
   t.is(lines[at + 4], String.raw`mapped-ram: 1.00 × fio\u001b[2J (speed, median of the rounds' ratios)`);
 });
 
+test('a restore is compared to its working set, with the times of a running guest beside', (t) => {
+  const restored = (
+    name: string,
+    program: 'mapped-ram' | 'qemu',
+    times: readonly number[],
+    running: number,
+  ) => {
+    const made = contenderOf(name, program, times);
+    const rounds = made.rounds.map((round) => ({ ...round, moments: { running } }));
+    return { ...made, rounds, summary: summarize(rounds, false) };
+  };
+  const contenders = [
+    restored('instant', 'mapped-ram', [900, 1000, 1100], 100),
+    restored('QEMU × 4', 'qemu', [1500, 1500, 1600], 1200),
+  ];
+  const result = { size: 2 ** 31, work: 'restore', memory: 'random', file: 'cold', contenders } as const;
+  const lines = benchLines(reportOf([result], 3), plain);
+  const at = lines.indexOf('restore, random memory, cold file');
+  t.deepEqual(lines.slice(at + 1, at + 7), [
+    '          working set  fastest  slowest  running',
+    'instant         1.000    0.900    1.100    0.100',
+    'QEMU × 4        1.500    1.500    1.600    1.200',
+    "instant: 1.50 × QEMU × 4 (speed to the touched working set, median of the rounds' ratios)",
+    'instant: the guest runs after 0.100 s; QEMU × 4: after 1.200 s',
+  ]);
+});
+
+test('several sizes are named, and one is not', (t) => {
+  const [one] = report().results;
+  if (one === undefined) throw new Error('there is a result');
+  const both = reportOf([one, { ...one, size: 2 ** 28 }], 3);
+  const lines = benchLines(
+    { ...both, skipped: [{ size: 2 ** 28, work: 'save', name: 'fio', reason: 'no' }] },
+    plain,
+  );
+  t.true(lines.includes('load, random memory, cold file, 2 GiB'));
+  t.true(lines.includes('load, random memory, cold file, 256 MiB'));
+  t.regex(lines.join('\n'), /^memory +2 GiB, 256 MiB of a guest, 3 rounds/m);
+  t.is(lines.at(-1), '  save, fio: no (256 MiB)');
+});
+
 test('what could not be measured is said, with the reason', (t) => {
   const lines = benchLines(
     report({ skipped: [{ size: 2 ** 31, work: 'save', name: 'QEMU', reason: 'no QEMU' }] }),
