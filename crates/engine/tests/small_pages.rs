@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use common::process::{Holdings, in_child, is_child};
@@ -34,6 +34,23 @@ fn block(pages: Vec<Page>) -> Block {
 
 fn full() -> Block {
     block(Pattern::AllData.pages(common::size(LENGTH / 4096), 64, 7))
+}
+
+/// One page in each window holds zeros.
+fn few_zeros() -> Block {
+    let mut block = full();
+    for page in block.pages.iter_mut().skip(5).step_by(64) {
+        *page = Page::Zero;
+    }
+    block
+}
+
+fn zeros(block: &Block) -> Vec<u64> {
+    let pages = (0..).zip(&block.pages);
+    pages
+        .filter(|(_, page)| **page == Page::Zero)
+        .map(|(index, _)| index)
+        .collect()
 }
 
 fn memory(directory: &Path, block: &Block) -> TestFile {
@@ -83,24 +100,60 @@ fn equals_the_oracle(block: &Block, engine: IoEngine) -> u64 {
 fn lies_where_it_is_written_from() {
     for engine in common::engines() {
         assert_eq!(equals_the_oracle(&full(), engine), WINDOWS);
-        let mut few_zeros = full();
-        for page in few_zeros.pages.iter_mut().step_by(16) {
-            *page = Page::Zero;
-        }
-        assert_eq!(equals_the_oracle(&few_zeros, engine), WINDOWS);
-        // Windows of data between holes, and one that is too short to be worth a mapping.
+        assert_eq!(equals_the_oracle(&few_zeros(), engine), WINDOWS);
+        // Windows of data between holes. One is too short to be worth a mapping, by a page.
         let mut holes = full();
         holes.pages[100..200].fill(Page::Hole);
-        holes.pages[209..640].fill(Page::Hole);
+        holes.pages[215..300].fill(Page::Hole);
+        holes.pages[316..640].fill(Page::Hole);
         let lent = equals_the_oracle(&holes, engine);
-        assert_eq!(lent, 2 + 6, "0..64 and 64..100, then 640..1024");
+        assert_eq!(lent, 2 + 1 + 6, "0..64 and 64..100, 300..316, then 640..1024");
     }
 }
 
 fn many_zeros_are_copied() {
     for engine in common::engines() {
+        let mut many_runs = full();
+        for page in many_runs.pages.iter_mut().skip(5).step_by(9) {
+            *page = Page::Zero;
+        }
+        assert_eq!(equals_the_oracle(&many_runs, engine), 0);
         let zeros = block(Pattern::AllZero.pages(common::size(LENGTH / 4096), 64, 7));
         assert_eq!(equals_the_oracle(&zeros, engine), 0);
+    }
+}
+
+/// Pages that were zero when they were looked at, and are not when the pages beside them are written.
+fn what_changes_later_is_not_below_a_clear_bit() {
+    for engine in common::engines() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let block = few_zeros();
+        let memory = memory(directory.path(), &block);
+        let saved = TestFile::new(directory.path(), "saved", Place::Disk);
+        let (live, zero_pages) = (memory.file.try_clone().expect("a descriptor"), zeros(&block));
+        let offset = block.memory_offset;
+        let spy = Spy::new(move |_| {
+            for page in &zero_pages {
+                live.write_all_at(&[0xff; 4096], offset + page * 4096)
+                    .expect("memory changes");
+            }
+        });
+        spy.run(save(&block, &memory, &saved, engine), engine)
+            .expect("a save of memory that changes");
+        assert!(spy.lent() > 0);
+        let mut clear = 0;
+        for page in zeros(&block) {
+            if !common::naive::is_set(&saved.file, &block, page) {
+                let mut found = [1; 4096];
+                saved
+                    .file
+                    .read_exact_at(&mut found, block.pages_offset + page * 4096)
+                    .expect("a page of the snapshot");
+                assert!(found.iter().all(|byte| *byte == 0), "page {page}");
+                clear += 1;
+            }
+        }
+        assert!(clear > 0, "the first window was looked at before memory changed");
     }
 }
 
@@ -140,6 +193,7 @@ fn memory_in_small_pages() {
     let before = Holdings::idle();
     lies_where_it_is_written_from();
     many_zeros_are_copied();
+    what_changes_later_is_not_below_a_clear_bit();
     cut_short();
     before.assert_again("saves of small pages");
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::plan::{Direction, Plan, Region};
-use super::runs::runs_of;
+use super::runs::{bytes_of, runs_of};
 use super::windows::{OpenRegion, Shared, Window};
 use crate::error::Result;
 use crate::file::SnapshotFile;
@@ -21,6 +21,9 @@ const PAGE: u64 = 4096;
 const PROBES: u64 = 4;
 /// A window is copied when more than one of this many of its bytes may be in zero pages.
 const MOST_BLANK: u64 = 8;
+/// A window is copied when it has more runs of data: a copy has zeros to fill the gaps with, so that it takes fewer
+/// requests.
+const MOST_RUNS: usize = 4;
 
 /// Maps the memory of a region where that makes copies needless.
 pub(super) fn open(plan: &Plan, region: &Region, memory: &Memory, file: &SnapshotFile) -> Option<InPlace> {
@@ -35,7 +38,9 @@ pub(super) fn open(plan: &Plan, region: &Region, memory: &Memory, file: &Snapsho
     let end = region.memory_offset.checked_add(area.length).filter(|_| usable)?;
     // Small pages of a load would be cleared before they are filled; a file in memory takes one write at a time, and two
     // channels that copy keep it busy.
-    let small = plan.direction == Direction::Save && !file.is_in_memory();
+    let small = plan.direction == Direction::Save
+        && !file.is_in_memory()
+        && rustix::param::page_size() as u64 == PAGE;
     memory
         .huge_in_place(end, plan.direction == Direction::Load)
         .or_else(|| memory.small_in_place().filter(|_| small))
@@ -80,8 +85,8 @@ pub(super) fn lend(
 pub(super) struct Look {
     /// `None` where every window is copied.
     heads: Option<Heads>,
-    /// True while nearly all of the memory that was met last held data. Pages that may be zero are copied after the look,
-    /// so that many of them cost more than a copy of everything.
+    /// True while nearly all of the memory that was met last held data, in few runs. Pages that may be zero are copied
+    /// after the look, so that many of them cost more than a copy of everything.
     dense: bool,
 }
 
@@ -96,8 +101,9 @@ impl Look {
     }
 
     /// Takes note of how much of a window was data.
-    pub(super) fn learn(&mut self, window: &Window, data: u64) {
-        self.dense = data >= window.length - window.length / MOST_BLANK;
+    pub(super) fn learn(&mut self, window: &Window, runs: &[Range<usize>]) {
+        let few_zeros = bytes_of(runs) >= window.length - window.length / MOST_BLANK;
+        self.dense = few_zeros && runs.len() <= MOST_RUNS;
     }
 
     /// Lists the ranges of a window that are to be written and lends their memory to the slot. `None` when the window is
@@ -144,11 +150,15 @@ impl Look {
                 *mark = is_zero(content);
             }
         }
+        let runs = runs_of(blank.iter().map(|zero| !zero), page, length);
+        if runs.len() > MOST_RUNS {
+            return Ok(None);
+        }
         if !requests.lend(slot, loan) {
             self.heads = None;
             return Ok(None);
         }
-        Ok(Some(runs_of(blank.iter().map(|zero| !zero), page, length)))
+        Ok(Some(runs))
     }
 }
 

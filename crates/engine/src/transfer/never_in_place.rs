@@ -29,7 +29,7 @@ impl Look {
     }
 
     #[expect(clippy::unused_self, reason = "it learns on Linux")]
-    pub(super) fn learn(&mut self, _: &Window, _: u64) {}
+    pub(super) fn learn(&mut self, _: &Window, _: &[Range<usize>]) {}
 
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "it looks on Linux")]
     pub(super) fn runs(

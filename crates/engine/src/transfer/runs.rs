@@ -36,8 +36,8 @@ pub(super) fn bytes_of(runs: &[Range<usize>]) -> u64 {
     runs.iter().map(|run| run.len() as u64).sum()
 }
 
-/// Joins runs with small gaps between them. The gaps hold zeros in memory, and get zeros in the file, where the bits of
-/// their pages stay clear.
+/// Joins runs of a copy with small gaps between them. The gaps hold zeros in the copy, and get zeros in the file, where
+/// the bits of their pages stay clear.
 pub(super) fn fill_gaps(runs: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut left = runs.iter().map(Range::len).sum::<usize>() / DATA_PER_GAP;
     let mut joined: Vec<Range<usize>> = Vec::with_capacity(runs.len());

@@ -22,13 +22,17 @@ pub(super) fn run(shared: &Shared, requests: &mut Requests<'_>, mut look: Look) 
             break;
         };
         let region = &shared.regions[window.region];
-        let runs = match look.runs(shared, &window, requests, slot)? {
+        let lent = look.runs(shared, &window, requests, slot)?;
+        let is_lent = lent.is_some();
+        let runs = match lent {
             Some(runs) => runs,
             None => copy(shared, requests, &window, slot)?,
         };
-        look.learn(&window, bytes_of(&runs));
+        look.learn(&window, &runs);
         shared.run.progress.count(window.length, bytes_of(&runs));
-        for run in fill_gaps(&runs) {
+        // Memory that the caller lets change meanwhile may hold no zeros any more. A copy does.
+        let joined = if is_lent { runs.clone() } else { fill_gaps(&runs) };
+        for run in joined {
             let offset = region.area.pages_offset + window.start + run.start as u64;
             requests.add(Action::Write, slot, run.start, run.len(), offset)?;
         }
