@@ -11,7 +11,7 @@ import { summarize } from '../../ts/bench/summary.ts';
 import { baselineLines } from '../../ts/cli/render/baseline.ts';
 import { toJson } from '../../ts/cli/render/json.ts';
 import { plain } from '../../ts/cli/render/style.ts';
-import { MappedRamError } from '../../ts/errors.ts';
+import { MappedRamError, messageOf } from '../../ts/errors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { contenderOf, reportOf } from './noisy-reports.ts';
 
@@ -71,7 +71,8 @@ function restoredBy(
     dataBytes: GIB,
     moments: Object.fromEntries(Object.entries(moments).map(([moment, time]) => [moment, time * one])),
   }));
-  const settings: ContenderResult['settings'] = program === 'qemu' ? {} : { mode: name };
+  const settings: ContenderResult['settings'] =
+    program === 'qemu' ? {} : { mode: name, mapsSnapshot: name === 'instant' };
   return {
     name,
     program,
@@ -209,7 +210,10 @@ test('whatever is wrong in a report, the error is one of this package, and names
       ];
       for (const error of outcomes.filter((one) => one !== undefined)) {
         refused += 1;
-        t.true(error instanceof MappedRamError, `${path.join('.')}: ${String(wrong)}: ${String(error)}`);
+        t.true(
+          error instanceof MappedRamError,
+          `${path.join('.')}, ${JSON.stringify(wrong)}: ${messageOf(error)}`,
+        );
       }
     }
   }

@@ -5,7 +5,7 @@ import test from 'ava';
 import { parseHTML } from 'linkedom';
 
 import { benchPage } from '../../ts/bench/html/page.ts';
-import type { BenchReport, BenchSweep, SweepPoint } from '../../ts/bench/report.ts';
+import type { BenchReport, BenchSweep, ContenderResult, SweepPoint } from '../../ts/bench/report.ts';
 import { ROOT } from '../support/tree.ts';
 import { contenderOf, reportOf } from './noisy-reports.ts';
 
@@ -38,6 +38,12 @@ function sweepOf(): BenchSweep {
     points,
     best: best === undefined || defaults === undefined ? [] : [{ work: 'save', best, defaults }],
   };
+}
+
+/** A contender of a restore, whose guest ran after a time. */
+function ranAfter(running: number, contender: ContenderResult): ContenderResult {
+  const moments = { running: { median: running, min: running, max: running } };
+  return { ...contender, summary: { ...contender.summary, moments } };
 }
 
 /** Runs the page's scripts as a browser does, in a document that has no layout. */
@@ -139,14 +145,10 @@ test('one report of several sizes makes them, too, and its tables and facts name
 });
 
 test('a restore is drawn to the working set, with a stroke where the guest runs', async (t) => {
-  const contenders = [
-    contenderOf('instant', 'mapped-ram', [300, 310]),
-    contenderOf('QEMU × 4', 'qemu', [500, 510]),
+  const ran = [
+    ranAfter(100, contenderOf('instant', 'mapped-ram', [300, 310])),
+    ranAfter(400, contenderOf('QEMU × 4', 'qemu', [500, 510])),
   ];
-  const ran = contenders.map((contender) => {
-    const moments = { running: { median: 100, min: 90, max: 110 } };
-    return { ...contender, summary: { ...contender.summary, moments } };
-  });
   const report = reportOf(
     [{ size: 2 ** 30, work: 'restore', memory: 'random', file: 'cold', contenders: ran }],
     2,

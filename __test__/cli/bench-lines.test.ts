@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { benchLines } from '../../ts/cli/render/bench.ts';
 import { plain } from '../../ts/cli/render/style.ts';
-import type { BenchReport, SweepPoint } from '../../ts/bench/report.ts';
+import type { BenchReport, ContenderResult, SweepPoint } from '../../ts/bench/report.ts';
 import { summarize } from '../../ts/bench/summary.ts';
 import { contenderOf, reportOf } from '../bench/noisy-reports.ts';
 
@@ -33,16 +33,6 @@ test('a report is a table per kind of work, and a word on how close it comes', (
 });
 
 test('a restore is compared to its working set, with the times of a running guest beside', (t) => {
-  const restored = (
-    name: string,
-    program: 'mapped-ram' | 'qemu',
-    times: readonly number[],
-    running: number,
-  ) => {
-    const made = contenderOf(name, program, times);
-    const rounds = made.rounds.map((round) => ({ ...round, moments: { running } }));
-    return { ...made, rounds, summary: summarize(rounds, false) };
-  };
   const contenders = [
     restored('instant', 'mapped-ram', [900, 1000, 1100], 100),
     restored('QEMU × 4', 'qemu', [1500, 1500, 1600], 1200),
@@ -102,4 +92,18 @@ function point(channels: number, median: number): SweepPoint {
     requestSize: 2 ** 20,
     milliseconds: { median, min: median, max: median },
   };
+}
+
+/** A contender of a restore, whose guest ran at a time in all rounds. */
+function restored(
+  name: string,
+  program: 'mapped-ram' | 'qemu',
+  times: readonly number[],
+  running: number,
+): ContenderResult {
+  const made = contenderOf(name, program, times);
+  const rounds = made.rounds.map(({ milliseconds, bytes, dataBytes }) => {
+    return { milliseconds, bytes, dataBytes, moments: { running } };
+  });
+  return { ...made, rounds, summary: summarize(rounds, false) };
 }

@@ -60,6 +60,10 @@ for (const state of FILE_STATES) {
             contenders.map(({ isReference }) => isReference),
             [false, false, false, true],
           );
+          t.deepEqual(
+            contenders.map(({ settings }) => settings['mapsSnapshot']),
+            [true, false, false, undefined],
+          );
           const { signal } = new AbortController();
           for (const contender of contenders) {
             await contender.prepare(signal);

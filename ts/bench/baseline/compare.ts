@@ -48,8 +48,9 @@ export function compareWithBaseline(
   const { figures: matched, notCompared, unjudged } = matchFigures(now, before);
   const margin = -Math.log(1 - maxRegression);
   const losses = matched.map((figure) => lossOf(figure));
-  const runs = losses.map(({ loss, unrest, ...speeds }) => ({
-    ...speeds,
+  const runs = losses.map(({ before: earlier, now: later, loss, unrest }) => ({
+    before: earlier,
+    now: later,
     isSuspect: loss > margin + unrest,
   }));
   const chances = shiftTest(runs, margin);

@@ -91,14 +91,17 @@ function onlyIn(these: Results, others: Results, reason: string): readonly NotCo
   return [...these.values()].flatMap((result) => {
     const other = others.get(keyOf(result));
     const names = new Set((other === undefined ? [] : ours(other)).map(({ name }) => name));
-    return ours(result)
-      .filter(({ name }) => !names.has(name))
-      .map((contender) => ({ ...nameOf(result, contender), reason }));
+    const left = ours(result).filter(({ name }) => !names.has(name));
+    return left.map((contender) => unmatched(result, contender, reason));
   });
 }
 
 function byKey({ results }: BenchReport): Results {
   return new Map(results.map((result) => [keyOf(result), result]));
+}
+
+function unmatched(result: BenchResult, contender: ContenderResult, reason: string): NotCompared {
+  return { ...nameOf(result, contender), reason };
 }
 
 function keyOf({ size, work, memory, file }: BenchResult): string {

@@ -1,12 +1,15 @@
 import type { ContenderResult } from '../report.ts';
 
 /**
- * The moment of a restore at which a guest runs. With `instant` it runs before its memory is read, so that this moment is
- * no time of loading.
+ * The moment of a restore at which a guest runs. A guest whose memory is mapped runs before that is read, so that this
+ * moment is no time of loading.
  */
 export const RUNNING = 'running';
 /** The moment of a restore at which a new QEMU answers, and has read nothing. */
 export const STARTED = 'started';
+
+/** The setting of a contender that says whether its guest's memory is mapped out of the snapshot. */
+export const MAPS_SNAPSHOT = 'mapsSnapshot';
 
 /** Moments of this package's contenders that are figures of their own, beside the end of the work. */
 export const COMPARED_MOMENTS: readonly string[] = [RUNNING];
@@ -17,7 +20,7 @@ export const COMPARED_MOMENTS: readonly string[] = [RUNNING];
  * both do.
  */
 export function referenceMoment({ settings }: Pick<ContenderResult, 'settings'>, moment: string): string {
-  return moment === RUNNING && settings['mode'] === 'instant' ? STARTED : moment;
+  return moment === RUNNING && settings[MAPS_SNAPSHOT] === true ? STARTED : moment;
 }
 
 /** Milliseconds of each round to a moment; without one, to the end of the work. Undefined unless every round has it. */

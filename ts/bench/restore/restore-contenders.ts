@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { applyPlan } from '../../negotiate/apply-plan.ts';
 import { migrateIn } from '../../qemu/migration.ts';
 import { QemuProcess } from '../../qemu/process/qemu-process.ts';
-import { MODE_NAMES, type RestoreMode } from '../../restore/modes/modes.ts';
+import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import { restore } from '../../restore/restore.ts';
-import { RUNNING, STARTED } from '../baseline/moments.ts';
+import { MAPS_SNAPSHOT, RUNNING, STARTED } from '../baseline/moments.ts';
 import type { BenchFiles, Contender, MakeContenders } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
@@ -108,11 +108,11 @@ async function byQemu({ path, binary, args, signal }: Start): Promise<Started> {
   }
 }
 
-const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODE_NAMES.map((mode) => ({
-  name: mode,
-  start: byMode(mode),
+const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODES.map(({ name, keepsSnapshot }) => ({
+  name,
+  start: byMode(name),
   isOurs: true,
-  settings: { mode },
+  settings: { mode: name, [MAPS_SNAPSHOT]: keepsSnapshot },
 }));
 
 const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
