@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -12,14 +13,24 @@ import { temporaryDirectory } from '../../support/temporary.ts';
 const POOL = '/proc/sys/vm/nr_hugepages';
 const LOOK_MS = 50;
 
+/** A hugetlbfs that only programs see which run within. */
+export interface HugePageMount {
+  readonly path: string;
+  /** The words of a program that makes another one see the mount, and becomes it. */
+  readonly within: readonly string[];
+  /** The names of what lies there, at any depth. */
+  entries(): readonly string[];
+}
+
 /**
- * Mounts hugetlbfs with so many free pages of 2 MiB for a test, and puts the kernel's pool back to what it was. A lock
- * keeps two runs, and the engine's own tests of huge pages, from restoring each other's numbers.
+ * Mounts hugetlbfs with so many free pages of 2 MiB for a test, and puts the kernel's pool back to what it was. Other
+ * tests run benches meanwhile, which would take part of the pages: they do not see the mount. A lock keeps two runs, and
+ * the engine's own tests of huge pages, from restoring each other's numbers.
  */
 export async function withHugePages(
   t: ExecutionContext,
   pages: number,
-  body: (mount: string) => Promise<void>,
+  body: (mount: HugePageMount) => Promise<void>,
 ): Promise<void> {
   if (process.geteuid?.() !== 0) return t.log('NOT TRIED: it takes root');
   const turn = openSync(tmpdir(), 'r');
@@ -46,7 +57,7 @@ async function untilLocked(fd: number): Promise<void> {
 async function inTurn(
   t: ExecutionContext,
   pages: number,
-  body: (mount: string) => Promise<void>,
+  body: (mount: HugePageMount) => Promise<void>,
 ): Promise<void> {
   const before = poolSize();
   const putBack = (): void => writeFileSync(POOL, String(before));
@@ -55,17 +66,42 @@ async function inTurn(
   try {
     writeFileSync(POOL, String(before + pages));
     if (poolSize() < before + pages) return t.log('NOT TRIED: the kernel finds no memory for huge pages');
-    const size = `size=${pages * 2}M,pagesize=2M`;
-    execFileSync('mount', ['-t', 'hugetlbfs', '-o', size, 'mapped-ram-test', dir.path]);
-    try {
-      await body(dir.path);
-    } finally {
-      execFileSync('umount', ['-l', dir.path]);
-    }
+    await whileMounted(t, pages, dir.path, body);
   } finally {
     putBack();
     process.off('exit', putBack);
   }
+}
+
+/** Lets a process hold a mount namespace with the mount, which is gone with it. */
+async function whileMounted(
+  t: ExecutionContext,
+  pages: number,
+  path: string,
+  body: (mount: HugePageMount) => Promise<void>,
+): Promise<void> {
+  const script = `mount -t hugetlbfs -o size=${pages * 2}M,pagesize=2M mapped-ram-test "$1" && echo mounted && read end`;
+  const holder = spawn('unshare', ['--mount', 'sh', '-c', script, 'sh', path], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(holder, 'exit');
+  try {
+    if (!(await isMounted(holder))) return t.log('NOT TRIED: nothing can be mounted here');
+    const seen = `/proc/${holder.pid}/root${path}`;
+    await body({
+      path,
+      within: ['nsenter', `--mount=/proc/${holder.pid}/ns/mnt`],
+      entries: () => readdirSync(seen, { recursive: true }).map(String),
+    });
+  } finally {
+    holder.stdin?.end();
+    await ended;
+  }
+}
+
+async function isMounted(holder: ChildProcess): Promise<boolean> {
+  for await (const word of holder.stdout ?? []) return String(word) === 'mounted\n';
+  return false;
 }
 
 function poolSize(): number {

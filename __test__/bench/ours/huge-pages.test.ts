@@ -4,24 +4,34 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { bench } from '../../../ts/bench/bench.ts';
-import { findHugePages, hugePagePlaces } from '../../../ts/bench/ours/huge-pages.ts';
 import { HUGE_PAGES_NAME } from '../../../ts/bench/ours/huge-page-contenders.ts';
-import { runCli } from '../../cli/run-cli.ts';
+import { findHugePages } from '../../../ts/bench/ours/huge-pages.ts';
+import type { BenchReport } from '../../../ts/bench/report.ts';
+import { type CliOptions, runCli } from '../../cli/run-cli.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
-import { withHugePages } from './huge-page-pool.ts';
+import { type HugePageMount, withHugePages } from './huge-page-pool.ts';
 
 const MIB = 2 ** 20;
+/** Pages of 2 MiB for twice 16 MiB. */
+const ENOUGH = 16;
 const NO_QEMU = { env: { MAPPED_RAM_QEMU: '/nonexistent/qemu' } };
-/** Twice 16 MiB, and a page to spare. */
-const ENOUGH = 17;
-process.env['MAPPED_RAM_QEMU'] = NO_QEMU.env.MAPPED_RAM_QEMU;
+
+function bench(
+  directory: string,
+  size: string,
+  work: string,
+  options: CliOptions,
+): ReturnType<typeof runCli> {
+  const args = ['bench', '--dir', directory, '--size', size, '--memory', 'half-zero', '--rounds', '1'];
+  return runCli([...args, '--work', work, '--json'], { ...NO_QEMU, ...options });
+}
 
 test.serial('memory in huge pages is saved and loaded, too, where there is room for it', async (t) => {
-  await withHugePages(t, ENOUGH, async (mount) => {
+  await withHugePages(t, ENOUGH, async ({ within, entries }) => {
     await using dir = await temporaryDirectory();
-    const options = { directory: dir.path, rounds: 1, work: ['save', 'load', 'verify'] } as const;
-    const report = await bench({ ...options, size: 16 * MIB, memory: ['half-zero'] });
+    const run = await bench(dir.path, '16MiB', 'save,load,verify', { within });
+    t.is(run.code, 0, run.stdout);
+    const report: BenchReport = JSON.parse(run.stdout);
     const [save, load, verify] = report.results.map(({ contenders }) =>
       contenders.find(({ name }) => name === HUGE_PAGES_NAME),
     );
@@ -32,70 +42,62 @@ test.serial('memory in huge pages is saved and loaded, too, where there is room 
       t.like(contender?.rounds[0], { bytes: 16 * MIB, dataBytes: 8 * MIB });
     }
     t.false(report.skipped.some(({ name }) => name === HUGE_PAGES_NAME));
-    t.deepEqual(readdirSync(mount), []);
+    t.deepEqual(entries(), []);
     t.deepEqual(readdirSync(dir.path), []);
   });
 });
 
-test.serial('a place has room for twice the memory, in whole pages', async (t) => {
-  await withHugePages(t, 16, async (mount) => {
-    const places = await hugePagePlaces();
-    t.true(places.some(({ path, pageBytes }) => path === mount && pageBytes === 2 * MIB));
-    const found = await findHugePages(16 * MIB);
-    t.is('path' in found ? found.pageBytes : found.why, 2 * MIB);
-    for (const [size, words] of [
-      [18 * MIB, /MiB free in pages of 2 MiB, and 2 × 18 MiB are needed/],
-      [15 * MIB, /has pages of 2 MiB, and 15 MiB are no whole number of them/],
-    ] as const) {
-      const none = await findHugePages(size);
-      t.regex('why' in none ? none.why : none.path, words);
-    }
+for (const [size, words] of [
+  ['18MiB', /has 32 MiB free in pages of 2 MiB, and 2 × 18 MiB are needed/],
+  ['17MiB', /has pages of 2 MiB, and 17 MiB are no whole number of them/],
+] as const) {
+  test.serial(`memory of ${size} does not fit, and the report says why`, async (t) => {
+    await withHugePages(t, ENOUGH, async ({ path, within }) => {
+      await using dir = await temporaryDirectory();
+      const run = await bench(dir.path, size, 'load', { within });
+      t.is(run.code, 0, run.stdout);
+      const { skipped, results }: BenchReport = JSON.parse(run.stdout);
+      const reason = skipped.find(({ name }) => name === HUGE_PAGES_NAME)?.reason ?? '';
+      t.regex(reason, words);
+      t.true(reason.includes(path), reason);
+      t.false(results.some(({ contenders }) => contenders.some(({ name }) => name === HUGE_PAGES_NAME)));
+    });
   });
-});
+}
 
-test.serial('a report says why memory in huge pages takes no part', async (t) => {
-  await using dir = await temporaryDirectory();
-  // More than the pools of most machines have: the test of a machine that has them is the other one.
-  const { skipped, results } = await bench({
-    directory: dir.path,
-    size: 33 * MIB,
-    rounds: 1,
-    work: ['load'],
-    transfer: { ioEngine: 'threads', directIo: 'off' },
-  });
-  const reason = skipped.find(({ name }) => name === HUGE_PAGES_NAME)?.reason ?? '';
-  t.regex(reason, /no hugetlbfs is mounted that can be written to|no whole number|are needed/);
-  t.false(results.some(({ contenders }) => contenders.some(({ name }) => name === HUGE_PAGES_NAME)));
+test('a machine without room has a reason in words', async (t) => {
+  const found = await findHugePages(2 ** 50);
+  t.regex('why' in found ? found.why : '', /no hugetlbfs is mounted that can be written to|are needed/);
 });
 
 for (const signal of ['SIGINT', 'SIGKILL'] as const) {
   test.serial(`huge pages are free again after ${signal}, or after the next bench`, async (t) => {
     await withHugePages(t, ENOUGH, async (mount) => {
+      const { path, within, entries } = mount;
       await using dir = await temporaryDirectory();
-      const args = ['bench', '--dir', dir.path, '--size', '16MiB', '--work'];
-      const run = await runCli([...args, 'save'], {
-        ...NO_QEMU,
+      const run = await bench(dir.path, '16MiB', 'save', {
+        within,
         meanwhile: async (child) => {
           await untilUsed(mount, child);
           child.kill(signal);
         },
       });
       t.is(run.signal ?? run.code, signal === 'SIGINT' ? 130 : signal, run.stderr);
-      const left = readdirSync(mount);
-      t.is(left.length, signal === 'SIGINT' ? 0 : 1);
-      const next = await runCli([...args, 'verify', '--rounds', '1'], NO_QEMU);
+      const [folder] = entries().filter((name) => !name.includes('/'));
+      t.is(folder === undefined, signal === 'SIGINT');
+      const next = await bench(dir.path, '16MiB', 'verify', { within });
       t.is(next.code, 0, next.stderr);
-      t.is(left.length > 0, next.stderr.includes(`${mount}/${left[0]}`), next.stderr);
-      t.deepEqual(readdirSync(mount), []);
+      t.is(folder !== undefined, next.stderr.includes(`${path}/${folder}`), next.stderr);
+      t.deepEqual(entries(), []);
     });
   });
 }
 
 /** Waits until a bench has memory in huge pages, and a moment more. */
-async function untilUsed(mount: string, child: ChildProcess): Promise<void> {
-  while (readdirSync(mount, { recursive: true }).every((name) => !String(name).endsWith('guest.ram'))) {
+async function untilUsed({ entries }: HugePageMount, child: ChildProcess): Promise<void> {
+  while (entries().every((name) => !name.endsWith('guest.ram'))) {
     if (child.exitCode !== null) throw new Error(`the bench has ended already, with ${child.exitCode}`);
     await delay(5);
   }
-  await delay(100);
+  await delay(50);
 }
