@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
 
+import { RUNNING } from '../ts/bench/baseline/moments.ts';
 import type { BenchReport, BenchResult, ContenderResult } from '../ts/bench/report.ts';
 import {
   type Chart,
@@ -19,20 +20,26 @@ const CHARACTER = 7.5;
 
 /** Draws one chart of bars per kind of work, memory and state of the file: the time of each contender. */
 export function timeCharts(reports: readonly BenchReport[], width: number): readonly Chart[] {
-  return reports.flatMap((report) =>
-    report.results
-      .filter(({ contenders }) => contenders.length > 0)
-      .map((result) => timeChart(report, result, width, reports.length > 1)),
-  );
+  const results = reports.flatMap((report) => report.results);
+  const hasSizes = reports.length > 1 || new Set(results.map(({ size }) => size)).size > 1;
+  return results
+    .filter(({ contenders }) => contenders.length > 0)
+    .map((result) => timeChart(result, width, hasSizes));
 }
 
-function timeChart(report: BenchReport, result: BenchResult, width: number, saysSize: boolean): Chart {
+function timeChart(result: BenchResult, width: number, saysSize: boolean): Chart {
   const contenders = result.contenders.toSorted((left, right) => medianOf(left) - medianOf(right));
   const names = contenders.map(({ name }) => name);
   const rounds = contenders.flatMap(({ name, rounds: all }) =>
     all.map(({ milliseconds }) => ({ name, time: seconds(milliseconds) })),
   );
   const slowest = Math.max(...contenders.map(({ summary }) => seconds(summary.milliseconds.max)));
+  const running = contenders.flatMap(({ name, summary }) => {
+    const moment = summary.moments?.[RUNNING];
+    return moment === undefined ? [] : [{ name, time: seconds(moment.median) }];
+  });
+  const work =
+    running.length > 0 ? ', until the guest has touched its working set. Stroke across: the guest runs' : '';
   const drawing = Plot.plot({
     width,
     height: names.length * BAR + 64,
@@ -52,14 +59,15 @@ function timeChart(report: BenchReport, result: BenchResult, width: number, says
         stroke: 'var(--ink)',
         strokeWidth: 1.5,
       }),
+      Plot.tickX(running, { x: 'time', y: 'name', stroke: 'var(--ink)', strokeWidth: 2.5 }),
       Plot.dot(rounds, { x: 'time', y: 'name', r: 2.5, fill: 'var(--ink)', fillOpacity: 0.7 }),
       Plot.ruleX([0]),
     ],
   });
-  const size = saysSize ? `, ${sizeText(report.settings.size)}` : '';
+  const size = saysSize ? `, ${sizeText(result.size)}` : '';
   return {
     title: titleOf(result) + size,
-    caption: `Bar: the median of ${contenders[0]?.rounds.length ?? 0} rounds. Line: from the fastest round to the slowest; a dot is a round. Shorter is better.`,
+    caption: `Bar: the median of ${contenders[0]?.rounds.length ?? 0} rounds${work}. Line: from the fastest round to the slowest; a dot is a round. Shorter is better.`,
     description: contenders
       .map((contender) => `${contender.name} ${secondsText(medianOf(contender))}`)
       .join(', '),

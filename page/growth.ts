@@ -18,29 +18,24 @@ interface ProgramPoint extends Point {
   readonly line: BenchProgram;
 }
 
-/** Draws time against size, where the reports have several sizes of the same work. */
+/** Draws time against size, where there are several sizes of the same work, in one report or in several. */
 export function growthCharts(reports: readonly BenchReport[], width: number): readonly Chart[] {
-  const largest = reports.toSorted((left, right) => right.settings.size - left.settings.size);
-  const titles = new Set(largest.flatMap(({ results }) => results.map((result) => titleOf(result))));
+  const largest = reports.flatMap(({ results }) => results).toSorted((left, right) => right.size - left.size);
+  const titles = new Set(largest.map((result) => titleOf(result)));
   return [...titles].flatMap((title) => {
-    const results = largest.flatMap(({ settings, results: all }) =>
-      all.filter((result) => titleOf(result) === title).map((result) => ({ size: settings.size, result })),
-    );
+    const results = largest.filter((result) => titleOf(result) === title);
     const points = PROGRAMS.flatMap((program) => pointsOf(program, results));
     return new Set(points.map(({ at }) => at)).size < 2 ? [] : [growthChart(title, points, width)];
   });
 }
 
 /** The points of the contender of a program that is fastest at the largest size. Sizes are in GiB. */
-function pointsOf(
-  program: BenchProgram,
-  results: readonly { readonly size: number; readonly result: BenchResult }[],
-): readonly ProgramPoint[] {
-  const best = results[0]?.result.contenders
+function pointsOf(program: BenchProgram, results: readonly BenchResult[]): readonly ProgramPoint[] {
+  const best = results[0]?.contenders
     .filter((contender) => contender.program === program)
     .toSorted((left, right) => medianOf(left) - medianOf(right))[0]?.name;
-  return results.flatMap(({ size, result }) =>
-    result.contenders
+  return results.flatMap(({ size, contenders }) =>
+    contenders
       .filter(({ name }) => name === best)
       .map(({ name, summary: { milliseconds } }) => ({
         line: program,

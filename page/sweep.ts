@@ -33,12 +33,13 @@ function kindOf({ work, ioEngine }: Pick<SweepPoint, 'work' | 'ioEngine'>): stri
   return `${work} by ${ioEngine}`;
 }
 
-function cellsOf({ sweep, settings }: BenchReport): readonly Cell[] {
-  return (sweep?.points ?? []).map((point) => {
+function cellsOf({ sweep }: BenchReport): readonly Cell[] {
+  if (sweep === undefined) return [];
+  return sweep.points.map((point) => {
     const { work, ioEngine, channels, queueDepth, requestSize, milliseconds } = point;
-    const rate = settings.size / 1e6 / milliseconds.median;
-    const isBest = sweep?.best.some(({ best }) => isSame(best, point)) ?? false;
-    const isDefault = sweep?.best.some(({ defaults }) => isSame(defaults, point)) ?? false;
+    const rate = sweep.size / 1e6 / milliseconds.median;
+    const isBest = sweep.best.some(({ best }) => isSame(best, point));
+    const isDefault = sweep.best.some(({ defaults }) => isSame(defaults, point));
     return { work, ioEngine, channels, queueDepth, requestSize, rate, isBest, isDefault };
   });
 }

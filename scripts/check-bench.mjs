@@ -51,7 +51,7 @@ function checkReport() {
   const [page, saved] = [join(directory, 'page.html'), join(directory, 'saved.json')];
   const report = bench(FINE, ...SMALL, '--rounds', '1', '--html', page, '--save-baseline', saved);
   assert.equal(report.schemaVersion, 1);
-  assert.equal(report.settings.size, SIZE * 2 ** 20);
+  assert.deepEqual(report.settings.sizes, [SIZE * 2 ** 20]);
   for (const fact of ['kernel', 'architecture', 'processors', 'memory', 'node', 'mappedRam'])
     assert.ok(report.machine[fact], `the machine's ${fact} is missing`);
   const works = new Set(report.results.map(({ work }) => work));

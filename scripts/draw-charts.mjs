@@ -123,7 +123,7 @@ function write(folder, charts) {
 }
 
 function benchReport(path) {
-  return checkedReport(parsed(path), path);
+  return checkedReport(parsed(path), { name: 'the report', path });
 }
 
 function scalingReport(path) {

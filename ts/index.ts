@@ -184,6 +184,7 @@ export type {
   SweepBest,
   SweepPoint,
 } from './bench/report.ts';
+export { readBaseline, saveBaseline } from './bench/baseline/baseline-file.ts';
 export { compareWithBaseline, type CompareOptions } from './bench/baseline/compare.ts';
 export type {
   BaselineComparison,

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 
 import test from 'ava';
 
@@ -28,14 +28,17 @@ function report(changes: {
     isReference,
     settings: { made: 'up' },
     rounds: Array.from({ length: rounds }, () => ({ milliseconds: 1, bytes: size, dataBytes: size })),
+    summary: { milliseconds: { median: 1, min: 1, max: 1 } },
   });
   return JSON.stringify({
     schemaVersion: 1,
     startedAt: '2026-01-01T00:00:00.000Z',
     machine: { memory: 1, load: 0 },
-    settings: { directory: '/', size, rounds, transfer: {} },
+    settings: { directory: '/', sizes: [size], rounds, transfer: {} },
+    skipped: [],
     results: [
       {
+        size,
         work: 'verify',
         memory: 'random',
         file,
@@ -96,6 +99,8 @@ test.serial('what can never be judged, read or written is refused before anythin
   await mkdir(out.file('folder'));
   const fine = await baseline('fine.json', report({}));
   const [, path = ''] = fine;
+  await symlink(path, out.file('symlink.json'));
+  await link(path, out.file('link.json'));
   for (const [args, words] of [
     [
       await baseline('size.json', report({ size: 2 ** 26 })),
@@ -103,7 +108,7 @@ test.serial('what can never be judged, read or written is refused before anythin
     ],
     [
       await baseline('file.json', report({ file: 'warm' })),
-      /no work that this run measures: expected some of: verify random warm, found verify random cold/,
+      /no work that this run measures: expected some of: verify random warm, 16 MiB, found verify random cold, 16 MiB/,
     ],
     [[...fine, '--memory', 'half-zero'], /no work that this run measures/],
     [[...fine, '--rounds', '4'], /rounds of a run .*expected 5 or more, found 4/],
@@ -113,12 +118,17 @@ test.serial('what can never be judged, read or written is refused before anythin
     ],
     [
       await baseline('alone.json', report({ references: [] })),
-      /verify random cold: the baseline has no reference/,
+      /verify random cold, 16 MiB: the baseline has no reference/,
     ],
     [await baseline('cut.json', report({}).slice(0, 300)), /cut\.json: the baseline is cut short/],
     [['--baseline', out.file('none.json')], /none\.json: cannot read the baseline/],
     [['--baseline', out.file('folder')], /folder: cannot read the baseline/],
     [[...fine, '--save-baseline', path], /--save-baseline and --baseline are the same file/],
+    [
+      [...fine, '--save-baseline', out.file('symlink.json')],
+      /--save-baseline and --baseline are the same file/,
+    ],
+    [[...fine, '--save-baseline', out.file('link.json')], /--save-baseline and --baseline are the same file/],
     [['--html', path, '--save-baseline', path], /--html and --save-baseline are the same file/],
     [
       ['--html', out.file('folder')],
@@ -149,7 +159,7 @@ test.serial('without fio, a baseline that knows no other reference is refused at
     env: { ...NO_QEMU.env, PATH: '/nonexistent' },
   });
   t.is(run.code, 1);
-  t.regex(run.stderr, /cannot judge this run: verify random cold: fio is not installed/);
+  t.regex(run.stderr, /cannot judge this run: verify random cold, 16 MiB: fio is not installed/);
   t.false(run.stderr.includes('make files'), run.stderr);
 });
 

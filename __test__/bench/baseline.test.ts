@@ -36,7 +36,7 @@ function saves(
   reference: readonly number[] = [100, 101, 102, 103, 104],
 ): BenchReport {
   const contenders = [contenderOf('ours', 'mapped-ram', own), contenderOf('fio', 'fio', reference)];
-  return reportOf([{ work: 'save', memory: 'random', file: 'cold', contenders }], own.length);
+  return reportOf([{ size: 2 ** 31, work: 'save', memory: 'random', file: 'cold', contenders }], own.length);
 }
 
 for (const [name, noises] of [
@@ -126,15 +126,15 @@ test('what is only in one report is said', (t) => {
   );
 });
 
-test('other conditions are said: machine, size, settings', (t) => {
+test('other conditions are said: machine, directory, settings', (t) => {
   const before = saves([10, 11, 12, 13, 14]);
   const now: BenchReport = {
     ...before,
     machine: { ...before.machine, kernel: '6.18.0', fio: undefined, mappedRam: '0.2.0' },
-    settings: { ...before.settings, size: 2 ** 28, transfer: { requestSize: 65_536 } },
+    settings: { ...before.settings, directory: '/other', transfer: { requestSize: 65_536 } },
   };
   t.deepEqual(compareWithBaseline(now, before, LIMIT).differences, [
-    'size: 2147483648 before, 268435456 now',
+    'directory: /data before, /other now',
     'requestSize: default before, 65536 now',
     'kernel: 6.12.0 before, 6.18.0 now',
     'fio: 3.33 before, not known now',
@@ -167,10 +167,10 @@ test('a baseline that cannot judge is an error, and never fine', (t) => {
 
 function withReference(changes: Partial<BenchResult['contenders'][number]>): BenchReport {
   const report = saves([10, 11, 12, 13, 14]);
-  const results = report.results.map(({ work, memory, file, contenders }) => {
+  const results = report.results.map(({ contenders, ...kind }) => {
     const [own, reference] = contenders;
     if (own === undefined || reference === undefined) throw new Error('there are two contenders');
-    return { work, memory, file, contenders: [own, { ...reference, ...changes }] };
+    return { ...kind, contenders: [own, { ...reference, ...changes }] };
   });
   return { ...report, results };
 }
@@ -269,7 +269,7 @@ function reports(own: number, fio: number, copy: number): BenchReport {
     contenderOf('fio', 'fio', around(fio)),
     contenderOf('copy', 'copy', around(copy)),
   ];
-  return reportOf([{ work: 'save', memory: 'random', file: 'cold', contenders }], 5);
+  return reportOf([{ size: 2 ** 31, work: 'save', memory: 'random', file: 'cold', contenders }], 5);
 }
 
 function around(time: number): readonly number[] {
@@ -279,5 +279,5 @@ function around(time: number): readonly number[] {
 function result(work: BenchResult['work'], ...names: readonly string[]): BenchResult {
   const own = names.map((name) => contenderOf(name, 'mapped-ram', [10, 11, 12, 13, 14]));
   const contenders = [...own, contenderOf('fio', 'fio', [10, 11, 12, 13, 14])];
-  return { work, memory: 'random', file: 'cold', contenders };
+  return { size: 2 ** 31, work, memory: 'random', file: 'cold', contenders };
 }

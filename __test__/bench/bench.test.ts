@@ -1,3 +1,4 @@
+import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { bench } from '../../ts/bench/bench.ts';
 import type { BenchOptions, BenchProgress } from '../../ts/bench/bench-options.ts';
 import { BENCH_WORKS, type BenchWork } from '../../ts/bench/figures.ts';
+import { HUGE_PAGES_NAME } from '../../ts/bench/ours/huge-page-contenders.ts';
 import { MappedRamError } from '../../ts/errors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { benchFolders, workers } from './left-behind.ts';
@@ -41,7 +43,10 @@ test.serial('every work of this package is measured in every way, and every figu
       OURS.map((work) => [work, 'random', 'cold']),
     );
     for (const { work, contenders } of report.results) {
-      const ours = contenders.filter(({ program }) => program === 'mapped-ram');
+      // Huge pages are the machine's: they have a test of their own.
+      const ours = contenders.filter(
+        ({ program, name }) => program === 'mapped-ram' && name !== HUGE_PAGES_NAME,
+      );
       t.deepEqual(
         ours.map(({ name }) => name),
         ['', ' io_uring, direct', ' io_uring, buffered', ' threads, direct', ' threads, buffered'].map(
@@ -113,6 +118,43 @@ test.serial('states and patterns are measured each, a save once', async (t) => {
   });
 });
 
+test.serial('several sizes are measured one after the other, for one report', async (t) => {
+  await leavesNothing(t, async (directory) => {
+    const sizes = [24 * MIB, 16 * MIB];
+    const [titles, sizesThere] = [new Set<string>(), new Set<string>()];
+    const report = await bench({
+      directory,
+      size: sizes,
+      rounds: 2,
+      work: ['save', 'verify'],
+      transfer: { ioEngine: 'threads', directIo: 'off' },
+      onProgress: ({ title }) => {
+        titles.add(title);
+        sizesThere.add(benchFolders('/dev/shm', process.pid).map(memorySize).join());
+      },
+    });
+    t.deepEqual(report.settings.sizes, sizes);
+    t.deepEqual(
+      report.results.map(({ size, work }) => `${work} ${size / MIB}`),
+      ['save 24', 'verify 24', 'save 16', 'verify 16'],
+    );
+    for (const { size, contenders } of report.results) {
+      t.true(contenders.every(({ rounds }) => rounds.every(({ bytes }) => bytes === size)));
+    }
+    t.deepEqual([...titles].slice(0, 2), ['make files, random, 24 MiB', 'save, random, 24 MiB']);
+    t.true(titles.has('verify, random, cold, 16 MiB'));
+    t.deepEqual([...sizesThere].filter(Boolean).map(Number), sizes);
+    const { skipped } = report;
+    t.is(skipped.filter(({ work, name }) => work === 'save' && name === 'QEMU').length, sizes.length);
+  });
+});
+
+/** Bytes of the guest's memory in a folder of a bench, where it is there. */
+function memorySize(folder: string): string {
+  const path = join('/dev/shm', folder, 'guest.ram');
+  return existsSync(path) ? String(statSync(path).size) : '';
+}
+
 test.serial('an abort at any time ends the bench with its reason, and leaves nothing', async (t) => {
   for (const turn of [0, 1, 4, 9]) {
     await leavesNothing(t, async (directory) => {
@@ -142,6 +184,12 @@ test.serial('options that make no sense are refused before anything is written',
     for (const wrong of [
       { size: 15 * MIB },
       { size: 16 * MIB + 4096 },
+      { size: [] },
+      { size: [16 * MIB, 15 * MIB] },
+      { size: [16 * MIB, 17 * MIB, 16 * MIB] },
+      { size: Array.from({ length: 9 }, (_, index) => (16 + index) * MIB) },
+      { size: '16MiB' },
+      { size: null },
       { rounds: 0 },
       { rounds: 100 },
       { memory: [] },
@@ -163,7 +211,7 @@ test.serial('options that make no sense are refused before anything is written',
 
 test.serial('a bench without room says which folder, what is needed and what is there', async (t) => {
   await leavesNothing(t, async (directory) => {
-    const error = await t.throwsAsync(bench({ ...SMALL, directory, size: 2 ** 50 }), {
+    const error = await t.throwsAsync(bench({ ...SMALL, directory, size: [16 * MIB, 2 ** 50] }), {
       instanceOf: MappedRamError,
       code: 'ERR_MAPPED_RAM_IO',
     });

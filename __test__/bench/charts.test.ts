@@ -33,9 +33,8 @@ function benchReport(size: number): BenchReport {
     milliseconds: { median: 100, min: 90, max: 120 },
   } as const;
   return {
-    ...reportOf([{ work: 'save', memory: 'random', file: 'cold', contenders }], 3),
-    settings: { directory: '/data', size, rounds: 3, transfer: {} },
-    sweep: { points: [point], best: [{ work: 'save', best: point, defaults: point }] },
+    ...reportOf([{ size, work: 'save', memory: 'random', file: 'cold', contenders }], 3),
+    sweep: { size, points: [point], best: [{ work: 'save', best: point, defaults: point }] },
   };
 }
 

@@ -101,7 +101,7 @@ test.serial(
     const first = await runCli([...args, '--html', page, '--save-baseline', baseline], NO_QEMU);
     t.is(first.code, 0, first.stderr);
     t.is(first.stderr, '');
-    t.like(first.json(), { schemaVersion: 1, settings: { size: 2 ** 24, rounds: 5, transfer: {} } });
+    t.like(first.json(), { schemaVersion: 1, settings: { sizes: [2 ** 24], rounds: 5, transfer: {} } });
     t.regex(await readFile(page, 'utf8'), /^<!doctype html>/i);
     t.like(JSON.parse(await readFile(baseline, 'utf8')), { startedAt: first.json()['startedAt'] });
     const options = ['--baseline', baseline, '--max-regression', '99%'];
@@ -130,6 +130,10 @@ test.serial('wrong options are refused with the words that were expected', async
   await using dir = await temporaryDirectory();
   for (const [args, words] of [
     [['--size', '15MiB'], /--size must be whole MiB, at least 16MiB, not '15MiB'/],
+    [['--size', '16MiB,15MiB'], /--size must be whole MiB, at least 16MiB, not '15MiB'/],
+    [['--size', '32MiB,16MiB,16384KiB'], /--size must not have a size twice: '16384KiB'/],
+    [['--size', '1G,2G,3G,4G,5G,6G,7G,8G,9G'], /--size takes at most 8 sizes, not 9/],
+    [['--size', '16MiB,'], /--size must be a size .*not ''/],
     [['--rounds', '0'], /--rounds must be a whole number from 1 to 99, not '0'/],
     [['--memory', 'random,full'], /--memory takes random, half-zero, scattered, mostly-empty.*not 'full'/],
     [['--file-state', 'hot'], /--file-state takes cold, warm, dirty.*not 'hot'/],

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import test from 'ava';
 
-import { putInState } from '../../ts/bench/file-state.ts';
+import { copyThroughCache, putInState } from '../../ts/bench/file-state.ts';
 import { pageCacheState } from '../../ts/engine/page-cache.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
@@ -42,6 +42,14 @@ test.serial('a dirty file is a copy in the page cache that is not on the disk, w
     t.true(bytes.equals(await readFile(copy)));
   }
   t.true((await stat(copy)).blocks * 512 < 5 * MIB);
+});
+
+test.serial('a copy of memory keeps zero pages that were written', async (t) => {
+  await using dir = await temporaryDirectory();
+  const bytes = await writeSource(dir);
+  await copyThroughCache(dir.file('source'), dir.file('copy'), SIGNAL, true);
+  t.true(bytes.equals(await readFile(dir.file('copy'))));
+  t.true((await stat(dir.file('copy'))).blocks * 512 >= bytes.length);
 });
 
 test.serial('a file that is not there cannot be put in any state', async (t) => {

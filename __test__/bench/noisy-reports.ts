@@ -142,7 +142,7 @@ function resultOf(
       (times[index] ?? []).map((time) => time * factor(name)),
     ),
   );
-  return { work, memory: 'random', file: 'cold', contenders };
+  return { size: 2 ** 31, work, memory: 'random', file: 'cold', contenders };
 }
 
 export function contenderOf(
@@ -178,7 +178,12 @@ export function reportOf(results: readonly BenchResult[], rounds: number): Bench
       qemu: '10.0.2',
       fio: '3.33',
     },
-    settings: { directory: '/data', size: 2 ** 31, rounds, transfer: {} },
+    settings: {
+      directory: '/data',
+      sizes: [...new Set(results.map(({ size }) => size))],
+      rounds,
+      transfer: {},
+    },
     results,
     skipped: [],
   };

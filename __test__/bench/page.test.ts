@@ -5,7 +5,7 @@ import test from 'ava';
 import { parseHTML } from 'linkedom';
 
 import { benchPage } from '../../ts/bench/html/page.ts';
-import type { BenchReport, BenchSweep, SweepPoint } from '../../ts/bench/report.ts';
+import type { BenchReport, BenchSweep, ContenderResult, SweepPoint } from '../../ts/bench/report.ts';
 import { ROOT } from '../support/tree.ts';
 import { contenderOf, reportOf } from './noisy-reports.ts';
 
@@ -18,8 +18,7 @@ function reportOfSize(size: number, name = 'mapped-ram'): BenchReport {
     contenderOf(name, 'mapped-ram', [time, time + 2, time + 1]),
     contenderOf('QEMU × 2', 'qemu', [2 * time, 2 * time, 2 * time]),
   ];
-  const report = reportOf([{ work: 'load', memory: 'random', file: 'cold', contenders }], 3);
-  return { ...report, settings: { ...report.settings, size } };
+  return reportOf([{ size, work: 'load', memory: 'random', file: 'cold', contenders }], 3);
 }
 
 function sweepOf(): BenchSweep {
@@ -35,9 +34,16 @@ function sweepOf(): BenchSweep {
   );
   const [best, defaults] = points;
   return {
+    size: 2 ** 30,
     points,
     best: best === undefined || defaults === undefined ? [] : [{ work: 'save', best, defaults }],
   };
+}
+
+/** A contender of a restore, whose guest ran after a time. */
+function ranAfter(running: number, contender: ContenderResult): ContenderResult {
+  const moments = { running: { median: running, min: running, max: running } };
+  return { ...contender, summary: { ...contender.summary, moments } };
 }
 
 /** Runs the page's scripts as a browser does, in a document that has no layout. */
@@ -78,7 +84,7 @@ test('the page carries the reports as they were, whatever texts are in them', as
 test('the page has the table, the facts of the machine, and what could not be measured', async (t) => {
   const report = {
     ...reportOfSize(2 ** 30),
-    skipped: [{ work: 'save', name: 'fio', reason: 'no fio' }],
+    skipped: [{ size: 2 ** 30, work: 'save', name: 'fio', reason: 'no fio' }],
   } as const;
   const { document } = parseHTML(await benchPage(report));
   const text = document.body.textContent;
@@ -107,6 +113,53 @@ test('reports of several sizes make lines against size', async (t) => {
   t.is(document.querySelectorAll('#times figure').length, 2);
   t.is(document.querySelectorAll('#growth figure').length, 1);
   t.is(document.querySelectorAll('#growth [aria-label="line"] path').length, 2);
+});
+
+test('one report of several sizes makes them, too, and its tables and facts name the sizes', async (t) => {
+  const [small, large] = [reportOfSize(2 ** 28), reportOfSize(2 ** 31)];
+  const report = reportOf([...large.results, ...small.results], 3);
+  const page = await benchPage({
+    ...report,
+    skipped: [
+      { size: 2 ** 28, work: 'restore', name: 'eager', reason: 'too small' },
+      { size: 2 ** 28, work: 'save', name: 'fio', reason: 'no fio' },
+      { size: 2 ** 31, work: 'save', name: 'fio', reason: 'no fio' },
+    ],
+  });
+  const document = run(page);
+  t.deepEqual(
+    [...document.querySelectorAll('#times h3')].map(({ textContent }) => textContent),
+    ['load, random memory, cold file, 2 GiB', 'load, random memory, cold file, 256 MiB'],
+  );
+  t.is(document.querySelectorAll('#growth figure').length, 1);
+  t.is(document.querySelectorAll('#growth [aria-label="line"] path').length, 2);
+  t.deepEqual(
+    [...document.querySelectorAll('caption')].map(({ textContent }) => textContent),
+    ['load, random memory, cold file, 2 GiB', 'load, random memory, cold file, 256 MiB'],
+  );
+  t.deepEqual(
+    [...document.querySelectorAll('li')].slice(-2).map(({ textContent }) => textContent),
+    ['restore, eager: too small (256 MiB)', 'save, fio: no fio'],
+  );
+  t.true(document.body.textContent.includes('2 GiB, 256 MiB'));
+});
+
+test('a restore is drawn to the working set, with a stroke where the guest runs', async (t) => {
+  const ran = [
+    ranAfter(100, contenderOf('instant', 'mapped-ram', [300, 310])),
+    ranAfter(400, contenderOf('QEMU × 4', 'qemu', [500, 510])),
+  ];
+  const report = reportOf(
+    [{ size: 2 ** 30, work: 'restore', memory: 'random', file: 'cold', contenders: ran }],
+    2,
+  );
+  const document = run(await benchPage(report));
+  t.is(document.querySelectorAll('#times [aria-label="tick"] line').length, 2);
+  t.regex(
+    document.querySelector('#times figcaption')?.textContent ?? '',
+    /working set\. Stroke across: the guest runs/,
+  );
+  t.is(document.querySelector('thead th:nth-child(2)')?.textContent, 'working set, s');
 });
 
 test('a sweep makes a heat map, with the fastest and the defaults marked', async (t) => {

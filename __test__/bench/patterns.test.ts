@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 
 import test from 'ava';
 
@@ -13,6 +13,8 @@ const SIZE = 32 * MIB;
 /** A memory file as a naive reader finds it: the lengths of its runs, and whether two pages are alike. */
 interface Found {
   readonly bytes: Buffer;
+  /** Bytes that the file takes. */
+  readonly taken: number;
   readonly dataBytes: number;
   readonly data: readonly number[];
   readonly zero: readonly number[];
@@ -23,7 +25,7 @@ async function made(pattern: MemoryPattern, size = SIZE): Promise<Found> {
   await using dir = await temporaryDirectory();
   const path = dir.file('memory');
   const dataBytes = await makeMemoryFile(path, pattern, size, new AbortController().signal);
-  const bytes = await readFile(path);
+  const [bytes, { blocks }] = [await readFile(path), await stat(path)];
   const [data, zero]: [number[], number[]] = [[], []];
   const pages = new Set<string>();
   let wasData: boolean | undefined;
@@ -36,7 +38,7 @@ async function made(pattern: MemoryPattern, size = SIZE): Promise<Found> {
     else runs.push(1);
     wasData = isData;
   }
-  return { bytes, dataBytes, data, zero, distinctPages: pages.size };
+  return { bytes, taken: blocks * 512, dataBytes, data, zero, distinctPages: pages.size };
 }
 
 function sum(counts: readonly number[]): number {
@@ -64,6 +66,21 @@ for (const pattern of MEMORY_PATTERNS) {
     t.true(Math.max(0, ...zero) <= widest, `${Math.max(0, ...zero)} zero pages`);
   });
 }
+
+for (const pattern of MEMORY_PATTERNS) {
+  test(`zero pages of ${pattern} memory are there if a guest would have cleared them`, async (t) => {
+    const { taken, dataBytes } = await made(pattern);
+    if (pattern === 'mostly-empty') t.true(taken < 2 * dataBytes, `${taken}`);
+    else t.true(taken >= SIZE, `${taken}`);
+  });
+}
+
+test('memory that ends with zero pages has them, too', async (t) => {
+  const { bytes, taken, zero } = await made('half-zero', 31 * MIB);
+  t.is(bytes.length, 31 * MIB);
+  t.true(taken >= 31 * MIB, `${taken}`);
+  t.is(zero.at(-1), 768);
+});
 
 test('scattered runs have every length from 1 to 64 pages', async (t) => {
   const { data } = await made('scattered', 128 * MIB);

@@ -33,7 +33,7 @@ test('a summary has medians, extremes, and figures per GiB of guest memory', (t)
     round(2000, { cpuMs: 700, syscalls: 2004, requests: 22, peakBytes: 8, pageCacheBytes: 1 }),
   ]);
   const { gigabytesPerSecond, ...others } = summary;
-  t.is(gigabytesPerSecond.toFixed(6), ((2 * GIB) / 2e9).toFixed(6));
+  t.is(gigabytesPerSecond?.toFixed(6), ((2 * GIB) / 2e9).toFixed(6));
   t.deepEqual(others, {
     milliseconds: { median: 2000, min: 1000, max: 4000 },
     cpuSecondsPerGiB: 0.35,
@@ -48,6 +48,10 @@ test('a figure that nobody measured is not in a summary, and never zero', (t) =>
   const summary = summarize([round(10), round(20)]);
   t.deepEqual(Object.keys(summary), ['milliseconds', 'gigabytesPerSecond']);
   t.is(summarize([round(10), round(20, { cpuMs: 4000 })]).cpuSecondsPerGiB, 2);
+});
+
+test('work that need not move all of the memory has no bytes per second', (t) => {
+  t.deepEqual(Object.keys(summarize([round(10)], false)), ['milliseconds']);
 });
 
 test('moments have spreads of their own', (t) => {
@@ -66,9 +70,9 @@ test('a standing takes the best of each program, and the rounds as pairs', (t) =
     contenderOf('QEMU × 2', 'qemu', [900, 900, 900]),
     contenderOf('QEMU × 4', 'qemu', [150, 300, 150]),
   ];
-  t.deepEqual(standingsOf({ work: 'save', memory: 'random', file: 'cold', contenders }), [
+  t.deepEqual(standingsOf({ size: GIB, work: 'save', memory: 'random', file: 'cold', contenders }), [
     { name: 'mapped-ram', program: 'fio', reference: 'fio', ratio: 1 },
     { name: 'mapped-ram', program: 'qemu', reference: 'QEMU × 4', ratio: 1.5 },
   ]);
-  t.deepEqual(standingsOf({ work: 'save', memory: 'random', file: 'cold', contenders: [] }), []);
+  t.deepEqual(standingsOf({ size: GIB, work: 'save', memory: 'random', file: 'cold', contenders: [] }), []);
 });

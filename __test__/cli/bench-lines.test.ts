@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { benchLines } from '../../ts/cli/render/bench.ts';
 import { plain } from '../../ts/cli/render/style.ts';
-import type { BenchReport, SweepPoint } from '../../ts/bench/report.ts';
+import type { BenchReport, ContenderResult, SweepPoint } from '../../ts/bench/report.ts';
 import { summarize } from '../../ts/bench/summary.ts';
 import { contenderOf, reportOf } from '../bench/noisy-reports.ts';
 
@@ -15,7 +15,10 @@ function report(changes: Partial<BenchReport> = {}): BenchReport {
     { ...own, rounds, summary: summarize(rounds) },
     contenderOf('fio\u001B[2J', 'fio', [1100, 1100, 1200]),
   ];
-  return { ...reportOf([{ work: 'load', memory: 'random', file: 'cold', contenders }], 3), ...changes };
+  return {
+    ...reportOf([{ size: 2 ** 31, work: 'load', memory: 'random', file: 'cold', contenders }], 3),
+    ...changes,
+  };
 }
 
 test('a report is a table per kind of work, and a word on how close it comes', (t) => {
@@ -29,15 +32,49 @@ test('a report is a table per kind of work, and a word on how close it comes', (
   t.is(lines[at + 4], String.raw`mapped-ram: 1.00 × fio\u001b[2J (speed, median of the rounds' ratios)`);
 });
 
+test('a restore is compared to its working set, with the times of a running guest beside', (t) => {
+  const contenders = [
+    restored('instant', 'mapped-ram', [900, 1000, 1100], 100),
+    restored('QEMU × 4', 'qemu', [1500, 1500, 1600], 1200),
+  ];
+  const result = { size: 2 ** 31, work: 'restore', memory: 'random', file: 'cold', contenders } as const;
+  const lines = benchLines(reportOf([result], 3), plain);
+  const at = lines.indexOf('restore, random memory, cold file');
+  t.deepEqual(lines.slice(at + 1, at + 7), [
+    '          working set  fastest  slowest  running',
+    'instant         1.000    0.900    1.100    0.100',
+    'QEMU × 4        1.500    1.500    1.600    1.200',
+    "instant: 1.50 × QEMU × 4 (speed to the touched working set, median of the rounds' ratios)",
+    'instant: the guest runs after 0.100 s; QEMU × 4: after 1.200 s',
+  ]);
+});
+
+test('several sizes are named, and one is not', (t) => {
+  const [one] = report().results;
+  if (one === undefined) throw new Error('there is a result');
+  const both = reportOf([one, { ...one, size: 2 ** 28 }], 3);
+  const lines = benchLines(
+    { ...both, skipped: [{ size: 2 ** 28, work: 'save', name: 'fio', reason: 'no' }] },
+    plain,
+  );
+  t.true(lines.includes('load, random memory, cold file, 2 GiB'));
+  t.true(lines.includes('load, random memory, cold file, 256 MiB'));
+  t.regex(lines.join('\n'), /^memory +2 GiB, 256 MiB of a guest, 3 rounds/m);
+  t.is(lines.at(-1), '  save, fio: no (256 MiB)');
+});
+
 test('what could not be measured is said, with the reason', (t) => {
-  const lines = benchLines(report({ skipped: [{ work: 'save', name: 'QEMU', reason: 'no QEMU' }] }), plain);
+  const lines = benchLines(
+    report({ skipped: [{ size: 2 ** 31, work: 'save', name: 'QEMU', reason: 'no QEMU' }] }),
+    plain,
+  );
   t.deepEqual(lines.slice(-2), ['Not measured', '  save, QEMU: no QEMU']);
 });
 
 test('a sweep is told by its best settings, and by what the defaults lose', (t) => {
   const [best, defaults] = [point(4, 1000), point(1, 1250)];
   const lines = benchLines(
-    report({ sweep: { points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
+    report({ sweep: { size: 2 ** 31, points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
     plain,
   );
   t.is(
@@ -55,4 +92,18 @@ function point(channels: number, median: number): SweepPoint {
     requestSize: 2 ** 20,
     milliseconds: { median, min: median, max: median },
   };
+}
+
+/** A contender of a restore, whose guest ran at a time in all rounds. */
+function restored(
+  name: string,
+  program: 'mapped-ram' | 'qemu',
+  times: readonly number[],
+  running: number,
+): ContenderResult {
+  const made = contenderOf(name, program, times);
+  const rounds = made.rounds.map(({ milliseconds, bytes, dataBytes }) => {
+    return { milliseconds, bytes, dataBytes, moments: { running } };
+  });
+  return { ...made, rounds, summary: summarize(rounds, false) };
 }

@@ -18,6 +18,8 @@ export interface CliRun {
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** The words of a program that becomes the command line: `nsenter` and its options, for example. @default none */
+  readonly within?: readonly string[];
   /** @default 'ignore' */
   readonly stdin?: 'ignore' | 'pipe';
   /** A callback for the time in which the process runs: to send it signals, for example. */
@@ -64,12 +66,13 @@ async function run(args: readonly string[], options: CliOptions): Promise<CliRun
 /** Starts the built command line, with pipes. */
 export function spawnCli(
   args: readonly string[],
-  { env, cwd, stdin = 'ignore' }: CliOptions = {},
+  { env, cwd, within = [], stdin = 'ignore' }: CliOptions = {},
 ): ChildProcess {
   if (!existsSync(DIST)) throw new Error('dist/ is missing: run `npm run build` before these tests');
   // The colour settings of the developer's shell must not decide about tests.
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env;
-  return spawn(process.execPath, [BIN, ...args], {
+  const [program, ...words] = [...within, process.execPath, BIN, ...args];
+  return spawn(program ?? process.execPath, words, {
     cwd,
     env: { ...inherited, ...env },
     stdio: [stdin, 'pipe', 'pipe'],

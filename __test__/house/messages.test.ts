@@ -8,6 +8,7 @@ const READS_QEMU = 'ts/qmp/refusal.ts';
 
 /** The files that take words out of errors, and what for. All others hand errors on, or read codes and fields. */
 const TAKES_WORDS: Readonly<Record<string, string>> = {
+  'ts/bench/ours/huge-page-contenders.ts': 'says why memory in huge pages takes no part',
   'ts/cli/main.ts': 'prints the failure to write output',
   'ts/cli/render/devices/table.ts': 'prints problems of devices',
   'ts/cli/render/error.ts': 'prints errors',

@@ -18,12 +18,17 @@ const GIB = 2 ** 30;
 export const SMALLEST_BENCH: number = 16 * MIB;
 export const MOST_ROUNDS = 99;
 export const USUAL_ROUNDS = 5;
+/** The most sizes of one bench. */
+export const MOST_SIZES = 8;
 
 export interface BenchOptions {
   /** The directory on the disk to be measured. @default the current one */
   readonly directory?: string | undefined;
-  /** Bytes of guest memory: whole MiB, at least 16 MiB. @default 1 GiB */
-  readonly size?: number | undefined;
+  /**
+   * Bytes of guest memory: whole MiB, at least 16 MiB. A list of up to 8 different sizes is measured one after the other,
+   * in its order, for one report. @default 1 GiB
+   */
+  readonly size?: number | readonly number[] | undefined;
   /** Rounds that count, 1 to 99; one more warms up before them. Fewer than 5 say little. @default 5 */
   readonly rounds?: number | undefined;
   /** Contents of guest memory. @default ['random'] */
@@ -46,7 +51,10 @@ export interface BenchOptions {
 
 /** How far a bench has come. */
 export interface BenchProgress {
-  /** The work in words: `save, random`, `load, random, cold`, `make files, random`. */
+  /**
+   * The work in words: `save, random`, `load, random, cold`, `make files, random`; of several sizes with the size at its
+   * end.
+   */
   readonly title: string;
   /** The contender that had its turn; undefined while files are made. */
   readonly contender?: string | undefined;
@@ -59,7 +67,7 @@ export interface BenchProgress {
 /** Options with their defaults. */
 export interface CheckedBenchOptions {
   readonly directory: string;
-  readonly size: number;
+  readonly sizes: readonly number[];
   readonly rounds: number;
   readonly memory: readonly MemoryPattern[];
   readonly file: readonly FileState[];
@@ -76,9 +84,6 @@ export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions 
   assertOptions(options);
   const { directory = '.', size = GIB, rounds = USUAL_ROUNDS, qemu, transfer = {}, sweep = false } = options;
   const { memory = ['random'], file = ['cold'], work = BENCH_WORKS } = options;
-  if (!Number.isSafeInteger(size) || size < SMALLEST_BENCH || size % MIB !== 0) {
-    throw refused('size', `whole MiB, at least ${SMALLEST_BENCH / MIB} MiB, in bytes`, size);
-  }
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > MOST_ROUNDS) {
     throw refused('rounds', `a whole number from 1 to ${MOST_ROUNDS}`, rounds);
   }
@@ -87,7 +92,7 @@ export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions 
   const { channels, queueDepth, requestSize, ioEngine, directIo } = transfer;
   return {
     directory,
-    size,
+    sizes: checkedSizes(size),
     rounds,
     memory: words('memory', memory, MEMORY_PATTERNS),
     file: words('file', file, FILE_STATES),
@@ -102,24 +107,30 @@ export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions 
 
 /** What a report is to have results of, in their order. */
 export function plannedResults({
+  sizes,
   memory,
   work,
   file,
-}: Pick<CheckedBenchOptions, 'memory' | 'work' | 'file'>): readonly PlannedResult[] {
-  return memory.flatMap((pattern) =>
-    work.flatMap((kind) =>
-      // A save writes a new file: no state of a file can matter to it.
-      (kind === 'save' ? (['cold'] as const) : file).map((state) => ({
-        work: kind,
-        memory: pattern,
-        file: state,
-      })),
+}: Pick<CheckedBenchOptions, 'sizes' | 'memory' | 'work' | 'file'>): readonly PlannedResult[] {
+  return sizes.flatMap((size) =>
+    memory.flatMap((pattern) =>
+      work.flatMap((kind) =>
+        // A save writes a new file: no state of a file can matter to it.
+        (kind === 'save' ? (['cold'] as const) : file).map((state) => ({
+          size,
+          work: kind,
+          memory: pattern,
+          file: state,
+        })),
+      ),
     ),
   );
 }
 
-/** One kind of work on one pattern of memory, with the file in one state. */
+/** One kind of work on memory of one size and pattern, with the file in one state. */
 export interface PlannedResult {
+  /** Bytes of guest memory. */
+  readonly size: number;
   readonly work: BenchWork;
   readonly memory: MemoryPattern;
   readonly file: FileState;
@@ -132,6 +143,26 @@ function words<T extends string>(name: string, given: readonly T[], all: readonl
   }
   for (const word of given) assertWord(name, word, all);
   return all.filter((word) => given.includes(word));
+}
+
+/** Returns the sizes that were given, as a list. */
+function checkedSizes(given: number | readonly number[]): readonly number[] {
+  const sizes: readonly unknown[] = typeof given === 'number' ? [given] : given;
+  if (!Array.isArray(sizes) || sizes.length === 0 || sizes.length > MOST_SIZES) {
+    const found = Array.isArray(sizes) ? `a list of ${sizes.length}` : sizes;
+    throw refused('size', `bytes, or a list of 1 to ${MOST_SIZES} sizes in bytes`, found);
+  }
+  return sizes.map((size: unknown, index) => {
+    if (!isSize(size)) {
+      throw refused('size', `whole MiB, at least ${SMALLEST_BENCH / MIB} MiB, in bytes`, size);
+    }
+    if (sizes.indexOf(size) !== index) throw refused('size', 'different sizes', `${size} twice`);
+    return size;
+  });
+}
+
+function isSize(size: unknown): size is number {
+  return typeof size === 'number' && Number.isSafeInteger(size) && size >= SMALLEST_BENCH && size % MIB === 0;
 }
 
 function refused(name: string, expected: string, found: unknown): MappedRamError {

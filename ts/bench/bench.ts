@@ -18,6 +18,7 @@ import {
 import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
 import type { BenchWork, FileState } from './figures.ts';
 import { makeBenchFiles } from './files.ts';
+import { hugePagePlaces } from './ours/huge-pages.ts';
 import { machineFacts } from './machine.ts';
 import {
   REPORT_VERSION,
@@ -29,6 +30,7 @@ import {
 } from './report.ts';
 import { assertRoom } from './room.ts';
 import { runRounds } from './rounds.ts';
+import { sizeInWords } from './report-words.ts';
 import { summarize } from './summary.ts';
 import { runSweep } from './sweep.ts';
 import { CONTENDERS } from './works.ts';
@@ -38,23 +40,25 @@ const MEMORY_DIRECTORY = '/dev/shm';
 /**
  * Measures how fast this package saves, loads, verifies, compares and restores on a disk, against fio, a plain copy and
  * QEMU itself, in alternating rounds after one that warms up. Other programs take part where they are installed. Files
- * of up to four times the size lie in the directory meanwhile, and of twice the size in /dev/shm. Nothing is left
- * behind, neither files nor processes; what a killed bench has left in these places goes, too.
+ * of up to four times the size lie in the directory meanwhile, of twice the size in /dev/shm, and of the size in a
+ * hugetlbfs that is mounted and has room for twice of it. Several sizes follow one another. Nothing is left behind,
+ * neither files nor processes; what a killed bench has left in these places goes, too.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option, and a `qemu` that cannot take part;
- * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the code of its error when a contender fails, whose name the words
- * have; the signal's reason
+ * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the
+ * code of its error when a contender fails, whose name the words have; the signal's reason
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const startedAt = new Date().toISOString();
   const start = performance.now();
   const checked = checkedBenchOptions(options);
-  const { directory, signal, qemu, memory } = { ...checked, directory: resolve(checked.directory) };
+  const { directory, signal, qemu, memory, sizes } = { ...checked, directory: resolve(checked.directory) };
   signal.throwIfAborted();
   await assertDirectory(directory);
   await assertDirectory(MEMORY_DIRECTORY);
   await assertWritable(directory);
-  const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY]);
+  const hugePages = (await hugePagePlaces()).map(({ path }) => path);
+  const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY, ...hugePages]);
   if (gone.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${gone.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
   if (qemu !== undefined) await assertQemu(qemu, signal);
@@ -62,16 +66,16 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const results: BenchResult[] = [];
   const skipped = new Map<string, SkippedBench>();
   let sweep: BenchSweep | undefined;
-  for (const [index, pattern] of memory.entries()) {
-    checked.onProgress({ title: `make files, ${pattern}` });
+  for (const [size, pattern] of sizes.flatMap((one) => memory.map((content) => [one, content] as const))) {
+    checked.onProgress({ title: titleOf(['make files', pattern], size, checked) });
     const places = { directory, memoryDirectory: MEMORY_DIRECTORY };
-    await using files = await makeBenchFiles({ ...places, pattern, size: checked.size, signal });
-    for (const { work, file } of plannedResults({ ...checked, memory: [pattern] })) {
+    await using files = await makeBenchFiles({ ...places, pattern, size, signal });
+    for (const { work, file } of plannedResults({ ...checked, sizes: [size], memory: [pattern] })) {
       const { result, left } = await compete(work, file, files, checked);
       if (result !== undefined) results.push(result);
-      for (const one of left) skipped.set(`${one.work} ${one.name}`, one);
+      for (const one of left) skipped.set(`${size} ${one.work} ${one.name}`, one);
     }
-    if (checked.sweep && index === 0)
+    if (checked.sweep && sweep === undefined)
       sweep = await runSweep(files, checked, probe(directory).ioUring.available);
   }
   return {
@@ -115,10 +119,11 @@ async function compete(
   options: CheckedBenchOptions,
 ): Promise<Competition> {
   const { signal, rounds, onProgress } = options;
-  const title = work === 'save' ? `${work}, ${files.pattern}` : `${work}, ${files.pattern}, ${state}`;
+  const { pattern, size } = files;
+  const title = titleOf(work === 'save' ? [work, pattern] : [work, pattern, state], size, options);
   await using field = new Field();
   for (const make of CONTENDERS[work]) field.add(await make(options)(files, state, signal));
-  const left = field.skipped.map((one) => ({ work, ...one }));
+  const left = field.skipped.map((one) => ({ size, work, ...one }));
   if (field.contenders.length === 0) return { result: undefined, left };
   const figures = await runRounds(field.contenders, {
     rounds,
@@ -129,9 +134,9 @@ async function compete(
   });
   const contenders = field.contenders.map(({ name, program, isReference, settings }, index) => {
     const own = figures[index] ?? [];
-    return { name, program, isReference, settings, rounds: own, summary: summarize(own) };
+    return { name, program, isReference, settings, rounds: own, summary: summarize(own, work !== 'restore') };
   });
-  return { result: { work, memory: files.pattern, file: state, contenders }, left };
+  return { result: { size, work, memory: pattern, file: state, contenders }, left };
 }
 
 /** The contenders of one kind of work, from all who make some. */
@@ -150,6 +155,11 @@ class Field implements AsyncDisposable {
   }
 }
 
-function settingsOf({ size, rounds, transfer }: CheckedBenchOptions, directory: string): BenchSettings {
-  return { directory, size, rounds, transfer: defined(transfer) };
+/** The title of a part of the bench. The only size would tell nothing. */
+function titleOf(parts: readonly string[], size: number, { sizes }: CheckedBenchOptions): string {
+  return parts.concat(sizes.length === 1 ? [] : [sizeInWords(size)]).join(', ');
+}
+
+function settingsOf({ sizes, rounds, transfer }: CheckedBenchOptions, directory: string): BenchSettings {
+  return { directory, sizes, rounds, transfer: defined(transfer) };
 }

@@ -1,6 +1,6 @@
 /** The figures of one round of one contender. A figure that could not be measured is undefined, never 0. */
 export interface RoundFigures {
-  /** Milliseconds from the call, or the command, to the end of the work. */
+  /** Milliseconds from the call, or the command, to the end of the work: for a restore, until the guest has touched its working set. */
   readonly milliseconds: number;
   /** Bytes of guest memory that the work covered, zero pages included. */
   readonly bytes: number;
@@ -18,7 +18,7 @@ export interface RoundFigures {
   readonly syscalls?: number | undefined;
   /** Requests that went to the disk, where the contender counts them. */
   readonly requests?: number | undefined;
-  /** Milliseconds to further moments of the work, by name: `running`, `workingSet`. */
+  /** Milliseconds to further moments of a restore, by name: `running`; `started`, of QEMU alone, when a new QEMU answers. */
   readonly moments?: Readonly<Record<string, number>> | undefined;
 }
 

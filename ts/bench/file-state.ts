@@ -32,8 +32,16 @@ export async function putInState(
   return path;
 }
 
-/** Copies a file through the page cache; pages of zeros stay holes. */
-export async function copyThroughCache(path: string, copy: string, signal: AbortSignal): Promise<void> {
+/**
+ * Copies a file through the page cache.
+ * @param keepsZeros true to write pages of zeros; else they become holes
+ */
+export async function copyThroughCache(
+  path: string,
+  copy: string,
+  signal: AbortSignal,
+  keepsZeros = false,
+): Promise<void> {
   await using target = await open(copy, 'wx').catch((cause: unknown) => {
     throw ioError('cannot make a copy', copy, cause);
   });
@@ -42,7 +50,7 @@ export async function copyThroughCache(path: string, copy: string, signal: Abort
     path,
     async (bytes, offset) => {
       end = offset + bytes.length;
-      for (const [from, to] of dataIn(bytes)) {
+      for (const [from, to] of keepsZeros ? [[0, bytes.length] as const] : dataIn(bytes)) {
         await writeAt(target.fd, copy, bytes.subarray(from, to), offset + from);
       }
     },

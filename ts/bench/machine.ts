@@ -56,7 +56,7 @@ async function deviceOf(directory: string): Promise<string | undefined> {
 }
 
 /** The kernel writes blanks and backslashes as octal numbers. */
-function unescaped(text: string): string {
+export function unescaped(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCodePoint(Number.parseInt(octal, 8)),
   );

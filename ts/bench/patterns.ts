@@ -30,6 +30,14 @@ const STRETCHES: Readonly<Record<MemoryPattern, (draw: (limit: number) => number
   },
 };
 
+/**
+ * True when the zero pages of a pattern were written, as by a guest that has cleared them: they are there, and only a look
+ * at their bytes tells that they are zero. Mostly empty memory was never written between its runs: holes.
+ */
+export function zerosAreWritten(pattern: MemoryPattern): boolean {
+  return pattern !== 'mostly-empty';
+}
+
 /** The runs of data in a memory of so many pages, in order. The same arguments give the same runs on every machine. */
 export function* dataRuns(pattern: MemoryPattern, pages: number): Generator<DataRun, void, void> {
   const words = randomWords(SEED);

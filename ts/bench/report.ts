@@ -11,7 +11,7 @@ export interface BenchReport {
   readonly startedAt: string;
   readonly elapsedMs: number;
   readonly machine: MachineFacts;
-  /** The settings of the bench: size in bytes, rounds, and what this package's contenders were told. */
+  /** The settings of the bench: sizes in bytes, rounds, and what this package's contenders were told. */
   readonly settings: BenchSettings;
   readonly results: readonly BenchResult[];
   /** What could not be measured, and why. */
@@ -21,14 +21,17 @@ export interface BenchReport {
 
 export interface BenchSettings {
   readonly directory: string;
-  readonly size: number;
+  /** Bytes of guest memory: one size, or several, which were measured one after the other. */
+  readonly sizes: readonly number[];
   readonly rounds: number;
   /** The options of moving pages that were given explicitly; this package's contenders have them all. */
   readonly transfer: Readonly<Record<string, string | number>>;
 }
 
-/** One kind of work on one pattern of memory, with the file in one state. */
+/** One kind of work on memory of one size and pattern, with the file in one state. */
 export interface BenchResult {
+  /** Bytes of guest memory. */
+  readonly size: number;
   readonly work: BenchWork;
   readonly memory: MemoryPattern;
   readonly file: FileState;
@@ -49,8 +52,8 @@ export interface ContenderResult {
 /** Medians over the rounds. */
 export interface FiguresSummary {
   readonly milliseconds: Spread;
-  /** 10^9 bytes of guest memory per second, of the median time. */
-  readonly gigabytesPerSecond: number;
+  /** 10^9 bytes of guest memory per second, of the median time. A restore has none: it need not move all of the memory. */
+  readonly gigabytesPerSecond?: number | undefined;
   /** CPU seconds per GiB of guest memory. */
   readonly cpuSecondsPerGiB?: number | undefined;
   readonly peakBytes?: number | undefined;
@@ -68,6 +71,8 @@ export interface Spread {
 }
 
 export interface SkippedBench {
+  /** Bytes of guest memory. */
+  readonly size: number;
   readonly work: BenchWork;
   readonly name: string;
   readonly reason: string;
@@ -75,6 +80,8 @@ export interface SkippedBench {
 
 /** A sweep over the engine's settings, on this machine. */
 export interface BenchSweep {
+  /** Bytes of guest memory: the first size of the bench. */
+  readonly size: number;
   readonly points: readonly SweepPoint[];
   /** The settings that were fastest, per direction, and how far the defaults are behind. */
   readonly best: readonly SweepBest[];

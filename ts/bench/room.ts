@@ -30,11 +30,12 @@ function copiesFor({ work }: CheckedBenchOptions): Copies {
 }
 
 /**
- * Refuses a bench for which there is no room, before anything is written.
+ * Refuses a bench for which there is no room, before anything is written. Sizes follow one another: the largest counts.
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO naming the folder, the bytes needed and the bytes found
  */
 export async function assertRoom(options: CheckedBenchOptions, memoryDirectory: string): Promise<void> {
-  const { directory, size } = options;
+  const { directory, sizes } = options;
+  const size = Math.max(...sizes);
   const copies = copiesFor(options);
   const [onDisk, inMemory] = [copies.onDisk * size + FILE_RESERVE, copies.inMemory * size + FILE_RESERVE];
   const [isOne, isInMemory] = [await onOneDevice(directory, memoryDirectory), await liesInMemory(directory)];

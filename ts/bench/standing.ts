@@ -1,5 +1,6 @@
 import type { BenchProgram } from './figures.ts';
 import type { BenchResult, ContenderResult } from './report.ts';
+import { RUNNING } from './baseline/moments.ts';
 import { median } from './summary.ts';
 
 /** How fast this package was in one kind of work, against one other program. */
@@ -9,8 +10,13 @@ export interface Standing {
   readonly program: BenchProgram;
   /** The contender of that program with the shortest median time. */
   readonly reference: string;
-  /** How many times as fast as the reference: the median of the rounds' ratios. */
+  /**
+   * How many times as fast as the reference: the median of the rounds' ratios. A restore ends when the guest has touched
+   * its working set.
+   */
   readonly ratio: number;
+  /** Median milliseconds until the guest runs, of a restore. They are no ratio: not every guest has its memory by then. */
+  readonly running?: { readonly own: number; readonly reference: number } | undefined;
 }
 
 /** Compares this package with the best of each other program, round by round. */
@@ -25,7 +31,11 @@ export function standingsOf({ contenders }: BenchResult): readonly Standing[] {
       return other === undefined ? [] : [other / milliseconds];
     });
     if (best === undefined || ratios.length === 0) return [];
-    return [{ name: own.name, program, reference: best.name, ratio: median(ratios) }];
+    const [ran, other] = [own, best].map(({ summary }) => summary.moments?.[RUNNING]?.median);
+    const running = ran !== undefined && other !== undefined ? { own: ran, reference: other } : undefined;
+    return [
+      { name: own.name, program, reference: best.name, ratio: median(ratios), ...(running && { running }) },
+    ];
   });
 }
 

@@ -6,15 +6,16 @@ const GIB = 2 ** 30;
 /**
  * Makes medians of the rounds of one contender. A figure that no round has is left out; the median of a figure that some
  * rounds have is that of these rounds.
+ * @param hasRate false for work that need not move all of the memory: bytes per second would mean nothing
  * @throws {RangeError} without rounds
  */
-export function summarize(rounds: readonly RoundFigures[]): FiguresSummary {
+export function summarize(rounds: readonly RoundFigures[], hasRate = true): FiguresSummary {
   const milliseconds = spread(rounds.map((round) => round.milliseconds));
   const bytes = median(rounds.map((round) => round.bytes));
   return {
     milliseconds,
-    gigabytesPerSecond: bytes / 1e6 / milliseconds.median,
     ...withoutUnknown({
+      gigabytesPerSecond: hasRate ? bytes / 1e6 / milliseconds.median : undefined,
       cpuSecondsPerGiB: perGiB(rounds, ({ cpuMs }) => (cpuMs === undefined ? undefined : cpuMs / 1000)),
       peakBytes: known(rounds, ({ peakBytes }) => peakBytes),
       idleBytes: known(rounds, ({ idleBytes }) => idleBytes),

@@ -84,7 +84,7 @@ export async function runSweep(
     points.push(...others);
     if (defaults !== undefined) best.push({ work: kind, best: fastest(found, defaults), defaults });
   }
-  return { points, best };
+  return { size: files.size, points, best };
 }
 
 function nameOf({ ioEngine, channels, queueDepth, requestSize }: BenchTransfer): string {

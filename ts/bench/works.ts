@@ -1,6 +1,7 @@
 import type { MakeContenders } from './contender.ts';
 import type { BenchWork } from './figures.ts';
 import { ourContenders } from './ours/contenders.ts';
+import { hugePageContenders } from './ours/huge-page-contenders.ts';
 import { otherContenders } from './others/make-others.ts';
 import type { BenchTransfer, OurWork } from './ours/job.ts';
 import { restoreContenders } from './restore/restore-contenders.ts';
@@ -17,13 +18,21 @@ type Make = (options: ContenderOptions) => MakeContenders;
 
 /** Who takes part in which work. */
 export const CONTENDERS: Readonly<Record<BenchWork, readonly Make[]>> = {
-  save: oursAndOthers('save'),
-  load: oursAndOthers('load'),
-  verify: oursAndOthers('verify'),
-  diff: oursAndOthers('diff'),
+  save: [ours('save'), inHugePages('save'), others('save')],
+  load: [ours('load'), inHugePages('load'), others('load')],
+  verify: [ours('verify'), others('verify')],
+  diff: [ours('diff'), others('diff')],
   restore: [({ qemu }) => restoreContenders({ qemu })],
 };
 
-function oursAndOthers(work: OurWork): readonly Make[] {
-  return [({ transfer }) => ourContenders(work, transfer), ({ qemu }) => otherContenders({ qemu })[work]];
+function ours(work: OurWork): Make {
+  return ({ transfer }) => ourContenders(work, transfer);
+}
+
+function inHugePages(work: 'save' | 'load'): Make {
+  return ({ transfer }) => hugePageContenders(work, transfer);
+}
+
+function others(work: OurWork): Make {
+  return ({ qemu }) => otherContenders({ qemu })[work];
 }

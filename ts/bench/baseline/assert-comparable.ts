@@ -2,24 +2,24 @@ import { MappedRamError } from '../../errors.ts';
 import { type BenchOptions, checkedBenchOptions, plannedResults } from '../bench-options.ts';
 import { whyNoFio } from '../others/make-others.ts';
 import type { BenchResult, BenchReport } from '../report.ts';
+import { sizeInWords, sizesInWords } from '../report-words.ts';
 import { FEWEST_ROUNDS } from './match-figures.ts';
-
-const MIB = 2 ** 20;
 
 /**
  * Refuses, before anything is measured, a run that the baseline cannot judge whatever comes out.
  * @param options those of the run; its directory exists
  * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for too few rounds in either run; ERR_MAPPED_RAM_INVALID_ARGUMENT
- * for a baseline of another size or of other work, for an option, or where no reference of the baseline is here
+ * for a baseline of other sizes or of other work, for an option, or where no reference of the baseline is here
  */
 export async function assertComparable(options: BenchOptions, baseline: BenchReport): Promise<void> {
-  const { rounds, size, directory, ...planned } = checkedBenchOptions(options);
+  const { rounds, directory, ...planned } = checkedBenchOptions(options);
   assertEnoughRounds(rounds, baseline);
-  if (size !== baseline.settings.size) {
+  const { sizes } = baseline.settings;
+  if (!planned.sizes.some((size) => sizes.includes(size))) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
       'the baseline was measured with another size of memory',
-      { expected: mebibytes(baseline.settings.size), found: mebibytes(size) },
+      { expected: sizesInWords(sizes), found: sizesInWords(planned.sizes) },
     );
   }
   const names = new Set(plannedResults(planned).map((result) => nameOf(result)));
@@ -65,10 +65,6 @@ function assertEnoughRounds(rounds: number, baseline: BenchReport): void {
   }
 }
 
-function nameOf({ work, memory, file }: Pick<BenchResult, 'work' | 'memory' | 'file'>): string {
-  return `${work} ${memory} ${file}`;
-}
-
-function mebibytes(bytes: number): string {
-  return `${bytes / MIB} MiB`;
+function nameOf({ size, work, memory, file }: Omit<BenchResult, 'contenders'>): string {
+  return `${work} ${memory} ${file}, ${sizeInWords(size)}`;
 }

@@ -3,6 +3,7 @@ import { open, writeFile } from 'node:fs/promises';
 import { StagedFile } from '../../engine/staged-file.ts';
 import { MappedRamError } from '../../errors.ts';
 import { ioError } from '../../io/fd-io.ts';
+import { inWords } from '../../io/in-words.ts';
 import type { BenchReport } from '../report.ts';
 import { checkedReport } from './check-report.ts';
 
@@ -10,13 +11,19 @@ import { checkedReport } from './check-report.ts';
 const MOST_BYTES = 32 * 2 ** 20;
 
 /**
- * Writes a report as a baseline for later runs. An older file is replaced when the new one is complete.
+ * Writes a report as a baseline for later runs, which `readBaseline` reads. An older file is replaced when the new one is
+ * complete. A baseline that every run replaces lets a small loss in each go by: replace it when a loss is meant.
+ *
+ * @param path of the file, taken as it is
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO; ERR_MAPPED_RAM_UNSUPPORTED when the name belongs to something else than a
- * regular file
+ * regular file; ERR_MAPPED_RAM_CORRUPT or ERR_MAPPED_RAM_UNSUPPORTED_VERSION when `report` is none, naming the member
+ * that is wrong; ERR_MAPPED_RAM_INVALID_ARGUMENT for `path`
  */
 export async function saveBaseline(report: BenchReport, path: string): Promise<void> {
+  assertPath(path);
+  const checked = checkedReport(report, { name: 'the report' });
   await using file = await StagedFile.create(path, { overwrite: true });
-  await writeFile(file.path, `${JSON.stringify(report, null, 2)}\n`).catch((cause: unknown) => {
+  await writeFile(file.path, `${JSON.stringify(checked, null, 2)}\n`).catch((cause: unknown) => {
     throw ioError('cannot write the baseline', path, cause);
   });
   await file.sync();
@@ -24,11 +31,16 @@ export async function saveBaseline(report: BenchReport, path: string): Promise<v
 }
 
 /**
- * Reads a report that `saveBaseline` wrote, or `bench --json` printed.
- * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_CORRUPT when it is no report,
- * ERR_MAPPED_RAM_UNSUPPORTED_VERSION
+ * Reads a report that `saveBaseline` wrote, or `bench --json` printed, and checks it for `compareWithBaseline` and
+ * `benchPage`.
+ *
+ * @param path of the file, taken as it is; the file has at most 32 MiB
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO; ERR_MAPPED_RAM_TRUNCATED when it is cut short; ERR_MAPPED_RAM_CORRUPT when it
+ * is no report, naming the member that is wrong; ERR_MAPPED_RAM_UNSUPPORTED_VERSION; ERR_MAPPED_RAM_INVALID_ARGUMENT for
+ * `path`
  */
 export async function readBaseline(path: string): Promise<BenchReport> {
+  assertPath(path);
   const bytes = await readAtMost(path, MOST_BYTES + 1).catch((cause: unknown) => {
     throw ioError('cannot read the baseline', path, cause);
   });
@@ -39,7 +51,15 @@ export async function readBaseline(path: string): Promise<BenchReport> {
       found: 'more',
     });
   }
-  return checkedReport(parse(bytes.toString('utf8'), path), path);
+  return checkedReport(parse(bytes.toString('utf8'), path), { name: 'the baseline', path });
+}
+
+function assertPath(path: unknown): void {
+  if (typeof path === 'string') return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'path of the baseline', {
+    expected: 'a text',
+    found: inWords(path),
+  });
 }
 
 /** Reads piece by piece: the size of a pipe or a device is not known before. */

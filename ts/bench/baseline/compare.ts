@@ -1,7 +1,15 @@
 import { MappedRamError } from '../../errors.ts';
+import { assertOptions } from '../../io/assert-options.ts';
+import { inWords } from '../../io/in-words.ts';
 import type { BenchReport } from '../report.ts';
 import { median } from '../summary.ts';
-import type { BaselineComparison, ComparedFigure, ReferenceChange } from './comparison.ts';
+import { checkedReport } from './check-report.ts';
+import {
+  type BaselineComparison,
+  type ComparedFigure,
+  figureInWords,
+  type ReferenceChange,
+} from './comparison.ts';
 import { conditionsThatDiffer } from './conditions.ts';
 import { matchFigures, type MatchedFigure } from './match-figures.ts';
 import { byProgram, combined, merged, type Times } from './references.ts';
@@ -9,31 +17,40 @@ import { lossBetween, shiftTest } from './shift-test.ts';
 
 /** The chance that a report counts as worse if every figure had lost exactly what is let pass: all figures together. */
 export const LEVEL = 0.05;
+const USUAL_REGRESSION = 0.1;
 
 export interface CompareOptions {
-  /** The loss of speed that is let pass, as a share, from 0 to below 1: 0.1 is 10 %. */
-  readonly maxRegression: number;
+  /** The loss of speed that is let pass, as a share, from 0 to below 1. @default 0.1, which is 10 % */
+  readonly maxRegression?: number | undefined;
 }
 
 /**
  * Compares a report with an earlier one, by ratios to the references of each run: never by times. docs/bench.md says
- * which test decides, and why.
+ * which test decides, and why. Each run needs at least 5 rounds.
  *
- * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for `maxRegression`; ERR_MAPPED_RAM_INVALID_ARGUMENT when no figure
- * is worse and a figure of both reports cannot be judged, or no figure can
+ * @param report of the run that is judged
+ * @param baseline of the run before; `readBaseline` reads one from a file
+ * @throws {MappedRamError} ERR_MAPPED_RAM_OUT_OF_RANGE for `maxRegression`; ERR_MAPPED_RAM_CORRUPT or
+ * ERR_MAPPED_RAM_UNSUPPORTED_VERSION when one of the two is no report, naming the member that is wrong;
+ * ERR_MAPPED_RAM_INVALID_ARGUMENT for `options`, and when no figure is worse and a figure of both reports cannot be
+ * judged, or no figure can
  */
 export function compareWithBaseline(
   report: BenchReport,
   baseline: BenchReport,
-  { maxRegression }: CompareOptions,
+  options: CompareOptions = {},
 ): BaselineComparison {
+  assertOptions(options);
+  const { maxRegression = USUAL_REGRESSION } = options;
   assertShare(maxRegression);
-  const { figures: matched, notCompared, unjudged } = matchFigures(report, baseline);
+  const now = checkedReport(report, { name: 'the report' });
+  const before = checkedReport(baseline, { name: 'the baseline' });
+  const { figures: matched, notCompared, unjudged } = matchFigures(now, before);
   const margin = -Math.log(1 - maxRegression);
   const losses = matched.map((figure) => lossOf(figure));
-  const runs = losses.map(({ before, now, loss, unrest }) => ({
-    before,
-    now,
+  const runs = losses.map(({ before: earlier, now: later, loss, unrest }) => ({
+    before: earlier,
+    now: later,
     isSuspect: loss > margin + unrest,
   }));
   const chances = shiftTest(runs, margin);
@@ -44,10 +61,10 @@ export function compareWithBaseline(
     verdict,
     maxRegression,
     level: LEVEL,
-    baselineStartedAt: baseline.startedAt,
+    baselineStartedAt: before.startedAt,
     figures: figures.toSorted((left, right) => left.change - right.change),
     notCompared: [...unjudged, ...notCompared],
-    differences: conditionsThatDiffer(report, baseline),
+    differences: conditionsThatDiffer(now, before),
   };
 }
 
@@ -104,11 +121,11 @@ function changeAgainst(reference: Times, own: Times): ReferenceChange {
   };
 }
 
-function assertShare(maxRegression: number): void {
-  if (maxRegression >= 0 && maxRegression < 1) return;
+function assertShare(maxRegression: unknown): void {
+  if (typeof maxRegression === 'number' && maxRegression >= 0 && maxRegression < 1) return;
   throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', 'maxRegression', {
     expected: 'a share from 0 to below 1, like 0.1 for 10 %',
-    found: maxRegression,
+    found: typeof maxRegression === 'number' ? maxRegression : inWords(maxRegression),
   });
 }
 
@@ -117,12 +134,13 @@ function cannotJudge(unjudged: BaselineComparison['notCompared']): MappedRamErro
   const words =
     first === undefined
       ? 'the baseline has no figure of this package that this run has'
-      : `${first.work} ${first.memory} ${first.file}, ${first.name}: ${first.reason}`;
+      : `${figureInWords(first)}: ${first.reason}`;
   return new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     `the baseline cannot judge this run: ${words}`,
     {
-      expected: 'a baseline with the same kinds of work, memory and file, and with references in common',
+      expected:
+        'a baseline with the same sizes and kinds of work, memory and file, and with references in common',
     },
   );
 }

@@ -21,7 +21,6 @@ const SAME_MEMORY = 0.05;
 export function conditionsThatDiffer(report: BenchReport, baseline: BenchReport): readonly string[] {
   const [now, before] = [report.machine, baseline.machine];
   return [
-    ...different('size', baseline.settings.size, report.settings.size),
     ...different('directory', baseline.settings.directory, report.settings.directory),
     ...transferOptions(report, baseline),
     ...FACTS.flatMap((fact) => different(fact, before[fact], now[fact])),

@@ -1,12 +1,14 @@
 import type { BenchReport, BenchResult, ContenderResult } from '../report.ts';
 import type { FigureName, NotCompared } from './comparison.ts';
+import { COMPARED_MOMENTS, referenceMoment } from './moments.ts';
 import { commonReferences, timesOf, type Times } from './references.ts';
 
 /** The fewest rounds of each run that a test can decide by: five against five have 252 splits. */
 export const FEWEST_ROUNDS = 5;
 
-/** A contender of this package that both reports have, and the references that both have. */
+/** A contender of this package that both reports have, up to some moment, and the references that both have. */
 export interface MatchedFigure extends FigureName {
+  readonly referenceMoment?: string | undefined;
   readonly own: Times;
   readonly references: readonly Times[];
 }
@@ -40,15 +42,20 @@ export function matchFigures(report: BenchReport, baseline: BenchReport): Matche
 
 function matchContenders(now: BenchResult, before: BenchResult): readonly Entry[] {
   const earlier = new Map(before.contenders.map((contender) => [contender.name, contender]));
-  const references = commonReferences(now, before);
   return ours(now).flatMap((contender): readonly Entry[] => {
     const same = earlier.get(contender.name);
     if (same === undefined || same.isReference) return [];
-    const name = nameOf(now, contender);
-    if (references.length === 0) return [{ ...name, reason: noReference(now, before) }];
-    const own = timesOf(contender, same);
-    const reason = wrongRounds(own, references);
-    return [reason === undefined ? { ...name, own, references } : { ...name, reason }];
+    return [undefined, ...COMPARED_MOMENTS].flatMap((moment) => {
+      const own = timesOf(contender, same, moment);
+      if (own === undefined) return [];
+      const name = { ...nameOf(now, contender), ...(moment !== undefined && { moment }) };
+      const like = moment === undefined ? undefined : referenceMoment(contender, moment);
+      const references = commonReferences(now, before, like);
+      if (references.length === 0) return [{ ...name, reason: noReference(now, before) }];
+      const reason = wrongRounds(own, references);
+      const other = like !== moment && { referenceMoment: like };
+      return [reason === undefined ? { ...name, ...other, own, references } : { ...name, reason }];
+    });
   });
 }
 
@@ -84,9 +91,8 @@ function onlyIn(these: Results, others: Results, reason: string): readonly NotCo
   return [...these.values()].flatMap((result) => {
     const other = others.get(keyOf(result));
     const names = new Set((other === undefined ? [] : ours(other)).map(({ name }) => name));
-    return ours(result)
-      .filter(({ name }) => !names.has(name))
-      .map(({ name }) => ({ work: result.work, memory: result.memory, file: result.file, name, reason }));
+    const left = ours(result).filter(({ name }) => !names.has(name));
+    return left.map((contender) => unmatched(result, contender, reason));
   });
 }
 
@@ -94,14 +100,18 @@ function byKey({ results }: BenchReport): Results {
   return new Map(results.map((result) => [keyOf(result), result]));
 }
 
-function keyOf({ work, memory, file }: BenchResult): string {
-  return `${work} ${memory} ${file}`;
+function unmatched(result: BenchResult, contender: ContenderResult, reason: string): NotCompared {
+  return { ...nameOf(result, contender), reason };
+}
+
+function keyOf({ size, work, memory, file }: BenchResult): string {
+  return `${size} ${work} ${memory} ${file}`;
 }
 
 function ours({ contenders }: BenchResult): readonly ContenderResult[] {
   return contenders.filter(({ isReference }) => !isReference);
 }
 
-function nameOf({ work, memory, file }: BenchResult, { name }: ContenderResult): FigureName {
-  return { work, memory, file, name };
+function nameOf({ size, work, memory, file }: BenchResult, { name }: ContenderResult): FigureName {
+  return { size, work, memory, file, name };
 }

@@ -1,5 +1,6 @@
 import type { BenchResult, ContenderResult } from '../report.ts';
 import { median } from '../summary.ts';
+import { timesTo } from './moments.ts';
 
 /** The same contender in two runs: logarithms of its milliseconds, one per round. */
 export interface Times {
@@ -9,18 +10,34 @@ export interface Times {
   readonly now: readonly number[];
 }
 
-/** Finds the references that both runs had. A reference that was told something else is another one. */
-export function commonReferences(now: BenchResult, before: BenchResult): readonly Times[] {
+/**
+ * Finds the references that both runs had. A reference that was told something else is another one.
+ * @param moment of the references; undefined for the end of their work
+ */
+export function commonReferences(
+  now: BenchResult,
+  before: BenchResult,
+  moment: string | undefined,
+): readonly Times[] {
   const earlier = new Map(before.contenders.map((contender) => [contender.name, contender]));
   return now.contenders.flatMap((contender) => {
     const same = earlier.get(contender.name);
-    return same !== undefined && isSameReference(contender, same) ? [timesOf(contender, same)] : [];
+    const times =
+      same !== undefined && isSameReference(contender, same) ? timesOf(contender, same, moment) : undefined;
+    return times === undefined ? [] : [times];
   });
 }
 
-export function timesOf(now: ContenderResult, before: ContenderResult): Times {
+/** The times of a contender to a moment of its work; undefined unless all of its rounds have it. */
+export function timesOf(
+  now: ContenderResult,
+  before: ContenderResult,
+  moment: string | undefined,
+): Times | undefined {
   const { name, program } = now;
-  return { name, program, before: logarithms(before), now: logarithms(now) };
+  const [times, earlier] = [timesTo(now, moment), timesTo(before, moment)];
+  if (times === undefined || earlier === undefined) return undefined;
+  return { name, program, before: logarithms(earlier), now: logarithms(times) };
 }
 
 /**
@@ -74,6 +91,6 @@ function settingsText({ settings }: ContenderResult): string {
   return JSON.stringify(Object.entries(settings).toSorted(([left], [right]) => (left < right ? -1 : 1)));
 }
 
-function logarithms({ rounds }: ContenderResult): readonly number[] {
-  return rounds.map(({ milliseconds }) => Math.log(milliseconds));
+function logarithms(times: readonly number[]): readonly number[] {
+  return times.map((milliseconds) => Math.log(milliseconds));
 }

@@ -4,6 +4,7 @@ import { MappedRamError } from '../../errors.ts';
 import { ioError } from '../../io/fd-io.ts';
 import type { BenchReport } from '../report.ts';
 import { checkedReport } from '../baseline/check-report.ts';
+import { sizesInWords } from '../report-words.ts';
 import { escapeHtml, jsonForScript } from './escape.ts';
 import { STYLE } from './style.ts';
 import { factsList, resultTable, skippedList } from './tables.ts';
@@ -23,15 +24,16 @@ const LEGEND = [
 
 /**
  * Makes a page of a report: one HTML file that needs no other, with charts, tables, the facts of the machine, and the
- * report itself as JSON (the element `reports`). Reports of several sizes on one machine also show how cost grows with
- * size.
+ * report itself as JSON (the element `reports`). Several sizes, in one report or in several of one machine, also show how
+ * cost grows with size.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT without a report; ERR_MAPPED_RAM_CORRUPT or
  * ERR_MAPPED_RAM_UNSUPPORTED_VERSION for something else; ERR_MAPPED_RAM_IO when the package's own
  * script of the charts cannot be read
  */
 export async function benchPage(reports: BenchReport | readonly BenchReport[]): Promise<string> {
-  const all = isList(reports) ? reports : [reports];
+  const given = isList(reports) ? reports : [reports];
+  const all = given.map((report, index) => checkedReport(report, { name: `reports[${index}]` }));
   const [first] = all;
   if (first === undefined) {
     throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'reports', {
@@ -39,7 +41,6 @@ export async function benchPage(reports: BenchReport | readonly BenchReport[]): 
       found: 'none',
     });
   }
-  for (const [index, report] of all.entries()) checkedReport(report, `reports[${index}]`);
   const script = await readFile(CHARTS, 'utf8').catch((cause: unknown) => {
     throw ioError('cannot read the script of the charts', CHARTS.pathname, cause);
   });
@@ -77,9 +78,9 @@ ${all.map((report) => factsList(report)).join('\n')}
 
 function figures(report: BenchReport, hasTitle: boolean): string {
   return [
-    ...(hasTitle ? [`<h3>${report.settings.size / 2 ** 20} MiB</h3>`] : []),
+    ...(hasTitle ? [`<h3>${sizesInWords(report.settings.sizes)}</h3>`] : []),
     '<p>Medians of all rounds. Idle is the memory of a process of this kind that does nothing. A figure that could not be measured is –.</p>',
-    ...report.results.map((result) => resultTable(result)),
+    ...report.results.map((result) => resultTable(result, report.settings)),
     skippedList(report),
   ].join('\n');
 }
@@ -87,7 +88,7 @@ function figures(report: BenchReport, hasTitle: boolean): string {
 function headline({ machine, settings }: BenchReport): string {
   const parts = [
     `${settings.rounds} alternating rounds`,
-    `${settings.size / 2 ** 20} MiB of guest memory`,
+    `${sizesInWords(settings.sizes)} of guest memory`,
     machine.cpu,
     `${machine.processors} processors`,
     machine.filesystem,

@@ -1,4 +1,5 @@
 import type { BenchReport, BenchResult, FiguresSummary, Spread } from '../report.ts';
+import { resultTitle, sizesInWords, skippedInWords } from '../report-words.ts';
 import { escapeHtml } from './escape.ts';
 
 const MIB = 2 ** 20;
@@ -20,28 +21,30 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Makes the table of one kind of work. A column that no contender has a figure for is left out. */
-export function resultTable(result: BenchResult): string {
-  const { contenders } = result;
+export function resultTable(result: BenchResult, settings: BenchReport['settings']): string {
+  const { contenders, work } = result;
   const columns = COLUMNS.filter(({ cell }) => contenders.some(({ summary }) => cell(summary) !== undefined));
   const moments = [...new Set(contenders.flatMap(({ summary }) => Object.keys(summary.moments ?? {})))];
-  const titles = ['', 'time, s', 'fastest – slowest', ...moments.map((name) => `${name}, s`)];
+  const titles = [
+    '',
+    work === 'restore' ? 'working set, s' : 'time, s',
+    'fastest – slowest',
+    ...moments.map((name) => `${name}, s`),
+  ];
   const rows = contenders.map(({ name, summary }) =>
     [name, (summary.milliseconds.median / 1000).toFixed(3), spreadText(summary.milliseconds)].concat(
       moments.map((moment) => numberText(summary.moments?.[moment]?.median, 1000, 3)),
       columns.map(({ cell, digits }) => numberText(cell(summary), 1, digits)),
     ),
   );
-  return table(`${result.work}, ${result.memory} memory, ${result.file} file`, [
-    [...titles, ...columns.map(({ title }) => title)],
-    ...rows,
-  ]);
+  return table(resultTitle(result, settings), [[...titles, ...columns.map(({ title }) => title)], ...rows]);
 }
 
 /** Makes the list of the machine's facts and the bench's settings. */
 export function factsList({ startedAt, machine, settings }: BenchReport): string {
   const facts: readonly (readonly [string, string | number | undefined])[] = [
     ['measured', startedAt],
-    ['size', `${settings.size / MIB} MiB`],
+    [settings.sizes.length === 1 ? 'size' : 'sizes', sizesInWords(settings.sizes)],
     ['rounds', settings.rounds],
     ['directory', settings.directory],
     ...Object.entries(settings.transfer),
@@ -64,11 +67,10 @@ export function factsList({ startedAt, machine, settings }: BenchReport): string
 }
 
 /** Makes the list of what could not be measured. */
-export function skippedList({ skipped }: BenchReport): string {
+export function skippedList(report: BenchReport): string {
+  const skipped = skippedInWords(report);
   if (skipped.length === 0) return '';
-  const items = skipped.map(
-    ({ work, name, reason }) => `<li>${escapeHtml(`${work}, ${name}: ${reason}`)}</li>`,
-  );
+  const items = skipped.map((words) => `<li>${escapeHtml(words)}</li>`);
   return `<h3>Not measured</h3>\n<ul>\n${items.join('\n')}\n</ul>`;
 }
 

@@ -7,6 +7,7 @@ import { migrateOut } from '../../qemu/migration.ts';
 import type { QemuProcess } from '../../qemu/process/qemu-process.ts';
 import type { BenchFiles, Contender } from '../contender.ts';
 import { copyThroughCache } from '../file-state.ts';
+import { zerosAreWritten } from '../patterns.ts';
 import { QEMU_CHANNELS, setUpMigration, startBenchQemu } from './bench-qemu.ts';
 import { foreignContender, type ForeignWork } from './foreign-contender.ts';
 
@@ -62,9 +63,9 @@ export class SavedGuest {
   }
 
   async #start(signal: AbortSignal): Promise<QemuProcess> {
-    const { memory, block, size } = this.#files;
+    const { memory, block, size, pattern } = this.#files;
     await rm(this.#memory, { force: true });
-    await copyThroughCache(memory, this.#memory, signal);
+    await copyThroughCache(memory, this.#memory, signal, zerosAreWritten(pattern));
     return startBenchQemu({ binary: this.#binary, block, size, memory: this.#memory, signal }, false);
   }
 }

@@ -49,7 +49,7 @@ function isLeftOpen(choice: string | undefined): boolean {
 }
 
 /** The reason why a way cannot be gone here; undefined when it can. */
-function missing({ ioEngine, directIo }: BenchTransfer, found: Probe): string | undefined {
+export function missing({ ioEngine, directIo }: BenchTransfer, found: Probe): string | undefined {
   if (ioEngine === 'io_uring' && !found.ioUring.available) return found.ioUring.why ?? 'there is no io_uring';
   if (directIo === 'on' && !found.directIo.available)
     return found.directIo.why ?? 'there is no direct I/O in the directory';

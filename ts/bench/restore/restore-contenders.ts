@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { applyPlan } from '../../negotiate/apply-plan.ts';
 import { migrateIn } from '../../qemu/migration.ts';
 import { QemuProcess } from '../../qemu/process/qemu-process.ts';
-import { MODE_NAMES, type RestoreMode } from '../../restore/modes/modes.ts';
+import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
 import { restore } from '../../restore/restore.ts';
+import { MAPS_SNAPSHOT, RUNNING, STARTED } from '../baseline/moments.ts';
 import type { BenchFiles, Contender, MakeContenders } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
@@ -27,9 +28,10 @@ export interface RestoreContendersOptions {
 
 /**
  * Makes the contenders of restoring: this package's modes, and QEMU's own loading. Each starts a QEMU, lets it take over
- * a guest that was saved, and waits until the guest has touched all of its working set. A round's time ends with the
- * guest running; the further moments have both. Peak memory is left out: the modes keep the guest's memory in different
- * kinds of it, which no one number compares.
+ * a guest that was saved, and waits until the guest has touched all of its working set. That is the end of a round's
+ * time, and of its CPU time: then all have done the same, whichever way the memory came. The further moments are the
+ * guest running, and of QEMU's own loading also the new QEMU's first answer. Peak memory is left out: the modes keep the
+ * guest's memory in different kinds of it, which no one number compares.
  */
 export function restoreContenders({ qemu }: RestoreContendersOptions = {}): MakeContenders {
   return async (files, state, signal) => {
@@ -60,9 +62,16 @@ interface Start {
   readonly signal: AbortSignal;
 }
 
+/** A guest that runs. */
+interface Started {
+  readonly qemu: QemuProcess;
+  /** Milliseconds to moments on the way. */
+  readonly moments: Readonly<Record<string, number>>;
+}
+
 interface Way extends Pick<Contender, 'name' | 'settings'> {
   /** Restores the guest, and resolves when it runs. */
-  readonly start: (start: Start) => Promise<QemuProcess>;
+  readonly start: (start: Start) => Promise<Started>;
   readonly isOurs: boolean;
   readonly binary: string;
   readonly walker: SavedWalker;
@@ -71,13 +80,15 @@ interface Way extends Pick<Contender, 'name' | 'settings'> {
 function byMode(mode: RestoreMode): Way['start'] {
   return async ({ path, binary, args, signal }) => {
     const { qemu } = await restore(path, { mode, binary, args, signal, after: 'cont' });
-    return qemu;
+    return { qemu, moments: {} };
   };
 }
 
 /** QEMU gets its settings without a look at the snapshot, which would count as QEMU's time. */
-async function byQemu({ path, binary, args, signal }: Start): Promise<QemuProcess> {
+async function byQemu({ path, binary, args, signal }: Start): Promise<Started> {
+  const startedAt = performance.now();
   const qemu = await QemuProcess.start({ binary, args: [...args, '-incoming', 'defer'], signal });
+  const moments = { [STARTED]: performance.now() - startedAt };
   try {
     await applyPlan(
       qemu.qmp,
@@ -90,18 +101,18 @@ async function byQemu({ path, binary, args, signal }: Start): Promise<QemuProces
     );
     await migrateIn(qemu.qmp, { transport: 'file', filename: path, offset: 0 }, { signal });
     await qemu.qmp.execute('cont', undefined, { signal });
-    return qemu;
+    return { qemu, moments };
   } catch (error) {
     await qemu.close();
     throw error;
   }
 }
 
-const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODE_NAMES.map((mode) => ({
-  name: mode,
-  start: byMode(mode),
+const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODES.map(({ name, keepsSnapshot }) => ({
+  name,
+  start: byMode(name),
   isOurs: true,
-  settings: { mode },
+  settings: { mode: name, [MAPS_SNAPSHOT]: keepsSnapshot },
 }));
 
 const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
@@ -164,19 +175,21 @@ class RestoreContender implements Contender {
       const growth = await pageCacheGrowth([path], lookIntoPageCache);
       const own = process.cpuUsage();
       const startedAt = performance.now();
-      await using qemu = await start({ path, binary, args: walker.args, signal });
+      const { qemu: started, moments } = await start({ path, binary, args: walker.args, signal });
+      await using qemu = started;
       const running = performance.now() - startedAt;
+      // From here on this process only looks how far the guest is.
       const { user, system } = process.cpuUsage(own);
-      const cpuMs = new CpuTime(qemu.pid, 'start').end();
       await untilWalkedTo(qemu.qmp, walker.goal, signal);
-      const workingSet = performance.now() - startedAt;
+      const milliseconds = performance.now() - startedAt;
+      const cpuMs = new CpuTime(qemu.pid, 'start').end();
       return {
-        milliseconds: running,
+        milliseconds,
         bytes: this.#files.size,
         dataBytes: walker.dataBytes,
         cpuMs: cpuMs === undefined ? undefined : cpuMs + (isOurs ? (user + system) / 1000 : 0),
         pageCacheBytes: await growth.end(),
-        moments: { running, workingSet },
+        moments: { ...moments, [RUNNING]: running },
       };
     } finally {
       await rm(this.#copy, { force: true });

@@ -10,6 +10,7 @@ import { save } from '../../save/save.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import type { BenchFiles } from '../contender.ts';
 import { copyThroughCache } from '../file-state.ts';
+import { zerosAreWritten } from '../patterns.ts';
 import { untilWalkedTo, walkPlace, type WalkPlace } from './working-set.ts';
 
 const MIB = 2 ** 20;
@@ -45,14 +46,14 @@ export async function saveWalker(
   binary: string,
   signal: AbortSignal,
 ): Promise<SavedWalker> {
-  const { size, block, memory } = files;
+  const { size, block, memory, pattern } = files;
   const [snapshot, disk] = [join(files.directory, 'walker.mr'), join(files.directory, 'walker.img')];
   const ram = join(files.memoryDirectory, 'walker.ram');
   const region = { start: REGION_START, length: regionLength(size) };
   const args = guestArgs(size, disk);
   try {
     if (!existsSync(disk)) await writeGuestDisk(disk, region);
-    await copyThroughCache(memory, ram, signal);
+    await copyThroughCache(memory, ram, signal, zerosAreWritten(pattern));
     const backend = `memory-backend-file,id=${block},size=${size / MIB}M,share=on,mem-path=${optionValue(ram)}`;
     const further = ['-object', backend, '-machine', `memory-backend=${block}`];
     await using qemu = await QemuProcess.start({ binary, args: [...args, ...further], signal });

@@ -1,5 +1,5 @@
 import { BENCH_WORKS, FILE_STATES, MEMORY_PATTERNS } from '../../bench/figures.ts';
-import { type BenchOptions, MOST_ROUNDS, SMALLEST_BENCH } from '../../bench/bench-options.ts';
+import { type BenchOptions, MOST_ROUNDS, MOST_SIZES, SMALLEST_BENCH } from '../../bench/bench-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
 import type { OptionDef } from './option-def.ts';
@@ -32,8 +32,8 @@ export const BENCH_OPTIONS: Readonly<Record<OwnOption, OptionDef>> & typeof TRAN
   },
   size: {
     type: 'string',
-    valueHint: 'S',
-    description: 'Guest memory, whole MiB, at least 16MiB (default: 1GiB)',
+    valueHint: 'list',
+    description: `Guest memory, whole MiB, at least 16MiB (default: 1GiB); up to ${MOST_SIZES} sizes with commas between them are measured one after the other`,
   },
   rounds: {
     type: 'string',
@@ -95,7 +95,7 @@ export type BenchLine = CommandLine<typeof BENCH_OPTIONS>;
 export function benchOptions(line: BenchLine): BenchOptions {
   return {
     directory: line.value('dir'),
-    size: sizeOf(line.value('size')),
+    size: sizesOf(line.value('size')),
     rounds: roundsOf(line.value('rounds')),
     memory: list('memory', line.value('memory'), MEMORY_PATTERNS),
     file: list('file-state', line.value('file-state'), FILE_STATES),
@@ -120,8 +120,19 @@ export function maxRegression(line: BenchLine): number {
   throw new UsageError(`--max-regression must be a percentage from 0% to below 100%, not '${text}'`);
 }
 
-function sizeOf(text: string | undefined): number | undefined {
+function sizesOf(text: string | undefined): readonly number[] | undefined {
   if (text === undefined) return undefined;
+  const parts = text.split(',');
+  if (parts.length > MOST_SIZES) {
+    throw new UsageError(`--size takes at most ${MOST_SIZES} sizes, not ${parts.length}`);
+  }
+  const sizes = parts.map((part) => sizeOf(part));
+  const twice = parts.find((_, index) => sizes.indexOf(sizes[index] ?? 0) !== index);
+  if (twice === undefined) return sizes;
+  throw new UsageError(`--size must not have a size twice: '${twice}'`);
+}
+
+function sizeOf(text: string): number {
   const size = parseSize('--size', text);
   if (size >= SMALLEST_BENCH && size % MIB === 0) return size;
   throw new UsageError(`--size must be whole MiB, at least ${SMALLEST_BENCH / MIB}MiB, not '${text}'`);

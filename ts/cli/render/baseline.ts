@@ -1,4 +1,9 @@
-import type { BaselineComparison, ComparedFigure, FigureName } from '../../bench/baseline/comparison.ts';
+import {
+  type BaselineComparison,
+  type ComparedFigure,
+  figureInWords,
+  type FigureName,
+} from '../../bench/baseline/comparison.ts';
 import { printable } from './format.ts';
 import type { Style } from './style.ts';
 
@@ -20,7 +25,8 @@ export function baselineLines(comparison: BaselineComparison, style: Style): rea
     ...notCompared
       .slice(0, MOST)
       .map(
-        (figure) => `${style('yellow', 'not compared')}  ${nameWords(figure)}: ${printable(figure.reason)}`,
+        (figure) =>
+          `${style('yellow', 'not compared')}  ${nameWords(figure, comparison)}: ${printable(figure.reason)}`,
       ),
     ...rest(notCompared.length),
     ...differences.map((words) => `${style('yellow', 'other conditions')}  ${printable(words)}`),
@@ -41,13 +47,16 @@ function fineWord({ change }: ComparedFigure, { maxRegression }: BaselineCompari
 }
 
 /** Tells one figure: `load random cold, threads: 1.31 × the references before, 0.98 now: 25 % slower (limit 10 %; p 0.004)`. */
-function figureWords(figure: ComparedFigure, { maxRegression }: BaselineComparison): string {
-  const { ratioBefore, ratioNow, change, p, references } = figure;
+function figureWords(figure: ComparedFigure, comparison: BaselineComparison): string {
+  const { maxRegression } = comparison;
+  const { ratioBefore, ratioNow, change, p, references, moment, referenceMoment = moment } = figure;
   const [only, ...more] = references;
-  const against = only !== undefined && more.length === 0 ? printable(only.name) : 'the references';
+  const names = only !== undefined && more.length === 0 ? printable(only.name) : 'the references';
+  const against =
+    referenceMoment === moment ? names : `${names} to ${printable(referenceMoment ?? 'the end')}`;
   const chance = p < 1 ? `; p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}` : '';
   const each = more.length === 0 || figure.verdict === 'fine' ? '' : `; alone ${eachWords(figure)}`;
-  return `${nameWords(figure)}: ${ratioBefore.toFixed(2)} × ${against} before, ${ratioNow.toFixed(2)} now: ${changeWords(change)} (limit ${percent(maxRegression)}${chance})${each}`;
+  return `${nameWords(figure, comparison)}: ${ratioBefore.toFixed(2)} × ${against} before, ${ratioNow.toFixed(2)} now: ${changeWords(change)} (limit ${percent(maxRegression)}${chance})${each}`;
 }
 
 function eachWords({ references }: ComparedFigure): string {
@@ -59,8 +68,10 @@ function eachWords({ references }: ComparedFigure): string {
     .join(', ');
 }
 
-function nameWords({ work, memory, file, name }: FigureName): string {
-  return `${work} ${memory} ${file}, ${printable(name)}`;
+/** The only size would tell nothing. */
+function nameWords(figure: FigureName, { figures, notCompared }: BaselineComparison): string {
+  const sizes = new Set([...figures, ...notCompared].map(({ size }) => size));
+  return printable(figureInWords(figure, sizes.size > 1));
 }
 
 function changeWords(change: number): string {

@@ -1,6 +1,7 @@
 import type { BenchReport, BenchResult, BenchSweep, FiguresSummary, SweepPoint } from '../../bench/report.ts';
 import { bytesOverIdle } from '../../bench/summary.ts';
-import { standingsOf } from '../../bench/standing.ts';
+import { resultTitle, skippedInWords } from '../../bench/report-words.ts';
+import { type Standing, standingsOf } from '../../bench/standing.ts';
 import { keyValues, table } from './columns.ts';
 import { formatCount, formatDuration, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
@@ -9,14 +10,15 @@ const MIB = 2 ** 20;
 
 /** Shows a report to people. */
 export function benchLines(report: BenchReport, style: Style): readonly string[] {
-  const { results, skipped, sweep } = report;
+  const { results, settings, sweep } = report;
+  const skipped = skippedInWords(report);
   return [
     ...keyValues(facts(report), style),
-    ...results.flatMap((result) => [''].concat(resultLines(result, style))),
+    ...results.flatMap((result) => [''].concat(resultLines(result, settings, style))),
     ...memoryNote(report, style),
-    ...(sweep === undefined ? [] : ['', ...sweepLines(sweep, report, style)]),
+    ...(sweep === undefined ? [] : ['', ...sweepLines(sweep, style)]),
     ...(skipped.length === 0 ? [] : ['', style('bold', 'Not measured')]),
-    ...skipped.map(({ work, name, reason }) => `  ${work}, ${printable(name)}: ${printable(reason)}`),
+    ...skipped.map((words) => `  ${printable(words)}`),
   ];
 }
 
@@ -28,7 +30,7 @@ function facts({ machine, settings, elapsedMs }: BenchReport): readonly (readonl
     ['directory', `${printable(settings.directory)} (${printable(disk)})`],
     [
       'memory',
-      `${formatSize(settings.size)} of a guest, ${settings.rounds} round${settings.rounds === 1 ? '' : 's'} after one that warms up`,
+      `${settings.sizes.map((size) => formatSize(size)).join(', ')} of a guest, ${settings.rounds} round${settings.rounds === 1 ? '' : 's'} after one that warms up`,
     ],
     ...(given.length === 0 ? [] : [['settings', printable(given.join(', '))] as const]),
     [
@@ -46,7 +48,7 @@ interface Column {
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'GB/s', cell: ({ gigabytesPerSecond }) => gigabytesPerSecond.toFixed(2) },
+  { title: 'GB/s', cell: ({ gigabytesPerSecond }) => gigabytesPerSecond?.toFixed(2) },
   { title: 'CPU s/GiB', cell: ({ cpuSecondsPerGiB }) => cpuSecondsPerGiB?.toFixed(2) },
   { title: 'peak MiB', cell: ({ peakBytes }) => mebibytes(peakBytes) },
   { title: 'over idle', cell: (summary) => mebibytes(bytesOverIdle(summary)) },
@@ -56,14 +58,24 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Shows one kind of work. A column without any figure is left out; a figure that is not known is a dash. */
-function resultLines(result: BenchResult, style: Style): readonly string[] {
-  const { contenders } = result;
+function resultLines(
+  result: BenchResult,
+  settings: BenchReport['settings'],
+  style: Style,
+): readonly string[] {
+  const { contenders, work } = result;
   const columns = COLUMNS.filter(({ cell }) => contenders.some(({ summary }) => cell(summary) !== undefined));
   const moments = [...new Set(contenders.flatMap(({ summary }) => Object.keys(summary.moments ?? {})))];
   const right = 'right' as const;
-  const titles = ['seconds', 'fastest', 'slowest', ...moments, ...columns.map(({ title }) => title)];
+  const titles = [
+    work === 'restore' ? 'working set' : 'seconds',
+    'fastest',
+    'slowest',
+    ...moments,
+    ...columns.map(({ title }) => title),
+  ];
   return [
-    style('bold', titleOf(result)),
+    style('bold', resultTitle(result, settings)),
     ...table(
       [{ title: '' }, ...titles.map((title) => ({ title, align: right }))],
       contenders.map(({ name, summary }) => {
@@ -88,19 +100,26 @@ function memoryNote({ results }: BenchReport, style: Style): readonly string[] {
   return ['', style('dim', words)];
 }
 
-function titleOf({ work, memory, file }: BenchResult): string {
-  return work === 'save' ? `${work}, ${memory} memory` : `${work}, ${memory} memory, ${file} file`;
-}
-
 function standing(result: BenchResult): readonly string[] {
   const standings = standingsOf(result);
   const [first] = standings;
   if (first === undefined) return [];
   const words = standings.map(({ reference, ratio }) => `${ratio.toFixed(2)} × ${printable(reference)}`);
-  return [`${printable(first.name)}: ${words.join(', ')} (speed, median of the rounds' ratios)`];
+  const speed = result.work === 'restore' ? 'speed to the touched working set' : 'speed';
+  return [
+    `${printable(first.name)}: ${words.join(', ')} (${speed}, median of the rounds' ratios)`,
+    ...standings.flatMap((one) => runningWords(one)),
+  ];
 }
 
-function sweepLines({ best }: BenchSweep, { settings }: BenchReport, style: Style): readonly string[] {
+/** Tells when guests run, as times: a guest that runs before its memory is there has not done what the other has. */
+function runningWords({ name, reference, running }: Standing): readonly string[] {
+  if (running === undefined) return [];
+  const [own, other] = [running.own, running.reference].map((time) => `${seconds(time)} s`);
+  return [`${printable(name)}: the guest runs after ${own}; ${printable(reference)}: after ${other}`];
+}
+
+function sweepLines({ best, size }: BenchSweep, style: Style): readonly string[] {
   return [
     style('bold', 'Settings that were fastest here'),
     ...best.map(({ work, best: point, defaults }) => {
@@ -109,7 +128,7 @@ function sweepLines({ best }: BenchSweep, { settings }: BenchReport, style: Styl
         behind === 0
           ? 'the defaults'
           : `the defaults took ${percent(behind)} longer: ${pointWords(defaults)}`;
-      const rate = settings.size / 1e6 / point.milliseconds.median;
+      const rate = size / 1e6 / point.milliseconds.median;
       return `  ${work}: ${pointWords(point)}, ${rate.toFixed(2)} GB/s; ${words}`;
     }),
   ];
