@@ -33,10 +33,10 @@ function kindOf({ work, ioEngine }: Pick<SweepPoint, 'work' | 'ioEngine'>): stri
   return `${work} by ${ioEngine}`;
 }
 
-function cellsOf({ sweep, settings }: BenchReport): readonly Cell[] {
+function cellsOf({ sweep }: BenchReport): readonly Cell[] {
   return (sweep?.points ?? []).map((point) => {
     const { work, ioEngine, channels, queueDepth, requestSize, milliseconds } = point;
-    const rate = settings.size / 1e6 / milliseconds.median;
+    const rate = (sweep?.size ?? 0) / 1e6 / milliseconds.median;
     const isBest = sweep?.best.some(({ best }) => isSame(best, point)) ?? false;
     const isDefault = sweep?.best.some(({ defaults }) => isSame(defaults, point)) ?? false;
     return { work, ioEngine, channels, queueDepth, requestSize, rate, isBest, isDefault };
@@ -105,7 +105,7 @@ function sweepChart(kind: string, cells: readonly Cell[], fastest: number, width
   return {
     title: `${kind}, channels × queue depth`,
     caption:
-      'GB/s, of the median time; the fuller the colour, the faster, and all of these charts have one scale from zero. Solid frame: the fastest. Dashed frame: the defaults.',
+      'GB/s, of the median time; the fuller the colour, the faster, and all of these charts have one scale from zero. Solid frame: the fastest of the search. Dashed frame: the defaults.',
     description:
       best === undefined
         ? 'nothing was measured'

@@ -182,6 +182,7 @@ export type {
   SkippedBench,
   Spread,
   SweepBest,
+  SweepComparison,
   SweepPoint,
 } from './bench/report.ts';
 export { compareWithBaseline, type CompareOptions } from './bench/baseline/compare.ts';

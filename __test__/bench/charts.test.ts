@@ -35,7 +35,7 @@ function benchReport(size: number): BenchReport {
   return {
     ...reportOf([{ work: 'save', memory: 'random', file: 'cold', contenders }], 3),
     settings: { directory: '/data', size, rounds: 3, transfer: {} },
-    sweep: { points: [point], best: [{ work: 'save', best: point, defaults: point }] },
+    sweep: { size, fixed: {}, points: [point], best: [{ work: 'save', best: point, defaults: point }] },
   };
 }
 
