@@ -1,10 +1,11 @@
 import { probe } from '../engine/probe.ts';
 import { MappedRamError } from '../errors.ts';
 import { inWords } from '../io/in-words.ts';
-import { findQemu } from '../qemu/process/find-qemu.ts';
 import type { CheckedBenchOptions } from './bench-options.ts';
 import type { BenchWork } from './figures.ts';
+import { findBenchQemu } from './others/bench-qemu.ts';
 import { assertTransferPossible } from './ours/assert-transfer.ts';
+import { whyNoRestore } from './restore/restore-contenders.ts';
 import { fixedSettings, sweepSettings } from './sweep/sweep-settings.ts';
 
 /** The works in which QEMU takes part. */
@@ -30,17 +31,24 @@ export async function assertChoices(
       Object.keys(fixedSettings(transfer)).join(', '),
     );
   }
-  if (qemu !== undefined) await assertQemu(qemu, work, signal);
+  if (qemu !== undefined) await assertQemu(qemu, work, directory, signal);
 }
 
 /** A QEMU that was asked for takes part; the usual one is left out where it cannot. */
-async function assertQemu(binary: string, work: readonly BenchWork[], signal: AbortSignal): Promise<void> {
-  if (!work.some((kind) => QEMU_WORKS.includes(kind))) {
+async function assertQemu(
+  binary: string,
+  work: readonly BenchWork[],
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const wanted = work.filter((kind) => QEMU_WORKS.includes(kind));
+  if (wanted.length === 0) {
     const expected = `one of ${QEMU_WORKS.join(', ')} among the works, as QEMU takes part in no other`;
     throw refused('qemu of the bench', expected, work.join(', '));
   }
-  // A QEMU that is too old has no mapped-ram: what all works need of it.
-  const { why } = await findQemu({ binary, signal });
+  const found = await findBenchQemu(binary, directory, signal);
+  const restoresOnly = wanted.every((kind) => kind === 'restore');
+  const why = 'why' in found ? found.why : restoresOnly ? whyNoRestore(found.target) : undefined;
   if (why !== undefined) throw refused(`qemu of the bench: ${why}`, 'a QEMU 9.0 or later', inWords(binary));
 }
 

@@ -12,7 +12,8 @@ import {
   type MemoryPattern,
 } from '../../../ts/bench/figures.ts';
 import { makeBenchFiles } from '../../../ts/bench/files.ts';
-import { fioVersion, otherContenders } from '../../../ts/bench/others/make-others.ts';
+import { whyNoFio } from '../../../ts/bench/others/find-fio.ts';
+import { otherContenders } from '../../../ts/bench/others/make-others.ts';
 import { unpack } from '../../../ts/pack/unpack.ts';
 import { Snapshot } from '../../../ts/snapshot/snapshot.ts';
 import { runningWith } from '../running-with.ts';
@@ -87,7 +88,7 @@ for (const pattern of MEMORY_PATTERNS) {
           await using running = contender;
           await round(t, running, files, signal);
         }
-        const isFound = (await fioVersion(signal)) !== undefined;
+        const isFound = (await whyNoFio(files.directory, signal)) === undefined;
         t.is(
           contenders.filter(({ program }) => program === 'fio').length,
           isFound ? (work === 'load' ? 2 : 1) : 0,
@@ -97,9 +98,9 @@ for (const pattern of MEMORY_PATTERNS) {
           !isFound,
         );
         const hasQemu = work === 'save' || work === 'load';
-        t.is(
-          contenders.some(({ program }) => program === 'copy'),
-          hasQemu,
+        t.deepEqual(
+          contenders.flatMap(({ name, program }) => (program === 'copy' ? [name] : [])),
+          ['copy'],
         );
         t.regex(skipped.find(({ name }) => name === 'QEMU')?.reason ?? '', hasQemu ? /no program/ : /^$/);
       }

@@ -39,7 +39,7 @@ export function sweepSettings(
   );
   return engines.flatMap((engine) =>
     orGiven(channels, channelsOf(engine, processors)).flatMap((count) =>
-      orGiven(requestSize, SIZES).flatMap((size) => {
+      orGiven(requestSize, SIZES).flatMap((size): readonly SweepSettings[] => {
         if (engine === 'threads') return [{ ioEngine: engine, channels: count, requestSize: size }];
         return orGiven(queueDepth, DEPTHS)
           .filter((depth) => isGivenWhole(given) || count * depth * size <= MOST_BUFFERS)
