@@ -1,6 +1,6 @@
 // Tests the benchmark itself, in short: all kinds of work once, the report's form, a sweep, and the verdict on baselines
-// of which it is known what to say. The time of nothing is looked at. Needs a build, and a reference for every kind of
-// work: fio.
+// of which it is known what to say. The time of nothing is looked at. Needs a build; every kind of work has the plain copy
+// as a reference, and fio where it is installed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
