@@ -106,7 +106,7 @@ function sweepChart(kind: string, cells: readonly Cell[], fastest: number, width
   return {
     title: `${kind}, channels × queue depth`,
     caption:
-      'GB/s, of the median time; the fuller the colour, the faster, and all of these charts have one scale from zero. Solid frame: the fastest. Dashed frame: the defaults.',
+      'GB/s, of the median time; the fuller the colour, the faster, and all of these charts have one scale from zero. Solid frame: the fastest of the search. Dashed frame: the defaults.',
     description:
       best === undefined
         ? 'nothing was measured'

@@ -182,6 +182,7 @@ export type {
   SkippedBench,
   Spread,
   SweepBest,
+  SweepComparison,
   SweepPoint,
 } from './bench/report.ts';
 export { readBaseline, saveBaseline } from './bench/baseline/baseline-file.ts';

@@ -139,7 +139,11 @@ test.serial('what can never be judged, read or written is refused before anythin
       /cannot write the baseline: expected a regular file, found a special file/,
     ],
     [['--save-baseline', '/proc/none/x'], /no such directory/],
-    [['--qemu', '/nonexistent/qemu'], /qemu of the bench: .*expected a QEMU 9\.0 or later/],
+    [
+      ['--qemu', '/nonexistent/qemu'],
+      /qemu of the bench: expected one of save, load, restore .*found verify/,
+    ],
+    [['--sweep'], /sweep of the bench: expected save or load among the works.*found verify/],
   ] as const) {
     const run = await bench(dir, ...QUICK, ...args);
     t.true(run.code === 1 || run.code === 4, run.stderr);

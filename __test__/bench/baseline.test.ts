@@ -17,6 +17,7 @@ import { contenderOf, type Noise, QUIET, reportOf, seeded, twoReports, USUAL } f
 const LIMIT = { maxRegression: 0.1 };
 const BUSY: Noise = { ...USUAL, busy: 0.3 };
 const TWO_SPEEDS: Noise = { ...USUAL, disk: 0.95 };
+const STEADY: Noise = { ...QUIET, delayed: 0, drift: 0, spread: 0.01 };
 const WILD: Noise = { ...USUAL, spread: 0.3, delayed: 0.15, delay: 0.6 };
 
 function verdictOf([before, now]: readonly [BenchReport, BenchReport]): 'fine' | 'worse' {
@@ -43,7 +44,7 @@ for (const [name, noises] of [
   ['a quiet machine', [QUIET, QUIET]],
   ['a usual machine', [USUAL, USUAL]],
   ['a machine that became busy', [USUAL, BUSY]],
-  ['a disk of two speeds', [TWO_SPEEDS, TWO_SPEEDS]],
+  ['a disk of two speeds, which change within rounds', [TWO_SPEEDS, TWO_SPEEDS]],
 ] as const) {
   test(`an unchanged build passes on ${name}`, (t) => {
     t.true(falseAlarms(noises, 100) <= 0.01);
@@ -56,14 +57,42 @@ test('an unchanged build is called worse no more often than the level says, even
 
 test('a build that takes 1.5 times as long is caught by five rounds against five, nearly every figure of it', (t) => {
   const random = seeded(11);
-  const comparisons = Array.from({ length: 8 }, () => {
+  const comparisons = Array.from({ length: 16 }, () => {
     const [before, now] = twoReports(random, [USUAL, USUAL], { slowdown: 1.5 });
     return compareWithBaseline(now, before, LIMIT);
   });
   t.true(comparisons.every(({ verdict }) => verdict === 'worse'));
   const figures = comparisons.flatMap((comparison) => comparison.figures);
-  t.is(figures.length, 160);
+  t.is(figures.length, 320);
   t.true(figures.filter(({ verdict }) => verdict === 'worse').length >= 0.9 * figures.length);
+});
+
+test('a disk that changes its speed within rounds hides a small loss, and no great one', (t) => {
+  const random = seeded(11);
+  const caught = (slowdown: number): number => {
+    const verdicts = Array.from({ length: 10 }, () =>
+      verdictOf(twoReports(random, [TWO_SPEEDS, TWO_SPEEDS], { slowdown })),
+    );
+    return verdicts.filter((verdict) => verdict === 'worse').length;
+  };
+  t.true(caught(1.5) < 10);
+  t.is(caught(3), 10);
+});
+
+test('the turns of one round do not all find the disk at one speed', (t) => {
+  const random = seeded(3);
+  const [{ results }] = twoReports(random, [{ ...STEADY, disk: 3 }, STEADY], { rounds: 50 });
+  const rounds = results.flatMap(({ contenders }) =>
+    Array.from({ length: 50 }, (_, round) =>
+      contenders.map(({ rounds: own }) => own[round]?.milliseconds ?? 0),
+    ),
+  );
+  // The two speeds are a factor of 20 apart, and nothing else differs so much.
+  const mixed = rounds.filter((times) => Math.max(...times) > 5 * Math.min(...times));
+  t.true(
+    mixed.length > 0.3 * rounds.length && mixed.length < rounds.length,
+    `${mixed.length} of ${rounds.length}`,
+  );
 });
 
 test('one figure of twenty that takes 1.5 times as long is caught on a quiet machine, and no other is', (t) => {

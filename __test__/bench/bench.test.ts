@@ -8,6 +8,7 @@ import { bench } from '../../ts/bench/bench.ts';
 import type { BenchOptions, BenchProgress } from '../../ts/bench/bench-options.ts';
 import { BENCH_WORKS, type BenchWork } from '../../ts/bench/figures.ts';
 import { HUGE_PAGES_NAME } from '../../ts/bench/ours/huge-page-contenders.ts';
+import { assertTransferPossible } from '../../ts/bench/ours/assert-transfer.ts';
 import { MappedRamError } from '../../ts/errors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { benchFolders, workers } from './left-behind.ts';
@@ -179,34 +180,84 @@ test.serial('a contender that fails ends the bench, with its name, and leaves no
   });
 });
 
-test.serial('options that make no sense are refused before anything is written', async (t) => {
+/** Options that make no sense, and what the error names, expects and finds. */
+const SENSELESS: readonly (readonly [options: object, words: RegExp])[] = [
+  [{ size: 15 * MIB }, /size .*: expected whole MiB, at least 16 MiB/],
+  [{ size: 16 * MIB + 4096 }, /size .*: expected whole MiB/],
+  [{ size: [] }, /size/],
+  [{ size: [16 * MIB, 15 * MIB] }, /size .*expected whole MiB/],
+  [{ size: [16 * MIB, 17 * MIB, 16 * MIB] }, /size/],
+  [{ size: Array.from({ length: 9 }, (_, index) => (16 + index) * MIB) }, /size/],
+  [{ size: '16MiB' }, /size/],
+  [{ size: null }, /size/],
+  [{ rounds: 0 }, /rounds .*: expected a whole number from 1 to 99, found 0/],
+  [{ rounds: 100 }, /rounds .*found 100/],
+  [{ memory: [] }, /memory .*found an empty list/],
+  [{ file: ['hot'] }, /file: expected cold, warm, dirty, found hot/],
+  [{ work: 'save' }, /work .*: expected a list/],
+  [{ directory: 7 }, /directory .*: expected a path, found 7/],
+  [{ qemu: 7 }, /qemu .*: expected the name or path of a program, found 7/],
+  [{ sweep: 'yes' }, /sweep .*: expected true or false, found "yes"/],
+  [{ onProgress: 5 }, /onProgress .*: expected a function, found 5/],
+  [{ transfer: 'fast' }, /transfer: expected an object/],
+  [{ transfer: { chanels: 3 } }, /transfer: expected .*channels.*, found chanels/],
+  [{ transfer: { ioEngine: 'uring' } }, /transfer\.ioEngine: expected .*threads.*, found uring/],
+  [{ transfer: { channels: 0 } }, /transfer\.channels: expected a whole number from 1 to 64, found 0/],
+  [{ transfer: { channels: 1.5 } }, /transfer\.channels: .*found 1\.5/],
+  [{ transfer: { queueDepth: 'x' } }, /transfer\.queueDepth: expected .* 1 to 256, found "x"/],
+  [{ transfer: { requestSize: 5000 } }, /transfer\.requestSize: expected .*multiple of 4096.*, found 5000/],
+  [
+    { qemu: NO_QEMU },
+    /qemu .*there is no program .*expected a QEMU 9\.0 or later, found "\/nonexistent\/qemu"/,
+  ],
+  [{ qemu: '/bin/true' }, /qemu .*expected a QEMU 9\.0 or later, found "\/bin\/true"/],
+  [{ qemu: '/bin/true', work: ['verify'] }, /qemu .*expected one of save, load, restore .*found verify/],
+  [
+    { sweep: true, work: ['verify', 'diff'] },
+    /sweep .*: expected save or load among the works.*found verify, diff/,
+  ],
+  [
+    { sweep: true, transfer: { ioEngine: 'threads', channels: 2, requestSize: 65536 } },
+    /sweep .*all settings are given: expected one of channels.*found channels, requestSize, ioEngine/,
+  ],
+];
+
+test.serial('options that make no sense are refused, by name, before anything is written', async (t) => {
   await leavesNothing(t, async (directory) => {
-    for (const wrong of [
-      { size: 15 * MIB },
-      { size: 16 * MIB + 4096 },
-      { size: [] },
-      { size: [16 * MIB, 15 * MIB] },
-      { size: [16 * MIB, 17 * MIB, 16 * MIB] },
-      { size: Array.from({ length: 9 }, (_, index) => (16 + index) * MIB) },
-      { size: '16MiB' },
-      { size: null },
-      { rounds: 0 },
-      { rounds: 100 },
-      { memory: [] },
-      { file: ['hot'] },
-      { work: 'save' },
-      { transfer: { ioEngine: 'uring' } },
-      { qemu: NO_QEMU },
-      { qemu: '/bin/true' },
-    ]) {
+    for (const [wrong, words] of SENSELESS) {
+      const seen: string[] = [];
+      const onProgress = ({ title }: BenchProgress): number => seen.push(title);
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a program without types may pass anything
-      const options = { ...SMALL, directory, ...wrong } as BenchOptions;
-      await t.throwsAsync(bench(options), { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' }, JSON.stringify(wrong));
+      const options = { ...SMALL, directory, onProgress, ...wrong } as BenchOptions;
+      const error = await t.throwsAsync(
+        bench(options),
+        { instanceOf: MappedRamError },
+        JSON.stringify(wrong),
+      );
+      t.is(error?.code, 'ERR_MAPPED_RAM_INVALID_ARGUMENT', error?.message);
+      t.regex(error?.message ?? '', words);
+      t.deepEqual(seen, []);
     }
     await t.throwsAsync(bench({ ...SMALL, directory: join(directory, 'none') }), {
       code: 'ERR_MAPPED_RAM_IO',
     });
   });
+});
+
+test('an I/O engine and direct I/O that were asked for and are not to be had are refused in words', (t) => {
+  const why = 'a seccomp profile hides it';
+  const none = { ioUring: { available: false, why }, directIo: { available: false, why: 'it is ramfs' } };
+  const found = { ...none, ioEngine: 'threads', usesDirectIo: false } as const;
+  t.throws(() => assertTransferPossible({ ioEngine: 'io_uring' }, '/x', found), {
+    code: 'ERR_MAPPED_RAM_ENGINE_UNAVAILABLE',
+    message: /io_uring.*a seccomp profile hides it/,
+  });
+  t.throws(() => assertTransferPossible({ directIo: 'on' }, '/x', found), {
+    code: 'ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE',
+    message: /\/x.*it is ramfs/,
+  });
+  t.notThrows(() => assertTransferPossible({ ioEngine: 'auto', directIo: 'auto' }, '/x', found));
+  t.notThrows(() => assertTransferPossible({ ioEngine: 'threads', directIo: 'off' }, '/x', found));
 });
 
 test.serial('a bench without room says which folder, what is needed and what is there', async (t) => {

@@ -34,7 +34,7 @@ function benchReport(size: number): BenchReport {
   } as const;
   return {
     ...reportOf([{ size, work: 'save', memory: 'random', file: 'cold', contenders }], 3),
-    sweep: { size, points: [point], best: [{ work: 'save', best: point, defaults: point }] },
+    sweep: { size, fixed: {}, points: [point], best: [{ work: 'save', best: point, defaults: point }] },
   };
 }
 

@@ -106,7 +106,13 @@ function makeActors(random: Random): readonly Actor[] {
   ];
 }
 
-/** Times by contender and round, in milliseconds. Contenders of a round share the disk's state and the machine's. */
+/** The probability that a disk of two speeds takes the other one before a round, and before each turn in it. */
+const SWITCHES = { beforeRound: 0.2, beforeTurn: 0.1 };
+
+/**
+ * Times by contender and round, in milliseconds. Contenders of a round share the machine's drift, and the disk's speed as
+ * far as that does not change between their turns.
+ */
 function timesOf(
   random: Random,
   actors: readonly Actor[],
@@ -116,9 +122,10 @@ function timesOf(
   const usual = actors.map(() => noise.run * normal(random));
   let [isSlowDisk, drift] = [random() < 0.5, 0];
   const byRound = Array.from({ length: rounds }, () => {
-    if (random() < 0.2) isSlowDisk = !isSlowDisk;
+    if (random() < SWITCHES.beforeRound) isSlowDisk = !isSlowDisk;
     drift = 0.8 * drift + noise.drift * normal(random);
-    return actors.map(({ disk, processor }, index) => {
+    return inTurns(random, actors, ({ disk, processor }, index) => {
+      if (random() < SWITCHES.beforeTurn) isSlowDisk = !isSlowDisk;
       const own = (usual[index] ?? 0) + noise.spread * normal(random);
       const delay = random() < noise.delayed ? -noise.delay * Math.log(1 - random()) : 0;
       const shared = drift * disk + (isSlowDisk ? noise.disk * disk : 0);
@@ -127,6 +134,21 @@ function timesOf(
     });
   });
   return actors.map((_, index) => byRound.map((times) => times[index] ?? NaN));
+}
+
+/** Maps contenders in an order of this round's own, as the bench lets them take turns; the result has the usual order. */
+function inTurns<T, R>(random: Random, all: readonly T[], map: (one: T, index: number) => R): readonly R[] {
+  const first = Math.floor(random() * all.length);
+  const results = new Map<number, R>();
+  for (let turn = 0; turn < all.length; turn += 1) {
+    const index = (first + turn) % all.length;
+    const one = all[index];
+    if (one !== undefined) results.set(index, map(one, index));
+  }
+  return all.flatMap((_, index) => {
+    const result = results.get(index);
+    return result === undefined ? [] : [result];
+  });
 }
 
 function resultOf(

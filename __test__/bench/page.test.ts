@@ -35,6 +35,7 @@ function sweepOf(): BenchSweep {
   const [best, defaults] = points;
   return {
     size: 2 ** 30,
+    fixed: {},
     points,
     best: best === undefined || defaults === undefined ? [] : [{ work: 'save', best, defaults }],
   };

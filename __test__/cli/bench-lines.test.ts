@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { benchLines } from '../../ts/cli/render/bench.ts';
 import { plain } from '../../ts/cli/render/style.ts';
-import type { BenchReport, ContenderResult, SweepPoint } from '../../ts/bench/report.ts';
+import type { BenchReport, ContenderResult, SweepBest, SweepPoint } from '../../ts/bench/report.ts';
 import { summarize } from '../../ts/bench/summary.ts';
 import { contenderOf, reportOf } from '../bench/noisy-reports.ts';
 
@@ -71,16 +71,33 @@ test('what could not be measured is said, with the reason', (t) => {
   t.deepEqual(lines.slice(-2), ['Not measured', '  save, QEMU: no QEMU']);
 });
 
-test('a sweep is told by its best settings, and by what the defaults lose', (t) => {
+test('a sweep is told by its best settings, and by what the defaults lose beyond noise', (t) => {
   const [best, defaults] = [point(4, 1000), point(1, 1250)];
-  const lines = benchLines(
-    report({ sweep: { size: 2 ** 31, points: [best, defaults], best: [{ work: 'save', best, defaults }] } }),
-    plain,
+  const told = (found: Omit<SweepBest, 'work'>, fixed = {}): readonly string[] =>
+    benchLines(
+      report({
+        sweep: { size: 2 ** 31, fixed, points: [best, defaults], best: [{ work: 'save', ...found }] },
+      }),
+      plain,
+    ).slice(-2);
+  const [fast, usual] = [4, 1].map(
+    (channels) => `io_uring, ${channels} channel${channels === 1 ? '' : 's'}, depth 16, requests of 1 MiB`,
   );
-  t.is(
-    lines.at(-1),
-    '  save: io_uring, 4 channels, depth 16, requests of 1 MiB, 2.15 GB/s; the defaults took 25 % longer: io_uring, 1 channel, depth 16, requests of 1 MiB',
+  t.deepEqual(told({ best, defaults, comparison: { rounds: 8, behind: 0.24, isClear: true } }), [
+    'Settings that were fastest here, of 2 beside the defaults',
+    `  save: ${fast}, 2.15 GB/s; in 8 rounds against them, the defaults took 24 % longer: ${usual}, 1.72 GB/s`,
+  ]);
+  t.deepEqual(
+    told(
+      { best, defaults, comparison: { rounds: 8, behind: 0.24, isClear: false } },
+      { requestSize: 1048576 },
+    ),
+    [
+      'Settings that were fastest here, of 2 beside the defaults, requestSize 1048576 as given',
+      `  save: the defaults are as good as any: ${usual}, 1.72 GB/s; in 8 rounds against them, what was fastest in the search was within the noise: ${fast}, 2.15 GB/s`,
+    ],
   );
+  t.is(told({ best: defaults, defaults })[1], `  save: the defaults are as good as any: ${usual}, 1.72 GB/s`);
 });
 
 function point(channels: number, median: number): SweepPoint {

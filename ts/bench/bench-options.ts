@@ -1,5 +1,4 @@
 import { MappedRamError } from '../errors.ts';
-import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertOptions } from '../io/assert-options.ts';
 import { inWords } from '../io/in-words.ts';
 import { assertWord } from '../io/option-words.ts';
@@ -11,6 +10,7 @@ import {
   type FileState,
   type MemoryPattern,
 } from './figures.ts';
+import { assertBenchTransfer } from './ours/assert-transfer.ts';
 import type { BenchTransfer } from './ours/job.ts';
 
 const MIB = 2 ** 20;
@@ -82,27 +82,49 @@ export interface CheckedBenchOptions {
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT */
 export function checkedBenchOptions(options: BenchOptions): CheckedBenchOptions {
   assertOptions(options);
-  const { directory = '.', size = GIB, rounds = USUAL_ROUNDS, qemu, transfer = {}, sweep = false } = options;
+  const { size = GIB, rounds = USUAL_ROUNDS, transfer = {} } = options;
   const { memory = ['random'], file = ['cold'], work = BENCH_WORKS } = options;
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > MOST_ROUNDS) {
     throw refused('rounds', `a whole number from 1 to ${MOST_ROUNDS}`, rounds);
   }
-  assertOptions(transfer, 'transfer');
-  assertTransferWords(transfer, 'transfer.');
+  assertBenchTransfer(transfer);
+  const { directory, qemu, sweep, onProgress } = checkedKinds(options);
   const { channels, queueDepth, requestSize, ioEngine, directIo } = transfer;
+  const works = words('work', work, BENCH_WORKS);
+  if (sweep && !works.some((kind) => kind === 'save' || kind === 'load')) {
+    throw refused('sweep', 'save or load among the works, which a sweep is of', works);
+  }
   return {
     directory,
     sizes: checkedSizes(size),
     rounds,
     memory: words('memory', memory, MEMORY_PATTERNS),
     file: words('file', file, FILE_STATES),
-    work: words('work', work, BENCH_WORKS),
+    work: works,
     qemu,
     transfer: { channels, queueDepth, requestSize, ioEngine, directIo },
     sweep,
     signal: options.signal ?? new AbortController().signal,
-    onProgress: options.onProgress ?? (() => undefined),
+    onProgress,
   };
+}
+
+type PlainOptions = Pick<CheckedBenchOptions, 'directory' | 'qemu' | 'sweep' | 'onProgress'>;
+
+/** Checks the options that need no more than to be of a kind. */
+function checkedKinds(options: BenchOptions): PlainOptions {
+  const { directory = '.', qemu, sweep = false, onProgress = (): void => undefined } = options;
+  // A program without types may give anything.
+  const kinds: readonly (readonly [name: string, value: unknown, kind: string, words: string])[] = [
+    ['directory', directory, 'string', 'a path'],
+    ['qemu', qemu ?? '', 'string', 'the name or path of a program'],
+    ['sweep', sweep, 'boolean', 'true or false'],
+    ['onProgress', onProgress, 'function', 'a function'],
+  ];
+  for (const [name, value, kind, expected] of kinds) {
+    if (typeof value !== kind) throw refused(name, expected, value);
+  }
+  return { directory, qemu, sweep, onProgress };
 }
 
 /** What a report is to have results of, in their order. */
@@ -139,7 +161,7 @@ export interface PlannedResult {
 /** Returns the words that were given, once each and in the usual order. */
 function words<T extends string>(name: string, given: readonly T[], all: readonly T[]): readonly T[] {
   if (!Array.isArray(given) || given.length === 0) {
-    throw refused(name, `a list of ${all.join(', ')}`, Array.isArray(given) ? 'an empty list' : given);
+    throw refused(name, `a list of ${all.join(', ')}`, given);
   }
   for (const word of given) assertWord(name, word, all);
   return all.filter((word) => given.includes(word));
@@ -168,6 +190,6 @@ function isSize(size: unknown): size is number {
 function refused(name: string, expected: string, found: unknown): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `${name} of the bench`, {
     expected,
-    found: typeof found === 'number' ? found : inWords(found),
+    found: Array.isArray(found) ? found.join(', ') || 'an empty list' : inWords(found),
   });
 }

@@ -3,11 +3,8 @@ import { resolve } from 'node:path';
 
 import { defined } from '../engine/engine-options.ts';
 import { probe } from '../engine/probe.ts';
-import { MappedRamError } from '../errors.ts';
 import { assertDirectory } from '../host/filesystem.ts';
 import { ioError } from '../io/fd-io.ts';
-import { inWords } from '../io/in-words.ts';
-import { findQemu } from '../qemu/process/find-qemu.ts';
 import { removeAbandonedFolders } from './abandoned-folders.ts';
 import {
   type BenchOptions,
@@ -15,6 +12,7 @@ import {
   type CheckedBenchOptions,
   plannedResults,
 } from './bench-options.ts';
+import { assertChoices } from './choices.ts';
 import type { BenchFiles, Contender, ContenderSet } from './contender.ts';
 import type { BenchWork, FileState } from './figures.ts';
 import { makeBenchFiles } from './files.ts';
@@ -32,7 +30,7 @@ import { assertRoom } from './room.ts';
 import { runRounds } from './rounds.ts';
 import { sizeInWords } from './report-words.ts';
 import { summarize } from './summary.ts';
-import { runSweep } from './sweep.ts';
+import { runSweep } from './sweep/run-sweep.ts';
 import { CONTENDERS } from './works.ts';
 
 const MEMORY_DIRECTORY = '/dev/shm';
@@ -45,8 +43,9 @@ const MEMORY_DIRECTORY = '/dev/shm';
  * neither files nor processes; what a killed bench has left in these places goes, too.
  *
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option, and a `qemu` that cannot take part;
- * ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it cannot be written to; with the
- * code of its error when a contender fails, whose name the words have; the signal's reason
+ * ERR_MAPPED_RAM_ENGINE_UNAVAILABLE and ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE for an I/O engine and direct I/O that were
+ * asked for and are not to be had; ERR_MAPPED_RAM_IO when there is no such directory, or no room in it or in memory, or it
+ * cannot be written to; with the code of its error when a contender fails, whose name the words have; the signal's reason
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const startedAt = new Date().toISOString();
@@ -61,7 +60,7 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY, ...hugePages]);
   if (gone.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${gone.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
-  if (qemu !== undefined) await assertQemu(qemu, signal);
+  await assertChoices(checked, directory);
   const machine = await machineFacts(directory, qemu, signal);
   const results: BenchResult[] = [];
   const skipped = new Map<string, SkippedBench>();
@@ -93,16 +92,6 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
 async function assertWritable(directory: string): Promise<void> {
   await access(directory, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
     throw ioError('the directory to be measured cannot be written to', directory, cause);
-  });
-}
-
-/** A QEMU that was asked for takes part; the usual one is left out where it cannot. */
-async function assertQemu(binary: string, signal: AbortSignal): Promise<void> {
-  const { why } = await findQemu({ binary, signal });
-  if (why === undefined) return;
-  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `qemu of the bench: ${why}`, {
-    expected: 'a QEMU 9.0 or later',
-    found: inWords(binary),
   });
 }
 

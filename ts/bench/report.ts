@@ -80,8 +80,11 @@ export interface SkippedBench {
 
 /** A sweep over the engine's settings, on this machine. */
 export interface BenchSweep {
-  /** Bytes of guest memory: the first size of the bench. */
+  /** Bytes of guest memory that each point moved: the first size of the bench. */
   readonly size: number;
+  /** What was given explicitly, by the options' names: these are the same in all points. */
+  readonly fixed: Readonly<Record<string, string | number>>;
+  /** The settings that were tried, as the search measured them. */
   readonly points: readonly SweepPoint[];
   /** The settings that were fastest, per direction, and how far the defaults are behind. */
   readonly best: readonly SweepBest[];
@@ -98,7 +101,19 @@ export interface SweepPoint {
 
 export interface SweepBest {
   readonly work: 'save' | 'load';
+  /** The settings that were fastest in the search; their times are of the rounds after it. */
   readonly best: SweepPoint;
-  /** The point that the defaults are. */
+  /** The point that the defaults are. Its times are of the same rounds as those of `best`. */
   readonly defaults: SweepPoint;
+  /** The rounds after the search; undefined when nothing was faster than the defaults in the search itself. */
+  readonly comparison?: SweepComparison | undefined;
+}
+
+/** The fastest settings of a search against the defaults, in fresh rounds in which the two alternated. */
+export interface SweepComparison {
+  readonly rounds: number;
+  /** The time that the defaults took longer, as a share: median of the rounds' ratios, less 1. Negative when they were faster. */
+  readonly behind: number;
+  /** True when the defaults are slower beyond noise; else they are as good as any. */
+  readonly isClear: boolean;
 }

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 import { type BenchOptions, checkedBenchOptions, plannedResults } from '../bench-options.ts';
-import { whyNoFio } from '../others/make-others.ts';
+import { whyNoFio } from '../others/find-fio.ts';
 import type { BenchResult, BenchReport } from '../report.ts';
 import { sizeInWords, sizesInWords } from '../report-words.ts';
 import { FEWEST_ROUNDS } from './match-figures.ts';
@@ -37,7 +37,7 @@ export async function assertComparable(options: BenchOptions, baseline: BenchRep
   for (const result of common) await assertReference(result, directory, planned.signal);
 }
 
-/** Without QEMU there is no restore at all, and a save and a load have the copy: that leaves fio. */
+/** Without QEMU there is no restore at all, and the copy is always there: that leaves fio. */
 async function assertReference(result: BenchResult, directory: string, signal: AbortSignal): Promise<void> {
   const programs = new Set(
     result.contenders.filter(({ isReference }) => isReference).map(({ program }) => program),

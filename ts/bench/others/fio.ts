@@ -16,9 +16,7 @@ const COMMON = [
   '--name=job',
   // One process, whose threads can be metered together.
   '--thread',
-  '--ioengine=io_uring',
   `--bs=${MIB}`,
-  `--iodepth=${DEPTH}`,
   '--fallocate=none',
   // fio would drop the file from the page cache first.
   '--invalidate=0',
@@ -29,12 +27,19 @@ const COMMON = [
   '--output-format=json',
 ];
 
-/** Writes as many bytes as the memory has data into a file of its length, direct, with fsync at the end. */
-export function fioWrite(files: BenchFiles): Contender {
+/** The way that fio's bytes go. */
+export interface FioWay {
+  /** `psync`, which has one request in flight, is for systems without io_uring. */
+  readonly ioEngine: 'io_uring' | 'psync';
+  readonly isDirect: boolean;
+}
+
+/** Writes as many bytes as the memory has data into a file of its length, with fsync at the end. */
+export function fioWrite(files: BenchFiles, way: FioWay): Contender {
   const target = join(files.directory, 'fio');
-  return fioContender('fio', files, {
+  return fioContender(files, {
     direction: 'write',
-    isDirect: true,
+    way,
     place: async () => {
       await using file = await open(target, 'wx').catch((cause: unknown) => {
         throw ioError('cannot make the file', target, cause);
@@ -47,11 +52,11 @@ export function fioWrite(files: BenchFiles): Contender {
 }
 
 /** Reads the data of the snapshot. */
-export function fioRead(files: BenchFiles, state: FileState, isDirect: boolean): Contender {
+export function fioRead(files: BenchFiles, state: FileState, way: FioWay): Contender {
   const copy = join(files.directory, 'fio.dirty');
-  return fioContender(isDirect ? 'fio' : 'fio, buffered', files, {
+  return fioContender(files, {
     direction: 'read',
-    isDirect,
+    way,
     place: async (signal) => {
       const { path, offset, length } = await dataStretch(files, signal);
       return { path: await putInState(path, state, copy, signal), offset, length };
@@ -62,14 +67,30 @@ export function fioRead(files: BenchFiles, state: FileState, isDirect: boolean):
 
 interface FioWork {
   readonly direction: 'read' | 'write';
-  readonly isDirect: boolean;
+  readonly way: FioWay;
   readonly place: (signal: AbortSignal) => Promise<DataStretch>;
   /** The file that a round makes and that has to go. */
   readonly made: string;
 }
 
-function fioContender(name: string, files: BenchFiles, work: FioWork): Contender {
-  const settings = { ioEngine: 'io_uring', directIo: work.isDirect, queueDepth: DEPTH, requestSize: MIB };
+/** The name says where this is not the fastest way that fio has. */
+function nameOf({ ioEngine, isDirect }: FioWay): string {
+  return ['fio', ...(ioEngine === 'psync' ? ['psync'] : []), ...(isDirect ? [] : ['buffered'])].join(', ');
+}
+
+function depthOf({ ioEngine }: FioWay): number {
+  return ioEngine === 'psync' ? 1 : DEPTH;
+}
+
+function fioContender(files: BenchFiles, work: FioWork): Contender {
+  const { way } = work;
+  const name = nameOf(way);
+  const settings = {
+    ioEngine: way.ioEngine,
+    directIo: way.isDirect,
+    queueDepth: depthOf(way),
+    requestSize: MIB,
+  };
   return foreignContender({ name, program: 'fio', settings }, files.size, new FioRounds(files, work));
 }
 
@@ -140,10 +161,12 @@ class FioRounds implements ForeignWork {
   }
 
   #way(): readonly string[] {
-    const { direction, isDirect } = this.#work;
+    const { direction, way } = this.#work;
     return [
       `--rw=${direction}`,
-      `--direct=${isDirect ? 1 : 0}`,
+      `--ioengine=${way.ioEngine}`,
+      `--iodepth=${depthOf(way)}`,
+      `--direct=${way.isDirect ? 1 : 0}`,
       `--end_fsync=${direction === 'write' ? 1 : 0}`,
     ];
   }

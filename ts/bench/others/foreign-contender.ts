@@ -14,7 +14,8 @@ export interface ForeignWork extends AsyncDisposable {
   prepare(signal: AbortSignal): Promise<void>;
   /**
    * Puts everything in place for a round that does next to nothing. Its system calls are those of stopping the program
-   * around its work, and are taken off. @default they are none
+   * around its work, and are taken off. @default none is taken off: the plain programs make two for each stop, and a QEMU
+   * was started long before it is counted, and waits
    */
   readonly prepareNothing?: (signal: AbortSignal) => Promise<void>;
   /** The files on the disk that the next round writes or reads. Known after `prepare`. */

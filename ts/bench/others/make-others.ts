@@ -1,25 +1,17 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-
-import { probe } from '../../engine/probe.ts';
-import { systemCode } from '../../errors.ts';
 import type { BenchFiles, Contender, ContenderSet, MakeContenders, SkippedContender } from '../contender.ts';
 import type { BenchWork } from '../figures.ts';
-import { findBenchQemu, whyNoDirectIo } from './bench-qemu.ts';
+import { findBenchQemu, leftOutOfQemu, type UsableQemu } from './bench-qemu.ts';
 import { copyIntoMemory, copyToDisk } from './copy.ts';
+import { findFio, type FioWays } from './find-fio.ts';
 import { fioRead, fioWrite } from './fio.ts';
+import { plainRead, plainReadOfBoth } from './plain-read.ts';
 import { qemuLoads } from './qemu-load.ts';
 import { qemuSaves } from './qemu-save.ts';
 
-const run = promisify(execFile);
-
 export interface OtherContendersOptions {
-  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
+  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this machine's architecture */
   readonly qemu?: string | undefined;
 }
-
-const reads: MakeContenders = async (files, state, signal) =>
-  withFio(files, signal, () => [fioRead(files, state, true)]);
 
 /** Makes the programs that this package is compared with, by kind of work: fio, a plain copy, and QEMU. */
 export function otherContenders({ qemu }: OtherContendersOptions = {}): Readonly<
@@ -28,59 +20,54 @@ export function otherContenders({ qemu }: OtherContendersOptions = {}): Readonly
   return {
     save: async (files, _state, signal) =>
       together(
-        await withFio(files, signal, () => [fioWrite(files)]),
-        { contenders: [copyToDisk(files)], skipped: [] },
-        await withQemu(files, qemu, signal, (binary) => qemuSaves(files, binary)),
+        await withFio(files, signal, ([way]) => [fioWrite(files, way)]),
+        always(copyToDisk(files)),
+        await withQemu(files, qemu, signal, (found) => qemuSaves(files, found)),
       ),
     load: async (files, state, signal) =>
       together(
-        await withFio(files, signal, () => [fioRead(files, state, true), fioRead(files, state, false)]),
-        { contenders: [copyIntoMemory(files, state)], skipped: [] },
-        await withQemu(files, qemu, signal, (binary) => qemuLoads(files, state, binary)),
+        await withFio(files, signal, (ways) => ways.map((way) => fioRead(files, state, way))),
+        always(copyIntoMemory(files, state)),
+        await withQemu(files, qemu, signal, (found) => qemuLoads(files, state, found)),
       ),
-    verify: reads,
-    diff: reads,
+    verify: async (files, state, signal) =>
+      together(
+        await withFio(files, signal, ([way]) => [fioRead(files, state, way)]),
+        always(plainRead(files, state)),
+      ),
+    diff: async (files, state, signal) =>
+      together(
+        await withFio(files, signal, ([way]) => [fioRead(files, state, way)]),
+        always(plainReadOfBoth(files, state)),
+      ),
   };
 }
 
-/** The version of fio, such as `fio-3.33`; undefined when it is not installed. @throws the signal's reason */
-export async function fioVersion(signal: AbortSignal): Promise<string | undefined> {
-  try {
-    return (await run('fio', ['--version'], { signal })).stdout.trim();
-  } catch (error) {
-    signal.throwIfAborted();
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+function always(contender: Contender): ContenderSet {
+  return { contenders: [contender], skipped: [] };
 }
 
 async function withFio(
   { directory }: BenchFiles,
   signal: AbortSignal,
-  make: () => readonly Contender[],
+  make: (ways: FioWays) => readonly Contender[],
 ): Promise<ContenderSet> {
-  const why = await whyNoFio(directory, signal);
-  return why === undefined ? { contenders: make(), skipped: [] } : skipped('fio', why);
-}
-
-/** The reason why fio takes no part; undefined when it does. */
-export async function whyNoFio(directory: string, signal: AbortSignal): Promise<string | undefined> {
-  if ((await fioVersion(signal)) === undefined) return 'fio is not installed';
-  const { ioUring } = probe(directory);
-  if (!ioUring.available) return `no io_uring: ${ioUring.why ?? 'not known why'}`;
-  return whyNoDirectIo(directory);
+  const found = await findFio(directory, signal);
+  return 'why' in found
+    ? skipped('fio', found.why)
+    : { contenders: make(found.ways), skipped: found.leftOut };
 }
 
 async function withQemu(
   { directory }: BenchFiles,
   binary: string | undefined,
   signal: AbortSignal,
-  make: (binary: string) => readonly Contender[],
+  make: (found: UsableQemu) => readonly Contender[],
 ): Promise<ContenderSet> {
   const found = await findBenchQemu(binary, directory, signal);
-  if ('why' in found) return skipped('QEMU', found.why);
-  if (found.whyNotDirect !== undefined) return skipped('QEMU', found.whyNotDirect);
-  return { contenders: make(found.binary), skipped: [] };
+  return 'why' in found
+    ? skipped('QEMU', found.why)
+    : { contenders: make(found), skipped: leftOutOfQemu(found) };
 }
 
 function skipped(name: string, reason: string): ContenderSet {

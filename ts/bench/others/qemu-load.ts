@@ -7,7 +7,14 @@ import type { QemuProcess } from '../../qemu/process/qemu-process.ts';
 import type { BenchFiles, Contender } from '../contender.ts';
 import type { FileState } from '../figures.ts';
 import { putInState } from '../file-state.ts';
-import { QEMU_CHANNELS, setUpMigration, startBenchQemu } from './bench-qemu.ts';
+import {
+  QEMU_CHANNELS,
+  qemuIdentity,
+  type QemuWay,
+  setUpMigration,
+  startBenchQemu,
+  type UsableQemu,
+} from './bench-qemu.ts';
 import { foreignContender, type ForeignWork } from './foreign-contender.ts';
 import { SavedGuest } from './qemu-save.ts';
 
@@ -15,42 +22,41 @@ import { SavedGuest } from './qemu-save.ts';
  * QEMU loads a snapshot of its own into memory in a file; the time is that of the command. A QEMU loads once, so every
  * round has a new one, whose start does not count.
  */
-export function qemuLoads(files: BenchFiles, state: FileState, binary: string): readonly Contender[] {
+export function qemuLoads(files: BenchFiles, state: FileState, found: UsableQemu): readonly Contender[] {
   return QEMU_CHANNELS.map((channels) => {
-    const settings = { multifd: true, channels, directIo: true };
-    const work = new QemuLoad(files, state, binary, channels);
-    return foreignContender({ name: `QEMU × ${channels}`, program: 'qemu', settings }, files.size, work);
+    const work = new QemuLoad(files, state, found, channels);
+    return foreignContender(qemuIdentity(found, channels), files.size, work);
   });
 }
 
 class QemuLoad implements ForeignWork {
   readonly #files: BenchFiles;
   readonly #state: FileState;
-  readonly #binary: string;
-  readonly #channels: number;
+  readonly #found: UsableQemu;
+  readonly #way: QemuWay;
   readonly #memory: string;
   readonly #copy: string;
   #source = '';
   #qemu: QemuProcess | undefined;
 
-  constructor(files: BenchFiles, state: FileState, binary: string, channels: number) {
+  constructor(files: BenchFiles, state: FileState, found: UsableQemu, channels: number) {
     this.#files = files;
     this.#state = state;
-    this.#binary = binary;
-    this.#channels = channels;
+    this.#found = found;
+    this.#way = { channels, isDirect: found.whyNotDirect === undefined };
     this.#memory = join(files.memoryDirectory, 'qemu-loads.ram');
     this.#copy = join(files.directory, 'qemu.dirty');
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
     await this.clear();
-    const saved = await ownSnapshot(this.#files, this.#binary, signal);
+    const saved = await ownSnapshot(this.#files, this.#found, signal);
     const { block, size } = this.#files;
-    const machine = { binary: this.#binary, block, size, memory: this.#memory, signal };
+    const machine = { ...this.#found, block, size, memory: this.#memory, signal };
     const qemu = await startBenchQemu(machine, true);
     this.#qemu = qemu;
     // The look into the snapshot before the load brings a little of it into the page cache.
-    await setUpMigration(qemu.qmp, 'restore', saved, this.#channels, signal);
+    await setUpMigration(qemu.qmp, 'restore', saved, this.#way, signal);
     this.#source = await putInState(saved, this.#state, this.#copy, signal);
   }
 
@@ -88,15 +94,16 @@ class QemuLoad implements ForeignWork {
  * The snapshot that QEMU writes of the memory, from a guest that has never run. QEMU cannot load the bench's own one,
  * which has no machine's devices. It stays beside that one until the folder goes.
  */
-async function ownSnapshot(files: BenchFiles, binary: string, signal: AbortSignal): Promise<string> {
+async function ownSnapshot(files: BenchFiles, found: UsableQemu, signal: AbortSignal): Promise<string> {
   const path = join(files.directory, 'qemu.mr');
   if (existsSync(path)) return path;
   const half = `${path}.incomplete`;
-  const guest = new SavedGuest(files, binary);
+  const guest = new SavedGuest(files, found);
   guest.enter();
   try {
     const { qmp } = await guest.ready(signal);
-    await setUpMigration(qmp, 'save', half, Math.max(...QEMU_CHANNELS), signal);
+    const way = { channels: Math.max(...QEMU_CHANNELS), isDirect: found.whyNotDirect === undefined };
+    await setUpMigration(qmp, 'save', half, way, signal);
     await migrateOut(qmp, { transport: 'file', filename: half, offset: 0 }, { signal });
     await rename(half, path);
     return path;

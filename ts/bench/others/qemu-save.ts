@@ -8,7 +8,14 @@ import type { QemuProcess } from '../../qemu/process/qemu-process.ts';
 import type { BenchFiles, Contender } from '../contender.ts';
 import { copyThroughCache } from '../file-state.ts';
 import { zerosAreWritten } from '../patterns.ts';
-import { QEMU_CHANNELS, setUpMigration, startBenchQemu } from './bench-qemu.ts';
+import {
+  QEMU_CHANNELS,
+  qemuIdentity,
+  type QemuWay,
+  setUpMigration,
+  startBenchQemu,
+  type UsableQemu,
+} from './bench-qemu.ts';
 import { foreignContender, type ForeignWork } from './foreign-contender.ts';
 
 /**
@@ -17,14 +24,14 @@ import { foreignContender, type ForeignWork } from './foreign-contender.ts';
  */
 export class SavedGuest {
   readonly #files: BenchFiles;
-  readonly #binary: string;
+  readonly #found: UsableQemu;
   readonly #memory: string;
   #users = 0;
   #qemu: Promise<QemuProcess> | undefined;
 
-  constructor(files: BenchFiles, binary: string) {
+  constructor(files: BenchFiles, found: UsableQemu) {
     this.#files = files;
-    this.#binary = binary;
+    this.#found = found;
     this.#memory = join(files.memoryDirectory, 'qemu-saves.ram');
   }
 
@@ -66,40 +73,40 @@ export class SavedGuest {
     const { memory, block, size, pattern } = this.#files;
     await rm(this.#memory, { force: true });
     await copyThroughCache(memory, this.#memory, signal, zerosAreWritten(pattern));
-    return startBenchQemu({ binary: this.#binary, block, size, memory: this.#memory, signal }, false);
+    return startBenchQemu({ ...this.#found, block, size, memory: this.#memory, signal }, false);
   }
 }
 
 /** QEMU saves the guest by itself; the time has the command, and the fsync of the file, which QEMU leaves out. */
-export function qemuSaves(files: BenchFiles, binary: string): readonly Contender[] {
-  const guest = new SavedGuest(files, binary);
+export function qemuSaves(files: BenchFiles, found: UsableQemu): readonly Contender[] {
+  const guest = new SavedGuest(files, found);
+  const isDirect = found.whyNotDirect === undefined;
   return QEMU_CHANNELS.map((channels) => {
     guest.enter();
-    const settings = { multifd: true, channels, directIo: true };
-    const work = new QemuSave(files, guest, channels);
-    return foreignContender({ name: `QEMU × ${channels}`, program: 'qemu', settings }, files.size, work);
+    const work = new QemuSave(files, guest, { channels, isDirect });
+    return foreignContender(qemuIdentity(found, channels), files.size, work);
   });
 }
 
 class QemuSave implements ForeignWork {
   readonly #guest: SavedGuest;
-  readonly #channels: number;
+  readonly #way: QemuWay;
   readonly #target: string;
   readonly #dataBytes: number;
   #settings: PlanSettings | undefined;
   #isOver = false;
 
-  constructor({ directory, dataBytes }: BenchFiles, guest: SavedGuest, channels: number) {
+  constructor({ directory, dataBytes }: BenchFiles, guest: SavedGuest, way: QemuWay) {
     this.#guest = guest;
-    this.#channels = channels;
-    this.#target = join(directory, `qemu-${channels}`);
+    this.#way = way;
+    this.#target = join(directory, `qemu-${way.channels}`);
     this.#dataBytes = dataBytes;
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
     await this.clear();
     const { qmp } = await this.#guest.ready(signal);
-    this.#settings = await setUpMigration(qmp, 'save', this.#target, this.#channels, signal);
+    this.#settings = await setUpMigration(qmp, 'save', this.#target, this.#way, signal);
   }
 
   files(): readonly string[] {

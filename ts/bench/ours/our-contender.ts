@@ -5,11 +5,15 @@ import { defined } from '../../engine/engine-options.ts';
 import type { BenchFiles, Contender } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
+import { makeBenchFiles } from '../files.ts';
 import { countSyscalls } from '../meter/count-syscalls.ts';
 import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
 import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
 import type { BenchTransfer, Job, OurWork, TransferWay } from './job.ts';
 import { OurWorker } from './worker.ts';
+
+/** Bytes of memory of the work whose system calls every work has. */
+const SMALL = 2 ** 20;
 
 export interface OurContenderOptions {
   readonly name: string;
@@ -91,14 +95,43 @@ export class OurContender implements Contender {
     };
   }
 
+  /**
+   * Counts the system calls of the work without those of the same work on 1 MiB: opening and closing files, and what
+   * Node does by itself, take some hundreds, whatever the size.
+   */
   async countSyscalls(signal: AbortSignal): Promise<number | undefined> {
     const job = this.#prepared();
+    const fixed = await this.#countSmall(job, signal);
+    const calls = await this.#count(job, signal);
+    await this.#removeMade();
+    const difference = calls === undefined || fixed === undefined ? Number.NaN : calls - fixed;
+    // Node's own threads make some tens of calls more or less: of little work nothing is known then.
+    return difference > 0 ? difference : undefined;
+  }
+
+  async #countSmall(job: Job, signal: AbortSignal): Promise<number | undefined> {
+    const { directory, memoryDirectory } = this.#options.files;
+    const places = { directory, memoryDirectory };
+    await using small = await makeBenchFiles({ pattern: 'random', size: SMALL, ...places, signal });
+    const { state, size } = small;
+    const smallJob = (made: string): Job => ({
+      ...job,
+      snapshot: job.work === 'save' ? join(small.directory, made) : small.snapshot,
+      memory: job.work === 'load' ? join(small.memoryDirectory, made) : small.memory,
+      state,
+      size,
+    });
+    // The first job of a process also compiles and loads.
+    await this.#worker.run(smallJob('first'), signal);
+    return await this.#count(smallJob('second'), signal);
+  }
+
+  async #count(job: Job, signal: AbortSignal): Promise<number | undefined> {
     const worker = this.#worker;
     if (worker.pid === undefined) return undefined;
     const { calls } = await countSyscalls(worker.pid, async () => {
       await worker.run({ ...job, watchesMemory: false }, signal);
     });
-    await this.#removeMade();
     return calls;
   }
 

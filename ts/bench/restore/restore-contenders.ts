@@ -13,16 +13,17 @@ import { putInState } from '../file-state.ts';
 import { CpuTime } from '../meter/cpu-time.ts';
 import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
 import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
-import { findBenchQemu } from '../others/bench-qemu.ts';
+import { findBenchQemu, leftOutOfQemu, qemuIdentity, type UsableQemu } from '../others/bench-qemu.ts';
 import { saveWalker, SMALLEST_GUEST, type SavedWalker } from './saved-guest.ts';
 import { untilWalkedTo } from './working-set.ts';
 
 const MIB = 2 ** 20;
 const CHANNELS = 4;
-const QEMU_NAME = `QEMU × ${CHANNELS}`;
+/** The built-in guest is code of these processors. */
+const GUEST_TARGETS: ReadonlySet<string> = new Set(['i386', 'x86_64']);
 
 export interface RestoreContendersOptions {
-  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-x86_64` */
+  /** Name or path of QEMU. @default `$MAPPED_RAM_QEMU`, or `qemu-system-…` for this machine's architecture */
   readonly qemu?: string | undefined;
 }
 
@@ -35,7 +36,7 @@ export interface RestoreContendersOptions {
  */
 export function restoreContenders({ qemu }: RestoreContendersOptions = {}): MakeContenders {
   return async (files, state, signal) => {
-    const names = [...OUR_WAYS, OWN_LOADING].map(({ name }) => name);
+    const names = [...OUR_WAYS.map(({ name }) => name), `QEMU × ${CHANNELS}`];
     const skipAll = (reason: string): Awaited<ReturnType<MakeContenders>> => ({
       contenders: [],
       skipped: names.map((name) => ({ name, reason })),
@@ -44,15 +45,24 @@ export function restoreContenders({ qemu }: RestoreContendersOptions = {}): Make
       return skipAll(`a guest to restore has at least ${SMALLEST_GUEST / MIB} MiB`);
     const found = await findBenchQemu(qemu, files.directory, signal);
     if ('why' in found) return skipAll(found.why);
-    const { binary, whyNotDirect } = found;
+    const { binary, target } = found;
+    const whyNotHere = whyNoRestore(target);
+    if (whyNotHere !== undefined) return skipAll(whyNotHere);
     const walker = await saveWalker(files, binary, signal);
-    const ways = whyNotDirect === undefined ? [...OUR_WAYS, OWN_LOADING] : OUR_WAYS;
+    const ways = [...OUR_WAYS, ownLoading(found)];
     const held = new Held(walker.snapshot, ways.length);
     return {
       contenders: ways.map((way) => new RestoreContender(files, state, held, { ...way, binary, walker })),
-      skipped: whyNotDirect === undefined ? [] : [{ name: QEMU_NAME, reason: whyNotDirect }],
+      skipped: leftOutOfQemu(found),
     };
   };
+}
+
+/** The reason why a QEMU for such guests cannot restore the bench's guest; undefined when it can. */
+export function whyNoRestore(target: string): string | undefined {
+  return GUEST_TARGETS.has(target)
+    ? undefined
+    : `the guest to restore is one of x86, and this QEMU has guests of ${target}`;
 }
 
 interface Start {
@@ -85,7 +95,7 @@ function byMode(mode: RestoreMode): Way['start'] {
 }
 
 /** QEMU gets its settings without a look at the snapshot, which would count as QEMU's time. */
-async function byQemu({ path, binary, args, signal }: Start): Promise<Started> {
+async function byQemu({ path, binary, args, signal }: Start, isDirect: boolean): Promise<Started> {
   const startedAt = performance.now();
   const qemu = await QemuProcess.start({ binary, args: [...args, '-incoming', 'defer'], signal });
   const moments = { [STARTED]: performance.now() - startedAt };
@@ -95,7 +105,12 @@ async function byQemu({ path, binary, args, signal }: Start): Promise<Started> {
       {
         direction: 'restore',
         capabilities: { 'mapped-ram': true, multifd: true, events: true },
-        parameters: { 'multifd-channels': CHANNELS, 'direct-io': true, 'max-bandwidth': 0 },
+        parameters: {
+          'multifd-channels': CHANNELS,
+          // A QEMU that has no direct I/O does not know the name either.
+          ...(isDirect && { 'direct-io': true }),
+          'max-bandwidth': 0,
+        },
       },
       { signal },
     );
@@ -115,12 +130,11 @@ const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODES.map(({ name, k
   settings: { mode: name, [MAPS_SNAPSHOT]: keepsSnapshot },
 }));
 
-const OWN_LOADING: Omit<Way, 'binary' | 'walker'> = {
-  name: QEMU_NAME,
-  start: byQemu,
-  isOurs: false,
-  settings: { multifd: true, channels: CHANNELS, directIo: true },
-};
+function ownLoading(found: UsableQemu): Omit<Way, 'binary' | 'walker'> {
+  const { name, settings } = qemuIdentity(found, CHANNELS);
+  const isDirect = found.whyNotDirect === undefined;
+  return { name, settings, start: (start) => byQemu(start, isDirect), isOurs: false };
+}
 
 /** A file that several contenders share; it goes with the last of them. */
 class Held {

@@ -1,4 +1,11 @@
-import type { BenchReport, BenchResult, BenchSweep, FiguresSummary, SweepPoint } from '../../bench/report.ts';
+import type {
+  BenchReport,
+  BenchResult,
+  BenchSweep,
+  FiguresSummary,
+  SweepBest,
+  SweepPoint,
+} from '../../bench/report.ts';
 import { bytesOverIdle } from '../../bench/summary.ts';
 import { resultTitle, skippedInWords } from '../../bench/report-words.ts';
 import { type Standing, standingsOf } from '../../bench/standing.ts';
@@ -119,19 +126,25 @@ function runningWords({ name, reference, running }: Standing): readonly string[]
   return [`${printable(name)}: the guest runs after ${own}; ${printable(reference)}: after ${other}`];
 }
 
-function sweepLines({ best, size }: BenchSweep, style: Style): readonly string[] {
+function sweepLines({ size, fixed, points, best }: BenchSweep, style: Style): readonly string[] {
+  const tried = points.length / Math.max(best.length, 1);
+  const given = Object.entries(fixed).map(([name, value]) => `, ${printable(`${name} ${value}`)} as given`);
   return [
-    style('bold', 'Settings that were fastest here'),
-    ...best.map(({ work, best: point, defaults }) => {
-      const behind = defaults.milliseconds.median / point.milliseconds.median - 1;
-      const words =
-        behind === 0
-          ? 'the defaults'
-          : `the defaults took ${percent(behind)} longer: ${pointWords(defaults)}`;
-      const rate = size / 1e6 / point.milliseconds.median;
-      return `  ${work}: ${pointWords(point)}, ${rate.toFixed(2)} GB/s; ${words}`;
-    }),
+    style('bold', `Settings that were fastest here, of ${tried} beside the defaults${given.join('')}`),
+    ...best.map((found) => `  ${found.work}: ${sweepWords(found, size)}`),
   ];
+}
+
+function sweepWords({ best, defaults, comparison }: SweepBest, size: number): string {
+  const [winner, usual] = [best, defaults].map((point) => {
+    const rate = size / 1e6 / point.milliseconds.median;
+    return `${pointWords(point)}, ${rate.toFixed(2)} GB/s`;
+  });
+  if (comparison === undefined) return `the defaults are as good as any: ${usual}`;
+  const { rounds, behind, isClear } = comparison;
+  return isClear
+    ? `${winner}; in ${rounds} rounds against them, the defaults took ${percent(behind)} longer: ${usual}`
+    : `the defaults are as good as any: ${usual}; in ${rounds} rounds against them, what was fastest in the search was within the noise: ${winner}`;
 }
 
 function pointWords({ ioEngine, channels, queueDepth, requestSize }: SweepPoint): string {

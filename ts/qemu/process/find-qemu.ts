@@ -67,6 +67,8 @@ export interface ExaminedQemu {
   readonly finding: QemuFinding;
   /** Facts of this QEMU without a guest; undefined when there is no QEMU, or it does not answer. */
   readonly facts: QemuFacts | undefined;
+  /** The architecture of its guests, as in `qemu-system-…`; undefined when there is no QEMU, or it does not answer. */
+  readonly target: string | undefined;
 }
 
 /** Looks for QEMU and asks it, over QMP, for its features. Throws only the signal's reason. */
@@ -81,7 +83,9 @@ export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Pro
   const name = binary ?? defaultQemu();
   const none = { path: undefined, version: undefined, ...NOTHING };
   const path = await resolveBinary(name);
-  if (path === undefined) return { finding: { ...none, why: notFound(name) }, facts: undefined };
+  if (path === undefined) {
+    return { finding: { ...none, why: notFound(name) }, facts: undefined, target: undefined };
+  }
   try {
     await using qemu = await QemuProcess.start({ binary: path, args: BARE, timeoutMs: ANSWER_MS, signal });
     const facts = await bareFacts(qemu, signal);
@@ -90,10 +94,14 @@ export async function examineQemu({ binary, signal }: FindQemuOptions = {}): Pro
     const version = `${major}.${minor}.${micro}`;
     const why = mappedRam ? undefined : `QEMU ${version} is too old: mapped-ram came with 9.0`;
     const finding = { path, version, mappedRam, directIo, multifd, xIgnoreShared, fdsets, why };
-    return { finding, facts };
+    const { arch: target } = await qemu.qmp.execute('query-target', undefined, {
+      timeoutMs: ANSWER_MS,
+      signal,
+    });
+    return { finding, facts, target };
   } catch (error) {
     signal?.throwIfAborted();
-    return { finding: { ...none, path, why: messageOf(error) }, facts: undefined };
+    return { finding: { ...none, path, why: messageOf(error) }, facts: undefined, target: undefined };
   }
 }
 
