@@ -19,7 +19,7 @@ export interface HugePageMount {
   /** The words of a program that makes another one see the mount, and becomes it. */
   readonly within: readonly string[];
   /** The names of what lies there, at any depth. */
-  entries(): readonly string[];
+  readonly entries: () => readonly string[];
 }
 
 /**
