@@ -1,4 +1,4 @@
-//! Files of guest memory, mapped for the kernel alone.
+//! Files of guest memory in huge pages, mapped for the kernel alone.
 //!
 //! A load from a mapping of a file that somebody cuts short raises SIGBUS and would kill the process. A system call that
 //! is given the same address fails with EFAULT. So nobody here looks into a mapping: its addresses go to system calls.
@@ -6,19 +6,15 @@
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::io;
-#[cfg(target_os = "linux")]
-use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// A shared mapping of a range of a file.
+/// A shared mapping of the start of a file.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     /// The address is only a number here, and the kernel orders what it does there. So channels may share the mapping.
     address: usize,
     length: usize,
-    /// The offset in the file of the first byte.
-    start: u64,
     /// The name of the file, for errors.
     name: String,
 }
@@ -33,10 +29,10 @@ pub struct Loan {
 
 impl Loan {
     /// Lends a part that lies inside the mapping.
-    pub(crate) fn new(mapping: Arc<Mapping>, offset: u64, length: usize) -> io::Result<Self> {
+    pub(crate) fn new(mapping: &Arc<Mapping>, offset: u64, length: usize) -> io::Result<Self> {
         mapping.part(offset, length)?;
         Ok(Self {
-            mapping,
+            mapping: Arc::clone(mapping),
             offset,
             length,
         })
@@ -90,18 +86,54 @@ impl Loan {
         let count = unsafe { libc::pread64(file.as_raw_fd(), address.cast(), length, offset) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
+}
 
-    #[cfg(target_os = "linux")]
-    /// Has the kernel write the first `head` bytes of each of `count` pages from `start` of the part to `file`. Returns how many bytes it wrote.
+impl Mapping {
+    /// Gives the address of a range of the file, for the kernel. A range outside the mapping is an error.
+    pub(crate) fn part(&self, offset: u64, length: usize) -> io::Result<NonNull<u8>> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        if start.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        NonNull::new(std::ptr::with_exposed_provenance_mut(self.address + start))
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Mapping {
+    /// Maps the first `length` bytes of a file of huge pages. These are reserved for a mapping that is to be written.
+    pub(crate) fn new(file: &File, name: &str, length: u64, write: bool, huge_page: u64) -> io::Result<Self> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap};
+        // Huge pages can be unmapped as a whole only.
+        let length = length.checked_next_multiple_of(huge_page);
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length.ok_or(io::ErrorKind::OutOfMemory)?;
+        let (access, flags) = if write {
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
+        } else {
+            (ProtFlags::READ, MapFlags::SHARED | MapFlags::NORESERVE)
+        };
+        // SAFETY: needed because the kernel moves bytes to or from a file's pages without a copy only at an address.
+        // It is sound because a new mapping at an address of the kernel's choice overlaps nothing.
+        let address = unsafe { mmap(std::ptr::null_mut(), length, access, flags, file, 0) }?;
+        Ok(Self {
+            address: address.expose_provenance(),
+            length,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Has the kernel write the first `head` bytes of each page of a range to `file`. Returns how many bytes it wrote.
     pub(crate) fn write_heads(
         &self,
-        start: usize,
+        offset: u64,
         page: usize,
         count: usize,
         head: usize,
         file: &impl std::os::fd::AsRawFd,
     ) -> io::Result<usize> {
-        let start = self.part(start, page * count)?.as_ptr();
+        let start = self.part(offset, page * count)?.as_ptr();
         let heads: Vec<libc::iovec> = (0..count)
             .map(|index| libc::iovec {
                 iov_base: start.wrapping_add(index * page).cast(),
@@ -113,46 +145,6 @@ impl Loan {
         // because only the kernel reads there, and says EFAULT where nothing is mapped; the entries outlive the call.
         let written = unsafe { libc::writev(file.as_raw_fd(), heads.as_ptr(), entries) };
         usize::try_from(written).map_err(|_| io::Error::last_os_error())
-    }
-}
-
-impl Mapping {
-    /// Gives the address of a range of the file, for the kernel. A range outside the mapping is an error.
-    pub(crate) fn part(&self, offset: u64, length: usize) -> io::Result<NonNull<u8>> {
-        let start = offset
-            .checked_sub(self.start)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        if start.checked_add(length).is_none_or(|end| end > self.length) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        NonNull::new(std::ptr::with_exposed_provenance_mut(self.address + start))
-            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Mapping {
-    /// Maps a range of a file, with both ends at multiples of its page size. Huge pages are reserved for a mapping that is
-    /// to be written.
-    pub(crate) fn new(file: &File, name: &str, range: Range<u64>, write: bool) -> io::Result<Self> {
-        use rustix::mm::{MapFlags, ProtFlags, mmap};
-        let length = range.end.saturating_sub(range.start);
-        let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let (access, flags) = if write {
-            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
-        } else {
-            (ProtFlags::READ, MapFlags::SHARED | MapFlags::NORESERVE)
-        };
-        // SAFETY: needed because the kernel moves bytes to or from a file's pages without a copy only at an address.
-        // It is sound because a new mapping at an address of the kernel's choice overlaps nothing.
-        let address = unsafe { mmap(std::ptr::null_mut(), length, access, flags, file, range.start) }?;
-        Ok(Self {
-            address: address.expose_provenance(),
-            length,
-            start: range.start,
-            name: name.to_owned(),
-        })
     }
 }
 

@@ -52,12 +52,12 @@ impl Bound {
         }
     }
 
-    /// The bound of a run that writes the snapshot, with or without copies of the memory.
-    pub(crate) fn of_saving(file: &SnapshotFile, copies: bool) -> Self {
-        match file.direct {
-            _ if file.is_in_memory() => Self::Turns,
-            Some(_) if !copies => Self::Disk,
-            _ => Self::Copies,
+    /// The bound of a run that writes the snapshot.
+    pub(crate) fn of_saving(file: &SnapshotFile) -> Self {
+        if file.is_in_memory() {
+            Self::Turns
+        } else {
+            Self::Copies
         }
     }
 

@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
-use super::filesystem::{huge_page_size, is_tmpfs};
+use super::filesystem::huge_page_size;
 #[cfg(target_os = "linux")]
-use super::hugetlb::{HugetlbSink, whole_pages};
+use super::hugetlb::HugetlbSink;
 #[cfg(target_os = "linux")]
 use super::in_place::InPlace;
 use crate::error::{EngineError, ErrorKind, Result};
@@ -63,7 +63,11 @@ impl FileMemory {
 
     pub(super) fn require(&self, offset: u64, length: u64, grow: bool) -> Result<()> {
         let needed = offset.saturating_add(length);
-        let size = self.size(offset)?;
+        let size = self
+            .file
+            .metadata()
+            .map_err(|error| self.failed("reading the size", offset, error))?
+            .len();
         if size < needed && grow {
             return self.grow(needed);
         }
@@ -79,24 +83,6 @@ impl FileMemory {
             return sink.map(&self.file, size);
         }
         Ok(())
-    }
-
-    /// Refuses memory that has become shorter than `end` bytes. A mapping reads zeros behind an end inside a page.
-    #[cfg(target_os = "linux")]
-    pub(super) fn assert_not_cut(&self, end: u64) -> Result<()> {
-        let size = self.size(end)?;
-        if size >= end {
-            return Ok(());
-        }
-        let message = format!("guest memory ended: expected {end} bytes, found {size}");
-        Err(EngineError::new(ErrorKind::Truncated, message).on(&self.name))
-    }
-
-    fn size(&self, offset: u64) -> Result<u64> {
-        let metadata = self.file.metadata();
-        Ok(metadata
-            .map_err(|error| self.failed("reading the size", offset, error))?
-            .len())
     }
 
     fn grow(&self, needed: u64) -> Result<()> {
@@ -192,27 +178,24 @@ impl FileMemory {
         Ok(())
     }
 
-    /// Maps the first `end` bytes for the kernel, of memory in huge pages.
+    /// Maps the first `end` bytes for the kernel, where it can move bytes to or from the memory as it lies for less than
+    /// a copy costs. `None` where it cannot.
     #[cfg(target_os = "linux")]
-    pub(super) fn huge_in_place(&self, end: u64, write: bool) -> Option<InPlace> {
+    pub(super) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
         use crate::mapping::Mapping;
-        let huge_page = self.huge_page?;
+        // Pages of 4 KiB cost more than a copy: each is entered, pinned and handed to the disk by itself, and is cleared
+        // when it is made.
+        let huge = self.huge_page?;
         if write {
             let mapping = self.hugetlb.as_ref()?.mapping()?;
-            return Some(InPlace::whole(Arc::clone(mapping), huge_page));
+            return Some(InPlace::new(Arc::clone(mapping), huge));
         }
         // A mapping would fill holes, and only a description of our own tells where they are.
-        let end = whole_pages(end, huge_page).ok().filter(|_| self.private)?;
-        let mapped = Mapping::new(&self.file, &self.name, 0..end, false).ok()?;
-        Some(InPlace::whole(Arc::new(mapped), huge_page))
-    }
-
-    /// Has the kernel read small pages of tmpfs where they lie. Other filesystems may not tell their holes.
-    #[cfg(target_os = "linux")]
-    pub(super) fn small_in_place(&self) -> Option<InPlace> {
-        let usable = self.private && self.huge_page.is_none() && is_tmpfs(&self.file);
-        let file = self.file.try_clone().ok().filter(|_| usable)?;
-        Some(InPlace::by_windows(file, self.name.clone()))
+        if !self.private {
+            return None;
+        }
+        let mapped = Mapping::new(&self.file, &self.name, end, false, huge).ok()?;
+        Some(InPlace::new(Arc::new(mapped), huge))
     }
 
     pub(super) fn identity(&self) -> Option<Identity> {

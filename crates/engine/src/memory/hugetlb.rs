@@ -48,10 +48,9 @@ impl HugetlbSink {
         if self.mapping.get().is_some() {
             return Ok(());
         }
-        let failed =
-            |error| EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name);
-        let end = whole_pages(size, self.page_size).map_err(failed)?;
-        let mapping = Mapping::new(file, &self.name, 0..end, true).map_err(failed)?;
+        let mapping = Mapping::new(file, &self.name, size, true, self.page_size).map_err(|error| {
+            EngineError::io(format!("mapping {size} bytes of huge pages"), error).on(&self.name)
+        })?;
         let _ = self.mapping.set(Arc::new(mapping));
         Ok(())
     }
@@ -65,11 +64,4 @@ impl HugetlbSink {
     pub(super) fn mapping(&self) -> Option<&Arc<Mapping>> {
         self.mapping.get()
     }
-}
-
-/// Rounds a length up to whole huge pages, which can be mapped and unmapped as a whole only.
-pub(super) fn whole_pages(length: u64, huge_page: u64) -> io::Result<u64> {
-    length
-        .checked_next_multiple_of(huge_page)
-        .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }

@@ -77,30 +77,12 @@ impl Memory {
         }
     }
 
-    /// Maps the first `end` bytes for the kernel, of memory in huge pages.
+    /// Maps the first `end` bytes for the kernel, where moving bytes without a copy costs less than the copy.
     #[cfg(target_os = "linux")]
-    pub(crate) fn huge_in_place(&self, end: u64, write: bool) -> Option<InPlace> {
+    pub(crate) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
         match self {
-            Self::File(file) => file.huge_in_place(end, write),
+            Self::File(file) => file.in_place(end, write),
             Self::Bytes(_) | Self::None | Self::Snapshot(_) => None,
-        }
-    }
-
-    /// Lets the kernel read memory in small pages where it lies, window by window.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn small_in_place(&self) -> Option<InPlace> {
-        match self {
-            Self::File(file) => file.small_in_place(),
-            Self::Bytes(_) | Self::None | Self::Snapshot(_) => None,
-        }
-    }
-
-    /// Refuses memory that has become shorter than `end` bytes while the kernel read it where it lies.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn assert_not_cut(&self, end: u64) -> Result<()> {
-        match self {
-            Self::File(file) => file.assert_not_cut(end),
-            Self::Bytes(_) | Self::None | Self::Snapshot(_) => Ok(()),
         }
     }
 

@@ -36,31 +36,7 @@ pub(super) fn open(plan: &Plan, region: &Region, memory: &Memory, file: &Snapsho
         && region.memory_offset.is_multiple_of(PAGE)
         && area.length > 0;
     let end = region.memory_offset.checked_add(area.length).filter(|_| usable)?;
-    // Small pages of a load would be cleared before they are filled; a file in memory takes one write at a time, and two
-    // channels that copy keep it busy.
-    let small = plan.direction == Direction::Save
-        && !file.is_in_memory()
-        && rustix::param::page_size() as u64 == PAGE;
-    memory
-        .huge_in_place(end, plan.direction == Direction::Load)
-        .or_else(|| memory.small_in_place().filter(|_| small))
-}
-
-/// Says whether windows of any region are always copied.
-pub(super) fn copies(regions: &[OpenRegion]) -> bool {
-    regions
-        .iter()
-        .any(|region| region.area.length > 0 && region.in_place.is_none())
-}
-
-/// Refuses memory that was cut short while it was written from where it lies. Copies see that by themselves.
-pub(super) fn assert_not_cut(region: &OpenRegion) -> Result<()> {
-    if region.in_place.is_none() {
-        return Ok(());
-    }
-    region
-        .memory
-        .assert_not_cut(region.memory_offset + region.area.length)
+    memory.in_place(end, plan.direction == Direction::Load)
 }
 
 /// Lends a window's memory to its slot. Returns false when the bytes have to be copied.
@@ -77,7 +53,7 @@ pub(super) fn lend(
     // Memory that has become shorter is an error of the copy.
     Ok(memory
         .lend(region.memory_offset + window.start, length)
-        .is_some_and(|loan| requests.lend(slot, loan)))
+        .is_ok_and(|loan| requests.lend(slot, loan)))
 }
 
 /// The eyes of one channel of a save.
@@ -120,16 +96,14 @@ impl Look {
             return Ok(None);
         };
         let offset = region.memory_offset + window.start;
-        if let Some(huge_page) = memory.huge_page()
-            && !exists(region, huge_page, offset, window.length)
-        {
+        if !exists(region, memory, offset, window.length) {
             return Ok(None);
         }
         let (length, page) = (in_memory(window.length)?, shared.page_bytes);
-        let Some(loan) = memory.lend(offset, length) else {
+        let Ok(loan) = memory.lend(offset, length) else {
             return Ok(None);
         };
-        let blank = heads.look(&loan, page, length / page);
+        let blank = heads.look(memory, offset, page, length / page);
         let suspects = blank
             .as_ref()
             .map_or(0, |blank| blank.iter().filter(|zero| **zero).count() * page);
@@ -163,7 +137,8 @@ impl Look {
 }
 
 /// Says whether a look fills no hole. Files of huge pages do not tell their holes; a byte that is not zero does.
-fn exists(region: &OpenRegion, huge: u64, offset: u64, length: u64) -> bool {
+fn exists(region: &OpenRegion, memory: &InPlace, offset: u64, length: u64) -> bool {
+    let huge = memory.huge_page();
     let end = offset + length;
     let mut start = offset;
     while start < end {

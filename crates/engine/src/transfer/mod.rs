@@ -105,7 +105,7 @@ impl Transfer {
         let work = Work {
             with_rings: plan.snapshot.is_file(),
             bound: match plan.direction {
-                Direction::Save => Bound::of_saving(&file, in_place::copies(&regions)),
+                Direction::Save => Bound::of_saving(&file),
                 Direction::Load | Direction::Scan => Bound::of_reading(&file),
             },
         };

@@ -6,15 +6,6 @@ use super::windows::{OpenRegion, Shared, Window};
 use crate::error::Result;
 use crate::requests::Requests;
 
-pub(super) fn copies(_: &[OpenRegion]) -> bool {
-    true
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
-pub(super) fn assert_not_cut(_: &OpenRegion) -> Result<()> {
-    Ok(())
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
 pub(super) fn lend(_: &OpenRegion, _: &Window, _: &mut Requests<'_>, _: usize) -> Result<bool> {
     Ok(false)

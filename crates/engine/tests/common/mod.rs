@@ -135,7 +135,7 @@ impl Block {
         if page == Page::Data {
             let mut noise = Noise::new(self.seed ^ index);
             // Memory with many pages that look zero at first is copied, and other memory is not.
-            let rarely = if self.seed.is_multiple_of(2) { 3 } else { 16 };
+            let rarely = if self.seed.is_multiple_of(2) { 3 } else { 17 };
             if index.is_multiple_of(rarely) {
                 // This page is the hardest to tell from a zero page.
                 let at = noise.below(self.page_size);
