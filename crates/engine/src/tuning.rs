@@ -14,6 +14,9 @@ pub const DEFAULT_REQUEST_SIZE: usize = 1 << 20;
 pub const DEFAULT_THREAD_CHANNELS: usize = DEFAULT_QUEUE_DEPTH;
 /// The most channels that `None` stands for with io_uring, where a disk takes part.
 pub const DEFAULT_MAX_RINGS: usize = 4;
+/// The number of channels that `None` stands for with the threads engine, where a disk fills memory: a memory file takes
+/// one write at a time, and more channels wait for it than work.
+pub const DEFAULT_THREAD_LOADS: usize = 4;
 /// The most channels that `None` stands for where no disk takes part.
 pub const DEFAULT_MAX_IN_MEMORY: usize = 8;
 /// The most buffers of a channel that waits for no disk.
@@ -32,6 +35,8 @@ pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAUL
 pub(crate) enum Bound {
     /// A disk, which is busy with the requests of few channels, and nothing is copied.
     Disk,
+    /// A disk, and memory that is filled from it, one write at a time.
+    Fills,
     /// A disk, with each request by itself: buffered reads end late, and the kernel reads ahead for each channel.
     PageCache,
     /// A disk and processors: each channel copies pages of memory for the disk.
@@ -49,6 +54,14 @@ impl Bound {
             _ if file.is_in_memory() => Self::Memory,
             Some(_) => Self::Disk,
             None => Self::PageCache,
+        }
+    }
+
+    /// The bound of a run that fills memory from this snapshot.
+    pub(crate) fn of_loading(file: &SnapshotFile) -> Self {
+        match Self::of_reading(file) {
+            Self::Disk => Self::Fills,
+            other => other,
         }
     }
 
@@ -150,7 +163,9 @@ impl Tuning {
             _ if self.io_engine == IoEngine::Threads => 1,
             // Nothing is in flight for long, and few buffers stay in the processor's cache.
             Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
-            Bound::Disk | Bound::PageCache | Bound::Copies | Bound::Turns => self.queue_depth + 1,
+            Bound::Disk | Bound::Fills | Bound::PageCache | Bound::Copies | Bound::Turns => {
+                self.queue_depth + 1
+            }
         }
     }
 
@@ -207,8 +222,9 @@ fn default_channels(with_rings: bool, bound: Bound) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let with_rings = with_rings && queue::probe_io_uring().is_ok();
     match bound {
+        Bound::Fills if !with_rings => DEFAULT_THREAD_LOADS,
         Bound::Disk | Bound::PageCache | Bound::Copies if !with_rings => DEFAULT_THREAD_CHANNELS,
-        Bound::Disk => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
+        Bound::Disk | Bound::Fills => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
         Bound::PageCache => DEFAULT_MAX_RINGS,
         Bound::Copies => cores.min(DEFAULT_MAX_RINGS),
         Bound::Turns if with_rings => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),

@@ -30,7 +30,9 @@ export function hugePageContenders(work: 'save' | 'load', transfer: BenchTransfe
       // Nothing writes there but mappings, which a load has.
       await unpack(files.snapshot, { ram: { [files.block]: own.memory }, signal });
       if (work === 'load') await rm(own.memory);
-      const options = { name, work, files: own, state, transfer };
+      // hugetlbfs has neither write(2) nor files of 1 MiB.
+      const smallMemoryDirectory = files.memoryDirectory;
+      const options = { name, work, files: own, state, transfer, smallMemoryDirectory };
       return { contenders: [new HugePageContender(options, folder, place.pageBytes)], skipped: [] };
     } catch (error) {
       await folder[Symbol.asyncDispose]();

@@ -22,6 +22,8 @@ export interface OurContenderOptions {
   /** The state of the snapshot that a round reads. */
   readonly state: FileState;
   readonly transfer: BenchTransfer;
+  /** The directory for a small memory that is written by hand. @default the files' own for memory */
+  readonly smallMemoryDirectory?: string | undefined;
   /** A process to work in, which stays the caller's. @default one of its own */
   readonly worker?: OurWorker | undefined;
 }
@@ -110,8 +112,8 @@ export class OurContender implements Contender {
   }
 
   async #countSmall(job: Job, signal: AbortSignal): Promise<number | undefined> {
-    const { directory, memoryDirectory } = this.#options.files;
-    const places = { directory, memoryDirectory };
+    const { files, smallMemoryDirectory = files.memoryDirectory } = this.#options;
+    const places = { directory: files.directory, memoryDirectory: smallMemoryDirectory };
     await using small = await makeBenchFiles({ pattern: 'random', size: SMALL, ...places, signal });
     const { state, size } = small;
     const smallJob = (made: string): Job => ({

@@ -106,7 +106,8 @@ impl Transfer {
             with_rings: plan.snapshot.is_file(),
             bound: match plan.direction {
                 Direction::Save => Bound::of_saving(&file),
-                Direction::Load | Direction::Scan => Bound::of_reading(&file),
+                Direction::Load => Bound::of_loading(&file),
+                Direction::Scan => Bound::of_reading(&file),
             },
         };
         let setup = Setup::new(started, &plan.tuning, lengths, work, self.controls);
