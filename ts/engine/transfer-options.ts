@@ -12,8 +12,8 @@ export interface TransferOptions {
    * Channels that work at once, 1 to 64.
    * @default never more than find work. With io_uring as many as there are cores for saves to a disk, half as many for
    *   reads past the page cache and for saves to tmpfs, each up to 4, and 4 for buffered reads. With threads 16; 4 for
-   *   loads past the page cache, and as many as there are cores for saves to tmpfs. For reads of what is in memory (tmpfs, or a file that is in the page
-   *   cache) as many as there are cores, up to 8
+   *   loads past the page cache, and as many as there are cores for saves to tmpfs. For reads of what is in memory
+   *   (tmpfs, or a file that is in the page cache) as many as there are cores, up to 8
    */
   readonly channels?: number | undefined;
   /**
