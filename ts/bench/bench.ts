@@ -56,11 +56,11 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   await assertDirectory(directory);
   await assertDirectory(MEMORY_DIRECTORY);
   await assertWritable(directory);
+  await assertChoices(checked, directory);
   const hugePages = (await hugePagePlaces()).map(({ path }) => path);
   const gone = await removeAbandonedFolders([directory, MEMORY_DIRECTORY, ...hugePages]);
   if (gone.length > 0) checked.onProgress({ title: `removed what a killed bench left: ${gone.join(', ')}` });
   await assertRoom(checked, MEMORY_DIRECTORY);
-  await assertChoices(checked, directory);
   const machine = await machineFacts(directory, qemu, signal);
   const results: BenchResult[] = [];
   const skipped = new Map<string, SkippedBench>();
