@@ -16,6 +16,16 @@ test('a process that runs has no end, and one that is gone has ended', async (t)
   t.is(await endOfProcess(child.pid ?? 0, 50), 'has ended');
 });
 
+test('a process that waits for nothing else does not end meanwhile', async (t) => {
+  const module = new URL('../../ts/host/process-end.ts', import.meta.url).href;
+  const program = `const { endOfProcess } = await import(${JSON.stringify(module)}); await endOfProcess(process.ppid, 100);`;
+  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', program], {
+    stdio: 'inherit',
+  });
+  // Node's status would be 13.
+  t.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
 /** A shell that does not ask for the end of its child: the kernel keeps the child's status as long. */
 const CARELESS = 'sh -c "sleep 0.2; $0" & echo $!; exec sleep 20';
 

@@ -16,7 +16,7 @@ const EXIT_CODE = 49;
  * @param limitMs milliseconds
  */
 export async function endOfProcess(pid: number, limitMs: number): Promise<string | undefined> {
-  for (const until = performance.now() + limitMs; ; await delay(POLL_MS, undefined, { ref: false })) {
+  for (const until = performance.now() + limitMs; ; await delay(POLL_MS)) {
     const end = endNow(pid);
     if (end !== undefined || performance.now() >= until) return end;
   }
