@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import type { ExecutionContext } from 'ava';
 
 import { messageOf } from '../../ts/errors.ts';
-import { MappedRamError, QmpClient, save, type SaveOptions } from '../../ts/index.ts';
+import { MappedRamError, planSave, QmpClient, save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import {
   areAtWork,
@@ -118,3 +118,40 @@ for (const writer of ['engine', 'qemu'] as const) {
     t.true(areAtWork(hit), 'hardly one was cut at work');
   });
 }
+
+/** Cuts a connection at this side as soon as a command is on its way. */
+function cutAfter(qmp: QmpClient, last: string, cut: () => void): void {
+  const execute = qmp.execute.bind(qmp);
+  const spied: typeof execute = (command, ...rest) => {
+    const answer = execute(command, ...rest);
+    if (command === last) setImmediate(cut);
+    return answer;
+  };
+  qmp.execute = spied;
+}
+
+qemuTest('a cut while a stopped guest is asked whether it is asleep leaves QEMU no descriptor', async (t) => {
+  await using rig = await SaveRig.start('engine');
+  const { pid } = rig.guest.qemu;
+  for (const last of ['add-fd', 'xen-save-devices-state', 'query-fdsets', 'remove-fd'] as const) {
+    await rig.prepare(false);
+    // A save has a guard, which inherits the connection, so that no address is needed.
+    const socket = connect(rig.server);
+    await using saving = await QmpClient.connect(socket, { pid });
+    cutAfter(saving, last, () => socket.destroy());
+    const lost = await t.throwsAsync(save(saving, rig.target, rig.options), undefined, `save, ${last}`);
+    t.true(isLoss(lost), `save, ${last}: ${String(lost)}`);
+    await rig.assertAsBefore(t, `save, ${last}`);
+    await rig.prepare(false);
+    await using planning = await QmpClient.connect(rig.server, { pid });
+    cutAfter(planning, last, () => void planning.close());
+    // A plan that is made already is no failure.
+    const failed = await planSave(planning, rig.target, rig.options).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (failed !== undefined)
+      t.true(failed instanceof MappedRamError, `planSave, ${last}: ${String(failed)}`);
+    await rig.assertAsBefore(t, `planSave, ${last}`);
+  }
+});

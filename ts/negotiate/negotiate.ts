@@ -74,8 +74,10 @@ export async function negotiate(
   if (request.direction === 'save') {
     const memory = request.writer === 'qemu' ? qemu.memory : await measureDevices(qmp, qemu.memory, wait);
     const measured = { ...qemu, memory };
-    // QEMU's answer is the same for all guests that were saved. It lets those that are asleep go on in no way.
-    const asleep = qemu.runState === 'postmigrate' ? await isStoppedGuestAsleep(qmp, wait) : undefined;
+    // QEMU's answer is the same for all guests that were saved. It lets those that are asleep go on in no way. QEMU dies
+    // of the question when a device that nobody can save has been plugged in since.
+    const canAsk = qemu.runState === 'postmigrate' && qemu.blockedReasons.length === 0;
+    const asleep = canAsk ? await isStoppedGuestAsleep(qmp, wait) : undefined;
     return makeSavePlan(
       { request, target, qemu: measured, host, givenFds, diskUsers, asleep, snapshot: undefined },
       request,

@@ -4,7 +4,7 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { assertRunState, isLive } from './run-state/assert-run-state.ts';
+import { assertNotStoppedAsleep, assertRunState, isLive } from './run-state/assert-run-state.ts';
 import { claimGuest } from './claim.ts';
 import type { Protection } from './protection.ts';
 import type { AfterSave, SaveOptions } from './save-options.ts';
@@ -42,7 +42,8 @@ export async function prepare(
   }
   const { status: before } = await qmp.execute('query-status', undefined, { signal });
   // The guest may have fallen asleep, or ended.
-  if (before !== plan.qemu.runState) await assertRunState(qmp, before, after, { signal });
+  assertRunState(before, after);
+  await assertNotStoppedAsleep(qmp, before, after, { tag, signal });
   const settings = await PlanSettings.read(qmp, plan, { signal });
   const runs = isLive(before);
   await protection.aim({

@@ -15,7 +15,7 @@ export interface Recovery {
   readonly tag: string;
   /** The state of the claim. A recovery changes nothing in a QEMU whose guest somebody else has claimed. */
   readonly claim: Claim;
-  /** The state to bring QEMU to; undefined while the save has changed nothing but the claim. */
+  /** The state to bring QEMU to; undefined while the save has changed nothing but the claim, and given a descriptor. */
   readonly goal: Goal | undefined;
 }
 
@@ -53,9 +53,13 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
           // The guest comes before the settings: it has waited long enough.
           async () => (goal.runs ? letRun(qmp, goal.sleeps) : undefined),
           () => putBackSettings(qmp, goal.before),
-          () => removeFdSet(qmp, tag),
         ];
-  const steps = [...changed, async () => (claim === 'claimed' ? removeClaim(qmp, tag, WAIT) : undefined)];
+  const given = (): Promise<void> => removeFdSet(qmp, tag);
+  const steps = [
+    ...changed,
+    given,
+    async () => (claim === 'claimed' ? removeClaim(qmp, tag, WAIT) : undefined),
+  ];
   const errors: unknown[] = [];
   for (const step of steps) {
     await step().catch((error: unknown) => errors.push(error));

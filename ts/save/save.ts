@@ -10,7 +10,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
-import { assertRunState, forgotten } from './run-state/assert-run-state.ts';
+import { assertNotStoppedAsleep, assertRunState, forgotten } from './run-state/assert-run-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
 import { EngineWriter } from './engine-writer.ts';
@@ -76,9 +76,10 @@ export async function save(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate` and `assertRunState`; ERR_MAPPED_RAM_EXISTS; ERR_MAPPED_RAM_IO for a target that
- *   cannot be made or replaced, or whose medium cannot hold the snapshot; ERR_MAPPED_RAM_INVALID_ARGUMENT for options of
- *   the engine where QEMU writes, and for a word that its option does not take; ERR_MAPPED_RAM_TIMEOUT
+ * @throws {MappedRamError} as `negotiate`, `assertRunState` and `assertNotStoppedAsleep`; ERR_MAPPED_RAM_EXISTS;
+ *   ERR_MAPPED_RAM_IO for a target that cannot be made or replaced, or whose medium cannot hold the snapshot;
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes, and for a word that its option does not
+ *   take; ERR_MAPPED_RAM_TIMEOUT
  */
 export async function planSave(
   qmp: QmpClient,
@@ -87,7 +88,11 @@ export async function planSave(
 ): Promise<SavePlan> {
   assertClient(qmp);
   assertOptions(options);
-  return withinTime(options, (signal) => makePlan(qmp, target, { ...options, signal }));
+  return withinTime(options, async (signal) => {
+    const plan = await makePlan(qmp, target, { ...options, signal });
+    await assertNotStoppedAsleep(qmp, plan.qemu.runState, options.after, { signal });
+    return plan;
+  });
 }
 
 async function makePlan(
@@ -98,7 +103,7 @@ async function makePlan(
   assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
   const { signal } = options;
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
-  await assertRunState(qmp, plan.qemu.runState, options.after, { signal });
+  assertRunState(plan.qemu.runState, options.after);
   const { path, offset } = plan.target;
   if (path !== undefined) {
     const { overwrite } = options;

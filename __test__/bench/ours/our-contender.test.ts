@@ -37,8 +37,8 @@ for (const work of ['save', 'verify'] as const) {
         return;
       }
       t.log(`${few} calls for 17 MiB, ${many} for 65 MiB`);
-      // Counted are 16 MiB and 64 MiB, as those of 1 MiB are off.
-      t.true(many >= (64 * MIB) / (16 * KIB), `${many}`);
+      // Counted are 16 MiB and 64 MiB, as those of 1 MiB are off. Node's own threads make some tens more or less.
+      t.true(many >= (64 * MIB) / (16 * KIB) - 100, `${many}`);
       t.true(Math.abs(many / few - 4) < 0.6, `${many / few}`);
     },
   );

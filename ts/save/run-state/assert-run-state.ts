@@ -1,6 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import type { WaitOptions } from '../../host/wait-within.ts';
-import { isStoppedGuestAsleep } from '../../qemu/is-asleep.ts';
+import { isStoppedGuestAsleep, type SleepQuestion } from '../../qemu/is-asleep.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import type { AfterSave } from '../save-options.ts';
 
@@ -17,17 +16,12 @@ export function isLive(runState: string): boolean {
 }
 
 /**
- * Refuses a save after which the guest could not be what it is to be.
+ * Refuses a save after which the guest could not be what it is to be, as far as its run state tells.
  * @param runState QEMU's answer to query-status
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that is asleep and is not to end, or one that QEMU
- *   lets run only after a reset; ERR_MAPPED_RAM_BUSY while QEMU saves or loads; as {@link QmpClient.execute}
+ *   lets run only after a reset; ERR_MAPPED_RAM_BUSY while QEMU saves or loads
  */
-export async function assertRunState(
-  qmp: QmpClient,
-  runState: string,
-  after: AfterSave | undefined,
-  wait: WaitOptions,
-): Promise<void> {
+export function assertRunState(runState: string, after: AfterSave | undefined): void {
   if (AT_WORK.has(runState)) {
     throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `QEMU is at work on the guest (${runState})`);
   }
@@ -35,10 +29,22 @@ export async function assertRunState(
     const words = `the guest cannot go on afterwards: its state is ${runState}, out of which QEMU lets no guest run before a system_reset; save it with after: stop or quit`;
     throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', words);
   }
-  if (after === 'quit') return;
-  const sleeps =
-    runState === 'suspended' || (runState === 'paused' && (await isStoppedGuestAsleep(qmp, wait)) === true);
-  if (sleeps) throw asleep(runState);
+  if (runState === 'suspended' && after !== 'quit') throw asleep(runState);
+}
+
+/**
+ * Refuses to save a guest that was stopped while it was asleep, and is not to end. Its run state does not tell, so QEMU
+ * is given a file.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED; as `isStoppedGuestAsleep`
+ */
+export async function assertNotStoppedAsleep(
+  qmp: QmpClient,
+  runState: string,
+  after: AfterSave | undefined,
+  question: SleepQuestion,
+): Promise<void> {
+  if (runState !== 'paused' || after === 'quit') return;
+  if ((await isStoppedGuestAsleep(qmp, question)) === true) throw asleep(runState);
 }
 
 /** The refusal for a guest that is asleep. */
