@@ -11,7 +11,7 @@ import type { Counts } from './limits.ts';
  * that it does not know.
  */
 const CALLS =
-  'writev pread64 pwrite64 preadv preadv2 pwritev pwritev2 copy_file_range sendfile splice io_uring_enter io_uring_register lseek fallocate ftruncate fadvise64 readahead sync_file_range fsync fdatasync msync ?cachestat'.split(
+  'writev pread64 pwrite64 preadv preadv2 pwritev pwritev2 copy_file_range sendfile splice io_uring_enter io_uring_register io_setup io_submit io_getevents io_destroy lseek fallocate ftruncate fadvise64 readahead sync_file_range fsync fdatasync msync ?cachestat'.split(
     ' ',
   );
 

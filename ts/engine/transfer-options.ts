@@ -10,14 +10,16 @@ export const DIRECT_IO = ['auto', 'on', 'off'] as const;
 export interface TransferOptions {
   /**
    * Channels that work at once, 1 to 64.
-   * @default never more than find work. With io_uring as many as there are cores for saves to a disk, half as many for
-   *   reads past the page cache and for saves to tmpfs, each up to 4, and 4 for buffered reads. With threads 16; 4 for
-   *   loads past the page cache, and as many as there are cores for saves to tmpfs. For reads of what is in memory
-   *   (tmpfs, or a file that is in the page cache) as many as there are cores, up to 8
+   * @default never more than find work. As many as there are cores for saves to a disk, half as many for reads past the
+   *   page cache and for saves to tmpfs, each up to 4, and 4 for buffered reads. With threads 16 for what goes through
+   *   the page cache, and as many as there are cores for saves to tmpfs; also 16, and 4 for loads, past the page cache
+   *   where the kernel has no interface for more than one request in flight. For reads of what is in memory (tmpfs, or a
+   *   file that is in the page cache) as many as there are cores, up to 8
    */
   readonly channels?: number | undefined;
   /**
-   * Requests in flight on each channel, 1 to 256. The `threads` engine always has one in flight.
+   * Requests in flight on each channel, 1 to 256. The `threads` engine has one in flight through the page cache, and one
+   * buffer for each channel when `channels` is given.
    * @default 16
    */
   readonly queueDepth?: number | undefined;

@@ -89,6 +89,8 @@ impl Bound {
 pub(crate) struct Work {
     /// True where io_uring can work on every snapshot.
     pub(crate) with_rings: bool,
+    /// True where the requests on every snapshot go past the page cache to a disk.
+    pub(crate) is_direct: bool,
     pub(crate) bound: Bound,
 }
 
@@ -159,8 +161,8 @@ impl Tuning {
     /// memory is copied to or from that one while the disk has the others.
     pub(crate) fn slots(&self, bound: Bound) -> usize {
         match bound {
-            // The threads engine has one request in flight at a time.
-            _ if self.io_engine == IoEngine::Threads => 1,
+            // Many channels have one request in flight each.
+            _ if self.io_engine == IoEngine::Threads && self.channels.is_some() => 1,
             // Nothing is in flight for long, and few buffers stay in the processor's cache.
             Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
             Bound::Disk | Bound::Fills | Bound::PageCache | Bound::Copies | Bound::Turns => {
@@ -190,7 +192,7 @@ impl Tuning {
         self.channels
             .unwrap_or_else(|| {
                 let with_rings = work.with_rings && self.io_engine != IoEngine::Threads;
-                default_channels(with_rings, work.bound)
+                default_channels(with_rings && queue::probe_io_uring().is_ok(), work)
             })
             .min(useful)
     }
@@ -203,7 +205,11 @@ impl Tuning {
             DEFAULT_MAX_IN_MEMORY
         });
         let total = channels
-            .saturating_mul(self.slots(Bound::Disk))
+            .saturating_mul(if self.io_engine == IoEngine::Threads {
+                1
+            } else {
+                self.slots(Bound::Disk)
+            })
             .saturating_mul(self.request_size);
         if total <= MAX_BUFFERS {
             return Ok(());
@@ -218,12 +224,13 @@ impl Tuning {
     }
 }
 
-fn default_channels(with_rings: bool, bound: Bound) -> usize {
+fn default_channels(with_rings: bool, work: Work) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let with_rings = with_rings && queue::probe_io_uring().is_ok();
-    match bound {
-        Bound::Fills if !with_rings => DEFAULT_THREAD_LOADS,
-        Bound::Disk | Bound::PageCache | Bound::Copies if !with_rings => DEFAULT_THREAD_CHANNELS,
+    let has_many_in_flight = with_rings || (work.is_direct && queue::probe_aio());
+    match work.bound {
+        Bound::Fills if !has_many_in_flight => DEFAULT_THREAD_LOADS,
+        Bound::PageCache if !with_rings => DEFAULT_THREAD_CHANNELS,
+        Bound::Disk | Bound::Copies if !has_many_in_flight => DEFAULT_THREAD_CHANNELS,
         Bound::Disk | Bound::Fills => (cores / 2).clamp(1, DEFAULT_MAX_RINGS),
         Bound::PageCache => DEFAULT_MAX_RINGS,
         Bound::Copies => cores.min(DEFAULT_MAX_RINGS),

@@ -16,7 +16,9 @@ use common::{Block, KIB, MIB, Page, Place, TestFile};
 use mapped_ram_engine::file::{FileSource, PageArea};
 use mapped_ram_engine::memory::MemorySpec;
 use mapped_ram_engine::queue::{self, QueueOptions};
-use mapped_ram_engine::{Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning};
+use mapped_ram_engine::{
+    DirectIo, Direction, EngineError, ErrorKind, IoEngine, Plan, Region, Transfer, Tuning,
+};
 
 fn block(pages: usize, every: usize) -> Block {
     let mut block = Block {
@@ -135,18 +137,24 @@ fn holes_are_not_read() {
     }
 }
 
-/// Channels make do with one buffer where one request is all that is in flight.
+/// Channels make do with one buffer where one request is all that is in flight: not so past the page cache.
 #[test]
-fn threads_have_one_buffer_each() {
+fn threads_have_one_buffer_each_behind_the_page_cache() {
     let directory = tempfile::tempdir().unwrap();
     let block = block(512, 3);
     let memory = memory(directory.path(), &block);
     let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
     let sink = TestFile::new(directory.path(), "sink", Place::Memfd);
-    for (direction, file) in [(Direction::Save, &memory), (Direction::Load, &sink)] {
+    for (direction, file, direct_io) in [
+        (Direction::Save, &memory, DirectIo::Off),
+        (Direction::Load, &sink, DirectIo::Off),
+        (Direction::Save, &memory, DirectIo::On),
+        (Direction::Load, &sink, DirectIo::On),
+    ] {
         let region = block.region(MemorySpec::File(file.source()));
         let mut plan = plan(direction, &snapshot, vec![region]);
         plan.tuning.request_size = common::size(64 * KIB);
+        plan.tuning.direct_io = direct_io;
         let slots = Mutex::new(Vec::new());
         let factory = |count, file: &_, options: QueueOptions| {
             let (queues, state) = queue::make_queues(IoEngine::Threads, count, file, options)?;
@@ -154,7 +162,8 @@ fn threads_have_one_buffer_each() {
             Ok((queues, state))
         };
         Transfer::new(plan).run_with(&factory).unwrap();
-        assert_eq!(*slots.lock().unwrap(), [1]);
+        let has_one = *slots.lock().unwrap() == [1];
+        assert_eq!(has_one, direct_io == DirectIo::Off, "{direction:?}");
     }
     common::assert_same("loaded", &sink.contents(), &memory.contents());
 }

@@ -6,6 +6,8 @@
 mod counts;
 #[cfg(feature = "faulty")]
 pub mod faulty;
+#[cfg(target_os = "linux")]
+mod kernel_aio;
 mod threads;
 #[cfg(target_os = "linux")]
 mod uring;
@@ -20,6 +22,9 @@ use crate::file::SnapshotFile;
 pub use crate::mapping::Loan;
 
 pub use counts::RequestCounts;
+#[cfg(not(target_os = "linux"))]
+use no_kernel_aio as kernel_aio;
+pub(crate) use threads::{has_direct, probe_aio};
 
 /// The descriptor of the snapshot that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

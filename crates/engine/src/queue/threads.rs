@@ -1,12 +1,13 @@
 //! The engine for systems without io_uring: a channel's own thread does pread and pwrite.
 //!
 //! Each request runs when it is submitted, so a channel has one request in flight and needs one buffer. Parallel
-//! requests come from more channels.
+//! requests come from more channels. Direct requests are in flight together where the kernel lets them (`kernel_aio`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use super::kernel_aio::KernelAio;
 use super::{Action, Completion, IoEngineState, Loan, Queue, QueueOptions, Request, Target};
 use crate::arena::Arena;
 use crate::error::{EngineError, Result};
@@ -14,6 +15,10 @@ use crate::file::{SnapshotFile, Storage};
 
 #[derive(Debug)]
 struct ThreadQueue {
+    /// The place of direct requests, where there is one. It goes before the arena, as it waits for what is under way.
+    aio: Option<KernelAio>,
+    /// The slots of the requests under way, by their tokens.
+    in_flight: HashMap<u64, usize>,
     arena: Arena,
     file: Arc<SnapshotFile>,
     done: VecDeque<Completion>,
@@ -26,7 +31,12 @@ pub(super) fn make(
     options: QueueOptions,
     why: String,
 ) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
-    let options = QueueOptions { slots: 1, ..options };
+    let slots = if has_direct(file) && probe_aio() {
+        options.slots
+    } else {
+        1
+    };
+    let options = QueueOptions { slots, ..options };
     let queues = (0..count)
         .map(|_| ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>))
         .collect::<io::Result<_>>()
@@ -42,14 +52,59 @@ pub(super) fn make(
     ))
 }
 
+/// Says whether a channel can have many direct requests in flight without io_uring.
+pub(crate) fn probe_aio() -> bool {
+    KernelAio::new().is_ok()
+}
+
+/// Says whether requests go past the page cache to a disk.
+pub(crate) fn has_direct(file: &SnapshotFile) -> bool {
+    file.direct.is_some() && !file.is_in_memory()
+}
+
 impl ThreadQueue {
     fn new(file: &Arc<SnapshotFile>, options: QueueOptions) -> io::Result<Self> {
         Ok(Self {
+            aio: if has_direct(file) {
+                KernelAio::new().ok()
+            } else {
+                None
+            },
+            in_flight: HashMap::new(),
             arena: Arena::new(options.slots, options.slot_size)?,
             file: Arc::clone(file),
             done: VecDeque::new(),
             submissions: 0,
         })
+    }
+
+    /// Begins a direct request. Returns false for what has to be done on the spot.
+    fn begin(&mut self, request: &Request) -> io::Result<bool> {
+        let direct = self.file.direct.as_ref();
+        let (Some(aio), Some(direct), Target::Direct) = (&mut self.aio, direct, request.target) else {
+            return Ok(false);
+        };
+        let memory = self.arena.acquire(request.slot, request.start, request.length)?;
+        // SAFETY: needed because the kernel uses the buffer after this call. It is sound because `acquire` marked the slot,
+        // so nothing can borrow it until `reap`, and the arena, or the mapping on loan, goes after all requests have ended.
+        let begun = unsafe { aio.begin(direct, memory, request) };
+        if begun.is_ok() {
+            self.in_flight.insert(request.token, request.slot);
+            return Ok(true);
+        }
+        // What is done on the spot says what is wrong.
+        self.arena.release(request.slot);
+        Ok(false)
+    }
+
+    /// Waits for the end of a request that is under way.
+    fn reap(&mut self) -> io::Result<()> {
+        let completion = self.aio.as_mut().ok_or_else(nothing_in_flight)?.wait()?;
+        if let Some(slot) = self.in_flight.remove(&completion.token) {
+            self.arena.release(slot);
+        }
+        self.done.push_back(completion);
+        Ok(())
     }
 
     fn run(&mut self, request: Request) -> io::Result<usize> {
@@ -95,6 +150,13 @@ impl Queue for ThreadQueue {
 
     fn submit(&mut self, request: Request) -> io::Result<()> {
         self.submissions += 1;
+        if self.begin(&request)? {
+            return Ok(());
+        }
+        // What is done on the spot needs the slot for itself.
+        while self.in_flight.values().any(|slot| *slot == request.slot) {
+            self.reap()?;
+        }
         let result = self.run(request);
         self.done.push_back(Completion {
             token: request.token,
@@ -104,12 +166,17 @@ impl Queue for ThreadQueue {
     }
 
     fn wait(&mut self) -> io::Result<Completion> {
-        self.done
-            .pop_front()
-            .ok_or_else(|| io::Error::other("nothing is in flight"))
+        if self.done.is_empty() && !self.in_flight.is_empty() {
+            self.reap()?;
+        }
+        self.done.pop_front().ok_or_else(nothing_in_flight)
     }
 
     fn submissions(&self) -> u64 {
         self.submissions
     }
+}
+
+fn nothing_in_flight() -> io::Error {
+    io::Error::other("nothing is in flight")
 }
