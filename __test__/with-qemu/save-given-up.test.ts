@@ -151,7 +151,7 @@ qemuTest('a cut while a stopped guest is asked whether it is asleep leaves QEMU 
       (error: unknown) => error,
     );
     if (failed !== undefined)
-      t.true(failed instanceof MappedRamError, `planSave, ${last}: ${String(failed)}`);
+      t.true(failed instanceof MappedRamError, `planSave, ${last}: ${messageOf(failed)}`);
     await rig.assertAsBefore(t, `planSave, ${last}`);
   }
 });
