@@ -40,7 +40,7 @@ test('contenders take turns in an order that changes, each prepared before its t
   const { log, contender } = steps();
   const names = ['a', 'b', 'c'];
   const options = { rounds: 5, title: 'work', countsSyscalls: true, signal: SIGNAL };
-  const figures = await runRounds(
+  const { figures } = await runRounds(
     names.map((name) => contender(name)),
     options,
   );
@@ -87,7 +87,7 @@ test('system calls are counted while warming up, and stand in each round', async
     },
   });
   const options = { rounds: 2, title: 'work', signal: SIGNAL, onTurn: (turn: Turn) => turns.push(turn) };
-  const figures = await runRounds([counting, contender('b')], { ...options, countsSyscalls: true });
+  const { figures } = await runRounds([counting, contender('b')], { ...options, countsSyscalls: true });
   t.deepEqual(log.slice(0, 4), ['prepare a', 'count a', 'prepare b', 'run b']);
   t.is(log.filter((line) => line === 'count a').length, 1);
   t.is(log.filter((line) => line === 'run a').length, 2);

@@ -114,7 +114,7 @@ async function compete(
   for (const make of CONTENDERS[work]) field.add(await make(options)(files, state, signal));
   const left = field.skipped.map((one) => ({ size, work, ...one }));
   if (field.contenders.length === 0) return { result: undefined, left };
-  const figures = await runRounds(field.contenders, {
+  const { figures, otherProcessors } = await runRounds(field.contenders, {
     rounds,
     title,
     countsSyscalls: true,
@@ -125,7 +125,7 @@ async function compete(
     const own = figures[index] ?? [];
     return { name, program, isReference, settings, rounds: own, summary: summarize(own, work !== 'restore') };
   });
-  return { result: { size, work, memory: pattern, file: state, contenders }, left };
+  return { result: { size, work, memory: pattern, file: state, otherProcessors, contenders }, left };
 }
 
 /** The contenders of one kind of work, from all who make some. */

@@ -35,6 +35,11 @@ export interface BenchResult {
   readonly work: BenchWork;
   readonly memory: MemoryPattern;
   readonly file: FileState;
+  /**
+   * Processors that other programs kept busy during the rounds that count, on average: 0.97 for a loop that never waits.
+   * Undefined where that cannot be known.
+   */
+  readonly otherProcessors?: number | undefined;
   readonly contenders: readonly ContenderResult[];
 }
 

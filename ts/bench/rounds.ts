@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { Contender } from './contender.ts';
 import type { RoundFigures } from './figures.ts';
+import { OtherLoad } from './meter/other-load.ts';
 
 export interface RoundsOptions {
   /** Rounds that count, 1 or more; one more warms up, before them. */
@@ -12,6 +13,14 @@ export interface RoundsOptions {
   readonly signal: AbortSignal;
   /** Called after every turn of a contender. */
   readonly onTurn?: ((turn: Turn) => void) | undefined;
+}
+
+/** What came of the rounds that count. */
+export interface RoundsOutcome {
+  /** The figures of each contender, in the contenders' order, one per round. */
+  readonly figures: readonly (readonly RoundFigures[])[];
+  /** The processors that other programs kept busy meanwhile, on average; undefined where that cannot be known. */
+  readonly otherProcessors: number | undefined;
 }
 
 /** A turn that a contender has had. */
@@ -28,13 +37,12 @@ export interface Turn {
  * work on the machine meets all contenders of a round alike, and the order changes from round to round, so that none
  * always follows the same one.
  *
- * @returns the figures of each contender, in the contenders' order, one per round
  * @throws {MappedRamError} naming the contender that failed, with its error as the cause; the signal's reason
  */
 export async function runRounds(
   contenders: readonly Contender[],
   options: RoundsOptions,
-): Promise<readonly (readonly RoundFigures[])[]> {
+): Promise<RoundsOutcome> {
   const { rounds, signal, onTurn } = options;
   const calls = new Map<Contender, number>();
   for (const contender of orderOf(contenders, 0)) {
@@ -43,15 +51,21 @@ export async function runRounds(
     onTurn?.({ contender: contender.name, round: 0, milliseconds });
   }
   const figures = new Map<Contender, RoundFigures[]>(contenders.map((contender) => [contender, []]));
+  const load = new OtherLoad();
   for (let round = 1; round <= rounds; round += 1) {
     for (const contender of orderOf(contenders, round)) {
-      const turn = await attempt(contender, options, () => contender.run(signal));
+      const turn = await attempt(contender, options, () =>
+        load.during(
+          () => contender.run(signal),
+          ({ cpuMs }) => cpuMs,
+        ),
+      );
       const syscalls = calls.get(contender);
       figures.get(contender)?.push(syscalls === undefined ? turn : { ...turn, syscalls });
       onTurn?.({ contender: contender.name, round, milliseconds: turn.milliseconds });
     }
   }
-  return [...figures.values()];
+  return { figures: [...figures.values()], otherProcessors: load.processors };
 }
 
 /**

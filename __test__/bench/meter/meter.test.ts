@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+
 import test, { type ExecutionContext } from 'ava';
 
 import { countSyscalls } from '../../../ts/bench/meter/count-syscalls.ts';
+import { OtherLoad } from '../../../ts/bench/meter/other-load.ts';
 import { meterProcess } from '../../../ts/bench/meter/meter-process.ts';
 import { pageCacheGrowth } from '../../../ts/bench/meter/page-cache-growth.ts';
 import { CounterProcess, SYSCALL_COUNTERS } from '../../../ts/bench/meter/syscall-counter.ts';
@@ -55,6 +59,46 @@ const BURN = `
   const cpu = () => Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0]) / 1e6;
   const start = cpu();
   while (cpu() - start < 200);`;
+
+test.serial(
+  'what other programs have of the processors is seen, and the work itself is none of them',
+  async (t) => {
+    const quiet = new OtherLoad();
+    const { run, pid } = await startScript(t, BURN);
+    await quiet.during(
+      async () => {
+        using meter = meterProcess(pid);
+        await run();
+        return meter.end();
+      },
+      ({ cpuMs }) => cpuMs,
+    );
+    const busy = new OtherLoad();
+    const loops = Array.from({ length: 2 }, () => spawn(process.execPath, ['-e', 'for (;;);']));
+    try {
+      await busy.during(
+        () => delay(1000),
+        () => 0,
+      );
+    } finally {
+      for (const loop of loops) loop.kill('SIGKILL');
+    }
+    const unknown = new OtherLoad();
+    await unknown.during(
+      async () => 'x',
+      () => undefined,
+    );
+    t.is(unknown.processors, undefined);
+    if (busy.processors === undefined || quiet.processors === undefined) {
+      t.log('skipped: nothing tells what the processors do here');
+      return;
+    }
+    t.log(`${quiet.processors} beside the work, ${busy.processors} with two loops`);
+    // Other tests run beside this one: the loops come on top of what those take, or take it from them.
+    t.true(busy.processors > 0.7, `${busy.processors}`);
+    t.true(quiet.processors < availableParallelism(), `${quiet.processors}`);
+  },
+);
 
 test('the CPU time of a process is what it burns', async (t) => {
   const { pid, run } = await startScript(t, BURN);

@@ -191,7 +191,13 @@ impl Tuning {
         let useful = usize::try_from(windows).unwrap_or(usize::MAX);
         self.channels
             .unwrap_or_else(|| {
-                let with_rings = work.with_rings && self.io_engine != IoEngine::Threads;
+                let with_rings = work.with_rings
+                    && match self.io_engine {
+                        IoEngine::IoUring => true,
+                        IoEngine::Threads => false,
+                        // What lies in memory is done by threads.
+                        IoEngine::Auto => work.bound != Bound::Turns,
+                    };
                 default_channels(with_rings && queue::probe_io_uring().is_ok(), work)
             })
             .min(useful)

@@ -34,6 +34,7 @@ function checkMembers(checks: Checks, report: Members): void {
   const machine = checks.object(report['machine'], 'machine');
   checks.positive(machine['memory'], 'machine.memory');
   checks.number(machine['load'], 'machine.load');
+  checks.positive(machine['processors'], 'machine.processors');
   checkSettings(checks, checks.object(report['settings'], 'settings'));
   for (const [index, result] of checks.list(report['results'], 'results').entries()) {
     checkResult(checks, result, `results[${index}]`);
@@ -61,6 +62,7 @@ function checkResult(checks: Checks, value: unknown, where: string): void {
   checks.oneOf(BENCH_WORKS, result['work'], `${where}.work`);
   checks.oneOf(MEMORY_PATTERNS, result['memory'], `${where}.memory`);
   checks.oneOf(FILE_STATES, result['file'], `${where}.file`);
+  checks.numberIfAny(result['otherProcessors'], `${where}.otherProcessors`);
   for (const [index, contender] of checks.list(result['contenders'], `${where}.contenders`).entries()) {
     checkContender(checks, contender, `${where}.contenders[${index}]`);
   }

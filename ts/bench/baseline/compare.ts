@@ -48,12 +48,13 @@ export function compareWithBaseline(
   const { figures: matched, notCompared, unjudged } = matchFigures(now, before);
   const margin = -Math.log(1 - maxRegression);
   const losses = matched.map((figure) => lossOf(figure));
-  const runs = losses.map(({ before: earlier, now: later, loss, unrest }) => ({
+  const runs = losses.map(({ before: earlier, now: later, loss, unrest, explained }) => ({
     before: earlier,
     now: later,
-    isSuspect: loss > margin + unrest,
+    isSuspect: loss > margin + Math.max(unrest, explained),
+    margin: margin + explained,
   }));
-  const chances = shiftTest(runs, margin);
+  const chances = shiftTest(runs);
   const figures = matched.map((figure, index) => compared(figure, chances[index] ?? 1));
   const verdict = figures.some((figure) => figure.verdict === 'worse') ? 'worse' : 'fine';
   if (verdict === 'fine' && (figures.length === 0 || unjudged.length > 0)) throw cannotJudge(unjudged);
@@ -69,7 +70,7 @@ export function compareWithBaseline(
 }
 
 function compared(figure: MatchedFigure, p: number): ComparedFigure {
-  const { own, references, ...name } = figure;
+  const { own, references, explained, ...name } = figure;
   const { ratioBefore, ratioNow, change } = changeAgainst(combined(references), own);
   return {
     ...name,
@@ -77,6 +78,7 @@ function compared(figure: MatchedFigure, p: number): ComparedFigure {
     ratioNow,
     change,
     p,
+    explained: 1 - Math.exp(-explained),
     verdict: p <= LEVEL ? 'worse' : 'fine',
     references: references.map((reference) => changeAgainst(reference, own)),
   };
@@ -92,16 +94,17 @@ interface Loss {
    * most and lost most. None of them changed, so that this is how much other conditions can move a ratio.
    */
   readonly unrest: number;
+  readonly explained: number;
 }
 
-function lossOf({ own, references }: MatchedFigure): Loss {
+function lossOf({ own, references, explained }: MatchedFigure): Loss {
   const { before, now } = speedsAgainst(combined(references), own);
   const moves = byProgram(references).map((ofProgram) => {
     const speeds = speedsAgainst(merged(ofProgram), own);
     return lossBetween(speeds.before, speeds.now);
   });
   const unrest = (Math.max(...moves) - Math.min(...moves)) / 2;
-  return { before, now, loss: lossBetween(before, now), unrest };
+  return { before, now, loss: lossBetween(before, now), unrest, explained };
 }
 
 /** Speeds relative to a reference in the same round, as logarithms. */

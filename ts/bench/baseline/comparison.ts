@@ -45,6 +45,11 @@ export interface ComparedFigure extends FigureName {
   readonly change: number;
   /** The chance of a loss like this, or a greater one, of a build that lost exactly `maxRegression`; corrected for the number of figures. 1 when the loss is not suspect. */
   readonly p: number;
+  /**
+   * The loss that other programs explain, as a share, beside the one that is let pass: they had more, or less, of the
+   * processors than in the run before. 0 where a report does not tell.
+   */
+  readonly explained: number;
   readonly verdict: 'fine' | 'worse';
   /** The same against each reference alone. */
   readonly references: readonly ReferenceChange[];

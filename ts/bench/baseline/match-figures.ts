@@ -6,11 +6,19 @@ import { commonReferences, timesOf, type Times } from './references.ts';
 /** The fewest rounds of each run that a test can decide by: five against five have 252 splits. */
 export const FEWEST_ROUNDS = 5;
 
+/** Processors that are left to a bench at least, however busy the machine is. */
+const LEAST_LEFT = 0.1;
+
 /** A contender of this package that both reports have, up to some moment, and the references that both have. */
 export interface MatchedFigure extends FigureName {
   readonly referenceMoment?: string | undefined;
   readonly own: Times;
   readonly references: readonly Times[];
+  /**
+   * How much of a loss other programs explain that had more, or less, of the processors than before, as a difference of
+   * logarithms.
+   */
+  readonly explained: number;
 }
 
 export interface MatchedReports {
@@ -26,9 +34,11 @@ type Entry = MatchedFigure | NotCompared;
 /** Finds the figures of this package in two reports that belong together. */
 export function matchFigures(report: BenchReport, baseline: BenchReport): MatchedReports {
   const [now, before] = [byKey(report), byKey(baseline)];
+  const processors = Math.min(report.machine.processors, baseline.machine.processors);
   const matched: Entry[] = [...now.values()].flatMap((result) => {
     const earlier = before.get(keyOf(result));
-    return earlier === undefined ? [] : matchContenders(result, earlier);
+    if (earlier === undefined) return [];
+    return matchContenders(result, earlier, explainedByOthers(result, earlier, processors));
   });
   return {
     figures: matched.filter((entry): entry is MatchedFigure => 'own' in entry),
@@ -40,7 +50,19 @@ export function matchFigures(report: BenchReport, baseline: BenchReport): Matche
   };
 }
 
-function matchContenders(now: BenchResult, before: BenchResult): readonly Entry[] {
+/**
+ * The most that a figure can lose against its references when others take processors: all of what is left to a program
+ * that computes on every processor, and nothing of one that waits for the disk.
+ */
+function explainedByOthers(now: BenchResult, before: BenchResult, processors: number): number {
+  // Where a run does not tell, nothing is explained.
+  const [later, earlier] = [now.otherProcessors, before.otherProcessors];
+  if (later === undefined || earlier === undefined) return 0;
+  const left = (taken: number): number => Math.max(processors - taken, LEAST_LEFT);
+  return Math.abs(Math.log(left(earlier) / left(later)));
+}
+
+function matchContenders(now: BenchResult, before: BenchResult, explained: number): readonly Entry[] {
   const earlier = new Map(before.contenders.map((contender) => [contender.name, contender]));
   return ours(now).flatMap((contender): readonly Entry[] => {
     const same = earlier.get(contender.name);
@@ -54,7 +76,7 @@ function matchContenders(now: BenchResult, before: BenchResult): readonly Entry[
       if (references.length === 0) return [{ ...name, reason: noReference(now, before) }];
       const reason = wrongRounds(own, references);
       const other = like !== moment && { referenceMoment: like };
-      return [reason === undefined ? { ...name, ...other, own, references } : { ...name, reason }];
+      return [reason === undefined ? { ...name, ...other, own, references, explained } : { ...name, reason }];
     });
   });
 }

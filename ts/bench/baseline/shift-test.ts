@@ -6,6 +6,8 @@ export interface TwoRuns {
   readonly now: readonly number[];
   /** False for a figure whose rounds are evidence about noise, but that is not to be judged. */
   readonly isSuspect: boolean;
+  /** The loss that is let pass, as a difference of logarithms. */
+  readonly margin: number;
 }
 
 /**
@@ -18,7 +20,7 @@ export function lossBetween(before: readonly number[], now: readonly number[]): 
 }
 
 /**
- * Tests for each suspect whether its loss is greater than `margin`: a permutation test. The statistic is the loss beyond
+ * Tests for each suspect whether its loss is greater than its margin: a permutation test. The statistic is the loss beyond
  * the margin over the noise of the figure's own rounds. Its distribution comes from two sorts of splits into two runs:
  * all splits of the figure's own rounds, which makes the test exact where it stands alone, and all splits of the other
  * figures' rounds, with their own losses taken out. Five rounds against five have only 252 splits, so that a figure alone
@@ -26,12 +28,12 @@ export function lossBetween(before: readonly number[], now: readonly number[]): 
  *
  * @returns a p-value for each figure, corrected for the number of figures (Bonferroni); 1 for those that are no suspects
  */
-export function shiftTest(figures: readonly TwoRuns[], margin: number): readonly number[] {
+export function shiftTest(figures: readonly TwoRuns[]): readonly number[] {
   if (!figures.some(({ isSuspect }) => isSuspect)) return figures.map(() => 1);
   const common = middleOf(figures.map(({ before, now }) => noiseOf(before, now)));
   const others = figures.map((figure) => statisticsOfNoise(figure, common));
   const all = sum(others.map(({ length }) => length));
-  return figures.map(({ before, now, isSuspect }, self) => {
+  return figures.map(({ before, now, isSuspect, margin }, self) => {
     if (!isSuspect) return 1;
     const own = statistics(before, now, margin, common);
     // The first split is the one that was measured. Equal statistics can differ in their last bits.

@@ -115,7 +115,7 @@ class SweepRun {
           worker: this.#worker,
         }),
     );
-    const figures = await runRounds(contenders, {
+    const { figures } = await runRounds(contenders, {
       rounds,
       title,
       countsSyscalls: false,

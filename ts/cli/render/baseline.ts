@@ -10,6 +10,9 @@ import type { Style } from './style.ts';
 /** The most entries of each list; --json has all of them. */
 const MOST = 20;
 
+/** The share from which on it is told what other programs explain. */
+const LEAST_TOLD = 0.02;
+
 /** Shows a comparison with a baseline to people: the figures that fell first. */
 export function baselineLines(comparison: BaselineComparison, style: Style): readonly string[] {
   const { figures, notCompared, differences, baselineStartedAt } = comparison;
@@ -49,14 +52,24 @@ function fineWord({ change }: ComparedFigure, { maxRegression }: BaselineCompari
 /** Tells one figure: `load random cold, threads: 1.31 × the references before, 0.98 now: 25 % slower (limit 10 %; p 0.004)`. */
 function figureWords(figure: ComparedFigure, comparison: BaselineComparison): string {
   const { maxRegression } = comparison;
-  const { ratioBefore, ratioNow, change, p, references, moment, referenceMoment = moment } = figure;
+  const {
+    ratioBefore,
+    ratioNow,
+    change,
+    p,
+    explained,
+    references,
+    moment,
+    referenceMoment = moment,
+  } = figure;
   const [only, ...more] = references;
   const names = only !== undefined && more.length === 0 ? printable(only.name) : 'the references';
   const against =
     referenceMoment === moment ? names : `${names} to ${printable(referenceMoment ?? 'the end')}`;
+  const busy = explained < LEAST_TOLD ? '' : ` and ${percent(explained)} that other programs explain`;
   const chance = p < 1 ? `; p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}` : '';
   const each = more.length === 0 || figure.verdict === 'fine' ? '' : `; alone ${eachWords(figure)}`;
-  return `${nameWords(figure, comparison)}: ${ratioBefore.toFixed(2)} × ${against} before, ${ratioNow.toFixed(2)} now: ${changeWords(change)} (limit ${percent(maxRegression)}${chance})${each}`;
+  return `${nameWords(figure, comparison)}: ${ratioBefore.toFixed(2)} × ${against} before, ${ratioNow.toFixed(2)} now: ${changeWords(change)} (limit ${percent(maxRegression)}${busy}${chance})${each}`;
 }
 
 function eachWords({ references }: ComparedFigure): string {

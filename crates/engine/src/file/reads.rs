@@ -54,7 +54,12 @@ impl SnapshotFile {
     /// Says whether no disk has a part in reading the pages, or in writing them.
     pub(crate) fn is_in_memory(&self) -> bool {
         let is_cached = self.direct.is_none() && self.pages == Pages::InMemory;
-        is_cached || self.buffered.file().is_some_and(is_in_memory)
+        is_cached || self.has_no_disk()
+    }
+
+    /// Says whether the file lies in memory, whatever is done with it.
+    pub(crate) fn has_no_disk(&self) -> bool {
+        self.buffered.file().is_some_and(is_in_memory)
     }
 
     /// `None` where nobody tells.

@@ -144,13 +144,18 @@ impl IoEngineState {
 pub type QueueFactory<'a> =
     dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> + 'a;
 
-/// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
+/// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it, and threads for
+/// what lies in memory: nothing is in flight there, and a ring hands writes to threads of the kernel's.
 pub fn make_queues(
     choice: IoEngine,
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
 ) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
+    if choice == IoEngine::Auto && file.has_no_disk() {
+        let why = "the snapshot lies in memory, where nothing waits for a disk";
+        return threads::make(count, file, options, why.to_owned());
+    }
     #[cfg(target_os = "linux")]
     {
         use crate::error::{EngineError, ErrorKind};
