@@ -89,8 +89,8 @@ impl Bound {
 pub(crate) struct Work {
     /// True where io_uring can work on every snapshot.
     pub(crate) with_rings: bool,
-    /// True where the requests on every snapshot go past the page cache to a disk.
-    pub(crate) is_direct: bool,
+    /// True where a channel can have many requests in flight on every snapshot without io_uring, if the kernel lets it.
+    pub(crate) queues_direct: bool,
     pub(crate) bound: Bound,
 }
 
@@ -232,7 +232,7 @@ impl Tuning {
 
 fn default_channels(with_rings: bool, work: Work) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let has_many_in_flight = with_rings || (work.is_direct && queue::probe_aio());
+    let has_many_in_flight = with_rings || (work.queues_direct && queue::probe_aio());
     match work.bound {
         Bound::Fills if !has_many_in_flight => DEFAULT_THREAD_LOADS,
         Bound::PageCache if !with_rings => DEFAULT_THREAD_CHANNELS,

@@ -12,7 +12,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{DirectState, PageArea, SnapshotFile, SnapshotSpec, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::Differences;
-use crate::queue::{self, QueueFactory, has_direct};
+use crate::queue::{self, QueueFactory};
 use crate::run::{Controls, Report, RunState, Setup};
 use crate::tuning::{Bound, Work};
 
@@ -80,7 +80,8 @@ impl Comparison {
         let bound = Bound::of_reading(&left);
         let work = Work {
             with_rings: plan.snapshots().all(SnapshotSpec::is_file),
-            is_direct: has_direct(&left) && right.as_deref().is_none_or(has_direct),
+            queues_direct: left.queues_direct_requests()
+                && right.as_deref().is_none_or(SnapshotFile::queues_direct_requests),
             bound: right
                 .as_deref()
                 .map_or(bound, |right| bound.and(Bound::of_reading(right))),

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::cache_share::{Pages, Share, unwritten};
-use super::medium::is_in_memory;
+use super::medium::{is_in_memory, queues_direct_requests};
 use super::page_area::PageArea;
 use super::page_cache::{PageCacheState, state_of};
 use super::snapshot::SnapshotFile;
@@ -55,6 +55,11 @@ impl SnapshotFile {
     pub(crate) fn is_in_memory(&self) -> bool {
         let is_cached = self.direct.is_none() && self.pages == Pages::InMemory;
         is_cached || self.has_no_disk()
+    }
+
+    /// Says whether requests go past the page cache, and are taken without a wait for the disk.
+    pub(crate) fn queues_direct_requests(&self) -> bool {
+        self.direct.as_ref().is_some_and(queues_direct_requests)
     }
 
     /// Says whether the file lies in memory, whatever is done with it.

@@ -67,9 +67,9 @@ impl KernelAio {
         })
     }
 
-    /// True while nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.under_way == 0
+    /// True while no request can begin before another has ended.
+    pub(super) fn is_full(&self) -> bool {
+        self.under_way == MOST_REQUESTS
     }
 
     /// Begins a request on memory of its length, which `wait` ends. An error leaves nothing under way.
@@ -82,7 +82,7 @@ impl KernelAio {
         memory: NonNull<u8>,
         request: &Request,
     ) -> io::Result<()> {
-        let context = self.context.as_ref().filter(|_| self.under_way < MOST_REQUESTS);
+        let context = self.context.as_ref().filter(|_| !self.is_full());
         let context = context.ok_or(io::ErrorKind::WouldBlock)?.0;
         let mut control = Control {
             data: request.token,
@@ -141,7 +141,7 @@ impl KernelAio {
 impl Drop for KernelAio {
     fn drop(&mut self) {
         // A context with requests under way goes, which waits for them.
-        let Some(context) = self.context.take().filter(|_| self.is_idle()) else {
+        let Some(context) = self.context.take().filter(|_| self.under_way == 0) else {
             return;
         };
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);

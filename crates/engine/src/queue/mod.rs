@@ -24,7 +24,7 @@ pub use crate::mapping::Loan;
 pub use counts::RequestCounts;
 #[cfg(not(target_os = "linux"))]
 use no_kernel_aio as kernel_aio;
-pub(crate) use threads::{has_direct, probe_aio};
+pub(crate) use threads::probe_aio;
 
 /// The descriptor of the snapshot that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

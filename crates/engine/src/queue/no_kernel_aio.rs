@@ -14,6 +14,10 @@ impl KernelAio {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        match *self {}
+    }
+
     /// # Safety
     /// Nothing is to be kept.
     pub(super) unsafe fn begin(&mut self, _: &File, _: NonNull<u8>, _: &Request) -> io::Result<()> {

@@ -31,7 +31,7 @@ pub(super) fn make(
     options: QueueOptions,
     why: String,
 ) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
-    let slots = if has_direct(file) && probe_aio() {
+    let slots = if file.queues_direct_requests() && probe_aio() {
         options.slots
     } else {
         1
@@ -57,15 +57,10 @@ pub(crate) fn probe_aio() -> bool {
     KernelAio::new().is_ok()
 }
 
-/// Says whether requests go past the page cache to a disk.
-pub(crate) fn has_direct(file: &SnapshotFile) -> bool {
-    file.direct.is_some() && !file.is_in_memory()
-}
-
 impl ThreadQueue {
     fn new(file: &Arc<SnapshotFile>, options: QueueOptions) -> io::Result<Self> {
         Ok(Self {
-            aio: if has_direct(file) {
+            aio: if file.queues_direct_requests() {
                 KernelAio::new().ok()
             } else {
                 None
@@ -80,6 +75,9 @@ impl ThreadQueue {
 
     /// Begins a direct request. Returns false for what has to be done on the spot.
     fn begin(&mut self, request: &Request) -> io::Result<bool> {
+        if self.aio.as_ref().is_some_and(KernelAio::is_full) {
+            self.reap()?;
+        }
         let direct = self.file.direct.as_ref();
         let (Some(aio), Some(direct), Target::Direct) = (&mut self.aio, direct, request.target) else {
             return Ok(false);

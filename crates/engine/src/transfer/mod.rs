@@ -19,7 +19,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{SnapshotFile, read_bitmap};
 use crate::memory::Memory;
 use crate::pages::{AtomicBitmap, Bitmap};
-use crate::queue::{self, Queue, QueueFactory, has_direct};
+use crate::queue::{self, Queue, QueueFactory};
 use crate::requests::Requests;
 use crate::run::{Controls, Report, RunState, Setup};
 use crate::tuning::{Bound, Work};
@@ -104,7 +104,7 @@ impl Transfer {
         let lengths = plan.regions.iter().map(|region| region.area.length);
         let work = Work {
             with_rings: plan.snapshot.is_file(),
-            is_direct: has_direct(&file),
+            queues_direct: file.queues_direct_requests(),
             bound: match plan.direction {
                 Direction::Save => Bound::of_saving(&file),
                 Direction::Load => Bound::of_loading(&file),
