@@ -148,6 +148,8 @@ test('a loss that other programs explain passes, a greater one does not', (t) =>
   // What is not known explains nothing.
   t.is(verdictOf([before, saves(slower)]), 'worse');
   t.is(verdictOf([saves([80, 81, 82, 83, 84]), saves(slower, undefined, 1)]), 'worse');
+  const uncounted = { ...before, machine: { ...before.machine, processors: Number.NaN } };
+  t.is(verdictOf([uncounted, saves(slower, undefined, 1)]), 'worse');
   const much = [240, 243, 246, 249, 252];
   const comparison = compareWithBaseline(saves(much, undefined, 1), before, LIMIT);
   t.is(comparison.verdict, 'worse');

@@ -34,7 +34,6 @@ function checkMembers(checks: Checks, report: Members): void {
   const machine = checks.object(report['machine'], 'machine');
   checks.positive(machine['memory'], 'machine.memory');
   checks.number(machine['load'], 'machine.load');
-  checks.positive(machine['processors'], 'machine.processors');
   checkSettings(checks, checks.object(report['settings'], 'settings'));
   for (const [index, result] of checks.list(report['results'], 'results').entries()) {
     checkResult(checks, result, `results[${index}]`);

@@ -34,7 +34,7 @@ type Entry = MatchedFigure | NotCompared;
 /** Finds the figures of this package in two reports that belong together. */
 export function matchFigures(report: BenchReport, baseline: BenchReport): MatchedReports {
   const [now, before] = [byKey(report), byKey(baseline)];
-  const processors = Math.min(report.machine.processors, baseline.machine.processors);
+  const processors = processorsOf(report, baseline);
   const matched: Entry[] = [...now.values()].flatMap((result) => {
     const earlier = before.get(keyOf(result));
     if (earlier === undefined) return [];
@@ -54,12 +54,18 @@ export function matchFigures(report: BenchReport, baseline: BenchReport): Matche
  * The most that a figure can lose against its references when others take processors: all of what is left to a program
  * that computes on every processor, and nothing of one that waits for the disk.
  */
-function explainedByOthers(now: BenchResult, before: BenchResult, processors: number): number {
+function explainedByOthers(now: BenchResult, before: BenchResult, processors: number | undefined): number {
   // Where a run does not tell, nothing is explained.
   const [later, earlier] = [now.otherProcessors, before.otherProcessors];
-  if (later === undefined || earlier === undefined) return 0;
+  if (later === undefined || earlier === undefined || processors === undefined) return 0;
   const left = (taken: number): number => Math.max(processors - taken, LEAST_LEFT);
   return Math.abs(Math.log(left(earlier) / left(later)));
+}
+
+/** The processors of both machines; undefined where a report that somebody wrote by hand does not tell. */
+function processorsOf(...reports: readonly BenchReport[]): number | undefined {
+  const counts = reports.map(({ machine }) => machine.processors);
+  return counts.every((count) => Number.isFinite(count) && count > 0) ? Math.min(...counts) : undefined;
 }
 
 function matchContenders(now: BenchResult, before: BenchResult, explained: number): readonly Entry[] {
