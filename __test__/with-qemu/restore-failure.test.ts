@@ -38,11 +38,16 @@ function children(): readonly string[] {
   });
 }
 
+/** The names in /dev/shm, without those of tests and benchmarks, which run beside this one. */
+async function namesInMemory(): Promise<readonly string[]> {
+  return (await readdir('/dev/shm')).filter((name) => !/^mapped-ram-(?:test|bench)-/.test(name));
+}
+
 /** Runs `body`. @returns the processes, and the files in /dev/shm, that it has left */
 async function leavesNothing(body: () => Promise<unknown>): Promise<readonly string[]> {
-  const before = new Set([...children(), ...(await readdir('/dev/shm'))]);
+  const before = new Set([...children(), ...(await namesInMemory())]);
   await body();
-  const after = [...children(), ...(await readdir('/dev/shm'))];
+  const after = [...children(), ...(await namesInMemory())];
   return after.filter((name) => !before.has(name));
 }
 
@@ -94,10 +99,10 @@ qemuTest('a restore and its end leave descriptors and files as they were', async
 });
 
 qemuTest('what is in memory before QEMU maps it has no name', async (t) => {
-  const names = new Set(await readdir('/dev/shm'));
+  const names = new Set(await namesInMemory());
   await using guest = await restoreGuest(snapshot, {}, { mode: 'preload' });
   t.deepEqual(
-    (await readdir('/dev/shm')).filter((name) => !names.has(name)),
+    (await namesInMemory()).filter((name) => !names.has(name)),
     [],
   );
   t.regex(readFileSync(`/proc/${guest.qemu.pid}/maps`, 'latin1'), /\/dev\/shm\/\S+ \(deleted\)/);
