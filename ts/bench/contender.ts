@@ -28,6 +28,8 @@ export interface Contender extends AsyncDisposable {
   readonly program: BenchProgram;
   /** True when ratios of baselines are made against it: it does not change when this package does. */
   readonly isReference: boolean;
+  /** True when the CPU time of the bench's own process is in the figures: the work is done there. @default false */
+  readonly isMeteredHere?: boolean | undefined;
   /** What distinguishes it: channels, I/O engine, direct I/O, mode, … */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   /** Puts everything in place for one round. Its time does not count. */

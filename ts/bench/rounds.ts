@@ -58,6 +58,7 @@ export async function runRounds(
         load.during(
           () => contender.run(signal),
           ({ cpuMs }) => cpuMs,
+          contender.isMeteredHere,
         ),
       );
       const syscalls = calls.get(contender);

@@ -11,15 +11,15 @@ export interface TransferOptions {
   /**
    * Channels that work at once, 1 to 64.
    * @default never more than find work. As many as there are cores for saves to a disk, half as many for reads past the
-   *   page cache and for saves to tmpfs, each up to 4, and 4 for buffered reads. With threads 16 for what goes through
-   *   the page cache, and as many as there are cores for saves to tmpfs; also 16, and 4 for loads, past the page cache
-   *   where the kernel has no interface for more than one request in flight. For reads of what is in memory (tmpfs, or a
-   *   file that is in the page cache) as many as there are cores, up to 8
+   *   page cache, each up to 4, and 4 for buffered reads. With threads 16 for what goes through the page cache; also 16,
+   *   and 4 for loads, past it where the kernel or the filesystem takes one request at a time. For saves to tmpfs, and
+   *   for reads of what is in memory (tmpfs, or a file that is in the page cache), as many as there are cores, up to 8;
+   *   half as many, up to 4, for saves to tmpfs by an explicit `io_uring`
    */
   readonly channels?: number | undefined;
   /**
-   * Requests in flight on each channel, 1 to 256. The `threads` engine has one in flight through the page cache, and one
-   * buffer for each channel when `channels` is given.
+   * Requests in flight on each channel, 1 to 256. The `threads` engine has 32 at most past the page cache of common disk
+   * filesystems, and one elsewhere.
    * @default 16
    */
   readonly queueDepth?: number | undefined;

@@ -118,8 +118,12 @@ export function newFdSetTag(): string {
   return `mapped-ram-${randomUUID()}`;
 }
 
-/** Takes the set with a tag away from QEMU, if QEMU has one. A QEMU that does not answer is no error here. */
-export async function removeFdSet(qmp: QmpClient, tag: string): Promise<void> {
+/**
+ * Takes the set with a tag away from QEMU, if QEMU has one. A QEMU that does not answer is no error here, unless the
+ * caller is to know.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT with `tellsLate`
+ */
+export async function removeFdSet(qmp: QmpClient, tag: string, tellsLate = false): Promise<void> {
   const endsAt = Date.now() + CLEANUP_MS;
   try {
     const id = await findSet(qmp, ({ fds }) => fds.some(({ opaque }) => opaque?.endsWith(tag) === true));
@@ -129,7 +133,9 @@ export async function removeFdSet(qmp: QmpClient, tag: string): Promise<void> {
     const isEmptied = ({ 'fdset-id': left, fds }: FdsetInfo): boolean =>
       Number(left) === id && fds.length === 0;
     while (Date.now() < endsAt && (await findSet(qmp, isEmptied)) !== undefined) await delay(POLL_MS);
-  } catch {
+  } catch (error) {
+    const isLate = error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_TIMEOUT';
+    if (isLate && tellsLate) throw error;
     // Either QEMU is gone, and its descriptors with it; or QEMU does not answer, and nothing can be done.
   }
 }

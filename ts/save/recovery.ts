@@ -54,7 +54,7 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
           async () => (goal.runs ? letRun(qmp, goal.sleeps) : undefined),
           () => putBackSettings(qmp, goal.before),
         ];
-  const given = (): Promise<void> => removeFdSet(qmp, tag);
+  const given = (): Promise<void> => removeFdSet(qmp, tag, true);
   const steps = [
     ...changed,
     given,

@@ -26,6 +26,8 @@ pub const MAX_QUEUE_DEPTH: usize = 256;
 pub const MAX_REQUEST_SIZE: usize = 16 << 20;
 /// The most bytes that the buffers have together where the engine chose the number of channels.
 const DEFAULT_BUFFERS: usize = 28 << 20;
+/// The most bytes that the buffers of `threads` have together where the number of channels was given.
+const MOST_THREAD_BUFFERS: usize = 256 << 20;
 /// The most bytes that the buffers of all channels may have together: enough for every number of channels with default
 /// buffers.
 pub const MAX_BUFFERS: usize = MAX_CHANNELS * (DEFAULT_QUEUE_DEPTH + 1) * DEFAULT_REQUEST_SIZE;
@@ -161,8 +163,6 @@ impl Tuning {
     /// memory is copied to or from that one while the disk has the others.
     pub(crate) fn slots(&self, bound: Bound) -> usize {
         match bound {
-            // Many channels have one request in flight each.
-            _ if self.io_engine == IoEngine::Threads && self.channels.is_some() => 1,
             // Nothing is in flight for long, and few buffers stay in the processor's cache.
             Bound::Memory => MEMORY_SLOTS.min(self.queue_depth + 1),
             Bound::Disk | Bound::Fills | Bound::PageCache | Bound::Copies | Bound::Turns => {
@@ -175,11 +175,13 @@ impl Tuning {
     /// does not grow with it: memory that is mapped for the requests comes on top, up to as much again.
     pub(crate) fn slots_of(&self, channels: usize, bound: Bound) -> usize {
         let slots = self.slots(bound);
-        if self.channels.is_some() {
-            return slots;
+        let fitting = |bytes: usize| bytes / self.request_size.max(1) / channels.max(1);
+        match (self.channels, self.io_engine) {
+            (None, _) => slots.min(fitting(DEFAULT_BUFFERS).max(2)),
+            // Each channel can do with one buffer, so that nothing is refused for the sake of more.
+            (Some(_), IoEngine::Threads) => slots.min(fitting(MOST_THREAD_BUFFERS).max(1)),
+            (Some(_), _) => slots,
         }
-        let most = DEFAULT_BUFFERS / self.request_size.max(1) / channels.max(1);
-        slots.min(most.max(2))
     }
 
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find

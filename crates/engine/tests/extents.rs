@@ -137,7 +137,7 @@ fn holes_are_not_read() {
     }
 }
 
-/// Channels make do with one buffer where one request is all that is in flight: not so past the page cache.
+/// Channels make do with one buffer where one request is all that is in flight: not so past the page cache of a disk.
 #[test]
 fn threads_have_one_buffer_each_behind_the_page_cache() {
     let directory = tempfile::tempdir().unwrap();

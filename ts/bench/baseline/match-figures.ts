@@ -6,7 +6,7 @@ import { commonReferences, timesOf, type Times } from './references.ts';
 /** The fewest rounds of each run that a test can decide by: five against five have 252 splits. */
 export const FEWEST_ROUNDS = 5;
 
-/** Processors that are left to a bench at least, however busy the machine is. */
+/** The share of the processors that is left to a bench at least, however busy the machine is. */
 const LEAST_LEFT = 0.1;
 
 /** A contender of this package that both reports have, up to some moment, and the references that both have. */
@@ -34,7 +34,7 @@ type Entry = MatchedFigure | NotCompared;
 /** Finds the figures of this package in two reports that belong together. */
 export function matchFigures(report: BenchReport, baseline: BenchReport): MatchedReports {
   const [now, before] = [byKey(report), byKey(baseline)];
-  const processors = processorsOf(report, baseline);
+  const processors = { now: report.machine.processors, before: baseline.machine.processors };
   const matched: Entry[] = [...now.values()].flatMap((result) => {
     const earlier = before.get(keyOf(result));
     if (earlier === undefined) return [];
@@ -50,22 +50,26 @@ export function matchFigures(report: BenchReport, baseline: BenchReport): Matche
   };
 }
 
+/** The processors of two runs. */
+interface Processors {
+  readonly now: number;
+  readonly before: number;
+}
+
 /**
  * The most that a figure can lose against its references when others take processors: all of what is left to a program
  * that computes on every processor, and nothing of one that waits for the disk.
  */
-function explainedByOthers(now: BenchResult, before: BenchResult, processors: number | undefined): number {
+function explainedByOthers(now: BenchResult, before: BenchResult, processors: Processors): number {
+  const [later, earlier] = [shareLeft(now, processors.now), shareLeft(before, processors.before)];
   // Where a run does not tell, nothing is explained.
-  const [later, earlier] = [now.otherProcessors, before.otherProcessors];
-  if (later === undefined || earlier === undefined || processors === undefined) return 0;
-  const left = (taken: number): number => Math.max(processors - taken, LEAST_LEFT);
-  return Math.abs(Math.log(left(earlier) / left(later)));
+  return later === undefined || earlier === undefined ? 0 : Math.abs(Math.log(earlier / later));
 }
 
-/** The processors of both machines; undefined where a report that somebody wrote by hand does not tell. */
-function processorsOf(...reports: readonly BenchReport[]): number | undefined {
-  const counts = reports.map(({ machine }) => machine.processors);
-  return counts.every((count) => Number.isFinite(count) && count > 0) ? Math.min(...counts) : undefined;
+/** The share of its processors that others have left to a run; undefined where that is not known. */
+function shareLeft({ otherProcessors }: BenchResult, processors: number): number | undefined {
+  if (otherProcessors === undefined || !(processors > 0)) return undefined;
+  return Math.max(1 - otherProcessors / processors, LEAST_LEFT);
 }
 
 function matchContenders(now: BenchResult, before: BenchResult, explained: number): readonly Entry[] {

@@ -156,6 +156,7 @@ class RestoreContender implements Contender {
   readonly name: string;
   readonly program: Contender['program'];
   readonly isReference: boolean;
+  readonly isMeteredHere: boolean;
   readonly settings: Contender['settings'];
   readonly #files: BenchFiles;
   readonly #state: FileState;
@@ -169,6 +170,7 @@ class RestoreContender implements Contender {
     this.name = way.name;
     this.program = way.isOurs ? 'mapped-ram' : 'qemu';
     this.isReference = !way.isOurs;
+    this.isMeteredHere = way.isOurs;
     this.settings = { ...way.settings, workingSetBytes: way.walker.workingSet };
     this.#files = files;
     this.#state = state;

@@ -40,6 +40,8 @@ struct Event {
     second: i64,
 }
 
+/// A number of requests or events, in the type of the kernel.
+const ONE: libc::c_long = 1;
 /// Contexts that nobody uses. To give one back to the kernel takes some 40 ms, in which it waits for all processors.
 static IDLE: Mutex<Vec<Context>> = Mutex::new(Vec::new());
 /// The most contexts that are kept, and the most requests of each. The kernel counts them against a limit of the system.
@@ -99,7 +101,7 @@ impl KernelAio {
         let mut controls = [&raw mut control];
         // SAFETY: needed because no crate of ours has this call. It is sound because the kernel looks at the control
         // during the call only, and the caller keeps the memory.
-        let taken = unsafe { libc::syscall(libc::SYS_io_submit, context, 1, controls.as_mut_ptr()) };
+        let taken = unsafe { libc::syscall(libc::SYS_io_submit, context, ONE, controls.as_mut_ptr()) };
         if counted(taken)? == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -118,7 +120,7 @@ impl KernelAio {
             // SAFETY: needed because no crate of ours has this call. It is sound because the kernel writes at most the
             // one event that it is asked for, and the event outlives the call.
             let ended =
-                unsafe { libc::syscall(libc::SYS_io_getevents, context, 1, 1, &raw mut event, forever) };
+                unsafe { libc::syscall(libc::SYS_io_getevents, context, ONE, ONE, &raw mut event, forever) };
             match counted(ended) {
                 Ok(0) => {}
                 Ok(_) => break,

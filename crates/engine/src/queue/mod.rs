@@ -8,6 +8,8 @@ mod counts;
 pub mod faulty;
 #[cfg(target_os = "linux")]
 mod kernel_aio;
+#[cfg(not(target_os = "linux"))]
+mod no_kernel_aio;
 mod threads;
 #[cfg(target_os = "linux")]
 mod uring;
@@ -144,18 +146,13 @@ impl IoEngineState {
 pub type QueueFactory<'a> =
     dyn Fn(usize, &Arc<SnapshotFile>, QueueOptions) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> + 'a;
 
-/// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it, and threads for
-/// what lies in memory: nothing is in flight there, and a ring hands writes to threads of the kernel's.
+/// Makes `count` queues of the engine that was asked for; `Auto` takes io_uring where the kernel lets it.
 pub fn make_queues(
     choice: IoEngine,
     count: usize,
     file: &Arc<SnapshotFile>,
     options: QueueOptions,
 ) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
-    if choice == IoEngine::Auto && file.has_no_disk() {
-        let why = "the snapshot lies in memory, where nothing waits for a disk";
-        return threads::make(count, file, options, why.to_owned());
-    }
     #[cfg(target_os = "linux")]
     {
         use crate::error::{EngineError, ErrorKind};
@@ -192,6 +189,21 @@ pub fn make_queues(
         "asked for by the caller"
     };
     threads::make(count, file, options, why.to_owned())
+}
+
+/// Does the same for a save. `Auto` takes threads for a file in memory: nothing is in flight there, and a ring hands its
+/// writes to threads of the kernel's.
+pub fn make_queues_for_save(
+    choice: IoEngine,
+    count: usize,
+    file: &Arc<SnapshotFile>,
+    options: QueueOptions,
+) -> Result<(Vec<Box<dyn Queue>>, IoEngineState)> {
+    if choice == IoEngine::Auto && file.has_no_disk() {
+        let why = "the snapshot lies in memory, where nothing waits for a disk";
+        return threads::make(count, file, options, why.to_owned());
+    }
+    make_queues(choice, count, file, options)
 }
 
 /// Tries whether io_uring works here. The error says in words why it does not.

@@ -36,18 +36,27 @@ pub(super) fn make(
     } else {
         1
     };
-    let options = QueueOptions { slots, ..options };
-    let queues = (0..count)
-        .map(|_| ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>))
-        .collect::<io::Result<_>>()
-        .map_err(|error| EngineError::io("setting up the channels", error).on(&file.name))?;
+    let make = |slots| {
+        (0..count)
+            .map(|_| {
+                let options = QueueOptions { slots, ..options };
+                ThreadQueue::new(file, options).map(|queue| Box::new(queue) as Box<dyn Queue>)
+            })
+            .collect::<io::Result<_>>()
+    };
+    // Where memory is too scarce for many buffers, one is enough.
+    let (slots, queues) = match make(slots) {
+        Err(_) if slots > 1 => (1, make(1)),
+        made => (slots, made),
+    };
+    let queues = queues.map_err(|error| EngineError::io("setting up the channels", error).on(&file.name))?;
     Ok((
         queues,
         IoEngineState {
             name: "threads",
             why,
             registered_buffers: false,
-            slots: options.slots,
+            slots,
         },
     ))
 }
@@ -75,7 +84,7 @@ impl ThreadQueue {
 
     /// Begins a direct request. Returns false for what has to be done on the spot.
     fn begin(&mut self, request: &Request) -> io::Result<bool> {
-        if self.aio.as_ref().is_some_and(KernelAio::is_full) {
+        if request.target == Target::Direct && self.aio.as_ref().is_some_and(KernelAio::is_full) {
             self.reap()?;
         }
         let direct = self.file.direct.as_ref();

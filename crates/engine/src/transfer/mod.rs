@@ -68,7 +68,11 @@ impl Transfer {
     /// the first error that a channel met; every thread has ended and every descriptor is closed by then
     pub fn run(self) -> Result<Report> {
         let engine = self.plan.tuning.io_engine;
-        self.run_with(&move |count, file, options| queue::make_queues(engine, count, file, options))
+        let make = match self.plan.direction {
+            Direction::Save => queue::make_queues_for_save,
+            Direction::Load | Direction::Scan => queue::make_queues,
+        };
+        self.run_with(&move |count, file, options| make(engine, count, file, options))
     }
 
     /// Does as `run`, with queues from elsewhere.
