@@ -88,3 +88,17 @@ export function runStatePatch({ offset }: GlobalState, runState: string): Stream
 export function liveState({ asleep }: GlobalState): string {
   return asleep ? 'suspended' : 'running';
 }
+
+/** Run states in which the vCPUs run, or wait for something to wake them. */
+const LIVE: ReadonlySet<string> = new Set(['running', 'suspended']);
+
+/**
+ * The run state that a stream is to record of a guest that was stopped for its save: the one that it had before, unless
+ * it has come to an end of its own meanwhile. A state in which QEMU takes no guest over becomes `paused`.
+ * @param before QEMU's answer to query-status before the stop
+ * @param found QEMU's answer behind the stop, and whether the guest is asleep
+ */
+export function stateToRecord(before: string, found: Pick<GlobalState, 'runState' | 'asleep'>): string {
+  if (LIVE.has(before) && found.runState === 'paused') return found.asleep ? 'suspended' : 'running';
+  return STATES_NOT_TAKEN.has(found.runState) ? 'paused' : found.runState;
+}
