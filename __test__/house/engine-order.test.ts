@@ -8,6 +8,7 @@ const FLOORS = [
   ['pages', 'error', 'choices', 'cancel', 'mapping', 'descriptor', 'userfaultfd'],
   ['arena'],
   ['file', 'socket'],
+  ['process'],
   ['memory', 'queue'],
   ['tuning', 'requests'],
   ['run'],

@@ -1,11 +1,13 @@
 import { binding, type BindingModule } from './binding.ts';
 import { defined, engineOptions, pieceRequests } from './engine-options.ts';
 import type { LocalFile } from '../io/open-source.ts';
+import { assertWord } from '../io/option-words.ts';
 import type { PageArea } from '../stream/page-area.ts';
+import { assertPid, PROCESS_PAGES, type ProcessPages } from './process/changed-pages.ts';
 import type { TransferOptions, TransferReport } from './transfer-options.ts';
 import { runJob } from './run-job.ts';
 
-/** The place of guest memory: exactly one of the first four members. */
+/** The place of guest memory: exactly one of the first six members. */
 export interface TransferMemory {
   readonly path?: string | undefined;
   readonly fd?: number | undefined;
@@ -13,11 +15,45 @@ export interface TransferMemory {
   readonly buffer?: Uint8Array | undefined;
   /** Load: a buffer of this many bytes comes back with the outcome. */
   readonly bufferLength?: number | undefined;
+  /** Save: the memory of another process, which stands still. */
+  readonly process?: ProcessBlock | undefined;
+  /** Save: a block of a copy of such memory; `ProcessCopy.memory` gives it. */
+  readonly copy?: BlockOfCopy | undefined;
   /** Offset of the block in that memory, in bytes. Default 0. */
   readonly offset?: number | undefined;
   /** Save: the path or descriptor is another snapshot, and the memory is a block of it, which lies in this area. */
   readonly area?: PageArea | undefined;
 }
+
+/** A block of memory in a process. */
+export interface ProcessBlock {
+  readonly pid: number;
+  /** Address of the block in the process's address space. */
+  readonly address: number;
+  /** The pages to read. The others are taken for zeros, unless the region is limited to some pages. @default 'data' */
+  readonly pages?: ProcessPages | undefined;
+}
+
+interface BlockOfCopy {
+  readonly native: InstanceType<BindingModule['BindingProcessCopy']>;
+  readonly block: number;
+}
+
+/** Pages of a block that a save is limited to: exactly one of `runs` and `bitmap`. */
+export interface OnlyPages {
+  /** Offset and length of each run in turn, in bytes from the start of the block: whole pages, ascending. */
+  readonly runs?: Float64Array | undefined;
+  /** A bitmap as the file has it (docs/format.md §2.5). */
+  readonly bitmap?: Uint8Array | undefined;
+  /**
+   * The fate of a zero page among them: it is stored with its bit set, or its bit is cleared and its place in the file
+   * becomes a hole.
+   */
+  readonly zeros: (typeof ZEROS)[number];
+  /** The bits of the other pages: a bitmap, or those that the file has in their place. @default all clear */
+  readonly base?: Uint8Array | 'in-place' | undefined;
+}
+const ZEROS = ['store', 'clear'] as const;
 
 /** One block: its memory, and its place in the snapshot. */
 export interface TransferRegion {
@@ -27,6 +63,11 @@ export interface TransferRegion {
   readonly memory?: TransferMemory | undefined;
   /** Save: zero pages are written too, and their bits set. */
   readonly storeZeroPages?: boolean | undefined;
+  /**
+   * Save: only these pages are read and written; the others stay as they are in the file, whose bits are the base's or
+   * these. There can be no digests then.
+   */
+  readonly only?: OnlyPages | undefined;
   /** Load: the memory reads as zeros already. */
   readonly memoryIsZero?: boolean | undefined;
 }
@@ -96,12 +137,13 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
   return defined({
     direction: plan.direction,
     snapshot: defined(plan.file),
-    regions: plan.regions.map(({ name, memory, area, storeZeroPages, memoryIsZero }) =>
+    regions: plan.regions.map(({ name, memory, area, storeZeroPages, only, memoryIsZero }) =>
       defined({
         name,
         memory: memory && bindingMemory(memory),
         area,
-        storeZeroPages,
+        storeZeroPages: only === undefined ? storeZeroPages : storesZeros(name, only),
+        only: only && bindingOnly(only),
         memoryIsZero,
       }),
     ),
@@ -112,8 +154,26 @@ function bindingPlan(plan: TransferPlan, options: TransferOptions): BindingPlan 
 
 /** Turns memory into the binding's form. */
 export function bindingMemory(memory: TransferMemory): BindingMemory {
-  const { path, fd, buffer, bufferLength, offset = 0, area } = memory;
-  return defined({ path, fd, buffer, bufferLength, offset, area });
+  const { path, fd, buffer, bufferLength, offset = 0, area, copy } = memory;
+  const place = memory.process && bindingProcess(memory.process);
+  const block = { copy: copy?.native, copiedBlock: copy?.block };
+  return defined({ path, fd, buffer, bufferLength, offset, area, process: place, ...block });
+}
+
+function bindingProcess({ pid, address, pages = 'data' }: ProcessBlock): BindingMemory['process'] {
+  assertPid(pid);
+  assertWord('pages', pages, PROCESS_PAGES);
+  return { pid, address, pages };
+}
+
+function storesZeros(name: string, { zeros }: OnlyPages): boolean {
+  assertWord(`zeros of block ${name}`, zeros, ZEROS);
+  return zeros === 'store';
+}
+
+function bindingOnly({ runs, bitmap, base }: OnlyPages): BindingPlan['regions'][number]['only'] {
+  const bits = base === 'in-place' ? undefined : base;
+  return defined({ runs, bitmap, base: bits, baseInPlace: base === 'in-place' });
 }
 
 export function bindingOptions(options: TransferOptions): BindingPlan['options'] {

@@ -64,6 +64,12 @@ export async function openMemory(
 ): Promise<MemorySource> {
   if ('source' in memory) return blockSource(memory);
   const { path, fd, buffer, offset: start = 0 } = memory;
+  if (memory.process !== undefined || memory.copy !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `the memory of block ${name} is in a process, which only the engine reads, into local files`,
+    );
+  }
   if (buffer !== undefined) return bufferSource(name, buffer, start);
   if (path === undefined && fd === undefined) throw noMemory(name);
   const reader = path === undefined ? await FileReader.over(fd ?? -1) : await FileReader.open(path);

@@ -6,6 +6,7 @@ import {
   type TransferRegion,
 } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
+import { MappedRamError } from '../errors.ts';
 import type { Output } from '../io/output.ts';
 import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
@@ -40,6 +41,7 @@ export async function savePages(
   options: TransferOptions,
 ): Promise<TransferOutcome> {
   const { regions, pieceSize } = plan;
+  assertLimitedLocally(output, regions);
   const local = regions.flatMap((region) => localRegion(region) ?? []);
   if (output.file === undefined || local.length < regions.length) {
     const remote = regions.find((region) => localRegion(region) === undefined)?.memory;
@@ -60,12 +62,23 @@ export async function savePages(
  * The region in the engine's terms; undefined when the engine cannot open the memory. The engine stores no zero pages:
  * it would write them as bytes, while a guest stands still, and their bits are enough.
  */
-function localRegion({ name, area, memory }: SavedRegion): TransferRegion | undefined {
-  if (!('source' in memory)) return { name, area, memory };
+function localRegion({ name, area, memory, only }: SavedRegion): TransferRegion | undefined {
+  if (!('source' in memory)) return { name, area, memory, only };
   const { file } = memory.source;
   if (file === undefined) return undefined;
   const { path, fd } = transferFile(file);
-  return { name, area, memory: { path, fd, area: memory.area } };
+  return { name, area, memory: { path, fd, area: memory.area }, only };
+}
+
+/** JavaScript writes whole blocks only. */
+function assertLimitedLocally(output: Output, regions: readonly SavedRegion[]): void {
+  const limited = regions.find(({ only }) => only !== undefined);
+  if (limited === undefined || (output.file !== undefined && localRegion(limited) !== undefined)) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    `some pages of block ${limited.name} are saved where both sides are local`,
+    { path: output.name },
+  );
 }
 
 async function saveByWindows(

@@ -71,6 +71,7 @@ fn transfer(
         memory_offset: 0,
         area: area(file)?,
         store_zero_pages: false,
+        only: None,
         memory_is_zero: direction == Direction::Load,
     };
     let mut plan = Plan::new(direction, SnapshotSpec::path(file), vec![region]);

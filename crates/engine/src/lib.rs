@@ -8,7 +8,7 @@
 //!              ├── channel 1 ── queue ───────────────────────┼── snapshot file (buffered + O_DIRECT descriptor)
 //!              └── channel n ── queue ───────────────────────┘
 //!                     │
-//!                     └── memory (files, descriptors, buffers), pages (bitmap, zero scan)
+//!                     └── memory (files, descriptors, buffers, processes), pages (bitmap, zero scan)
 //! ```
 //!
 //! A comparison has a queue for each of two snapshot files in every channel.
@@ -24,6 +24,7 @@ pub mod error;
 pub mod file;
 pub mod memory;
 pub mod pages;
+pub mod process;
 pub mod queue;
 pub mod socket;
 pub mod transfer;
@@ -44,5 +45,5 @@ pub use choices::{DirectIo, IoEngine};
 pub use compare::{ComparePlan, CompareReport, Compared, Comparison};
 pub use error::{EngineError, ErrorKind};
 pub use run::{Controls, Progress, Report};
-pub use transfer::{Direction, Pages, Plan, Region, Transfer, Visitor};
+pub use transfer::{BaseBits, Direction, Only, Pages, Plan, Region, Transfer, Visitor};
 pub use tuning::Tuning;

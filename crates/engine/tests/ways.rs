@@ -74,6 +74,7 @@ fn scan_of(source: FileSource) -> Plan {
         memory_offset: 0,
         area: AREA,
         store_zero_pages: false,
+        only: None,
         memory_is_zero: false,
     };
     Plan::new(Direction::Scan, spec(source), vec![region])

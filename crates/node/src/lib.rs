@@ -28,6 +28,7 @@ mod page_cache;
 mod plan;
 mod plan_parts;
 mod probe;
+mod process;
 mod socket;
 mod staged;
 mod stale;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::{FileSource, PageArea, SnapshotSource, SnapshotSpec};
-use mapped_ram_engine::memory::{ByteMemory, MemorySpec, SnapshotBlock};
+use mapped_ram_engine::memory::{ByteMemory, MemorySpec, ProcessBlock, SnapshotBlock};
 use mapped_ram_engine::{DirectIo, IoEngine, Tuning};
-use napi::bindgen_prelude::Uint8Array;
+use napi::bindgen_prelude::{Reference, Uint8Array};
 use napi_derive::napi;
 
-use crate::values::{count, duplicate, file_source, invalid, offset};
+use crate::process::{BindingProcessCopy, process_pages};
+use crate::values::{bytes, count, duplicate, file_source, invalid, offset};
 
 /// The place of a block in a snapshot, in bytes.
 #[napi(object, object_to_js = false)]
@@ -32,7 +33,7 @@ pub struct BindingSnapshot {
     pub name: String,
 }
 
-/// The place of memory: exactly one of `path`, `fd`, `buffer` and `bufferLength`.
+/// The place of memory: exactly one of `path`, `fd`, `buffer`, `bufferLength`, `process` and `copy`.
 #[napi(object, object_to_js = false)]
 pub struct BindingMemory {
     pub path: Option<String>,
@@ -46,6 +47,23 @@ pub struct BindingMemory {
     /// The place of a block in another snapshot, when the path or descriptor is one and this block is the memory.
     /// `offset` counts from the block's first page. Such memory can only be read.
     pub area: Option<BindingPageArea>,
+    /// A save of another process's memory.
+    pub process: Option<BindingProcessBlock>,
+    /// A save of a copy of a process's memory.
+    #[napi(ts_type = "BindingProcessCopy")]
+    pub copy: Option<Reference<BindingProcessCopy>>,
+    /// The number of the block in the copy.
+    pub copied_block: Option<u32>,
+}
+
+/// A block of memory in a process.
+#[napi(object, object_to_js = false)]
+pub struct BindingProcessBlock {
+    pub pid: u32,
+    pub address: f64,
+    /// The pages that a save reads; it takes the others for zeros.
+    #[napi(ts_type = "'present' | 'data' | 'changed' | 'all'")]
+    pub pages: String,
 }
 
 /// The options that transfers and comparisons have in common.
@@ -99,15 +117,30 @@ impl BindingMemory {
             (None, None) => None,
         };
         let buffer = bytes.map(|bytes| Arc::new(ByteMemory::new(bytes)));
-        let spec = match &buffer {
-            Some(bytes) => MemorySpec::Bytes(Arc::clone(bytes)),
-            None => file_memory(name, file_source(name, self.path, self.fd)?, self.area)?,
+        let spec = match (&buffer, self.process, self.copy) {
+            (Some(bytes), ..) => MemorySpec::Bytes(Arc::clone(bytes)),
+            (None, Some(process), _) => process.into_spec()?,
+            (None, None, Some(copy)) => {
+                let block = self.copied_block.map_or(Ok(0), count)?;
+                MemorySpec::Copy(copy.get()?, block)
+            }
+            (None, None, None) => file_memory(name, file_source(name, self.path, self.fd)?, self.area)?,
         };
         Ok(TakenMemory {
             spec,
             offset: offset("memory.offset", self.offset)?,
             buffer,
         })
+    }
+}
+
+impl BindingProcessBlock {
+    fn into_spec(self) -> Result<MemorySpec> {
+        Ok(MemorySpec::Process(ProcessBlock {
+            pid: self.pid,
+            address: bytes("address", self.address)?,
+            pages: process_pages(&self.pages)?,
+        }))
     }
 }
 

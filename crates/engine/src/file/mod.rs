@@ -5,6 +5,7 @@ mod abandoned_partials;
 mod alignment;
 mod bitmap;
 mod cache_share;
+mod clear;
 pub(crate) mod extents;
 mod identity;
 mod length;

@@ -1,7 +1,8 @@
-//! Guest RAM while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, or a block of another
-//! snapshot.
+//! Guest RAM while the guest does not run: a file (plain, tmpfs, memfd, hugetlbfs), a buffer, a block of another snapshot,
+//! another process's memory, or a copy of that.
 
 mod bytes;
+mod copied;
 mod file;
 #[cfg(target_os = "linux")]
 mod filesystem;
@@ -10,6 +11,7 @@ mod hugetlb;
 #[cfg(target_os = "linux")]
 mod in_place;
 mod memfd;
+mod process;
 mod snapshot;
 
 use std::ops::Range;
@@ -17,12 +19,17 @@ use std::sync::Arc;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{FileSource, Identity};
+use crate::process::ProcessCopy;
+
+use copied::CopiedMemory;
+use process::ProcessMemory;
 
 pub use bytes::ByteMemory;
 pub use file::FileMemory;
 #[cfg(target_os = "linux")]
 pub(crate) use in_place::{Heads, InPlace};
 pub use memfd::memfd;
+pub use process::ProcessBlock;
 pub use snapshot::{SnapshotBlock, SnapshotMemory};
 
 /// The names by which a plan reaches memory.
@@ -34,6 +41,10 @@ pub enum MemorySpec {
     None,
     /// A block of another snapshot can be saved, and never loaded.
     Snapshot(SnapshotBlock),
+    /// The memory of another process can be saved, and never loaded.
+    Process(ProcessBlock),
+    /// A block of a copy of such memory, by its number in the copy.
+    Copy(Arc<ProcessCopy>, usize),
 }
 
 /// Memory that is open for a transfer. Offsets are absolute in the file or buffer.
@@ -43,6 +54,8 @@ pub(crate) enum Memory {
     Bytes(Arc<ByteMemory>),
     None,
     Snapshot(SnapshotMemory),
+    Process(ProcessMemory),
+    Copy(CopiedMemory),
 }
 
 impl Memory {
@@ -53,6 +66,9 @@ impl Memory {
             MemorySpec::None => Self::None,
             MemorySpec::Snapshot(block) if write => return Err(read_only(&block.file.name())),
             MemorySpec::Snapshot(block) => Self::Snapshot(SnapshotMemory::open(block)?),
+            MemorySpec::Process(_) | MemorySpec::Copy(..) if write => return Err(of_a_process()),
+            MemorySpec::Process(block) => Self::Process(ProcessMemory::open(*block)),
+            MemorySpec::Copy(copy, block) => Self::Copy(CopiedMemory::open(copy, *block)?),
         })
     }
 
@@ -64,6 +80,26 @@ impl Memory {
             Self::Bytes(bytes) => bytes.require(offset, length),
             Self::None => Ok(()),
             Self::Snapshot(block) => block.require(offset, length),
+            Self::Process(process) => process.require(offset, length),
+            Self::Copy(_) => Ok(()),
+        }
+    }
+
+    /// Lists the stretches of `offset..offset + length` that may hold data, in bytes from `offset` on, where the memory
+    /// tells of all of them at once. `None` where `next_data` tells.
+    pub(crate) fn stretches(&self, offset: u64, length: u64) -> Result<Option<Vec<Range<u64>>>> {
+        match self {
+            Self::File(_) | Self::Bytes(_) | Self::None | Self::Snapshot(_) => Ok(None),
+            Self::Process(process) => process.stretches(offset, length).map(Some),
+            Self::Copy(copy) => Ok(Some(copy.stretches(offset, length))),
+        }
+    }
+
+    /// Refuses runs, in bytes from `offset` on, that the memory does not have: a copy may lack some.
+    pub(crate) fn require_runs(&self, offset: u64, runs: impl Iterator<Item = Range<u64>>) -> Result<()> {
+        match self {
+            Self::Copy(copy) => copy.require_runs(offset, runs),
+            Self::File(_) | Self::Bytes(_) | Self::None | Self::Snapshot(_) | Self::Process(_) => Ok(()),
         }
     }
 
@@ -72,8 +108,9 @@ impl Memory {
     pub(crate) fn next_data(&self, offset: u64) -> Range<u64> {
         match self {
             Self::File(file) => file.next_data(offset),
-            Self::Bytes(_) | Self::None => offset..u64::MAX,
+            Self::Bytes(_) | Self::None | Self::Process(_) => offset..u64::MAX,
             Self::Snapshot(block) => block.next_data(offset),
+            Self::Copy(copy) => copy.next_data(offset),
         }
     }
 
@@ -82,7 +119,7 @@ impl Memory {
     pub(crate) fn in_place(&self, end: u64, write: bool) -> Option<InPlace> {
         match self {
             Self::File(file) => file.in_place(end, write),
-            Self::Bytes(_) | Self::None | Self::Snapshot(_) => None,
+            Self::Bytes(_) | Self::None | Self::Snapshot(_) | Self::Process(_) | Self::Copy(_) => None,
         }
     }
 
@@ -90,7 +127,7 @@ impl Memory {
     pub(crate) fn identity(&self) -> Option<Identity> {
         match self {
             Self::File(file) => file.identity(),
-            Self::Bytes(_) | Self::None => None,
+            Self::Bytes(_) | Self::None | Self::Process(_) | Self::Copy(_) => None,
             Self::Snapshot(block) => block.identity(),
         }
     }
@@ -101,7 +138,21 @@ impl Memory {
             Self::Bytes(bytes) => bytes.read(buffer, offset),
             Self::None => Err(no_memory()),
             Self::Snapshot(block) => block.read(buffer, offset),
+            Self::Process(process) => process.read(buffer, offset),
+            Self::Copy(copy) => copy.read(buffer, offset),
         }
+    }
+
+    /// Reads only the runs of `offset..offset + buffer.len()`, in bytes from the start, ascending, into their places. The
+    /// other bytes of the buffer may hold anything afterwards.
+    pub(crate) fn read_runs(&self, buffer: &mut [u8], offset: u64, runs: &[Range<usize>]) -> Result<()> {
+        if let Self::Process(process) = self {
+            return process.read_runs(buffer, offset, runs);
+        }
+        for run in runs {
+            self.read(&mut buffer[run.clone()], offset + run.start as u64)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn write(&self, buffer: &[u8], offset: u64) -> Result<()> {
@@ -110,6 +161,7 @@ impl Memory {
             Self::Bytes(bytes) => bytes.write(buffer, offset),
             Self::None => Err(no_memory()),
             Self::Snapshot(_) => Err(read_only("the other snapshot")),
+            Self::Process(_) | Self::Copy(_) => Err(of_a_process()),
         }
     }
 
@@ -120,6 +172,7 @@ impl Memory {
             Self::Bytes(bytes) => bytes.zero(offset, length),
             Self::None => Err(no_memory()),
             Self::Snapshot(_) => Err(read_only("the other snapshot")),
+            Self::Process(_) | Self::Copy(_) => Err(of_a_process()),
         }
     }
 }
@@ -138,6 +191,13 @@ pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
 fn read_only(name: &str) -> EngineError {
     let message = "a block of another snapshot can be read only";
     EngineError::new(ErrorKind::InvalidArgument, message).on(name)
+}
+
+fn of_a_process() -> EngineError {
+    EngineError::new(
+        ErrorKind::InvalidArgument,
+        "the memory of another process can be read only",
+    )
 }
 
 fn no_memory() -> EngineError {

@@ -17,6 +17,11 @@ pub(super) fn try_zeroed<T: Zeroable>(count: u64) -> Option<Vec<T>> {
     bytemuck::allocation::try_zeroed_vec(count).ok()
 }
 
+/// The bits of pages of one word: at least one page.
+const fn bits(pages: Range<u64>) -> u64 {
+    (u64::MAX >> (64 - (pages.end - pages.start))) << (pages.start % 64)
+}
+
 /// A bitmap that was read from a file, to be walked.
 #[derive(Debug, Default)]
 pub struct Bitmap {
@@ -43,6 +48,28 @@ impl Bitmap {
                 *word = value;
             }
         }
+    }
+
+    /// Sets the bits of a run of pages. Pages that the bitmap does not have are left out.
+    pub fn set(&mut self, run: Range<u64>) {
+        let mut page = run.start;
+        let end = run.end.min(self.pages);
+        while page < end {
+            let index = page / 64;
+            let last = end.min((index + 1) * 64);
+            if let Some(word) = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.words.get_mut(index))
+            {
+                *word |= bits(page..last);
+            }
+            page = last;
+        }
+    }
+
+    /// The number of pages that have a bit.
+    pub fn pages(&self) -> u64 {
+        self.pages
     }
 
     pub fn is_set(&self, page: u64) -> bool {
@@ -137,15 +164,26 @@ impl AtomicBitmap {
         while page < run.end {
             let index = page / 64;
             let end = run.end.min((index + 1) * 64);
-            let bits = (u64::MAX >> (64 - (end - page))) << (page % 64);
             if let Some(word) = usize::try_from(index)
                 .ok()
                 .and_then(|index| self.words.get(index))
             {
                 // Readers come after the channels' threads have ended or met at a lock, which orders the bits.
-                word.fetch_or(bits, Ordering::Relaxed);
+                word.fetch_or(bits(page..end), Ordering::Relaxed);
             }
             page = end;
+        }
+    }
+
+    /// Sets the bits that `base` has set and `except` has not.
+    pub fn set_all_but(&self, base: &Bitmap, except: &Bitmap) {
+        for (index, word) in (0..).zip(&self.words) {
+            let kept = base.word(index).map_or(0, |found| found & base.mask(index));
+            let kept = kept & !except.word(index).unwrap_or(0);
+            // A zero that is written would make the kernel give memory to it.
+            if kept != 0 {
+                word.fetch_or(kept, Ordering::Relaxed);
+            }
         }
     }
 
@@ -205,6 +243,38 @@ mod tests {
             atomic.copy_bytes(0, &mut bytes);
             let pages: Vec<u64> = bitmap_of(&bytes, 640).runs(0..640).flatten().collect();
             prop_assert_eq!(pages, (start..start + length).collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bits_of_one_bitmap_without_those_of_another(
+            pages in proptest::collection::vec((any::<bool>(), any::<bool>()), 0..300),
+            runs in proptest::collection::vec((0_u64..320, 0_u64..90), 0..4),
+        ) {
+            let count = pages.len() as u64;
+            let (mut base, mut except) = (Bitmap::try_new(count).unwrap(), Bitmap::try_new(count).unwrap());
+            for (page, (in_base, in_except)) in (0..).zip(&pages) {
+                if *in_base {
+                    base.set(page..page + 1);
+                }
+                if *in_except {
+                    except.set(page..page + 1);
+                }
+            }
+            for (start, length) in &runs {
+                base.set(*start..start + length);
+            }
+            let is_in_base = |page: u64| pages[usize::try_from(page).unwrap()].0 || runs.iter().any(|(start, length)| (*start..start + length).contains(&page));
+            let atomic = AtomicBitmap::try_new(count).unwrap();
+            atomic.set_all_but(&base, &except);
+            let mut bytes = vec![0; usize::try_from(bitmap_bytes(count)).unwrap()];
+            atomic.copy_bytes(0, &mut bytes);
+            let found: Vec<u64> = bitmap_of(&bytes, count).runs(0..count).flatten().collect();
+            let naive: Vec<u64> = (0..count).filter(|page| is_in_base(*page) && !pages[usize::try_from(*page).unwrap()].1).collect();
+            prop_assert_eq!(found, naive);
+            // The words' unused bits stay clear.
+            prop_assert_eq!(bytes.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>(), bitmap_of(&bytes, count).count());
         }
     }
 

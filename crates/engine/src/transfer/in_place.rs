@@ -32,6 +32,7 @@ pub(super) fn open(plan: &Plan, region: &Region, memory: &Memory, file: &Snapsho
     let usable = file.buffered.file().is_some()
         && plan.direction != Direction::Scan
         && !region.store_zero_pages
+        && region.only.is_none()
         && area.page_size == PAGE
         && region.memory_offset.is_multiple_of(PAGE)
         && area.length > 0;

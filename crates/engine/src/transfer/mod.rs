@@ -3,8 +3,10 @@
 #[cfg(target_os = "linux")]
 mod in_place;
 mod load;
+mod mask;
 #[cfg(not(target_os = "linux"))]
 mod never_in_place;
+mod only;
 mod plan;
 mod runs;
 mod save;
@@ -27,6 +29,7 @@ use crate::tuning::{Bound, Work};
 use in_place::Look;
 #[cfg(not(target_os = "linux"))]
 use never_in_place as in_place;
+pub use only::{BaseBits, Only};
 pub use plan::{Direction, Plan, Region};
 #[cfg(feature = "counted")]
 pub(crate) use runs::data_runs;
@@ -82,7 +85,10 @@ impl Transfer {
         plan.check()?;
         let page_size = plan.page_size()?;
         let unit = match &self.visitor {
-            Some(visitor) => visitor::check_unit(visitor.unit(), page_size, plan)?,
+            Some(visitor) => {
+                mask::refuse_visitor(plan)?;
+                visitor::check_unit(visitor.unit(), page_size, plan)?
+            }
             None => page_size,
         };
         let save = plan.direction == Direction::Save;
@@ -105,7 +111,7 @@ impl Transfer {
             file.look(regions.iter().map(|region| (&region.area, &region.bitmap)));
         }
         let file = Arc::new(file);
-        let lengths = plan.regions.iter().map(|region| region.area.length);
+        let lengths = regions.iter().map(OpenRegion::work);
         let work = Work {
             with_rings: plan.snapshot.is_file(),
             queues_direct: file.queues_direct_requests(),
@@ -210,8 +216,12 @@ fn open_region(
     };
     let grow = plan.direction == Direction::Load;
     memory.require(region.memory_offset, region.area.length, grow)?;
-    let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 })
-        .ok_or_else(|| area.too_large(&region.name).on(&file.name))?;
+    let too_large = || area.too_large(&region.name).on(&file.name);
+    let written = AtomicBitmap::try_new(if save { area.pages() } else { 0 }).ok_or_else(too_large)?;
+    if let Some(only) = &region.only {
+        only.keep_base(file, &region.name, &area, &written)?;
+    }
+    let mask = if save { mask::mask(region, &memory)? } else { None };
     Ok(OpenRegion {
         #[cfg(target_os = "linux")]
         in_place: in_place::open(plan, region, &memory, file).filter(|_| unseen),
@@ -219,6 +229,8 @@ fn open_region(
         memory_offset: region.memory_offset,
         area,
         store_zero_pages: region.store_zero_pages,
+        is_limited: region.only.is_some(),
+        mask,
         memory_is_zero: region.memory_is_zero,
         written,
         bitmap,

@@ -1,6 +1,7 @@
 //! A transfer as plain data, and every check that can be made before the first byte moves.
 
-use crate::error::Result;
+use super::only::Only;
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::{PageArea, SnapshotSpec, check_apart, check_range, page_size_of};
 use crate::memory::MemorySpec;
 use crate::tuning::Tuning;
@@ -28,6 +29,9 @@ pub struct Region {
     pub area: PageArea,
     /// A save sets the bits of zero pages too and writes these pages: for memory that a restore does not find empty.
     pub store_zero_pages: bool,
+    /// A save reads and writes these pages only, and leaves the others in the snapshot as they are. A zero page among
+    /// them becomes a hole with a clear bit, unless zero pages are stored.
+    pub only: Option<Only>,
     /// A load takes the memory for zeros, so that clear pages need no work.
     pub memory_is_zero: bool,
 }
@@ -58,6 +62,13 @@ impl Plan {
         for region in &self.regions {
             region.area.check(&region.name)?;
             check_range(&region.name, "memory", region.memory_offset, region.area.length)?;
+            if let Some(only) = &region.only {
+                if self.direction != Direction::Save {
+                    let message = format!("block {}: only a save can be limited to some pages", region.name);
+                    return Err(EngineError::new(ErrorKind::InvalidArgument, message));
+                }
+                only.check(&region.name, &region.area)?;
+            }
         }
         check_apart(self.areas())
     }

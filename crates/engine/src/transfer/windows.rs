@@ -25,6 +25,10 @@ pub(crate) struct OpenRegion {
     pub(crate) area: PageArea,
     pub(crate) store_zero_pages: bool,
     pub(crate) memory_is_zero: bool,
+    /// The other pages of a save stay in the snapshot as they are.
+    pub(crate) is_limited: bool,
+    /// The pages that a save reads, where it is known before; it takes the others for zeros, or leaves them alone.
+    pub(crate) mask: Option<Bitmap>,
     /// The pages that a save has written so far.
     pub(crate) written: AtomicBitmap,
     /// The pages that the snapshot has, for a load and a scan.
@@ -32,6 +36,14 @@ pub(crate) struct OpenRegion {
 }
 
 impl OpenRegion {
+    /// The bytes that have to be looked at, for the number of channels. A block has some, because a channel writes its
+    /// bitmap.
+    pub(super) fn work(&self) -> u64 {
+        let Self { area, mask, .. } = self;
+        let masked = mask.as_ref().map(|mask| mask.count().max(1) * area.page_size);
+        masked.map_or(area.length, |bytes| bytes.min(area.length))
+    }
+
     pub(crate) fn set_pages(&self, shared: &Shared, start: u64, length: u64) {
         self.written
             .set(start / shared.page_size..(start + length) / shared.page_size);
@@ -105,7 +117,7 @@ impl Shared {
             }
             let end = self.run.options.window_end(work.start).min(work.end);
             cursor.position = end;
-            if self.direction == Direction::Save {
+            if self.direction == Direction::Save && region.mask.is_none() {
                 cursor.data_end = work.end;
             }
             return Ok(Some(Window {
@@ -136,17 +148,19 @@ impl Shared {
         if position >= region.area.length {
             return region.area.length..region.area.length;
         }
-        let found = match self.direction {
-            Direction::Save if region.store_zero_pages => position..region.area.length,
-            Direction::Save => {
+        let from = |bitmap: &Bitmap| {
+            let set = bitmap.next_set(position / self.page_size);
+            set.map_or(region.area.length, |page| page * self.page_size)..region.area.length
+        };
+        let found = match (self.direction, &region.mask) {
+            (_, Some(mask)) => from(mask),
+            (Direction::Save, None) if region.store_zero_pages => position..region.area.length,
+            (Direction::Save, None) => {
                 let data = region.memory.next_data(region.memory_offset + position);
                 data.start.saturating_sub(region.memory_offset)..data.end.saturating_sub(region.memory_offset)
             }
-            Direction::Load if !region.memory_is_zero => position..region.area.length,
-            Direction::Load | Direction::Scan => {
-                let set = region.bitmap.next_set(position / self.page_size);
-                set.map_or(region.area.length, |page| page * self.page_size)..region.area.length
-            }
+            (Direction::Load, None) if !region.memory_is_zero => position..region.area.length,
+            (Direction::Load | Direction::Scan, None) => from(&region.bitmap),
         };
         let start = found.start.clamp(position, region.area.length);
         if start == region.area.length {

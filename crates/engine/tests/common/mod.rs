@@ -118,6 +118,7 @@ impl Block {
             memory_offset: self.memory_offset,
             area: self.area(),
             store_zero_pages: self.store_zero_pages,
+            only: None,
             memory_is_zero: self.memory_is_zero,
         }
     }
