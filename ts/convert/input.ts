@@ -81,7 +81,7 @@ async function openFile(opened: OpenedSource): Promise<Input> {
     const sequential = sequentialFile(reader, offset);
     const dispose = async (): Promise<void> => {
       await sequential[Symbol.asyncDispose]();
-      await reader.close();
+      await (snapshot ?? reader).close();
     };
     return { path: reader.name, offset, snapshot, sequential, libvirt, [Symbol.asyncDispose]: dispose };
   } catch (error) {

@@ -112,8 +112,10 @@ export class LaunchPlan {
 
   #objectFor(backend: PlannedBackend, files: MemoryFiles): readonly string[] | undefined {
     const { block, id, own } = backend;
-    const { path, fd } = localFile(this.#snapshot.reader, 'a restore');
-    const object = this.#mode.memoryObject(backend, {
+    const { reader, blocks } = this.#snapshot.mappable;
+    const { path, fd } = localFile(reader, 'a restore');
+    const place = blocks.find((candidate) => candidate.id === block.id) ?? block;
+    const object = this.#mode.memoryObject({ ...backend, block: place }, {
       file: files[block.id],
       snapshotFile: path === undefined ? procPath(fd) : resolve(path),
     });

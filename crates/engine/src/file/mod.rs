@@ -5,6 +5,7 @@ mod abandoned_partials;
 mod alignment;
 mod bitmap;
 mod cache_share;
+mod clone;
 pub(crate) mod extents;
 mod identity;
 mod length;
@@ -27,6 +28,7 @@ pub(crate) mod positional;
 pub mod source;
 
 pub use abandoned_partials::remove_abandoned;
+pub use clone::{Cloned, clone_file};
 pub use alignment::{Alignment, direct_alignment, probe_directory};
 pub(crate) use bitmap::read_bitmap;
 pub(crate) use identity::Identity;
