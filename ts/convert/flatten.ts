@@ -9,6 +9,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { FLATTEN_FORMS, type FlattenOptions, type FlattenResult } from './flatten-options.ts';
+import { writeFlatCopy } from './flat-copy.ts';
 import { whyNoReflink, writeReflink } from './reflink.ts';
 import { convertMapped } from './rewrite.ts';
 
@@ -71,6 +72,12 @@ async function write(snapshot: Snapshot, output: Output, options: FlattenOptions
       found: form,
     });
   }
-  const { endOffset, dataBytes } = await convertMapped(snapshot, output, options);
+  const { base, sources } = snapshot;
+  const [own] = sources;
+  const isLocal = output.file !== undefined && base?.reader.file !== undefined;
+  const { endOffset, dataBytes } =
+    isLocal && base !== undefined && own !== undefined
+      ? await writeFlatCopy(snapshot, { own, base }, output, options)
+      : await convertMapped(snapshot, output, options);
   return { size: endOffset, form: 'copy', why, dataBytes };
 }

@@ -27,6 +27,9 @@ export interface Layered {
   readonly base: DeltaBase;
 }
 
+/** The codes of errors that say nothing about the file's content. */
+const PASSED_ON: ReadonlySet<string> = new Set(['ERR_MAPPED_RAM_IO', 'ERR_MAPPED_RAM_BUSY']);
+
 /**
  * Finds and opens the base of a stream that is a delta: where the caller says, or where the delta does, beside it first.
  * Both files stay locked against writers in place until they are closed.
@@ -57,7 +60,6 @@ export async function openBase(opened: OpenedSource, index: StreamIndex): Promis
   hold(reader);
   const base = await findBase(opened, record, signal);
   try {
-    hold(base.reader);
     const blocks = pairs(ram.blocks, base, path);
     return { reader: new OverlaySource({ base: base.reader, delta: reader, blocks }), base };
   } catch (error) {
@@ -114,6 +116,8 @@ async function openAt(
   }
   const { reader, base: offset } = opened;
   try {
+    // Nobody may write into it once it was looked at.
+    hold(reader);
     const index = await readStreamIndex(reader, { offset });
     const difference = await differenceOf(reader, index, record, signal);
     if (difference === undefined && index.ram?.form === 'mapped-ram') {
@@ -123,7 +127,7 @@ async function openAt(
     return `${reader.name} ${difference ?? 'has no mapped RAM'}`;
   } catch (error) {
     await reader.close();
-    if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
+    if (!(error instanceof MappedRamError) || PASSED_ON.has(error.code)) throw error;
     return error.message;
   }
 }

@@ -4,7 +4,7 @@ import { assertSealable } from '../seal/assert-sealable.ts';
 import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
-import { assertDistinct } from '../snapshot/distinct-places.ts';
+import { assertDistinct, namedSource } from '../snapshot/distinct-places.ts';
 import { namedFile, type OpenSource } from '../io/open-source.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import {
@@ -101,7 +101,7 @@ async function verifyOpened(
 ): Promise<Omit<VerifyResult, 'elapsedMs'>> {
   const { signal } = options;
   const { reader, base } = opened;
-  const sealPath = await sealPathIn(namedFile(reader)?.path, options);
+  const sealPath = await sealPathIn(reader, options);
   await using output =
     options.seal === true && sealPath !== undefined
       ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
@@ -154,13 +154,13 @@ function isSound(findings: readonly Finding[]): boolean {
 
 /** Returns undefined when there is no seal, and none is to be made. */
 async function sealPathIn(
-  path: string | undefined,
+  reader: OpenSource,
   { seal, sealPath }: VerifyOptions,
 ): Promise<string | undefined> {
+  const path = namedFile(reader)?.path;
   if (path === undefined && seal !== true) return sealPath;
   const found = sealPathFor(path, sealPath);
-  const snapshot = path === undefined ? [] : [{ role: 'the snapshot', path }];
-  await assertDistinct([...snapshot, { role: 'the seal', path: found }]);
+  await assertDistinct([...namedSource('the snapshot', reader), { role: 'the seal', path: found }]);
   return found;
 }
 
