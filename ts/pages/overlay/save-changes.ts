@@ -40,6 +40,8 @@ export interface ChangedPages {
 
 /** The most bytes that are read at once. */
 const WINDOW = 1 << 20;
+/** The largest gap, in bytes, between stretches that are read at once: it costs less than another read. */
+const MAX_GAP = 1 << 16;
 
 /**
  * Writes changed pages of blocks, and the bitmaps, into a delta that has its size. A zero page where the base has none
@@ -88,12 +90,14 @@ async function saveRegion(output: Output, region: ChangedRegion, tools: Tools): 
   const bits = new PageBits();
   const [buffer, other] = [Buffer.allocUnsafe(WINDOW), Buffer.allocUnsafe(compare ? WINDOW : 0)];
   let [pages, zeroPages] = [0, 0];
-  for (const { first, count } of windowsOf(region)) {
+  for (const { first, count, parts } of windowsOf(region)) {
     tools.signal?.throwIfAborted();
     const bytes = buffer.subarray(0, count * pageSize);
     await tools.memory.read(bytes, first * pageSize);
     if (compare) await tools.base.read(other.subarray(0, bytes.length), first * pageSize);
     const isInBase = await pagesInBase(cache, base.area, first, count);
+    const isAsked = new Uint8Array(count);
+    for (const part of parts) isAsked.fill(1, part.first - first, part.first - first + part.count);
     let data = 0;
     let start: number | undefined;
     const flush = async (end: number): Promise<void> => {
@@ -106,9 +110,10 @@ async function saveRegion(output: Output, region: ChangedRegion, tools: Tools): 
       const at = page * pageSize;
       const content = bytes.subarray(at, at + pageSize);
       const isBlank = isZero(content);
-      const isLeftOut = compare
+      const isAsBefore = compare
         ? Buffer.compare(content, other.subarray(at, at + pageSize)) === 0
         : isBlank && region.storeZeroPages !== true && isInBase[page] !== 1;
+      const isLeftOut = isAsBefore || isAsked[page] !== 1;
       if (isLeftOut || isBlank) await flush(at);
       else start ??= at;
       if (isLeftOut) continue;
@@ -117,7 +122,7 @@ async function saveRegion(output: Output, region: ChangedRegion, tools: Tools): 
       if (isBlank) zeroPages += 1;
     }
     await flush(bytes.length);
-    tools.progress.add(bytes.length, data);
+    tools.progress.add(pagesOf(parts) * pageSize, data);
   }
   await writeBitmap(output, area, bits, tools.signal);
   return { id: name, pages, zeroPages };
@@ -152,9 +157,33 @@ async function pagesInBase(
   return found;
 }
 
-function* windowsOf({ area, changed }: ChangedRegion): Generator<PageStretch, void, void> {
+/** Pages that are read at once, and those of them that may have changed. */
+interface Window extends PageStretch {
+  readonly parts: readonly PageStretch[];
+}
+
+/** The windows of a block, in order: stretches that lie close together are read at once. */
+function* windowsOf({ area, changed }: ChangedRegion): Generator<Window, void, void> {
   const most = Math.max(1, Math.floor(WINDOW / area.pageSize));
-  for (const { first, count } of changed ?? [{ first: 0, count: pagesIn(area) }]) {
+  const gap = Math.floor(MAX_GAP / area.pageSize);
+  let parts: PageStretch[] = [];
+  let [first, end] = [0, 0];
+  for (const part of split(changed ?? [{ first: 0, count: pagesIn(area) }], most)) {
+    const next = part.first + part.count;
+    if (parts.length > 0 && (next - first > most || part.first - end > gap)) {
+      yield { first, count: end - first, parts };
+      parts = [];
+    }
+    if (parts.length === 0) ({ first } = part);
+    parts.push(part);
+    end = next;
+  }
+  if (parts.length > 0) yield { first, count: end - first, parts };
+}
+
+/** Splits stretches into such of at most so many pages. */
+function* split(stretches: readonly PageStretch[], most: number): Generator<PageStretch, void, void> {
+  for (const { first, count } of stretches) {
     for (let page = first; page < first + count; page += most) {
       yield { first: page, count: Math.min(most, first + count - page) };
     }
@@ -162,6 +191,9 @@ function* windowsOf({ area, changed }: ChangedRegion): Generator<PageStretch, vo
 }
 
 function bytesOf({ area, changed }: ChangedRegion): number {
-  if (changed === undefined) return area.length;
-  return changed.reduce((sum, { count }) => sum + count * area.pageSize, 0);
+  return changed === undefined ? area.length : pagesOf(changed) * area.pageSize;
+}
+
+function pagesOf(stretches: readonly PageStretch[]): number {
+  return stretches.reduce((sum, { count }) => sum + count, 0);
 }
