@@ -33,14 +33,15 @@ pub fn clone_file(from: &FileSource, into: &FileSource, unit: u32) -> Result<Clo
 mod imp {
     use std::fs::File;
     use std::io;
+    use std::os::fd::AsRawFd;
 
     use rustix::io::Errno;
-    use rustix::ioctl::{Getter, Setter, ioctl, opcode};
 
     use super::Cloned;
 
     /// `struct fsxattr` of linux/fs.h.
     #[repr(C)]
+    #[derive(Default)]
     struct Attributes {
         flags: u32,
         extent_size: u32,
@@ -53,35 +54,52 @@ mod imp {
     /// `FS_XFLAG_COWEXTSIZE`: the size of copies is given.
     const COW_EXTENT_SIZE: u32 = 0x0001_0000;
     /// The magic number of XFS, from linux/magic.h.
-    const XFS: i64 = 0x5846_5342;
-    const GET: rustix::ioctl::Opcode = opcode::read::<Attributes>(b'X', 31);
-    const SET: rustix::ioctl::Opcode = opcode::write::<Attributes>(b'X', 32);
+    const XFS: u64 = 0x5846_5342;
+    /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR`, which are the same on every architecture that this package is built
+    /// for.
+    const GET: libc::c_ulong = 0x801c_581f;
+    const SET: libc::c_ulong = 0x401c_5820;
 
     pub(super) fn clone(source: &File, target: &File, unit: u32) -> io::Result<Cloned> {
         match rustix::fs::ioctl_ficlone(target, source) {
             Ok(()) => {}
             // ENOTTY and EINVAL come from filesystems that know nothing of this, or not for such files.
             Err(
-                error @ (Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::PERM),
+                error @ (Errno::OPNOTSUPP
+                | Errno::NOTTY
+                | Errno::XDEV
+                | Errno::INVAL
+                | Errno::NOSYS
+                | Errno::PERM),
             ) => return Ok(Cloned::Unavailable(error.into())),
             Err(error) => return Err(error.into()),
         }
-        if i64::try_from(rustix::fs::fstatfs(target)?.f_type).is_ok_and(|kind| kind == XFS) {
-            set_unit(target, unit)?;
+        if u64::try_from(rustix::fs::fstatfs(target)?.f_type) == Ok(XFS) {
+            let mut attributes = Attributes::default();
+            control(target, GET, &mut attributes)?;
+            attributes.flags |= COW_EXTENT_SIZE;
+            attributes.cow_extent_size = unit;
+            control(target, SET, &mut attributes)?;
         }
         Ok(Cloned::Yes)
     }
 
-    fn set_unit(file: &File, unit: u32) -> io::Result<()> {
-        // SAFETY: needed because no library has a safe call. It is sound because the kernel fills a structure of the
-        // layout that it expects, all of whose values are valid.
-        let mut attributes = unsafe { ioctl(file, Getter::<GET, Attributes>::new()) }?;
-        attributes.flags |= COW_EXTENT_SIZE;
-        attributes.cow_extent_size = unit;
-        // SAFETY: needed because no library has a safe call. It is sound because the kernel only reads the structure,
+    fn control(file: &File, operation: libc::c_ulong, attributes: &mut Attributes) -> io::Result<()> {
+        // SAFETY: needed because no library has a safe call. It is sound because the kernel reads or fills one structure,
         // which has the layout that it expects and lives until the call returns.
-        unsafe { ioctl(file, Setter::<SET, Attributes>::new(attributes)) }?;
-        Ok(())
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_ioctl,
+                file.as_raw_fd(),
+                operation,
+                std::ptr::from_mut(attributes),
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 }
 
