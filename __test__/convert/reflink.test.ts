@@ -75,7 +75,8 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     };
     t.deepEqual(await pages(path), await pages(copied));
     await rm(base);
-    t.deepEqual(await memoryOf(path), await memoryOf(copied));
+    const [one, other] = [await memoryOf(path), await memoryOf(copied)];
+    for (const [id, bytes] of one) t.is(Buffer.compare(bytes, other.get(id) ?? bytes.subarray(1)), 0, id);
     t.is(spawnSync('umount', [dir.path]).status, 0);
   });
 

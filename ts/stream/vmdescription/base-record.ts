@@ -61,7 +61,7 @@ export function withoutBaseRecord(json: Uint8Array): Uint8Array {
   const key = text.lastIndexOf(JSON.stringify(KEY), start);
   const [before, behind] = [text.slice(0, key), text.slice(end)];
   // The comma goes with the member: the one behind it, or before it when it is the last.
-  const next = /^\s*,\s*/.exec(behind);
+  const next = /^\s*, ?/.exec(behind);
   const rest =
     next === null ? before.replace(/,\s*$/, '') + behind : before + behind.slice(next[0].length);
   return encoder.encode(rest);
