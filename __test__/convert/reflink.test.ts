@@ -33,6 +33,11 @@ async function filesystem(
   return new TemporaryDirectory(at);
 }
 
+async function setPages(path: string): Promise<readonly number[]> {
+  await using snapshot = await Snapshot.open(path);
+  return (await snapshot.info()).blocks.map((block) => block.setPages);
+}
+
 async function usedIn(path: string): Promise<number> {
   spawnSync('sync', ['-f', path]);
   const { blocks, bfree, bsize } = await statfs(path);
@@ -55,52 +60,54 @@ test('a filesystem that shares no blocks gets a copy, and refuses a reflink', as
 });
 
 for (const kind of ['xfs', 'btrfs'] as const) {
-  test.serial(`${kind}: flatten shares the blocks of the base, and equals delta and base page by page`, async (t) => {
-    await using outer = await temporaryDirectory();
-    const dir = await filesystem(t, outer, kind);
-    if (dir === undefined) {
-      t.pass('this machine has no such filesystem');
-      return;
-    }
-    const { delta, base, later } = await twoSnapshots(dir, GUEST);
-    const path = dir.file('flat.mr');
-    t.is((await flatten(delta, path)).form, 'reflink');
-    t.true((await diff(path, later)).equal);
-    t.true((await verify(path)).verified);
-    const copied = dir.file('copied.mr');
-    await flatten(delta, copied, { form: 'copy' });
-    const pages = async (file: string): Promise<readonly (number | undefined)[]> => {
-      await using snapshot = await Snapshot.open(file);
-      return (await snapshot.info()).blocks.map(({ setPages }) => setPages);
-    };
-    t.deepEqual(await pages(path), await pages(copied));
-    await rm(base);
-    const [one, other] = [await memoryOf(path), await memoryOf(copied)];
-    for (const [id, bytes] of one) t.is(Buffer.compare(bytes, other.get(id) ?? bytes.subarray(1)), 0, id);
-    t.is(spawnSync('umount', [dir.path]).status, 0);
-  });
+  test.serial(
+    `${kind}: flatten shares the blocks of the base, and equals delta and base page by page`,
+    async (t) => {
+      await using outer = await temporaryDirectory();
+      const dir = await filesystem(t, outer, kind);
+      if (dir === undefined) {
+        t.pass('this machine has no such filesystem');
+        return;
+      }
+      const { delta, base, later } = await twoSnapshots(dir, GUEST);
+      const path = dir.file('flat.mr');
+      t.is((await flatten(delta, path)).form, 'reflink');
+      t.true((await diff(path, later)).equal);
+      t.true((await verify(path)).verified);
+      const copied = dir.file('copied.mr');
+      await flatten(delta, copied, { form: 'copy' });
+      t.deepEqual(await setPages(path), await setPages(copied));
+      await rm(base);
+      const [one, other] = [await memoryOf(path), await memoryOf(copied)];
+      for (const [id, bytes] of one) t.is(Buffer.compare(bytes, other.get(id) ?? bytes.subarray(1)), 0, id);
+      t.is(spawnSync('umount', [dir.path]).status, 0);
+    },
+  );
 
-  test.serial(`${kind}: what is flattened takes little more room than the pages that have changed`, async (t) => {
-    await using outer = await temporaryDirectory();
-    const dir = await filesystem(t, outer, kind);
-    if (dir === undefined) {
-      t.pass('this machine has no such filesystem');
-      return;
-    }
-    const before = Array.from({ length: 16_384 }, (_, page): Content => page + 1);
-    // Scattered pages are the worst case.
-    const after = before.map((content, page) => (page % 16 === 5 ? page + 100_000 : content));
-    const { base, delta } = await bigSnapshots(dir, before, after);
-    const used = await usedIn(dir.path);
-    const result = await flatten(delta, dir.file('flat.mr'));
-    t.is(result.form, 'reflink');
-    const changed = 1024 * 4096;
-    t.is(result.dataBytes, changed);
-    const grown = (await usedIn(dir.path)) - used;
-    t.true(grown <= changed * 1.2 + 2 * MIB, `${grown} bytes more for ${changed}`);
-    t.true((await stat(base)).blocks * 512 > 16 * changed - MIB);
-    t.is(spawnSync('umount', [dir.path]).status, 0);
-  });
+  test.serial(
+    `${kind}: what is flattened takes little more room than the pages that have changed`,
+    async (t) => {
+      await using outer = await temporaryDirectory();
+      const dir = await filesystem(t, outer, kind);
+      if (dir === undefined) {
+        t.pass('this machine has no such filesystem');
+        return;
+      }
+      const before = Array.from({ length: 16_384 }, (_, page): Content => page + 1);
+      // Scattered pages are the worst case.
+      const after = before.map((content, page) => (page % 16 === 5 ? page + 100_000 : content));
+      const { base, delta } = await bigSnapshots(dir, before, after);
+      const used = await usedIn(dir.path);
+      const result = await flatten(delta, dir.file('flat.mr'));
+      t.is(result.form, 'reflink');
+      const changed = 1024 * 4096;
+      t.is(result.dataBytes, changed);
+      const grown = (await usedIn(dir.path)) - used;
+      t.true(grown <= changed * 1.2 + 2 * MIB, `${grown} bytes more for ${changed}`);
+      t.true((await stat(base)).blocks * 512 > 16 * changed - MIB);
+      t.is(spawnSync('umount', [dir.path]).status, 0);
+    },
+  );
 }
 
 async function bigSnapshots(

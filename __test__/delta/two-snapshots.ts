@@ -23,7 +23,9 @@ export interface TwoSnapshots {
 }
 
 export function memoryOf(contents: readonly Content[]): Buffer {
-  return Buffer.concat(contents.map((content) => (content === 'zero' ? Buffer.alloc(PAGE) : testPage(content))));
+  return Buffer.concat(
+    contents.map((content) => (content === 'zero' ? Buffer.alloc(PAGE) : testPage(content))),
+  );
 }
 
 /** The pages that differ, one by one: the naive answer. */
@@ -50,8 +52,14 @@ export async function twoSnapshots(
   blocks: readonly TwoBlocks[],
 ): Promise<TwoSnapshots> {
   const [base, later, delta] = [dir.file('base.mr'), dir.file('later.mr'), dir.file('guest.delta')];
-  await writeSnapshot(base, blocks.map(({ id, before }) => ({ id, contents: before })));
-  await writeSnapshot(later, blocks.map(({ id, after }) => ({ id, contents: after })));
+  await writeSnapshot(
+    base,
+    blocks.map(({ id, before }) => ({ id, contents: before })),
+  );
+  await writeSnapshot(
+    later,
+    blocks.map(({ id, after }) => ({ id, contents: after })),
+  );
   await using memory = await Snapshot.open(later);
   const ram = Object.fromEntries(
     blocks.map((block) => [
@@ -68,8 +76,26 @@ export const GUEST: readonly TwoBlocks[] = [
   {
     id: 'pc.ram',
     //        same     changed  to zero      zero→data    zero both    same
-    before: [1, 2, 3, 'zero', 'zero', 6, ...Array.from({ length: 700 }, (_, page) => (page % 3 === 0 ? page + 100 : 'zero' as const))],
-    after: [1, 20, 'zero', 4, 'zero', 6, ...Array.from({ length: 700 }, (_, page) => (page % 7 === 0 ? page + 5000 : page % 3 === 0 ? page + 100 : 'zero' as const))],
+    before: [
+      1,
+      2,
+      3,
+      'zero',
+      'zero',
+      6,
+      ...Array.from({ length: 700 }, (_, page) => (page % 3 === 0 ? page + 100 : ('zero' as const))),
+    ],
+    after: [
+      1,
+      20,
+      'zero',
+      4,
+      'zero',
+      6,
+      ...Array.from({ length: 700 }, (_, page) =>
+        page % 7 === 0 ? page + 5000 : page % 3 === 0 ? page + 100 : ('zero' as const),
+      ),
+    ],
   },
   { id: 'pc.bios', before: [7, 'zero', 8], after: [7, 'zero', 8] },
   { id: 'system.flash0', before: [9, 'zero', 'zero'], after: [9, 'zero', 10] },

@@ -108,9 +108,12 @@ test('verify, diff, extract, convert and unpack take delta and base as one snaps
   }
   // The engine reads one file after the other.
   t.not(unpacked.transfer?.ioEngine, 'javascript');
-  const buffers = Object.fromEntries(GUEST.map(({ id, after }) => [id, Buffer.alloc(after.length * PAGE, 5)]));
+  const buffers = Object.fromEntries(
+    GUEST.map(({ id, after }) => [id, Buffer.alloc(after.length * PAGE, 5)]),
+  );
   await unpack(delta, { ram: buffers });
-  for (const { id, after } of GUEST) t.is(Buffer.compare(buffers[id] ?? Buffer.alloc(0), memoryOf(after)), 0, id);
+  for (const { id, after } of GUEST)
+    t.is(Buffer.compare(buffers[id] ?? Buffer.alloc(0), memoryOf(after)), 0, id);
   await unpack(delta, { state: dir.file('whole.state') });
   await assertLater(t, dir.file('whole.state'));
 });
@@ -286,7 +289,10 @@ test('the seal of a base stands for its pages', async (t) => {
   await using handle = await open(base, 'r+');
   await handle.write(Buffer.from([1]), 0, 1, whole.completeRam().blocks[0]?.area.pagesOffset ?? 0);
   t.true((await verify(base, { seal: true, overwrite: true })).verified);
-  await t.throwsAsync(Snapshot.open(path), { code: 'ERR_MAPPED_RAM_BASE', message: /its seal is not the one/ });
+  await t.throwsAsync(Snapshot.open(path), {
+    code: 'ERR_MAPPED_RAM_BASE',
+    message: /its seal is not the one/,
+  });
 });
 
 test('a seal of a delta is of both files', async (t) => {
@@ -334,7 +340,10 @@ test('what does not go together is refused before anything is written', async (t
     message: /no such RAM block/,
   });
   const changed = [
-    [{ first: 3, count: 1 }, { first: 2, count: 1 }],
+    [
+      { first: 3, count: 1 },
+      { first: 2, count: 1 },
+    ],
     [{ first: 0, count: 0 }],
     [{ first: -1, count: 1 }],
   ];

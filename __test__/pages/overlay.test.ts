@@ -61,7 +61,10 @@ test('a delta over its base reads as a naive merge of both, wherever a read begi
           await using handle = await open(dir.file(name), 'w');
           await handle.write(bytes);
         }
-        const readers = [await FileReader.open(dir.file('delta')), await FileReader.open(dir.file('base'))] as const;
+        const readers = [
+          await FileReader.open(dir.file('delta')),
+          await FileReader.open(dir.file('base')),
+        ] as const;
         const blocks = [{ delta: delta.area, base: base.area }];
         await using source = new OverlaySource({ delta: readers[0], base: readers[1], blocks });
         const whole = naive(delta, base);

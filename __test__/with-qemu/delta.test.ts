@@ -46,7 +46,12 @@ async function writeBetween({ base, later, delta }: Saved, mapped: readonly stri
 }
 
 /** Compares all blocks of a guest that stands still with a snapshot, byte by byte. */
-async function assertMemory(t: ExecutionContext, guest: TestGuest, path: string, what: string): Promise<void> {
+async function assertMemory(
+  t: ExecutionContext,
+  guest: TestGuest,
+  path: string,
+  what: string,
+): Promise<void> {
   await using snapshot = await Snapshot.open(path);
   for (const { id, length } of snapshot.completeRam().blocks) {
     const [found, wanted] = [await guest.readBlock(id, 0, length), await snapshot.read(id, 0, length)];
@@ -105,7 +110,14 @@ for (const binary of BINARIES) {
       await using guest = await startGuest({
         ...setup,
         incoming: true,
-        memoryArgs: ['-m', '64M', '-object', `memory-backend-file,id=pc.ram,${mapping}`, '-machine', 'memory-backend=pc.ram'],
+        memoryArgs: [
+          '-m',
+          '64M',
+          '-object',
+          `memory-backend-file,id=pc.ram,${mapping}`,
+          '-machine',
+          'memory-backend=pc.ram',
+        ],
       });
       await loadFrom(guest.qmp, `file:${delta},offset=${DELTA_HEAD_BYTES}`, { multifd });
       await guest.stop();
@@ -115,21 +127,24 @@ for (const binary of BINARIES) {
   });
 }
 
-qemuTest('a delta whose small blocks are not whole comes as a stream, and is right all the same', async (t) => {
-  await using dir = await temporaryDirectory();
-  const saved = await saveTwice(SETUP, dir);
-  await using memory = await Snapshot.open(saved.later);
-  const sparse = { ...saved, delta: dir.file('sparse.delta') };
-  await writeBetween(
-    sparse,
-    memory.completeRam().blocks.map(({ id }) => id),
-  );
-  await using guest = await restoreGuest(sparse.delta, SETUP, { mode: 'instant', after: 'stop' });
-  t.is(guest.restored.form, 'stream');
-  t.true(guest.restored.locked);
-  await assertMemory(t, guest, saved.later, 'stream');
-  await guest.assertAlive();
-});
+qemuTest(
+  'a delta whose small blocks are not whole comes as a stream, and is right all the same',
+  async (t) => {
+    await using dir = await temporaryDirectory();
+    const saved = await saveTwice(SETUP, dir);
+    await using memory = await Snapshot.open(saved.later);
+    const sparse = { ...saved, delta: dir.file('sparse.delta') };
+    await writeBetween(
+      sparse,
+      memory.completeRam().blocks.map(({ id }) => id),
+    );
+    await using guest = await restoreGuest(sparse.delta, SETUP, { mode: 'instant', after: 'stop' });
+    t.is(guest.restored.form, 'stream');
+    t.true(guest.restored.locked);
+    await assertMemory(t, guest, saved.later, 'stream');
+    await guest.assertAlive();
+  },
+);
 
 qemuTest('a state stream made beforehand serves several clones of a delta', async (t) => {
   await using dir = await temporaryDirectory();

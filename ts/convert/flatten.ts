@@ -63,14 +63,23 @@ async function write(snapshot: Snapshot, output: Output, options: FlattenOptions
   const why = form === 'copy' ? 'a copy was asked for' : await whyNoReflink(snapshot, output);
   if (why === undefined) {
     const { endOffset, dataBytes } = await writeReflink(snapshot, output, options);
-    return { size: endOffset, form: 'reflink', why: 'the filesystem shares the blocks of the base', dataBytes };
+    return {
+      size: endOffset,
+      form: 'reflink',
+      why: 'the filesystem shares the blocks of the base',
+      dataBytes,
+    };
   }
   if (form === 'reflink') {
-    throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `no file can share the blocks of the base: ${why}`, {
-      path: output.name,
-      expected: 'form auto or copy',
-      found: form,
-    });
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `no file can share the blocks of the base: ${why}`,
+      {
+        path: output.name,
+        expected: 'form auto or copy',
+        found: form,
+      },
+    );
   }
   const { base, sources } = snapshot;
   const [own] = sources;

@@ -35,13 +35,21 @@ export function assertGoTogether(base: Snapshot, state: Snapshot, ids: readonly 
   return ram;
 }
 
-function assertState(base: Snapshot, { index, path }: Snapshot, { blocks, targetPageSize }: MappedRamIndex): void {
+function assertState(
+  base: Snapshot,
+  { index, path }: Snapshot,
+  { blocks, targetPageSize }: MappedRamIndex,
+): void {
   if (index.machine !== base.index.machine) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'the state is of another machine than the base', {
-      path,
-      expected: base.index.machine,
-      found: index.machine,
-    });
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      'the state is of another machine than the base',
+      {
+        path,
+        expected: base.index.machine,
+        found: index.machine,
+      },
+    );
   }
   const there = index.ram?.blocks ?? [];
   const isSame =
@@ -68,7 +76,11 @@ function wordsOf(
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what are no stretches in order and apart;
  *   ERR_MAPPED_RAM_OUT_OF_RANGE for pages that the block does not have
  */
-export function assertStretches({ id, area }: MappedRamBlock, { changed }: ChangedMemory, path: string): void {
+export function assertStretches(
+  { id, area }: MappedRamBlock,
+  { changed }: ChangedMemory,
+  path: string,
+): void {
   if (changed === undefined) return;
   const what = `changed pages of block ${id}`;
   if (!Array.isArray(changed)) {

@@ -28,7 +28,8 @@ const DIFFERENCE = { changed: 1, becameZero: 2, becameData: 3 } as const;
 export async function comparePages(plan: ComparePages, options: TransferOptions): Promise<ComparisonOutcome> {
   const { left, right, blocks } = plan;
   if (left.file === undefined) return compareByWindows(plan, whyNoEngine(left), options);
-  if (right !== undefined && right.file === undefined) return compareByWindows(plan, whyNoEngine(right), options);
+  if (right !== undefined && right.file === undefined)
+    return compareByWindows(plan, whyNoEngine(right), options);
   const files = { left: transferFile(left.file), right: right?.file && transferFile(right.file) };
   return runComparison({ ...files, blocks }, options);
 }

@@ -110,9 +110,7 @@ async function openAt(
     opened = await openPlace(place, signal);
   } catch (error) {
     if (!(error instanceof MappedRamError)) throw error;
-    return systemCode(error.cause) === 'ENOENT' && name !== undefined
-      ? `${name} is missing`
-      : error.message;
+    return systemCode(error.cause) === 'ENOENT' && name !== undefined ? `${name} is missing` : error.message;
   }
   const { reader, base: offset } = opened;
   try {
@@ -144,7 +142,8 @@ async function differenceOf(
   }
   const found = await identifyBase(reader, index, signal);
   if (found.uuid !== record.uuid) return 'is a snapshot of another guest: its UUID is another';
-  if (found.offset !== record.offset) return `has its stream at ${found.offset}, the base at ${record.offset}`;
+  if (found.offset !== record.offset)
+    return `has its stream at ${found.offset}, the base at ${record.offset}`;
   if (found.end !== record.end) {
     return `is another snapshot, or has changed: it ends at ${found.end}, the base at ${record.end}`;
   }

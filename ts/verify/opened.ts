@@ -44,7 +44,8 @@ export async function withBase(opened: OpenedSource): Promise<OpenedSource & Asy
     return { ...opened, reader, [Symbol.asyncDispose]: () => base.reader.close() };
   } catch (error) {
     const isCutOff = index.problem !== undefined && !index.complete;
-    if (isCutOff && error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_INCOMPLETE') return alone;
+    if (isCutOff && error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_INCOMPLETE')
+      return alone;
     throw error;
   }
 }

@@ -78,7 +78,11 @@ export const extract: Command = defineCommand({
     const options = extractOptions(line);
     const api = await import('../../extract/extract.ts');
     const result = await withBar(session, 'extracting', (onProgress) =>
-      api.extract(sourceWithBase(line, line.value('uri')), line.value('output'), { ...options, signal, onProgress }),
+      api.extract(sourceWithBase(line, line.value('uri')), line.value('output'), {
+        ...options,
+        signal,
+        onProgress,
+      }),
     );
     session.print(result, (style) => extractLines(result, style));
   },

@@ -31,7 +31,10 @@ export const flatten: Command = defineCommand({
   description:
     'Make a whole snapshot of a delta and its base. On XFS and btrfs the result shares the blocks of the base, and only what has changed is written.',
   args,
-  examples: ['mapped-ram flatten guest.delta guest.mr', 'mapped-ram flatten guest.delta guest.mr --form copy'],
+  examples: [
+    'mapped-ram flatten guest.delta guest.mr',
+    'mapped-ram flatten guest.delta guest.mr --form copy',
+  ],
   run: async (session) => {
     const { line, signal } = session;
     const options = { form: line.value('form'), overwrite: line.flag('force'), signal };

@@ -1,5 +1,10 @@
 import { MappedRamError } from '../../errors.ts';
-import { runTransfer, transferFile, type TransferOutcome, type TransferRegion } from '../../engine/transfer.ts';
+import {
+  runTransfer,
+  transferFile,
+  type TransferOutcome,
+  type TransferRegion,
+} from '../../engine/transfer.ts';
 import type { TransferOptions, TransferProgress, TransferReport } from '../../engine/transfer-options.ts';
 import type { OpenSource, Overlay } from '../../io/open-source.ts';
 import { type PageArea, partOf } from '../../stream/page-area.ts';

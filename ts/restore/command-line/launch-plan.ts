@@ -115,10 +115,13 @@ export class LaunchPlan {
     const { reader, blocks } = this.#snapshot.mappable;
     const { path, fd } = localFile(reader, 'a restore');
     const place = blocks.find((candidate) => candidate.id === block.id) ?? block;
-    const object = this.#mode.memoryObject({ ...backend, block: place }, {
-      file: files[block.id],
-      snapshotFile: path === undefined ? procPath(fd) : resolve(path),
-    });
+    const object = this.#mode.memoryObject(
+      { ...backend, block: place },
+      {
+        file: files[block.id],
+        snapshotFile: path === undefined ? procPath(fd) : resolve(path),
+      },
+    );
     if (object === undefined) return undefined;
     const members = new Map([
       ['qom-type', object.type],

@@ -62,8 +62,7 @@ export function withoutBaseRecord(json: Uint8Array): Uint8Array {
   const [before, behind] = [text.slice(0, key), text.slice(end)];
   // The comma goes with the member: the one behind it, or before it when it is the last.
   const next = /^\s*, ?/.exec(behind);
-  const rest =
-    next === null ? before.replace(/,\s*$/, '') + behind : before + behind.slice(next[0].length);
+  const rest = next === null ? before.replace(/,\s*$/, '') + behind : before + behind.slice(next[0].length);
   return encoder.encode(rest);
 }
 
@@ -103,5 +102,7 @@ function countIn(found: Members, member: string, path: string): number {
 }
 
 function corrupt(what: string, path: string): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', `${what} in the vmdescription cannot be read`, { path });
+  return new MappedRamError('ERR_MAPPED_RAM_CORRUPT', `${what} in the vmdescription cannot be read`, {
+    path,
+  });
 }

@@ -1,5 +1,10 @@
 import { encodePageHeader, encodeZeroPage } from './encode-pages.ts';
-import { encodeMappedRamStart, encodePlainRamStart, encodeRamEos, type MappedRamStart } from './encode-ram.ts';
+import {
+  encodeMappedRamStart,
+  encodePlainRamStart,
+  encodeRamEos,
+  type MappedRamStart,
+} from './encode-ram.ts';
 import type { MappedRamLayout } from './layout.ts';
 import { PieceList, type StreamPiece } from './pieces.ts';
 import { encodeSectionContinuation } from '../section.ts';

@@ -39,13 +39,13 @@ export function encodeDeltaStart(options: DeltaStartOptions): MappedRamStart {
   );
   if (ours === undefined || qemus === undefined) throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'heads');
   const placed = placeBlocks(blocks, targetPageSize, base, base + ours.length);
-  const entries = placed.map((block) =>
-    encodeMappedBlockEntry(block, { addresses: false, targetPageSize }),
-  );
+  const entries = placed.map((block) => encodeMappedBlockEntry(block, { addresses: false, targetPageSize }));
   const [first, ...others] = entries;
   const last = placed.at(-1);
   if (first === undefined || last === undefined) {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'a delta needs RAM blocks', { found: 'none' });
+    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'a delta needs RAM blocks', {
+      found: 'none',
+    });
   }
   const endOffset = last.area.pagesOffset + last.length;
   const heads = [ours, qemus].map((head, index) => ({

@@ -28,9 +28,9 @@ pub(crate) mod positional;
 pub mod source;
 
 pub use abandoned_partials::remove_abandoned;
-pub use clone::{Cloned, clone_file};
 pub use alignment::{Alignment, direct_alignment, probe_directory};
 pub(crate) use bitmap::read_bitmap;
+pub use clone::{Cloned, clone_file};
 pub(crate) use identity::Identity;
 pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
