@@ -7,7 +7,7 @@ import { assertNoLeak } from '../support/leaks.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { GUEST, twoSnapshots } from './two-snapshots.ts';
 
-test('nothing is left of a delta and its base, whichever way the work with them ends', async (t) => {
+test.serial('nothing is left of a delta and its base, whichever way the work with them ends', async (t) => {
   await using dir = await temporaryDirectory();
   const { base, delta, later } = await twoSnapshots(dir, GUEST);
   const work = async (): Promise<void> => {

@@ -43,7 +43,7 @@ export async function withBase(opened: OpenedSource): Promise<OpenedSource & Asy
     const { reader, base } = layered;
     return { ...opened, reader, [Symbol.asyncDispose]: () => base.reader.close() };
   } catch (error) {
-    const isCutOff = index.problem !== undefined && !index.complete;
+    const isCutOff = index.problem !== undefined;
     if (isCutOff && error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_INCOMPLETE')
       return alone;
     throw error;
