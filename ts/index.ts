@@ -43,7 +43,7 @@ export { Snapshot } from './snapshot/snapshot.ts';
 export type { SnapshotSource } from './snapshot/snapshot-source.ts';
 export type { SnapshotTarget } from './snapshot/snapshot-target.ts';
 export type { StorageCallOptions, StorageSource, StorageTarget } from './io/storage.ts';
-export type { BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
+export type { BaseInfo, BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from './snapshot/info.ts';
 export type { RamLocation } from './snapshot/ram-location.ts';
 export type { Configuration } from './stream/configuration.ts';
 export type { PageArea } from './stream/page-area.ts';
@@ -72,6 +72,7 @@ export type {
 } from './stream/devices/device-state.ts';
 export { flattenDevice, type FlatValue } from './stream/devices/flatten-device.ts';
 export type { X86Cpu, X86Segment } from './stream/devices/x86-cpu.ts';
+export type { ChangedPages, PageStretch } from './pages/overlay/save-changes.ts';
 export type { PageRun } from './pages/page-runs.ts';
 export type { PhysicalRange } from './physical/address-space.ts';
 export type { MachineFamily } from './physical/machine-family.ts';
@@ -88,6 +89,10 @@ export type {
   ResultForm,
   StreamForm,
 } from './convert/options.ts';
+export { flatten } from './convert/flatten.ts';
+export type { FlattenForm, FlattenOptions, FlattenResult } from './convert/flatten-options.ts';
+export type { ChangedMemory, DeltaResult, WriteDeltaOptions } from './delta/delta-options.ts';
+export { writeDelta } from './delta/write-delta.ts';
 export { BlockDiff, type DiffPiece, type DiffRun } from './diff/block-diff.ts';
 export { diff, type DiffOptions, type RamFiles, type SnapshotDiff } from './diff/diff.ts';
 export type { PageCounts, PageDifference } from './diff/page-differences.ts';

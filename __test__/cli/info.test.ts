@@ -29,9 +29,12 @@ test('info --json prints one object, the same that the API gives', async (t) => 
   t.is(code, 0);
   t.is(stderr, '');
   await using snapshot = await Snapshot.open(given.snapshot);
+  const { blocks, ...info } = await snapshot.info();
   t.deepEqual(json(), {
     schemaVersion: 1,
-    ...(await snapshot.info()),
+    ...info,
+    blocks: blocks.map((block) => ({ ...block, changedPages: null })),
+    base: null,
     problem: null,
     runState: null,
     libvirt: null,

@@ -12,7 +12,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['physical'],
   ['snapshot'],
   ['seal'],
-  ['verify', 'extract', 'pack', 'convert', 'diff'],
+  ['verify', 'extract', 'pack', 'convert', 'diff', 'delta'],
   ['qmp'],
   ['qemu'],
   ['negotiate'],

@@ -21,6 +21,7 @@ const TAKES_WORDS: Readonly<Record<string, string>> = {
   'ts/negotiate/rules/target.ts': "composes a rule's words",
   'ts/restore/preflight/disks-in-use.ts': "adds the disks to QEMU's refusal to let a guest run",
   'ts/save/check-saved.ts': 'composes the faults of a saved file',
+  'ts/snapshot/delta-base.ts': 'composes an error that says why each place has no base',
   'ts/stream/devices/decode-x86-cpus.ts': 'composes an error that says why there are no CPUs',
   'ts/verify/check-stream.ts': 'composes findings',
   'ts/verify/scan-pages.ts': 'composes findings',

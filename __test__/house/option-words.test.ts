@@ -4,6 +4,8 @@ import test from 'ava';
 
 import { bench } from '../../ts/bench/bench.ts';
 import type { BenchTransfer } from '../../ts/bench/ours/job.ts';
+import type { FlattenOptions } from '../../ts/convert/flatten-options.ts';
+import { flatten } from '../../ts/convert/flatten.ts';
 import { convert } from '../../ts/convert/convert.ts';
 import type { ConvertOptions } from '../../ts/convert/options.ts';
 import { diff, type DiffOptions } from '../../ts/diff/diff.ts';
@@ -116,6 +118,10 @@ const CALLS: Readonly<Record<string, Call>> = {
   convert: {
     words: { ...TRANSFER, to: 'qcow2', storeZeroPages: 'flash' } satisfies BadWords<ConvertOptions>,
     run: (options, { snapshot, target }) => convert(snapshot, target, untyped(options)),
+  },
+  flatten: {
+    words: { form: 'link' } satisfies BadWords<FlattenOptions>,
+    run: (options, { snapshot, target }) => flatten(snapshot, target, untyped(options)),
   },
   'convert to a stream': {
     words: TRANSFER,

@@ -1,4 +1,5 @@
-import { assemblePlainFrame, type AssembleOptions, type PlainPage } from '../../ts/stream/write/assemble.ts';
+import type { AssembleOptions } from '../../ts/stream/write/behind-ram.ts';
+import { assemblePlainFrame, type PlainPage } from '../../ts/stream/write/assemble.ts';
 import { encodePageHeader, encodeZeroPage } from '../../ts/stream/write/encode-pages.ts';
 import { PieceList, type StreamPiece } from '../../ts/stream/write/pieces.ts';
 

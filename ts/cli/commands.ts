@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   diff: async () => (await import('./commands/diff.ts')).diff,
   extract: async () => (await import('./commands/extract.ts')).extract,
   convert: async () => (await import('./commands/convert.ts')).convert,
+  flatten: async () => (await import('./commands/flatten.ts')).flatten,
   pack: async () => (await import('./commands/pack.ts')).pack,
   unpack: async () => (await import('./commands/unpack.ts')).unpack,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,

@@ -45,7 +45,7 @@ export async function openInput(
   await assertDistinct([...namedPlace('the source', place), ...namedPlace('the result', result)]);
   const pipe = openPipe(place);
   if (pipe !== undefined) return openStream(sequentialStream(pipe.stream, pipe.name, signal), place.offset);
-  return openFile(await openPlace(place, signal));
+  return openFile(await openPlace(place, signal), result);
 }
 
 function isStream(source: ConvertSource): source is Readable | AsyncIterable<Uint8Array> {
@@ -74,18 +74,25 @@ async function openStream(sequential: SequentialReader, given: number): Promise<
   }
 }
 
-async function openFile(opened: OpenedSource): Promise<Input> {
+async function openFile(opened: OpenedSource, result: TargetPlace | undefined): Promise<Input> {
   const { reader, base: offset, libvirt } = opened;
+  let snapshot: Snapshot | undefined;
   try {
-    const snapshot = (await isMapped(reader, offset)) ? await Snapshot.over(opened) : undefined;
+    snapshot = (await isMapped(reader, offset)) ? await Snapshot.over(opened) : undefined;
+    // The base of a delta is known only now.
+    await assertDistinct([
+      ...namedSource('the source', snapshot?.reader ?? reader),
+      ...namedPlace('the result', result),
+    ]);
+    const source = snapshot ?? reader;
     const sequential = sequentialFile(reader, offset);
     const dispose = async (): Promise<void> => {
       await sequential[Symbol.asyncDispose]();
-      await reader.close();
+      await source.close();
     };
     return { path: reader.name, offset, snapshot, sequential, libvirt, [Symbol.asyncDispose]: dispose };
   } catch (error) {
-    await reader.close();
+    await (snapshot ?? reader).close();
     throw error;
   }
 }

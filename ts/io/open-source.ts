@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import type { PageArea } from '../stream/page-area.ts';
 import type { RandomAccessReader } from '../stream/reader.ts';
 
 /** A file of this host that this process has open. */
@@ -13,6 +14,14 @@ export interface LocalFile {
   readonly directFd?: number | undefined;
 }
 
+/** The two sources of which a delta and its base are made one: whatever is not in the delta is in the base. */
+export interface Overlay {
+  readonly base: OpenSource;
+  readonly delta: OpenSource;
+  /** The places of each block in both. Lengths and page sizes are the same. */
+  readonly blocks: readonly { readonly base: PageArea; readonly delta: PageArea }[];
+}
+
 /** The bytes of a snapshot, open to be read at offsets in any order. */
 export interface OpenSource extends RandomAccessReader, AsyncDisposable {
   /** Bytes that are allocated for the source; its size where nobody knows. */
@@ -21,6 +30,8 @@ export interface OpenSource extends RandomAccessReader, AsyncDisposable {
   readonly file: LocalFile | undefined;
   /** The caller's storage behind the source; undefined for a file. */
   readonly storage?: { readonly name?: string | undefined } | undefined;
+  /** The sources behind a delta that is read with its base; undefined for a snapshot that is whole. */
+  readonly overlay?: Overlay | undefined;
   /**
    * Reads like `read`, into a buffer of the caller's.
    * @throws {MappedRamError} ERR_MAPPED_RAM_TRUNCATED when the source ends before the buffer is full
@@ -33,6 +44,23 @@ export interface OpenSource extends RandomAccessReader, AsyncDisposable {
   readonly until?: ((signal: AbortSignal) => OpenSource) | undefined;
   /** Lets the source go; may be called again. */
   readonly close: () => Promise<void>;
+}
+
+/** The sources that a source is read from: itself, or a delta and then its base. */
+export function sourcesOf(source: OpenSource): readonly OpenSource[] {
+  return source.overlay === undefined ? [source] : [source.overlay.delta, source.overlay.base];
+}
+
+/** The file that has a snapshot's name: of a delta its own, not that of its base. */
+export function namedFile({ file, overlay }: OpenSource): LocalFile | undefined {
+  return overlay === undefined ? file : overlay.delta.file;
+}
+
+/** The reason why the engine cannot move a source's pages in one transfer, in words. */
+export function whyNoEngine({ name, overlay }: Pick<OpenSource, 'name' | 'overlay'>): string {
+  return overlay === undefined
+    ? `${name} is no file on this host`
+    : `${name} is a delta, whose pages are in two files`;
 }
 
 /**

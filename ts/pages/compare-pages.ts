@@ -1,7 +1,7 @@
 import { runComparison, type ComparedBlock, type ComparisonOutcome } from '../engine/comparison.ts';
 import { transferFile, type TransferMemory } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { type OpenSource, whyNoEngine } from '../io/open-source.ts';
 import { pagesIn } from '../stream/page-area.ts';
 import { pageSizeOf } from './blocks.ts';
 import { BitmapCache } from './bitmap-cache.ts';
@@ -27,21 +27,22 @@ const DIFFERENCE = { changed: 1, becameZero: 2, becameData: 3 } as const;
  */
 export async function comparePages(plan: ComparePages, options: TransferOptions): Promise<ComparisonOutcome> {
   const { left, right, blocks } = plan;
-  if (left.file === undefined) return compareByWindows(plan, left.name, options);
-  if (right !== undefined && right.file === undefined) return compareByWindows(plan, right.name, options);
+  if (left.file === undefined) return compareByWindows(plan, whyNoEngine(left), options);
+  if (right !== undefined && right.file === undefined)
+    return compareByWindows(plan, whyNoEngine(right), options);
   const files = { left: transferFile(left.file), right: right?.file && transferFile(right.file) };
   return runComparison({ ...files, blocks }, options);
 }
 
 async function compareByWindows(
   { left, right, blocks }: ComparePages,
-  name: string,
+  why: string,
   options: TransferOptions,
 ): Promise<ComparisonOutcome> {
   options.signal?.throwIfAborted();
   const lengths = blocks.map((block) => block.left.length);
   const pageSize = pageSizeOf(blocks.map((block) => block.left));
-  const run = new WindowRun(lengths, pageSize, name, options);
+  const run = new WindowRun(lengths, pageSize, why, options);
   const leftCache = new BitmapCache(left);
   const differences = blocks.map((block) => new Uint8Array(Math.ceil(pagesIn(block.left) / 4)));
   await using others = await openEach(blocks, (block) =>

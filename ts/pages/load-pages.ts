@@ -1,24 +1,18 @@
-import { runTransfer, transferFile, type TransferOutcome, type TransferRegion } from '../engine/transfer.ts';
+import { runTransfer, transferFile, type TransferOutcome } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { type OpenSource, whyNoEngine } from '../io/open-source.ts';
 import type { ByteRange } from '../stream/reader.ts';
 import { pageSizeOf } from './blocks.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { bytesIn, fillPages } from './fill-pages.ts';
 import { openEach, openMemoryTarget } from './memory-access.ts';
+import { loadOverlay, type LoadPages } from './overlay/load-overlay.ts';
 import { PieceDigests } from './piece-digests.ts';
 import { WindowRun } from './window-run.ts';
 
-interface LoadPages {
-  /** `scan` reads the pages and writes nothing. */
-  readonly direction: 'load' | 'scan';
-  readonly regions: readonly TransferRegion[];
-  /** Size of a piece in bytes, as in a `TransferPlan`. */
-  readonly pieceSize?: number | undefined;
-}
-
 /**
- * Reads the pages of blocks out of a snapshot. The engine does so where it can open the snapshot.
+ * Reads the pages of blocks out of a snapshot. The engine does so where it can open the snapshot; a delta and its base
+ * one after the other.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} as `runTransfer` and `WindowRun`; the source's errors
  */
@@ -27,6 +21,8 @@ export async function loadPages(
   plan: LoadPages,
   options: TransferOptions,
 ): Promise<TransferOutcome> {
+  const layered = await loadOverlay(source, plan, options);
+  if (layered !== undefined) return layered;
   if (source.file === undefined) return loadByWindows(source, plan, options);
   return runTransfer({ ...plan, file: transferFile(source.file) }, options);
 }
@@ -39,7 +35,7 @@ async function loadByWindows(
   options.signal?.throwIfAborted();
   const lengths = regions.map(({ area }) => area.length);
   const pageSize = pageSizeOf(regions.map(({ area }) => area));
-  const run = new WindowRun(lengths, pieceSize ?? pageSize, source.name, options);
+  const run = new WindowRun(lengths, pieceSize ?? pageSize, whyNoEngine(source), options);
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const cache = new BitmapCache(source);
   const loaded = direction === 'load' ? regions : [];

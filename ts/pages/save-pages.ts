@@ -7,6 +7,7 @@ import {
 } from '../engine/transfer.ts';
 import type { TransferOptions } from '../engine/transfer-options.ts';
 import { MappedRamError } from '../errors.ts';
+import { whyNoEngine } from '../io/open-source.ts';
 import type { Output } from '../io/output.ts';
 import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
@@ -45,8 +46,8 @@ export async function savePages(
   const local = regions.flatMap((region) => localRegion(region) ?? []);
   if (output.file === undefined || local.length < regions.length) {
     const remote = regions.find((region) => localRegion(region) === undefined)?.memory;
-    const name = remote !== undefined && 'source' in remote ? remote.source.name : output.name;
-    return saveByWindows(output, plan, name, options);
+    const place = remote !== undefined && 'source' in remote ? remote.source : { name: output.name };
+    return saveByWindows(output, plan, whyNoEngine(place), options);
   }
   const file = transferFile(output.file);
   const saved = await runTransfer({ direction: 'save', file, regions: local, pieceSize }, options);
@@ -84,13 +85,13 @@ function assertLimitedLocally(output: Output, regions: readonly SavedRegion[]): 
 async function saveByWindows(
   output: Output,
   { regions, pieceSize }: SavePages,
-  name: string,
+  why: string,
   options: TransferOptions,
 ): Promise<TransferOutcome> {
   options.signal?.throwIfAborted();
   const lengths = regions.map(({ area }) => area.length);
   const pageSize = pageSizeOf(regions.map(({ area }) => area));
-  const run = new WindowRun(lengths, pieceSize ?? pageSize, name, options);
+  const run = new WindowRun(lengths, pieceSize ?? pageSize, why, options);
   const digests = pieceSize === undefined ? undefined : new PieceDigests(regions.length, pieceSize, pageSize);
   const bits = regions.map(() => new PageBits());
   const isZero = zeroTest(pageSize);

@@ -20,7 +20,7 @@ interface Window {
 
 /**
  * Work on the pages of blocks in JavaScript, window by window on several channels. It is for snapshots that are no
- * files of this host, which the engine cannot open.
+ * files of this host, or two files, which the engine cannot open.
  */
 export class WindowRun {
   /** The most bytes of a window. */
@@ -37,12 +37,12 @@ export class WindowRun {
   /**
    * @param lengths of the blocks, in bytes
    * @param unit the page size, or that of pieces, in bytes: every window but a block's last is a multiple of it
-   * @param name of the snapshot that the engine cannot open
+   * @param why the reason why the engine cannot do the work, in words
    * @throws {MappedRamError} ERR_MAPPED_RAM_ENGINE_UNAVAILABLE, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE for explicit
    *   choices that need the engine; ERR_MAPPED_RAM_OUT_OF_RANGE, ERR_MAPPED_RAM_INVALID_ARGUMENT
    */
-  constructor(lengths: readonly number[], unit: number, name: string, options: TransferOptions) {
-    this.#why = `${name} is no file on this host`;
+  constructor(lengths: readonly number[], unit: number, why: string, options: TransferOptions) {
+    this.#why = why;
     assertChoices(options, this.#why);
     const { channels, requestSize } = engineOptions(options);
     assertWithin('channels', channels ?? 1, 1, MAX_CHANNELS);
@@ -128,7 +128,7 @@ export class WindowRun {
 /** An explicit choice never falls back. */
 function assertChoices({ ioEngine = 'auto', directIo = 'auto' }: TransferOptions, why: string): void {
   if (ioEngine !== 'auto') {
-    throw new MappedRamError('ERR_MAPPED_RAM_ENGINE_UNAVAILABLE', `${why}, so that it cannot be opened`, {
+    throw new MappedRamError('ERR_MAPPED_RAM_ENGINE_UNAVAILABLE', `${why}, which the engine cannot open`, {
       expected: 'ioEngine auto',
       found: ioEngine,
     });

@@ -11,6 +11,7 @@ import { migrateIn } from '../qemu/migration.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { DELTA_HEAD_BYTES } from '../stream/constants.ts';
 import type { FileMigrationAddress } from '../uri/migration-address.ts';
 import type { LoadOptions } from './options.ts';
 import { setAutostart, settle, type AfterRestore } from './run-state.ts';
@@ -56,13 +57,17 @@ interface Source {
   readonly path: string;
 }
 
-/** Lets QEMU read the mapped-ram file itself. @param why the reason in words */
+/**
+ * Lets QEMU read the mapped-ram file itself; a delta by its second head, over the memory of its base.
+ * @param why the reason in words
+ */
 export async function loadFile(run: LoadRun, why: string): Promise<Loaded> {
-  const { index, reader } = run.snapshot;
-  const file = localFile(reader, 'a restore');
+  const { index, base, reader, sources } = run.snapshot;
+  const file = localFile(sources[0] ?? reader, 'a restore');
   const path = procPath(file.fd);
   const filename = file.path ?? path;
-  const address = { transport: 'file', filename, offset: index.base } as const;
+  const offset = index.base + (base === undefined ? 0 : DELTA_HEAD_BYTES);
+  const address = { transport: 'file', filename, offset } as const;
   // The descriptor belongs to the very file that was looked into, whatever happened to its name.
   const source = { address, path: process.platform === 'linux' ? path : filename };
   const { multifd, channels, directIo } = run.options;

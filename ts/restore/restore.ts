@@ -199,8 +199,10 @@ async function startWithState(
     failed.abort(error);
     throw error;
   };
+  // QEMU may read a delta by itself, over memory that it maps; if it may not, the load makes the stream.
+  const isForQemu = snapshot.base !== undefined && mode.state?.mapped === true;
   const make = async (): Promise<StateStream | undefined> =>
-    mode.state === undefined || given !== undefined
+    mode.state === undefined || given !== undefined || isForQemu
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([

@@ -8,6 +8,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { plainPages, stateBatches } from '../pack/device-state.ts';
+import { countSetPages, pagesOf } from '../pages/bitmap-reader.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
 import { createStateFile } from '../engine/state-file.ts';
@@ -26,8 +27,9 @@ export interface StateStreamOptions {
    */
   readonly inPlace: readonly string[];
   /**
-   * True when the blocks in place are mappings of the snapshot file itself. The stream then has a zero page for each
-   * page that the file marks as zero but fills with other bytes. @default false
+   * True when the blocks in place are mappings of the snapshot file itself, or of a delta's base. The stream then has a
+   * zero page for each page that the file marks as zero but fills with other bytes, and the pages that are in the delta.
+   * @default false
    */
   readonly mapped?: boolean | undefined;
   /** Other blocks whose memory reads as zeros beforehand, by id: no zero pages are sent for them. @default [] */
@@ -114,20 +116,22 @@ export async function openStateStream(
 
 async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
   const { inPlace, mapped = false, fresh = [], overwritten = new Map(), signal } = options;
-  const { fd } = localFile(snapshot.reader, 'a state stream');
   const { blocks } = snapshot.completeRam();
+  const place = snapshot.mappable;
+  const { fd } = localFile(place.reader, 'a state stream');
   const identity = identify(snapshot);
   const others = blocks.filter(({ id }) => !inPlace.includes(id));
   const stale: StalePages[] = [];
-  for (const block of mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : []) {
-    stale.push(await findStalePages(fd, snapshot.path, block));
+  for (const block of mapped ? place.blocks.filter(({ id }) => inPlace.includes(id)) : []) {
+    stale.push(await findStalePages(fd, place.path, block));
   }
+  const changed = mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : [];
   signal?.throwIfAborted();
-  await using file = await createStateFile(others);
+  await using file = await createStateFile([...others, ...(await changedLengths(snapshot, changed))]);
   let size = 0;
   for await (const batch of stateBatches(
     snapshot,
-    pagesFor(snapshot, { others, fresh, stale, overwritten }),
+    pagesFor(snapshot, { others, changed, fresh, stale, overwritten }),
   )) {
     for await (const bytes of readPieces(batch, snapshot.reader)) {
       signal?.throwIfAborted();
@@ -144,6 +148,8 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
 
 interface PagesToSend {
   readonly others: readonly MappedRamBlock[];
+  /** The blocks that are mapped out of the base of a delta. */
+  readonly changed: readonly MappedRamBlock[];
   readonly fresh: readonly string[];
   readonly stale: readonly StalePages[];
   readonly overwritten: ReadonlyMap<string, readonly Stretch[]>;
@@ -151,11 +157,38 @@ interface PagesToSend {
 
 async function* pagesFor(
   snapshot: Snapshot,
-  { others, fresh, stale, overwritten }: PagesToSend,
+  { others, changed, fresh, stale, overwritten }: PagesToSend,
 ): AsyncGenerator<PlainPage, void, void> {
+  // The last record of a page counts: a stale page of the base may be in the delta.
   for (const pages of stale) yield* zeroPagesOf(pages);
+  for (const block of changed) yield* pagesOfDelta(snapshot, block);
   for (const [id, parts] of overwritten) yield* pagesWithin(snapshot, id, parts);
   for (const block of others) yield* plainPages(snapshot, [block], !fresh.includes(block.id));
+}
+
+/** The pages of a block that are in a delta itself. A snapshot that is whole has none beside its file's. */
+async function* pagesOfDelta(
+  { base, sources: [own] }: Snapshot,
+  block: MappedRamBlock,
+): AsyncGenerator<PlainPage, void, void> {
+  if (base === undefined || own === undefined) return;
+  for await (const { page, isSet } of pagesOf(own, block)) {
+    const offset = page * block.area.pageSize;
+    if (isSet) yield { block: block.id, offset, source: block.area.pagesOffset + offset };
+  }
+}
+
+/** The bytes that the stream gets of those pages, by block. */
+async function changedLengths(
+  { base, sources: [own] }: Snapshot,
+  blocks: readonly MappedRamBlock[],
+): Promise<readonly { readonly length: number }[]> {
+  if (base === undefined || own === undefined) return [];
+  const lengths: { readonly length: number }[] = [];
+  for (const block of blocks) {
+    lengths.push({ length: (await countSetPages(own, block)) * block.area.pageSize });
+  }
+  return lengths;
 }
 
 async function* pagesWithin(

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 
 import { MappedRamError } from '../errors.ts';
 import { identityOf } from '../host/file-identity.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { type OpenSource, sourcesOf } from '../io/open-source.ts';
 import { STORAGE_NAME } from '../io/storage.ts';
 
 /** A place that takes part in an operation: a file by its path or its descriptor, or storage of the caller's. */
@@ -20,10 +20,13 @@ export function namedPlace(role: string, place: Place | undefined): readonly Nam
   return place === undefined ? [] : [{ role, ...place }];
 }
 
-/** The place that an open source is read from. */
-export function namedSource(role: string, { file, storage }: OpenSource): readonly NamedPlace[] {
-  if (file === undefined) return namedPlace(role, storage && { storage });
-  return namedPlace(role, file.path === undefined ? { fd: file.fd } : { path: file.path });
+/** The places that an open source is read from: a delta and its base have two. */
+export function namedSource(role: string, source: OpenSource): readonly NamedPlace[] {
+  return sourcesOf(source).flatMap(({ file, storage }, index) => {
+    const name = index === 0 ? role : `the base of ${role}`;
+    if (file === undefined) return namedPlace(name, storage && { storage });
+    return namedPlace(name, file.path === undefined ? { fd: file.fd } : { path: file.path });
+  });
 }
 
 /**

@@ -6,6 +6,7 @@ import { pagesIn } from '../stream/page-area.ts';
 import { readGlobalState } from '../stream/global-state.ts';
 import { domainName, type LibvirtImage, readLibvirtData } from '../stream/read/libvirt-image.ts';
 import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
+import type { DeltaBase } from './delta-base.ts';
 
 const MAX_ALIGNMENT = 2 ** 30;
 
@@ -15,8 +16,10 @@ export interface BlockInfo {
   /** The used length in bytes. */
   readonly length: number;
   readonly pages: number;
-  /** Pages that are in the file. */
+  /** Pages that are in the file; of a delta, in it or in its base. */
   readonly setPages: number;
+  /** Pages that are in a delta itself, zero pages among them; undefined for a snapshot that is whole. */
+  readonly changedPages: number | undefined;
   /** Pages that are not in the file: they were zero. */
   readonly zeroPages: number;
   readonly bitmapOffset: number;
@@ -42,6 +45,17 @@ export interface LibvirtInfo {
   readonly domain: string | undefined;
   /** True when the image has a cookie of libvirt's. */
   readonly cookie: boolean;
+}
+
+/** The base of a delta. */
+export interface BaseInfo {
+  readonly path: string;
+  /** Offset of its stream in the file, in bytes. */
+  readonly offset: number;
+  /** Apparent size of the file in bytes. */
+  readonly size: number;
+  /** Bytes that the filesystem or the storage has allocated for the file. */
+  readonly allocated: number;
 }
 
 /** One section of device state. */
@@ -89,6 +103,8 @@ export interface SnapshotInfo {
    * not tell.
    */
   readonly runState: string | undefined;
+  /** The base of a delta; undefined for a snapshot that is whole. */
+  readonly base: BaseInfo | undefined;
   /** libvirt's header; undefined when the snapshot is in no save image of libvirt's. */
   readonly libvirt: LibvirtInfo | undefined;
   /** Findings that are legal, but hardly intended, in words. */
@@ -103,6 +119,7 @@ export async function readInfo(
   index: StreamIndex,
   reader: OpenSource,
   libvirt: LibvirtImage | undefined,
+  base: DeltaBase | undefined,
 ): Promise<SnapshotInfo> {
   const { ram } = index;
   const mapped = ram?.form === 'mapped-ram' ? ram.blocks : [];
@@ -133,9 +150,14 @@ export async function readInfo(
     ramComplete: isRamComplete(index),
     problem: index.problem,
     runState: (await readGlobalState(reader, index))?.runState,
+    base: base && baseInfo(base),
     libvirt: libvirt && (await libvirtInfo(reader, libvirt)),
     warnings: warningsOf(index, ram?.form === 'mapped-ram' && (await areBitmapsLost(reader, ram))),
   };
+}
+
+function baseInfo({ path, reader: { size, allocated }, index }: DeltaBase): BaseInfo {
+  return { path, offset: index.base, size, allocated };
 }
 
 async function libvirtInfo(reader: OpenSource, image: LibvirtImage): Promise<LibvirtInfo> {
@@ -155,8 +177,21 @@ async function blockInfo(block: MappedRamBlock, reader: OpenSource): Promise<Blo
   const pages = pagesIn(block.area);
   const setPages = await countSetPages(reader, block);
   const zeroPages = skipped ? 0 : pages - setPages;
+  const delta = reader.overlay?.delta;
+  const changedPages = delta && (await countSetPages(delta, block));
   const alignment = alignmentOf(pagesOffset);
-  return { id, length, pages, setPages, zeroPages, bitmapOffset, pagesOffset, alignment, skipped };
+  return {
+    id,
+    length,
+    pages,
+    setPages,
+    changedPages,
+    zeroPages,
+    bitmapOffset,
+    pagesOffset,
+    alignment,
+    skipped,
+  };
 }
 
 /**

@@ -12,7 +12,8 @@ import { assertPlace } from './assert-place.ts';
 /**
  * The place of a snapshot. A string is a `file:` migration URI (with `,offset=`) or a path, a URL is a `file:` URL;
  * `path` is taken literally. A descriptor is open for reading and stays the caller's, and so does storage. `offset` is
- * the stream's offset in bytes. @default 0, and of a libvirt save image where the stream inside starts
+ * the stream's offset in bytes. @default 0, and of a libvirt save image where the stream inside starts. `base` is the
+ * place of the base, of a delta only. @default where the delta says that its base is
  */
 export type SnapshotSource =
   | string
@@ -22,6 +23,7 @@ export type SnapshotSource =
       readonly fd?: undefined;
       readonly storage?: undefined;
       readonly offset?: number | bigint | undefined;
+      readonly base?: SnapshotSource | undefined;
       /** An open `Snapshot` has a path too, and is no name of a place. */
       readonly close?: undefined;
     }
@@ -30,19 +32,26 @@ export type SnapshotSource =
       readonly path?: undefined;
       readonly storage?: undefined;
       readonly offset?: number | bigint | undefined;
+      readonly base?: SnapshotSource | undefined;
     }
   | {
       readonly storage: StorageSource;
       readonly path?: undefined;
       readonly fd?: undefined;
       readonly offset?: number | bigint | undefined;
+      readonly base?: SnapshotSource | undefined;
     };
 
 /** A source whose text was parsed. */
-export type SourcePlace =
-  | { readonly path: string; readonly offset: number }
-  | { readonly fd: number; readonly offset: number }
-  | { readonly storage: StorageSource; readonly offset: number };
+export type SourcePlace = (
+  | { readonly path: string }
+  | { readonly fd: number }
+  | { readonly storage: StorageSource }
+) & {
+  readonly offset: number;
+  /** The place of the base, where the caller names it. */
+  readonly base?: SourcePlace | undefined;
+};
 
 /** A source that is open, whatever it holds. */
 export interface OpenedSource {
@@ -51,6 +60,10 @@ export interface OpenedSource {
   readonly base: number;
   /** libvirt's header; undefined where there is none, or the caller gave the offset. */
   readonly libvirt?: LibvirtImage | undefined;
+  /** The place of the base of a delta, where the caller names it. */
+  readonly basePlace?: SourcePlace | undefined;
+  /** Ends all reading from the source, and from its base. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -61,8 +74,11 @@ export function sourcePlace(source: SnapshotSource): SourcePlace {
   if (typeof source === 'string' || source instanceof URL) return parsePlace(source);
   assertPlace(source, 'the source', ['readInto']);
   const offset = byteCount('offset of the snapshot', source.offset ?? 0);
-  if (source.path !== undefined) return { path: literalPath(source.path), offset };
-  return source.fd === undefined ? { storage: source.storage, offset } : { fd: source.fd, offset };
+  const base = source.base === undefined ? undefined : sourcePlace(source.base);
+  if (source.path !== undefined) return { path: literalPath(source.path), offset, base };
+  return source.fd === undefined
+    ? { storage: source.storage, offset, base }
+    : { fd: source.fd, offset, base };
 }
 
 /**
@@ -107,7 +123,8 @@ export async function openPlace(
   try {
     const libvirt = place.offset === 0 ? await readLibvirtImage(reader) : undefined;
     const base = libvirt?.streamOffset ?? place.offset;
-    return { reader, base, libvirt, [Symbol.asyncDispose]: () => reader.close() };
+    const dispose = (): Promise<void> => reader.close();
+    return { reader, base, libvirt, basePlace: place.base, signal, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await reader.close();
     throw error;

@@ -1,5 +1,5 @@
 import { MappedRamError } from '../errors.ts';
-import type { LocalFile, OpenSource } from '../io/open-source.ts';
+import { type OpenSource, sourcesOf } from '../io/open-source.ts';
 import type { SnapshotMemory } from '../pages/block-memory.ts';
 import type { PageRun } from '../pages/page-runs.ts';
 import type { PhysicalMap } from '../physical/physical-map.ts';
@@ -8,11 +8,19 @@ import type { DeviceStates } from '../stream/devices/device-state.ts';
 import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
 import type { LibvirtImage } from '../stream/read/libvirt-image.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
-import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
+import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
+import { type DeltaBase, openBase } from './delta-base.ts';
 import { isRamComplete, readInfo, type SnapshotInfo } from './info.ts';
 import { type OpenedSource, openPlace, type SnapshotSource, sourcePlace } from './snapshot-source.ts';
 
-/** A snapshot that is open for reading. */
+/** The file that has a snapshot's memory to be mapped, and the places of the blocks in it. */
+export interface Mappable {
+  readonly path: string;
+  readonly reader: OpenSource;
+  readonly blocks: readonly MappedRamBlock[];
+}
+
+/** A snapshot that is open for reading; of a delta, together with its base. */
 export class Snapshot implements AsyncDisposable {
   /** The file's name, as the caller gave it. */
   readonly path: string;
@@ -20,13 +28,21 @@ export class Snapshot implements AsyncDisposable {
   readonly index: StreamIndex;
   /** The header of the libvirt save image that the snapshot is in; undefined when it is in none. @internal */
   readonly libvirt: LibvirtImage | undefined;
-  /** @internal */
+  /** The base of a delta, which is open, too; undefined for a snapshot that is whole. @internal */
+  readonly base: DeltaBase | undefined;
+  /** Reads the snapshot whole: a delta reads as it stands, but for the pages and bits that are in its base. @internal */
   readonly reader: OpenSource;
   #memory: SnapshotMemory | undefined;
   #map: Promise<PhysicalMap> | undefined;
 
-  private constructor(reader: OpenSource, index: StreamIndex, libvirt: LibvirtImage | undefined) {
+  private constructor(
+    reader: OpenSource,
+    index: StreamIndex,
+    libvirt: LibvirtImage | undefined,
+    base: DeltaBase | undefined,
+  ) {
     this.path = reader.name;
+    this.base = base;
     this.reader = reader;
     this.index = index;
     this.libvirt = libvirt;
@@ -35,12 +51,14 @@ export class Snapshot implements AsyncDisposable {
   /**
    * Opens a snapshot and reads its headers and its tail; never its pages. A file that is cut off or damaged behind its
    * first headers opens too: see `index.problem`. A libvirt save image opens as the stream inside, unless an offset
-   * says where to look.
+   * says where to look. A delta opens with its base, which is looked for beside it and where it was (docs/format.md
+   * §13); both stay locked against writers in place until the snapshot is closed.
    *
    * @param signal ends all reading from the snapshot, later too
    * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC when it is no migration stream, ERR_MAPPED_RAM_IO,
    *   ERR_MAPPED_RAM_TRUNCATED, ERR_MAPPED_RAM_UNSUPPORTED (also for a compressed libvirt image),
-   *   ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI
+   *   ERR_MAPPED_RAM_INCOMPLETE for a libvirt image that was not finished, ERR_MAPPED_RAM_INVALID_URI;
+   *   ERR_MAPPED_RAM_BASE, ERR_MAPPED_RAM_BUSY for the base of a delta
    */
   static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
     const opened = await openPlace(sourcePlace(source), signal);
@@ -53,14 +71,17 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /** Reads the index of an opened source, which belongs to the snapshot from then on. @internal */
-  static async over({ reader, base, libvirt }: OpenedSource): Promise<Snapshot> {
-    return new Snapshot(reader, await readStreamIndex(reader, { offset: base }), libvirt);
+  static async over(opened: OpenedSource): Promise<Snapshot> {
+    const { reader, base: offset, libvirt } = opened;
+    const index = await readStreamIndex(reader, { offset });
+    const layered = await openBase(opened, index);
+    return new Snapshot(layered?.reader ?? reader, index, libvirt, layered?.base);
   }
 
   /** The snapshot for work that a signal ends: its reads end with the signal, too. @internal */
   until(signal: AbortSignal | undefined): Snapshot {
     const reader = signal && this.reader.until?.(signal);
-    return reader === undefined ? this : new Snapshot(reader, this.index, this.libvirt);
+    return reader === undefined ? this : new Snapshot(reader, this.index, this.libvirt, this.base);
   }
 
   /**
@@ -85,14 +106,19 @@ export class Snapshot implements AsyncDisposable {
     });
   }
 
-  /** The snapshot's file on this host, with its place and name; undefined where there is none. @internal */
-  get file(): LocalFile | undefined {
-    return this.reader.file;
+  /** The sources of the snapshot: its own, and that of its base. @internal */
+  get sources(): readonly OpenSource[] {
+    return sourcesOf(this.reader);
+  }
+
+  /** The file whose memory a QEMU can map: the base of a delta, else the snapshot itself. @internal */
+  get mappable(): Mappable {
+    return this.base ?? { path: this.path, reader: this.reader, blocks: this.completeRam(true).blocks };
   }
 
   /** Reads the bitmaps, too, and counts their pages. */
   async info(): Promise<SnapshotInfo> {
-    return readInfo(this.index, this.reader, this.libvirt);
+    return readInfo(this.index, this.reader, this.libvirt, this.base);
   }
 
   /**

@@ -1,3 +1,5 @@
+import { CAPABILITY_BASE } from './constants.ts';
+
 /**
  * Every migration capability that a released QEMU knows, in QEMU's own order. A stream names only the capabilities that
  * both sides must agree on: `x-ignore-shared` and `mapped-ram` (docs/format.md §1.2).
@@ -29,6 +31,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'mapped-ram',
 ]);
 
+/** Tells whether a reader of this package can read past a capability: QEMU's, and this package's own. */
 export function isKnownCapability(name: string): boolean {
-  return KNOWN.has(name);
+  return KNOWN.has(name) || name === CAPABILITY_BASE;
 }

@@ -51,6 +51,13 @@ export const DEFAULT_TARGET_PAGE_SIZE = 4096;
 
 export const CAPABILITY_MAPPED_RAM = 'mapped-ram';
 export const CAPABILITY_IGNORE_SHARED = 'x-ignore-shared';
+/** This package's own: the file is a delta, which means nothing without its base (docs/format.md §13). */
+export const CAPABILITY_BASE = 'x-mapped-ram-base';
+
+/** Distance of a delta's two heads, and of the second one and the bitmaps, in bytes (docs/format.md §13). */
+export const DELTA_HEAD_BYTES = 65_536;
+/** Alignment of a delta's first page area in bytes: huge pages of x86 fit. */
+export const DELTA_PAGES_ALIGNMENT = 0x200000;
 
 /** Limits of this package's readers. QEMU's real lists are two orders of magnitude shorter. */
 export const MAX_BLOCKS = 16_384;

@@ -83,9 +83,9 @@ export {
   assemblePlainBatches,
   type AssembledMapped,
   type AssembleMappedOptions,
-  type AssembleOptions,
   type AssemblePlainBatchesOptions,
   type PlainPage,
 } from './write/assemble.ts';
+export type { AssembleOptions } from './write/behind-ram.ts';
 export type { MappedBlockLayout, MappedRamLayout, RamBlock } from './write/layout.ts';
 export type { StreamPiece } from './write/pieces.ts';

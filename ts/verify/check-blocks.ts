@@ -1,16 +1,36 @@
-import { PAGES_ALIGNMENT, MAPPED_RAM_HEADER_BYTES, MAPPED_RAM_HEADER_VERSION } from '../stream/constants.ts';
+import {
+  DELTA_HEAD_BYTES,
+  MAPPED_RAM_HEADER_BYTES,
+  MAPPED_RAM_HEADER_VERSION,
+  PAGES_ALIGNMENT,
+} from '../stream/constants.ts';
+import { bitmapBytes } from '../stream/page-area.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { Finding } from './finding.ts';
 
 /**
  * Finds headers that a reader accepts, but that no QEMU writes (docs/format.md §2.3). Only the header says where a
  * bitmap lies: nothing else in the file shows a wrong offset.
+ * @param layout says whether the file is a delta, whose bitmaps lie elsewhere (docs/format.md §13), and its offset in bytes
  */
-export function checkBlocks(blocks: readonly MappedRamBlock[]): readonly Finding[] {
-  return blocks.flatMap((block) => [...headerFindings(block)]);
+export function checkBlocks(
+  blocks: readonly MappedRamBlock[],
+  { isDelta = false, base = 0 }: { readonly isDelta?: boolean; readonly base?: number } = {},
+): readonly Finding[] {
+  let next = base + 2 * DELTA_HEAD_BYTES;
+  return blocks.flatMap((block) => {
+    const { headerOffset, area } = block;
+    const bitmap = isDelta ? next : headerOffset + MAPPED_RAM_HEADER_BYTES;
+    next += bitmapBytes(area);
+    const place = isDelta ? 'behind the bitmap before it' : 'right behind the header';
+    return [...headerFindings(block, { bitmap, place })];
+  });
 }
 
-function* headerFindings(block: MappedRamBlock): Generator<Finding, void, void> {
+function* headerFindings(
+  block: MappedRamBlock,
+  expected: { readonly bitmap: number; readonly place: string },
+): Generator<Finding, void, void> {
   const { id, headerOffset, headerVersion, skipped } = block;
   const { bitmapOffset, pagesOffset } = block.area;
   if (headerVersion !== MAPPED_RAM_HEADER_VERSION) {
@@ -32,12 +52,11 @@ function* headerFindings(block: MappedRamBlock): Generator<Finding, void, void> 
     };
     return;
   }
-  const expected = headerOffset + MAPPED_RAM_HEADER_BYTES;
-  if (bitmapOffset !== expected) {
+  if (bitmapOffset !== expected.bitmap) {
     yield {
       severity: 'error',
       code: 'bitmap-misplaced',
-      message: `bitmap_offset of block ${id}: expected ${expected}, right behind the header, found ${bitmapOffset}`,
+      message: `bitmap_offset of block ${id}: expected ${expected.bitmap}, ${expected.place}, found ${bitmapOffset}`,
       offset: headerOffset + 12,
       block: id,
     };

@@ -4,8 +4,8 @@ import { assertSealable } from '../seal/assert-sealable.ts';
 import { makeSeal } from '../seal/make-seal.ts';
 import { readSeal, SealOutput, sealPathFor } from '../seal/seal-file.ts';
 import { PIECE_SIZE, type Seal } from '../seal/seal.ts';
-import { assertDistinct } from '../snapshot/distinct-places.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { assertDistinct, namedSource } from '../snapshot/distinct-places.ts';
+import { namedFile, type OpenSource } from '../io/open-source.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import {
   type OpenedSource,
@@ -13,15 +13,15 @@ import {
   type SnapshotSource,
   sourcePlace,
 } from '../snapshot/snapshot-source.ts';
-import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import { checkBitmaps } from './check-bitmaps.ts';
 import { checkBlocks } from './check-blocks.ts';
 import { checkDescription } from './check-description.ts';
 import { checkSeal } from './check-seal.ts';
-import { checkStream, problemFinding } from './check-stream.ts';
+import { checkStream } from './check-stream.ts';
 import type { Finding } from './finding.ts';
+import { readIndex, withBase } from './opened.ts';
 import { scanPages, unreadableFinding } from './scan-pages.ts';
 
 export interface VerifyOptions extends TransferOptions {
@@ -63,14 +63,16 @@ export interface VerifyResult {
 /**
  * Proves that a snapshot is whole, as far as that can be known. The proof covers the structure, the bitmaps, the
  * vmdescription against the device sections, and that every set page can be read. A seal adds that every byte is as
- * sealed. A defect is a finding, not an error.
+ * sealed. A defect is a finding, not an error. Of a delta the proof covers the base, too: the two are one snapshot, and a
+ * seal of a delta is of both.
  *
  * @param source a snapshot, by its place or open; an open one stays open
  * @throws {MappedRamError} ERR_MAPPED_RAM_BAD_MAGIC, ERR_MAPPED_RAM_UNSUPPORTED_VERSION or ERR_MAPPED_RAM_TRUNCATED
  * when it does not begin like a migration stream; ERR_MAPPED_RAM_UNSUPPORTED for a plain stream, for set pages that are
  * too many for the seal that is to be made, and for a compressed libvirt image; ERR_MAPPED_RAM_INCOMPLETE for a libvirt
  * image that was not finished; ERR_MAPPED_RAM_EXISTS for the seal; ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_IO,
- * ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws
+ * ERR_MAPPED_RAM_INVALID_URI, and what a transfer throws; ERR_MAPPED_RAM_BASE, ERR_MAPPED_RAM_BUSY for a delta whose base
+ * cannot be used
  */
 export async function verify(
   source: SnapshotSource | Snapshot,
@@ -87,7 +89,8 @@ export async function verify(
     verified = await verifyOpened({ reader, base: index.base }, options);
   } else {
     await using opened = await openPlace(sourcePlace(source), signal);
-    verified = await verifyOpened(opened, options);
+    await using whole = await withBase(opened);
+    verified = await verifyOpened(whole, options);
   }
   return { ...verified, elapsedMs: performance.now() - startedAt };
 }
@@ -98,7 +101,7 @@ async function verifyOpened(
 ): Promise<Omit<VerifyResult, 'elapsedMs'>> {
   const { signal } = options;
   const { reader, base } = opened;
-  const sealPath = await sealPathIn(reader.file?.path, options);
+  const sealPath = await sealPathIn(reader, options);
   await using output =
     options.seal === true && sealPath !== undefined
       ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
@@ -151,34 +154,14 @@ function isSound(findings: readonly Finding[]): boolean {
 
 /** Returns undefined when there is no seal, and none is to be made. */
 async function sealPathIn(
-  path: string | undefined,
+  reader: OpenSource,
   { seal, sealPath }: VerifyOptions,
 ): Promise<string | undefined> {
+  const path = namedFile(reader)?.path;
   if (path === undefined && seal !== true) return sealPath;
   const found = sealPathFor(path, sealPath);
-  const snapshot = path === undefined ? [] : [{ role: 'the snapshot', path }];
-  await assertDistinct([...snapshot, { role: 'the seal', path: found }]);
+  await assertDistinct([...namedSource('the snapshot', reader), { role: 'the seal', path: found }]);
   return found;
-}
-
-/** Length in bytes of the magic and the version. A file with a defect there is no migration stream. */
-const FILE_HEADER_BYTES = 8;
-
-/** Returns undefined, and adds a finding, when the stream breaks off in its first records. */
-async function readIndex(
-  reader: OpenSource,
-  base: number,
-  findings: Finding[],
-): Promise<StreamIndex | undefined> {
-  try {
-    return await readStreamIndex(reader, { offset: base });
-  } catch (error) {
-    if (!(error instanceof MappedRamError) || (error.offset ?? base) < base + FILE_HEADER_BYTES) throw error;
-    const finding = error.code === 'ERR_MAPPED_RAM_IO' ? unreadableFinding(error) : problemFinding(error);
-    if (finding === undefined) throw error;
-    findings.push(finding);
-    return undefined;
-  }
 }
 
 function mappedRam(index: StreamIndex | undefined, path: string): MappedRamIndex | undefined {
@@ -199,7 +182,7 @@ async function checkMetadata(
   const blocks = ram?.blocks ?? [];
   const findings = [
     ...(await checkStream(reader, index)),
-    ...checkBlocks(blocks),
+    ...checkBlocks(blocks, { isDelta: reader.overlay !== undefined, base: index.base }),
     ...checkDescription(index),
   ];
   try {

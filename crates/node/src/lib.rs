@@ -17,6 +17,7 @@
 )]
 
 mod blocking;
+mod clone;
 mod compare;
 mod digest;
 mod driver;

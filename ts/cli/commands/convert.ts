@@ -9,6 +9,7 @@ import {
 } from '../../convert/options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
 import {
   STORE_ZERO_PAGES,
@@ -47,6 +48,7 @@ const args = {
     description:
       "With --to libvirt: the domain's XML, or a save image that has it (default: the image that the source is)",
   },
+  ...BASE_OPTION,
   force: { type: 'boolean', description: 'Replace an existing file' },
   'store-zero-pages': STORE_ZERO_PAGES,
   ...TRANSFER_OPTIONS,
@@ -92,7 +94,7 @@ export const convert: Command = defineCommand({
 
 function sourceOf(line: Line): ConvertSource {
   const source = line.value('source');
-  if (source !== PIPE) return source;
+  if (source !== PIPE) return sourceWithBase(line, source);
   // A file that the shell has opened can be read at offsets.
   return fstatSync(0).isFile() ? { fd: 0 } : process.stdin;
 }

@@ -1,6 +1,7 @@
 import type { ExtractOptions, ExtractResult } from '../../extract/extract.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -36,6 +37,7 @@ const args = {
     valueHint: 'id',
     description: 'With raw: only this block (default: all, at guest-physical addresses)',
   },
+  ...BASE_OPTION,
   force: { type: 'boolean', description: 'Replace an existing file' },
   'ram-blocks': {
     type: 'string',
@@ -76,7 +78,11 @@ export const extract: Command = defineCommand({
     const options = extractOptions(line);
     const api = await import('../../extract/extract.ts');
     const result = await withBar(session, 'extracting', (onProgress) =>
-      api.extract(line.value('uri'), line.value('output'), { ...options, signal, onProgress }),
+      api.extract(sourceWithBase(line, line.value('uri')), line.value('output'), {
+        ...options,
+        signal,
+        onProgress,
+      }),
     );
     session.print(result, (style) => extractLines(result, style));
   },

@@ -3,6 +3,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { DeviceStates } from '../../stream/devices/device-state.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { closest } from '../options/command-line.ts';
 import type { OptionDefs } from '../options/option-def.ts';
 import { printable } from '../render/format.ts';
@@ -23,6 +24,7 @@ const args = {
     description: 'Show every field of a device: cpu, cpu/0, virtio-net or 0000:00:02.0/virtio-net',
   },
   cpus: { type: 'boolean', description: "Show the registers of an x86 guest's CPUs" },
+  ...BASE_OPTION,
 } as const satisfies OptionDefs;
 type InfoSession = Session<typeof args>;
 
@@ -42,7 +44,7 @@ export const info: Command = defineCommand({
   run: async (session) => {
     const show = viewOf(session.line);
     const { Snapshot } = await import('../../snapshot/snapshot.ts');
-    await using snapshot = await Snapshot.open(session.line.value('uri'));
+    await using snapshot = await Snapshot.open(sourceWithBase(session.line, session.line.value('uri')));
     await show(session, snapshot);
   },
 });

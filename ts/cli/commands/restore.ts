@@ -11,6 +11,7 @@ import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
 import { Interrupted } from '../interrupted.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
 import { withBar } from '../render/progress-bar.ts';
@@ -48,6 +49,7 @@ const args = {
     ...choice(...AFTER_RESTORE),
     description: 'What the guest does afterwards (default: cont; with -S stop)',
   },
+  ...BASE_OPTION,
   'ram-dir': {
     type: 'string',
     valueHint: 'directory',
@@ -127,7 +129,7 @@ async function attachTo(session: RestoreSession, server: string): Promise<void> 
   const { channels, directIo } = forWhom(line);
   const api = await import('../../restore/attach.ts');
   await using qmp = await QmpClient.connect(server, { signal });
-  const result = await api.attach(qmp, line.value('uri'), {
+  const result = await api.attach(qmp, sourceWithBase(line, line.value('uri')), {
     ...choices(line),
     channels,
     directIo,
@@ -143,7 +145,7 @@ async function start(session: RestoreSession, binary: string, qemuArgs: readonly
   // The one object of --json has stdout to itself.
   const stdout = line.flag('json') ? 2 : 1;
   await using guest = await withBar(session, 'loading', (onProgress) =>
-    api.restore(line.value('uri'), {
+    api.restore(sourceWithBase(line, line.value('uri')), {
       ...choices(line),
       ...moving,
       binary,

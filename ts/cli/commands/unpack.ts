@@ -1,6 +1,7 @@
 import type { UnpackResult } from '../../pack/unpack.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import type { OptionDefs } from '../options/option-def.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -27,6 +28,7 @@ const args = {
     description: 'Without --state: take RAM that is whole, though the end of the file cannot be checked',
   },
   force: { type: 'boolean', description: 'Replace existing files' },
+  ...BASE_OPTION,
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
 
@@ -53,7 +55,7 @@ export const unpack: Command = defineCommand({
     const options = { ram, state, ignoreDeviceState, overwrite, ...transferOptions(line), signal };
     const api = await import('../../pack/unpack.ts');
     const result = await withBar(session, 'unpacking', (onProgress) =>
-      api.unpack(line.value('uri'), { ...options, onProgress }),
+      api.unpack(sourceWithBase(line, line.value('uri')), { ...options, onProgress }),
     );
     session.print(result, (style) => unpackLines(result, ram, state, style));
   },

@@ -1,5 +1,6 @@
 import { defineCommand, type Command } from '../command.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import type { OptionDefs } from '../options/option-def.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
 import { withBar } from '../render/progress-bar.ts';
@@ -21,6 +22,7 @@ const args = {
     description: 'Where the seal is, or goes (default: the path of the snapshot and .seal)',
   },
   force: { type: 'boolean', description: 'With --seal: replace an existing seal, unchecked' },
+  ...BASE_OPTION,
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
 
@@ -41,7 +43,7 @@ export const verify: Command = defineCommand({
     const options = { seal, overwrite, sealPath: line.value('seal-file'), ...transferOptions(line), signal };
     const api = await import('../../verify/verify.ts');
     const result = await withBar(session, 'verifying', (onProgress) =>
-      api.verify(line.value('uri'), { ...options, onProgress }),
+      api.verify(sourceWithBase(line, line.value('uri')), { ...options, onProgress }),
     );
     session.print(
       result,

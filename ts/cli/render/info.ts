@@ -1,5 +1,5 @@
 import { composeMessage, type MappedRamError } from '../../errors.ts';
-import type { BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
+import type { BaseInfo, BlockInfo, LibvirtInfo, SectionInfo, SnapshotInfo } from '../../snapshot/info.ts';
 import { keyValues, table } from './columns.ts';
 import { formatCount, formatOffset, formatSize, printable } from './format.ts';
 import type { Style } from './style.ts';
@@ -26,6 +26,7 @@ function summary(info: SnapshotInfo, style: Style): readonly (readonly [string, 
     ['file', printable(info.path)],
     ...(info.offset > 0 ? [['stream at', formatOffset(info.offset)] as const] : []),
     ['form', formOf(info)],
+    ...(info.base === undefined ? [] : [['base', baseOf(info.base)] as const]),
     ...(info.libvirt === undefined ? [] : [['libvirt', printable(libvirtOf(info.libvirt))] as const]),
     ['complete', completeness(info, style)],
     ['machine', info.machine],
@@ -38,7 +39,12 @@ function summary(info: SnapshotInfo, style: Style): readonly (readonly [string, 
   ];
 }
 
-function formOf({ form }: SnapshotInfo): string {
+function baseOf({ path, size, allocated }: BaseInfo): string {
+  return `${printable(path)}, ${formatSize(size)}, of which ${formatSize(allocated)} are allocated`;
+}
+
+function formOf({ form, base }: SnapshotInfo): string {
+  if (base !== undefined) return 'delta: mapped-ram, read with its base';
   if (form === undefined) return 'a migration stream without RAM';
   return form === 'plain' ? 'plain migration stream (not mapped-ram)' : 'mapped-ram';
 }
@@ -71,7 +77,10 @@ function pagesOf(blocks: readonly BlockInfo[]): string {
   if (blocks.length === 0) return '';
   const set = blocks.reduce((sum, { setPages }) => sum + setPages, 0);
   const zero = blocks.reduce((sum, { zeroPages }) => sum + zeroPages, 0);
-  return `: ${formatCount(set)} pages in the file, ${formatCount(zero)} zero`;
+  const changed = blocks.reduce((sum, { changedPages = 0 }) => sum + changedPages, 0);
+  const isDelta = blocks.some(({ changedPages }) => changedPages !== undefined);
+  const here = isDelta ? `set, ${formatCount(changed)} of them in the delta` : 'in the file';
+  return `: ${formatCount(set)} pages ${here}, ${formatCount(zero)} zero`;
 }
 
 function blockTable(blocks: readonly BlockInfo[], style: Style): readonly string[] {

@@ -112,11 +112,16 @@ export class LaunchPlan {
 
   #objectFor(backend: PlannedBackend, files: MemoryFiles): readonly string[] | undefined {
     const { block, id, own } = backend;
-    const { path, fd } = localFile(this.#snapshot.reader, 'a restore');
-    const object = this.#mode.memoryObject(backend, {
-      file: files[block.id],
-      snapshotFile: path === undefined ? procPath(fd) : resolve(path),
-    });
+    const { reader, blocks } = this.#snapshot.mappable;
+    const { path, fd } = localFile(reader, 'a restore');
+    const place = blocks.find((candidate) => candidate.id === block.id) ?? block;
+    const object = this.#mode.memoryObject(
+      { ...backend, block: place },
+      {
+        file: files[block.id],
+        snapshotFile: path === undefined ? procPath(fd) : resolve(path),
+      },
+    );
     if (object === undefined) return undefined;
     const members = new Map([
       ['qom-type', object.type],

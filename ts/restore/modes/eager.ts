@@ -1,8 +1,12 @@
 import type { RestorePlan } from '../../negotiate/plan.ts';
+import { CAPABILITY_BASE, CAPABILITY_MAPPED_RAM } from '../../stream/constants.ts';
 import { assertStreamOptions } from '../assert-options.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
 import { reserveFor } from './reserve.ts';
+
+/** Capabilities that the file need not share with QEMU. */
+const FORMS: ReadonlySet<string> = new Set([CAPABILITY_MAPPED_RAM, CAPABILITY_BASE]);
 
 /** QEMU reads the memory itself: only the names of the blocks have to fit. */
 export const eager: NamelessMode = {
@@ -45,8 +49,8 @@ export const eager: NamelessMode = {
     known.length === 0
       ? []
       : capabilities
-          // A QEMU without mapped-ram gets a plain stream.
-          .filter((capability) => capability !== 'mapped-ram' && !known.includes(capability))
+          // A QEMU without mapped-ram gets a plain stream, and so does every QEMU of a delta.
+          .filter((capability) => !FORMS.has(capability) && !known.includes(capability))
           .map((capability) => `this QEMU does not know the capability ${capability}`),
   placeWarnings: () => [],
 

@@ -65,6 +65,9 @@ export async function formForQemu(
       reasons.push(`${block.id} ${reason}`);
     }
   }
+  if (snapshot.base !== undefined) {
+    return { form: 'stream', why: 'QEMU reads one file, and the pages of a delta are in two', fresh };
+  }
   if (!features.mappedRam) return { form: 'stream', why: 'this QEMU has no mapped-ram', fresh };
   return reasons.length === 0
     ? { form: 'mapped-ram', why: 'QEMU reads the file', fresh }

@@ -8,6 +8,9 @@ import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
 import { NOTHING_PREPARED, type NamelessMode, type PreparedMemory, type PreparePlace } from './mode.ts';
 
+/** The reason why QEMU reads a delta. */
+const DELTA_WHY = 'the memory of the base is in place, and QEMU reads the delta over it';
+
 /** QEMU maps the snapshot privately, read-only, page by page as the guest touches it. */
 export const instant: NamelessMode = {
   summary: 'maps the memory out of the snapshot',
@@ -70,7 +73,9 @@ export const instant: NamelessMode = {
       : [],
 
   load: async (run) => {
-    const { loadState } = await import('../load.ts');
+    const { loadFile, loadState } = await import('../load.ts');
+    const { mayReadDelta } = await import('./delta-for-qemu.ts');
+    if (await mayReadDelta(run)) return loadFile(run, DELTA_WHY);
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
 };
@@ -83,7 +88,7 @@ async function prepare(
 ): Promise<PreparedMemory> {
   // QEMU then opens the snapshot by its name, and the comparison of mappings tells whether that still is its name.
   if (closedBy !== undefined) return NOTHING_PREPARED;
-  const { fd } = localFile(snapshot.reader, 'a restore');
+  const { fd } = localFile(snapshot.mappable.reader, 'a restore');
   return {
     files: Object.fromEntries(blocks.map(({ id }) => [id, inheritedPath(0)])),
     descriptors: [fd],

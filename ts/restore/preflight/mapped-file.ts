@@ -4,7 +4,7 @@ import { type FileInProcess, findFileIn } from '../../host/process-mappings.ts';
 import { localFile } from '../../io/open-source.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 
-/** A snapshot's file, for comparison with QEMU's mappings. */
+/** The file that a snapshot's memory is mapped out of, for comparison with QEMU's mappings. */
 export interface MappedFile {
   readonly path: string;
   readonly identity: FileIdentity;
@@ -16,19 +16,20 @@ export interface MappedFile {
 }
 
 /**
- * Looks at the file that the snapshot has open, and at QEMU's process.
+ * Looks at the file that the snapshot has open, or its base, and at QEMU's process.
  * @param pid QEMU's process, when it is known
  */
 export async function lookAtFile(snapshot: Snapshot, pid: number | undefined): Promise<MappedFile> {
-  const identity = identityOf(localFile(snapshot.reader, 'a restore').fd);
+  const { path, reader } = snapshot.mappable;
+  const identity = identityOf(localFile(reader, 'a restore').fd);
   if (identity === undefined) {
     throw new MappedRamError('ERR_MAPPED_RAM_IO', 'the open file cannot be identified', {
-      path: snapshot.path,
+      path,
     });
   }
   const found = pid === undefined ? undefined : await findFileIn(pid, identity);
   const isMappedAt = found && ((offset: number): boolean => isMapped(found, offset));
-  return { path: snapshot.path, identity, isMappedAt };
+  return { path, identity, isMappedAt };
 }
 
 function isMapped({ isOpen, mappings }: FileInProcess, offset: number): boolean {

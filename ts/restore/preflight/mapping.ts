@@ -11,9 +11,8 @@ export function mappedBlocks(
   memory: readonly MemoryBlock[],
   file: MappedFile,
 ): readonly string[] {
-  return snapshot
-    .completeRam(true)
-    .blocks.filter((block) => {
+  return snapshot.mappable.blocks
+    .filter((block) => {
       const found = memory.find(({ id }) => id === block.id);
       return found?.backend !== undefined && mappingProblems(block, found.backend, file).length === 0;
     })

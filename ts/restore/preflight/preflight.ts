@@ -31,12 +31,14 @@ const X86 = /^(x86_64|i386)$/;
  * (docs/format.md §4.2, §7).
  */
 export function comparePreflight(
-  snapshot: Pick<Snapshot, 'index' | 'completeRam'>,
+  snapshot: Pick<Snapshot, 'index' | 'completeRam'> & Partial<Pick<Snapshot, 'base'>>,
   destination: Destination,
   options: PreflightOptions,
 ): Preflight {
   const { index } = snapshot;
-  const { blocks, targetPageSize } = snapshot.completeRam(true);
+  const { blocks: own, targetPageSize } = snapshot.completeRam(true);
+  // The places to compare mappings with are those in the base of a delta; all else is the same in both.
+  const blocks = snapshot.base?.blocks ?? own;
   return {
     problems: [
       ...stateProblems(destination),

@@ -1,5 +1,6 @@
 import { MappedRamError } from '../../errors.ts';
 import type { Configuration } from '../configuration.ts';
+import { withoutBaseRecord } from './base-record.ts';
 import { MAX_VMDESCRIPTION_BYTES } from '../constants.ts';
 import { memberSpan } from './json-span.ts';
 import type { RandomAccessReader } from '../reader.ts';
@@ -15,8 +16,8 @@ const CAPABILITIES = 'configuration/capabilities';
 
 /**
  * Rewrites the vmdescription of a stream for the same device state behind another CONFIGURATION. The entry for the
- * capabilities subsection is put in, changed or dropped; every other byte stays as it is. Undefined when the stream has
- * none.
+ * capabilities subsection is put in, changed or dropped, and the record of a delta's base is dropped; every other byte
+ * stays as it is. Undefined when the stream has none.
  * @throws {MappedRamError} the reader's errors
  */
 export async function readVmdescriptionFor(
@@ -35,7 +36,9 @@ export async function readVmdescriptionFor(
       found: jsonLength,
     });
   }
-  return rewriteVmdescription(await reader.read(jsonOffset, jsonLength), configuration.capabilities);
+  // Only the writer of a delta knows its base.
+  const json = withoutBaseRecord(await reader.read(jsonOffset, jsonLength));
+  return rewriteVmdescription(json, configuration.capabilities);
 }
 
 /**

@@ -1,35 +1,23 @@
-import { MappedRamError } from '../../errors.ts';
-import { encodeCommand } from '../command.ts';
-import type { StreamPatch } from '../global-state.ts';
-import type { Configuration } from '../configuration.ts';
 import { encodePageHeader, encodeZeroPage } from './encode-pages.ts';
 import {
-  encodeEmptyRamSection,
   encodeMappedRamStart,
   encodePlainRamStart,
   encodeRamEos,
   type MappedRamStart,
 } from './encode-ram.ts';
-import type { MappedRamLayout, RamBlock } from './layout.ts';
+import type { MappedRamLayout } from './layout.ts';
 import { PieceList, type StreamPiece } from './pieces.ts';
-import { encodeSectionContinuation, encodeVmdescription } from '../section.ts';
-import { commandsBeforeRam, stateSections, type StateSections } from './state-sections.ts';
-import type { RamIndex, StreamHead, StreamIndex } from '../stream-index.ts';
-
-/** The parts of a new stream. */
-export interface AssembleOptions {
-  /** The stream that the device state comes from. Must be complete. */
-  readonly state: StreamIndex;
-  /** CONFIGURATION of the new stream. */
-  readonly configuration: Configuration;
-  readonly blocks: readonly RamBlock[];
-  /** JSON to end the stream with: `readVmdescriptionFor`. The record is left out when undefined. */
-  readonly vmdescription?: Uint8Array | undefined;
-  /** Bytes that take the place of the state's own, by offset in the state's stream. Default none. */
-  readonly patches?: readonly StreamPatch[] | undefined;
-  /** Offset of the new stream in its file, in bytes. Default 0. */
-  readonly base?: number;
-}
+import { encodeSectionContinuation } from '../section.ts';
+import {
+  addTail,
+  type AssembleOptions,
+  carriedState,
+  piecesBehindRam,
+  ramOf,
+  recordsBeforeRam,
+} from './behind-ram.ts';
+import type { StateSections } from './state-sections.ts';
+import type { RamIndex, StreamHead } from '../stream-index.ts';
 
 /** The parts of a new mapped-ram file. */
 export interface AssembleMappedOptions extends AssembleOptions {
@@ -53,15 +41,10 @@ export interface AssembledMapped {
  * @throws {MappedRamError} as `stateSections` and `encodeMappedRamStart`
  */
 export function assembleMappedRam(options: AssembleMappedOptions): AssembledMapped {
-  const { sections, ram } = carried(options.state);
-  const { sectionId } = ram;
   const start = mappedStart(options);
-  const pieces = new PieceList(start.endOffset);
-  pieces.copyAll(sections.early);
-  pieces.copyAll(sections.switchover);
-  pieces.bytes(encodeEmptyRamSection('end', sectionId));
-  addTail(pieces, sections, options);
-  return { layout: start.layout, pieces: [...start.segments, ...pieces.list], endOffset: pieces.offset };
+  const behind = piecesBehindRam(options, start.endOffset);
+  const pieces = [...start.segments, ...behind.list];
+  return { layout: start.layout, pieces, endOffset: behind.offset };
 }
 
 /**
@@ -153,7 +136,7 @@ class PlainAssembly {
 
   constructor(options: AssembleOptions) {
     const { state, configuration, blocks, base = 0 } = options;
-    const { sections, ram, records } = carried(state);
+    const { sections, ram, records } = carriedState(state);
     const { sectionId, targetPageSize } = ram;
     this.#ram = ram;
     this.#sections = sections;
@@ -181,41 +164,4 @@ class PlainAssembly {
     this.pieces.bytes(encodeRamEos(this.#ram.sectionId));
     addTail(this.pieces, this.#sections, this.#options);
   }
-}
-
-function carried(state: StreamIndex): {
-  readonly sections: StateSections;
-  readonly ram: RamIndex;
-  readonly records: Uint8Array;
-} {
-  const sections = stateSections(state);
-  const ram = ramOf(state);
-  const early = state.sections.filter(({ offset }) => offset < ram.offset);
-  return {
-    sections: { ...sections, early: [...early, ...sections.early] },
-    ram,
-    records: recordsBeforeRam(state),
-  };
-}
-
-function ramOf({ ram }: StreamHead): RamIndex {
-  if (ram === undefined) throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'device state without RAM');
-  return ram;
-}
-
-/** Whole records of the commands that go in front of RAM. */
-function recordsBeforeRam(state: StreamHead): Uint8Array {
-  const records = new PieceList(0);
-  for (const { code, data } of commandsBeforeRam(state)) records.bytes(encodeCommand(code, data));
-  return records.joined();
-}
-
-function addTail(
-  pieces: PieceList,
-  sections: StateSections,
-  { vmdescription, patches = [] }: AssembleOptions,
-): void {
-  for (const range of sections.devices) pieces.copyPatched(range, patches);
-  pieces.copy(sections.eof);
-  if (vmdescription !== undefined) pieces.bytes(encodeVmdescription(vmdescription));
 }

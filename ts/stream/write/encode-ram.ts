@@ -40,7 +40,7 @@ interface RamStartOptions {
   readonly records?: Uint8Array;
 }
 
-interface MappedRamStartOptions extends RamStartOptions {
+export interface MappedRamStartOptions extends RamStartOptions {
   /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
   /** Alignment of page areas in bytes. Default 1 MiB. */
@@ -99,7 +99,7 @@ export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
 }
 
 /** Encodes one entry of the block list up to and with its MappedRamHeader (docs/format.md §2.2, §2.3). */
-function encodeMappedBlockEntry(
+export function encodeMappedBlockEntry(
   block: MappedBlockLayout,
   options: { readonly addresses: boolean; readonly targetPageSize: number },
 ): Uint8Array {
@@ -128,7 +128,8 @@ function pageSizeOf({ targetPageSize, configuration }: RamStartOptions): number 
   return targetPageSize ?? targetPageSizeIn(configuration) ?? DEFAULT_TARGET_PAGE_SIZE;
 }
 
-function encodeBeginning(options: RamStartOptions, total: number): Uint8Array {
+/** Encodes everything before the first entry of the block list, with the word that opens the list. */
+export function encodeBeginning(options: RamStartOptions, total: number): Uint8Array {
   const { configuration, sectionId = RAM_SECTION_ID, records = new Uint8Array() } = options;
   const identity = { sectionId, idstr: RAM_IDSTR, instanceId: RAM_INSTANCE, versionId: RAM_VERSION };
   return new ByteWriter()
