@@ -32,7 +32,6 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
   readonly #waiting: PooledQemu[] = [];
   readonly #counts = { starting: 0, loading: 0, taken: 0, died: 0, failed: 0 };
   #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -54,7 +53,7 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
     const [waiting, queued] = [this.#waiting.length, this.#takers.length];
     const { inARow: failuresInARow, lastError } = this.#backOff;
     const { heldBack } = this.#memory;
-    const isClosed = this.#isClosed;
+    const isClosed = this.#closing !== undefined;
     return { waiting, starting, queued, taken, died, failed, failuresInARow, heldBack, lastError, isClosed };
   }
 
@@ -91,7 +90,6 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
    * this resolves, except the guests that were taken. May be called again.
    */
   close(): Promise<void> {
-    this.#isClosed = true;
     return (this.#closing ??= this.#close());
   }
 
@@ -131,11 +129,7 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
       const { isGone } = qemu;
       await qemu.close();
       if (signal.aborted) throw thrown;
-      const error = toError(thrown);
-      this.#backOff.failed(error, isGone ? qemu.waitedMs : 0);
-      this.#counts[isGone ? 'died' : 'failed'] += 1;
-      this.#tell(isGone ? 'died' : 'failed', qemu.index, error);
-      this.#sendAway();
+      this.#failed(isGone ? 'died' : 'failed', qemu.index, toError(thrown), isGone ? qemu.waitedMs : 0);
       if (!isGone) throw thrown;
       return undefined;
     } finally {
@@ -154,7 +148,7 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
         const started = await this.#recipe.start(index, either).catch((error: unknown) => {
           this.#numbers.free(index);
           this.#counts.starting -= 1;
-          if (!either.aborted) this.#startFailed(index, toError(error));
+          if (!either.aborted) this.#failed('failed', index, toError(error));
           throw error;
         });
         this.#counts.starting -= 1;
@@ -167,23 +161,20 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
     );
   }
 
-  #startFailed(index: number, error: Error): void {
-    this.#counts.failed += 1;
-    this.#backOff.failed(error);
-    this.#tell('failed', index, error);
-    this.#sendAway();
-  }
-
   /** Notes that a QEMU is gone, if it was still waiting. */
   #gone(qemu: PooledQemu, error: Error): void {
     const place = this.#waiting.indexOf(qemu);
     if (place === -1) return;
     this.#waiting.splice(place, 1);
-    this.#counts.died += 1;
-    this.#backOff.failed(error, qemu.waitedMs);
-    this.#tell('died', qemu.index, error);
-    this.#sendAway();
+    this.#failed('died', qemu.index, error, qemu.waitedMs);
     this.#refill();
+  }
+
+  #failed(change: 'died' | 'failed', index: number, error: Error, waitedMs = 0): void {
+    this.#counts[change] += 1;
+    this.#backOff.failed(error, waitedMs);
+    this.#tell(change, index, error);
+    if (this.#hasNoHope) this.#takers.rejectAll(() => this.#hopeless());
   }
 
   #give(qemu: PooledQemu): void {
@@ -199,7 +190,7 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
     const { starting, loading } = this.#counts;
     const there = this.#waiting.length + starting;
     // A guest that is being taken goes first: a start would take its processor.
-    if (this.#isClosed || (loading > 0 && there > 0)) return;
+    if (this.#closing !== undefined || (loading > 0 && there > 0)) return;
     const most = this.#backOff.inARow > 0 ? 1 : refill;
     const missing = Math.min(size - there, most - starting);
     if (missing <= 0) return;
@@ -229,10 +220,6 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
   /** True when nothing is on its way to those who wait, because starts fail again and again. */
   get #hasNoHope(): boolean {
     return this.#backOff.isHopeless && this.#counts.starting === 0 && this.#waiting.length === 0;
-  }
-
-  #sendAway(): void {
-    if (this.#hasNoHope) this.#takers.rejectAll(() => this.#hopeless());
   }
 
   #hopeless(): MappedRamError {

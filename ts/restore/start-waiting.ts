@@ -14,6 +14,7 @@ import type { LoadOptions, PrepareOptions } from './options.ts';
 import type { AfterRestore } from './run-state.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
 
+/** Memory and command line of a QEMU that is to be started. Disposal closes the files of the memory. */
 export interface Prepared extends AsyncDisposable {
   readonly memory: PreparedMemory;
   readonly launch: LaunchArguments;
@@ -68,6 +69,7 @@ export async function prepare(
   }
 }
 
+/** A QEMU that waits for a guest. Disposal closes the state stream, unless it is the caller's, and leaves QEMU alone. */
 export interface Started extends AsyncDisposable {
   readonly qemu: QemuProcess;
   /** The state stream; undefined when the mode has no use for one. */
