@@ -136,7 +136,10 @@ async function rateOf(pool: GuestPool): Promise<number> {
 /** Bytes that only this process has. */
 async function privateOf(pid: number): Promise<number> {
   const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1');
-  return [...rollup.matchAll(/^Private_\w+: +(\d+) kB$/gm)].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+  return [...rollup.matchAll(/^Private_\w+: +(\d+) kB$/gm)].reduce(
+    (sum, [, kib]) => sum + Number(kib) * 1024,
+    0,
+  );
 }
 
 function percentile(all: readonly number[], part: number): number {

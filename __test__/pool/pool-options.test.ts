@@ -12,6 +12,8 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 /** Options that would fail with other words if a process was started. */
 const GOOD: PoolOptions = { args: () => ['-m', '64K'], size: 2, binary: '/no/such/qemu' };
+/** No command line. */
+const numbers = (): readonly unknown[] => [5];
 
 test('options that make no sense are refused before anything is opened', async (t) => {
   const refused: readonly (readonly [unknown, RegExp])[] = [
@@ -36,35 +38,37 @@ test('options that make no sense are refused before anything is opened', async (
   }
 });
 
-test.serial('what the snapshot and the command lines do not allow is refused before a process starts', async (t) => {
-  await using dir = await temporaryDirectory();
-  const snapshot = await syntheticSnapshot(dir, [{ id: 'pc.ram', pages: 16 }]);
-  const { path } = snapshot;
-  await snapshot.close();
-  const make = (options: Partial<PoolOptions>): Promise<unknown> =>
-    createPool(path, { ...GOOD, ...options }).then((pool) => pool.close());
-  const invalid = 'ERR_MAPPED_RAM_INVALID_ARGUMENT';
-  const once = async (): Promise<void> => {
-    await t.throwsAsync(make({ args: () => ['-hda', '/x'] }), { code: invalid, message: /same disk, \/x/ });
-    await t.throwsAsync(make({ args: (i) => (i === 0 ? ['-m', '64K'] : ['-m', '1G']) }), { code: invalid });
-    await t.throwsAsync(make({ args: (i) => (i === 0 ? ['-m', '64K'] : ['-loadvm', 'x']) }), {
-      code: invalid,
-    });
-    const numbers: unknown = () => [5];
-    await t.throwsAsync(Reflect.apply(createPool, undefined, [path, { ...GOOD, args: numbers }]), {
-      code: invalid,
-      message: /args\(0\)/,
-    });
-    await t.throwsAsync(make({ args: () => Promise.reject(new Error('no disk for it')) }), {
-      message: 'no disk for it',
-    });
-    await t.throwsAsync(make({ signal: AbortSignal.abort(new Error('enough')) }), { message: 'enough' });
-    await using writer = await open(path, 'r+');
-    lockFile(writer.fd, 'exclusive', path);
-    await t.throwsAsync(make({}), { code: 'ERR_MAPPED_RAM_BUSY', message: /is being written/ });
-  };
-  await assertNoLeak(t, once, once);
-});
+test.serial(
+  'what the snapshot and the command lines do not allow is refused before a process starts',
+  async (t) => {
+    await using dir = await temporaryDirectory();
+    const snapshot = await syntheticSnapshot(dir, [{ id: 'pc.ram', pages: 16 }]);
+    const { path } = snapshot;
+    await snapshot.close();
+    const make = (options: Partial<PoolOptions>): Promise<unknown> =>
+      createPool(path, { ...GOOD, ...options }).then((pool) => pool.close());
+    const invalid = 'ERR_MAPPED_RAM_INVALID_ARGUMENT';
+    const once = async (): Promise<void> => {
+      await t.throwsAsync(make({ args: () => ['-hda', '/x'] }), { code: invalid, message: /same disk, \/x/ });
+      await t.throwsAsync(make({ args: (i) => (i === 0 ? ['-m', '64K'] : ['-m', '1G']) }), { code: invalid });
+      await t.throwsAsync(make({ args: (i) => (i === 0 ? ['-m', '64K'] : ['-loadvm', 'x']) }), {
+        code: invalid,
+      });
+      await t.throwsAsync(Reflect.apply(createPool, undefined, [path, { ...GOOD, args: numbers }]), {
+        code: invalid,
+        message: /args\(0\)/,
+      });
+      await t.throwsAsync(make({ args: () => Promise.reject(new Error('no disk for it')) }), {
+        message: 'no disk for it',
+      });
+      await t.throwsAsync(make({ signal: AbortSignal.abort(new Error('enough')) }), { message: 'enough' });
+      await using writer = await open(path, 'r+');
+      lockFile(writer.fd, 'exclusive', path);
+      await t.throwsAsync(make({}), { code: 'ERR_MAPPED_RAM_BUSY', message: /is being written/ });
+    };
+    await assertNoLeak(t, once, once);
+  },
+);
 
 test('helpers refuse what is no pool, no work and no hook', async (t) => {
   const invalid = { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' };

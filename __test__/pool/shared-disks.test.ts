@@ -10,6 +10,11 @@ function refuse(first: readonly string[], second: readonly string[] = first): vo
   refuseSharedDisks(parseCommandLine(first), parseCommandLine(second));
 }
 
+const overlay = (n: number): readonly string[] => [
+  '-drive',
+  `file=/a/${n}.qcow2,backing.file.filename=/a/base.img`,
+];
+
 test('a disk that two guests would write to is named', (t) => {
   for (const args of [
     ['-drive', 'file=/a/disk.img,format=raw'],
@@ -47,10 +52,6 @@ test('what two guests can share, or do not share, is let through', (t) => {
     t.notThrows(() => refuse(args), args.join(' '));
   }
   t.notThrows(() => refuse(['-hda', '/a/0.img'], ['-hda', '/a/1.img']));
-  const overlay = (n: number): readonly string[] => [
-    '-drive',
-    `file=/a/${n}.qcow2,backing.file.filename=/a/base.img`,
-  ];
   t.notThrows(() => refuse(overlay(0), overlay(1)), 'nobody writes to what is behind an overlay');
 });
 

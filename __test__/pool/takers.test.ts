@@ -8,6 +8,13 @@ import { Takers } from '../../ts/pool/takers.ts';
 
 const never = new AbortController().signal;
 
+/** Work that ends with its signal only. */
+function forever(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason));
+  });
+}
+
 test('who comes first is served first, but for one who was served badly', async (t) => {
   const takers = new Takers<string>();
   t.false(takers.serve('for nobody'));
@@ -50,10 +57,6 @@ test('all are sent away, each with an error of its own', async (t) => {
 
 test('an operation ends with its signal, its time or its owner, each with its own reason', async (t) => {
   const operations = new Operations();
-  const forever = (signal: AbortSignal): Promise<never> =>
-    new Promise((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason));
-    });
   const caller = new AbortController();
   const [aborted, late, closed] = [
     operations.run(forever, { signal: caller.signal }),
@@ -63,10 +66,7 @@ test('an operation ends with its signal, its time or its owner, each with its ow
   caller.abort(new Error('enough'));
   await t.throwsAsync(aborted, { message: 'enough' });
   await t.throwsAsync(late, { message: 'late' });
-  await Promise.all([
-    t.throwsAsync(closed, { message: 'closed' }),
-    operations.close(new Error('closed')),
-  ]);
+  await Promise.all([t.throwsAsync(closed, { message: 'closed' }), operations.close(new Error('closed'))]);
   await t.throwsAsync(operations.run(forever), { message: 'closed' });
 });
 

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { readdirSync, readFileSync } from 'node:fs';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
@@ -27,6 +27,7 @@ export class PoolGuests {
     this.asked.push(index);
     const folder = this.#dir.file(String(index));
     await mkdir(folder, { recursive: true });
+    await rm(`${folder}/boot.img`, { force: true });
     await writeGuestDisk(`${folder}/boot.img`, guestRegionOf(this.#setup));
     return guestArgs(this.#setup, folder);
   };

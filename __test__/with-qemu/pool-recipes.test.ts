@@ -49,7 +49,12 @@ qemuTest('each input of the fuzzing loop meets a guest of its own', async (t) =>
   await using dir = await project('Fuzzing loop with reset');
   const snapshot = dir.file('warm.mr');
   const setup = (n: string): GuestSetup => ({
-    extraArgs: ['-chardev', `socket,id=in,path=${dir.file(`${n}.sock`)},server=on,wait=off`, '-serial', 'chardev:in'],
+    extraArgs: [
+      '-chardev',
+      `socket,id=in,path=${dir.file(`${n}.sock`)},server=on,wait=off`,
+      '-serial',
+      'chardev:in',
+    ],
   });
   await saveGuest(setup('saved'), snapshot);
   await makeFolders(dir, 4);

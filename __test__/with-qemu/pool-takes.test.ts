@@ -21,40 +21,43 @@ const WARM_UP = 30;
 /** Bytes of JavaScript's heap that many takes may leave, whatever their number. */
 const MOST_HEAP = 3 * MIB;
 
-qemuTest(`${TAKES} guests in a row leave descriptors, threads, processes and memory as they were`, async (t) => {
-  t.timeout(Math.max(300_000, TAKES * 1000));
-  await using dir = await temporaryDirectory();
-  const snapshot = dir.file('guest.snapshot');
-  await saveGuest({}, snapshot);
-  const guests = new PoolGuests(dir);
-  const before = childProcesses();
-  const names = new Set(readdirSync('/dev/shm'));
-  await using pool = await guests.pool(snapshot, { size: 2 });
-  const takeMany = async (count: number): Promise<void> => {
-    for (let round = 0; round < count; round += 1) {
-      await freshGuest(pool, ({ runState }) => runState === 'running' || t.fail(runState));
-    }
-    await full(pool);
-  };
-  await takeMany(WARM_UP);
-  const heap = heapUsed();
-  await assertNoLeak(
-    t,
-    () => full(pool),
-    () => takeMany(TAKES),
-  );
-  const grown = heapUsed() - heap;
-  t.true(grown < MOST_HEAP, `the heap grew by ${grown} bytes`);
-  const { taken, died, failed } = pool.health;
-  t.deepEqual([taken, died, failed], [TAKES + WARM_UP, 0, 0]);
-  t.is(childProcesses().length - before.length, 2, 'only those that wait are left');
-  await pool.close();
-  t.deepEqual(childProcesses(), before);
-  t.deepEqual(
-    readdirSync('/dev/shm').filter((name) => !names.has(name) && name.startsWith('mapped-ram')),
-    [],
-  );
-});
+qemuTest(
+  `${TAKES} guests in a row leave descriptors, threads, processes and memory as they were`,
+  async (t) => {
+    t.timeout(Math.max(300_000, TAKES * 1000));
+    await using dir = await temporaryDirectory();
+    const snapshot = dir.file('guest.snapshot');
+    await saveGuest({}, snapshot);
+    const guests = new PoolGuests(dir);
+    const before = childProcesses();
+    const names = new Set(readdirSync('/dev/shm'));
+    await using pool = await guests.pool(snapshot, { size: 2 });
+    const takeMany = async (count: number): Promise<void> => {
+      for (let round = 0; round < count; round += 1) {
+        await freshGuest(pool, ({ runState }) => runState === 'running' || t.fail(runState));
+      }
+      await full(pool);
+    };
+    await takeMany(WARM_UP);
+    const heap = heapUsed();
+    await assertNoLeak(
+      t,
+      () => full(pool),
+      () => takeMany(TAKES),
+    );
+    const grown = heapUsed() - heap;
+    t.true(grown < MOST_HEAP, `the heap grew by ${grown} bytes`);
+    const { taken, died, failed } = pool.health;
+    t.deepEqual([taken, died, failed], [TAKES + WARM_UP, 0, 0]);
+    t.is(childProcesses().length - before.length, 2, 'only those that wait are left');
+    await pool.close();
+    t.deepEqual(childProcesses(), before);
+    t.deepEqual(
+      readdirSync('/dev/shm').filter((name) => !names.has(name) && name.startsWith('mapped-ram')),
+      [],
+    );
+  },
+);
 
 qemuTest('guests that are taken at once, many times, are all told apart', async (t) => {
   await using dir = await temporaryDirectory();

@@ -88,7 +88,9 @@ function alongPath(root: string, path: string, files: GroupFiles): readonly Avai
 }
 
 function leftIn(directory: string, { limits, used, reclaimable }: GroupFiles): number | undefined {
-  const limit = Math.min(...limits.map((name) => numberIn(join(directory, name)) ?? Number.POSITIVE_INFINITY));
+  const limit = Math.min(
+    ...limits.map((name) => numberIn(join(directory, name)) ?? Number.POSITIVE_INFINITY),
+  );
   const taken = numberIn(join(directory, used));
   if (limit >= NO_LIMIT || taken === undefined) return undefined;
   const cache = Number(reclaimable.exec(read(join(directory, 'memory.stat')) ?? '')?.[1] ?? 0);

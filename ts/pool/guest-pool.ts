@@ -238,9 +238,13 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
   }
 
   #tell(change: PoolChange, index?: number, error?: Error): void {
-    tellListener(
-      (event) => void this.emit('health', event),
-      () => ({ ...this.health, change, index, error }),
-    );
+    const event = { ...this.health, change, index, error };
+    // A listener that throws keeps the news from nobody else.
+    for (const listener of this.rawListeners('health')) {
+      tellListener(
+        (news) => void Reflect.apply(listener, this, [news]),
+        () => event,
+      );
+    }
   }
 }

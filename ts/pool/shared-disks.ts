@@ -54,9 +54,11 @@ export function refuseSharedDisks(
 /** The files that a command line lets its guest write to and have for itself, as it names them. */
 function writtenFiles(options: readonly CommandLineOption[]): readonly string[] {
   if (options.some(({ name }) => name === 'snapshot')) return [];
-  const sharing = membersOf(options, 'device')
-    .filter((device) => isOn(device.get('share-rw')))
-    .flatMap((device) => device.get('drive') ?? []);
+  const sharing = new Set(
+    membersOf(options, 'device')
+      .filter((device) => isOn(device.get('share-rw')))
+      .map((device) => device.get('drive')),
+  );
   return options.flatMap((option) => {
     const { name, value } = option;
     // A word that belongs to no option is a disk.
@@ -65,7 +67,7 @@ function writtenFiles(options: readonly CommandLineOption[]): readonly string[] 
     if (name !== 'drive' && name !== 'blockdev') return [];
     const members = flatten(option.members);
     const names = [members.get('id'), members.get('node-name')];
-    return isSpared(members) || names.some((id) => id !== undefined && sharing.includes(id))
+    return isSpared(members) || names.some((id) => id !== undefined && sharing.has(id))
       ? []
       : filesIn(name, members);
   });
@@ -89,9 +91,11 @@ function filesIn(name: string, members: OptionValue): readonly string[] {
 /** The members of JSON, which are objects within objects, under the names that they have without JSON. */
 function flatten(members: OptionValue): OptionValue {
   return new Map(
-    [...members].flatMap(([key, value]): readonly (readonly [string, string])[] =>
-      value.startsWith('{') ? flatObject(key, JSON.parse(value)) : [[key, value]],
-    ).filter(([key]) => !BEHIND.test(key)),
+    [...members]
+      .flatMap(([key, value]): readonly (readonly [string, string])[] =>
+        value.startsWith('{') ? flatObject(key, JSON.parse(value)) : [[key, value]],
+      )
+      .filter(([key]) => !BEHIND.test(key)),
   );
 }
 

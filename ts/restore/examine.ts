@@ -85,11 +85,7 @@ export interface Examined {
  * Compares a snapshot with a QEMU that waits for a guest, and hands the snapshot's lock over.
  * @throws {MappedRamError} as `attach`, except for errors of the load
  */
-export async function examine(
-  qmp: QmpClient,
-  snapshot: Snapshot,
-  options: AttachOptions,
-): Promise<Examined> {
+export async function examine(qmp: QmpClient, snapshot: Snapshot, options: AttachOptions): Promise<Examined> {
   const { after = 'cont', timeoutMs, signal } = options;
   const wait = { timeoutMs, signal };
   // QEMU also reads device state that only QEMU can measure.
