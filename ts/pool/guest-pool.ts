@@ -241,10 +241,7 @@ export class GuestPool extends EventEmitter<PoolEvents> implements AsyncDisposab
     const event = { ...this.health, change, index, error };
     // A listener that throws keeps the news from nobody else.
     for (const listener of this.rawListeners('health')) {
-      tellListener(
-        (news) => void Reflect.apply(listener, this, [news]),
-        () => event,
-      );
+      tellListener(listener.bind(this), () => event);
     }
   }
 }
