@@ -131,7 +131,8 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 // Running guests.
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
-export { attach, type AttachOptions, type AttachResult, type LoadPlan } from './restore/attach.ts';
+export { attach } from './restore/attach.ts';
+export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
 export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch-plan.ts';
 export type { LoadOptions, PrepareOptions } from './restore/options.ts';
@@ -141,6 +142,12 @@ export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } f
 export type { AfterRestore } from './restore/run-state.ts';
 export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
 export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
+export { createPool } from './pool/create-pool.ts';
+export { freshGuest, resetEach, type EachGuest, type TestHooks } from './pool/fresh-guest.ts';
+export { GuestPool } from './pool/guest-pool.ts';
+export type { PoolChange, PoolEvents, PoolHealth, PoolHealthEvent } from './pool/pool-health.ts';
+export type { PoolOptions, PoolWait, TakeOptions } from './pool/pool-options.ts';
+export type { PooledGuest } from './pool/pooled-qemu.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {

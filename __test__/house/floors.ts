@@ -17,6 +17,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['qemu'],
   ['negotiate'],
   ['save', 'restore'],
+  ['pool'],
   ['guest'],
   ['demo', 'doctor', 'bench'],
   ['cli', 'index.ts'],

@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process';
-import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
@@ -10,57 +8,15 @@ import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
 import { startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { guestArgs } from '../support/qemu-setup.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { program as programOf, projectOf, runRecipe as run } from '../support/recipe.ts';
+import type { TemporaryDirectory } from '../support/temporary.ts';
 import { saveGuest } from '../support/restored-guest.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RECIPES = new URL('../../docs/recipes.md', import.meta.url);
 const NOBODY = 65_534;
 
-/** The program below a heading of the recipes. */
-async function program(heading: string): Promise<string> {
-  const text = await readFile(RECIPES, 'utf8');
-  const section = text.split(/^## /m).find((part) => part.startsWith(heading)) ?? '';
-  return /^```js\n(.*?)^```$/ms.exec(section)?.[1] ?? '';
-}
-
-/** A folder with the built package as `mapped-ram`, and with the recipe as `recipe.mjs`. */
-async function project(heading: string): Promise<TemporaryDirectory> {
-  const dir = await temporaryDirectory();
-  await mkdir(dir.file('node_modules'));
-  await symlink(ROOT, dir.file('node_modules/mapped-ram'), 'junction');
-  await writeFile(dir.file('recipe.mjs'), await program(heading));
-  return dir;
-}
-
-interface Running {
-  readonly output: () => string;
-  readonly said: (words: RegExp) => Promise<void>;
-  readonly kill: (signal: NodeJS.Signals) => void;
-  readonly ended: Promise<number | null>;
-}
-
-function run(dir: TemporaryDirectory, args: readonly string[]): Running {
-  const child = spawn(process.execPath, ['recipe.mjs', ...args], { cwd: dir.path });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const ended = new Promise<number | null>((resolve) => {
-    child.once('close', (code) => resolve(code));
-  });
-  return {
-    output: () => output,
-    said: async (words) => {
-      for (let tries = 0; tries < 600 && !words.test(output); tries += 1) {
-        if (child.exitCode !== null) throw new Error(`it has ended: ${output}`);
-        await delay(50);
-      }
-      if (!words.test(output)) throw new Error(`it does not say ${words}: ${output}`);
-    },
-    kill: (signal) => void child.kill(signal),
-    ended,
-  };
-}
+const program = (heading: string): Promise<string> => programOf(RECIPES, heading);
+const project = (heading: string): Promise<TemporaryDirectory> => projectOf(RECIPES, heading);
 
 test('every recipe has a program, and a test of this file runs it', async (t) => {
   const headings = [...(await readFile(RECIPES, 'utf8')).matchAll(/^## (.*)$/gm)].map(

@@ -1,26 +1,20 @@
 import { assertOptions, assertTexts } from '../io/assert-options.ts';
-import { MappedRamError } from '../errors.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import { DEFAULT_BINARY, type QemuProcessOptions, QemuProcess } from '../qemu/process/qemu-process.ts';
-import { closingWrapper } from '../qemu/process/wrappers.ts';
+import type { QemuProcessOptions, QemuProcess } from '../qemu/process/qemu-process.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { assertOptionsFor, assertRestoreWords } from './assert-options.ts';
-import { assertStateFor } from './assert-state.ts';
-import { attach, type AttachOptions, type AttachResult } from './attach.ts';
-import { askDefaultRam } from './command-line/ask-default-ram.ts';
-import { type LaunchArguments, LaunchPlan } from './command-line/launch-plan.ts';
-import { type CommandLineOption, parseCommandLine } from './command-line/options.ts';
-import { explainStart, ModeUnavailable } from './explain-start.ts';
+import { attach } from './attach.ts';
+import { parseCommandLine } from './command-line/options.ts';
+import type { AttachOptions, AttachResult } from './examine.ts';
+import { ModeUnavailable } from './explain-start.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
-import { standardMonitor } from './command-line/standard-monitor.ts';
-import { refuseMemoryInUse } from './memory-in-use.ts';
-import type { Mode, PreparedMemory } from './modes/mode.ts';
+import type { Mode } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
 import { assertComesUp } from './recorded-state.ts';
-import { openStateStream, type StateStream } from './state-stream.ts';
+import { defaultAfter, prepare, refuseAbandoned, startWithState } from './start-waiting.ts';
 
 export interface RestoreOptions
   extends
@@ -98,8 +92,7 @@ async function restoreSnapshot(
   snapshot.completeRam(mode.takesUnmeasured);
   holdSnapshot(snapshot);
   const commandLine = parseCommandLine(options.args);
-  const waits = commandLine.some(({ name }) => name === 'S');
-  const after = options.after ?? (waits ? 'stop' : 'cont');
+  const after = options.after ?? defaultAfter(commandLine);
   await assertComesUp(snapshot, after);
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
@@ -132,112 +125,4 @@ async function restoreSnapshot(
     await qemu.close();
     throw error;
   }
-}
-
-interface Prepared extends AsyncDisposable {
-  readonly memory: PreparedMemory;
-  readonly launch: LaunchArguments;
-  readonly warnings: readonly string[];
-}
-
-/** Prepares the memory, and works out the command line. */
-async function prepare(
-  snapshot: Snapshot,
-  mode: Mode,
-  commandLine: readonly CommandLineOption[],
-  options: RestoreOptions,
-): Promise<Prepared> {
-  refuseDaemon(commandLine);
-  // A defect of the command line or the state is reported before gigabytes are loaded.
-  const plan = new LaunchPlan(
-    snapshot,
-    mode,
-    commandLine,
-    await askDefaultRam(snapshot, mode, commandLine, options),
-  );
-  if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
-  // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
-  await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
-  const blocks = plan.backends.map(({ block }) => block);
-  const memory = await mode.prepare(snapshot, blocks, {
-    ...options,
-    closedBy: closingWrapper([options.binary ?? '', ...options.args]),
-  });
-  try {
-    const { args, ...launch } = plan.launchWith(memory.files);
-    // The QMP monitor of ours would take the standard one away.
-    const all = [...args, ...standardMonitor(commandLine)];
-    return {
-      memory,
-      launch: { ...launch, args: all },
-      warnings: plan.warnings,
-      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    await memory[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-interface Started extends AsyncDisposable {
-  readonly qemu: QemuProcess;
-  /** The state stream; undefined when the mode has no use for one. */
-  readonly state: StateStream | undefined;
-}
-
-/** Makes the state stream while QEMU starts. When one of them fails, the other ends. */
-async function startWithState(
-  snapshot: Snapshot,
-  mode: Mode,
-  { memory, launch: { args, blocks } }: Prepared,
-  { binary, stdio, signal, timeoutMs, state: given }: RestoreOptions,
-): Promise<Started> {
-  const failed = new AbortController();
-  const signals = [failed.signal, ...(signal === undefined ? [] : [signal])];
-  const either = AbortSignal.any(signals);
-  const giveUp = (error: unknown): never => {
-    failed.abort(error);
-    throw error;
-  };
-  // QEMU may read a delta by itself, over memory that it maps; if it may not, the load makes the stream.
-  const isForQemu = snapshot.base !== undefined && mode.state?.mapped === true;
-  const make = async (): Promise<StateStream | undefined> =>
-    mode.state === undefined || given !== undefined || isForQemu
-      ? given
-      : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
-  const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs })
-      .catch((error: unknown) =>
-        explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal: either }),
-      )
-      .catch(giveUp),
-    make().catch(giveUp),
-  ]);
-  const close = async (): Promise<void> => {
-    if (given === undefined && state.status === 'fulfilled') await state.value?.close();
-  };
-  if (qemu.status === 'fulfilled' && state.status === 'fulfilled') {
-    return { qemu: qemu.value, state: state.value, [Symbol.asyncDispose]: close };
-  }
-  if (qemu.status === 'fulfilled') await qemu.value.close();
-  await close();
-  signal?.throwIfAborted();
-  throw failed.signal.reason;
-}
-
-/** A guest whose end nobody sees would be ended as soon as its restore is done. */
-function refuseAbandoned(qemu: QemuProcess): void {
-  if (!qemu.isAbandoned) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_QEMU',
-    'the program that starts QEMU has ended and left QEMU behind: let it wait for QEMU, or start QEMU with it yourself and use attach',
-  );
-}
-
-function refuseDaemon(commandLine: readonly CommandLineOption[]): void {
-  if (!commandLine.some(({ name }) => name === 'daemonize')) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    'a QEMU that daemonizes leaves its parent: leave -daemonize out, or start it yourself and use attach',
-  );
 }

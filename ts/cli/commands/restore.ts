@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 
 import type { QemuExit, QemuProcess } from '../../qemu/process/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
-import type { AttachOptions } from '../../restore/attach.ts';
+import type { AttachOptions } from '../../restore/examine.ts';
 import type { Mode } from '../../restore/modes/mode.ts';
 import { SWITCHES } from '../../negotiate/request.ts';
 import { AFTER_RESTORE } from '../../restore/run-state.ts';

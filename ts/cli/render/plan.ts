@@ -1,5 +1,5 @@
 import type { Decision, SavePlan } from '../../negotiate/plan.ts';
-import type { LoadPlan } from '../../restore/attach.ts';
+import type { LoadPlan } from '../../restore/examine.ts';
 import { formatMigrationUri } from '../../uri/format-migration-uri.ts';
 import type { MigrationAddress } from '../../uri/migration-address.ts';
 import { keyValues } from './columns.ts';

@@ -1,5 +1,5 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
-import type { AttachResult } from '../../restore/attach.ts';
+import type { AttachResult } from '../../restore/examine.ts';
 import { modeOf } from '../../restore/modes/modes.ts';
 import type { RestoreTimes } from '../../restore/restore.ts';
 import { keyValues } from './columns.ts';

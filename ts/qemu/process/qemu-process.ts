@@ -239,7 +239,8 @@ async function exitOf(child: ChildProcess): Promise<QemuExit> {
   return result;
 }
 
-function describeExit({ code, signal }: QemuExit, stderr: string): string {
+/** Says how a QEMU ended, with its last words. */
+export function describeExit({ code, signal }: QemuExit, stderr: string): string {
   const how =
     signal === null ? `QEMU exited with status ${code ?? 'unknown'}` : `QEMU was killed by ${signal}`;
   const words = stderr.trim().split('\n').slice(-LAST_LINES).join('\n');
