@@ -126,6 +126,7 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 // Running guests.
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach, type AttachOptions, type AttachResult, type LoadPlan } from './restore/attach.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
 export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch-plan.ts';
