@@ -140,6 +140,7 @@ export { openStateStream, type StateStream, type StateStreamOptions } from './re
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {
+  Live,
   NegotiationRequest,
   PlanRequest,
   PlanTarget,

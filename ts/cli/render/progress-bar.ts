@@ -78,7 +78,8 @@ export function progressText(
 
 function passText({ pass, remainingBytes, dirtyPagesPerSecond }: LiveProgress): string {
   const rate = dirtyPagesPerSecond === undefined ? '' : ` · ${dirtyPagesPerSecond} pages/s changed`;
-  return `pass ${pass} · ${formatSize(remainingBytes)} left${rate}`;
+  const left = remainingBytes === undefined ? '' : ` · ${formatSize(remainingBytes)} left`;
+  return `pass ${pass}${left}${rate}`;
 }
 
 function roughly(seconds: number): string {

@@ -66,7 +66,7 @@ export class LiveGuest implements AsyncDisposable {
   }
 
   get progress(): LiveProgress {
-    const { dirtyPagesPerSecond, remainingBytes = 0 } = this.#count ?? {};
+    const { dirtyPagesPerSecond, remainingBytes } = this.#count ?? {};
     return { pass: this.#passes, dirtyPagesPerSecond, remainingBytes };
   }
 
@@ -173,9 +173,10 @@ export class LiveGuest implements AsyncDisposable {
 }
 
 function notConverging(bound: string, { dirtyPagesPerSecond, remainingBytes }: LiveProgress): MappedRamError {
+  const left = remainingBytes === undefined ? '' : `: ${remainingBytes} bytes were left to write`;
   const rate = dirtyPagesPerSecond === undefined ? '' : `, and it changes ${dirtyPagesPerSecond} pages a second`;
   return new MappedRamError(
     'ERR_MAPPED_RAM_TIMEOUT',
-    `the guest changes its memory too fast for a live save: after ${bound}, ${remainingBytes} bytes were left to write${rate}; allow a longer pause (downtimeLimitMs) or more passes (maxPasses), or let the save stop the guest (whenNotConverging: stop)`,
+    `the guest changes its memory too fast for a live save of ${bound}${left}${rate}; allow a longer pause (downtimeLimitMs) or more passes (maxPasses), or let the save stop the guest (whenNotConverging: stop)`,
   );
 }

@@ -28,8 +28,8 @@ export interface LiveProgress {
   readonly pass: number;
   /** Pages that the guest changes in a second; undefined until QEMU has measured it, which takes a second. */
   readonly dirtyPagesPerSecond: number | undefined;
-  /** Bytes that are still to be written, as far as QEMU knows. */
-  readonly remainingBytes: number;
+  /** Bytes that were still to be written when QEMU was last asked; undefined before. */
+  readonly remainingBytes: number | undefined;
 }
 
 /** The account of a live save. */
