@@ -68,7 +68,7 @@ export interface MigrationRamInfo {
   readonly pageSize: number;
   /** How often QEMU has looked for pages that the guest changes: once for each pass over the memory that it began. */
   readonly passes?: number;
-  /** Pages that the guest changes in a second. QEMU measures once a second, while the guest runs. */
+  /** Pages that the guest changes in a second; missing until QEMU has measured it, which takes a second at least. */
   readonly dirtyPagesPerSecond?: number;
 }
 

@@ -77,46 +77,57 @@ for (const [way, options] of Object.entries(WAYS)) {
   });
 }
 
-qemuTest('a guest that is saved live stands still from STOP to RESUME only, and its clone goes on', async (t) => {
-  await using dir = await temporaryDirectory();
-  await using guest = await startGuest();
-  await guest.waitForGenerations(2);
-  const path = dir.file('guest.mr');
-  const told: SaveProgress[] = [];
-  const commands: string[] = [];
-  const execute = guest.qmp.execute.bind(guest.qmp);
-  Reflect.set(guest.qmp, 'execute', (command: string, ...rest: []) => {
-    commands.push(command);
-    return execute(command, ...rest);
-  });
-  const onProgress = (progress: SaveProgress): void => void told.push(progress);
-  const maxBandwidth = 48 * MIB;
-  const seen: { readonly event: string; readonly timestampMs: number }[] = [];
-  const events = guest.qmp.events((event) => {
-    if (['STOP', 'RESUME'].includes(event.event)) seen.push(event);
-    return false;
-  });
-  const saved = await save(guest.qmp, path, { live: true, maxBandwidth, downtimeLimitMs: 1000, onProgress });
-  await events.return();
-  t.like(saved, { runState: 'running', verified: true, live: { converged: true } });
-  t.false(commands.includes('stop'), 'QEMU stops the guest, not the save');
-  const [stop, resume] = seen;
-  t.deepEqual(
-    seen.map(({ event }) => event),
-    ['STOP', 'RESUME'],
-  );
-  t.is(saved.pauseMs, (resume?.timestampMs ?? 0) - (stop?.timestampMs ?? 0));
-  t.true((saved.pauseMs ?? 0) > 0);
-  t.true((saved.pauseMs ?? 0) < saved.elapsedMs);
-  const memory = told.flatMap(({ step, live }) => (step === 'memory' && live !== undefined ? [live] : []));
-  t.true(memory.length > 0);
-  t.true(memory.some(({ remainingBytes = 0, pass }) => remainingBytes > 0 && pass >= 1), JSON.stringify(memory));
-  t.is(memory.at(-1)?.pass, saved.live?.passes);
-  await checkSnapshot(path, 'pc.ram', guest.region);
-  await guest.assertAlive();
-  await using clone = await restoreGuest(path, {}, {});
-  await clone.assertAlive();
-});
+qemuTest(
+  'a guest that is saved live stands still from STOP to RESUME only, and its clone goes on',
+  async (t) => {
+    await using dir = await temporaryDirectory();
+    await using guest = await startGuest();
+    await guest.waitForGenerations(2);
+    const path = dir.file('guest.mr');
+    const told: SaveProgress[] = [];
+    const commands: string[] = [];
+    const execute = guest.qmp.execute.bind(guest.qmp);
+    Reflect.set(guest.qmp, 'execute', (command: string, ...rest: []) => {
+      commands.push(command);
+      return execute(command, ...rest);
+    });
+    const onProgress = (progress: SaveProgress): void => void told.push(progress);
+    const maxBandwidth = 48 * MIB;
+    const seen: { readonly event: string; readonly timestampMs: number }[] = [];
+    const events = guest.qmp.events((event) => {
+      if (['STOP', 'RESUME'].includes(event.event)) seen.push(event);
+      return false;
+    });
+    const saved = await save(guest.qmp, path, {
+      live: true,
+      maxBandwidth,
+      downtimeLimitMs: 1000,
+      onProgress,
+    });
+    await events.return();
+    t.like(saved, { runState: 'running', verified: true, live: { converged: true } });
+    t.false(commands.includes('stop'), 'QEMU stops the guest, not the save');
+    const [stop, resume] = seen;
+    t.deepEqual(
+      seen.map(({ event }) => event),
+      ['STOP', 'RESUME'],
+    );
+    t.is(saved.pauseMs, (resume?.timestampMs ?? 0) - (stop?.timestampMs ?? 0));
+    t.true((saved.pauseMs ?? 0) > 0);
+    t.true((saved.pauseMs ?? 0) < saved.elapsedMs);
+    const memory = told.flatMap(({ step, live }) => (step === 'memory' && live !== undefined ? [live] : []));
+    t.true(memory.length > 0);
+    t.true(
+      memory.some(({ remainingBytes = 0, pass }) => remainingBytes > 0 && pass >= 1),
+      JSON.stringify(memory),
+    );
+    t.is(memory.at(-1)?.pass, saved.live?.passes);
+    await checkSnapshot(path, 'pc.ram', guest.region);
+    await guest.assertAlive();
+    await using clone = await restoreGuest(path, {}, {});
+    await clone.assertAlive();
+  },
+);
 
 for (const [way, options] of Object.entries(WAYS)) {
   qemuTest(`a guest that never converges is stopped at a bound, or its save abandoned: ${way}`, async (t) => {
@@ -217,19 +228,22 @@ qemuTest('a guest that shuts down while it is saved live does not go on', async 
   t.true(saved.warnings.some((warning) => warning.includes("the guest's state was shutdown")));
 });
 
-qemuTest('a guest that somebody stops and lets run while it is saved live is saved as it is at the end', async (t) => {
-  await using dir = await temporaryDirectory();
-  await using guest = await startGuest();
-  await guest.waitForGenerations(1);
-  const path = dir.file('guest.mr');
-  const saved = await savedMeanwhile(guest, path, { after: 'stop' }, async () => {
-    await guest.stop();
-    await guest.cont();
-  });
-  t.like(saved, { runState: 'postmigrate', verified: true });
-  assertSame(t, await differingPages(guest, path), 'stopped and let run');
-  await guest.assertAlive();
-});
+qemuTest(
+  'a guest that somebody stops and lets run while it is saved live is saved as it is at the end',
+  async (t) => {
+    await using dir = await temporaryDirectory();
+    await using guest = await startGuest();
+    await guest.waitForGenerations(1);
+    const path = dir.file('guest.mr');
+    const saved = await savedMeanwhile(guest, path, { after: 'stop' }, async () => {
+      await guest.stop();
+      await guest.cont();
+    });
+    t.like(saved, { runState: 'postmigrate', verified: true });
+    assertSame(t, await differingPages(guest, path), 'stopped and let run');
+    await guest.assertAlive();
+  },
+);
 
 kvmTest('under KVM a save by QEMU is live by itself, and misses nothing', async (t) => {
   await using dir = await temporaryDirectory();

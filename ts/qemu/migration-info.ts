@@ -23,7 +23,7 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
             normalPages: count(ram['normal']),
             zeroPages: count(ram['duplicate']),
             pageSize: count(ram['page-size']),
-            ...passesOf(ram, totalTimeMs),
+            ...passesOf(ram),
           },
         }
       : {}),
@@ -38,17 +38,14 @@ export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
 }
 
-/** QEMU measures how fast pages change for the first time when this many milliseconds have passed; it says 0 before. */
-const FIRST_RATE_MS = 1000;
-
-function passesOf(
-  { 'dirty-sync-count': passes, 'dirty-pages-rate': rate }: QmpObject,
-  totalTimeMs: QmpValue | undefined,
-): Pick<MigrationRamInfo, 'passes' | 'dirtyPagesPerSecond'> {
-  const isMeasured = typeof rate === 'number' && (rate > 0 || count(totalTimeMs) >= FIRST_RATE_MS);
+function passesOf({
+  'dirty-sync-count': passes,
+  'dirty-pages-rate': rate,
+}: QmpObject): Pick<MigrationRamInfo, 'passes' | 'dirtyPagesPerSecond'> {
   return {
     ...(typeof passes === 'number' ? { passes } : {}),
-    ...(isMeasured ? { dirtyPagesPerSecond: rate } : {}),
+    // QEMU says 0 until it has measured, which it does between two looks that are a second or more apart.
+    ...(typeof rate === 'number' && rate > 0 ? { dirtyPagesPerSecond: rate } : {}),
   };
 }
 

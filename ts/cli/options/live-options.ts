@@ -1,5 +1,9 @@
 import type { Live } from '../../negotiate/request.ts';
-import { type LiveOptions, WHEN_NOT_CONVERGING, type WhenNotConverging } from '../../save/live/live-options.ts';
+import {
+  type LiveOptions,
+  WHEN_NOT_CONVERGING,
+  type WhenNotConverging,
+} from '../../save/live/live-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { CommandLine } from './command-line.ts';
 import { choice, type OptionDef, type WordOption } from './option-def.ts';

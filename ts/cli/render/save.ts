@@ -40,7 +40,9 @@ function liveLines({ live }: SaveResult): readonly (readonly [string, string])[]
   if (live === undefined) return [];
   const { passes, dirtyPagesPerSecond, converged } = live;
   const rate =
-    dirtyPagesPerSecond === undefined ? '' : `; ${formatCount(dirtyPagesPerSecond)} pages changed in a second`;
+    dirtyPagesPerSecond === undefined
+      ? ''
+      : `; ${formatCount(dirtyPagesPerSecond)} pages changed in a second`;
   const how = converged ? '' : '; the save stopped the guest, because the passes did not end';
   return [['live', `${formatCount(passes)} passes${rate}${how}`]];
 }

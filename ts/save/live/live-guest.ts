@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import type { MigrationInfo, MigrationRamInfo } from '../../qemu/migration-info.ts';
+import { type MigrationInfo, type MigrationRamInfo, queryMigration } from '../../qemu/migration-info.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../../qmp/events.ts';
 import { letRunNow } from '../recovery.ts';
@@ -133,7 +133,8 @@ export class LiveGuest implements AsyncDisposable {
     } else if (event === 'MIGRATION_PASS' && typeof data['pass'] === 'number') {
       this.#passes = data['pass'];
       const { maxPasses } = this.#limits;
-      if (this.#passes > maxPasses && this.#runs) this.#reach(maxPasses === 1 ? 'one pass' : `${maxPasses} passes`);
+      if (this.#passes > maxPasses && this.#runs)
+        this.#reach(maxPasses === 1 ? 'one pass' : `${maxPasses} passes`);
     } else if (event === 'SUSPEND' && !this.#maySleep) {
       // After the save QEMU could not let it go on (docs/format.md §4.3).
       this.#failing.abort(asleep('suspended'));
@@ -163,18 +164,28 @@ export class LiveGuest implements AsyncDisposable {
   #end(bound: string): void {
     if (!this.#runs || this.#stopping !== undefined || this.#stoodStillAtEnd !== undefined) return;
     if (this.#limits.whenNotConverging === 'abandon') {
-      this.#failing.abort(notConverging(bound, this.progress));
+      void this.#abandon(bound);
       return;
     }
     const stopped = this.#qmp.execute('stop').then(() => undefined);
     stopped.catch((error: unknown) => this.#failing.abort(error));
     this.#stopping = stopped;
   }
+
+  async #abandon(bound: string): Promise<void> {
+    try {
+      this.see(await queryMigration(this.#qmp));
+      this.#failing.abort(notConverging(bound, this.progress));
+    } catch (error) {
+      this.#failing.abort(error);
+    }
+  }
 }
 
 function notConverging(bound: string, { dirtyPagesPerSecond, remainingBytes }: LiveProgress): MappedRamError {
   const left = remainingBytes === undefined ? '' : `: ${remainingBytes} bytes were left to write`;
-  const rate = dirtyPagesPerSecond === undefined ? '' : `, and it changes ${dirtyPagesPerSecond} pages a second`;
+  const rate =
+    dirtyPagesPerSecond === undefined ? '' : `, and it changes ${dirtyPagesPerSecond} pages a second`;
   return new MappedRamError(
     'ERR_MAPPED_RAM_TIMEOUT',
     `the guest changes its memory too fast for a live save of ${bound}${left}${rate}; allow a longer pause (downtimeLimitMs) or more passes (maxPasses), or let the save stop the guest (whenNotConverging: stop)`,
