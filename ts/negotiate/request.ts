@@ -28,7 +28,7 @@ export const ZERO_PAGE_DETECTIONS = ['none', 'legacy', 'multifd'] as const;
  * Whether the guest goes on while QEMU writes its memory, and stands still only at the end. `true` is kept, or refused
  * with the rule that forbids it.
  */
-export type Live = (typeof LIVE)[number];
+export type Live = boolean | 'auto';
 export const LIVE = [true, false, 'auto'] as const;
 
 /** The parts that requests of both directions have. */
