@@ -28,6 +28,6 @@ export const LIVE_RULES = [
     effect: 'warn',
     applies: ({ live, kvm }: Situation): boolean => live && kvm !== true,
     words: ({ kvm }: Situation): string =>
-      `${kvm === undefined ? 'QEMU does not say that KVM runs the guest' : 'KVM does not run the guest'}; under TCG a live save may miss the last store to a page, if the thread of the vCPU gets no processor in the middle of it`,
+      `${kvm === undefined ? 'QEMU does not say that KVM runs the guest' : 'KVM does not run the guest'}; under TCG a live save may miss what the guest writes to a page, if the vCPU's thread is without a processor in the middle of a store`,
   },
 ] as const;
