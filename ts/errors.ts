@@ -67,6 +67,10 @@ export interface MigrationRamInfo {
   readonly zeroPages: number;
   /** Size of a guest page in bytes. */
   readonly pageSize: number;
+  /** How often QEMU has looked for pages that the guest changes: once for each pass over the memory that it began. */
+  readonly passes?: number;
+  /** Pages that the guest changes in a second; missing until QEMU has measured it, which takes a second at least. */
+  readonly dirtyPagesPerSecond?: number;
 }
 
 /** The facts that an error knows beside its words. All members are optional: an error has those that apply. */

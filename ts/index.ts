@@ -131,6 +131,7 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 // Running guests.
 export { planSave, save } from './save/save.ts';
 export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach } from './restore/attach.ts';
 export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
@@ -151,6 +152,7 @@ export type { PooledGuest } from './pool/pooled-qemu.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {
+  Live,
   NegotiationRequest,
   PlanRequest,
   PlanTarget,

@@ -35,6 +35,15 @@ test('the rate is that of the last seconds, not of the first', (t) => {
   t.is(progressText(progress, { bytesDone: 2 * GIB, elapsedMs: 8000 }), '2.0/4.0 GiB · 0 B/s');
 });
 
+test('a live save tells what is left of its pass', (t) => {
+  const progress = { bytesTotal: 4 * GIB, bytesDone: 3 * GIB, dataBytes: GIB, elapsedMs: 1000 };
+  const live = { pass: 1, remainingBytes: GIB, dirtyPagesPerSecond: undefined };
+  t.regex(progressText({ ...progress, live }), /^3\.0\/4\.0 GiB/);
+  t.is(progressText({ ...progress, live: { ...live, pass: 2 } }), 'pass 2 · 1 GiB left');
+  const measured = { pass: 3, remainingBytes: GIB / 4, dirtyPagesPerSecond: 2560 };
+  t.is(progressText({ ...progress, live: measured }), 'pass 3 · 256 MiB left · 2560 pages/s changed');
+});
+
 test('what is done in half a second gets no bar', (t) => {
   const { stream, written } = terminal(80);
   const bar = new ProgressBar('packing', stream);

@@ -61,7 +61,7 @@ const PLAN = {
   xIgnoreShared: 'no',
   fdset: 'no',
 } as const;
-const SAVE = { ...PLAN, writer: 'kvm', zeroPageDetection: 'toString' } as const;
+const SAVE = { ...PLAN, writer: 'kvm', zeroPageDetection: 'toString', live: 'yes' } as const;
 
 /** Lets a value pass for what a function takes. */
 function untyped(value: object): never {
@@ -71,7 +71,13 @@ function untyped(value: object): never {
 
 const CALLS: Readonly<Record<string, Call>> = {
   planSave: {
-    words: { ...SAVE, after: 'pause', guard: 'never', ioEngine: 'uring' } satisfies BadWords<SaveOptions>,
+    words: {
+      ...SAVE,
+      after: 'pause',
+      guard: 'never',
+      ioEngine: 'uring',
+      whenNotConverging: 'cancel',
+    } satisfies BadWords<SaveOptions>,
     run: (options, { qmp, target }) => planSave(qmp, target, untyped(options)),
   },
   'negotiate a save': {

@@ -18,9 +18,12 @@ export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 /** The members that the objects of commands have got since then. */
 export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
   'directRequests',
+  'dirtyPagesPerSecond',
   'libvirt',
+  'live',
   'modes',
   'nativeBinding',
+  'passes',
   'requestBytes',
   'requests',
   'runState',

@@ -88,6 +88,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     different: { qemu: shared },
   },
   'engine-needs-x-ignore-shared': { request: save({ xIgnoreShared: 'off' }), different: { qemu: shared } },
+  'engine-not-live': { request: save({ live: true }), different: { qemu: shared } },
   'engine-no-bandwidth': { request: save({ maxBandwidth: MIB }), different: { qemu: shared } },
   'engine-no-multifd': { request: save({ multifd: 'on' }), different: { qemu: shared } },
   'engine-no-zero-page-choice': {
@@ -127,6 +128,9 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     request: restore(),
     different: { snapshot: await index(MAPPED), qemu: { migrationStatus: 'failed' } },
   },
+  'live-guest-stands-still': { request: save(), different: { kvm: true, qemu: { runState: 'paused' } } },
+  'live-needs-mapped-ram': { request: save({ mappedRam: 'off' }), different: { kvm: true } },
+  'live-without-kvm': { request: save({ live: true }) },
   'mapped-ram-missing': { request: save(), different: { features: { mappedRam: false } } },
   'mapped-ram-needs-file': { request: save({ target: 'exec:cat > x' }) },
   'max-bandwidth': { request: save(), different: { parameters: { 'max-bandwidth': 134_217_728 } } },
@@ -239,7 +243,7 @@ function words({ words: text }: Rule, otherwise: string): string {
 }
 
 function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
-  if (about === 'writer' || about === 'zeroPageDetection') {
+  if (about === 'writer' || about === 'zeroPageDetection' || about === 'live') {
     return made.direction === 'save' ? made[about] : undefined;
   }
   return about === 'qemu' || about === 'target' ? undefined : made[about];
@@ -247,5 +251,6 @@ function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {
   if (about === 'writer') return { writer: wish === 'on' ? 'engine' : 'qemu' };
+  if (about === 'live') return { live: wish === 'on' };
   return { [about]: wish };
 }

@@ -44,6 +44,8 @@ export interface Differences {
   readonly snapshot?: StreamIndex | undefined;
   readonly givenFds?: StartingSituation['givenFds'];
   readonly diskUsers?: StartingSituation['diskUsers'];
+  /** @default false */
+  readonly kvm?: boolean | undefined;
 }
 
 export const sharedBlock: MemoryBlock = {
@@ -133,6 +135,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     snapshot: different.snapshot,
     givenFds: different.givenFds,
     diskUsers: different.diskUsers ?? [],
+    kvm: 'kvm' in different ? different.kvm : false,
   };
 }
 

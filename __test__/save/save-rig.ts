@@ -10,15 +10,21 @@ import { settings } from '../negotiate/carry-out.ts';
 import { checkSnapshot } from './check-snapshot.ts';
 import { untilNoGuard } from './running-guards.ts';
 
+/** A writer; or QEMU, while the guest runs. */
+export type RigKind = Writer | 'live';
+
 /** Options that make a save so slow that most of its moments are in the middle of its work. */
-const SLOWLY: Readonly<Record<Writer, SaveOptions>> = {
+const SLOWLY: Readonly<Record<RigKind, SaveOptions>> = {
   engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, ioEngine: 'threads' },
   qemu: { writer: 'qemu', maxBandwidth: 64 * MIB },
+  // The guest rewrites 32 MiB, which the last pass may write.
+  live: { live: true, maxBandwidth: 64 * MIB, downtimeLimitMs: 800 },
 };
 
-const SETUPS: Readonly<Record<Writer, GuestSetup>> = {
+const SETUPS: Readonly<Record<RigKind, GuestSetup>> = {
   engine: { backend: 'file', share: true, region: { start: 16 * MIB, length: 64 * MIB } },
   qemu: {},
+  live: {},
 };
 
 /** A guest that is saved again and again, while each save goes wrong in another way. */
@@ -26,7 +32,7 @@ export class SaveRig implements AsyncDisposable {
   readonly guest: TestGuest;
   /** The address of a second QMP monitor. */
   readonly server: string;
-  readonly writer: Writer;
+  readonly kind: RigKind;
   readonly #dir: TemporaryDirectory;
   readonly #sockets: TemporaryDirectory;
   readonly #before: unknown;
@@ -37,30 +43,30 @@ export class SaveRig implements AsyncDisposable {
     dir: TemporaryDirectory,
     sockets: TemporaryDirectory,
     server: string,
-    writer: Writer,
+    kind: RigKind,
     before: unknown,
   ) {
     this.guest = guest;
     this.#dir = dir;
     this.#sockets = sockets;
     this.server = server;
-    this.writer = writer;
+    this.kind = kind;
     this.#before = before;
   }
 
-  static async start(writer: Writer): Promise<SaveRig> {
+  static async start(kind: RigKind): Promise<SaveRig> {
     // The snapshots are in memory: the load of the disk must not decide how long a save takes.
     const dir = await temporaryDirectory('/dev/shm');
     const sockets = await temporaryDirectory();
     const server = sockets.file('qmp.sock');
     const guest = await startGuest({
-      ...SETUPS[writer],
+      ...SETUPS[kind],
       extraArgs: ['-qmp', `unix:${server},server=on,wait=off`],
     });
     // These values are no defaults, so that a test can tell settings that were put back from defaults.
     await guest.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 7 * MIB, 'multifd-channels': 3 });
     await guest.waitForGenerations(2);
-    return new SaveRig(guest, dir, sockets, server, writer, await settings(guest.qmp));
+    return new SaveRig(guest, dir, sockets, server, kind, await settings(guest.qmp));
   }
 
   get directory(): string {
@@ -72,10 +78,10 @@ export class SaveRig implements AsyncDisposable {
   }
 
   get options(): SaveOptions {
-    return SLOWLY[this.writer];
+    return SLOWLY[this.kind];
   }
 
-  /** Lets the guest run, or stops it, as the next save is to find it. */
+  /** Lets the guest run, or stops it, as the next save is to find it. A guest that is saved live runs. */
   async prepare(runs: boolean): Promise<void> {
     this.#ran = runs;
     await this.guest.cont();

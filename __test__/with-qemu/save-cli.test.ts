@@ -157,6 +157,28 @@ qemuTest('SIGINT in the middle of a save leaves nothing behind, and the guest go
   await guest.assertAlive();
 });
 
+qemuTest('the command line saves a guest live when it is told to, and says how', async (t) => {
+  await using at = await scene();
+  const { guest, dir, save } = at;
+  const live = ['--live', 'on', '--downtime-limit', '2000'];
+  const told = await save([dir.file('guest.mr'), ...live]);
+  t.is(told.code, 0, told.stderr);
+  t.regex(told.stdout, /^live +\d+ passes/m);
+  t.regex(told.stdout, /^warning: KVM does not run the guest; under TCG a live save may miss/m);
+  const json = await save([dir.file('guest.mr'), ...live, '--force', '--json']);
+  t.is(json.code, 0, json.stderr);
+  t.like(json.json(), { runState: 'running', live: { converged: true }, plan: { live: { value: true } } });
+  const dry = await save([dir.file('other.mr'), '--dry-run']);
+  t.regex(dry.stdout, /^live +off — without KVM/m);
+  const refused = await save([dir.file('other.mr'), '--live', 'on', '--writer', 'engine']);
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /only QEMU follows one that goes on/);
+  const wrong = await save([dir.file('other.mr'), '--live', 'on', '--max-passes', '0']);
+  t.is(wrong.code, 2);
+  t.regex(wrong.stderr, /--max-passes must be a whole number, at least 1, not '0'/);
+  await guest.assertAlive();
+});
+
 qemuTest('a QMP server that another client holds is named as the reason', async (t) => {
   await using place = await temporaryDirectory();
   const socket = place.file('qmp');

@@ -65,14 +65,14 @@ async function measure(t: ExecutionContext, rig: SaveRig): Promise<readonly Phas
   return phases;
 }
 
-for (const writer of ['engine', 'qemu'] as const) {
+for (const writer of ['engine', 'qemu', 'live'] as const) {
   qemuTest(`a save that is aborted at any moment leaves all as it was, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const phases = await measure(t, rig);
     await using qmp = await QmpClient.connect(rig.server);
     const hit: string[] = [];
     for (const [index, point] of killPoints(14, phases, randomNumbers(SEED)).entries()) {
-      const runs = index % 3 !== 2;
+      const runs = writer === 'live' || index % 3 !== 2;
       const controller = new AbortController();
       const reason = new Error('enough');
       const options = { signal: controller.signal, guard: index % 2 === 0 ? 'on' : 'off' } as const;
@@ -93,7 +93,7 @@ for (const writer of ['engine', 'qemu'] as const) {
     const phases = await measure(t, rig);
     const hit: string[] = [];
     for (const [index, point] of killPoints(14, phases, randomNumbers(SEED + 1)).entries()) {
-      const runs = index % 3 !== 2;
+      const runs = writer === 'live' || index % 3 !== 2;
       await rig.prepare(runs);
       const both = index % 2 === 0;
       const when = `${runs ? 'running' : 'stopped'}, ${both ? 'both sides' : 'our side'} cut ${describePoint(point)}`;

@@ -27,7 +27,7 @@ async function begin(worker: ChildProcess, { guest, server, target, options }: S
   return steps;
 }
 
-for (const writer of ['engine', 'qemu'] as const) {
+for (const writer of ['engine', 'qemu', 'live'] as const) {
   qemuTest(`a saving process that is killed leaves nothing behind, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const measured = await startWorker();
@@ -39,7 +39,7 @@ for (const writer of ['engine', 'qemu'] as const) {
     t.log(`seed ${SEED}`, ...phases.map(({ step, durationMs }) => `${step} ${durationMs.toFixed(0)} ms`));
     const hit: string[] = [];
     for (const [index, point] of killPoints(POINTS, phases, randomNumbers(SEED)).entries()) {
-      const runs = index % 3 !== 2;
+      const runs = writer === 'live' || index % 3 !== 2;
       const worker = await startWorker();
       const exited = once(worker, 'exit');
       await rig.prepare(runs);

@@ -9,7 +9,7 @@ import { SaveRig } from '../save/save-rig.ts';
 const SEED = 7;
 const POINTS = 6;
 
-for (const writer of ['engine', 'qemu'] as const) {
+for (const writer of ['engine', 'qemu', 'live'] as const) {
   qemuTest(`a QEMU that is killed at any moment leaves no half file, writer ${writer}`, async (t) => {
     await using measured = await SaveRig.start(writer);
     const whole = new StepsSeen();
@@ -54,8 +54,10 @@ for (const writer of ['engine', 'qemu'] as const) {
   qemuTest(`a QEMU that is to quit after its save does, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const { qemu, qmp } = rig.guest;
-    const result = await save(qmp, rig.target, { writer, after: 'quit' });
-    t.like(result, { runState: undefined, warnings: [], pauseMs: undefined });
+    const how = writer === 'live' ? ({ live: true } as const) : ({ writer } as const);
+    const result = await save(qmp, rig.target, { ...how, after: 'quit' });
+    t.like(result, { runState: undefined, pauseMs: undefined });
+    t.is(result.warnings.length, writer === 'live' ? 1 : 0, result.warnings.join());
     t.deepEqual(await qemu.exited, { code: 0, signal: null });
     t.true(await rig.assertNoneIncomplete(t, 'quit'));
     t.deepEqual(runningGuards(), []);

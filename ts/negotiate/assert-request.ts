@@ -1,6 +1,7 @@
 import { assertOptions } from '../io/assert-options.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
 import {
+  LIVE,
   READERS,
   SWITCHES,
   WRITERS,
@@ -32,6 +33,7 @@ export function assertRequest(request: NegotiationRequest): void {
     assertWords<SaveRequest>(request, {
       writer: ['auto', ...WRITERS],
       zeroPageDetection: ['auto', ...ZERO_PAGE_DETECTIONS],
+      live: LIVE,
     });
   } else {
     assertWords<RestoreRequest>(request, { reader: READERS });

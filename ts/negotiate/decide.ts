@@ -54,6 +54,7 @@ const NAMES: Readonly<Record<Subject, string>> = {
   xIgnoreShared: 'x-ignore-shared',
   fdset: 'an fd set',
   zeroPageDetection: 'zero-page-detection',
+  live: 'a live save',
 };
 
 function isHit(rule: Rule, about: Subject, situation: Situation): boolean {

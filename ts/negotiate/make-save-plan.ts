@@ -6,13 +6,19 @@ import type { Decision, SavePlan } from './plan.ts';
 import type { SaveRequest, Switch, ZeroPageDetection } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
+/** The default of `downtimeLimitMs`. */
+const DOWNTIME_MS = 100;
+/** The longest pause in milliseconds that QEMU can be allowed. */
+const MOST_DOWNTIME_MS = 2_000_000;
+
 /**
  * Works out a save from known facts. Asks nobody anything.
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED and other codes of the rules, ERR_MAPPED_RAM_INVALID_ARGUMENT
  */
 export function makeSavePlan(start: StartingSituation, request: SaveRequest): SavePlan {
   checkBandwidth(request.maxBandwidth ?? 0);
-  const nothing = { ...start, engine: false, mappedRam: false, multifd: false, directIo: false };
+  checkDowntime(request.downtimeLimitMs);
+  const nothing = { ...start, engine: false, mappedRam: false, multifd: false, directIo: false, live: false };
   refuseIfForbidden(nothing, 'qemu');
   const engine = decide(nothing, 'writer', writerSwitch(request), {
     value: true,
@@ -43,7 +49,8 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     value: true,
     why: 'what was saved does not push other things out of the page cache',
   });
-  const situation = { ...withChannels, directIo: directIo.value };
+  const live = decide(withChannels, 'live', liveSwitch(request), autoLive(withChannels));
+  const situation = { ...withChannels, directIo: directIo.value, live: live.value };
   const zeroPageDetection = decideZeroPages(situation, request);
   const { zeroPageDetection: choosable } = start.qemu.features;
   return {
@@ -57,6 +64,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
       parameters: {
         'max-bandwidth': request.maxBandwidth ?? 0,
         ...(choosable && !engine.value ? { 'zero-page-detection': zeroPageDetection.value } : {}),
+        ...(live.value ? { 'downtime-limit': request.downtimeLimitMs ?? DOWNTIME_MS } : {}),
       },
     }),
     ...channelled,
@@ -66,6 +74,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     xIgnoreShared,
     directIo,
     zeroPageDetection,
+    live,
     engineBlocks: engine.value ? engineBlocks(start.qemu.memory).reachable : [],
   };
 }
@@ -76,6 +85,18 @@ function engineWhy({ qemu }: StartingSituation): string {
   const others =
     nearlyEmpty.length === 0 ? '' : ` or hold less: ${nearlyEmpty.map(({ id }) => id).join(', ')}`;
   return `all blocks above ${size} are in shared files that can be read here${others}`;
+}
+
+function liveSwitch({ live = 'auto' }: SaveRequest): Switch {
+  if (live === 'auto') return live;
+  return live ? 'on' : 'off';
+}
+
+function autoLive({ engine, kvm }: Situation): Decision<boolean> {
+  if (engine) return { value: false, why: 'the engine reads the memory of a guest that stands still' };
+  if (kvm === true) return { value: true, why: 'KVM notices every store of the guest while QEMU writes' };
+  const why = 'without KVM a live save may miss a store of the guest, so it has to be asked for';
+  return { value: false, why };
 }
 
 function writerSwitch({ writer = 'auto' }: SaveRequest): Switch {
@@ -99,6 +120,14 @@ function checkBandwidth(found: number): void {
   if (Number.isSafeInteger(found) && found >= 0) return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'maxBandwidth', {
     expected: 'bytes per second, 0 for no limit',
+    found,
+  });
+}
+
+function checkDowntime(found: number | undefined): void {
+  if (found === undefined || (Number.isSafeInteger(found) && found >= 1 && found <= MOST_DOWNTIME_MS)) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'downtimeLimitMs', {
+    expected: `milliseconds, 1 to ${MOST_DOWNTIME_MS}`,
     found,
   });
 }

@@ -17,6 +17,7 @@ import type { Plan, RestorePlan, SavePlan } from './plan.ts';
 import { type QemuFacts, queryQemuFacts } from '../qemu/qemu-facts.ts';
 import type { NegotiationRequest, PlanTarget, RestoreRequest, SaveRequest } from './request.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import { answerOf } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 /** Options that are no part of the request. */
@@ -65,11 +66,13 @@ export async function negotiate(
   const { timeoutMs, signal, facts } = options;
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
-  const [qemu, host, givenFds, diskUsers] = await Promise.all([
+  const isSave = request.direction === 'save';
+  const [qemu, host, givenFds, diskUsers, kvm] = await Promise.all([
     facts ?? queryQemuFacts(qmp, wait),
     hostFacts(target.path, request.direction),
     target.fdset === undefined ? undefined : queryFdset(qmp, target.fdset, wait),
-    request.direction === 'save' ? queryDiskUsers(qmp, wait) : [],
+    isSave ? queryDiskUsers(qmp, wait) : [],
+    isSave ? answerOf(qmp.execute('query-kvm', undefined, wait)) : undefined,
   ]);
   if (request.direction === 'save') {
     const memory = request.writer === 'qemu' ? qemu.memory : await measureDevices(qmp, qemu.memory, wait);
@@ -79,7 +82,17 @@ export async function negotiate(
     const canAsk = qemu.runState === 'postmigrate' && qemu.blockedReasons.length === 0;
     const asleep = canAsk ? await isStoppedGuestAsleep(qmp, wait) : undefined;
     return makeSavePlan(
-      { request, target, qemu: measured, host, givenFds, diskUsers, asleep, snapshot: undefined },
+      {
+        request,
+        target,
+        qemu: measured,
+        host,
+        givenFds,
+        diskUsers,
+        kvm: kvm?.enabled,
+        asleep,
+        snapshot: undefined,
+      },
       request,
     );
   }

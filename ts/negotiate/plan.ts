@@ -54,6 +54,8 @@ export interface SavePlan extends CommonPlan {
   readonly direction: 'save';
   readonly writer: Decision<Writer>;
   readonly zeroPageDetection: Decision<ZeroPageDetection>;
+  /** True when the guest goes on while QEMU writes, until QEMU stops it. */
+  readonly live: Decision<boolean>;
   /** The form of the file at the target after the save. */
   readonly format: 'mapped-ram' | 'stream';
   /**

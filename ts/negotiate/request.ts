@@ -24,6 +24,13 @@ export const READERS = ['qemu', 'engine', 'nobody'] as const;
 export type ZeroPageDetection = (typeof ZERO_PAGE_DETECTIONS)[number];
 export const ZERO_PAGE_DETECTIONS = ['none', 'legacy', 'multifd'] as const;
 
+/**
+ * Whether the guest goes on while QEMU writes its memory, and stands still only at the end. `true` is kept, or refused
+ * with the rule that forbids it.
+ */
+export type Live = boolean | 'auto';
+export const LIVE = [true, false, 'auto'] as const;
+
 /** The parts that requests of both directions have. */
 export interface PlanRequest {
   /**
@@ -57,6 +64,16 @@ export interface SaveRequest extends PlanRequest {
   readonly zeroPageDetection?: ZeroPageDetection | 'auto' | undefined;
   /** Bytes per second of QEMU's writing, 0 for no limit. @default 0 */
   readonly maxBandwidth?: number | undefined;
+  /**
+   * `true` lets the guest go on while QEMU writes, again and again what the guest has changed. Only QEMU can do that.
+   * @default 'auto': under KVM, where QEMU writes
+   */
+  readonly live?: Live | undefined;
+  /**
+   * Milliseconds for which a live save may stop the guest at its end, as QEMU estimates it: 1 to 2000000. QEMU stops the
+   * guest as soon as the rest can be written in this time. @default 100
+   */
+  readonly downtimeLimitMs?: number | undefined;
 }
 
 export interface RestoreRequest extends PlanRequest {

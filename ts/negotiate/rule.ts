@@ -19,6 +19,8 @@ export interface Situation {
   readonly givenFds: readonly (FdAccess | undefined)[] | undefined;
   /** The users of QEMU's disks beside the guest; of a save only. */
   readonly diskUsers: readonly DiskUser[];
+  /** True when KVM runs the guest; undefined when QEMU does not tell. Of a save only. */
+  readonly kvm?: boolean | undefined;
   /** True when a guest that stands still since its last save is asleep; undefined when that is not known. */
   readonly asleep?: boolean | undefined;
   /** True when the pages go past QEMU, which only writes or reads its device state, as a plain stream. */
@@ -26,10 +28,11 @@ export interface Situation {
   readonly mappedRam: boolean;
   readonly multifd: boolean;
   readonly directIo: boolean;
+  readonly live: boolean;
 }
 
 /** The situation before the first decision. */
-export type StartingSituation = Omit<Situation, 'engine' | 'mappedRam' | 'multifd' | 'directIo'>;
+export type StartingSituation = Omit<Situation, 'engine' | 'mappedRam' | 'multifd' | 'directIo' | 'live'>;
 
 /** The subject of a rule: the request as a whole, or a feature. */
 export type Subject =
@@ -41,7 +44,8 @@ export type Subject =
   | 'directIo'
   | 'xIgnoreShared'
   | 'fdset'
-  | 'zeroPageDetection';
+  | 'zeroPageDetection'
+  | 'live';
 
 interface RuleBase<Id extends string> {
   readonly id: Id;

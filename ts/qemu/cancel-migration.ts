@@ -21,21 +21,27 @@ const PATIENCE_MS = 5000;
 
 /** States in which the channels have work, or will have. */
 const AT_WORK = new Set(['setup', 'active']);
+/** The state of the last round: the guest stands still, and no limit holds QEMU back. */
+const LAST_ROUND = 'device';
 /** States in which there is nothing left to cancel. */
 const OVER = new Set(['none', 'cancelling', 'cancelled', 'completed', 'failed']);
 
 /**
  * Cancels an outgoing migration, if one is under way, and waits until QEMU has cleared up behind it. QEMU 10.0 dies
  * when it is told to cancel while the channels of multifd are at work (docs/format.md §7.1). So this function slows the
- * channels down first, and cancels when they are idle.
+ * channels down first, and cancels when they are idle. Nothing slows the last round down, which is as short as the pause
+ * that the save is allowed: this function waits for its end, and then there is nothing left to cancel.
  *
  * @throws {MappedRamError} as {@link QmpClient.execute}
  */
 export async function cancelMigration(qmp: QmpClient, wait: WaitOptions): Promise<void> {
   const { 'max-bandwidth': before } = await qmp.execute('query-migrate-parameters', undefined, wait);
-  const isSlow = (await isMultifd(qmp, wait)) && (await calmDown(qmp, wait));
+  const hasChannels = await isMultifd(qmp, wait);
+  const calmed = hasChannels ? await calmDown(qmp, wait) : undefined;
+  const isSlow = calmed !== undefined;
   // A slow migration is cancelled at once, without another question: the channels are idle for a short time only.
-  const { status } = isSlow ? { status: 'active' } : await queryMigration(qmp, wait);
+  let status = calmed?.status ?? (await queryMigration(qmp, wait)).status;
+  if (hasChannels && status === LAST_ROUND) status = await afterLastRound(qmp, wait);
   if (!OVER.has(status)) await qmp.execute('migrate_cancel', undefined, wait);
   await untilFinalized(qmp, wait);
   if (isSlow) await qmp.execute('migrate-set-parameters', { 'max-bandwidth': before }, wait);
@@ -46,16 +52,16 @@ async function isMultifd(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
   return states.some(({ capability, state }) => capability === 'multifd' && state);
 }
 
-/** @returns true when the limit was changed */
-async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
+/** @returns QEMU's last answer, when the limit was changed */
+async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<MigrationInfo | undefined> {
   let info = await queryMigration(qmp, wait);
-  if (!AT_WORK.has(info.status)) return false;
+  if (!AT_WORK.has(info.status)) return undefined;
   const areAsleep = await channelsAsleep(qmp, wait);
   try {
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': SLOW }, wait);
   } catch (error) {
     // A migration that cannot be slowed down is cancelled as it is.
-    if (isQmpRefusal(error)) return false;
+    if (isQmpRefusal(error)) return undefined;
     throw error;
   }
   const slowedAt = performance.now();
@@ -71,7 +77,17 @@ async function calmDown(qmp: QmpClient, wait: WaitOptions): Promise<boolean> {
     askedAt = now;
     info = next;
   }
-  return true;
+  return info;
+}
+
+/** Waits, within reason, until the last round is over. @returns QEMU's status then */
+async function afterLastRound(qmp: QmpClient, wait: WaitOptions): Promise<string> {
+  const endsAt = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const { status } = await queryMigration(qmp, wait);
+    if (status !== LAST_ROUND || performance.now() > endsAt) return status;
+    await delay(POLL_MS);
+  }
 }
 
 /**

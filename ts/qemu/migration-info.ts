@@ -1,6 +1,6 @@
-import type { MigrationInfo } from '../errors.ts';
+import type { MigrationInfo, MigrationRamInfo } from '../errors.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { isQmpObject, type QmpValue } from '../qmp/json.ts';
+import { isQmpObject, type QmpObject, type QmpValue } from '../qmp/json.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 
 export type { MigrationInfo, MigrationRamInfo } from '../errors.ts';
@@ -23,6 +23,7 @@ export async function queryMigration(qmp: QmpClient, options: WaitOptions = {}):
             normalPages: count(ram['normal']),
             zeroPages: count(ram['duplicate']),
             pageSize: count(ram['page-size']),
+            ...passesOf(ram),
           },
         }
       : {}),
@@ -35,6 +36,17 @@ const ENDED = new Set(['none', 'completed', 'failed', 'cancelled']);
 /** True when a migration is under way. @param status as query-migrate reports it */
 export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
+}
+
+function passesOf({
+  'dirty-sync-count': passes,
+  'dirty-pages-rate': rate,
+}: QmpObject): Pick<MigrationRamInfo, 'passes' | 'dirtyPagesPerSecond'> {
+  return {
+    ...(typeof passes === 'number' ? { passes } : {}),
+    // QEMU says 0 until it has measured, which it does between two looks that are a second or more apart.
+    ...(typeof rate === 'number' && rate > 0 ? { dirtyPagesPerSecond: rate } : {}),
+  };
 }
 
 function count(value: QmpValue | undefined): number {

@@ -20,7 +20,7 @@ export interface SavedContext {
   readonly dataBytes: number;
   /** The machine's RAM blocks while the guest stood still, if QEMU lists them. */
   readonly rows: readonly RamBlockRow[] | undefined;
-  /** True when the guest stood still all the time, so that each page was written once. */
+  /** True when the guest stood still all the time, so that each page was written once; false after a live save. */
   readonly stoodStill: boolean;
 }
 

@@ -24,6 +24,7 @@ import { fileFor } from './qemu-writer.ts';
 import { recordRunState } from './run-state/record-run-state.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, ReadyWriter, Written } from './save-run.ts';
+import type { LiveGuest } from './live/live-guest.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
 
 /**
@@ -68,7 +69,7 @@ export class EngineWriter implements ReadyWriter {
    * @throws {MappedRamError} as `migrateGuest`, `pack` and `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest
    *   run meanwhile, or QEMU does not use a memory file any more
    */
-  async write(guest: StoppedGuest, whenRead: () => Promise<void>): Promise<Written> {
+  async write(guest: StoppedGuest | LiveGuest, whenRead: () => Promise<void>): Promise<Written> {
     const { plan, output, sealing, options, progress, before } = this.#run;
     const { signal } = options;
     progress.step('state');

@@ -1,13 +1,15 @@
 import { localFile } from '../io/open-source.ts';
 import { type FileForQemu, type GivenFile, giveFile } from '../qemu/given-file.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { atOnce } from '../host/at-once.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
 import { checkSaved } from './check-saved.ts';
 import { isLive } from './run-state/assert-run-state.ts';
+import { LiveGuest } from './live/live-guest.ts';
 import { migrateGuest } from './migrate-guest.ts';
-import { notRecorded, recordRunState } from './run-state/record-run-state.ts';
+import { endedAs, notRecorded, recordRunState } from './run-state/record-run-state.ts';
 import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
 
@@ -32,20 +34,18 @@ export class QemuWriter implements ReadyWriter {
     return new QemuWriter(run, await fileFor(run, place));
   }
 
-  /** @throws {MappedRamError} as `migrateGuest` and `checkSaved` */
-  async write(guest: StoppedGuest, whenRead: () => Promise<void>): Promise<Written> {
-    const { qmp, plan, output, progress, options, before } = this.#run;
+  /** @throws {MappedRamError} as `migrateGuest`, `checkSaved` and `LiveGuest.assertStoodStill` */
+  async write(guest: StoppedGuest | LiveGuest, whenRead: () => Promise<void>): Promise<Written> {
+    const { plan, output, progress, options, before } = this.#run;
     const { signal } = options;
     const { fd } = localFile(output, 'a save');
     const { offset } = output;
     progress.step('memory');
-    const [rows, migration] = await atOnce(
-      signal,
-      (either) => queryRamBlocks(qmp, { signal: either }),
-      (either) => migrateTo(this.#run, this.#file.address, either),
-    );
+    const [rows, migration] = await this.#migrate(guest);
     const { stoodStill } = guest;
-    await whenRead();
+    const live = guest instanceof LiveGuest ? guest.report : undefined;
+    const end = guest instanceof LiveGuest && guest.mayHaveEnded ? await endedAs({ fd, offset }) : undefined;
+    if (end === undefined) await whenRead();
     progress.step('publish');
     await this[Symbol.asyncDispose]();
     const unrecorded = await recordRunState({ fd, offset }, output, before);
@@ -53,7 +53,28 @@ export class QemuWriter implements ReadyWriter {
     const dataBytes = normalPages * pageSize;
     const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });
     signal?.throwIfAborted();
-    return { ...saved, warnings: [...saved.warnings, ...unrecorded], migration, transfer: undefined };
+    const warnings = [...saved.warnings, ...unrecorded];
+    return { ...saved, warnings, migration, transfer: undefined, live, endedAs: end };
+  }
+
+  /** Lets QEMU write, and asks it for its blocks while the guest stands still. */
+  async #migrate(
+    guest: StoppedGuest | LiveGuest,
+  ): Promise<readonly [readonly RamBlockRow[] | undefined, MigrationInfo]> {
+    const run = this.#run;
+    const { signal } = run.options;
+    const { address } = this.#file;
+    const rows = (wait: WaitOptions): Promise<readonly RamBlockRow[] | undefined> =>
+      queryRamBlocks(run.qmp, wait);
+    if (guest instanceof LiveGuest) {
+      const migration = await migrateTo(run, guest, address, signal);
+      return [await rows({ signal }), migration];
+    }
+    return atOnce(
+      signal,
+      (either) => rows({ signal: either }),
+      (either) => migrateTo(run, guest, address, either),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -65,14 +86,16 @@ export class QemuWriter implements ReadyWriter {
 export function writerElsewhere(run: SaveRun): ReadyWriter {
   const { plan, before, progress, options } = run;
   return {
-    async write(_guest, whenRead) {
+    async write(guest, whenRead) {
       progress.step('memory');
-      const migration = await migrateTo(run, plan.target.address, options.signal);
+      const migration = await migrateTo(run, guest, plan.target.address, options.signal);
+      const live = guest instanceof LiveGuest ? guest.report : undefined;
       await whenRead();
       const blocks = plan.qemu.memory.map(({ id, length }) => ({ id, length }));
-      // Nobody here can look into what QEMU has sent, or change it.
-      const warnings = isLive(before) ? [notRecorded(before)] : [];
-      return { migration, transfer: undefined, size: undefined, blocks, warnings };
+      // Nobody here can look into what QEMU has sent, or change it. A guest that QEMU itself stops is recorded as it was.
+      const isRecorded = live?.converged === true || !isLive(before);
+      const warnings = isRecorded ? [] : [notRecorded(before)];
+      return { migration, transfer: undefined, size: undefined, blocks, warnings, live };
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
@@ -98,15 +121,22 @@ export async function fileFor(
   };
 }
 
-function migrateTo(
+async function migrateTo(
   { qmp, plan, options, progress }: SaveRun,
+  guest: StoppedGuest | LiveGuest,
   address: MigrationAddress,
   signal: AbortSignal | undefined,
 ): Promise<MigrationInfo> {
-  return migrateGuest(qmp, address, {
+  const live = guest instanceof LiveGuest ? guest : undefined;
+  const migration = await migrateGuest(qmp, address, {
     timeoutMs: options.timeoutMs,
-    signal,
+    signal: live === undefined ? signal : live.within(signal),
     place: plan.target.path,
-    onStatus: (info) => progress.fromQemu(info),
+    onStatus: (info) => {
+      live?.see(info);
+      progress.fromQemu(info, live?.progress);
+    },
   });
+  await live?.assertStoodStill();
+  return migration;
 }

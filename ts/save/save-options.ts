@@ -4,6 +4,7 @@ import type { SaveRequest, Switch, Writer } from '../negotiate/request.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
+import type { LiveOptions, LiveProgress, LiveReport } from './live/live-options.ts';
 
 /**
  * The guest's state after its save: it runs (`cont`); it stays stopped, QEMU says `postmigrate` (`stop`); or QEMU ends
@@ -17,6 +18,7 @@ export interface SaveOptions
     Omit<SaveRequest, 'direction' | 'target'>,
     Pick<TransferOptions, 'queueDepth' | 'requestSize' | 'ioEngine'>,
     Pick<SealingOptions, 'seal' | 'sealPath'>,
+    LiveOptions,
     Pick<WaitOptions, 'signal'> {
   /**
    * The guest's state after the save. QEMU saves a guest that it has left `postmigrate` only after the guest has run
@@ -56,6 +58,11 @@ export interface SaveProgress {
   readonly zeroPages: number;
   /** Bytes done per second since the memory's beginning; 0 while the rate is unknown. */
   readonly bytesPerSecond: number;
+  /**
+   * The state of a live save; undefined in others. What the guest changes has to be written again, so `bytesDone` falls
+   * at the beginning of a pass, and `dataBytes`, `pages` and `zeroPages` count a page as often as it was written.
+   */
+  readonly live: LiveProgress | undefined;
   /** Milliseconds until the memory is done, at this rate; undefined while the rate is unknown. */
   readonly remainingMs: number | undefined;
   /** Milliseconds since the call. */
@@ -91,8 +98,31 @@ export interface SaveResult {
   readonly runState: string | undefined;
   /** Possible flaws, in words. */
   readonly warnings: readonly string[];
+  /** The account of a live save; undefined when the guest stood still while its memory was written. */
+  readonly live: LiveReport | undefined;
   /** Milliseconds for which the guest stood still; undefined when it stood still before the save, or still does. */
   readonly pauseMs: number | undefined;
   /** Milliseconds that the whole call took. */
   readonly elapsedMs: number;
+}
+
+/** Makes the part of the options that is negotiated a request. */
+export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
+  const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
+  const { writer, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } = options;
+  return {
+    direction: 'save',
+    target,
+    mappedRam,
+    multifd,
+    channels,
+    directIo,
+    xIgnoreShared,
+    fdset,
+    writer,
+    zeroPageDetection,
+    maxBandwidth,
+    live,
+    downtimeLimitMs,
+  };
 }

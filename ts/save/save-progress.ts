@@ -1,6 +1,7 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { TransferProgress } from '../engine/transfer-options.ts';
 import { tellListener } from '../host/tell-listener.ts';
+import type { LiveProgress } from './live/live-options.ts';
 import type { SaveProgress } from './save-options.ts';
 
 const PAGE = 4096;
@@ -12,6 +13,7 @@ export class ProgressTeller {
   readonly #listener: ((progress: SaveProgress) => void) | undefined;
   readonly #startedAt = performance.now();
   #memoryFrom: number | undefined;
+  #live: LiveProgress | undefined;
   #last: Counts = {
     bytesTotal: 0,
     bytesDone: 0,
@@ -30,9 +32,10 @@ export class ProgressTeller {
     this.#tell(step);
   }
 
-  /** Reports QEMU's progress in writing the memory. */
-  fromQemu({ ram }: MigrationInfo): void {
+  /** Reports QEMU's progress in writing the memory. @param live the state of a live save */
+  fromQemu({ ram }: MigrationInfo, live?: LiveProgress): void {
     if (ram === undefined || ram.totalBytes === 0) return;
+    this.#live = live;
     const { totalBytes, remainingBytes, normalPages, zeroPages } = ram;
     const pageSize = ram.pageSize === 0 ? PAGE : ram.pageSize;
     this.#advance({
@@ -64,6 +67,7 @@ export class ProgressTeller {
       step,
       ...this.#last,
       bytesPerSecond,
+      live: this.#live,
       remainingMs:
         bytesPerSecond > 0 ? Math.round(((bytesTotal - bytesDone) / bytesPerSecond) * 1000) : undefined,
       elapsedMs: now - this.#startedAt,

@@ -5,6 +5,8 @@ import type { TransferReport } from '../engine/transfer-options.ts';
 import type { SaveOptions } from './save-options.ts';
 import type { ProgressTeller } from './save-progress.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
+import type { LiveGuest } from './live/live-guest.ts';
+import type { LiveReport } from './live/live-options.ts';
 import type { Sealing } from '../seal/sealing.ts';
 import type { Output } from '../io/output.ts';
 
@@ -29,10 +31,10 @@ export interface FileSaveRun extends SaveRun {
 /** A writer that has everything that it can have while the guest still runs. Disposal lets all of that go. */
 export interface ReadyWriter extends AsyncDisposable {
   /**
-   * Writes a guest that stands still, in a QEMU that has the plan's settings.
+   * Writes a guest that stands still, or one that QEMU stops at the end, in a QEMU that has the plan's settings.
    * @param whenRead called as soon as the guest need not stand still for the writer any more; what can wait comes after
    */
-  readonly write: (guest: StoppedGuest, whenRead: () => Promise<void>) => Promise<Written>;
+  readonly write: (guest: StoppedGuest | LiveGuest, whenRead: () => Promise<void>) => Promise<Written>;
 }
 
 export interface Written {
@@ -41,4 +43,8 @@ export interface Written {
   readonly size: number | undefined;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];
   readonly warnings: readonly string[];
+  /** The account of a live save. */
+  readonly live?: LiveReport | undefined;
+  /** The run state in which a guest that ran was found at the end, when it had come to an end of its own. */
+  readonly endedAs?: string | undefined;
 }

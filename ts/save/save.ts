@@ -5,7 +5,7 @@ import { IO_ENGINES } from '../engine/transfer-options.ts';
 import { assertWords } from '../io/option-words.ts';
 import { negotiate } from '../negotiate/negotiate.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import { SWITCHES, type SaveRequest } from '../negotiate/request.ts';
+import { LIVE, SWITCHES, type SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
@@ -18,7 +18,9 @@ import { finish } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
-import { AFTER_SAVE, type SaveOptions, type SaveResult } from './save-options.ts';
+import { LiveGuest } from './live/live-guest.ts';
+import { assertLiveOptions, liveLimits, WHEN_NOT_CONVERGING } from './live/live-options.ts';
+import { AFTER_SAVE, saveRequest, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
@@ -30,7 +32,7 @@ const busy = new WeakSet<QmpClient>();
 /**
  * Saves a guest: works out how (see `negotiate`), stops the guest, lets QEMU or the engine write, checks that the
  * result is complete, and publishes the file: fsynced, then renamed. A guest that is to run goes on as soon as its
- * memory has been read.
+ * memory has been read. With `live` the guest runs while QEMU writes, and is stopped for the last of its memory only.
  *
  * An error or an abort leaves nothing: no file, no descriptor, no setting in QEMU, and the guest goes on as before.
  * With `guard` the same holds when this process is killed. A lost connection is opened again for that, where its
@@ -40,7 +42,8 @@ const busy = new WeakSet<QmpClient>();
  * @throws {MappedRamError} as `negotiate` when it is not possible as asked for, naming the rule; ERR_MAPPED_RAM_EXISTS;
  *   ERR_MAPPED_RAM_BUSY when another save or migration has the guest, or the last save still brings QEMU back;
  *   ERR_MAPPED_RAM_UNSUPPORTED for a guest that is asleep and is not to end, because QEMU can only lose it;
- *   ERR_MAPPED_RAM_QEMU when QEMU fails or dies; ERR_MAPPED_RAM_TIMEOUT when it takes too long;
+ *   ERR_MAPPED_RAM_QEMU when QEMU fails or dies; ERR_MAPPED_RAM_TIMEOUT when it takes too long,
+ *   or a live save comes to a bound at which it is to be abandoned;
  *   ERR_MAPPED_RAM_INCOMPLETE when QEMU reports success and the file is not complete; ERR_MAPPED_RAM_IO; what the
  *   engine throws, as `pack`
  */
@@ -100,10 +103,17 @@ async function makePlan(
   target: SaveRequest['target'],
   options: SaveOptions,
 ): Promise<SavePlan> {
-  assertWords(options, { after: AFTER_SAVE, guard: SWITCHES, ioEngine: IO_ENGINES });
+  assertWords(options, {
+    after: AFTER_SAVE,
+    guard: SWITCHES,
+    ioEngine: IO_ENGINES,
+    live: LIVE,
+    whenNotConverging: WHEN_NOT_CONVERGING,
+  });
   const { signal } = options;
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
   assertRunState(plan.qemu.runState, options.after);
+  assertLiveOptions(options, plan);
   const { path, offset } = plan.target;
   if (path !== undefined) {
     const { overwrite } = options;
@@ -126,24 +136,6 @@ async function makePlan(
     `${name} is an option of the writer engine, but QEMU would write: ${plan.writer.why}${hint}`,
     { path },
   );
-}
-
-function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
-  const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
-  const { writer, zeroPageDetection, maxBandwidth } = options;
-  return {
-    direction: 'save',
-    target,
-    mappedRam,
-    multifd,
-    channels,
-    directIo,
-    xIgnoreShared,
-    fdset,
-    writer,
-    zeroPageDetection,
-    maxBandwidth,
-  };
 }
 
 async function carryOut(
@@ -173,7 +165,10 @@ async function carryOut(
       output === undefined ? undefined : { ...run, output, sealing },
     );
     await prepared.settings.apply({ signal });
-    await using guest = await StoppedGuest.stop(qmp, before, { signal });
+    await using guest =
+      plan.live.value && before === 'running'
+        ? LiveGuest.watch(qmp, liveLimits(options), prepared.after === 'quit')
+        : await StoppedGuest.stop(qmp, before, { signal });
     const goOn = async (): Promise<void> => {
       // A guest that did not run before may run only when everything else has worked.
       if (prepared.after === 'cont' && before === 'running') await guest.letRun();
@@ -190,10 +185,12 @@ async function carryOut(
   }
   // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);
-  const { after, before, settings } = prepared;
+  const { before, settings } = prepared;
+  // A guest that has ended of its own meanwhile cannot go on.
+  const after = written.endedAs !== undefined && prepared.after === 'cont' ? 'stop' : prepared.after;
   const unprotected = protection.warnings;
   const finished = await finish(qmp, { after, path, before: settings.before }, protection);
-  const lost = forgotten(before, finished.runState);
+  const lost = forgotten(written.endedAs ?? before, finished.runState);
   const warnings = [
     ...written.warnings,
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
@@ -217,6 +214,7 @@ async function carryOut(
     migration: written.migration,
     runState: finished.runState,
     warnings,
+    live: written.live,
     pauseMs,
   };
 }

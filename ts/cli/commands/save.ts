@@ -3,6 +3,7 @@ import { QmpClient } from '../../qmp/client.ts';
 import { AFTER_SAVE, type SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { choice, type WordOption, type OptionDef, type OptionDefs } from '../options/option-def.ts';
+import { LIVE_OPTIONS, liveOptions } from '../options/live-options.ts';
 import { parseSize } from '../options/parse-size.ts';
 import { SEAL_OPTIONS, sealOptions } from '../options/seal-options.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -58,6 +59,7 @@ const args = {
     description: 'Bytes per second that QEMU may write; 0 for no limit (default: 0)',
     group: NEGOTIATED,
   },
+  ...LIVE_OPTIONS,
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
 type Line = Session<typeof args>['line'];
@@ -70,6 +72,7 @@ export const save: Command = defineCommand({
   examples: [
     'mapped-ram save /run/guest.qmp guest.mr',
     'mapped-ram save /run/guest.qmp guest.mr --after quit --writer engine',
+    'mapped-ram save /run/guest.qmp guest.mr --live on --downtime-limit 50',
     'mapped-ram save /run/guest.qmp guest.mr --dry-run',
   ],
   run: async (session) => {
@@ -108,6 +111,7 @@ function saveOptions(line: Line): SaveOptions {
     xIgnoreShared: line.value('x-ignore-shared'),
     zeroPageDetection: line.value('zero-page-detection'),
     maxBandwidth: bandwidth === undefined ? undefined : parseSize('--max-bandwidth', bandwidth),
+    ...liveOptions(line),
     ...transferOptions(line),
   };
 }

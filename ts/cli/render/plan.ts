@@ -30,7 +30,7 @@ export function planReport(plan: SavePlan | LoadPlan): object {
 /** Shows the steps that a save would take, and the reasons. */
 export function planLines(plan: SavePlan, style: Style): readonly string[] {
   const { target, writer, format, qemu, engineBlocks, notes } = plan;
-  const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset } = plan;
+  const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset, live } = plan;
   const { major, minor, micro } = qemu.version;
   return [
     ...keyValues(
@@ -49,6 +49,7 @@ export function planLines(plan: SavePlan, style: Style): readonly string[] {
         row('zero pages', zeroPageDetection, String),
         row('x-ignore-shared', xIgnoreShared, onOff),
         row('fdset', fdset, onOff),
+        row('live', live, onOff),
       ],
       style,
     ),

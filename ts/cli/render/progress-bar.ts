@@ -1,6 +1,7 @@
 import prettyBytes from 'pretty-bytes';
 
 import type { TransferProgress } from '../../engine/transfer-options.ts';
+import type { LiveProgress } from '../../save/live/live-options.ts';
 import type { Session } from '../session.ts';
 import { formatRate, formatSize } from './format.ts';
 
@@ -10,11 +11,14 @@ const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 /** The number of updates that the rate is computed from: disks have caches, and are slower in the long run. */
 const WINDOW = 12;
 
+/** Progress of any work; a live save writes again what the guest changes, pass by pass. */
+type Progress = TransferProgress & { readonly live?: LiveProgress | undefined };
+
 /** Shows the progress of `work` on a terminal. The bar is gone when the promise settles. */
 export async function withBar<T>(
   session: Session,
   label: string,
-  work: (onProgress: (progress: TransferProgress) => void) => Promise<T>,
+  work: (onProgress: (progress: Progress) => void) => Promise<T>,
 ): Promise<T> {
   using bar = new ProgressBar(label, session.terminal);
   return await work(bar.update);
@@ -33,7 +37,7 @@ export class ProgressBar implements Disposable {
     this.#stream = stream;
   }
 
-  readonly update = (progress: TransferProgress): void => {
+  readonly update = (progress: Progress): void => {
     const [earlier] = this.#recent;
     this.#recent = [...this.#recent, progress].slice(-WINDOW);
     const { bytesDone, bytesTotal } = progress;
@@ -55,17 +59,27 @@ export class ProgressBar implements Disposable {
 
 type Moment = Pick<TransferProgress, 'bytesDone' | 'elapsedMs'>;
 
-/** Formats progress: `1.2/4.0 GiB · 1.9 GB/s · ETA 2 s`, at the rate since `earlier`. */
+/**
+ * Formats progress: `1.2/4.0 GiB · 1.9 GB/s · ETA 2 s`, at the rate since `earlier`; or, behind the first pass of a live
+ * save, `pass 3 · 12 MiB left · 2560 pages/s changed`.
+ */
 export function progressText(
-  { bytesDone, bytesTotal, elapsedMs }: TransferProgress,
+  { bytesDone, bytesTotal, elapsedMs, live }: Progress,
   earlier: Moment = { bytesDone: 0, elapsedMs: 0 },
 ): string {
+  if (live !== undefined && live.pass > 1) return passText(live);
   if (bytesDone >= bytesTotal) return `${formatSize(bytesTotal)} · finishing`;
   const total = prettyBytes(bytesTotal, { binary: true, ...ONE_DIGIT });
   const unit = bytesTotal / Number.parseFloat(total);
   const [bytes, ms] = [bytesDone - earlier.bytesDone, elapsedMs - earlier.elapsedMs];
   const eta = bytes === 0 ? '' : ` · ETA ${roughly(((bytesTotal - bytesDone) * ms) / bytes / 1000)}`;
   return `${(bytesDone / unit).toFixed(1)}/${total} · ${formatRate(bytes, ms)}${eta}`;
+}
+
+function passText({ pass, remainingBytes, dirtyPagesPerSecond }: LiveProgress): string {
+  const rate = dirtyPagesPerSecond === undefined ? '' : ` · ${dirtyPagesPerSecond} pages/s changed`;
+  const left = remainingBytes === undefined ? '' : ` · ${formatSize(remainingBytes)} left`;
+  return `pass ${pass}${left}${rate}`;
 }
 
 function roughly(seconds: number): string {

@@ -27,12 +27,24 @@ export function saveLines(result: SaveResult, style: Style): readonly string[] {
           'guest',
           `${runState ?? 'gone with QEMU'}${pauseMs === undefined ? '' : `, stood still for ${pauseMs < 1000 ? `${pauseMs.toFixed(0)} ms` : formatDuration(pauseMs)}`}`,
         ],
+        ...liveLines(result),
         ['total', formatDuration(elapsedMs)],
       ],
       style,
     ),
     ...warnings.map((warning) => `${style('yellow', 'warning:')} ${printable(warning)}`),
   ];
+}
+
+function liveLines({ live }: SaveResult): readonly (readonly [string, string])[] {
+  if (live === undefined) return [];
+  const { passes, dirtyPagesPerSecond, converged } = live;
+  const rate =
+    dirtyPagesPerSecond === undefined
+      ? ''
+      : `; ${formatCount(dirtyPagesPerSecond)} pages changed in a second`;
+  const how = converged ? '' : '; the save stopped the guest, because the passes did not end';
+  return [['live', `${formatCount(passes)} passes${rate}${how}`]];
 }
 
 function placeOf({ path, offset, size, format, plan }: SaveResult): string {

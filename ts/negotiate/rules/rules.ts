@@ -4,6 +4,7 @@ import { FDSET_RULES } from './fdsets.ts';
 import { FORMAT_RULES } from './format.ts';
 import { LEFT_CAPABILITIES } from './left-capabilities.ts';
 import { isFile, LEFT_SETTING_RULES } from './left-settings.ts';
+import { LIVE_RULES } from './live.ts';
 import { PAGE_RULES } from './pages.ts';
 import { QEMU_STATE_RULES } from './qemu-state.ts';
 import { TARGET_RULES } from './target.ts';
@@ -18,6 +19,7 @@ export type RuleId =
   | (typeof CHANNEL_RULES)[number]['id']
   | (typeof FDSET_RULES)[number]['id']
   | (typeof PAGE_RULES)[number]['id']
+  | (typeof LIVE_RULES)[number]['id']
   | (typeof LEFT_CAPABILITIES)[number]['id']
   | (typeof LEFT_SETTING_RULES)[number]['id'];
 
@@ -34,6 +36,7 @@ export const RULES: readonly Rule<RuleId>[] = [
   ...CHANNEL_RULES,
   ...FDSET_RULES,
   ...PAGE_RULES,
+  ...LIVE_RULES,
   ...LEFT_CAPABILITIES.map((capability) => capabilityOff(capability)),
   ...LEFT_SETTING_RULES,
 ];

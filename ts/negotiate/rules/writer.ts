@@ -71,6 +71,14 @@ export const WRITER_RULES = [
     words: 'only QEMU keeps to a bandwidth; the engine is as fast as it can',
   },
   {
+    id: 'engine-not-live',
+    about: 'writer',
+    section: '4.1',
+    effect: 'degrade',
+    applies: ({ request }: Situation): boolean => request.direction === 'save' && request.live === true,
+    words: 'the engine reads the memory of a guest that stands still; only QEMU follows one that goes on',
+  },
+  {
     id: 'engine-memory-unknown',
     about: 'writer',
     section: '10',

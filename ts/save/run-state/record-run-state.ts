@@ -32,6 +32,19 @@ export async function recordRunState(
   return [];
 }
 
+/** States of a guest that has not come to an end of its own. */
+const GOES_ON: ReadonlySet<string> = new Set(['running', 'paused', 'suspended', 'prelaunch']);
+
+/**
+ * Tells how a guest has come to an end of its own, by what QEMU has recorded.
+ * @returns the run state; undefined when the guest can go on, or nothing is recorded
+ * @throws {MappedRamError} as `Snapshot.open`
+ */
+export async function endedAs(source: SnapshotSource): Promise<string | undefined> {
+  const { runState } = (await readRecorded(source)) ?? {};
+  return runState === undefined || GOES_ON.has(runState) ? undefined : runState;
+}
+
 /** The warning that a stream records `paused` for a guest that was alive. */
 export function notRecorded(before: string): string {
   return `the guest was ${before} until the save stopped it, but what was written says that it was paused: a restore that is to leave the guest as it was saved leaves it stopped`;
