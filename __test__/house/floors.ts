@@ -15,7 +15,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['verify', 'extract', 'pack', 'convert', 'diff'],
   ['qmp'],
   ['qemu'],
-  ['negotiate'],
+  ['negotiate', 'working-set'],
   ['save', 'restore'],
   ['guest'],
   ['demo', 'doctor', 'bench'],
