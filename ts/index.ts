@@ -139,6 +139,12 @@ export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch
 export type { LoadOptions, PrepareOptions } from './restore/options.ts';
 export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';
+export {
+  recordWorkingSet,
+  type RecordedWorkingSet,
+  type RecordOptions,
+} from './working-set/record-working-set.ts';
+export type { ReadingAhead } from './working-set/read-working-set-ahead.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export type { AfterRestore } from './restore/run-state.ts';
 export type { SnapshotIdentity } from './restore/snapshot-identity.ts';

@@ -15,7 +15,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['verify', 'extract', 'pack', 'convert', 'diff', 'delta'],
   ['qmp'],
   ['qemu'],
-  ['negotiate'],
+  ['negotiate', 'working-set'],
   ['save', 'restore'],
   ['pool'],
   ['guest'],

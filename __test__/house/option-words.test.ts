@@ -93,7 +93,7 @@ const CALLS: Readonly<Record<string, Call>> = {
     run: (options, { qmp, snapshot }) => attach(qmp, snapshot, untyped(options)),
   },
   restore: {
-    words: { ...LOAD, mode: 'lazy' } satisfies BadWords<RestoreOptions>,
+    words: { ...LOAD, mode: 'lazy', workingSet: 'warm' } satisfies BadWords<RestoreOptions>,
     run: (options, { snapshot }) =>
       restore(snapshot, untyped({ args: [], binary: '/no/such/qemu', ...options })),
   },

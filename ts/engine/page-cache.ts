@@ -45,6 +45,19 @@ export async function dropPageCache(path: string): Promise<void> {
   if (error) throw toMappedRamError(error);
 }
 
+/**
+ * Has the kernel read ranges of a file into the page cache, in their order. Settles when the disk has been asked for all
+ * of them.
+ * @param fd open for reading
+ * @param path the file's name in errors
+ * @param ranges offset and length of each range in turn, in bytes
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO, and on other systems than Linux
+ */
+export async function readAhead(fd: number, path: string, ranges: readonly number[]): Promise<void> {
+  const error = await binding().readAhead(fd, [...ranges]);
+  if (error) throw toMappedRamError({ ...error, path });
+}
+
 function assertBytes(name: string, found: number): void {
   if (Number.isSafeInteger(found) && found >= 0) return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', name, {

@@ -1,4 +1,4 @@
-import { assertOptions } from '../io/assert-options.ts';
+import { assertOptions, assertTexts } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import { assertTransferWords } from '../engine/engine-options.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
@@ -14,7 +14,9 @@ import { AFTER_RESTORE } from './run-state.ts';
 export function assertRestoreWords(options: LoadOptions & PrepareOptions): void {
   assertWords(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
   if (typeof options.channels === 'string') assertWord('channels', options.channels, ['auto']);
-  const { transfer = {} } = options;
+  const { transfer = {}, workingSet } = options;
+  if (typeof workingSet === 'string') assertWord('workingSet', workingSet, ['auto', 'off']);
+  else if (workingSet !== undefined) assertTexts('workingSet.path', [workingSet.path]);
   assertOptions(transfer, 'transfer');
   assertTransferWords(transfer, 'transfer.');
 }

@@ -34,11 +34,16 @@ export interface PrepareOptions {
   readonly ramDirectory?: string | undefined;
   /** Options for reading the snapshot with `preload`. No other mode has a use for more than `auto`. */
   readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
+  /**
+   * The working set that is read ahead while QEMU starts, with `instant` only: that beside the snapshot if there is one
+   * (`recordWorkingSet`), none, or that in another file. @default 'auto'
+   */
+  readonly workingSet?: 'auto' | 'off' | { readonly path: string } | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** The options that some modes have a use for, and others have not. */
-export type ModeOption = 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer';
+export type ModeOption = 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer' | 'workingSet';
 
 /** Values of these options, where the caller has set them. */
 export type AskedOptions = Pick<LoadOptions & PrepareOptions, ModeOption>;
@@ -54,6 +59,7 @@ export const ASKED: Readonly<
   channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
   directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
   ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
+  workingSet: ({ workingSet }) => ({ workingSet: typeof workingSet === 'object' }),
   transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
     'transfer.channels': channels !== undefined,
     'transfer.queueDepth': queueDepth !== undefined,

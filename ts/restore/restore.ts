@@ -15,6 +15,8 @@ import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
 import { assertComesUp } from './recorded-state.ts';
 import { defaultAfter, prepare, refuseAbandoned, startWithState } from './start-waiting.ts';
+import type { ReadingAhead } from '../working-set/read-working-set-ahead.ts';
+import { readAhead } from './read-ahead.ts';
 
 export interface RestoreOptions
   extends
@@ -47,6 +49,8 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
   readonly times: RestoreTimes;
   /** The engine's report on loading the memory; `preload` only. */
   readonly transfer: TransferReport | undefined;
+  /** The working set that is read ahead; `instant` only, where there is one. */
+  readonly workingSet: ReadingAhead | undefined;
 }
 
 /**
@@ -97,6 +101,7 @@ async function restoreSnapshot(
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
   const preparedAt = performance.now();
+  await using ahead = await readAhead(snapshot, mode, options);
   await using started = await startWithState(snapshot, mode, prepared, options);
   const { qemu, state } = started;
   try {
@@ -109,17 +114,21 @@ async function restoreSnapshot(
     refuseAbandoned(qemu);
     return {
       ...attached,
-      warnings: [...prepared.warnings, ...memory.warnings, ...attached.warnings],
+      warnings: [...prepared.warnings, ...ahead.warnings, ...memory.warnings, ...attached.warnings],
       qemu,
       args: launch.args,
       transfer: memory.report,
+      workingSet: ahead.goOn(),
       times: {
         prepareMs: preparedAt - startedAt,
         startMs: answeredAt - preparedAt,
         loadMs: attached.loadMs,
         totalMs: answeredAt - startedAt + attached.elapsedMs,
       },
-      [Symbol.asyncDispose]: () => qemu.close(),
+      [Symbol.asyncDispose]: async () => {
+        await ahead.end();
+        await qemu.close();
+      },
     };
   } catch (error) {
     await qemu.close();

@@ -3,12 +3,13 @@
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::{
     FileSource, PageCacheSource, PageCacheState, drop_page_cache as drop_pages, page_cache_state as state_of,
+    read_ahead as fetch,
 };
 use napi_derive::napi;
 
 use crate::blocking::blocking;
 use crate::error::BindingError;
-use crate::values::{file_source, number, offset};
+use crate::values::{duplicate, file_source, number, offset, pairs};
 
 /// The outcome has `error`, or everything else; nothing at all where nobody tells the state. Everything is in bytes.
 #[napi(object, object_from_js = false)]
@@ -53,6 +54,24 @@ pub fn page_cache_state(
 pub async fn drop_page_cache(path: String) -> Option<BindingError> {
     let work = move || drop_pages(&FileSource::Path(path.into()));
     blocking("dropping the page cache", work)
+        .await
+        .err()
+        .map(Into::into)
+}
+
+/// Has the kernel read ranges of a file into the page cache: offset and length of each in turn, in bytes.
+#[napi]
+pub async fn read_ahead(fd: i32, ranges: Vec<i64>) -> Option<BindingError> {
+    let prepared = duplicate("file", fd).and_then(|source| Ok((source, pairs("range", &ranges)?)));
+    let (source, pairs) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return Some(error.into()),
+    };
+    let ranges: Vec<_> = pairs
+        .into_iter()
+        .map(|(start, length)| start..start.saturating_add(length))
+        .collect();
+    blocking("reading ahead", move || fetch(&source, &ranges))
         .await
         .err()
         .map(Into::into)

@@ -16,7 +16,7 @@ export const instant: NamelessMode = {
   summary: 'maps the memory out of the snapshot',
   outcome: 'mapped out of the snapshot',
 
-  options: [],
+  options: ['workingSet'],
   whyNoOthers: 'the memory is mapped out of the snapshot, nobody reads it beforehand',
 
   isPossibleOn: (platform, features) =>

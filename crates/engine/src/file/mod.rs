@@ -15,6 +15,7 @@ mod medium;
 mod page_area;
 mod page_cache;
 mod paths;
+mod read_ahead;
 mod reads;
 mod replaceable;
 #[cfg(target_os = "linux")]
@@ -37,6 +38,7 @@ pub use lock::{Lock, Locked, lock};
 pub use page_area::PageArea;
 pub(crate) use page_area::{check_apart, check_page_size, check_range, page_size_of};
 pub use page_cache::{PageCacheSource, PageCacheState, drop_page_cache, page_cache_state};
+pub use read_ahead::read_ahead;
 pub use snapshot::{DirectState, SnapshotFile};
 pub use snapshot_spec::{SnapshotSource, SnapshotSpec};
 pub use source::FileSource;

@@ -1,0 +1,58 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+
+import type { Stretch } from '../host/touched-pages.ts';
+import { pagesIn, type PageArea } from '../stream/page-area.ts';
+import { bitAt, endOfBits } from '../pages/bits.ts';
+
+/** Pages of a block: one bit each. */
+export class PageSet {
+  readonly #area: PageArea;
+  readonly #bits: Uint8Array;
+
+  private constructor(area: PageArea, bits: Uint8Array) {
+    this.#area = area;
+    this.#bits = bits;
+  }
+
+  static none(area: PageArea): PageSet {
+    return new PageSet(area, new Uint8Array(Math.ceil(pagesIn(area) / 8)));
+  }
+
+  /**
+   * Reads a set that `toText` wrote.
+   * @throws {RangeError} when the text is no set of pages of this block
+   */
+  static fromText(area: PageArea, text: string): PageSet {
+    const size = Math.ceil(pagesIn(area) / 8);
+    const packed = Buffer.from(text, 'base64');
+    // The limit keeps a few bytes from becoming gigabytes.
+    const bits = inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
+    if (bits.length !== size) throw new RangeError(`expected ${size} bytes of bits, found ${bits.length}`);
+    return new PageSet(area, bits);
+  }
+
+  toText(): string {
+    return deflateRawSync(this.#bits).toString('base64');
+  }
+
+  /** Adds every page that a stretch of the block touches. */
+  add({ offset, length }: Stretch): void {
+    const { pageSize } = this.#area;
+    const end = Math.min(Math.ceil((offset + length) / pageSize), pagesIn(this.#area));
+    for (let page = Math.floor(offset / pageSize); page < end; page += 1) {
+      this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
+    }
+  }
+
+  /** The stretches of pages in the set, in bytes from the block's beginning, in order. */
+  *stretches(): Generator<Stretch, void, void> {
+    const { pageSize } = this.#area;
+    const pages = pagesIn(this.#area);
+    for (let page = 0; page < pages;) {
+      const isIn = bitAt(this.#bits, page);
+      const end = endOfBits(this.#bits, page, pages, isIn);
+      if (isIn) yield { offset: page * pageSize, length: (end - page) * pageSize };
+      page = end;
+    }
+  }
+}
