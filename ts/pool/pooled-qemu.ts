@@ -88,6 +88,7 @@ export class PooledQemu {
       qemu: process,
       args,
       transfer: undefined,
+      workingSet: undefined,
       times: {
         prepareMs: takenAt - calledAt,
         startMs: 0,
