@@ -20,7 +20,12 @@ import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
 import { LiveGuest } from './live/live-guest.ts';
-import { assertLiveOptions, liveLimits, WHEN_NOT_CONVERGING } from './live/live-options.ts';
+import {
+  assertLiveOptions,
+  liveLimits,
+  stoodStillInstead,
+  WHEN_NOT_CONVERGING,
+} from './live/live-options.ts';
 import { AFTER_SAVE, saveRequest, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
@@ -192,8 +197,10 @@ async function carryOut(
   const unprotected = protection.warnings;
   const finished = await finish(qmp, { after, path, before: settings.before }, protection);
   const lost = forgotten(written.endedAs ?? before, finished.runState);
+  const stood = stoodStillInstead(plan, before);
   const warnings = [
     ...written.warnings,
+    ...(stood === undefined ? [] : [stood]),
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
     ...unprotected,
     ...sealed.warnings,
