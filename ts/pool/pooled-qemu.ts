@@ -7,6 +7,7 @@ import { meantBy } from '../restore/recorded-state.ts';
 import type { RestoredGuest } from '../restore/restore.ts';
 import { settle, type AfterRestore } from '../restore/run-state.ts';
 import { refuseAbandoned } from '../restore/start-waiting.ts';
+import type { ReadingAhead } from '../working-set/read-working-set-ahead.ts';
 
 /**
  * A guest out of a pool: the same as one of `restore`, and the caller's, also when the pool is closed. Its `times` count
@@ -29,7 +30,9 @@ interface Waiting {
   /** The state that the guest is to have when it is taken. */
   readonly after: AfterRestore;
   readonly options: Pick<LoadOptions, 'state' | 'fdset' | 'timeoutMs'>;
-  /** Doubts about the command line, in words. */
+  /** The working set that was read ahead when the pool was made. */
+  readonly workingSet: ReadingAhead | undefined;
+  /** Doubts about the command line, and about the working set, in words. */
   readonly warnings: readonly string[];
 }
 
@@ -88,7 +91,7 @@ export class PooledQemu {
       qemu: process,
       args,
       transfer: undefined,
-      workingSet: undefined,
+      workingSet: this.#waiting.workingSet,
       times: {
         prepareMs: takenAt - calledAt,
         startMs: 0,
