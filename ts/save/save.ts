@@ -11,6 +11,7 @@ import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
 import { assertNotStoppedAsleep, assertRunState, forgotten } from './run-state/assert-run-state.ts';
+import { CaptureWriter } from './capture/capture-writer.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
 import { EngineWriter } from './engine-writer.ts';
@@ -219,6 +220,7 @@ async function carryOut(
     transfer: written.transfer,
     seal: sealed.path,
     migration: written.migration,
+    capture: written.capture,
     runState: finished.runState,
     warnings,
     live: written.live,
@@ -229,6 +231,7 @@ async function carryOut(
 /** @param toFile the same save, when it is one into a file of this host */
 async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promise<ReadyWriter> {
   if (toFile === undefined) return writerElsewhere(run);
+  if (run.plan.stateOnly.value) return CaptureWriter.ready(toFile);
   return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
 }
 
