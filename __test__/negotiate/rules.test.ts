@@ -7,6 +7,7 @@ import type { Rule, Subject } from '../../ts/negotiate/rule.ts';
 import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
 import { RULES } from '../../ts/negotiate/rules/rules.ts';
 import {
+  captured,
   type Differences,
   index,
   MIB,
@@ -42,11 +43,24 @@ const MAPPED = ['mapped-ram'];
 /** The lacks of QEMU before 8.2. */
 const OLD = { mappedRam: false, directIo: false, fileTransport: false };
 
+/** A guest that could be taken out of QEMU's process, but for something. */
+function without(different: Partial<typeof captured>): Scenario {
+  return { request: save(), different: { capture: { ...captured, ...different } } };
+}
+
 /** A situation for each rule in which that rule decides. */
 const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'another-host': { request: save(), different: { qemu: { passesDescriptors: false } } },
   'background-snapshot': { request: save(), different: { on: ['background-snapshot'] } },
+  'base-not-mapped': without({ base: { rule: 'base-not-mapped', words: 'QEMU has mapped another file' } }),
+  'base-unfit': without({ base: { rule: 'base-unfit', words: 'the file is a delta' } }),
   blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
+  'capture-needs-descriptors': {
+    request: save(),
+    different: { capture: captured, qemu: { passesDescriptors: false } },
+  },
+  'capture-not-asked': { request: save() },
+  'capture-shares-nothing': { request: save({ xIgnoreShared: 'on' }), different: { capture: captured } },
   'channels-need-multifd': { request: save({ channels: 2, multifd: 'off' }) },
   compress: { request: save(), different: { on: ['compress'] } },
   'compression-trap': { request: save(), different: { parameters: { 'multifd-compression': 'zlib' } } },
@@ -83,6 +97,8 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
   'engine-memory-unknown': { request: save(), different: { qemu: { memory: [] } } },
   'engine-memory-unreachable': { request: save(), different: { qemu: { memory: [unreachable] } } },
+  'engine-memory-unreadable': without({ rights: { pagemap: undefined, memory: 'EPERM' } }),
+  'engine-memory-unseen': without({ memory: "QEMU's process is not seen from here" }),
   'engine-needs-file': {
     request: save({ target: 'unix:/x', mappedRam: 'off' }),
     different: { qemu: shared },
@@ -124,6 +140,9 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
       features: { mappedRamIgnoresShared: false },
     },
   },
+  'incremental-needs-clone': without({
+    base: { rule: 'incremental-needs-clone', words: 'no block is mapped' },
+  }),
   'incoming-once': {
     request: restore(),
     different: { snapshot: await index(MAPPED), qemu: { migrationStatus: 'failed' } },
@@ -131,6 +150,7 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'live-guest-stands-still': { request: save(), different: { kvm: true, qemu: { runState: 'paused' } } },
   'live-needs-mapped-ram': { request: save({ mappedRam: 'off' }), different: { kvm: true } },
   'live-without-kvm': { request: save({ live: true }) },
+  'machine-pages-unknown': without({ machine: undefined }),
   'mapped-ram-missing': { request: save(), different: { features: { mappedRam: false } } },
   'mapped-ram-needs-file': { request: save({ target: 'exec:cat > x' }) },
   'max-bandwidth': { request: save(), different: { parameters: { 'max-bandwidth': 134_217_728 } } },
@@ -174,6 +194,8 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'x-ignore-shared-broken': { request: save(), different: { features: { mappedRamIgnoresShared: false } } },
   'x-ignore-shared-left-on': { request: save(), different: { on: ['x-ignore-shared'] } },
   'x-ignore-shared-missing': { request: save(), different: { features: { xIgnoreShared: false } } },
+  'xen-save-leaves-out': without({ liveState: undefined }),
+  'xen-save-missing': without({ deviceState: { ...captured.deviceState, hasCommand: false } }),
   xbzrle: { request: save(), different: { on: ['xbzrle'] } },
   'zero-copy-send': { request: save(), different: { on: ['zero-copy-send'] } },
   'zero-page-detection-missing': {
@@ -200,7 +222,7 @@ for (const rule of RULES) {
     });
   } else if (rule.effect === 'degrade') {
     test(`${rule.id} switches off what is on auto, and refuses what was asked for`, (t) => {
-      if (rule.about !== 'xIgnoreShared' && rule.id !== 'multifd-transport') {
+      if (!['xIgnoreShared', 'base'].includes(rule.about) && rule.id !== 'multifd-transport') {
         const made = plan(request, different);
         t.like(decisionOf(made, rule.about), {
           value: rule.about === 'writer' ? 'qemu' : false,
@@ -243,14 +265,25 @@ function words({ words: text }: Rule, otherwise: string): string {
 }
 
 function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
-  if (about === 'writer' || about === 'zeroPageDetection' || about === 'live') {
-    return made.direction === 'save' ? made[about] : undefined;
+  switch (about) {
+    case 'writer':
+    case 'zeroPageDetection':
+    case 'live':
+    case 'stateOnly':
+    case 'base':
+      return made.direction === 'save' ? made[about] : undefined;
+    case 'qemu':
+    case 'target':
+      return undefined;
+    default:
+      return made[about];
   }
-  return about === 'qemu' || about === 'target' ? undefined : made[about];
 }
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {
   if (about === 'writer') return { writer: wish === 'on' ? 'engine' : 'qemu' };
   if (about === 'live') return { live: wish === 'on' };
+  // Only an incremental save cannot do without.
+  if (about === 'base' || about === 'stateOnly') return { base: wish === 'on' ? 'auto' : 'none' };
   return { [about]: wish };
 }

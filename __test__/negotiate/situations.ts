@@ -5,6 +5,7 @@ import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
 import type { NegotiationRequest, RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import type { Plan } from '../../ts/negotiate/plan.ts';
 import type { QemuFacts, QemuFeatures } from '../../ts/qemu/qemu-facts.ts';
+import type { CaptureFacts } from '../../ts/negotiate/capture/capture-facts.ts';
 import type { HostFacts } from '../../ts/negotiate/host-facts.ts';
 import type { StartingSituation } from '../../ts/negotiate/rule.ts';
 import { buildStream } from '../support/stream-builder.ts';
@@ -46,6 +47,7 @@ export interface Differences {
   readonly diskUsers?: StartingSituation['diskUsers'];
   /** @default false */
   readonly kvm?: boolean | undefined;
+  readonly capture?: StartingSituation['capture'];
 }
 
 export const sharedBlock: MemoryBlock = {
@@ -88,6 +90,17 @@ export const firmware: MemoryBlock = {
   backend: undefined,
   file: undefined,
   why: 'it belongs to a device or is firmware',
+};
+
+/** What is known of a guest that the engine can take out of QEMU's process, as a clone of a snapshot. */
+export const captured: CaptureFacts = {
+  deviceState: { hasCommand: true, tellsDevices: true, blockedReasons: [] },
+  liveState: [],
+  machine: { machine: 'pc-q35-10.0', target: 'x86_64' },
+  machineProblem: undefined,
+  memory: { pid: 1, blocks: [] },
+  rights: undefined,
+  base: { path: '/snapshots/base', mapped: ['pc.ram'] },
 };
 
 const possible = { possible: true, why: '' };
@@ -136,6 +149,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     givenFds: different.givenFds,
     diskUsers: different.diskUsers ?? [],
     kvm: 'kvm' in different ? different.kvm : false,
+    capture: different.capture,
   };
 }
 

@@ -6,7 +6,7 @@ import { localFile } from '../../io/open-source.ts';
 import { addReports } from '../../pack/moved-memory.ts';
 import { BitmapCache } from '../../pages/bitmap-cache.ts';
 import { type ByteRuns, rangesOf, withoutRuns } from '../../pages/byte-runs.ts';
-import { changeBits } from '../../pages/change-bits.ts';
+import { changeBits } from '../../pages/overlay/change-bits.ts';
 import { pageRuns } from '../../pages/page-runs.ts';
 import { savePages } from '../../pages/save-pages.ts';
 import { setAllPages } from '../../pages/set-all-pages.ts';
