@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../ts/errors.ts';
-import type { Decision, Plan } from '../../ts/negotiate/plan.ts';
+import type { CommonPlan, Decision, Plan } from '../../ts/negotiate/plan.ts';
 import type { NegotiationRequest } from '../../ts/negotiate/request.ts';
 import type { Rule, Subject } from '../../ts/negotiate/rule.ts';
 import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
@@ -265,19 +265,14 @@ function words({ words: text }: Rule, otherwise: string): string {
 }
 
 function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
-  switch (about) {
-    case 'writer':
-    case 'zeroPageDetection':
-    case 'live':
-    case 'stateOnly':
-    case 'base':
-      return made.direction === 'save' ? made[about] : undefined;
-    case 'qemu':
-    case 'target':
-      return undefined;
-    default:
-      return made[about];
-  }
+  if (about === 'qemu' || about === 'target') return undefined;
+  if (isOfBoth(about)) return made[about];
+  return made.direction === 'save' ? made[about] : undefined;
+}
+
+/** True for a feature about which plans of both directions decide. */
+function isOfBoth(about: Exclude<Subject, 'qemu' | 'target'>): about is keyof CommonPlan & Subject {
+  return !['writer', 'zeroPageDetection', 'live', 'stateOnly', 'base'].includes(about);
 }
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {
