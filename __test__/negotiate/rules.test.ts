@@ -1,13 +1,12 @@
 import test from 'ava';
 
 import { MappedRamError } from '../../ts/errors.ts';
-import type { CommonPlan, Decision, Plan } from '../../ts/negotiate/plan.ts';
+import type { Decision, Plan } from '../../ts/negotiate/plan.ts';
 import type { NegotiationRequest } from '../../ts/negotiate/request.ts';
 import type { Rule, Subject } from '../../ts/negotiate/rule.ts';
 import type { RuleId } from '../../ts/negotiate/rules/rules.ts';
 import { RULES } from '../../ts/negotiate/rules/rules.ts';
 import {
-  captured,
   type Differences,
   index,
   MIB,
@@ -43,24 +42,22 @@ const MAPPED = ['mapped-ram'];
 /** The lacks of QEMU before 8.2. */
 const OLD = { mappedRam: false, directIo: false, fileTransport: false };
 
-/** A guest that could be taken out of QEMU's process, but for something. */
-function without(different: Partial<typeof captured>): Scenario {
-  return { request: save(), different: { capture: { ...captured, ...different } } };
-}
-
 /** A situation for each rule in which that rule decides. */
 const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'another-host': { request: save(), different: { qemu: { passesDescriptors: false } } },
   'background-snapshot': { request: save(), different: { on: ['background-snapshot'] } },
-  'base-not-mapped': without({ base: { rule: 'base-not-mapped', words: 'QEMU has mapped another file' } }),
-  'base-unfit': without({ base: { rule: 'base-unfit', words: 'the file is a delta' } }),
-  blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
-  'capture-needs-descriptors': {
-    request: save(),
-    different: { capture: captured, qemu: { passesDescriptors: false } },
+  'base-not-mapped': {
+    request: save({ base: '/snapshots/base' }),
+    different: { capture: { base: { rule: 'base-not-mapped', words: 'it is another file' } } },
   },
+  'base-unfit': {
+    request: save({ base: 'auto' }),
+    different: { capture: { base: { rule: 'base-unfit', words: 'it has another block' } } },
+  },
+  blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
+  'capture-needs-descriptors': { request: save(), different: { capture: {}, features: { fdsets: false } } },
   'capture-not-asked': { request: save() },
-  'capture-shares-nothing': { request: save({ xIgnoreShared: 'on' }), different: { capture: captured } },
+  'capture-shares-nothing': { request: save({ xIgnoreShared: 'on' }), different: { capture: {} } },
   'channels-need-multifd': { request: save({ channels: 2, multifd: 'off' }) },
   compress: { request: save(), different: { on: ['compress'] } },
   'compression-trap': { request: save(), different: { parameters: { 'multifd-compression': 'zlib' } } },
@@ -96,9 +93,12 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'engine-memory-private': { request: save(), different: { qemu: { memory: [sharedBlock, privateBlock] } } },
   'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
   'engine-memory-unknown': { request: save(), different: { qemu: { memory: [] } } },
+  'engine-memory-unreadable': {
+    request: save(),
+    different: { capture: { rights: { pagemap: undefined, memory: 'EPERM' } } },
+  },
+  'engine-memory-unseen': { request: save(), different: { capture: { memory: 'its process is not seen' } } },
   'engine-memory-unreachable': { request: save(), different: { qemu: { memory: [unreachable] } } },
-  'engine-memory-unreadable': without({ rights: { pagemap: undefined, memory: 'EPERM' } }),
-  'engine-memory-unseen': without({ memory: "QEMU's process is not seen from here" }),
   'engine-needs-file': {
     request: save({ target: 'unix:/x', mappedRam: 'off' }),
     different: { qemu: shared },
@@ -140,9 +140,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
       features: { mappedRamIgnoresShared: false },
     },
   },
-  'incremental-needs-clone': without({
-    base: { rule: 'incremental-needs-clone', words: 'no block is mapped' },
-  }),
+  'incremental-needs-clone': {
+    request: save({ base: 'auto' }),
+    different: { capture: { base: { rule: 'incremental-needs-clone', words: 'it is no clone' } } },
+  },
   'incoming-once': {
     request: restore(),
     different: { snapshot: await index(MAPPED), qemu: { migrationStatus: 'failed' } },
@@ -150,7 +151,6 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'live-guest-stands-still': { request: save(), different: { kvm: true, qemu: { runState: 'paused' } } },
   'live-needs-mapped-ram': { request: save({ mappedRam: 'off' }), different: { kvm: true } },
   'live-without-kvm': { request: save({ live: true }) },
-  'machine-pages-unknown': without({ machine: undefined }),
   'mapped-ram-missing': { request: save(), different: { features: { mappedRam: false } } },
   'mapped-ram-needs-file': { request: save({ target: 'exec:cat > x' }) },
   'max-bandwidth': { request: save(), different: { parameters: { 'max-bandwidth': 134_217_728 } } },
@@ -194,13 +194,17 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'x-ignore-shared-broken': { request: save(), different: { features: { mappedRamIgnoresShared: false } } },
   'x-ignore-shared-left-on': { request: save(), different: { on: ['x-ignore-shared'] } },
   'x-ignore-shared-missing': { request: save(), different: { features: { xIgnoreShared: false } } },
-  'xen-save-leaves-out': without({ liveState: undefined }),
-  'xen-save-missing': without({ deviceState: { ...captured.deviceState, hasCommand: false } }),
   xbzrle: { request: save(), different: { on: ['xbzrle'] } },
   'zero-copy-send': { request: save(), different: { on: ['zero-copy-send'] } },
   'zero-page-detection-missing': {
     request: save({ zeroPageDetection: 'none' }),
     different: { features: { zeroPageDetection: false } },
+  },
+  'machine-pages-unknown': { request: save(), different: { capture: { machine: undefined } } },
+  'xen-save-leaves-out': { request: save(), different: { capture: { liveState: undefined } } },
+  'xen-save-missing': {
+    request: save(),
+    different: { capture: { deviceState: { hasCommand: false, tellsDevices: true, blockedReasons: [] } } },
   },
 };
 
@@ -222,7 +226,7 @@ for (const rule of RULES) {
     });
   } else if (rule.effect === 'degrade') {
     test(`${rule.id} switches off what is on auto, and refuses what was asked for`, (t) => {
-      if (!['xIgnoreShared', 'base'].includes(rule.about) && rule.id !== 'multifd-transport') {
+      if (rule.about !== 'xIgnoreShared' && rule.id !== 'multifd-transport') {
         const made = plan(request, different);
         t.like(decisionOf(made, rule.about), {
           value: rule.about === 'writer' ? 'qemu' : false,
@@ -265,20 +269,15 @@ function words({ words: text }: Rule, otherwise: string): string {
 }
 
 function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
-  if (about === 'qemu' || about === 'target') return undefined;
-  if (isOfBoth(about)) return made[about];
-  return made.direction === 'save' ? made[about] : undefined;
-}
-
-/** True for a feature about which plans of both directions decide. */
-function isOfBoth(about: Exclude<Subject, 'qemu' | 'target'>): about is keyof CommonPlan & Subject {
-  return !['writer', 'zeroPageDetection', 'live', 'stateOnly', 'base'].includes(about);
+  if (about === 'writer' || about === 'zeroPageDetection' || about === 'live' || about === 'stateOnly') {
+    return made.direction === 'save' ? made[about] : undefined;
+  }
+  return about === 'qemu' || about === 'target' || about === 'base' ? undefined : made[about];
 }
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {
   if (about === 'writer') return { writer: wish === 'on' ? 'engine' : 'qemu' };
+  if (about === 'stateOnly') return { base: wish === 'on' ? 'auto' : 'none' };
   if (about === 'live') return { live: wish === 'on' };
-  // Only an incremental save cannot do without.
-  if (about === 'base' || about === 'stateOnly') return { base: wish === 'on' ? 'auto' : 'none' };
   return { [about]: wish };
 }

@@ -47,8 +47,20 @@ export interface Differences {
   readonly diskUsers?: StartingSituation['diskUsers'];
   /** @default false */
   readonly kvm?: boolean | undefined;
-  readonly capture?: StartingSituation['capture'];
+  /** Differences from a guest that can be taken out of QEMU's process. @default nobody asked */
+  readonly capture?: Partial<CaptureFacts>;
 }
+
+/** A guest that can be taken out of QEMU's process. */
+const capture: CaptureFacts = {
+  deviceState: { hasCommand: true, tellsDevices: true, blockedReasons: [] },
+  liveState: [],
+  machine: { machine: 'pc-q35-10.0', target: 'x86_64' },
+  machineProblem: undefined,
+  memory: { pid: 4711, blocks: [] },
+  rights: undefined,
+  base: undefined,
+};
 
 export const sharedBlock: MemoryBlock = {
   id: 'm0',
@@ -90,17 +102,6 @@ export const firmware: MemoryBlock = {
   backend: undefined,
   file: undefined,
   why: 'it belongs to a device or is firmware',
-};
-
-/** What is known of a guest that the engine can take out of QEMU's process, as a clone of a snapshot. */
-export const captured: CaptureFacts = {
-  deviceState: { hasCommand: true, tellsDevices: true, blockedReasons: [] },
-  liveState: [],
-  machine: { machine: 'pc-q35-10.0', target: 'x86_64' },
-  machineProblem: undefined,
-  memory: { pid: 1, blocks: [] },
-  rights: undefined,
-  base: { path: '/snapshots/base', mapped: ['pc.ram'] },
 };
 
 const possible = { possible: true, why: '' };
@@ -149,7 +150,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     givenFds: different.givenFds,
     diskUsers: different.diskUsers ?? [],
     kvm: 'kvm' in different ? different.kvm : false,
-    capture: different.capture,
+    capture: different.capture && { ...capture, ...different.capture },
   };
 }
 
