@@ -1,37 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { writeSync } from 'node:fs';
-import { mkdir, rm, stat, statfs, truncate } from 'node:fs/promises';
+import { rm, stat, statfs } from 'node:fs/promises';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 
 import { diff, flatten, Snapshot, verify, writeDelta } from '../../ts/index.ts';
 import { GUEST, twoSnapshots, writeSnapshot, type Content } from '../delta/two-snapshots.ts';
 import { memoryOf } from '../support/memory-of.ts';
-import { temporaryDirectory, TemporaryDirectory } from '../support/temporary.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { sharingFilesystem } from './sharing-filesystem.ts';
 
 const MIB = 2 ** 20;
-
-/** A filesystem of a kind in a file of its own; undefined where there can be none, which stderr then says. */
-async function filesystem(
-  t: ExecutionContext,
-  dir: TemporaryDirectory,
-  kind: 'xfs' | 'btrfs',
-): Promise<TemporaryDirectory | undefined> {
-  const [image, at] = [dir.file(`${kind}.img`), dir.file(kind)];
-  await mkdir(at);
-  await truncate(image, 600 * MIB).catch(() => spawnSync('truncate', ['-s', '600M', image]));
-  for (const [program = '', ...args] of [
-    [`mkfs.${kind}`, '-q', image],
-    ['mount', '-o', 'loop', image, at],
-  ]) {
-    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-    if (status === 0) continue;
-    writeSync(2, `\n*** NO ${kind}: ${program}: ${error?.message ?? stderr.trim()} ***\n`);
-    return undefined;
-  }
-  t.teardown(() => void spawnSync('umount', [at]));
-  return new TemporaryDirectory(at);
-}
 
 async function setPages(path: string): Promise<readonly number[]> {
   await using snapshot = await Snapshot.open(path);
@@ -64,7 +42,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     `${kind}: flatten shares the blocks of the base, and equals delta and base page by page`,
     async (t) => {
       await using outer = await temporaryDirectory();
-      const dir = await filesystem(t, outer, kind);
+      await using dir = await sharingFilesystem(outer, kind);
       if (dir === undefined) {
         t.pass('this machine has no such filesystem');
         return;
@@ -80,7 +58,6 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       await rm(base);
       const [one, other] = [await memoryOf(path), await memoryOf(copied)];
       for (const [id, bytes] of one) t.is(Buffer.compare(bytes, other.get(id) ?? bytes.subarray(1)), 0, id);
-      t.is(spawnSync('umount', [dir.path]).status, 0);
     },
   );
 
@@ -88,7 +65,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     `${kind}: what is flattened takes little more room than the pages that have changed`,
     async (t) => {
       await using outer = await temporaryDirectory();
-      const dir = await filesystem(t, outer, kind);
+      await using dir = await sharingFilesystem(outer, kind);
       if (dir === undefined) {
         t.pass('this machine has no such filesystem');
         return;
@@ -105,7 +82,6 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       const grown = (await usedIn(dir.path)) - used;
       t.true(grown <= changed * 1.2 + 2 * MIB, `${grown} bytes more for ${changed}`);
       t.true((await stat(base)).blocks * 512 > 16 * changed - MIB);
-      t.is(spawnSync('umount', [dir.path]).status, 0);
     },
   );
 }
