@@ -130,7 +130,7 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 
 // Running guests.
 export { planSave, save } from './save/save.ts';
-export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export type { AfterSave, CaptureReport, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach } from './restore/attach.ts';
 export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
@@ -147,7 +147,7 @@ export {
 export type { ReadingAhead } from './working-set/read-working-set-ahead.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export type { AfterRestore } from './restore/run-state.ts';
-export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
+export type { SnapshotIdentity, VersionIdentity } from './restore/snapshot-identity.ts';
 export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
 export { createPool } from './pool/create-pool.ts';
 export { freshGuest, resetEach, type EachGuest, type TestHooks } from './pool/fresh-guest.ts';
@@ -164,6 +164,7 @@ export type {
   PlanTarget,
   Reader,
   RestoreRequest,
+  SaveForm,
   SaveRequest,
   Switch,
   Writer,
