@@ -30,6 +30,10 @@ await distil(
   parts.map(({ ram }) => ram),
 );
 await distil(
+  'full-sections',
+  parts.map(({ fullSections }) => fullSections),
+);
+await distil(
   'find-vmdescription',
   parts.map(({ tail }) => tail),
 );

@@ -1,4 +1,9 @@
-import { readStreamIndex, type RamIndex, type RandomAccessReader } from '../ts/stream/index.ts';
+import {
+  type IndexedSection,
+  type RamIndex,
+  type RandomAccessReader,
+  readStreamIndex,
+} from '../ts/stream/index.ts';
 import { denseInput, withHoles, type SparseInput } from './sparse-input.ts';
 import { inputReader } from './watched-reader.ts';
 
@@ -11,14 +16,18 @@ export interface Parts {
   /** The rest of the file from EOF on. */
   readonly tail: SparseInput;
   readonly json: readonly SparseInput[];
+  /** The FULL sections as device state alone: magic and version, sections, the byte that ends them. */
+  readonly fullSections: SparseInput;
 }
 
 /** Length in bytes of a section header of RAM, of a continued section's, and of a footer. */
 const [START, CONTINUED, FOOTER] = [17, 5, 5];
+/** Length in bytes of magic and version. */
+const FILE_HEADER = 8;
 
 export async function takeApart(file: SparseInput): Promise<Parts> {
   const reader = inputReader(file);
-  const { ram, eofOffset, vmdescription, capabilities } = await readStreamIndex(reader);
+  const { ram, eofOffset, vmdescription, capabilities, sections } = await readStreamIndex(reader);
   if (ram === undefined || eofOffset === undefined) throw new Error('not a whole stream');
   const mapped = ram.form === 'mapped-ram' ? 1 : 0;
   const shared = capabilities.includes('x-ignore-shared') ? 2 : 0;
@@ -34,6 +43,7 @@ export async function takeApart(file: SparseInput): Promise<Parts> {
       vmdescription === undefined
         ? []
         : [await part(vmdescription.jsonOffset, vmdescription.jsonOffset + vmdescription.jsonLength)],
+    fullSections: await deviceState(reader, sections),
   };
 }
 
@@ -48,6 +58,16 @@ function mappedRam(file: SparseInput, { offset, startEnd = 0 }: RamIndex, option
     size,
     extents: [...extents, { offset: 0, bytes: Uint8Array.of(options, list >> 8, list & 0xff) }],
   };
+}
+
+async function deviceState(
+  reader: RandomAccessReader,
+  sections: readonly IndexedSection[],
+): Promise<SparseInput> {
+  const parts = [await reader.read(0, FILE_HEADER)];
+  for (const { kind, offset, length } of sections)
+    if (kind === 'full' && length !== undefined) parts.push(await reader.read(offset, length));
+  return withHoles(denseInput(Uint8Array.from(Buffer.concat([...parts, Buffer.alloc(1)]))));
 }
 
 async function plainRam(

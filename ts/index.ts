@@ -147,7 +147,7 @@ export {
 export type { ReadingAhead } from './working-set/read-working-set-ahead.ts';
 export { restore, type RestoredGuest, type RestoreOptions, type RestoreTimes } from './restore/restore.ts';
 export type { AfterRestore } from './restore/run-state.ts';
-export type { SnapshotIdentity } from './restore/snapshot-identity.ts';
+export type { SnapshotIdentity, VersionIdentity } from './restore/snapshot-identity.ts';
 export { openStateStream, type StateStream, type StateStreamOptions } from './restore/state-stream.ts';
 export { createPool } from './pool/create-pool.ts';
 export { freshGuest, resetEach, type EachGuest, type TestHooks } from './pool/fresh-guest.ts';

@@ -33,7 +33,7 @@ test('info --json prints one object, the same that the API gives', async (t) => 
   t.deepEqual(json(), {
     schemaVersion: 1,
     ...info,
-    blocks: blocks.map((block) => ({ ...block, changedPages: null })),
+    blocks: blocks.map((block) => Object.assign(block, { changedPages: null })),
     base: null,
     problem: null,
     runState: null,

@@ -17,6 +17,8 @@ export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 
 /** The members that the objects of commands have got since then. */
 export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
+  'base',
+  'changedPages',
   'directRequests',
   'dirtyPagesPerSecond',
   'libvirt',

@@ -191,6 +191,30 @@ qemuTest('a guest that stands still already, or that the engine saves, is not sa
   await guest.assertAlive();
 });
 
+qemuTest('a guest that is stopped between plan and save is saved as it stands, with a warning', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest();
+  await guest.waitForGenerations(1);
+  const { qmp } = guest;
+  const execute = qmp.execute.bind(qmp);
+  let isPlanned = false;
+  Reflect.set(qmp, 'execute', async (command: string, ...rest: []) => {
+    // The claim, which is an object in QEMU, is the first thing after the plan.
+    if (command === 'object-add' && !isPlanned) {
+      isPlanned = true;
+      await execute('stop');
+    }
+    return execute(command, ...rest);
+  });
+  const path = dir.file('guest.mr');
+  const saved = await save(qmp, path, { live: true });
+  t.like(saved, { plan: { live: { value: true } }, live: undefined, pauseMs: undefined, verified: true });
+  t.is(saved.runState, 'postmigrate');
+  t.regex(saved.warnings[0] ?? '', /was paused when it began: it was not saved live/);
+  await checkSnapshot(path, 'pc.ram', guest.region);
+  await guest.assertAlive();
+});
+
 /** Saves live, and does something as soon as QEMU is at work. */
 async function savedMeanwhile(
   guest: TestGuest,

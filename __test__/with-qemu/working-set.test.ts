@@ -72,7 +72,7 @@ qemuTest(
     });
     const text = await readFile(path, 'utf8');
     for (const [wrong, code] of [
-      [text.replace(/"size":\d+/, '"size":4096'), 'ERR_MAPPED_RAM_INVALID_ARGUMENT'],
+      [text.replace(/"snapshot":"[0-9a-f]{4}/, '"snapshot":"xxxx'), 'ERR_MAPPED_RAM_INVALID_ARGUMENT'],
       [text.replace(/"length":\d+/, '"length":4096'), 'ERR_MAPPED_RAM_INVALID_ARGUMENT'],
       [text.replace(/"pages":"..../, '"pages":"AAAA'), 'ERR_MAPPED_RAM_CORRUPT'],
       [text.slice(0, -20), 'ERR_MAPPED_RAM_CORRUPT'],

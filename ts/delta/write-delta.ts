@@ -1,5 +1,3 @@
-import { basename, dirname, relative, resolve } from 'node:path';
-
 import { lockFile } from '../engine/file-lock.ts';
 import type { TransferMemory } from '../engine/transfer.ts';
 import { MappedRamError } from '../errors.ts';
@@ -13,7 +11,6 @@ import type { SnapshotBlock } from '../pages/memory-access.ts';
 import { type ChangedRegion, saveChanges } from '../pages/overlay/save-changes.ts';
 import { storesZeroPages } from '../pages/zero-pages.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
-import { identifyBase } from '../snapshot/base-identity.ts';
 import { assertDistinct, namedPlace, namedSource } from '../snapshot/distinct-places.ts';
 import { assertSize, locationsFor, ramFiles, toMemory } from '../snapshot/ram-location.ts';
 import { createOutput, targetPath, targetPlace, type SnapshotTarget } from '../snapshot/snapshot-target.ts';
@@ -21,10 +18,7 @@ import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import { readGlobalState, runStatePatch, type StreamPatch } from '../stream/global-state.ts';
 import type { MappedRamBlock, MappedRamIndex } from '../stream/stream-index.ts';
-import { type BaseRecord, withBaseRecord } from '../stream/vmdescription/base-record.ts';
-import { readVmdescriptionFor } from '../stream/vmdescription/rewrite-vmdescription.ts';
-import { assembleDelta } from '../stream/write/assemble-delta.ts';
-import { mappedConfiguration } from '../stream/write/configuration-forms.ts';
+import { assembleOver } from './assemble-over.ts';
 import { assertGoTogether, assertStretches } from './assert-delta.ts';
 import type { ChangedMemory, DeltaResult, WriteDeltaOptions } from './delta-options.ts';
 
@@ -69,18 +63,12 @@ async function write(
     ...ramFiles(filesIn(options.ram)),
   ]);
   holdBase(base.reader);
-  const record = await recordOf(base, targetPath(place), signal);
-  const configuration = mappedConfiguration(state.index.configuration);
-  const described =
-    (await readVmdescriptionFor(state.reader, state.index, configuration)) ?? nothingDescribed(ram);
   await using output = await createOutput(place, { overwrite, signal, companions: SEAL_OF });
-  const { layout, pieces, endOffset } = assembleDelta({
-    state: state.index,
-    configuration,
-    blocks: ram.blocks.map(({ id, length }) => ({ id, length })),
-    vmdescription: withBaseRecord(described, record),
+  const { layout, pieces, endOffset } = await assembleOver(base, state, {
+    path: targetPath(place),
+    offset: output.offset,
     patches: await patchesFor(state, options.runState),
-    base: output.offset,
+    signal,
   });
   const regions = layout.blocks.flatMap(({ id: name, area }): readonly ChangedRegion[] => {
     const [below] = blocksWithPages([name], ram.blocks, base.path);
@@ -111,20 +99,6 @@ async function publish(output: Output, signal: AbortSignal | undefined): Promise
 /** Keeps writers in place away. A descriptor of the caller's keeps the lock that it has. */
 function holdBase({ file, name }: OpenSource): void {
   if (file?.path !== undefined) lockFile(file.fd, 'shared', name);
-}
-
-/** The record of the base as the delta carries it. */
-async function recordOf(
-  base: Snapshot,
-  delta: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<BaseRecord> {
-  const identity = await identifyBase(base.reader, base.index, signal);
-  const file = base.reader.file?.path;
-  if (file === undefined) return identity;
-  const path = resolve(file);
-  const name = delta === undefined ? basename(path) : relative(dirname(resolve(delta)), path);
-  return { name, path, ...identity };
 }
 
 async function memoryOf(
@@ -180,9 +154,4 @@ async function patchesFor(
     expected: 'no runState',
     found: runState,
   });
-}
-
-/** A vmdescription for a state that has none because it has no devices: the record of the base needs a place. */
-function nothingDescribed({ targetPageSize }: MappedRamIndex): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ page_size: targetPageSize, devices: [] }));
 }

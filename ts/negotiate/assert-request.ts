@@ -1,8 +1,11 @@
+import { MappedRamError } from '../errors.ts';
 import { assertOptions } from '../io/assert-options.ts';
+import { inWords } from '../io/in-words.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
 import {
   LIVE,
   READERS,
+  SAVE_FORMS,
   SWITCHES,
   WRITERS,
   ZERO_PAGE_DETECTIONS,
@@ -34,8 +37,25 @@ export function assertRequest(request: NegotiationRequest): void {
       writer: ['auto', ...WRITERS],
       zeroPageDetection: ['auto', ...ZERO_PAGE_DETECTIONS],
       live: LIVE,
+      form: ['auto', ...SAVE_FORMS],
     });
+    assertBase(request);
   } else {
     assertWords<RestoreRequest>(request, { reader: READERS });
+  }
+}
+
+/** An incremental save is the engine's, and a form means nothing to any other. */
+function assertBase({ base = 'none', form, writer }: SaveRequest): void {
+  const bad = (what: string, expected: string, found: unknown): MappedRamError =>
+    new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', what, { expected, found: inWords(found) });
+  if (typeof base !== 'string' || base === '' || base.includes('\0')) {
+    throw bad('base', "'auto', 'none' or the path of the snapshot that QEMU has mapped", base);
+  }
+  if (base !== 'none' && writer === 'qemu') {
+    throw bad('writer', 'engine or auto with a base: QEMU writes all of the memory', writer);
+  }
+  if (base === 'none' && form === 'delta') {
+    throw bad('form', 'whole or auto without a base: a delta stands on one', form);
   }
 }

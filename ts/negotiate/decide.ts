@@ -47,6 +47,8 @@ export function whyOf({ words }: Rule, situation: Situation): string {
 const NAMES: Readonly<Record<Subject, string>> = {
   qemu: 'this',
   target: 'this target',
+  stateOnly: "taking the guest out of QEMU's process",
+  base: 'an incremental save',
   writer: 'writer engine',
   mappedRam: 'mapped-ram',
   multifd: 'multifd',

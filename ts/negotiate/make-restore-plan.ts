@@ -11,7 +11,8 @@ import type { Situation, StartingSituation } from './rule.ts';
 export function makeRestorePlan(start: StartingSituation, request: RestoreRequest): RestorePlan {
   const { reader = 'qemu' } = request;
   const engine = reader !== 'qemu';
-  const nothing = { ...start, engine, mappedRam: false, multifd: false, directIo: false, live: false };
+  const none = { stateOnly: false, stateOnlyWhy: '', mappedRam: false, multifd: false, directIo: false };
+  const nothing = { ...start, ...none, engine, live: false };
   refuseIfForbidden(nothing, 'qemu');
   refuseIfForbidden(nothing, 'target');
   const mappedRam = asInFile(nothing, 'mapped-ram', request.mappedRam);

@@ -18,11 +18,16 @@ const MOST_DOWNTIME_MS = 2_000_000;
 export function makeSavePlan(start: StartingSituation, request: SaveRequest): SavePlan {
   checkBandwidth(request.maxBandwidth ?? 0);
   checkDowntime(request.downtimeLimitMs);
-  const nothing = { ...start, engine: false, mappedRam: false, multifd: false, directIo: false, live: false };
-  refuseIfForbidden(nothing, 'qemu');
-  const engine = decide(nothing, 'writer', writerSwitch(request), {
+  const none = { engine: false, mappedRam: false, multifd: false, directIo: false, live: false };
+  const undecided = { ...start, ...none, stateOnly: false, stateOnlyWhy: '' };
+  refuseIfForbidden(undecided, 'qemu');
+  const isIncremental = isBased(request);
+  const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', autoStateOnly(start));
+  const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
+  const base = decide(nothing, 'base', isIncremental ? 'on' : 'off', { value: false, why: ASKED });
+  const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
     value: true,
-    why: engineWhy(start),
+    why: stateOnly.value ? CAPTURE_WHY : engineWhy(start),
   });
   const withWriter = { ...nothing, engine: engine.value };
   refuseIfForbidden(withWriter, 'target');
@@ -37,12 +42,15 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
         why: 'every page gets a place of its own',
       });
   const withFormat = { ...withWriter, mappedRam: mappedRam.value };
-  const xIgnoreShared = engine.value
-    ? { value: true, why: 'QEMU leaves to the engine what the engine writes' }
-    : decide(withFormat, 'xIgnoreShared', request.xIgnoreShared ?? 'auto', {
-        value: false,
-        why: 'the file is to hold all of the memory',
-      });
+  const isCapture = engine.value && stateOnly.value;
+  const xIgnoreShared = isCapture
+    ? { value: false, why: 'QEMU writes no memory' }
+    : engine.value
+      ? { value: true, why: 'QEMU leaves to the engine what the engine writes' }
+      : decide(withFormat, 'xIgnoreShared', request.xIgnoreShared ?? 'auto', {
+          value: false,
+          why: 'the file is to hold all of the memory',
+        });
   const channelled = decideChannels(withFormat);
   const withChannels = { ...withFormat, multifd: channelled.multifd.value };
   const directIo = decide(withChannels, 'directIo', request.directIo ?? 'auto', {
@@ -68,6 +76,11 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
       },
     }),
     ...channelled,
+    // No migration takes place, so nothing that one would need is set.
+    ...(isCapture ? { capabilities: {}, parameters: {} } : {}),
+    stateOnly: { ...stateOnly, value: isCapture },
+    base: { ...base, value: base.value ? baseIn(start) : undefined },
+    capture: start.capture,
     writer: { ...engine, value: engine.value ? 'engine' : 'qemu' },
     format: engine.value || mappedRam.value ? 'mapped-ram' : 'stream',
     mappedRam,
@@ -75,8 +88,28 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     directIo,
     zeroPageDetection,
     live,
-    engineBlocks: engine.value ? engineBlocks(start.qemu.memory).reachable : [],
+    engineBlocks: engine.value && !isCapture ? engineBlocks(start.qemu.memory).reachable : [],
   };
+}
+
+/** The reason for the engine, where it takes the guest out of QEMU's process. */
+const CAPTURE_WHY =
+  "the engine takes the guest out of QEMU's process: device state in milliseconds, and the pages that are there";
+
+function isBased({ base = 'none' }: SaveRequest): boolean {
+  return base !== 'none';
+}
+
+/** Memory that is in shared files whole is read there. */
+function autoStateOnly({ qemu }: StartingSituation): Decision<boolean> {
+  const { private: own, reachable } = engineBlocks(qemu.memory);
+  return own.length > 0 || reachable.length === 0
+    ? { value: true, why: 'the memory is in no file' }
+    : { value: false, why: 'the memory is in files, where the engine reads it' };
+}
+
+function baseIn({ capture }: StartingSituation): string | undefined {
+  return capture?.base !== undefined && 'path' in capture.base ? capture.base.path : undefined;
 }
 
 function engineWhy({ qemu }: StartingSituation): string {

@@ -8,7 +8,9 @@ import { queryDiskUsers } from '../qemu/disk-users.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { isStoppedGuestAsleep } from '../qemu/is-asleep.ts';
 import { assertRequest } from './assert-request.ts';
+import { type CaptureFacts, queryCaptureFacts } from './capture/capture-facts.ts';
 import { measureDevices } from './device-memory.ts';
+import { engineBlocks } from './engine-blocks.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
@@ -80,6 +82,7 @@ export async function negotiate(
     // QEMU's answer is the same for all guests that were saved. It lets those that are asleep go on in no way. QEMU dies
     // of the question when a device that nobody can save has been plugged in since.
     const canAsk = qemu.runState === 'postmigrate' && qemu.blockedReasons.length === 0;
+    const capture = await askCapture(qmp, measured, request, wait);
     const asleep = canAsk ? await isStoppedGuestAsleep(qmp, wait) : undefined;
     return makeSavePlan(
       {
@@ -91,6 +94,7 @@ export async function negotiate(
         diskUsers,
         kvm: kvm?.enabled,
         asleep,
+        capture,
         snapshot: undefined,
       },
       request,
@@ -98,6 +102,23 @@ export async function negotiate(
   }
   const snapshot = await lookInto(target, request, qemu);
   return makeRestorePlan({ request, target, qemu, host, givenFds, diskUsers, snapshot }, request);
+}
+
+/**
+ * Asks whether the engine could take the guest out of QEMU's process, where a save may want that: for memory that is in no
+ * file, and for one that stands on a base.
+ */
+async function askCapture(
+  qmp: QmpClient,
+  { memory, passesDescriptors }: QemuFacts,
+  { writer = 'auto', base = 'none' }: SaveRequest,
+  wait: WaitOptions,
+): Promise<CaptureFacts | undefined> {
+  if (writer === 'qemu' || memory.length === 0 || !passesDescriptors) return undefined;
+  const isBased = base !== 'none';
+  const { private: own, reachable } = engineBlocks(memory);
+  if (!isBased && own.length === 0 && reachable.length > 0) return undefined;
+  return queryCaptureFacts(qmp, isBased ? base : undefined, wait);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { CaptureFacts } from './capture/capture-facts.ts';
 import type { FileMemoryBlock } from '../qemu/memory-block.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
@@ -53,6 +54,15 @@ export interface CommonPlan {
 export interface SavePlan extends CommonPlan {
   readonly direction: 'save';
   readonly writer: Decision<Writer>;
+  /**
+   * True when the engine takes the guest out of QEMU's process: QEMU writes its device state by itself, in milliseconds and
+   * outside of a migration, and the engine reads the memory, private or shared.
+   */
+  readonly stateOnly: Decision<boolean>;
+  /** The base of an incremental save; undefined for a save of all of the memory. */
+  readonly base: Decision<string | undefined>;
+  /** The facts about taking the guest out of QEMU's process; undefined where nobody asked. @internal */
+  readonly capture: CaptureFacts | undefined;
   readonly zeroPageDetection: Decision<ZeroPageDetection>;
   /** True when the guest goes on while QEMU writes, until QEMU stops it. */
   readonly live: Decision<boolean>;

@@ -13,6 +13,10 @@ export const SWITCHES = ['auto', 'on', 'off'] as const;
 export type Writer = (typeof WRITERS)[number];
 export const WRITERS = ['qemu', 'engine'] as const;
 
+/** The form of a saved snapshot: one that stands alone, or one that stands on a base. */
+export type SaveForm = (typeof SAVE_FORMS)[number];
+export const SAVE_FORMS = ['whole', 'delta'] as const;
+
 /**
  * The reader of a restore's pages: QEMU, this package's engine, or nobody, because the pages are mapped. QEMU reads the
  * device state in any case; with `engine` and `nobody` it reads nothing else.
@@ -58,8 +62,23 @@ export interface PlanRequest {
 
 export interface SaveRequest extends PlanRequest {
   readonly direction: 'save';
-  /** @default 'auto': the engine where all large blocks allow it, else QEMU */
+  /**
+   * @default 'auto': the engine where it can take all large blocks, out of shared files or out of QEMU's process; else
+   *   QEMU
+   */
   readonly writer?: Writer | 'auto' | undefined;
+  /**
+   * Makes the save incremental: only what differs from a base is written. The base is the snapshot that the guest is a
+   * clone of, the very file that QEMU has mapped. `auto` takes it, whichever that is; a path has to be that file, and is
+   * refused otherwise. @default 'none': all of the memory is written
+   */
+  readonly base?: string | undefined;
+  /**
+   * The form of an incremental save. `whole`: a complete snapshot that shares the blocks of the base's file, where the
+   * filesystem can (XFS, Btrfs, bcachefs). `delta`: the changed pages only, which need the base beside them (docs/format.md
+   * §13). @default 'auto': `whole` where that is possible, else `delta`
+   */
+  readonly form?: SaveForm | 'auto' | undefined;
   /** QEMU's way to find zero pages; `none` stores zero pages too. @default 'auto': in the multifd threads */
   readonly zeroPageDetection?: ZeroPageDetection | 'auto' | undefined;
   /** Bytes per second of QEMU's writing, 0 for no limit. @default 0 */

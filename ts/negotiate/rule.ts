@@ -4,6 +4,7 @@ import type { FdAccess } from '../host/fd-access.ts';
 import type { DiskUser } from '../qemu/disk-users.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
+import type { CaptureFacts } from './capture/capture-facts.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { NegotiationRequest, PlanTarget } from './request.ts';
 
@@ -23,6 +24,14 @@ export interface Situation {
   readonly kvm?: boolean | undefined;
   /** True when a guest that stands still since its last save is asleep; undefined when that is not known. */
   readonly asleep?: boolean | undefined;
+  /** Facts about taking the guest out of QEMU's process; undefined where nobody asked. Of a save only. */
+  readonly capture?: CaptureFacts | undefined;
+  /**
+   * True when QEMU writes nothing but its device state, outside of a migration, and the engine takes all memory out of
+   * QEMU's process; otherwise `stateOnlyWhy` has the reason in words.
+   */
+  readonly stateOnly: boolean;
+  readonly stateOnlyWhy: string;
   /** True when the pages go past QEMU, which only writes or reads its device state, as a plain stream. */
   readonly engine: boolean;
   readonly mappedRam: boolean;
@@ -32,12 +41,17 @@ export interface Situation {
 }
 
 /** The situation before the first decision. */
-export type StartingSituation = Omit<Situation, 'engine' | 'mappedRam' | 'multifd' | 'directIo' | 'live'>;
+export type StartingSituation = Omit<
+  Situation,
+  'stateOnly' | 'stateOnlyWhy' | 'engine' | 'mappedRam' | 'multifd' | 'directIo' | 'live'
+>;
 
 /** The subject of a rule: the request as a whole, or a feature. */
 export type Subject =
   | 'qemu'
   | 'target'
+  | 'stateOnly'
+  | 'base'
   | 'writer'
   | 'mappedRam'
   | 'multifd'

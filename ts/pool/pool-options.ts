@@ -11,7 +11,8 @@ import { SWITCHES } from '../negotiate/request.ts';
 import type { QemuProcessOptions } from '../qemu/process/qemu-process.ts';
 import type { Mode } from '../restore/modes/mode.ts';
 import { DEFAULT_MODE, modeOf, MODES, type RestoreMode } from '../restore/modes/modes.ts';
-import type { LoadOptions } from '../restore/options.ts';
+import { assertWorkingSet } from '../restore/assert-options.ts';
+import type { LoadOptions, PrepareOptions } from '../restore/options.ts';
 import { AFTER_RESTORE } from '../restore/run-state.ts';
 
 const MIB = 2 ** 20;
@@ -26,7 +27,10 @@ export type PoolWait = (typeof POOL_WAITS)[number];
 export const POOL_WAITS = ['loaded', 'mapped'] as const;
 
 export interface PoolOptions
-  extends Pick<QemuProcessOptions, 'binary' | 'stdio'>, Pick<LoadOptions, 'after' | 'fdset'> {
+  extends
+    Pick<QemuProcessOptions, 'binary' | 'stdio'>,
+    Pick<LoadOptions, 'after' | 'fdset'>,
+    Pick<PrepareOptions, 'workingSet'> {
   /**
    * Makes the command line of a guest, as for `restore`. No two QEMUs that live at the same time have the same number:
    * it is the lowest that is free, from 0 on, and is free again when its QEMU has ended, also one that was taken. The
@@ -73,6 +77,7 @@ export interface CheckedPoolOptions extends PoolOptions {
 export function checkPoolOptions(options: PoolOptions): CheckedPoolOptions {
   assertOptions(options);
   assertMakesArgs(options.args);
+  assertWorkingSet(options.workingSet);
   assertWords<PoolOptions>(options, { after: AFTER_RESTORE, fdset: SWITCHES, wait: POOL_WAITS });
   const { minFreeMemory = defaultFloor(), wait = 'loaded' } = options;
   const size = count('size', options.size);

@@ -8,6 +8,7 @@ import { examine, loadExamined } from '../restore/examine.ts';
 import { ModeUnavailable } from '../restore/explain-start.ts';
 import type { Mode } from '../restore/modes/mode.ts';
 import type { RestoreMode } from '../restore/modes/modes.ts';
+import { type Ahead, readAhead } from '../restore/read-ahead.ts';
 import { assertComesUp } from '../restore/recorded-state.ts';
 import type { AfterRestore } from '../restore/run-state.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
@@ -18,7 +19,7 @@ import {
   refuseAbandoned,
   startWithState,
 } from '../restore/start-waiting.ts';
-import { openStateStream, type StateStream } from '../restore/state-stream.ts';
+import { openStateStream, type StateStream, type StateStreamOptions } from '../restore/state-stream.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { late } from './pool-errors.ts';
@@ -32,6 +33,7 @@ interface Common {
   readonly isOurs: boolean;
   readonly mode: Mode<RestoreMode>;
   readonly state: StateStream | undefined;
+  readonly ahead: Ahead;
   readonly defaultRam: { readonly id: string | undefined };
   /** Command lines that were made for the checks, by number. */
   readonly made: Map<number, readonly string[]>;
@@ -61,11 +63,13 @@ export class PoolRecipe implements AsyncDisposable {
     try {
       const { defaultRam, made, blocks } = await check(snapshot, mode, options);
       const { signal } = options;
-      const state =
-        mode.state === undefined
-          ? undefined
-          : await openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal });
-      return new PoolRecipe(options, { snapshot, isOurs, mode, state, defaultRam, made });
+      // Once for all guests. The caller's signal has no meaning any more when the pool is made.
+      const ahead = await readAhead(snapshot, mode, { workingSet: options.workingSet });
+      const state = await makeState(snapshot, mode, { inPlace: blocks, signal }).catch(async (error) => {
+        await ahead.end();
+        throw error;
+      });
+      return new PoolRecipe(options, { snapshot, isOurs, mode, state, ahead, defaultRam, made });
     } catch (error) {
       if (isOurs) await snapshot.close();
       throw error;
@@ -105,7 +109,7 @@ export class PoolRecipe implements AsyncDisposable {
     { launch, warnings, memory }: Prepared,
     { index, after, signal }: { index: number; after: AfterRestore; signal: AbortSignal },
   ): Promise<PooledQemu> {
-    const { snapshot, mode, state } = this.#common;
+    const { snapshot, mode, state, ahead } = this.#common;
     const { fdset, timeoutMs, wait } = this.#options;
     refuseAbandoned(qemu);
     const options = { state, fdset, timeoutMs };
@@ -125,16 +129,28 @@ export class PoolRecipe implements AsyncDisposable {
       loaded,
       after,
       options,
-      warnings: [...warnings, ...memory.warnings],
+      workingSet: ahead.goOn(),
+      warnings: [...warnings, ...ahead.warnings, ...memory.warnings],
     });
   }
 
   /** Closes what the guests share. QEMUs that have it go on. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { state, isOurs, snapshot } = this.#common;
+    const { state, isOurs, snapshot, ahead } = this.#common;
+    await ahead.end();
     await state?.close();
     if (isOurs) await snapshot.close();
   }
+}
+
+function makeState(
+  snapshot: Snapshot,
+  { state }: Mode,
+  options: Pick<StateStreamOptions, 'inPlace' | 'signal'>,
+): Promise<StateStream | undefined> {
+  return state === undefined
+    ? Promise.resolve(undefined)
+    : openStateStream(snapshot, { ...options, mapped: state.mapped });
 }
 
 /** Checks everything that can be checked without a QEMU. */

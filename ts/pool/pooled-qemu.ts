@@ -6,6 +6,7 @@ import { letGoOn } from '../restore/go-on.ts';
 import type { RestoredGuest } from '../restore/restore.ts';
 import type { AfterRestore } from '../restore/run-state.ts';
 import { refuseAbandoned } from '../restore/start-waiting.ts';
+import type { ReadingAhead } from '../working-set/read-working-set-ahead.ts';
 
 /**
  * A guest out of a pool: the same as one of `restore`, and the caller's, also when the pool is closed. Its `times` count
@@ -28,7 +29,9 @@ interface Waiting {
   /** The state that the guest is to have when it is taken. */
   readonly after: AfterRestore;
   readonly options: Pick<LoadOptions, 'state' | 'fdset' | 'timeoutMs'>;
-  /** Doubts about the command line, in words. */
+  /** The working set that was read ahead when the pool was made. */
+  readonly workingSet: ReadingAhead | undefined;
+  /** Doubts about the command line, and about the working set, in words. */
   readonly warnings: readonly string[];
 }
 
@@ -87,7 +90,7 @@ export class PooledQemu {
       qemu: process,
       args,
       transfer: undefined,
-      workingSet: undefined,
+      workingSet: this.#waiting.workingSet,
       times: {
         prepareMs: takenAt - calledAt,
         startMs: 0,

@@ -15,10 +15,20 @@ export function assertRestoreWords(options: LoadOptions & PrepareOptions): void 
   assertWords(options, { after: AFTER_RESTORE, multifd: SWITCHES, directIo: SWITCHES, fdset: SWITCHES });
   if (typeof options.channels === 'string') assertWord('channels', options.channels, ['auto']);
   const { transfer = {}, workingSet } = options;
-  if (typeof workingSet === 'string') assertWord('workingSet', workingSet, ['auto', 'off']);
-  else if (workingSet !== undefined) assertTexts('workingSet.path', [workingSet.path]);
+  assertWorkingSet(workingSet);
   assertOptions(transfer, 'transfer');
   assertTransferWords(transfer, 'transfer.');
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an option `workingSet` that says nothing */
+export function assertWorkingSet(workingSet: PrepareOptions['workingSet']): void {
+  if (workingSet === undefined) return;
+  if (typeof workingSet === 'string') {
+    assertWord('workingSet', workingSet, ['auto', 'off']);
+    return;
+  }
+  assertOptions(workingSet, 'workingSet');
+  assertTexts('workingSet.path', [workingSet.path]);
 }
 
 /**

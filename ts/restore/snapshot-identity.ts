@@ -5,7 +5,7 @@ import { localFile, type OpenSource } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** The identity of a file and its version: any other differs in at least one of these numbers. */
-interface VersionIdentity extends FileIdentity {
+export interface VersionIdentity extends FileIdentity {
   /** Offset of the stream's start in the file, in bytes. */
   readonly offset: number;
   /** Size of the file in bytes. */
@@ -20,7 +20,7 @@ export interface SnapshotIdentity extends VersionIdentity {
   readonly base?: VersionIdentity | undefined;
 }
 
-/** Identifies a snapshot by the open files, not by their names. */
+/** Identifies a snapshot by the open files, not by their names. @internal */
 export function identify({ sources, index, base }: Snapshot): SnapshotIdentity {
   const [own, below] = sources;
   return {

@@ -6,7 +6,6 @@ import { writeAt } from '../io/fd-io.ts';
 import { FileReader } from '../io/file-reader.ts';
 import { localFile } from '../io/open-source.ts';
 import { bytesToWrite } from '../negotiate/engine-blocks.ts';
-import type { SavePlan } from '../negotiate/plan.ts';
 import { type MovedMemory, moveMemory } from '../pack/moved-memory.ts';
 import { completePlainRam } from '../pack/plain-ram.ts';
 import { Packing } from '../pack/packing.ts';
@@ -19,10 +18,10 @@ import { readStreamHead } from '../stream/read/read-stream-head.ts';
 import type { StreamHead } from '../stream/stream-index.ts';
 import { checkSaved } from './check-saved.ts';
 import { ConfirmedMemory } from './confirmed-memory.ts';
+import { engineTransfer } from './engine-transfer.ts';
 import { migrateGuest } from './migrate-guest.ts';
 import { fileFor } from './qemu-writer.ts';
 import { recordRunState } from './run-state/record-run-state.ts';
-import type { SaveOptions } from './save-options.ts';
 import type { FileSaveRun, ReadyWriter, Written } from './save-run.ts';
 import type { LiveGuest } from './live/live-guest.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
@@ -74,7 +73,7 @@ export class EngineWriter implements ReadyWriter {
     const { signal } = options;
     progress.step('state');
     const packOptions: PackOptions = {
-      ...transferOptions(plan, options),
+      ...engineTransfer(plan, options),
       state: this.#state.procPath,
       ram: this.#memory.locations,
       seal: options.seal,
@@ -176,16 +175,4 @@ interface Migrated {
   readonly migration: MigrationInfo;
   /** QEMU's blocks while the guest stood still. */
   readonly rows: readonly RamBlockRow[] | undefined;
-}
-
-function transferOptions({ channels, directIo }: SavePlan, options: SaveOptions): Omit<PackOptions, 'state'> {
-  const { queueDepth, requestSize, ioEngine, signal } = options;
-  return {
-    channels: channels.value,
-    directIo: directIo.value ? (options.directIo ?? 'auto') : 'off',
-    queueDepth,
-    requestSize,
-    ioEngine,
-    signal,
-  };
 }

@@ -1,6 +1,6 @@
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import type { SaveRequest, Switch, Writer } from '../negotiate/request.ts';
+import type { SaveForm, SaveRequest, Switch, Writer } from '../negotiate/request.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
@@ -25,6 +25,12 @@ export interface SaveOptions
    * again. @default the state before: `cont` if the guest ran, else `stop`
    */
   readonly after?: AfterSave | undefined;
+  /**
+   * The most bytes of this process's memory that a copy of the guest's pages may take, where the engine takes them out of
+   * QEMU's process. Pages for which there is no room are written while the guest stands still. 0 takes no copy.
+   * @default an eighth of the memory that the host, or the control group of this process, has to spare
+   */
+  readonly maxCopyMemory?: number | undefined;
   /** True when the result may replace an existing snapshot. @default false */
   readonly overwrite?: boolean | undefined;
   /**
@@ -69,6 +75,22 @@ export interface SaveProgress {
   readonly elapsedMs: number;
 }
 
+/** The account of a save that took the guest out of QEMU's process. */
+export interface CaptureReport {
+  /** `delta`: the snapshot stands on its base. */
+  readonly form: SaveForm;
+  /** The reason for the form, in words. */
+  readonly formWhy: string;
+  /** The path of the base; undefined for a save of all of the memory. */
+  readonly base: string | undefined;
+  /** Bytes of the pages that only QEMU's process had: those that the guest had changed, or, without a base, used. */
+  readonly changedBytes: number;
+  /** Bytes of memory that were read for the file while the guest stood still, because the copy had no room for them. */
+  readonly bytesInPause: number;
+  /** Bytes of this process's memory that were set aside for the copy. */
+  readonly copyBytes: number;
+}
+
 export interface SaveResult {
   /** The snapshot's path; undefined when the save did not go into a file of this host. */
   readonly path: string | undefined;
@@ -92,8 +114,10 @@ export interface SaveResult {
   readonly transfer: TransferReport | undefined;
   /** The seal's path; undefined without one. */
   readonly seal: string | undefined;
-  /** QEMU's report of its part. */
-  readonly migration: MigrationInfo;
+  /** QEMU's report of its part; undefined when QEMU wrote device state alone, outside of a migration. */
+  readonly migration: MigrationInfo | undefined;
+  /** The account of a guest that was taken out of QEMU's process; undefined for one that QEMU migrated. */
+  readonly capture: CaptureReport | undefined;
   /** QEMU's run state of the guest now: `running`, `postmigrate`; undefined when QEMU has quit. */
   readonly runState: string | undefined;
   /** Possible flaws, in words. */
@@ -109,7 +133,7 @@ export interface SaveResult {
 /** Makes the part of the options that is negotiated a request. */
 export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
   const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
-  const { writer, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } = options;
+  const { writer, base, form, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } = options;
   return {
     direction: 'save',
     target,
@@ -120,6 +144,8 @@ export function saveRequest(target: SaveRequest['target'], options: SaveOptions)
     xIgnoreShared,
     fdset,
     writer,
+    base,
+    form,
     zeroPageDetection,
     maxBandwidth,
     live,

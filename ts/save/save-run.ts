@@ -2,7 +2,7 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
-import type { SaveOptions } from './save-options.ts';
+import type { CaptureReport, SaveOptions } from './save-options.ts';
 import type { ProgressTeller } from './save-progress.ts';
 import type { StoppedGuest } from './stopped-guest.ts';
 import type { LiveGuest } from './live/live-guest.ts';
@@ -38,7 +38,10 @@ export interface ReadyWriter extends AsyncDisposable {
 }
 
 export interface Written {
-  readonly migration: MigrationInfo;
+  /** QEMU's report; undefined when there was no migration. */
+  readonly migration: MigrationInfo | undefined;
+  /** The account of a guest that was taken out of QEMU's process. */
+  readonly capture?: CaptureReport | undefined;
   readonly transfer: TransferReport | undefined;
   readonly size: number | undefined;
   readonly blocks: readonly { readonly id: string; readonly length: number }[];

@@ -11,6 +11,7 @@ import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
 import { assertNotStoppedAsleep, assertRunState, forgotten } from './run-state/assert-run-state.ts';
+import { CaptureWriter } from './capture/capture-writer.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
 import { EngineWriter } from './engine-writer.ts';
@@ -19,7 +20,12 @@ import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
 import { LiveGuest } from './live/live-guest.ts';
-import { assertLiveOptions, liveLimits, WHEN_NOT_CONVERGING } from './live/live-options.ts';
+import {
+  assertLiveOptions,
+  liveLimits,
+  stoodStillInstead,
+  WHEN_NOT_CONVERGING,
+} from './live/live-options.ts';
 import { AFTER_SAVE, saveRequest, type SaveOptions, type SaveResult } from './save-options.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
@@ -191,8 +197,10 @@ async function carryOut(
   const unprotected = protection.warnings;
   const finished = await finish(qmp, { after, path, before: settings.before }, protection);
   const lost = forgotten(written.endedAs ?? before, finished.runState);
+  const stood = stoodStillInstead(plan, before);
   const warnings = [
     ...written.warnings,
+    ...(stood === undefined ? [] : [stood]),
     ...plan.notes.flatMap(({ effect, words }) => (effect === 'warn' ? [words] : [])),
     ...unprotected,
     ...sealed.warnings,
@@ -212,6 +220,7 @@ async function carryOut(
     transfer: written.transfer,
     seal: sealed.path,
     migration: written.migration,
+    capture: written.capture,
     runState: finished.runState,
     warnings,
     live: written.live,
@@ -222,6 +231,7 @@ async function carryOut(
 /** @param toFile the same save, when it is one into a file of this host */
 async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promise<ReadyWriter> {
   if (toFile === undefined) return writerElsewhere(run);
+  if (run.plan.stateOnly.value) return CaptureWriter.ready(toFile);
   return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
 }
 

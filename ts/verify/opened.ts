@@ -31,11 +31,14 @@ export async function readIndex(
 /**
  * Puts the base under a delta. Disposal closes the base. A delta that breaks off before it names its base stays alone:
  * that it breaks off is the finding.
+ * @param index of the opened stream; undefined when it breaks off in its first records
  * @throws {MappedRamError} as `openBase`
  */
-export async function withBase(opened: OpenedSource): Promise<OpenedSource & AsyncDisposable> {
+export async function withBase(
+  opened: OpenedSource,
+  index: StreamIndex | undefined,
+): Promise<OpenedSource & AsyncDisposable> {
   const alone = { ...opened, [Symbol.asyncDispose]: async () => undefined };
-  const index = await readIndex(opened.reader, opened.base, []);
   if (index === undefined) return alone;
   try {
     const layered = await openBase(opened, index);

@@ -82,21 +82,31 @@ export async function verify(
   assertOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
+  const findings: Finding[] = [];
   let verified: Omit<VerifyResult, 'elapsedMs'>;
   if (source instanceof Snapshot) {
     const { reader, index } = source.until(signal);
+    const { base } = index;
     // The index is read anew: the file may have changed since the snapshot was opened.
-    verified = await verifyOpened({ reader, base: index.base }, options);
+    const now = await readIndex(reader, base, findings);
+    verified = await verifyOpened({ reader, base }, now, findings, options);
   } else {
     await using opened = await openPlace(sourcePlace(source), signal);
-    await using whole = await withBase(opened);
-    verified = await verifyOpened(whole, options);
+    const index = await readIndex(opened.reader, opened.base, findings);
+    await using whole = await withBase(opened, index);
+    verified = await verifyOpened(whole, index, findings, options);
   }
   return { ...verified, elapsedMs: performance.now() - startedAt };
 }
 
+/**
+ * @param index of the source; undefined when the stream breaks off in its first records
+ * @param findings those about the index, to which the others are added
+ */
 async function verifyOpened(
   opened: OpenedSource,
+  index: StreamIndex | undefined,
+  findings: Finding[],
   options: VerifyOptions,
 ): Promise<Omit<VerifyResult, 'elapsedMs'>> {
   const { signal } = options;
@@ -106,8 +116,6 @@ async function verifyOpened(
     options.seal === true && sealPath !== undefined
       ? await SealOutput.create(sealPath, options.overwrite ?? false, signal)
       : undefined;
-  const findings: Finding[] = [];
-  const index = await readIndex(reader, base, findings);
   const ram = mappedRam(index, reader.name);
   if (index !== undefined) findings.push(...(await checkMetadata(reader, index, ram)));
   signal?.throwIfAborted();

@@ -2,7 +2,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 
 import type { Stretch } from '../host/touched-pages.ts';
 import { pagesIn, type PageArea } from '../stream/page-area.ts';
-import { bitAt, endOfBits } from '../pages/bits.ts';
+import { runsOfBits, setBit } from '../pages/bits.ts';
 
 /** Pages of a block: one bit each. */
 export class PageSet {
@@ -39,20 +39,14 @@ export class PageSet {
   add({ offset, length }: Stretch): void {
     const { pageSize } = this.#area;
     const end = Math.min(Math.ceil((offset + length) / pageSize), pagesIn(this.#area));
-    for (let page = Math.floor(offset / pageSize); page < end; page += 1) {
-      this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
-    }
+    for (let page = Math.floor(offset / pageSize); page < end; page += 1) setBit(this.#bits, page);
   }
 
   /** The stretches of pages in the set, in bytes from the block's beginning, in order. */
   *stretches(): Generator<Stretch, void, void> {
     const { pageSize } = this.#area;
-    const pages = pagesIn(this.#area);
-    for (let page = 0; page < pages;) {
-      const isIn = bitAt(this.#bits, page);
-      const end = endOfBits(this.#bits, page, pages, isIn);
-      if (isIn) yield { offset: page * pageSize, length: (end - page) * pageSize };
-      page = end;
+    for (const { start, end } of runsOfBits(this.#bits, pagesIn(this.#area))) {
+      yield { offset: start * pageSize, length: (end - start) * pageSize };
     }
   }
 }

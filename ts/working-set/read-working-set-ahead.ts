@@ -1,15 +1,20 @@
+import { existsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
-import { MappedRamError, messageOf, systemCode } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { pageCacheState, readAhead } from '../engine/page-cache.ts';
-import { localFile } from '../io/open-source.ts';
+import { ioError } from '../io/fd-io.ts';
+import type { LocalFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { type MappedSnapshot, mappedSnapshot } from './mapped-snapshot.ts';
 import { readWorkingSet, type WorkingSet, workingSetPath } from './working-set-file.ts';
 
 /** Bytes between two stretches up to which they are read as one: a request costs more than the bytes. */
 const GAP = 32 * 2 ** 10;
 /** Bytes that are asked for at once, so that an abort need not wait for all of it. */
 const BATCH = 32 * 2 ** 20;
+/** Ranges that are asked for at once, for the same reason. */
+const MOST_RANGES = 4096;
 /** The most stretches of which the page cache is asked. */
 const MOST_LOOKS = 512;
 /** The share of the working set in the page cache from which on there is nothing to gain. */
@@ -36,79 +41,106 @@ interface Range {
  * Begins to read a snapshot's working set into the page cache, in the order of the file.
  * @param path of the working set; undefined for the one beside the snapshot, if there is one that fits
  * @returns undefined when there is none, with a warning when there is one that does not fit
- * @throws {MappedRamError} for a `path` that was given, as `readWorkingSet`
+ * @throws {MappedRamError} for a `path` that was given, as `readWorkingSet`; ERR_MAPPED_RAM_IO when the snapshot cannot be
+ *   opened anew
  */
 export async function readWorkingSetAhead(
-  snapshot: Snapshot,
+  opened: Snapshot,
   path: string | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly reading?: ReadingAhead; readonly warnings: readonly string[] }> {
-  const { fd, path: name } = localFile(snapshot.reader, 'a working set');
-  if (path === undefined && name === undefined) return { warnings: [] };
-  const from = path ?? workingSetPath(snapshot);
+  const { file } = opened.mappable.reader;
+  const from = path ?? besideOf(file);
+  if (file === undefined || from === undefined) return { warnings: [] };
+  let snapshot: MappedSnapshot;
   let set: WorkingSet;
   try {
+    snapshot = await mappedSnapshot(opened);
     set = await readWorkingSet(from, snapshot);
   } catch (error) {
     if (path !== undefined) throw error;
-    const isMissing = error instanceof MappedRamError && systemCode(error.cause) === 'ENOENT';
-    return { warnings: isMissing ? [] : [`no working set was read ahead: ${messageOf(error)}`] };
+    return { warnings: [`no working set was read ahead: ${messageOf(error)}`] };
   }
-  const ranges = rangesOf(snapshot, set);
-  const cachedShare = cachedShareOf(fd, ranges);
-  const wanted = cachedShare !== undefined && cachedShare >= WARM ? [] : ranges;
+  const ranges = (): Iterable<Range> => rangesOf(snapshot, set);
+  const { count, bytes } = sumOf(ranges());
+  const cachedShare = cachedShareOf(file.fd, ranges(), count);
+  const isWarm = cachedShare !== undefined && cachedShare >= WARM;
   // The snapshot may be closed before all is read.
-  const whenAsked = askFor(await open(`/proc/self/fd/${fd}`), snapshot.path, wanted, signal);
+  const whenAsked = isWarm ? Promise.resolve() : askFor(await reopen(file), file.name, ranges(), signal);
   whenAsked.catch(() => undefined);
-  const bytes = wanted.reduce((sum, { length }) => sum + length, 0);
-  return { reading: { path: from, bytes, cachedShare, whenAsked }, warnings: [] };
+  return { reading: { path: from, bytes: isWarm ? 0 : bytes, cachedShare, whenAsked }, warnings: [] };
+}
+
+/** The working set beside a snapshot, if there is one. */
+function besideOf(file: LocalFile | undefined): string | undefined {
+  const path = file && workingSetPath(file);
+  return path !== undefined && existsSync(path) ? path : undefined;
+}
+
+/** Opens a file anew that this process has open, whatever has its name meanwhile. */
+function reopen({ fd, name }: LocalFile): Promise<FileHandle> {
+  return open(`/proc/self/fd/${fd}`).catch((cause: unknown) => {
+    throw ioError('cannot open the snapshot for reading ahead', name, cause);
+  });
 }
 
 async function askFor(
   file: FileHandle,
   name: string,
-  ranges: readonly Range[],
+  ranges: Iterable<Range>,
   signal: AbortSignal,
 ): Promise<void> {
   await using _ = file;
-  for (let at = 0; at < ranges.length && !signal.aborted;) {
-    const batch: number[] = [];
-    for (let bytes = 0; at < ranges.length && bytes < BATCH; at += 1) {
-      const { offset = 0, length = 0 } = ranges[at] ?? {};
-      batch.push(offset, length);
-      bytes += length;
+  let batch: number[] = [];
+  let bytes = 0;
+  const ask = async (): Promise<void> => {
+    if (!signal.aborted) await readAhead(file.fd, name, batch);
+    [batch, bytes] = [[], 0];
+  };
+  for (const { offset, length } of ranges) {
+    for (let done = 0; done < length; done += BATCH) {
+      const part = Math.min(BATCH, length - done);
+      batch.push(offset + done, part);
+      bytes += part;
+      if (bytes >= BATCH || batch.length >= 2 * MOST_RANGES) await ask();
+      if (signal.aborted) return;
     }
-    await readAhead(file.fd, name, batch);
   }
+  await ask();
 }
 
 /** The stretches of the file that have the working set, in order, with small gaps filled. */
-function rangesOf(snapshot: Snapshot, set: WorkingSet): readonly Range[] {
-  const blocks = snapshot
-    .completeRam(true)
-    .blocks.toSorted((a, b) => a.area.pagesOffset - b.area.pagesOffset);
-  const ranges: { offset: number; length: number }[] = [];
-  for (const { id, area } of blocks) {
+function* rangesOf({ blocks }: MappedSnapshot, set: WorkingSet): Generator<Range, void, void> {
+  let last: { offset: number; length: number } | undefined;
+  for (const { id, area } of blocks.toSorted((a, b) => a.area.pagesOffset - b.area.pagesOffset)) {
     for (const { offset, length } of set.get(id)?.stretches() ?? []) {
       const start = area.pagesOffset + offset;
-      const last = ranges.at(-1);
       if (last !== undefined && start - (last.offset + last.length) <= GAP) {
         last.length = start + length - last.offset;
-      } else {
-        ranges.push({ offset: start, length });
+        continue;
       }
+      if (last !== undefined) yield last;
+      last = { offset: start, length };
     }
   }
-  return ranges;
+  if (last !== undefined) yield last;
 }
 
-function cachedShareOf(fd: number, ranges: readonly Range[]): number | undefined {
-  const step = Math.max(1, Math.ceil(ranges.length / MOST_LOOKS));
-  let [cached, looked] = [0, 0];
-  for (let at = 0; at < ranges.length; at += step) {
-    const range = ranges[at];
-    const state = range === undefined ? undefined : pageCacheState(fd, range);
-    if (range === undefined || state === undefined) return undefined;
+function sumOf(ranges: Iterable<Range>): { readonly count: number; readonly bytes: number } {
+  let [count, bytes] = [0, 0];
+  for (const { length } of ranges) [count, bytes] = [count + 1, bytes + length];
+  return { count, bytes };
+}
+
+/** The share of the ranges that is in the page cache; undefined where nobody tells, and where there are none. */
+function cachedShareOf(fd: number, ranges: Iterable<Range>, count: number): number | undefined {
+  const step = Math.max(1, Math.ceil(count / MOST_LOOKS));
+  let [at, cached, looked] = [0, 0, 0];
+  for (const range of ranges) {
+    at += 1;
+    if (at % step !== 0) continue;
+    const state = pageCacheState(fd, range);
+    if (state === undefined) return undefined;
     // The kernel counts whole pages of its own.
     cached += Math.min(state.cachedBytes, range.length);
     looked += range.length;

@@ -2,25 +2,30 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
+import { changedPages } from '../engine/process/changed-pages.ts';
 import { identityOf } from '../host/file-identity.ts';
-import { findFileIn } from '../host/process-mappings.ts';
-import { type Stretch, touchedPages } from '../host/touched-pages.ts';
-import { localFile } from '../io/open-source.ts';
+import { type FileInProcess, findFileIn } from '../host/process-mappings.ts';
+import type { Stretch } from '../host/touched-pages.ts';
+import type { OpenSource } from '../io/open-source.ts';
+import { BitmapCache } from '../pages/bitmap-cache.ts';
+import { pageRuns } from '../pages/page-runs.ts';
 import { assertClient } from '../qmp/assert-client.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
+import { type MappedSnapshot, mappedSnapshot } from './mapped-snapshot.ts';
 import { PageSet } from './page-set.ts';
 import { workingSetPath, writeWorkingSet } from './working-set-file.ts';
 
 export interface RecordOptions {
   /** Milliseconds to wait before the look. @default 0 */
   readonly after?: number | undefined;
-  /** The file that is written; an older one is replaced. @default the snapshot's path with `.working-set` behind it */
+  /** The file that is written; an older one is replaced. @default the path of the snapshot, or
+   * of a delta's base, with `.working-set` behind it */
   readonly path?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -36,7 +41,8 @@ export interface RecordedWorkingSet {
 
 /**
  * Notes which pages of a snapshot a guest has touched since it was restored in mode `instant`. The next restore of the
- * snapshot reads these pages ahead while QEMU starts.
+ * snapshot reads these pages ahead while QEMU starts. A record of a guest that was restored from a delta is one of the
+ * base, which QEMU maps.
  *
  * The kernel may map pages around a touched one that were in the page cache, so a record of a guest whose snapshot was
  * cached has more than the guest needs.
@@ -62,8 +68,15 @@ export async function recordWorkingSet(
     });
   }
   signal?.throwIfAborted();
-  return usingSnapshot(source, signal, async (snapshot) => {
-    const path = options.path ?? workingSetPath(snapshot);
+  return usingSnapshot(source, signal, async (opened) => {
+    const snapshot = await mappedSnapshot(opened);
+    const path = options.path ?? workingSetPath(snapshot.file);
+    if (path === undefined) {
+      throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'path of the working set', {
+        expected: 'a path, as the snapshot was given by a descriptor',
+        found: 'none',
+      });
+    }
     // What cannot be recorded is known before the wait.
     await look(qmp, snapshot, signal);
     if (after > 0) await delay(after, undefined, { signal }).catch(() => signal?.throwIfAborted());
@@ -72,7 +85,7 @@ export async function recordWorkingSet(
     let bytes = 0;
     for (const { block, touched } of found) {
       const set = PageSet.none(block.area);
-      for await (const part of inSnapshot(snapshot, block, touched)) {
+      for await (const part of inSnapshot(snapshot.reader, block, touched)) {
         set.add(part);
         bytes += part.length;
       }
@@ -86,61 +99,65 @@ export async function recordWorkingSet(
 
 interface TouchedBlock {
   readonly block: MappedRamBlock;
-  readonly touched: readonly Stretch[];
+  /** Offset and length of each run of touched pages in turn, in bytes from the block's beginning. */
+  readonly touched: Float64Array;
 }
 
 /** Looks which pages of each mapped block QEMU's process has in its page table, or in swap. */
 async function look(
   qmp: QmpClient,
-  snapshot: Snapshot,
+  { path, file: { fd }, blocks }: MappedSnapshot,
   signal: AbortSignal | undefined,
 ): Promise<readonly TouchedBlock[]> {
-  const { path } = snapshot;
-  const { fd } = localFile(snapshot.reader, 'a working set');
   const { pid } = await identifyQemu(qmp, { signal });
   if (pid === undefined) throw unsupported('the process of QEMU is not known', path);
   const file = identityOf(fd);
   const found = file === undefined ? undefined : await findFileIn(pid, file);
   if (found === undefined) throw unsupported(`this process may not look into process ${pid}`, path);
   const rows = (await queryRamBlocks(qmp, { signal })) ?? [];
-  // The blocks of ordinary memory have the host's own page size, which is the smallest.
-  const pageSize = Math.min(...rows.map(({ hostPageSize }) => hostPageSize));
-  if (!Number.isFinite(pageSize)) throw unsupported('QEMU does not list its blocks', path);
-  const all = await Promise.all(
-    snapshot.completeRam(true).blocks.map(async (block): Promise<readonly TouchedBlock[]> => {
-      const mapping = found.mappings.find(
-        ({ isShared, offset }) => !isShared && offset === block.area.pagesOffset,
-      );
-      if (mapping === undefined) return [];
-      const length = Math.min(block.area.length, mapping.end - mapping.start);
-      const place = { address: mapping.start, length };
-      const touched = await touchedPages(pid, place, pageSize).catch((cause: unknown) => {
-        throw unsupported(`the pages of process ${pid} cannot be seen`, path, cause);
-      });
-      return [{ block, touched }];
-    }),
-  );
-  const mapped = all.flat();
+  const mapped = blocks.flatMap((block) => {
+    const row = rows.find(({ id }) => id === block.id);
+    const address = found.isOpen ? addressOf(block, row, found.mappings) : undefined;
+    return address === undefined ? [] : [{ block, address, length: block.area.length }];
+  });
   if (mapped.length === 0) throw unsupported(`QEMU (process ${pid}) maps no block of the snapshot`, path);
-  return mapped;
+  const pages = await changedPages(pid, mapped, 'present').catch((cause: unknown) => {
+    throw unsupported(`the pages of process ${pid} cannot be seen`, path, cause);
+  });
+  return mapped.map(({ block }, at) => ({ block, touched: pages[at] ?? new Float64Array() }));
 }
 
-/** The parts of touched stretches that the snapshot has pages for: reading a hole ahead would help nobody. */
+/** The address at which QEMU has a block's pages out of the file; undefined when its memory is somewhere else. */
+function addressOf(
+  { area: { pagesOffset, length } }: MappedRamBlock,
+  row: RamBlockRow | undefined,
+  mappings: FileInProcess['mappings'],
+): number | undefined {
+  for (const { start, end, offset, isShared } of mappings) {
+    // Blocks that follow each other in the file as well as in memory are one mapping.
+    const address = start + pagesOffset - offset;
+    const isThere = offset <= pagesOffset && address + length <= end;
+    if (isThere && !isShared && (row?.hostAddress ?? address) === address) return address;
+  }
+  return undefined;
+}
+
+/** The parts of touched runs that the snapshot has pages for: reading a hole ahead would help nobody. */
 async function* inSnapshot(
-  snapshot: Snapshot,
-  { id }: MappedRamBlock,
-  touched: readonly Stretch[],
+  reader: OpenSource,
+  { area }: MappedRamBlock,
+  touched: Float64Array,
 ): AsyncGenerator<Stretch, void, void> {
   let at = 0;
-  for await (const { offset, length, fileOffset } of snapshot.pages(id)) {
+  for await (const { offset, length, fileOffset } of pageRuns(new BitmapCache(reader), area)) {
     if (fileOffset === undefined) continue;
     const end = offset + length;
-    for (; at < touched.length; at += 1) {
-      const { offset: from = end, length: size = 0 } = touched[at] ?? {};
+    for (; at < touched.length; at += 2) {
+      const [from = end, size = 0] = touched.subarray(at, at + 2);
       if (from >= end) break;
       const [start, stop] = [Math.max(from, offset), Math.min(from + size, end)];
       if (start < stop) yield { offset: start, length: stop - start };
-      // The rest of a stretch may reach into the next run.
+      // The rest of a run may reach into the next one of the snapshot.
       if (from + size > end) break;
     }
   }

@@ -8,7 +8,7 @@ import type { Style } from './style.ts';
 
 /** Makes the object for a plan in --json: it leaves out QEMU's own facts. */
 export function planReport(plan: SavePlan | LoadPlan): object {
-  const { qemu, target, ...decisions } = plan;
+  const { qemu, target, capture: _, ...decisions } = { capture: undefined, ...plan };
   const { major, minor, micro } = qemu.version;
   const report = {
     ...decisions,

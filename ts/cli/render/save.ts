@@ -54,7 +54,7 @@ function placeOf({ path, offset, size, format, plan }: SaveResult): string {
 }
 
 function qemuLines({ migration, plan }: SaveResult): readonly (readonly [string, string])[] {
-  const { ram, totalTimeMs } = migration;
+  const { ram, totalTimeMs } = migration ?? {};
   if (ram === undefined || totalTimeMs === undefined) return [];
   const bytes = ram.normalPages * ram.pageSize;
   const { channels, directIo } = plan;

@@ -1,4 +1,5 @@
 import type { Rule, Situation } from '../rule.ts';
+import { CAPTURE_RULES } from './capture.ts';
 import { CHANNEL_RULES } from './channels.ts';
 import { FDSET_RULES } from './fdsets.ts';
 import { FORMAT_RULES } from './format.ts';
@@ -13,6 +14,7 @@ import { WRITER_RULES } from './writer.ts';
 /** Stable names of the rules. */
 export type RuleId =
   | (typeof QEMU_STATE_RULES)[number]['id']
+  | (typeof CAPTURE_RULES)[number]['id']
   | (typeof WRITER_RULES)[number]['id']
   | (typeof TARGET_RULES)[number]['id']
   | (typeof FORMAT_RULES)[number]['id']
@@ -30,6 +32,7 @@ export type RuleId =
  */
 export const RULES: readonly Rule<RuleId>[] = [
   ...QEMU_STATE_RULES,
+  ...CAPTURE_RULES,
   ...WRITER_RULES,
   ...TARGET_RULES,
   ...FORMAT_RULES,

@@ -18,8 +18,8 @@ export const WRITER_RULES = [
     section: '10',
     effect: 'degrade',
     // Memory that was seen in QEMU's own process is on this host.
-    applies: ({ qemu }: Situation): boolean =>
-      !qemu.passesDescriptors && !qemu.memory.some(({ file }) => file?.confirmed === true),
+    applies: ({ qemu, stateOnly }: Situation): boolean =>
+      !stateOnly && !qemu.passesDescriptors && !qemu.memory.some(({ file }) => file?.confirmed === true),
     words:
       'no descriptor gets to QEMU over this connection, so nothing shows that QEMU is on this host, and its memory files with it',
   },
@@ -28,8 +28,8 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ request, qemu }: Situation): boolean =>
-      !qemu.features.xIgnoreShared || request.xIgnoreShared === 'off',
+    applies: ({ request, qemu, stateOnly }: Situation): boolean =>
+      !stateOnly && (!qemu.features.xIgnoreShared || request.xIgnoreShared === 'off'),
     words: ({ request }: Situation): string =>
       request.xIgnoreShared === 'off'
         ? 'QEMU has to leave the shared memory out of its stream, which takes x-ignore-shared'
@@ -91,14 +91,15 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => {
+    applies: ({ qemu, stateOnly }: Situation): boolean => {
+      if (stateOnly) return false;
       const blocks = engineBlocks(qemu.memory);
       return blocks.private.length > 0 || blocks.reachable.length + blocks.unreachable.length === 0;
     },
-    words: ({ qemu }: Situation): string => {
+    words: ({ qemu, stateOnlyWhy }: Situation): string => {
       const blocks = engineBlocks(qemu.memory).private.map(({ id, why }) => `${id} is not: ${why}`);
       const size = `${LARGE_BLOCK / 1024 / 1024} MiB`;
-      return `blocks above ${size} have to be in shared files with names, or be nearly empty; ${blocks.join(', ') || 'no block is'}`;
+      return `blocks above ${size} have to be in shared files with names, or be nearly empty; ${blocks.join(', ') || 'no block is'}; and ${stateOnlyWhy}`;
     },
   },
   {
@@ -106,8 +107,8 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean =>
-      !qemu.features.ignoresNamedOnly && sharedOtherwise(qemu.memory) !== '',
+    applies: ({ qemu, stateOnly }: Situation): boolean =>
+      !stateOnly && !qemu.features.ignoresNamedOnly && sharedOtherwise(qemu.memory) !== '',
     words: ({ qemu }: Situation): string =>
       `this QEMU leaves out all shared memory with x-ignore-shared, and the engine can reach only that in files with names; ${sharedOtherwise(qemu.memory)}`,
   },
@@ -116,7 +117,8 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => engineBlocks(qemu.memory).unreachable.length > 0,
+    applies: ({ qemu, stateOnly }: Situation): boolean =>
+      !stateOnly && engineBlocks(qemu.memory).unreachable.length > 0,
     words: ({ qemu }: Situation): string =>
       engineBlocks(qemu.memory)
         .unreachable.map(({ id, why }) => `${id}: ${why}`)
@@ -127,7 +129,7 @@ export const WRITER_RULES = [
     about: 'writer',
     section: '10',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => unconfirmed(qemu.memory).length > 0,
+    applies: ({ qemu, stateOnly }: Situation): boolean => !stateOnly && unconfirmed(qemu.memory).length > 0,
     words: ({ qemu }: Situation): string =>
       unconfirmed(qemu.memory)
         .map(({ id, why }) => `${id}: ${why}`)

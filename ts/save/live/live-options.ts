@@ -92,6 +92,16 @@ export function assertLiveOptions(
   );
 }
 
+/**
+ * The warning about a guest that ran when its save was planned live, and did not any more when the save had it.
+ * @param before the run state at the beginning of the save
+ * @returns undefined where the save is live, or was not planned to be
+ */
+export function stoodStillInstead({ live }: SavePlan, before: string): string | undefined {
+  if (!live.value || before === 'running') return undefined;
+  return `the guest ran when the save was planned, and was ${before} when it began: it was not saved live, but as it stood still`;
+}
+
 function bad(name: string, expected: string, found: number): MappedRamError {
   return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', name, { expected, found });
 }

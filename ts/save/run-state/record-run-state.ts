@@ -4,10 +4,9 @@ import { Snapshot } from '../../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../../snapshot/snapshot-source.ts';
 import {
   type GlobalState,
-  liveState,
   readGlobalState,
   runStatePatch,
-  STATES_NOT_TAKEN,
+  stateToRecord,
 } from '../../stream/global-state.ts';
 import { isLive } from './assert-run-state.ts';
 
@@ -25,7 +24,7 @@ export async function recordRunState(
 ): Promise<readonly string[]> {
   const found = await readRecorded(source);
   if (found === undefined) return isLive(before) ? [notRecorded(before)] : [];
-  const wanted = stateToRecord(found, before);
+  const wanted = stateToRecord(before, found);
   if (wanted === found.runState) return [];
   const { bytes, offset } = runStatePatch(found, wanted);
   await output.writeAt(bytes, offset);
@@ -48,13 +47,6 @@ export async function endedAs(source: SnapshotSource): Promise<string | undefine
 /** The warning that a stream records `paused` for a guest that was alive. */
 export function notRecorded(before: string): string {
   return `the guest was ${before} until the save stopped it, but what was written says that it was paused: a restore that is to leave the guest as it was saved leaves it stopped`;
-}
-
-function stateToRecord(found: GlobalState, before: string): string {
-  // A guest may have come to an end of its own before `stop` reached it; QEMU then records that.
-  if (isLive(before) && found.runState === 'paused') return liveState(found);
-  // QEMU takes no guest over that a debugger had stopped, for example.
-  return STATES_NOT_TAKEN.has(found.runState) ? 'paused' : found.runState;
 }
 
 async function readRecorded(source: SnapshotSource): Promise<GlobalState | undefined> {

@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+
+import type { ExecutionContext } from 'ava';
+
+import { save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
+import { type GuestSetup, MIB, startGuest, type TestGuest } from '../support/qemu.ts';
+import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
+import { restoreGuest } from '../support/restored-guest.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { binaryOf } from '../versions/qemus.ts';
+
+const SETUP: GuestSetup = { memoryMiB: 128, region: { start: 16 * MIB, length: 16 * MIB } };
+const NEWEST = binaryOf('11.1');
+const BINARIES = [QEMU_BINARY, ...(existsSync(NEWEST) ? [NEWEST] : [])];
+
+/** Compares all blocks of a guest that stands still with a snapshot, byte by byte. */
+async function assertMemory(
+  t: ExecutionContext,
+  guest: TestGuest,
+  path: string,
+  what: string,
+): Promise<void> {
+  await using snapshot = await Snapshot.open(path);
+  for (const { id, length } of snapshot.completeRam().blocks) {
+    const [found, wanted] = [await guest.readBlock(id, 0, length), await snapshot.read(id, 0, length)];
+    t.is(Buffer.compare(found, wanted), 0, `${what}: ${id}`);
+  }
+}
+
+/** Restores a snapshot in all modes, and lets each guest prove its memory. */
+async function assertRestores(t: ExecutionContext, path: string, setup: GuestSetup): Promise<void> {
+  t.true((await verify(path)).verified);
+  for (const mode of MODE_NAMES) {
+    await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
+    await assertMemory(t, guest, path, mode);
+    const before = await guest.checkMemory();
+    t.true((await guest.assertAlive()).generation > before.generation, mode);
+  }
+}
+
+for (const binary of BINARIES) {
+  for (const machine of ['q35', 'pc']) {
+    for (const numa of [false, true]) {
+      const kind = `${machine}, ${numa ? 'two NUMA blocks' : 'one block'}, ${binary}`;
+      qemuTest(`the engine takes a guest with private memory out of QEMU's process: ${kind}`, async (t) => {
+        await using dir = await temporaryDirectory();
+        const { region: _, ...bare } = SETUP;
+        const setup = { ...(numa ? bare : SETUP), binary, machine, numa, extraArgs: ['-device', 'VGA'] };
+        await using guest = await startGuest(setup);
+        await guest.waitForGenerations(2);
+        for (const maxCopyMemory of [undefined, 0, 5 * MIB]) {
+          const path = dir.file(`${maxCopyMemory}.mr`);
+          await guest.cont();
+          const saved = await save(guest.qmp, path, { after: 'stop', maxCopyMemory });
+          t.is(saved.writer, 'engine', saved.writerWhy);
+          t.deepEqual(saved.warnings, []);
+          t.is(saved.capture?.form, 'whole');
+          t.is(saved.runState, 'paused');
+          t.is(saved.migration, undefined);
+          if (maxCopyMemory === undefined) t.is(saved.capture?.bytesInPause, 0);
+          else t.true((saved.capture?.bytesInPause ?? 0) > 0);
+          await assertMemory(t, guest, path, `copy of ${maxCopyMemory}`);
+          if (maxCopyMemory !== 0) await assertRestores(t, path, setup);
+        }
+        const before = await guest.checkMemory();
+        t.true((await guest.assertAlive()).generation > before.generation);
+      });
+
+      qemuTest(`clones of clones are saved incrementally, as deltas: ${kind}`, async (t) => {
+        await using dir = await temporaryDirectory();
+        const { region: _, ...bare } = SETUP;
+        const setup = { ...(numa ? bare : SETUP), binary, machine, numa, extraArgs: ['-device', 'VGA'] };
+        const base = dir.file('base.mr');
+        {
+          await using guest = await startGuest(setup);
+          await guest.waitForGenerations(2);
+          await save(guest.qmp, base, { writer: 'engine' });
+        }
+        let from = base;
+        for (const link of [1, 2, 3]) {
+          await using guest = await restoreGuest(from, setup, {});
+          await guest.waitForGenerations(1);
+          const path = dir.file(`link${link}.mr`);
+          const options: SaveOptions = { after: 'stop', base: 'auto', form: 'delta' };
+          if (link === 2) Object.assign(options, { maxCopyMemory: 2 * MIB });
+          const saved = await save(guest.qmp, path, options);
+          t.is(saved.capture?.base, base);
+          t.is(saved.capture?.form, 'delta');
+          t.deepEqual(saved.warnings, []);
+          const written = (await stat(path)).blocks * 512;
+          t.true(written <= (saved.capture?.changedBytes ?? 0) * 1.05 + 2 * MIB, `${written} bytes`);
+          await assertMemory(t, guest, path, `link ${link}`);
+          await assertRestores(t, path, setup);
+          from = path;
+        }
+      });
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import { readdirSync } from 'node:fs';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+
+import { identityOf, isSameFile } from './file-identity.ts';
+
+/** A file that lies beneath a range of a process's memory. */
+export interface FileBeneath {
+  /** The file's name as the kernel has it, with ` (deleted)` behind it when the name is gone. */
+  readonly name: string;
+  readonly ino: bigint;
+  /** The file's device, as `major:minor` in hexadecimal digits; not on every filesystem the one that stat has. */
+  readonly device: string;
+  /** Offset in the file, in bytes, of what is mapped at the start of the range. */
+  readonly offset: number;
+  /** The mapping, as /proc/PID/map_files names it. */
+  readonly link: string;
+}
+
+/**
+ * The memory beneath a range of a process's address space.
+ * - `anonymous`: pages that nobody has written do not exist, and read as zeros.
+ * - `private`: such pages show the file; pages that were written do not reach it.
+ * - `shared`: the pages are the file's.
+ */
+export type MemoryBeneath =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'private' | 'shared'; readonly file: FileBeneath };
+
+/** A range of a process's address space, in bytes. */
+interface AddressRange {
+  readonly address: number;
+  readonly length: number;
+}
+
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+  readonly beneath: MemoryBeneath;
+}
+
+const LINE =
+  /^(?<start>[0-9a-f]+)-(?<end>[0-9a-f]+) ...(?<sharing>.) (?<offset>[0-9a-f]+) (?<device>\S+) (?<inode>\d+) *(?<name>.*)$/;
+
+/**
+ * Looks at what lies beneath ranges of a process's address space.
+ * @returns one entry a range, undefined for a range that is not mapped whole, or not out of one piece; undefined when
+ *   this process may not look, or there is no such process
+ */
+export async function memoryBeneath(
+  pid: number,
+  ranges: readonly AddressRange[],
+): Promise<readonly (MemoryBeneath | undefined)[] | undefined> {
+  const maps = await readFile(`/proc/${pid}/maps`, 'latin1').catch(() => undefined);
+  if (maps === undefined || maps === '') return undefined;
+  const stretches = maps.split('\n').flatMap((line) => stretchOf(line) ?? []);
+  return ranges.map((range) => beneathOf(range, stretches));
+}
+
+/**
+ * Opens a file that lies beneath the memory of a process, for reading, whatever became of its name.
+ * @returns undefined when this process may not, or the file is gone from that process
+ */
+export async function openBeneath(
+  pid: number,
+  { link, ino, device, name }: FileBeneath,
+): Promise<FileHandle | undefined> {
+  // Only the privileged may follow these links.
+  const linked = await open(`/proc/${pid}/map_files/${link}`, 'r').catch(() => undefined);
+  if (linked !== undefined) return linked;
+  const directory = `/proc/${pid}/fd`;
+  const named = identityOf(name);
+  for (const fd of list(directory)) {
+    const path = `${directory}/${fd}`;
+    const found = identityOf(path);
+    if (found?.ino !== ino) continue;
+    const isIt = deviceOf(found.dev) === device || (named !== undefined && isSameFile(found, named));
+    const handle = isIt ? await open(path, 'r').catch(() => undefined) : undefined;
+    if (handle !== undefined) return handle;
+  }
+  return undefined;
+}
+
+/** Writes a device number as maps has it, split as the kernel does (makedev(3)). */
+function deviceOf(dev: bigint): string {
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n);
+  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
+  return [major, minor].map((part) => part.toString(16).padStart(2, '0')).join(':');
+}
+
+function list(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** The one kind of memory that a range consists of. */
+function beneathOf(
+  { address, length }: AddressRange,
+  stretches: readonly Stretch[],
+): MemoryBeneath | undefined {
+  const end = address + length;
+  const parts = stretches.filter((stretch) => stretch.start < end && address < stretch.end);
+  const [first] = parts;
+  if (first === undefined || first.start > address) return undefined;
+  let reached = first.start;
+  for (const { start, end: next, beneath } of parts) {
+    if (start !== reached || !goesOn(first, beneath, start)) return undefined;
+    reached = next;
+  }
+  if (reached < end) return undefined;
+  const { beneath } = first;
+  if (beneath.kind === 'anonymous') return beneath;
+  return { ...beneath, file: { ...beneath.file, offset: beneath.file.offset + address - first.start } };
+}
+
+/** Tells whether a stretch is the same memory as the first one, further on: the kernel splits mappings. */
+function goesOn({ start: from, beneath: first }: Stretch, beneath: MemoryBeneath, start: number): boolean {
+  if (first.kind === 'anonymous' || beneath.kind === 'anonymous') return first.kind === beneath.kind;
+  const [one, other] = [first.file, beneath.file];
+  return (
+    first.kind === beneath.kind &&
+    one.ino === other.ino &&
+    one.device === other.device &&
+    other.offset - one.offset === start - from
+  );
+}
+
+function stretchOf(line: string): Stretch | undefined {
+  const groups = LINE.exec(line)?.groups;
+  if (groups === undefined) return undefined;
+  const { start = '', end = '', sharing, offset = '', device = '', inode = '', name = '' } = groups;
+  const [from, to] = [Number(`0x${start}`), Number(`0x${end}`)];
+  const ino = BigInt(inode);
+  if (sharing === 'p' && ino === 0n) return { start: from, end: to, beneath: { kind: 'anonymous' } };
+  const link = `${from.toString(16)}-${to.toString(16)}`;
+  const file = { name, ino, device, offset: Number(`0x${offset}`), link };
+  return { start: from, end: to, beneath: { kind: sharing === 's' ? 'shared' : 'private', file } };
+}

@@ -1,0 +1,68 @@
+import { type ProcessRights, mayReadProcess } from '../../engine/process/changed-pages.ts';
+import { messageOf } from '../../errors.ts';
+import type { WaitOptions } from '../../host/wait-within.ts';
+import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
+import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import { type DeviceStateFacts, queryDeviceStateFacts } from '../../qemu/state/device-state-facts.ts';
+import { type LiveState, queryLiveState } from '../../qemu/state/live-state.ts';
+import { queryMachineIdentity } from '../../qemu/state/machine-identity.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import { type MachineFacts, streamMachine } from '../../stream/write/compose-state.ts';
+import { findMappedBase, type MappedBase } from './mapped-base.ts';
+
+/** The facts that decide whether the engine can take a guest out of QEMU's process. */
+export interface CaptureFacts {
+  readonly deviceState: DeviceStateFacts;
+  /** State that QEMU's device state alone leaves out; undefined when QEMU does not tell. */
+  readonly liveState: readonly LiveState[] | undefined;
+  /** The machine, as a stream has to name it; undefined when QEMU does not tell. */
+  readonly machine: Pick<MachineFacts, 'machine' | 'target'> | undefined;
+  /** The reason in words why no stream of this machine can be made; undefined when one can. */
+  readonly machineProblem: string | undefined;
+  /** The memory, or the reason in words why it is not seen. */
+  readonly memory: ProcessMemory | string;
+  /** The reasons why this process may not read it; undefined when it may, or the memory is not seen. */
+  readonly rights: ProcessRights | undefined;
+  /** The snapshot that the guest is a clone of; undefined where nobody asked. */
+  readonly base: MappedBase | undefined;
+}
+
+/**
+ * Asks whether the engine can take a guest out of QEMU's process: its device state by itself, its memory page by page.
+ * Changes nothing.
+ * @param base the caller's wish for a base; undefined for none
+ * @throws {MappedRamError} as {@link QmpClient.execute}, and as `findMappedBase`
+ */
+export async function queryCaptureFacts(
+  qmp: QmpClient,
+  base: string | undefined,
+  wait: WaitOptions,
+): Promise<CaptureFacts> {
+  const [deviceState, liveState, machine, rows] = await Promise.all([
+    queryDeviceStateFacts(qmp, wait),
+    queryLiveState(qmp, wait),
+    queryMachineIdentity(qmp, wait),
+    queryRamBlocks(qmp, wait),
+  ]);
+  const memory = await lookAtProcessMemory(qmp, rows, wait);
+  const isSeen = typeof memory !== 'string';
+  const [first] = isSeen ? memory.blocks : [];
+  const rights = isSeen && first !== undefined ? await mayReadProcess(memory.pid, first.address) : undefined;
+  const found = base === undefined || !isSeen ? undefined : await findMappedBase(memory, base);
+  const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
+  return { deviceState, liveState, machine, machineProblem, memory, rights, base: found };
+}
+
+/** A base tells the size of the machine's pages, whatever machine that is. */
+function problemWith(
+  machine: NonNullable<CaptureFacts['machine']>,
+  base: MappedBase | undefined,
+): string | undefined {
+  if (base !== undefined && 'path' in base) return undefined;
+  try {
+    streamMachine(machine);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

@@ -1,0 +1,93 @@
+import { fstatSync } from 'node:fs';
+
+import { MappedRamError } from '../../errors.ts';
+import { identityOf, isSameFile } from '../../host/file-identity.ts';
+import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
+import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+import { Snapshot } from '../../snapshot/snapshot.ts';
+import { assertComposable } from '../../stream/write/compose-state.ts';
+import type { MappedRamBlock } from '../../stream/stream-index.ts';
+
+/** The snapshot out of which a QEMU has mapped its memory privately; or why there is none that a save can stand on. */
+export type MappedBase =
+  | {
+      readonly path: string;
+      /** Blocks that are mapped out of it. */
+      readonly mapped: readonly string[];
+    }
+  | {
+      readonly rule: 'incremental-needs-clone' | 'base-not-mapped' | 'base-unfit';
+      /** The reason in words. */
+      readonly words: string;
+    };
+
+/**
+ * Looks for the snapshot that a guest is a clone of: the very file that QEMU has mapped, whatever anybody says it is.
+ * @param wanted a path that has to be that file; `auto` takes whichever it is
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO for a file that cannot be read
+ */
+export async function findMappedBase(memory: ProcessMemory, wanted: string): Promise<MappedBase> {
+  const [largest] = memory.blocks
+    .filter(({ beneath }) => beneath.kind === 'private')
+    .toSorted((one, other) => other.length - one.length);
+  const file = largest === undefined ? undefined : fileOf(largest);
+  if (file === undefined) {
+    const words =
+      'no block of this guest is a private mapping of a snapshot: it was not started by an instant restore';
+    return { rule: 'incremental-needs-clone', words };
+  }
+  const path = wanted === 'auto' ? file.name : wanted;
+  const [there, isIt] = [identityOf(path), await isMappedFile(memory.pid, file, path)];
+  if (there === undefined || isIt !== true) {
+    const words =
+      wanted === 'auto'
+        ? `the name of the file that QEMU maps (${file.name}) does not lead to that file any more`
+        : `QEMU has mapped ${file.name}, and ${path} is ${there === undefined ? 'not there' : 'another file'}`;
+    return { rule: 'base-not-mapped', words };
+  }
+  try {
+    await using snapshot = await Snapshot.open({ path });
+    return fit(snapshot, memory, file, path);
+  } catch (error) {
+    if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
+    const rule = error.code === 'ERR_MAPPED_RAM_BAD_MAGIC' ? 'incremental-needs-clone' : 'base-unfit';
+    return { rule, words: `the file that QEMU maps (${path}) is no base: ${error.message}` };
+  }
+}
+
+/** Tells whether a name leads to the file that a process has mapped. */
+async function isMappedFile(pid: number, file: FileBeneath, path: string): Promise<boolean | undefined> {
+  const named = identityOf(path);
+  if (named === undefined) return undefined;
+  const opened = await openBeneath(pid, file);
+  if (opened === undefined) return undefined;
+  try {
+    const { dev, ino } = fstatSync(opened.fd, { bigint: true });
+    return isSameFile({ dev, ino }, named);
+  } finally {
+    await opened.close();
+  }
+}
+
+function fit(snapshot: Snapshot, { blocks }: ProcessMemory, file: FileBeneath, path: string): MappedBase {
+  const unfit = (words: string): MappedBase => ({ rule: 'base-unfit', words: `${path} ${words}` });
+  if (snapshot.base !== undefined) return unfit('is a delta, which nobody maps');
+  const ram = snapshot.completeRam();
+  assertComposable(snapshot.index);
+  const mapped = blocks.filter((block) => fileOf(block)?.ino === file.ino);
+  for (const block of blocks) {
+    const there = ram.blocks.find(({ id }) => id === block.id);
+    if (there?.length !== block.length || there.skipped) {
+      return unfit(`has ${there === undefined ? 'no block' : 'another block'} ${block.id} than the guest`);
+    }
+    const isElsewhere = mapped.includes(block) && fileOf(block)?.offset !== there.area.pagesOffset;
+    if (isElsewhere) return unfit(`does not have block ${block.id} where QEMU maps it`);
+  }
+  const gone = ram.blocks.find(({ id }: MappedRamBlock) => !blocks.some((block) => block.id === id));
+  if (gone !== undefined) return unfit(`has a block ${gone.id}, which the guest has lost`);
+  return { path, mapped: mapped.map(({ id }) => id) };
+}
+
+function fileOf({ beneath }: ProcessMemoryBlock): FileBeneath | undefined {
+  return beneath.kind === 'private' ? beneath.file : undefined;
+}

@@ -1,0 +1,116 @@
+import { assembleOver } from '../../delta/assemble-over.ts';
+import { allocateClone, behindClone, whyNoClone, whyNotBehind } from '../../convert/reflink.ts';
+import { MappedRamError } from '../../errors.ts';
+import type { Output } from '../../io/output.ts';
+import type { SaveRequest } from '../../negotiate/request.ts';
+import type { DeltaBase } from '../../snapshot/delta-base.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { PageArea } from '../../stream/page-area.ts';
+import { readVmdescriptionFor } from '../../stream/vmdescription/rewrite-vmdescription.ts';
+import { assembleMappedRam } from '../../stream/write/assemble.ts';
+import { mappedConfiguration } from '../../stream/write/configuration-forms.ts';
+import type { StreamPiece } from '../../stream/write/pieces.ts';
+import type { CaptureKind } from './captured-parts.ts';
+
+/** The form that a guest is written in, which is certain before the guest is stopped. */
+export interface CaptureForm {
+  readonly kind: CaptureKind;
+  /** The reason in words. */
+  readonly why: string;
+}
+
+/** The places of everything in an output of that form. */
+export interface CaptureLayout {
+  readonly areas: ReadonlyMap<string, PageArea>;
+  /** Everything but pages and bitmaps. */
+  readonly pieces: readonly StreamPiece[];
+  /** Offset of the stream's end. */
+  readonly endOffset: number;
+}
+
+/**
+ * Chooses the form, and makes the output a clone of the base where that is it.
+ * @param base a whole snapshot; undefined for a save of all of the memory
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for `whole` where no file can share the blocks of the base;
+ *   ERR_MAPPED_RAM_IO
+ */
+export async function chooseForm(
+  output: Output,
+  base: Snapshot | undefined,
+  form: SaveRequest['form'] = 'auto',
+): Promise<CaptureForm> {
+  if (base === undefined) return { kind: 'whole', why: 'all of the memory is written' };
+  if (form === 'delta') return { kind: 'delta', why: 'it was asked for' };
+  const why = await whyNoClone(asBase(base), output);
+  if (why === undefined) return { kind: 'clone', why: 'the filesystem shares the blocks of the base' };
+  if (form === 'auto') return { kind: 'delta', why: `no file can share the blocks of the base: ${why}` };
+  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `no file can share the blocks of the base: ${why}`, {
+    path: output.name,
+    expected: 'form auto or delta; or base none, which writes all of the memory',
+    found: form,
+  });
+}
+
+/**
+ * Lays the output out around the device state, and gives it its size.
+ * @param path the name that the snapshot gets
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when the state does not go behind a clone of the base; as
+ *   `assembleMappedRam`, `assembleOver` and the output
+ */
+export async function layOut(
+  output: Output,
+  { kind }: CaptureForm,
+  state: Snapshot,
+  over: {
+    readonly base: Snapshot | undefined;
+    readonly path: string;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<CaptureLayout> {
+  const { base, path, signal } = over;
+  const { reader, index } = state;
+  const { offset } = output;
+  if (base === undefined || kind === 'whole') {
+    const configuration = mappedConfiguration(index.configuration);
+    const { layout, pieces, endOffset } = assembleMappedRam({
+      state: index,
+      configuration,
+      blocks: (index.ram?.blocks ?? []).map(({ id, length }) => ({ id, length })),
+      vmdescription: await readVmdescriptionFor(reader, index, configuration),
+      base: offset,
+    });
+    await output.allocate(endOffset);
+    return { areas: areasOf(layout.blocks), pieces, endOffset };
+  }
+  if (kind === 'delta') {
+    const { layout, pieces, endOffset } = await assembleOver(base, state, { path, offset, signal });
+    await output.allocate(endOffset);
+    return { areas: areasOf(layout.blocks), pieces, endOffset };
+  }
+  const below = asBase(base);
+  const why = whyNotBehind(below, index);
+  if (why !== undefined) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_UNSUPPORTED',
+      `the device state does not go with the base: ${why}`,
+      {
+        path: base.path,
+        expected: 'form delta',
+      },
+    );
+  }
+  const behind = await behindClone(below, state, []);
+  await allocateClone(output, behind);
+  return { areas: areasOf(below.blocks), pieces: behind.pieces, endOffset: behind.endOffset };
+}
+
+function asBase(base: Snapshot): DeltaBase {
+  const { path, reader, index } = base;
+  return { path, reader, index, blocks: base.completeRam().blocks };
+}
+
+function areasOf(
+  blocks: readonly { readonly id: string; readonly area: PageArea }[],
+): ReadonlyMap<string, PageArea> {
+  return new Map(blocks.map(({ id, area }) => [id, area]));
+}

@@ -1,0 +1,245 @@
+import { lockFile } from '../../engine/file-lock.ts';
+import { MappedRamError } from '../../errors.ts';
+import type { AnonymousFile } from '../../io/anonymous-file.ts';
+import type { FileReader } from '../../io/file-reader.ts';
+import { localFile } from '../../io/open-source.ts';
+import { writePieces } from '../../io/write-pieces.ts';
+import { addReports } from '../../pack/moved-memory.ts';
+import { bytesInRuns } from '../../pages/byte-runs.ts';
+import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
+import { queryRamBlocks, type RamBlockRow } from '../../qemu/query-ram-blocks.ts';
+import { DeviceState } from '../../qemu/state/device-state.ts';
+import { makeLoadableState } from '../../qemu/state/loadable-state.ts';
+import { Snapshot } from '../../snapshot/snapshot.ts';
+import { streamMachine } from '../../stream/write/compose-state.ts';
+import { scanPages } from '../../verify/scan-pages.ts';
+import { checkSaved } from '../check-saved.ts';
+import { engineTransfer } from '../engine-transfer.ts';
+import type { LiveGuest } from '../live/live-guest.ts';
+import type { FileSaveRun, ReadyWriter, Written } from '../save-run.ts';
+import type { StoppedGuest } from '../stopped-guest.ts';
+import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
+import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
+import { passesOf, type PlacedBlock } from './captured-parts.ts';
+import { settleZeroPages, writePasses } from './write-captured.ts';
+
+/** The parts of a writer that are there before the guest is stopped. */
+interface Parts {
+  readonly run: FileSaveRun;
+  readonly machine: NonNullable<NonNullable<FileSaveRun['plan']['capture']>['machine']>;
+  readonly base: Snapshot | undefined;
+  /** Blocks that QEMU has mapped out of the base. */
+  readonly onBase: readonly string[];
+  readonly form: CaptureForm;
+  readonly state: DeviceState;
+  readonly memory: CapturedMemory;
+}
+
+/** A guest as it was while it stood still. */
+interface Taken {
+  readonly state: FileReader;
+  readonly rows: readonly RamBlockRow[];
+  /** QEMU's run state. */
+  readonly stopped: string;
+  readonly blocks: readonly TakenBlock[];
+}
+
+/** A guest with a loadable state, and the places of everything in the output. */
+interface Laid {
+  readonly file: AnonymousFile;
+  readonly snapshot: Snapshot;
+  readonly layout: CaptureLayout;
+  readonly placed: readonly PlacedBlock[];
+}
+
+/**
+ * Saves a guest by taking it out of QEMU's process. QEMU writes its device state, outside of a migration. The engine
+ * copies the pages that the process has; they are written when the guest goes on.
+ */
+export class CaptureWriter implements ReadyWriter {
+  readonly #parts: Parts;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Opens the base, makes the output a clone of it where that is the form, gives QEMU a file for its device state, and
+   * makes room for the copy.
+   * @throws {MappedRamError} as `chooseForm`, `DeviceState.ready` and `CapturedMemory.ready`; ERR_MAPPED_RAM_BUSY when the
+   *   base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
+   */
+  static async ready(run: FileSaveRun): Promise<CaptureWriter> {
+    const { qmp, plan, options, tag, output } = run;
+    const { signal, timeoutMs } = options;
+    const { machine, base: found } = plan.capture ?? {};
+    if (machine === undefined) {
+      throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a plan without the facts of its machine');
+    }
+    const base = plan.base.value === undefined ? undefined : await openBase(plan.base.value, signal);
+    const onBase = found !== undefined && 'mapped' in found && base !== undefined ? found.mapped : [];
+    let state: DeviceState | undefined;
+    try {
+      const form = await chooseForm(output, base, options.form);
+      state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
+      const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
+      const rows = await queryRamBlocks(qmp, { signal });
+      const memory = await CapturedMemory.ready(await seen(run, rows), {
+        pageSize,
+        maxCopyMemory: options.maxCopyMemory,
+        onBase,
+      });
+      return new CaptureWriter({ run, machine, base, onBase, form, state, memory });
+    } catch (error) {
+      await state?.[Symbol.asyncDispose]();
+      await base?.close();
+      throw error;
+    }
+  }
+
+  /**
+   * @throws {MappedRamError} as `DeviceState.write`, `CapturedMemory.take`, `makeLoadableState`, `savePages` and
+   *   `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest run meanwhile
+   */
+  async write(guest: StoppedGuest | LiveGuest, whenRead: () => Promise<void>): Promise<Written> {
+    const { run, state, form, base } = this.#parts;
+    const { plan, options, output, progress, sealing } = run;
+    const { signal } = options;
+    progress.step('state');
+    const taken = await this.#take();
+    const isLate = taken.blocks.every(({ left, kind }) => kind !== 'shared' && left.length === 0);
+    progress.step('memory');
+    // Where everything goes has to be known in the pause only if something is written in it.
+    let laid = isLate ? undefined : await this.#lay(taken);
+    try {
+      const transfer = {
+        ...engineTransfer(plan, options),
+        onProgress: (moved: Parameters<typeof progress.fromEngine>[0]) => progress.fromEngine(moved),
+      };
+      const early = laid && (await writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer));
+      await guest.assertStoodStill({ signal });
+      await whenRead();
+      // The guest does not wait for anything from here on.
+      await state.takeBack();
+      laid ??= await this.#lay(taken);
+      const { placed, layout, snapshot } = laid;
+      const late = await writePasses(output, passesOf(placed, form.kind).after, transfer);
+      await settleZeroPages(output, placed, form.kind, base);
+      await writePieces(output, layout.pieces, snapshot.reader, signal);
+      progress.step('publish');
+      const report = early !== undefined && late !== undefined ? addReports(early, late) : (early ?? late);
+      const written = { fd: localFile(output, 'a save').fd, offset: output.offset };
+      const dataBytes = report?.dataBytes ?? 0;
+      const { rows } = taken;
+      const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true });
+      if (sealing.pieceSize !== undefined) await seal(run, written, sealing.pieceSize);
+      signal?.throwIfAborted();
+      return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
+    } finally {
+      await laid?.snapshot.close();
+      await laid?.file.close();
+    }
+  }
+
+  /** Takes everything that is the guest's only as long as it stands still. */
+  async #take(): Promise<Taken> {
+    const { run, state, memory } = this.#parts;
+    const { qmp, options } = run;
+    const wait = { signal: options.signal };
+    const reader = await state.write({ ...wait, timeoutMs: options.timeoutMs });
+    const [rows, { status: stopped }] = await Promise.all([
+      queryRamBlocks(qmp, wait),
+      qmp.execute('query-status', undefined, wait),
+    ]);
+    const blocks = await memory.take(await seen(run, rows));
+    return { state: reader, rows: rows ?? [], stopped, blocks };
+  }
+
+  /** Makes the device state loadable, and lays the output out around it. */
+  async #lay({ state, rows, stopped, blocks }: Taken): Promise<Laid> {
+    const { run, machine, base, onBase, form } = this.#parts;
+    const { output, options, before, plan } = run;
+    const { signal } = options;
+    const runState = { before, stopped };
+    const file = await makeLoadableState(state, { machine, rows, base: base?.index, runState, signal });
+    let snapshot: Snapshot | undefined;
+    try {
+      snapshot = await Snapshot.open({ fd: file.fd }, signal);
+      const path = plan.target.path ?? output.name;
+      const layout = await layOut(output, form, snapshot, { base, path, signal });
+      const placed = blocks.flatMap((block) => {
+        const area = layout.areas.get(block.id);
+        return area === undefined ? [] : [{ block, area, isOnBase: onBase.includes(block.id) }];
+      });
+      return { file, snapshot, layout, placed };
+    } catch (error) {
+      await snapshot?.close();
+      await file.close();
+      throw error;
+    }
+  }
+
+  #report({ blocks }: Taken): NonNullable<Written['capture']> {
+    const { form, base, memory } = this.#parts;
+    const sum = (of: (block: TakenBlock) => number): number =>
+      blocks.reduce((total, block) => total + of(block), 0);
+    return {
+      form: form.kind === 'delta' ? 'delta' : 'whole',
+      formWhy: form.why,
+      base: base?.path,
+      changedBytes: sum(({ runs }) => bytesInRuns(runs)),
+      bytesInPause: sum(({ left, kind, length }) => (kind === 'shared' ? length : bytesInRuns(left))),
+      copyBytes: memory.capacity,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { state, memory, base } = this.#parts;
+    await state[Symbol.asyncDispose]();
+    await memory[Symbol.asyncDispose]();
+    await base?.close();
+  }
+}
+
+/** QEMU's memory as it is now. @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when it is not seen any more */
+async function seen(
+  { qmp, options }: FileSaveRun,
+  rows: readonly RamBlockRow[] | undefined,
+): Promise<ProcessMemory> {
+  const memory = await lookAtProcessMemory(qmp, rows, { signal: options.signal });
+  if (typeof memory !== 'string') return memory;
+  throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU's memory is not seen any more: ${memory}`);
+}
+
+/** Opens the base, and keeps writers away from it until the save is over. */
+async function openBase(path: string, signal: AbortSignal | undefined): Promise<Snapshot> {
+  const base = await Snapshot.open({ path }, signal);
+  try {
+    lockFile(localFile(base.reader, 'a save').fd, 'shared', base.path);
+    return base;
+  } catch (error) {
+    await base.close();
+    throw error;
+  }
+}
+
+/** Makes the seal of what was written, which is read once more: some pages came from the base. */
+async function seal(
+  { sealing, options, plan }: FileSaveRun,
+  written: { readonly fd: number; readonly offset: number },
+  pieceSize: number,
+): Promise<void> {
+  const { signal } = options;
+  await using snapshot = await Snapshot.open(written, signal);
+  const { blocks, targetPageSize } = snapshot.completeRam(true);
+  const scan = await scanPages(snapshot.reader, { blocks, pieceSize }, engineTransfer(plan, options));
+  const [finding] = scan.findings;
+  if (finding !== undefined) {
+    throw new MappedRamError('ERR_MAPPED_RAM_IO', `what was saved cannot be read: ${finding.message}`, {
+      path: plan.target.path,
+    });
+  }
+  const { reader, index } = snapshot;
+  const part = { source: reader, base: index.base, size: reader.size, pageSize: targetPageSize };
+  await sealing.write({ ...part, blocks, pieces: scan.pieces }, signal);
+}

@@ -1,0 +1,205 @@
+import type { FileHandle } from 'node:fs/promises';
+
+import { changedPages } from '../../engine/process/changed-pages.ts';
+import { ProcessCopy } from '../../engine/process/process-copy.ts';
+import type { TransferMemory } from '../../engine/transfer.ts';
+import { MappedRamError } from '../../errors.ts';
+import { availableMemory } from '../../host/available-memory.ts';
+import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
+import { type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+
+/** A block of a guest that stands still. */
+export interface TakenBlock {
+  readonly id: string;
+  /** Used length in bytes. */
+  readonly length: number;
+  readonly kind: 'anonymous' | 'private' | 'shared';
+  /** The pages that only the process has. All others show the file, or are zeros. Empty for shared memory. */
+  readonly runs: ByteRuns;
+  /** Those of them that are in the copy. */
+  readonly copied: ByteRuns;
+  /** Those that are not, for which there was no room: they are the guest's only as long as it stands still. */
+  readonly left: ByteRuns;
+  readonly copy: TransferMemory | undefined;
+  readonly process: TransferMemory;
+  /** The file beneath: of private memory the pages that the process does not have, of shared memory all. */
+  readonly file: TransferMemory | undefined;
+}
+
+export interface CaptureOptions {
+  /** The size of the machine's pages in bytes. */
+  readonly pageSize: number;
+  /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare */
+  readonly maxCopyMemory?: number | undefined;
+  /** The blocks that are mapped out of the base, whose file nobody reads. */
+  readonly onBase: readonly string[];
+}
+
+/** The share of the spare memory that a copy may take, unless the caller says how much. */
+const SHARE = 1 / 8;
+/** The guest changes pages between the first look and the stop. */
+const MARGIN = 1.25;
+const ROOM = 16 * 2 ** 20;
+
+/**
+ * The memory of a guest in QEMU's process. What takes time is done while the guest runs: its files are opened, and room
+ * for a copy of its pages is made. Disposal gives all of that back.
+ */
+export class CapturedMemory implements AsyncDisposable {
+  readonly #memory: ProcessMemory;
+  readonly #pageSize: number;
+  readonly #files: ReadonlyMap<string, FileHandle>;
+  readonly #copy: ProcessCopy | undefined;
+
+  private constructor(
+    memory: ProcessMemory,
+    pageSize: number,
+    files: ReadonlyMap<string, FileHandle>,
+    copy: ProcessCopy | undefined,
+  ) {
+    this.#memory = memory;
+    this.#pageSize = pageSize;
+    this.#files = files;
+    this.#copy = copy;
+  }
+
+  /**
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a file beneath the memory cannot be opened; as
+   *   `changedPages`; ERR_MAPPED_RAM_IO when the host has not the memory for a copy
+   */
+  static async ready(
+    memory: ProcessMemory,
+    { pageSize, maxCopyMemory, onBase }: CaptureOptions,
+  ): Promise<CapturedMemory> {
+    const files = new Map<string, FileHandle>();
+    try {
+      for (const { id, beneath } of memory.blocks) {
+        if (beneath.kind === 'anonymous' || onBase.includes(id)) continue;
+        const handle = await openBeneath(memory.pid, beneath.file);
+        if (handle === undefined) throw unopened(id, beneath.file);
+        files.set(id, handle);
+      }
+      const now = await scan(memory, pageSize);
+      const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
+      const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
+      const capacity = Math.min(Math.ceil(wanted), most);
+      const copy = capacity === 0 ? undefined : await ProcessCopy.create(capacity);
+      return new CapturedMemory(memory, pageSize, files, copy);
+    } catch (error) {
+      await closeAll(files);
+      throw error;
+    }
+  }
+
+  /** Bytes that the copy has room for. */
+  get capacity(): number {
+    return this.#copy?.capacity ?? 0;
+  }
+
+  /**
+   * Copies the pages of a guest that stands still.
+   * @param now its memory as it is now
+   * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the guest's blocks are others than before it was stopped; as
+   *   `changedPages` and `ProcessCopy.copy`
+   */
+  async take(now: ProcessMemory): Promise<readonly TakenBlock[]> {
+    const { pid, blocks } = this.#memory;
+    assertUnchanged(this.#memory, now);
+    const found = await scan(this.#memory, this.#pageSize);
+    const runsOf = (index: number): ByteRuns => found[index] ?? new Float64Array();
+    const wanted = blocks.map(({ address }, index) => ({ address, runs: runsOf(index) }));
+    const left = this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted)).left;
+    return blocks.map(({ id, length, address, beneath }, index) => {
+      const runs = runsOf(index);
+      const missing = left[index] ?? new Float64Array();
+      const handle = this.#files.get(id);
+      return {
+        id,
+        length,
+        kind: beneath.kind,
+        runs,
+        left: missing,
+        copied: withoutRuns(runs, missing),
+        copy: this.#copy?.memory(index),
+        process: { process: { pid, address, pages: 'all' } },
+        file:
+          handle === undefined || beneath.kind === 'anonymous'
+            ? undefined
+            : { fd: handle.fd, offset: beneath.file.offset },
+      };
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#copy?.close();
+    await closeAll(this.#files);
+  }
+}
+
+/** Finds the pages of each block that only the process has. */
+async function scan({ pid, blocks }: ProcessMemory, unit: number): Promise<readonly ByteRuns[]> {
+  const ofKind = (kind: TakenBlock['kind']): readonly ProcessMemoryBlock[] =>
+    blocks.filter(({ beneath }) => beneath.kind === kind);
+  const [anonymous, own] = [ofKind('anonymous'), ofKind('private')];
+  const [present, changed] = await Promise.all([
+    changedPages(pid, anonymous, 'data', { unit }),
+    changedPages(pid, own, 'changed', { unit }),
+  ]);
+  return blocks.map((block) => {
+    const runs = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)];
+    return runs ?? new Float64Array();
+  });
+}
+
+function assertUnchanged(before: ProcessMemory, now: ProcessMemory): void {
+  const isSame =
+    now.pid === before.pid &&
+    now.blocks.length === before.blocks.length &&
+    now.blocks.every((block, index) => isSameBlock(block, before.blocks[index]));
+  if (isSame) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_QEMU',
+    'the blocks of the guest have changed between the beginning of the save and the stop: save it again',
+    { expected: wordsOf(before), found: wordsOf(now) },
+  );
+}
+
+function isSameBlock(now: ProcessMemoryBlock, before: ProcessMemoryBlock | undefined): boolean {
+  return (
+    now.id === before?.id &&
+    now.length === before.length &&
+    now.address === before.address &&
+    isSameBeneath(now, before)
+  );
+}
+
+function isSameBeneath(
+  { beneath: now }: ProcessMemoryBlock,
+  { beneath: before }: ProcessMemoryBlock,
+): boolean {
+  if (now.kind === 'anonymous' || before.kind === 'anonymous') return now.kind === before.kind;
+  const [one, other] = [now.file, before.file];
+  return (
+    now.kind === before.kind &&
+    one.ino === other.ino &&
+    one.device === other.device &&
+    one.offset === other.offset
+  );
+}
+
+function wordsOf({ blocks }: ProcessMemory): string {
+  return blocks.map(({ id, length }) => `${id} (${length} bytes)`).join(', ');
+}
+
+function unopened(id: string, { name }: FileBeneath): MappedRamError {
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    `the file beneath block ${id} of QEMU's memory cannot be opened here`,
+    { path: name },
+  );
+}
+
+async function closeAll(files: ReadonlyMap<string, FileHandle>): Promise<void> {
+  await Promise.all([...files.values()].map((handle) => handle.close()));
+}
