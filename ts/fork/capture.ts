@@ -1,5 +1,4 @@
 import { convert } from '../convert/convert.ts';
-import { writeDelta } from '../delta/write-delta.ts';
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { procPath } from '../io/anonymous-file.ts';
@@ -28,30 +27,17 @@ export async function capture(source: ForkSource, options: CaptureOptions): Prom
   await using directory = await MemoryDirectory.create(options.directory);
   const { guard, timeoutMs, signal } = options;
   const path = directory.file('memory');
-  const saved = await save(
-    source.qmp,
-    { transport: 'file', filename: path, offset: 0 },
-    { guard, timeoutMs, signal },
-  );
-  const snapshot = await (source.slot === undefined
-    ? deltaOf(source, directory, signal)
-    : filled(source, source.slot.fd, path, signal));
+  const { mapped, slot, qmp } = source;
+  const isWhole = slot !== undefined;
+  const how = isWhole ? { base: 'none' } : ({ base: mapped.path, form: 'delta' } as const);
+  const target = { transport: 'file', filename: path, offset: 0 } as const;
+  const saved = await save(qmp, target, { ...how, guard, timeoutMs, signal });
+  const snapshot = await (isWhole
+    ? filled(source, slot.fd, path, signal)
+    : Snapshot.open({ path, base: { path: mapped.path } }));
   const [own] = snapshot.sources;
   const bytes = own?.allocated ?? 0;
   return { snapshot, saved, bytes, [Symbol.asyncDispose]: () => snapshot.close() };
-}
-
-async function deltaOf(
-  { mapped }: ForkSource,
-  directory: MemoryDirectory,
-  signal: AbortSignal | undefined,
-): Promise<Snapshot> {
-  const path = directory.file('delta');
-  await using whole = await Snapshot.open({ path: directory.file('memory') });
-  const { blocks } = whole.completeRam();
-  const ram = Object.fromEntries(blocks.map(({ id }) => [id, { memory: whole, compare: true }]));
-  await writeDelta({ path }, { base: mapped, state: whole, ram, signal });
-  return Snapshot.open({ path, base: { path: mapped.path } });
 }
 
 /** Fills the file that QEMUs map already. */

@@ -1,12 +1,17 @@
+import { join } from 'node:path';
+
 import type { AnonymousFile } from '../io/anonymous-file.ts';
 import { MappedRamError } from '../errors.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { planSave } from '../save/save.ts';
+import type { MigrationAddress } from '../uri/migration-address.ts';
+import type { CheckedForkOptions } from './fork-options.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { streamMachine } from '../stream/write/compose-state.ts';
-import { openMappedBase } from './mapped-base.ts';
+import { nameOfMappedFile } from './mapped-base.ts';
 import { createSlotFile } from './slot-file.ts';
 import {
   assertSameMachine,
@@ -24,6 +29,8 @@ const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 
  * each gets a copy of the pages that have changed. `whole`: clones share all of the memory in a file of their own.
  */
 export type ForkForm = 'delta' | 'whole';
+
+type SourceOptions = Pick<CheckedForkOptions, 'directory' | 'guard'> & WaitOptions;
 
 /** A guest that is to be forked, and the file that its clones map. */
 export class ForkSource implements AsyncDisposable {
@@ -49,24 +56,26 @@ export class ForkSource implements AsyncDisposable {
   /**
    * Looks at the guest, and changes nothing.
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that cannot be forked: its QEMU does not list its
-   *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO
+   *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO; as `planSave`
    */
-  static async open(qmp: QmpClient, wait: WaitOptions): Promise<ForkSource> {
+  static async open(qmp: QmpClient, options: SourceOptions): Promise<ForkSource> {
+    const { signal, timeoutMs } = options;
+    const wait = { signal, timeoutMs };
     const facts = await querySourceFacts(qmp, wait);
     await assertGoesOn(qmp, wait);
-    const base = await openMappedBase(facts.memory, facts.pid, undefined);
+    const name = await nameOfMappedFile(facts);
+    const base = name === undefined ? undefined : await baseOf(qmp, name, options);
     if (base !== undefined) {
+      const mapped = await Snapshot.open({ path: base });
       try {
-        if (isSameMemory(base, facts)) {
-          holdSnapshot(base);
-          return new ForkSource(qmp, base, undefined, facts);
-        }
+        holdSnapshot(mapped);
+        return new ForkSource(qmp, mapped, undefined, facts);
       } catch (error) {
-        await base.close();
+        await mapped.close();
         throw error;
       }
-      await base.close();
     }
+    await planSave(qmp, plannedIn(options.directory), { ...wait, guard: options.guard });
     const slot = await slotFor(facts);
     try {
       return new ForkSource(qmp, await Snapshot.open({ path: procPath(slot.fd) }), slot, facts);
@@ -92,14 +101,25 @@ export class ForkSource implements AsyncDisposable {
   }
 }
 
-/** A block that has grown since the base was saved fits no delta. */
-function isSameMemory(base: Snapshot, { machine, memory }: SourceFacts): boolean {
-  const { blocks } = base.completeRam();
-  return (
-    base.index.machine === machine &&
-    blocks.length === memory.length &&
-    memory.every(({ id, length }) => blocks.some((block) => block.id === id && block.length === length))
-  );
+/**
+ * Asks whether the guest can be taken as what differs from the snapshot that it maps.
+ * @returns the snapshot; undefined when the guest has to be taken whole
+ */
+async function baseOf(qmp: QmpClient, name: string, options: SourceOptions): Promise<string | undefined> {
+  const { directory, guard, signal, timeoutMs } = options;
+  const wanted = { base: name, form: 'delta', guard, signal, timeoutMs } as const;
+  try {
+    return (await planSave(qmp, plannedIn(directory), wanted)).base.value;
+  } catch (error) {
+    // The guest is no clone, or its memory cannot be read here.
+    if (error instanceof MappedRamError && error.rule !== undefined) return undefined;
+    throw error;
+  }
+}
+
+/** A place for plans: nothing is written there. */
+function plannedIn(directory: string): MigrationAddress {
+  return { transport: 'file', filename: join(directory, '.mapped-ram-fork'), offset: 0 };
 }
 
 async function slotFor({ machine, target, memory }: SourceFacts): Promise<AnonymousFile> {

@@ -25,10 +25,10 @@ import { ForkSource } from './fork-source.ts';
 export async function prepareFork(qmp: QmpClient, n: number, options: ForkOptions): Promise<ForkSlots> {
   assertClient(qmp);
   const checked = checkForkOptions(n, options);
-  const { signal, timeoutMs } = checked;
+  const { signal } = checked;
   signal?.throwIfAborted();
   const lines = await commandLines(checked);
-  const source = await ForkSource.open(qmp, { signal, timeoutMs });
+  const source = await ForkSource.open(qmp, checked);
   try {
     const clones = await checkAgainst(source, lines, checked);
     const slots = await forAllClones(
