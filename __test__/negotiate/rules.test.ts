@@ -46,7 +46,18 @@ const OLD = { mappedRam: false, directIo: false, fileTransport: false };
 const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'another-host': { request: save(), different: { qemu: { passesDescriptors: false } } },
   'background-snapshot': { request: save(), different: { on: ['background-snapshot'] } },
+  'base-not-mapped': {
+    request: save({ base: '/snapshots/base' }),
+    different: { capture: { base: { rule: 'base-not-mapped', words: 'it is another file' } } },
+  },
+  'base-unfit': {
+    request: save({ base: 'auto' }),
+    different: { capture: { base: { rule: 'base-unfit', words: 'it has another block' } } },
+  },
   blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
+  'capture-needs-descriptors': { request: save(), different: { capture: {}, features: { fdsets: false } } },
+  'capture-not-asked': { request: save() },
+  'capture-shares-nothing': { request: save({ xIgnoreShared: 'on' }), different: { capture: {} } },
   'channels-need-multifd': { request: save({ channels: 2, multifd: 'off' }) },
   compress: { request: save(), different: { on: ['compress'] } },
   'compression-trap': { request: save(), different: { parameters: { 'multifd-compression': 'zlib' } } },
@@ -82,6 +93,11 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'engine-memory-private': { request: save(), different: { qemu: { memory: [sharedBlock, privateBlock] } } },
   'engine-memory-unconfirmed': { request: save(), different: { qemu: { memory: [unconfirmed] } } },
   'engine-memory-unknown': { request: save(), different: { qemu: { memory: [] } } },
+  'engine-memory-unreadable': {
+    request: save(),
+    different: { capture: { rights: { pagemap: undefined, memory: 'EPERM' } } },
+  },
+  'engine-memory-unseen': { request: save(), different: { capture: { memory: 'its process is not seen' } } },
   'engine-memory-unreachable': { request: save(), different: { qemu: { memory: [unreachable] } } },
   'engine-needs-file': {
     request: save({ target: 'unix:/x', mappedRam: 'off' }),
@@ -123,6 +139,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
       snapshot: await index([...MAPPED, 'x-ignore-shared']),
       features: { mappedRamIgnoresShared: false },
     },
+  },
+  'incremental-needs-clone': {
+    request: save({ base: 'auto' }),
+    different: { capture: { base: { rule: 'incremental-needs-clone', words: 'it is no clone' } } },
   },
   'incoming-once': {
     request: restore(),
@@ -179,6 +199,12 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   'zero-page-detection-missing': {
     request: save({ zeroPageDetection: 'none' }),
     different: { features: { zeroPageDetection: false } },
+  },
+  'machine-pages-unknown': { request: save(), different: { capture: { machine: undefined } } },
+  'xen-save-leaves-out': { request: save(), different: { capture: { liveState: undefined } } },
+  'xen-save-missing': {
+    request: save(),
+    different: { capture: { deviceState: { hasCommand: false, tellsDevices: true, blockedReasons: [] } } },
   },
 };
 
@@ -243,14 +269,15 @@ function words({ words: text }: Rule, otherwise: string): string {
 }
 
 function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
-  if (about === 'writer' || about === 'zeroPageDetection' || about === 'live') {
+  if (about === 'writer' || about === 'zeroPageDetection' || about === 'live' || about === 'stateOnly') {
     return made.direction === 'save' ? made[about] : undefined;
   }
-  return about === 'qemu' || about === 'target' ? undefined : made[about];
+  return about === 'qemu' || about === 'target' || about === 'base' ? undefined : made[about];
 }
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {
   if (about === 'writer') return { writer: wish === 'on' ? 'engine' : 'qemu' };
+  if (about === 'stateOnly') return { base: wish === 'on' ? 'auto' : 'none' };
   if (about === 'live') return { live: wish === 'on' };
   return { [about]: wish };
 }

@@ -5,6 +5,7 @@ import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
 import type { NegotiationRequest, RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import type { Plan } from '../../ts/negotiate/plan.ts';
 import type { QemuFacts, QemuFeatures } from '../../ts/qemu/qemu-facts.ts';
+import type { CaptureFacts } from '../../ts/negotiate/capture/capture-facts.ts';
 import type { HostFacts } from '../../ts/negotiate/host-facts.ts';
 import type { StartingSituation } from '../../ts/negotiate/rule.ts';
 import { buildStream } from '../support/stream-builder.ts';
@@ -46,7 +47,20 @@ export interface Differences {
   readonly diskUsers?: StartingSituation['diskUsers'];
   /** @default false */
   readonly kvm?: boolean | undefined;
+  /** Differences from a guest that can be taken out of QEMU's process. @default nobody asked */
+  readonly capture?: Partial<CaptureFacts>;
 }
+
+/** A guest that can be taken out of QEMU's process. */
+const capture: CaptureFacts = {
+  deviceState: { hasCommand: true, tellsDevices: true, blockedReasons: [] },
+  liveState: [],
+  machine: { machine: 'pc-q35-10.0', target: 'x86_64' },
+  machineProblem: undefined,
+  memory: { pid: 4711, blocks: [] },
+  rights: undefined,
+  base: undefined,
+};
 
 export const sharedBlock: MemoryBlock = {
   id: 'm0',
@@ -136,6 +150,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     givenFds: different.givenFds,
     diskUsers: different.diskUsers ?? [],
     kvm: 'kvm' in different ? different.kvm : false,
+    capture: different.capture && { ...capture, ...different.capture },
   };
 }
 

@@ -176,7 +176,7 @@ qemuTest('what only QEMU can do makes QEMU write', async (t) => {
   await guest.waitForGenerations(1);
   const all = await save(guest.qmp, dir.file('all'), { zeroPageDetection: 'none' });
   t.like(all, { writer: 'qemu', plan: { writer: { rule: 'engine-no-zero-page-choice' } } });
-  t.is(all.migration.ram?.zeroPages, 0);
+  t.is(all.migration?.ram?.zeroPages, 0);
   const slow = await save(guest.qmp, dir.file('slow'), { maxBandwidth: 1024 * MIB });
   t.like(slow, { writer: 'qemu', plan: { writer: { rule: 'engine-no-bandwidth' } } });
   t.like(await save(guest.qmp, dir.file('fast'), { maxBandwidth: 0 }), { writer: 'engine' });

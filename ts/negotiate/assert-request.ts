@@ -47,8 +47,6 @@ export function assertRequest(request: NegotiationRequest): void {
 
 /** An incremental save is the engine's, and a form means nothing to any other. */
 function assertBase({ base = 'none', form, writer }: SaveRequest): void {
-  const bad = (what: string, expected: string, found: unknown): MappedRamError =>
-    new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', what, { expected, found: inWords(found) });
   if (typeof base !== 'string' || base === '' || base.includes('\0')) {
     throw bad('base', "'auto', 'none' or the path of the snapshot that QEMU has mapped", base);
   }
@@ -58,4 +56,8 @@ function assertBase({ base = 'none', form, writer }: SaveRequest): void {
   if (base === 'none' && form === 'delta') {
     throw bad('form', 'whole or auto without a base: a delta stands on one', form);
   }
+}
+
+function bad(what: string, expected: string, found: unknown): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', what, { expected, found: inWords(found) });
 }

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { ASKED, decide, refuseIfForbidden } from './decide.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
-import { commonParts, decideChannels } from './plan-parts.ts';
+import { commonParts, type CommonParts, decideChannels } from './plan-parts.ts';
 import type { Decision, SavePlan } from './plan.ts';
 import type { SaveRequest, Switch, ZeroPageDetection } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
@@ -24,7 +24,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const isIncremental = isBased(request);
   const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', autoStateOnly(start));
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
-  const base = decide(nothing, 'base', isIncremental ? 'on' : 'off', { value: false, why: ASKED });
+  refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
     value: true,
     why: stateOnly.value ? CAPTURE_WHY : engineWhy(start),
@@ -61,25 +61,28 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const situation = { ...withChannels, directIo: directIo.value, live: live.value };
   const zeroPageDetection = decideZeroPages(situation, request);
   const { zeroPageDetection: choosable } = start.qemu.features;
+  const common = commonParts(situation, {
+    mappedRam: mappedRam.value,
+    multifd: channelled.multifd.value,
+    channels: channelled.channels.value,
+    directIo: directIo.value,
+    xIgnoreShared: xIgnoreShared.value,
+    parameters: {
+      'max-bandwidth': request.maxBandwidth ?? 0,
+      ...(choosable && !engine.value ? { 'zero-page-detection': zeroPageDetection.value } : {}),
+      ...(live.value ? { 'downtime-limit': request.downtimeLimitMs ?? DOWNTIME_MS } : {}),
+    },
+  });
   return {
     direction: 'save',
-    ...commonParts(situation, {
-      mappedRam: mappedRam.value,
-      multifd: channelled.multifd.value,
-      channels: channelled.channels.value,
-      directIo: directIo.value,
-      xIgnoreShared: xIgnoreShared.value,
-      parameters: {
-        'max-bandwidth': request.maxBandwidth ?? 0,
-        ...(choosable && !engine.value ? { 'zero-page-detection': zeroPageDetection.value } : {}),
-        ...(live.value ? { 'downtime-limit': request.downtimeLimitMs ?? DOWNTIME_MS } : {}),
-      },
-    }),
+    ...common,
     ...channelled,
     // No migration takes place, so nothing that one would need is set.
-    ...(isCapture ? { capabilities: {}, parameters: {} } : {}),
+    ...(isCapture ? settingNothing(common) : {}),
     stateOnly: { ...stateOnly, value: isCapture },
-    base: { ...base, value: base.value ? baseIn(start) : undefined },
+    base: isIncremental
+      ? { value: baseIn(start), why: 'QEMU has mapped it' }
+      : { value: undefined, why: 'all of the memory is to be written' },
     capture: start.capture,
     writer: { ...engine, value: engine.value ? 'engine' : 'qemu' },
     format: engine.value || mappedRam.value ? 'mapped-ram' : 'stream',
@@ -95,6 +98,10 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
 /** The reason for the engine, where it takes the guest out of QEMU's process. */
 const CAPTURE_WHY =
   "the engine takes the guest out of QEMU's process: device state in milliseconds, and the pages that are there";
+
+function settingNothing({ notes }: CommonParts): Partial<CommonParts> {
+  return { capabilities: {}, parameters: {}, notes: notes.filter(({ effect }) => effect === 'warn') };
+}
 
 function isBased({ base = 'none' }: SaveRequest): boolean {
   return base !== 'none';

@@ -13,7 +13,7 @@ import { pageSizeOf } from './blocks.ts';
 import { openEach, openMemory, type SnapshotBlock } from './memory-access.ts';
 import { PageBits, zeroTest } from './page-bits.ts';
 import { PieceDigests } from './piece-digests.ts';
-import { setAllPages } from './set-all-pages.ts';
+import { setAllPages } from './bitmap/set-all-pages.ts';
 import { WindowRun } from './window-run.ts';
 import { bitmapBytes } from '../stream/page-area.ts';
 

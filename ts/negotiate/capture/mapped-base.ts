@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 
-import { MappedRamError } from '../../errors.ts';
+import { MappedRamError, messageOf } from '../../errors.ts';
 import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
@@ -51,7 +51,7 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
   } catch (error) {
     if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
     const rule = error.code === 'ERR_MAPPED_RAM_BAD_MAGIC' ? 'incremental-needs-clone' : 'base-unfit';
-    return { rule, words: `the file that QEMU maps (${path}) is no base: ${error.message}` };
+    return { rule, words: `the file that QEMU maps (${path}) is no base: ${messageOf(error)}` };
   }
 }
 

@@ -12,7 +12,6 @@ import { DeviceState } from '../../qemu/state/device-state.ts';
 import { makeLoadableState } from '../../qemu/state/loadable-state.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import { streamMachine } from '../../stream/write/compose-state.ts';
-import { scanPages } from '../../verify/scan-pages.ts';
 import { checkSaved } from '../check-saved.ts';
 import { engineTransfer } from '../engine-transfer.ts';
 import type { LiveGuest } from '../live/live-guest.ts';
@@ -21,6 +20,7 @@ import type { StoppedGuest } from '../stopped-guest.ts';
 import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
 import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
 import { passesOf, type PlacedBlock } from './captured-parts.ts';
+import { sealWritten } from './seal-written.ts';
 import { settleZeroPages, writePasses } from './write-captured.ts';
 
 /** The parts of a writer that are there before the guest is stopped. */
@@ -132,7 +132,7 @@ export class CaptureWriter implements ReadyWriter {
       const dataBytes = report?.dataBytes ?? 0;
       const { rows } = taken;
       const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true });
-      if (sealing.pieceSize !== undefined) await seal(run, written, sealing.pieceSize);
+      await sealWritten(sealing, written, engineTransfer(plan, options));
       signal?.throwIfAborted();
       return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
     } finally {
@@ -221,25 +221,4 @@ async function openBase(path: string, signal: AbortSignal | undefined): Promise<
     await base.close();
     throw error;
   }
-}
-
-/** Makes the seal of what was written, which is read once more: some pages came from the base. */
-async function seal(
-  { sealing, options, plan }: FileSaveRun,
-  written: { readonly fd: number; readonly offset: number },
-  pieceSize: number,
-): Promise<void> {
-  const { signal } = options;
-  await using snapshot = await Snapshot.open(written, signal);
-  const { blocks, targetPageSize } = snapshot.completeRam(true);
-  const scan = await scanPages(snapshot.reader, { blocks, pieceSize }, engineTransfer(plan, options));
-  const [finding] = scan.findings;
-  if (finding !== undefined) {
-    throw new MappedRamError('ERR_MAPPED_RAM_IO', `what was saved cannot be read: ${finding.message}`, {
-      path: plan.target.path,
-    });
-  }
-  const { reader, index } = snapshot;
-  const part = { source: reader, base: index.base, size: reader.size, pageSize: targetPageSize };
-  await sealing.write({ ...part, blocks, pieces: scan.pieces }, signal);
 }

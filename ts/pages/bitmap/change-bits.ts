@@ -1,9 +1,9 @@
-import { readAt } from '../io/fd-io.ts';
-import type { Output } from '../io/output.ts';
-import { localFile } from '../io/open-source.ts';
-import { bitmapBytes, type PageArea } from '../stream/page-area.ts';
-import { clearBit, setBit } from './bits.ts';
-import { type ByteRuns, rangesOf } from './byte-runs.ts';
+import { readAt } from '../../io/fd-io.ts';
+import type { Output } from '../../io/output.ts';
+import { localFile } from '../../io/open-source.ts';
+import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
+import { clearBit, setBit } from '../bits.ts';
+import { type ByteRuns, rangesOf } from '../byte-runs.ts';
 
 /** Bytes of a bitmap that are changed at once. */
 const PIECE = 1 << 16;

@@ -1,8 +1,8 @@
-import { readAt } from '../io/fd-io.ts';
-import type { Output } from '../io/output.ts';
-import { localFile } from '../io/open-source.ts';
-import { bitmapBytes, type PageArea, pagesIn } from '../stream/page-area.ts';
-import { bitAt, setBit } from './bits.ts';
+import { readAt } from '../../io/fd-io.ts';
+import type { Output } from '../../io/output.ts';
+import { localFile } from '../../io/open-source.ts';
+import { bitmapBytes, type PageArea, pagesIn } from '../../stream/page-area.ts';
+import { bitAt, setBit } from '../bits.ts';
 
 /** Bytes of a bitmap that are changed at once. */
 const PIECE = 1 << 16;
