@@ -1,15 +1,14 @@
-import { convert } from '../convert/convert.ts';
+import { createMemoryFile } from '../engine/memory-file.ts';
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { procPath } from '../io/anonymous-file.ts';
-import { save } from '../save/save.ts';
+import { AnonymousFile } from '../io/anonymous-file.ts';
+import { saveInto } from '../save/save.ts';
 import type { SaveResult } from '../save/save-options.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
-import type { CheckedForkOptions } from './fork-options.ts';
+import type { ForkOptions } from './fork-options.ts';
 import type { ForkSource } from './fork-source.ts';
-import { MemoryDirectory } from './memory-directory.ts';
 
-/** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives its memory back. */
+/** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
   readonly snapshot: Snapshot;
   readonly saved: SaveResult;
@@ -17,46 +16,41 @@ export interface Captured extends AsyncDisposable {
   readonly bytes: number;
 }
 
-type CaptureOptions = Pick<CheckedForkOptions, 'directory' | 'guard'> & WaitOptions;
+type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 
 /**
  * Takes the guest in one pause, and lets it go on.
- * @throws {MappedRamError} as `save`
+ * @throws {MappedRamError} as `saveInto`
  */
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
-  await using directory = await MemoryDirectory.create(options.directory);
-  const { guard, timeoutMs, signal } = options;
-  const path = directory.file('memory');
-  const { mapped, slot, qmp } = source;
-  const isWhole = slot !== undefined;
-  const how = isWhole ? { base: 'none' } : ({ base: mapped.path, form: 'delta' } as const);
-  const target = { transport: 'file', filename: path, offset: 0 } as const;
-  const saved = await save(qmp, target, { ...how, guard, timeoutMs, signal });
-  const snapshot = await (isWhole
-    ? filled(source, slot.fd, path, signal)
-    : Snapshot.open({ path, base: { path: mapped.path } }));
-  const [own] = snapshot.sources;
-  const bytes = own?.allocated ?? 0;
-  return { snapshot, saved, bytes, [Symbol.asyncDispose]: () => snapshot.close() };
+  const { qmp, mapped, slot } = source;
+  if (slot !== undefined) {
+    // The QEMUs that wait have this file mapped.
+    const saved = await saveInto(qmp, slot.fd, { ...options, base: 'none' });
+    const snapshot = await Snapshot.open({ path: slot.procPath });
+    return whole(snapshot, mapped, saved);
+  }
+  await using file = new AnonymousFile(await createMemoryFile('mapped-ram-fork-delta'), 'memory');
+  const saved = await saveInto(qmp, file.fd, { ...options, base: mapped.path, form: 'delta' });
+  return captured(await Snapshot.open({ path: file.procPath, base: { path: mapped.path } }), saved);
 }
 
-/** Fills the file that QEMUs map already. */
-async function filled(
-  { mapped }: ForkSource,
-  fd: number,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<Snapshot> {
-  await convert({ path }, { fd }, { signal });
-  const snapshot = await Snapshot.open({ path: procPath(fd) });
-  const isSame = mapped.completeRam().blocks.every(({ id, area }) => {
-    const found = snapshot.completeRam().blocks.find((block) => block.id === id);
-    return found?.area.pagesOffset === area.pagesOffset;
-  });
-  if (isSame) return snapshot;
+async function whole(snapshot: Snapshot, mapped: Snapshot, saved: SaveResult): Promise<Captured> {
+  const { blocks } = snapshot.completeRam(true);
+  const isSame = mapped
+    .completeRam()
+    .blocks.every(({ id, area }) =>
+      blocks.some((block) => block.id === id && block.area.pagesOffset === area.pagesOffset),
+    );
+  if (isSame) return captured(snapshot, saved);
   await snapshot.close();
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INTERNAL',
     'the memory of the fork lies elsewhere than where its QEMUs look for it',
   );
+}
+
+function captured(snapshot: Snapshot, saved: SaveResult): Captured {
+  const bytes = snapshot.sources[0]?.allocated ?? 0;
+  return { snapshot, saved, bytes, [Symbol.asyncDispose]: () => snapshot.close() };
 }

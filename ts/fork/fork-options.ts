@@ -11,8 +11,6 @@ import { AFTER_RESTORE } from '../restore/run-state.ts';
 
 /** The most clones that one fork makes. */
 export const MOST_CLONES = 256;
-/** The directory for the memory of a fork while it is taken out of QEMU. */
-const SHARED_MEMORY = '/dev/shm';
 
 export interface ForkOptions
   extends Pick<QemuProcessOptions, 'binary' | 'stdio'>, Pick<LoadOptions, 'after' | 'fdset'> {
@@ -22,11 +20,6 @@ export interface ForkOptions
    * clone's own disk.
    */
   readonly args: (index: number) => readonly string[] | Promise<readonly string[]>;
-  /**
-   * Directory for the memory of the fork, which has to be on tmpfs: it never goes to a disk. The name in it is gone
-   * before the clones run. @default '/dev/shm'
-   */
-  readonly directory?: string | undefined;
   /**
    * A small process beside this one that lets the source go on, should this one be killed in the middle of the fork.
    * @default 'auto': where the connection to QEMU is a socket
@@ -44,7 +37,6 @@ export type ForkNowOptions = WaitOptions;
 /** Options with their defaults. */
 export interface CheckedForkOptions extends ForkOptions {
   readonly count: number;
-  readonly directory: string;
   readonly timeoutMs: number;
 }
 
@@ -61,14 +53,8 @@ export function checkForkOptions(count: number, options: ForkOptions): CheckedFo
   assertMakesArgs(options.args);
   assertWords<ForkOptions>(options, { after: AFTER_RESTORE, fdset: SWITCHES, guard: SWITCHES });
   assertLimit(options.timeoutMs);
-  const { directory = SHARED_MEMORY, timeoutMs = STEP_MS } = options;
-  if (typeof directory !== 'string' || directory === '') {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'directory', {
-      expected: 'the path of a directory on tmpfs',
-      found: inWords(directory),
-    });
-  }
-  return { ...options, count: assertCount(count), directory, timeoutMs };
+  const { timeoutMs = STEP_MS } = options;
+  return { ...options, count: assertCount(count), timeoutMs };
 }
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT */

@@ -16,10 +16,17 @@ export class ForkSlots implements AsyncDisposable {
   readonly #source: ForkSource;
   readonly #slots: readonly ForkSlot[];
   readonly #options: CheckedForkOptions;
+  readonly #guard: AsyncDisposable;
   #state: 'waiting' | 'used' | 'closed' = 'waiting';
 
   /** @internal */
-  constructor(source: ForkSource, slots: readonly ForkSlot[], options: CheckedForkOptions) {
+  constructor(
+    source: ForkSource,
+    slots: readonly ForkSlot[],
+    guard: AsyncDisposable,
+    options: CheckedForkOptions,
+  ) {
+    this.#guard = guard;
     this.#source = source;
     this.#slots = slots;
     this.#options = options;
@@ -71,7 +78,7 @@ export class ForkSlots implements AsyncDisposable {
       throw error;
     } finally {
       clearTimeout(timer);
-      await this.#source[Symbol.asyncDispose]();
+      await this.#letSourceGo();
     }
   }
 
@@ -83,8 +90,8 @@ export class ForkSlots implements AsyncDisposable {
     await forAllClones(this.#slots, (slot) => slot.assertWaits(), { signal: limit });
     await this.#source.assertUnchanged(wait);
     const watch = this.#watch(ending);
-    const { directory, guard } = this.#options;
-    await using captured = await capture(this.#source, { ...wait, directory, guard });
+    const { guard } = this.#options;
+    await using captured = await capture(this.#source, { ...wait, guard });
     const capturedAt = performance.now();
     const loaded = await this.#load(captured, limit);
     watch.over = true;
@@ -152,6 +159,11 @@ export class ForkSlots implements AsyncDisposable {
     if (this.#state !== 'waiting') return;
     this.#state = 'closed';
     await this.#end();
+    await this.#letSourceGo();
+  }
+
+  async #letSourceGo(): Promise<void> {
+    await this.#guard[Symbol.asyncDispose]();
     await this.#source[Symbol.asyncDispose]();
   }
 

@@ -1,12 +1,9 @@
-import { join } from 'node:path';
-
-import type { AnonymousFile } from '../io/anonymous-file.ts';
 import { MappedRamError } from '../errors.ts';
-import { procPath } from '../io/anonymous-file.ts';
+import { AnonymousFile } from '../io/anonymous-file.ts';
+import { createMemoryFile } from '../engine/memory-file.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { planSave } from '../save/save.ts';
-import type { MigrationAddress } from '../uri/migration-address.ts';
-import type { CheckedForkOptions } from './fork-options.ts';
+import { planSaveInto } from '../save/save.ts';
+import type { ForkOptions } from './fork-options.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
@@ -30,7 +27,7 @@ const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 
  */
 export type ForkForm = 'delta' | 'whole';
 
-type SourceOptions = Pick<CheckedForkOptions, 'directory' | 'guard'> & WaitOptions;
+type SourceOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 
 /** A guest that is to be forked, and the file that its clones map. */
 export class ForkSource implements AsyncDisposable {
@@ -56,7 +53,7 @@ export class ForkSource implements AsyncDisposable {
   /**
    * Looks at the guest, and changes nothing.
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that cannot be forked: its QEMU does not list its
-   *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO; as `planSave`
+   *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO; as `planSaveInto`
    */
   static async open(qmp: QmpClient, options: SourceOptions): Promise<ForkSource> {
     const { signal, timeoutMs } = options;
@@ -75,10 +72,10 @@ export class ForkSource implements AsyncDisposable {
         throw error;
       }
     }
-    await planSave(qmp, plannedIn(options.directory), { ...wait, guard: options.guard });
     const slot = await slotFor(facts);
     try {
-      return new ForkSource(qmp, await Snapshot.open({ path: procPath(slot.fd) }), slot, facts);
+      await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
+      return new ForkSource(qmp, await Snapshot.open({ path: slot.procPath }), slot, facts);
     } catch (error) {
       await slot.close();
       throw error;
@@ -106,20 +103,16 @@ export class ForkSource implements AsyncDisposable {
  * @returns the snapshot; undefined when the guest has to be taken whole
  */
 async function baseOf(qmp: QmpClient, name: string, options: SourceOptions): Promise<string | undefined> {
-  const { directory, guard, signal, timeoutMs } = options;
+  await using nowhere = new AnonymousFile(await createMemoryFile('mapped-ram-fork-plan'), 'memory');
+  const { guard, signal, timeoutMs } = options;
   const wanted = { base: name, form: 'delta', guard, signal, timeoutMs } as const;
   try {
-    return (await planSave(qmp, plannedIn(directory), wanted)).base.value;
+    return (await planSaveInto(qmp, nowhere.fd, wanted)).base.value;
   } catch (error) {
     // The guest is no clone, or its memory cannot be read here.
     if (error instanceof MappedRamError && error.rule !== undefined) return undefined;
     throw error;
   }
-}
-
-/** A place for plans: nothing is written there. */
-function plannedIn(directory: string): MigrationAddress {
-  return { transport: 'file', filename: join(directory, '.mapped-ram-fork'), offset: 0 };
 }
 
 async function slotFor({ machine, target, memory }: SourceFacts): Promise<AnonymousFile> {

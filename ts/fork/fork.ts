@@ -16,8 +16,8 @@ import { prepareFork } from './prepare-fork.ts';
  * @param n the number of clones, 1 to 256
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for options that make no sense, disks that two clones would
  *   write to, and a command line that does not fit the guest, naming the clone and every reason;
- *   ERR_MAPPED_RAM_OUT_OF_RANGE for `n`; ERR_MAPPED_RAM_UNSUPPORTED for a QEMU that cannot map memory privately, a guest
- *   that cannot be forked, and a directory that is not in memory; ERR_MAPPED_RAM_BUSY when another save or fork has the
+ *   ERR_MAPPED_RAM_OUT_OF_RANGE for `n`; ERR_MAPPED_RAM_UNSUPPORTED for a QEMU that cannot map memory privately, and a
+ *   guest that cannot be forked; ERR_MAPPED_RAM_BUSY when another save or fork has the
  *   guest, or another QEMU a clone's disk; ERR_MAPPED_RAM_QEMU when a QEMU does not start, fails or dies;
  *   ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO; and as `save`
  */

@@ -7,6 +7,7 @@ import { refuseSharedDisks } from '../pool/shared-disks.ts';
 import { askDefaultRam } from '../restore/command-line/ask-default-ram.ts';
 import { LaunchPlan } from '../restore/command-line/launch-plan.ts';
 import { parseCommandLine } from '../restore/command-line/options.ts';
+import { startGuardEarly } from '../save/protection.ts';
 import { forAllClones } from './all-clones.ts';
 import { type CheckedForkOptions, checkForkOptions, type ForkOptions } from './fork-options.ts';
 import { type CloneLine, FORK_MODE, ForkSlot } from './fork-slot.ts';
@@ -29,15 +30,18 @@ export async function prepareFork(qmp: QmpClient, n: number, options: ForkOption
   signal?.throwIfAborted();
   const lines = await commandLines(checked);
   const source = await ForkSource.open(qmp, checked);
+  let guard: AsyncDisposable | undefined;
   try {
     const clones = await checkAgainst(source, lines, checked);
+    guard = await startGuardEarly(qmp, checked.guard ?? 'auto', { signal });
     const slots = await forAllClones(
       clones,
       (clone, either) => ForkSlot.start(source, clone, checked, either),
       { signal, most: availableParallelism(), undo: (slot) => slot.close() },
     );
-    return new ForkSlots(source, slots, checked);
+    return new ForkSlots(source, slots, guard, checked);
   } catch (error) {
+    await guard?.[Symbol.asyncDispose]();
     await source[Symbol.asyncDispose]();
     throw error;
   }
