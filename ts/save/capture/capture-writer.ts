@@ -72,8 +72,8 @@ export class CaptureWriter implements ReadyWriter {
   /**
    * Opens the base, makes the output a clone of it where that is the form, gives QEMU a file for its device state, and
    * makes room for the copy.
-   * @throws {MappedRamError} as `chooseForm`, `assertBesideBase`, `DeviceState.ready` and `CapturedMemory.ready`; ERR_MAPPED_RAM_BUSY when the
-   *   base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
+   * @throws {MappedRamError} as `chooseForm`, `assertBesideBase`, `DeviceState.ready` and `CapturedMemory.ready`;
+   *   ERR_MAPPED_RAM_BUSY when the base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
    */
   static async ready(run: FileSaveRun): Promise<CaptureWriter> {
     const { qmp, plan, options, tag, output } = run;
