@@ -17,7 +17,13 @@ import { engineTransfer } from '../engine-transfer.ts';
 import type { LiveGuest } from '../live/live-guest.ts';
 import type { FileSaveRun, ReadyWriter, Written } from '../save-run.ts';
 import type { StoppedGuest } from '../stopped-guest.ts';
-import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
+import {
+  assertBesideBase,
+  type CaptureForm,
+  type CaptureLayout,
+  chooseForm,
+  layOut,
+} from './capture-form.ts';
 import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
 import { passesOf, type PlacedBlock } from './captured-parts.ts';
 import { sealWritten } from './seal-written.ts';
@@ -66,8 +72,8 @@ export class CaptureWriter implements ReadyWriter {
   /**
    * Opens the base, makes the output a clone of it where that is the form, gives QEMU a file for its device state, and
    * makes room for the copy.
-   * @throws {MappedRamError} as `chooseForm`, `DeviceState.ready` and `CapturedMemory.ready`; ERR_MAPPED_RAM_BUSY when the
-   *   base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
+   * @throws {MappedRamError} as `chooseForm`, `assertBesideBase`, `DeviceState.ready` and `CapturedMemory.ready`;
+   *   ERR_MAPPED_RAM_BUSY when the base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
    */
   static async ready(run: FileSaveRun): Promise<CaptureWriter> {
     const { qmp, plan, options, tag, output } = run;
@@ -81,6 +87,7 @@ export class CaptureWriter implements ReadyWriter {
     let state: DeviceState | undefined;
     try {
       const form = await chooseForm(output, base, options.form);
+      assertBesideBase(form, base, plan.target.path ?? output.name);
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
       const rows = await queryRamBlocks(qmp, { signal });
