@@ -130,7 +130,7 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 
 // Running guests.
 export { planSave, save } from './save/save.ts';
-export type { AfterSave, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export type { AfterSave, CaptureReport, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach } from './restore/attach.ts';
 export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
@@ -170,6 +170,7 @@ export type {
   PlanTarget,
   Reader,
   RestoreRequest,
+  SaveForm,
   SaveRequest,
   Switch,
   Writer,
