@@ -1,5 +1,6 @@
 import { assertClient } from '../qmp/assert-client.ts';
 import { assertOptions } from '../io/assert-options.ts';
+import { byteCount } from '../io/byte-count.ts';
 import { MappedRamError, messageOf } from '../errors.ts';
 import { IO_ENGINES } from '../engine/transfer-options.ts';
 import { assertWords } from '../io/option-words.ts';
@@ -14,6 +15,7 @@ import { assertNotStoppedAsleep, assertRunState, forgotten } from './run-state/a
 import { CaptureWriter } from './capture/capture-writer.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { demandOf } from './demand.ts';
+import { assertEngineOptions } from './engine-transfer.ts';
 import { EngineWriter } from './engine-writer.ts';
 import { finish } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
@@ -87,8 +89,8 @@ export async function save(
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
  * @throws {MappedRamError} as `negotiate`, `assertRunState` and `assertNotStoppedAsleep`; ERR_MAPPED_RAM_EXISTS;
  *   ERR_MAPPED_RAM_IO for a target that cannot be made or replaced, or whose medium cannot hold the snapshot;
- *   ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes, and for a word that its option does not
- *   take; ERR_MAPPED_RAM_TIMEOUT
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes, for words and numbers that their options
+ *   do not take; ERR_MAPPED_RAM_TIMEOUT
  */
 export async function planSave(
   qmp: QmpClient,
@@ -117,6 +119,7 @@ async function makePlan(
     whenNotConverging: WHEN_NOT_CONVERGING,
   });
   const { signal } = options;
+  byteCount('maxCopyMemory', options.maxCopyMemory ?? 0);
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
   assertRunState(plan.qemu.runState, options.after);
   assertLiveOptions(options, plan);
@@ -126,22 +129,8 @@ async function makePlan(
     await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan, signal));
     await Sealing.check(path, options);
   }
-  const { ioEngine, queueDepth, requestSize } = options;
-  const seal = options.seal === true || undefined;
-  const idle = Object.entries({
-    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
-    queueDepth,
-    requestSize,
-    seal,
-  });
-  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
-  if (plan.writer.value === 'engine' || name === undefined) return plan;
-  const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `${name} is an option of the writer engine, but QEMU would write: ${plan.writer.why}${hint}`,
-    { path },
-  );
+  assertEngineOptions(plan, options);
+  return plan;
 }
 
 async function carryOut(
