@@ -1,37 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { writeSync } from 'node:fs';
-import { mkdir, rm, stat, statfs, truncate } from 'node:fs/promises';
+import { rm, stat, statfs } from 'node:fs/promises';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 
 import { diff, flatten, Snapshot, verify, writeDelta } from '../../ts/index.ts';
 import { GUEST, twoSnapshots, writeSnapshot, type Content } from '../delta/two-snapshots.ts';
+import { filesystem } from '../support/loop-filesystem.ts';
 import { memoryOf } from '../support/memory-of.ts';
 import { temporaryDirectory, TemporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 2 ** 20;
-
-/** A filesystem of a kind in a file of its own; undefined where there can be none, which stderr then says. */
-async function filesystem(
-  t: ExecutionContext,
-  dir: TemporaryDirectory,
-  kind: 'xfs' | 'btrfs',
-): Promise<TemporaryDirectory | undefined> {
-  const [image, at] = [dir.file(`${kind}.img`), dir.file(kind)];
-  await mkdir(at);
-  await truncate(image, 600 * MIB).catch(() => spawnSync('truncate', ['-s', '600M', image]));
-  for (const [program = '', ...args] of [
-    [`mkfs.${kind}`, '-q', image],
-    ['mount', '-o', 'loop', image, at],
-  ]) {
-    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-    if (status === 0) continue;
-    writeSync(2, `\n*** NO ${kind}: ${program}: ${error?.message ?? stderr.trim()} ***\n`);
-    return undefined;
-  }
-  t.teardown(() => void spawnSync('umount', [at]));
-  return new TemporaryDirectory(at);
-}
 
 async function setPages(path: string): Promise<readonly number[]> {
   await using snapshot = await Snapshot.open(path);

@@ -5,7 +5,7 @@ import type { ExecutionContext } from 'ava';
 import { lockFile } from '../../ts/engine/file-lock.ts';
 import { save, type SaveOptions } from '../../ts/index.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
-import { LoopFilesystem } from '../support/loop-filesystem.ts';
+import { LoopVolume } from '../support/loop-volume.ts';
 import { MIB, startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
@@ -69,7 +69,7 @@ export class SaveRig implements AsyncDisposable {
   readonly #sockets: TemporaryDirectory;
   readonly #before: unknown;
   readonly #base: RigBase | undefined;
-  readonly #volume: LoopFilesystem | undefined;
+  readonly #volume: LoopVolume | undefined;
   #ran = true;
 
   private constructor(
@@ -80,7 +80,7 @@ export class SaveRig implements AsyncDisposable {
     kind: RigKind,
     before: unknown,
     base: RigBase | undefined,
-    volume: LoopFilesystem | undefined,
+    volume: LoopVolume | undefined,
   ) {
     this.guest = guest;
     this.#dir = dir;
@@ -93,7 +93,7 @@ export class SaveRig implements AsyncDisposable {
   }
 
   static async start(kind: RigKind): Promise<SaveRig> {
-    const volume = kind === 'reflink' ? await LoopFilesystem.mount('xfs', 700) : undefined;
+    const volume = kind === 'reflink' ? await LoopVolume.mount('xfs', 700) : undefined;
     // The snapshots are in memory: the load of the disk must not decide how long a save takes.
     const dir = volume === undefined ? await temporaryDirectory('/dev/shm') : await directoryIn(volume);
     const sockets = await temporaryDirectory();
@@ -198,7 +198,7 @@ export class SaveRig implements AsyncDisposable {
   }
 }
 
-async function directoryIn(volume: LoopFilesystem): Promise<TemporaryDirectory> {
+async function directoryIn(volume: LoopVolume): Promise<TemporaryDirectory> {
   const path = volume.file('snapshots');
   await mkdir(path);
   return new TemporaryDirectory(path);

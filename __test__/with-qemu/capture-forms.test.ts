@@ -13,7 +13,7 @@ import {
   SETUP,
   zeros,
 } from '../save/captured-guest.ts';
-import { LoopFilesystem } from '../support/loop-filesystem.ts';
+import { LoopVolume } from '../support/loop-volume.ts';
 import { MIB, startGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
@@ -26,7 +26,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     qemuTest(
       `${kind}: a snapshot of a clone shares the blocks of its base, and needs it no more: ${binary}`,
       async (t) => {
-        await using volume = await LoopFilesystem.mount(kind, SIZE_MIB);
+        await using volume = await LoopVolume.mount(kind, SIZE_MIB);
         if (volume === undefined) {
           t.pass('this machine has no such filesystem');
           return;
@@ -78,7 +78,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     );
 
     qemuTest(`${kind}: five links, each the base of the next, in both forms: ${binary}`, async (t) => {
-      await using volume = await LoopFilesystem.mount(kind, SIZE_MIB);
+      await using volume = await LoopVolume.mount(kind, SIZE_MIB);
       if (volume === undefined) {
         t.pass('this machine has no such filesystem');
         return;
@@ -127,7 +127,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
   qemuTest(
     `${kind}: a base on another filesystem, and a place in the middle of a file, make it a delta`,
     async (t) => {
-      await using volume = await LoopFilesystem.mount(kind, SIZE_MIB);
+      await using volume = await LoopVolume.mount(kind, SIZE_MIB);
       if (volume === undefined) {
         t.pass('this machine has no such filesystem');
         return;

@@ -4,7 +4,7 @@ import { dropPageCache, pageCacheState } from '../../ts/engine/page-cache.ts';
 import { save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
 import { assertMemory, assertRestores, FREE, PAGE, poke, scattered, SETUP } from '../save/captured-guest.ts';
 import { fatedGuestArgs, startFatedGuest, untilState } from '../support/fated-guest.ts';
-import { LoopFilesystem } from '../support/loop-filesystem.ts';
+import { LoopVolume } from '../support/loop-volume.ts';
 import { MIB, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
@@ -42,7 +42,7 @@ async function spoil(path: string, offset: number): Promise<void> {
 }
 
 qemuTest('a seal of a capture of every form stands for every page', async (t) => {
-  await using volume = await LoopFilesystem.mount('xfs', 1000);
+  await using volume = await LoopVolume.mount('xfs', 1000);
   await using fallback = await temporaryDirectory();
   const dir = volume ?? fallback;
   const base = dir.file('base.mr');
@@ -91,7 +91,7 @@ async function placeOf(path: string): Promise<{ readonly pagesOffset: number }> 
 qemuTest(
   'a capture goes over an old file, behind the beginning of a file, and twice out of the same guest',
   async (t) => {
-    await using volume = await LoopFilesystem.mount('xfs', 1000);
+    await using volume = await LoopVolume.mount('xfs', 1000);
     await using fallback = await temporaryDirectory();
     const dir = volume ?? fallback;
     const base = dir.file('base.mr');
@@ -197,7 +197,7 @@ async function resident(pid: number): Promise<number> {
 }
 
 qemuTest('an incremental save reads nothing of the base, and brings nothing into QEMU', async (t) => {
-  await using volume = await LoopFilesystem.mount('xfs', 1000);
+  await using volume = await LoopVolume.mount('xfs', 1000);
   await using other = await temporaryDirectory();
   for (const dir of volume === undefined ? [other] : [volume, other]) {
     const base = dir.file('base.mr');

@@ -98,12 +98,12 @@ qemuTest(
     {
       await using clone = await restoreGuest(first, setup, { mode: 'instant' });
       await clone.waitForGenerations(2);
-      const members = { 'mapped-ram-base': { name: 'first' } };
+      const members = { 'mapped-ram-origin': { name: 'first' } };
       await composeSnapshot(clone, second, { base: base.index, members });
       await clone.assertAlive();
     }
     await using composed = await Snapshot.open(second);
-    t.deepEqual(composed.index.vmdescription?.json?.['mapped-ram-base'], { name: 'first' });
+    t.deepEqual(composed.index.vmdescription?.json?.['mapped-ram-origin'], { name: 'first' });
     const { devices, undescribed, problems } = await composed.devices();
     t.deepEqual([undescribed, problems], [[], []]);
     const plain = devices.filter(({ vmsdName }) => vmsdName === '').map(({ name }) => name);

@@ -1,5 +1,4 @@
 import type { TransferOptions } from '../engine/transfer-options.ts';
-import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveOptions } from './save-options.ts';
 
@@ -16,28 +15,4 @@ export function engineTransfer(
     ioEngine,
     signal,
   };
-}
-
-/**
- * Refuses options of the engine where QEMU writes.
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT that names the option
- */
-export function assertEngineOptions(
-  { writer, target }: SavePlan,
-  { ioEngine, queueDepth, requestSize, seal }: SaveOptions,
-): void {
-  const idle = Object.entries({
-    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
-    queueDepth,
-    requestSize,
-    seal: seal === true || undefined,
-  });
-  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
-  if (writer.value === 'engine' || name === undefined) return;
-  const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `${name} is an option of the writer engine, but QEMU would write: ${writer.why}${hint}`,
-    { path: target.path },
-  );
 }

@@ -110,7 +110,7 @@ export class CaptureWriter implements ReadyWriter {
     const { signal } = options;
     progress.step('state');
     const taken = await this.#take();
-    const isLate = taken.blocks.every(({ left, kind }) => kind !== 'shared' && left.length === 0);
+    const isLate = taken.blocks.every(({ left }) => left.length === 0);
     progress.step('memory');
     // Where everything goes has to be known in the pause only if something is written in it.
     let laid = isLate ? undefined : await this.#lay(taken);
@@ -192,7 +192,7 @@ export class CaptureWriter implements ReadyWriter {
       formWhy: form.why,
       base: base?.path,
       changedBytes: sum(({ runs }) => bytesInRuns(runs)),
-      bytesInPause: sum(({ left, kind, length }) => (kind === 'shared' ? length : bytesInRuns(left))),
+      bytesInPause: sum(({ left }) => bytesInRuns(left)),
       copyBytes: memory.capacity,
     };
   }

@@ -1,9 +1,9 @@
-import type { SavePlan } from '../negotiate/plan.ts';
-import { dataInMemory } from '../qemu/data-in-memory.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
-import type { QmpClient } from '../qmp/client.ts';
-import type { Demand } from '../snapshot/medium.ts';
-import { bitmapBytes } from '../stream/page-area.ts';
+import type { SavePlan } from '../../negotiate/plan.ts';
+import { dataInMemory } from '../../qemu/data-in-memory.ts';
+import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import type { Demand } from '../../snapshot/medium.ts';
+import { bitmapBytes } from '../../stream/page-area.ts';
 
 /** Every page area starts at a multiple of this many bytes (docs/format.md §2.3). */
 const AREA_ALIGNMENT = 2 ** 20;
