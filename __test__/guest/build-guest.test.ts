@@ -1,6 +1,8 @@
 import test from 'ava';
+import * as fc from 'fast-check';
 
 import { buildGuest, PARAMETERS_OFFSET } from '../../ts/guest/build-guest.ts';
+import { guestPageAddress, guestRegion } from '../../ts/guest/guest-region.ts';
 
 const MIB = 1024 * 1024;
 
@@ -53,6 +55,42 @@ test('a pace out of bounds is refused', (t) => {
   for (const pace of [-1, 0.5, 2 ** 32]) {
     t.throws(() => buildGuest({ pace }), { code: 'ERR_MAPPED_RAM_OUT_OF_RANGE' });
   }
+});
+
+test('a span that is too short, too long, or no power of two of pages is refused', (t) => {
+  const length = 4 * MIB;
+  for (const [span, code] of [
+    [2 * MIB, 'ERR_MAPPED_RAM_OUT_OF_RANGE'],
+    [2048 * MIB, 'ERR_MAPPED_RAM_OUT_OF_RANGE'],
+    [6 * MIB, 'ERR_MAPPED_RAM_ALIGNMENT'],
+    [4 * MIB + 1, 'ERR_MAPPED_RAM_ALIGNMENT'],
+  ] as const) {
+    t.throws(() => buildGuest({ start: MIB, length, span }), { code }, `${span}`);
+  }
+  t.is(buildGuest({ start: MIB, length, span: 1024 * MIB }).length, 512);
+});
+
+test('scattered pages have places of their own, all within the span', (t) => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 14 }), fc.double({ min: 0, max: 1, noNaN: true }), (bits, part) => {
+      const span = 4096 * 2 ** bits;
+      const pages = Math.max(1, Math.floor(2 ** bits * part));
+      const region = guestRegion({ start: 16 * MIB, length: pages * 4096, span });
+      const places = Array.from({ length: pages }, (_, page) => guestPageAddress(region, page));
+      t.is(new Set(places).size, pages);
+      for (const place of places) {
+        t.true(place >= 16 * MIB && place + 4096 <= 16 * MIB + span && place % 4096 === 0);
+      }
+    }),
+    { numRuns: 60 },
+  );
+  const region = guestRegion({ length: 200 * MIB, span: 1024 * MIB });
+  const jumps = Array.from(
+    { length: region.pages - 1 },
+    (_, page) => Math.abs(guestPageAddress(region, page + 1) - guestPageAddress(region, page)) / 4096,
+  );
+  // A readahead of 128 KiB would have the next page rarely.
+  t.true(jumps.filter((jump) => jump <= 32).length < jumps.length / 100);
 });
 
 function parameters(image: Uint8Array): readonly number[] {

@@ -3,47 +3,18 @@ import { rename } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { diff, flatten, openStateStream, Snapshot, verify, writeDelta } from '../../ts/index.ts';
+import { diff, flatten, openStateStream, Snapshot, verify } from '../../ts/index.ts';
 import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import { DELTA_HEAD_BYTES } from '../../ts/stream/constants.ts';
-import { loadFrom, saveTo } from '../support/plain-migration.ts';
+import { loadFrom } from '../support/plain-migration.ts';
 import { type GuestSetup, startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
-import { guestMemoryBlocks } from '../support/qemu-setup.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { type Saved, saveTwice, writeBetween } from '../support/saved-twice.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { binaryOf } from '../versions/qemus.ts';
 
-/** A guest in two saves, and the delta of the second over the first. */
-interface Saved {
-  readonly base: string;
-  readonly later: string;
-  readonly delta: string;
-}
-
 const SETUP: GuestSetup = { memoryMiB: 64, region: { start: 16 * 2 ** 20, length: 8 * 2 ** 20 } };
-
-/** The pages that differ come out of a naive comparison; whatever a restore does not map is whole. */
-async function saveTwice(setup: GuestSetup, dir: TemporaryDirectory): Promise<Saved> {
-  const [base, later, delta] = [dir.file('base.mr'), dir.file('later.mr'), dir.file('guest.delta')];
-  await using guest = await startGuest(setup);
-  for (const path of [base, later]) {
-    await guest.cont();
-    await guest.waitForGenerations(2);
-    await guest.stop();
-    await saveTo(guest.qmp, `file:${path}`, { multifd: true });
-  }
-  await writeBetween({ base, later, delta }, guestMemoryBlocks(setup));
-  return { base, later, delta };
-}
-
-async function writeBetween({ base, later, delta }: Saved, mapped: readonly string[]): Promise<void> {
-  await using memory = await Snapshot.open(later);
-  const ram = Object.fromEntries(
-    memory.completeRam().blocks.map(({ id }) => [id, { memory, compare: mapped.includes(id) }]),
-  );
-  await writeDelta(delta, { base, state: memory, ram });
-}
 
 /** Compares all blocks of a guest that stands still with a snapshot, byte by byte. */
 async function assertMemory(

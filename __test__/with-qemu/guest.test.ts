@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 
-import { guestPattern } from '../../ts/guest/guest-region.ts';
+import { guestPageAddress, guestPattern, guestRegion } from '../../ts/guest/guest-region.ts';
 import { readGuestStatus } from '../../ts/guest/guest-status.ts';
 import { loadFrom, type MigrationOptions, saveTo } from '../support/plain-migration.ts';
 import { KVM_REGION, kvmTest } from '../support/kvm-test.ts';
@@ -27,6 +27,21 @@ async function boots(same: (a: unknown, b: unknown) => boolean, setup: GuestSetu
   const status = await readGuestStatus(await guest.physicalReader());
   same([status.error, status.passes, status.generation], [0, generation - 1, generation]);
 }
+
+qemuTest(
+  'a guest whose pages lie scattered finds each of them, and so does a look from outside',
+  async (t) => {
+    const region = { start: 16 * MIB, length: 5 * MIB, span: 64 * MIB };
+    await using guest = await startGuest({ region });
+    await guest.waitForGenerations(3);
+    const { page } = await guest.checkMemory();
+    t.true(page <= region.length / 4096);
+    const [place] = [guestPageAddress(guestRegion(region), 100)];
+    const words = new Set(new Uint32Array((await guest.readPhysical(place, 4096)).buffer));
+    t.is(words.size, 1);
+    await guest.assertAlive();
+  },
+);
 
 qemuTest(
   'the memory follows the pattern whenever the guest is stopped, across two NUMA blocks',

@@ -4,8 +4,10 @@ import {
   GENERATION_FACTOR,
   GUEST_PAGE_SIZE,
   guestRegion,
+  type GuestRegion,
   type GuestRegionOptions,
   PAGE_FACTOR,
+  scatterShift,
   ZERO_PERIOD,
 } from './guest-region.ts';
 import { GUEST_ERROR, STATUS_ADDRESS, STATUS_MAGIC, STATUS_WORDS } from './guest-status.ts';
@@ -43,7 +45,8 @@ export interface GuestOptions extends GuestRegionOptions {
  * @throws {MappedRamError} ERR_MAPPED_RAM_ALIGNMENT, ERR_MAPPED_RAM_OUT_OF_RANGE for a region or pace out of bounds
  */
 export function buildGuest(options: GuestOptions = {}): Uint8Array {
-  const { start, pages } = guestRegion(options);
+  const region = guestRegion(options);
+  const { start, pages } = region;
   const { pace = 0 } = options;
   if (!Number.isInteger(pace) || pace < 0 || pace > 0xffffffff) {
     throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', "the guest's pace is out of range", {
@@ -53,9 +56,10 @@ export function buildGuest(options: GuestOptions = {}): Uint8Array {
   }
   const asm = new Assembler(ORIGIN);
   enterProtectedMode(asm);
-  startUp(asm);
-  mainLoop(asm);
+  startUp(asm, region);
+  mainLoop(asm, region);
   subroutines(asm);
+  if (region.slots !== undefined) placeOfPage(asm, region.slots);
   tables(asm);
   asm.padTo(PARAMETERS_OFFSET);
   asm.label('start').emit32(start).label('pages').emit32(pages).label('pace').emit32(pace);
@@ -83,7 +87,7 @@ function enterProtectedMode(asm: Assembler): void {
 }
 
 /** Zeroes the region, so that the guest may also be reset, or booted on memory that was used before. */
-function startUp(asm: Assembler): void {
+function startUp(asm: Assembler, { slots }: GuestRegion): void {
   asm
     .emit(0x66, 0xb8, DATA_SELECTOR, 0) // mov ax, DATA_SELECTOR
     .emit(0x8e, 0xd8) // mov ds, ax
@@ -94,8 +98,10 @@ function startUp(asm: Assembler): void {
     .emit32(STATUS_ADDRESS, 0xbf) // mov edi, STATUS_ADDRESS
     .emit32(WORDS_PER_PAGE, 0xb9) // mov ecx, WORDS_PER_PAGE
     .emit(0xf3, 0xab) // rep stosd
-    .address32('start', 0x8b, 0x3d) // mov edi, [start]
-    .address32('pages', 0x8b, 0x0d) // mov ecx, [pages]
+    .address32('start', 0x8b, 0x3d); // mov edi, [start]
+  if (slots === undefined) asm.address32('pages', 0x8b, 0x0d); // mov ecx, [pages]
+  else asm.emit32(slots, 0xb9); // mov ecx, slots
+  asm
     .emit(0xc1, 0xe1, Math.log2(WORDS_PER_PAGE)) // shl ecx, 10
     .emit(0xf3, 0xab) // rep stosd
     .emit(0x8d, 0x68, 0x01) // lea ebp, [eax + 1]    ebp: generation
@@ -106,12 +112,14 @@ function startUp(asm: Assembler): void {
     .emit32(STATUS_MAGIC);
 }
 
-function mainLoop(asm: Assembler): void {
+function mainLoop(asm: Assembler, { slots }: GuestRegion): void {
   asm
     .label('generation')
     .emit(0x31, 0xf6) // xor esi, esi    esi: page
     .address32('start', 0x8b, 0x3d) // mov edi, [start]    edi: its address
-    .label('page')
+    .label('page');
+  if (slots !== undefined) asm.near('place', 0xe8); // call
+  asm
     .emit32(status('generation'), 0x39, 0x2d) // cmp [generation], ebp
     .near('bad status', 0x0f, 0x85) // jne
     .emit32(status('page'), 0x39, 0x35) // cmp [page], esi
@@ -197,6 +205,23 @@ function subroutines(asm: Assembler): void {
     .emit(0x66, 0xba, COM1, COM1 >> 8) // mov dx, COM1
     .emit(0xee) // out dx, al
     .emit(0xe6, DEBUGCON) // out DEBUGCON, al
+    .emit(0xc3); // ret
+}
+
+/** Emits what `guestPageAddress` does for scattered pages. */
+function placeOfPage(asm: Assembler, slots: number): void {
+  asm
+    .label('place') // esi: page -> edi: its address
+    .emit32(PAGE_FACTOR, 0x69, 0xc6) // imul eax, esi, PAGE_FACTOR
+    .emit32(slots - 1, 0x25) // and eax, slots - 1
+    .emit(0x89, 0xc2) // mov edx, eax
+    .emit(0xc1, 0xea, scatterShift(slots)) // shr edx, scatterShift
+    .emit(0x31, 0xd0) // xor eax, edx
+    .emit32(GENERATION_FACTOR, 0x69, 0xc0) // imul eax, eax, GENERATION_FACTOR
+    .emit32(slots - 1, 0x25) // and eax, slots - 1
+    .emit(0xc1, 0xe0, Math.log2(GUEST_PAGE_SIZE)) // shl eax, 12
+    .address32('start', 0x03, 0x05) // add eax, [start]
+    .emit(0x89, 0xc7) // mov edi, eax
     .emit(0xc3); // ret
 }
 

@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import {
   GUEST_PAGE_SIZE,
+  guestPageAddress,
   guestPattern,
   guestRegion,
   type GuestRegion,
@@ -36,9 +37,10 @@ export async function checkGuestMemory(
   const region = guestRegion(options);
   const status = await readGuestStatus(read);
   checkStatus(status, region);
-  for (let first = 0; first < region.pages; first += PAGES_PER_READ) {
-    const address = region.start + first * GUEST_PAGE_SIZE;
-    const length = Math.min(PAGES_PER_READ, region.pages - first) * GUEST_PAGE_SIZE;
+  const step = region.slots === undefined ? PAGES_PER_READ : 1;
+  for (let first = 0; first < region.pages; first += step) {
+    const address = guestPageAddress(region, first);
+    const length = Math.min(step, region.pages - first) * GUEST_PAGE_SIZE;
     const words = asWords(await read(address, length), address, length);
     for (let at = 0; at < words.length; at += WORDS_PER_PAGE) {
       checkPage(words, at, first + at / WORDS_PER_PAGE, status, region);
@@ -47,10 +49,10 @@ export async function checkGuestMemory(
   return { generation: status.generation, page: status.page };
 }
 
-function checkStatus({ generation, page, error, badPage }: GuestStatus, { start, pages }: GuestRegion): void {
+function checkStatus({ generation, page, error, badPage }: GuestStatus, region: GuestRegion): void {
   if (error === GUEST_ERROR.page) {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', `the guest found its page ${badPage} wrong`, {
-      offset: start + badPage * GUEST_PAGE_SIZE,
+      offset: guestPageAddress(region, badPage),
     });
   }
   if (error !== GUEST_ERROR.none) {
@@ -58,9 +60,9 @@ function checkStatus({ generation, page, error, badPage }: GuestStatus, { start,
       found: error,
     });
   }
-  if (generation === 0 || page > pages) {
+  if (generation === 0 || page > region.pages) {
     throw new MappedRamError('ERR_MAPPED_RAM_CORRUPT', "the guest's status block is impossible", {
-      expected: `generation 1 or later, page 0..${pages}`,
+      expected: `generation 1 or later, page 0..${region.pages}`,
       found: `generation ${generation}, page ${page}`,
     });
   }
@@ -71,7 +73,7 @@ function checkPage(
   at: number,
   page: number,
   { generation, page: cursor }: GuestStatus,
-  { start }: GuestRegion,
+  region: GuestRegion,
 ): void {
   const current = guestPattern(generation, page);
   const previous = guestPattern(generation - 1, page);
@@ -84,7 +86,7 @@ function checkPage(
     'ERR_MAPPED_RAM_CORRUPT',
     `page ${page} of the guest region is wrong in word ${next - at} (generation ${generation}, page ${cursor})`,
     {
-      offset: start + page * GUEST_PAGE_SIZE + (next - at) * 4,
+      offset: guestPageAddress(region, page) + (next - at) * 4,
       expected: hex(page < cursor ? current : previous),
       found: hex(words[next] ?? 0),
     },

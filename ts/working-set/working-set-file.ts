@@ -54,7 +54,15 @@ export async function writeWorkingSet(
  *   another snapshot
  */
 export async function readWorkingSet(path: string, snapshot: MappedSnapshot): Promise<WorkingSet> {
-  const text = await readBounded(path, largestFile(snapshot.blocks));
+  return decodeWorkingSet(await readBounded(path, largestFile(snapshot.blocks)), path, snapshot);
+}
+
+/** Reads the text of a file. @throws {MappedRamError} as `readWorkingSet` */
+export function decodeWorkingSet(
+  text: string,
+  path: string,
+  snapshot: Pick<MappedSnapshot, 'path' | 'identity' | 'blocks'>,
+): WorkingSet {
   const { mappedRamWorkingSet, snapshot: identity, blocks } = parse(text, path);
   if (mappedRamWorkingSet !== VERSION || !Array.isArray(blocks)) {
     throw corrupt(path, `an object with mappedRamWorkingSet ${VERSION} and blocks`, 'another');

@@ -15,7 +15,7 @@ import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
 import { withBar } from '../render/progress-bar.ts';
-import { reportOf, restoreLines } from '../render/restore.ts';
+import { reportOf, restoreLines } from '../render/clones/restore.ts';
 import type { Session } from '../session.ts';
 
 /** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */
@@ -55,6 +55,12 @@ const args = {
     valueHint: 'directory',
     description:
       'Where preload keeps the memory: tmpfs or hugetlbfs (default: /dev/shm, or memory without a directory where that is missing or read-only)',
+  },
+  'working-set': {
+    type: 'string',
+    valueHint: 'auto|off|file',
+    description:
+      'The working set that instant reads ahead while QEMU starts: the one beside the snapshot if there is one, none, or that in a file (default: auto)',
   },
   fdset: {
     ...choice(...SWITCHES),
@@ -110,6 +116,12 @@ function forWhom(line: Line): Pick<RestoreOptions, 'channels' | 'directIo' | 'tr
     : { channels, directIo, transfer: engineOnly };
 }
 
+/** A file whose name is one of the words is `./auto`, `./off`. */
+function workingSetOf(line: Line): RestoreOptions['workingSet'] {
+  const value = line.value('working-set');
+  return value === undefined || value === 'auto' || value === 'off' ? value : { path: value };
+}
+
 async function attachTo(session: RestoreSession, server: string): Promise<void> {
   const { line, signal } = session;
   const mode = modeOn(line);
@@ -118,7 +130,7 @@ async function attachTo(session: RestoreSession, server: string): Promise<void> 
       `--mode ${mode.name} fills the memory before QEMU starts: give its command line after --`,
     );
   }
-  const engineOnly = (['ram-dir', 'io-engine', 'queue-depth', 'request-size'] as const).filter(
+  const engineOnly = (['ram-dir', 'working-set', 'io-engine', 'queue-depth', 'request-size'] as const).filter(
     (name) => line.value(name) !== undefined,
   );
   if (engineOnly.length > 0) {
@@ -151,6 +163,7 @@ async function start(session: RestoreSession, binary: string, qemuArgs: readonly
       binary,
       args: qemuArgs,
       ramDirectory: line.value('ram-dir'),
+      workingSet: workingSetOf(line),
       transfer: { ...moving.transfer, onProgress },
       stdio: [0, stdout, 2],
       signal,
@@ -162,7 +175,13 @@ async function start(session: RestoreSession, binary: string, qemuArgs: readonly
 
 /** Prints the report beside stdout, which belongs to QEMU's own words. */
 function say(session: RestoreSession, guest: RestoredGuest): void {
-  const report = { ...reportOf(guest), times: guest.times, transfer: guest.transfer };
+  const { times, transfer, workingSet } = guest;
+  const ahead = workingSet && {
+    path: workingSet.path,
+    bytes: workingSet.bytes,
+    cachedShare: workingSet.cachedShare,
+  };
+  const report = { ...reportOf(guest), times, transfer, workingSet: ahead };
   if (session.line.flag('json')) session.print(report, () => []);
   else session.note((style) => restoreLines(report, style).join('\n'));
 }

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 
+import { dataRanges } from '../../engine/process/data-ranges.ts';
 import { changedPages } from '../../engine/process/changed-pages.ts';
 import { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
@@ -15,7 +16,7 @@ export interface TakenBlock {
   /** Used length in bytes. */
   readonly length: number;
   readonly kind: 'anonymous' | 'private' | 'shared';
-  /** The pages that only the process has. All others show the file, or are zeros. Empty for shared memory. */
+  /** The pages that only the process has, or those of shared memory that exist. All others show the file, or are zeros. */
   readonly runs: ByteRuns;
   /** Those of them that are in the copy. */
   readonly copied: ByteRuns;
@@ -23,7 +24,7 @@ export interface TakenBlock {
   readonly left: ByteRuns;
   readonly copy: TransferMemory | undefined;
   readonly process: TransferMemory;
-  /** The file beneath: of private memory the pages that the process does not have, of shared memory all. */
+  /** The file beneath, for the pages that are not in the copy: of private memory those that the process does not have. */
   readonly file: TransferMemory | undefined;
 }
 
@@ -80,7 +81,7 @@ export class CapturedMemory implements AsyncDisposable {
         if (handle === undefined) throw unopened(id, beneath.file);
         files.set(id, handle);
       }
-      const now = await scan(memory, pageSize);
+      const now = await scan(memory, pageSize, files);
       const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
       const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
       const capacity = Math.min(Math.ceil(wanted), most);
@@ -106,7 +107,7 @@ export class CapturedMemory implements AsyncDisposable {
   async take(now: ProcessMemory): Promise<readonly TakenBlock[]> {
     const { pid, blocks } = this.#memory;
     assertUnchanged(this.#memory, now);
-    const found = await scan(this.#memory, this.#pageSize);
+    const found = await scan(this.#memory, this.#pageSize, this.#files);
     const runsOf = (index: number): ByteRuns => found[index] ?? new Float64Array();
     const wanted = blocks.map(({ address }, index) => ({ address, runs: runsOf(index) }));
     const left = this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted)).left;
@@ -137,8 +138,12 @@ export class CapturedMemory implements AsyncDisposable {
   }
 }
 
-/** Finds the pages of each block that only the process has. */
-async function scan({ pid, blocks }: ProcessMemory, unit: number): Promise<readonly ByteRuns[]> {
+/** Finds the pages of each block that only the process has, and those of shared memory that exist. */
+async function scan(
+  { pid, blocks }: ProcessMemory,
+  unit: number,
+  files: ReadonlyMap<string, FileHandle>,
+): Promise<readonly ByteRuns[]> {
   const ofKind = (kind: TakenBlock['kind']): readonly ProcessMemoryBlock[] =>
     blocks.filter(({ beneath }) => beneath.kind === kind);
   const [anonymous, own] = [ofKind('anonymous'), ofKind('private')];
@@ -146,10 +151,18 @@ async function scan({ pid, blocks }: ProcessMemory, unit: number): Promise<reado
     changedPages(pid, anonymous, 'data', { unit }),
     changedPages(pid, own, 'changed', { unit }),
   ]);
-  return blocks.map((block) => {
-    const runs = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)];
-    return runs ?? new Float64Array();
-  });
+  const runs: ByteRuns[] = [];
+  for (const block of blocks) {
+    const { id, length, beneath } = block;
+    const handle = files.get(id);
+    const isShared = beneath.kind === 'shared' && handle !== undefined;
+    const data = isShared
+      ? await dataRanges(handle.fd, beneath.file.name, { offset: beneath.file.offset, length }, unit)
+      : undefined;
+    const found = data ?? present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)];
+    runs.push(found ?? new Float64Array());
+  }
+  return runs;
 }
 
 function assertUnchanged(before: ProcessMemory, now: ProcessMemory): void {

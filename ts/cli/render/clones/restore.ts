@@ -1,17 +1,20 @@
-import type { TransferReport } from '../../engine/transfer-options.ts';
-import type { AttachResult } from '../../restore/examine.ts';
-import { modeOf } from '../../restore/modes/modes.ts';
-import type { RestoreTimes } from '../../restore/restore.ts';
-import { keyValues } from './columns.ts';
-import { printable } from './format.ts';
-import { planReport } from './plan.ts';
-import type { Style } from './style.ts';
-import { transferLines } from './transfer.ts';
+import type { TransferReport } from '../../../engine/transfer-options.ts';
+import type { AttachResult } from '../../../restore/examine.ts';
+import { modeOf } from '../../../restore/modes/modes.ts';
+import type { RestoreTimes } from '../../../restore/restore.ts';
+import { keyValues } from '../columns.ts';
+import type { ReadingAhead } from '../../../working-set/read-working-set-ahead.ts';
+import { formatSize, printable } from '../format.ts';
+import { planReport } from '../plan.ts';
+import type { Style } from '../style.ts';
+import { transferLines } from '../transfer.ts';
 
 /** The facts of a restore that lines and --json show. */
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {
   readonly times?: RestoreTimes;
   readonly transfer?: TransferReport | undefined;
+  /** The working set that is read ahead; undefined where there is none. */
+  readonly workingSet?: Omit<ReadingAhead, 'whenAsked'> | undefined;
   /** The plan, in the form that the report of a save has. */
   readonly plan: object;
 }
@@ -24,7 +27,7 @@ export function reportOf(result: AttachResult): RestoreReport {
 
 /** Shows the result of a restore to people. */
 export function restoreLines(report: RestoreReport, style: Style): readonly string[] {
-  const { mode, runState, blocks, form, why, warnings, loadMs, times, transfer } = report;
+  const { mode, runState, blocks, form, why, warnings, loadMs, times, transfer, workingSet } = report;
   const memory = blocks.length > 0 ? blocks.join(', ') : 'all blocks';
   return [
     ...keyValues(
@@ -33,6 +36,7 @@ export function restoreLines(report: RestoreReport, style: Style): readonly stri
         ['memory', printable(`${memory} ${modeOf(mode).outcome}`)],
         ['QEMU read', printable(`${form === 'stream' ? 'a plain stream' : 'the mapped-ram file'}: ${why}`)],
         ...(transfer === undefined ? [] : transferLines(transfer, 'read')),
+        ...(workingSet === undefined ? [] : [['working set', workingSetWords(workingSet)] as const]),
         ['load', `${loadMs.toFixed(1)} ms`],
         ...(times === undefined ? [] : [['total', `${times.totalMs.toFixed(0)} ms`] as const]),
       ],
@@ -40,4 +44,9 @@ export function restoreLines(report: RestoreReport, style: Style): readonly stri
     ),
     ...warnings.map((warning) => `${style('yellow', 'warning:')} ${printable(warning)}`),
   ];
+}
+
+function workingSetWords({ path, bytes }: Omit<ReadingAhead, 'whenAsked'>): string {
+  const what = bytes === 0 ? 'in the page cache already' : `${formatSize(bytes)} read ahead`;
+  return `${what} (${printable(path)})`;
 }

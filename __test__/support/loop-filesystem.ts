@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { mkdir, truncate } from 'node:fs/promises';
+
+import type { ExecutionContext } from 'ava';
+
+import { TemporaryDirectory } from './temporary.ts';
+
+const MIB = 2 ** 20;
+
+/** A filesystem of a kind in a file of its own; undefined where there can be none, which stderr then says. */
+export async function filesystem(
+  t: ExecutionContext,
+  dir: TemporaryDirectory,
+  kind: 'xfs' | 'btrfs',
+): Promise<TemporaryDirectory | undefined> {
+  const [image, at] = [dir.file(`${kind}.img`), dir.file(kind)];
+  await mkdir(at);
+  await truncate(image, 600 * MIB).catch(() => spawnSync('truncate', ['-s', '600M', image]));
+  for (const [program = '', ...args] of [
+    [`mkfs.${kind}`, '-q', image],
+    ['mount', '-o', 'loop', image, at],
+  ]) {
+    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+    if (status === 0) continue;
+    writeSync(2, `\n*** NO ${kind}: ${program}: ${error?.message ?? stderr.trim()} ***\n`);
+    return undefined;
+  }
+  t.teardown(() => void spawnSync('umount', [at]));
+  return new TemporaryDirectory(at);
+}
