@@ -47,10 +47,7 @@ export async function forAllClones<Item extends { readonly index: number }, Resu
 
 /** The error of one clone, which says which one it is. */
 export function ofClone(index: number, error: unknown): unknown {
-  const prefix = `clone ${index}: `;
-  if (!(error instanceof MappedRamError) || error.message.startsWith(prefix)) return error;
+  if (!(error instanceof MappedRamError)) return error;
   const { code, qmp, rule, migration } = error;
-  // The place is that of the cause, and the words name it already.
-  const context = { qmp, rule, migration, cause: error, tellsCause: true };
-  return new MappedRamError(code, prefix + error.message, context);
+  return new MappedRamError(code, `clone ${index}`, { qmp, rule, migration, cause: error });
 }

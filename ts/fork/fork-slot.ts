@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { poolMode } from '../pool/pool-options.ts';
 import { describeExit, type QemuProcess } from '../qemu/process/qemu-process.ts';
 import type { CommandLineOption } from '../restore/command-line/options.ts';
 import {
@@ -11,7 +12,7 @@ import {
 import { ModeUnavailable } from '../restore/explain-start.ts';
 import { letGoOn } from '../restore/go-on.ts';
 import type { Mode } from '../restore/modes/mode.ts';
-import { modeOf, type RestoreMode } from '../restore/modes/modes.ts';
+import type { RestoreMode } from '../restore/modes/modes.ts';
 import { assertComesUp } from '../restore/recorded-state.ts';
 import type { AfterRestore } from '../restore/run-state.ts';
 import { handHold, holdSnapshot } from '../restore/snapshot-lock.ts';
@@ -51,8 +52,8 @@ export interface ForkState {
   readonly state: StateStream;
 }
 
-/** The mode of every clone: it maps a file, privately. */
-export const FORK_MODE: Mode<RestoreMode> = modeOf('instant');
+/** The mode of every clone: that of a pool's guests, who map a file, too. */
+export const FORK_MODE: Mode<RestoreMode> = poolMode();
 
 /** A QEMU that waits for a clone, with its memory mapped. */
 export class ForkSlot {
@@ -129,7 +130,7 @@ export class ForkSlot {
     const exit = await exited;
     return new MappedRamError(
       'ERR_MAPPED_RAM_QEMU',
-      `clone ${this.index}: its QEMU has ended before its time (process ${pid}): ${describeExit(exit, this.process.stderr)}`,
+      `its QEMU has ended before its time (process ${pid}): ${describeExit(exit, this.process.stderr)}`,
     );
   }
 

@@ -1,7 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { openStateStream } from '../restore/state-stream.ts';
-import { forAllClones } from './all-clones.ts';
+import { forAllClones, ofClone } from './all-clones.ts';
 import { capture, type Captured } from './capture.ts';
 import { type CheckedForkOptions, checkForkNowOptions, type ForkNowOptions } from './fork-options.ts';
 import { FORK_MODE, type ForkSlot, type LoadedClone } from './fork-slot.ts';
@@ -143,7 +143,7 @@ export class ForkSlots implements AsyncDisposable {
     const watch = { over: false };
     for (const slot of this.#slots) {
       void slot.whenGone().then((error) => {
-        if (!watch.over) ending.abort(error);
+        if (!watch.over) ending.abort(ofClone(slot.index, error));
       });
     }
     return watch;

@@ -1,7 +1,6 @@
 import { assembleOver } from '../../delta/assemble-over.ts';
 import { allocateClone, behindClone, whyNoClone, whyNotBehind } from '../../convert/reflink.ts';
 import { MappedRamError } from '../../errors.ts';
-import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import type { Output } from '../../io/output.ts';
 import type { SaveRequest } from '../../negotiate/request.ts';
 import type { DeltaBase } from '../../snapshot/delta-base.ts';
@@ -50,22 +49,6 @@ export async function chooseForm(
     expected: 'form auto or delta; or base none, which writes all of the memory',
     found: form,
   });
-}
-
-/**
- * Makes sure that a delta does not take the place of its own base.
- * @param path the name that the snapshot gets
- * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
- */
-export function assertBesideBase({ kind }: CaptureForm, base: Snapshot | undefined, path: string): void {
-  if (kind !== 'delta' || base === undefined) return;
-  const [there, below] = [identityOf(path), identityOf(base.path)];
-  if (there === undefined || below === undefined || !isSameFile(there, below)) return;
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    'the snapshot would replace its own base, without which a delta cannot be read',
-    { path, expected: 'another name, or form whole' },
-  );
 }
 
 /**
