@@ -113,7 +113,8 @@ async function fit(
   for (const block of blocks) {
     const there = ram.blocks.find(({ id }) => id === block.id);
     if (there?.length !== block.length || there.skipped) {
-      return unfit(`has ${there === undefined ? 'no block' : 'another block'} ${block.id} than the guest`);
+      const id = block.id;
+      return unfit(there === undefined ? `has no block ${id}, as the guest has` : `has another block ${id}`);
     }
     const isElsewhere = mapped.includes(block) && fileOf(block)?.offset !== there.area.pagesOffset;
     if (isElsewhere) return unfit(`does not have block ${block.id} where QEMU maps it`);
