@@ -2,9 +2,9 @@ import { fstatSync, readdirSync } from 'node:fs';
 
 import test from 'ava';
 
-import { convert } from '../../ts/convert/convert.ts';
 import { createSlotFile } from '../../ts/fork/slot-file.ts';
 import { pack } from '../../ts/pack/pack.ts';
+import { unpack } from '../../ts/pack/unpack.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -44,7 +44,7 @@ test('what is packed later lies where the file said that it would', async (t) =>
   await using empty = await Snapshot.open({ path: file.procPath });
   const path = dir.file('packed.mr');
   const state = dir.file('state');
-  await convert(empty, state, { to: 'stream' });
+  await unpack(empty, { state, ram: { 'pc.ram': dir.file('ram'), 'pc.bios': dir.file('bios') } });
   const ram = Object.fromEntries(small.map(({ id, length }) => [id, new Uint8Array(length).fill(7)]));
   await pack(path, { state, ram });
   await using packed = await Snapshot.open(path);
