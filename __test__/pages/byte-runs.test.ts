@@ -21,7 +21,10 @@ function runsOf(pages: readonly boolean[], pageSize: number): ByteRuns {
 function cut(runs: ByteRuns, pageSize: number): ByteRuns {
   return Float64Array.from(
     [...rangesOf(runs)].flatMap(({ start, end }) =>
-      Array.from({ length: (end - start) / pageSize }, (_, page) => [start + page * pageSize, pageSize]).flat(),
+      Array.from({ length: (end - start) / pageSize }, (_, page) => [
+        start + page * pageSize,
+        pageSize,
+      ]).flat(),
     ),
   );
 }
@@ -30,7 +33,8 @@ function cut(runs: ByteRuns, pageSize: number): ByteRuns {
 function countsOf(runs: ByteRuns, pageSize: number): readonly number[] {
   const counts = Array.from({ length: PAGES }, () => 0);
   for (const { start, end } of rangesOf(runs)) {
-    for (let page = start / pageSize; page < end / pageSize; page += 1) counts[page] = (counts[page] ?? 0) + 1;
+    for (let page = start / pageSize; page < end / pageSize; page += 1)
+      counts[page] = (counts[page] ?? 0) + 1;
   }
   return counts;
 }
@@ -47,7 +51,14 @@ test('runs without others are what is left page by page', (t) => {
         countsOf(left, size),
         one.map((isIn, page) => Number(isIn && other[page] !== true)),
       );
-      if (!cutOne && !cutOther) t.deepEqual(left, runsOf(one.map((isIn, page) => isIn && other[page] !== true), size));
+      if (!cutOne && !cutOther)
+        t.deepEqual(
+          left,
+          runsOf(
+            one.map((isIn, page) => isIn && other[page] !== true),
+            size,
+          ),
+        );
       const ranges = [...rangesOf(left)];
       t.true(ranges.every(({ start, end }, index) => end > start && start >= (ranges[index - 1]?.end ?? 0)));
     }),
@@ -60,7 +71,13 @@ test('runs and their complement are the block, each page once', (t) => {
     fc.property(sets, pageSizes, (pages, size) => {
       const runs = runsOf(pages, size);
       const rest = complementOf(runs, PAGES * size);
-      t.deepEqual(rest, runsOf(pages.map((isIn) => !isIn), size));
+      t.deepEqual(
+        rest,
+        runsOf(
+          pages.map((isIn) => !isIn),
+          size,
+        ),
+      );
       t.is(bytesInRuns(runs) + bytesInRuns(rest), PAGES * size);
       t.is(bytesInRuns(runs), pages.filter(Boolean).length * size);
       t.deepEqual(complementOf(rest, PAGES * size), runs);

@@ -50,7 +50,7 @@ export async function memoryBeneath(
   pid: number,
   ranges: readonly AddressRange[],
 ): Promise<readonly (MemoryBeneath | undefined)[] | undefined> {
-  const maps = await readFile(`/proc/${pid}/maps`, 'latin1').catch(() => undefined);
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch(() => undefined);
   if (maps === undefined || maps === '') return undefined;
   const stretches = maps.split('\n').flatMap((line) => stretchOf(line) ?? []);
   return ranges.map((range) => beneathOf(range, stretches));
@@ -135,6 +135,8 @@ function stretchOf(line: string): Stretch | undefined {
   const ino = BigInt(inode);
   if (sharing === 'p' && ino === 0n) return { start: from, end: to, beneath: { kind: 'anonymous' } };
   const link = `${from.toString(16)}-${to.toString(16)}`;
-  const file = { name, ino, device, offset: Number(`0x${offset}`), link };
+  // A name with a newline would end the line, so the kernel writes that one character in digits.
+  const written = name.replaceAll(String.raw`\012`, '\n');
+  const file = { name: written, ino, device, offset: Number(`0x${offset}`), link };
   return { start: from, end: to, beneath: { kind: sharing === 's' ? 'shared' : 'private', file } };
 }

@@ -54,13 +54,18 @@ test('bits of runs change, and no others', async (t) => {
   await fc.assert(
     fc.asyncProperty(cases, async (given) => {
       const { pages, pageSize, isSet, fill } = given;
-      const area: PageArea = { bitmapOffset: GUARD, pagesOffset: 2 ** 30, length: pages * pageSize, pageSize };
+      const area: PageArea = {
+        bitmapOffset: GUARD,
+        pagesOffset: 2 ** 30,
+        length: pages * pageSize,
+        pageSize,
+      };
       const size = bitmapBytes(area);
       await writeFile(path, Buffer.alloc(GUARD + size + GUARD, fill));
       const list = placed(given);
       {
         await using handle = await open(path, 'r+');
-        await using output = await createOutput({ fd: handle.fd });
+        await using output = await createOutput({ fd: handle.fd, directFd: undefined, offset: 0 });
         const runs = list.flatMap(([start, end]) => [start * pageSize, (end - start) * pageSize]);
         await changeBits(output, area, Float64Array.from(runs), isSet);
       }

@@ -48,7 +48,8 @@ export async function queryCaptureFacts(
   const isSeen = typeof memory !== 'string';
   const [first] = isSeen ? memory.blocks : [];
   const rights = isSeen && first !== undefined ? await mayReadProcess(memory.pid, first.address) : undefined;
-  const found = base === undefined || !isSeen ? undefined : await findMappedBase(memory, base);
+  const isReadable = isSeen && rights === undefined;
+  const found = base === undefined || !isReadable ? undefined : await findMappedBase(memory, base);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
   return { deviceState, liveState, machine, machineProblem, memory, rights, base: found };
 }

@@ -1,5 +1,6 @@
 import { IO_ENGINES } from '../../engine/transfer-options.ts';
 import { MappedRamError } from '../../errors.ts';
+import { byteCount } from '../../io/byte-count.ts';
 import { assertWords } from '../../io/option-words.ts';
 import { negotiate } from '../../negotiate/negotiate.ts';
 import type { SavePlan } from '../../negotiate/plan.ts';
@@ -32,6 +33,7 @@ export async function makePlan(
     whenNotConverging: WHEN_NOT_CONVERGING,
   });
   const { signal } = options;
+  byteCount('maxCopyMemory', options.maxCopyMemory ?? 0);
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
   assertRunState(plan.qemu.runState, options.after);
   assertLiveOptions(options, plan);
