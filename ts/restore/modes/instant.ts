@@ -6,7 +6,13 @@ import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import { NOTHING_PREPARED, type NamelessMode, type PreparedMemory, type PreparePlace } from './mode.ts';
+import {
+  type MemoryObject,
+  NOTHING_PREPARED,
+  type NamelessMode,
+  type PreparedMemory,
+  type PreparePlace,
+} from './mode.ts';
 
 /** The reason why QEMU reads a delta. */
 const DELTA_WHY = 'the memory of the base is in place, and QEMU reads the delta over it';
@@ -38,17 +44,8 @@ export const instant: NamelessMode = {
     ...copyProblems(options),
     ...deviceProblems(options),
   ],
-  memoryObject: ({ block }, { file, snapshotFile }) => ({
-    type: 'memory-backend-file',
-    members: [
-      ['mem-path', file ?? snapshotFile],
-      ['offset', String(block.area.pagesOffset)],
-      ['share', 'off'],
-      ['readonly', 'on'],
-      ['rom', 'off'],
-      ...reserveFor(block.length),
-    ],
-  }),
+  memoryObject: ({ block }, { file, snapshotFile }) =>
+    privateMapping(file ?? snapshotFile, block.area.pagesOffset, block.length),
 
   blocksInPlace: (given, mapped) => given ?? mapped,
   nothingInPlace:
@@ -79,6 +76,21 @@ export const instant: NamelessMode = {
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
 };
+
+/** A memory object that shows a part of a file until the guest writes, and never writes to the file. */
+export function privateMapping(path: string, offset: number, length: number): MemoryObject {
+  return {
+    type: 'memory-backend-file',
+    members: [
+      ['mem-path', path],
+      ['offset', String(offset)],
+      ['share', 'off'],
+      ['readonly', 'on'],
+      ['rom', 'off'],
+      ...reserveFor(length),
+    ],
+  };
+}
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(
