@@ -18,12 +18,12 @@ const REGION = { start: 16 * MIB, length: 8 * MIB };
 const BOOT = 8 * MIB;
 
 /** Boots the built-in guest on an empty file. */
-async function startFresh(setup: GuestSetup, dir: TemporaryDirectory): Promise<TestGuest> {
+async function startFresh(setup: GuestSetup, dir: TemporaryDirectory, path: string): Promise<TestGuest> {
   const binary = setup.binary ?? QEMU_BINARY;
   await writeGuestDisk(dir.file('boot.img'), guestRegionOf(setup));
   const { args, blocks } = await freshArguments({
     args: guestArgs(setup, dir.path),
-    path: dir.file('empty'),
+    path,
     binary,
   });
   const qemu = await QemuProcess.start({ binary, args });
@@ -42,9 +42,11 @@ async function assertMemory(t: ExecutionContext, guest: TestGuest, path: string)
 /** Saves a guest, restores it, and saves the clone as what has changed since. */
 async function savesWhatIsWritten(t: ExecutionContext, setup: GuestSetup): Promise<void> {
   await using dir = await temporaryDirectory();
-  const [whole, delta, empty] = [dir.file('whole.mr'), dir.file('guest.delta'), dir.file('empty')];
+  // The guest takes its folder along when it ends.
+  await using kept = await temporaryDirectory();
+  const [whole, delta, empty] = [kept.file('whole.mr'), kept.file('guest.delta'), kept.file('empty')];
   {
-    await using guest = await startFresh(setup, dir);
+    await using guest = await startFresh(setup, dir, empty);
     await guest.waitForGenerations(2);
     t.deepEqual(guest.memoryBlocks, guestMemoryBlocks(setup));
     const before = pageCacheState(empty)?.cachedBytes ?? Number.NaN;
@@ -92,13 +94,12 @@ qemuTest('guests on one empty file see nothing of each other', async (t) => {
   await using one = await temporaryDirectory();
   await using other = await temporaryDirectory();
   const setup: GuestSetup = { memoryMiB: 64, region: REGION };
-  await using first = await startFresh(setup, one);
-  await writeGuestDisk(other.file('boot.img'), REGION);
-  const { args } = await freshArguments({ args: guestArgs(setup, other.path), path: one.file('empty') });
-  const qemu = await QemuProcess.start({ binary: QEMU_BINARY, args });
-  await using second = new TestGuest(qemu, other.path, REGION, ['pc.ram']);
+  await using kept = await temporaryDirectory();
+  const empty = kept.file('empty');
+  await using first = await startFresh(setup, one, empty);
+  await using second = await startFresh(setup, other, empty);
   await Promise.all([first.waitForGenerations(3), second.waitForGenerations(3)]);
   await first.assertAlive();
   await second.assertAlive();
-  t.is((await stat(one.file('empty'))).blocks, 0);
+  t.is((await stat(empty)).blocks, 0);
 });

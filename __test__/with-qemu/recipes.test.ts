@@ -5,12 +5,12 @@ import test from 'ava';
 
 import { Snapshot } from '../../ts/index.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
-import { startGuest, type TestGuest } from '../support/qemu.ts';
+import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { guestArgs } from '../support/qemu-setup.ts';
 import { program as programOf, projectOf, runRecipe as run } from '../support/recipe.ts';
 import type { TemporaryDirectory } from '../support/temporary.ts';
-import { saveGuest } from '../support/restored-guest.ts';
+import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 
 const RECIPES = new URL('../../docs/recipes.md', import.meta.url);
 const NOBODY = 65_534;
@@ -50,6 +50,30 @@ qemuTest('runners start warm from one snapshot, and go on each for itself', asyn
   t.is(await recipe.ended, 0, recipe.output());
 });
 
+qemuTest(
+  'a guest that boots on an empty file, and its clone, are saved as what they have written',
+  async (t) => {
+    await using dir = await project('Snapshots in proportion from the first boot');
+    const setup = { memoryMiB: 512, region: { start: 16 * MIB, length: 8 * MIB } };
+    await writeGuestDisk(dir.file('boot.img'), setup.region);
+    const [empty, snapshot] = [dir.file('empty.ram'), dir.file('guest.mr')];
+    const recipe = run(dir, ['2', empty, snapshot, QEMU_BINARY, ...guestArgs(setup, dir.path)]);
+    t.is(await recipe.ended, 0, recipe.output());
+    const written = [...recipe.output().matchAll(/^(booted|clone): .*, (\d+) MiB written/gm)];
+    t.deepEqual(
+      written.map(([, what]) => what),
+      ['booted', 'clone'],
+      recipe.output(),
+    );
+    for (const [, what, mib] of written) t.true(Number(mib) >= 8 && Number(mib) <= 32, `${what}: ${mib}`);
+    t.is((await stat(empty)).blocks, 0);
+    for (const path of [snapshot, `${snapshot}.delta`]) {
+      await using guest = await restoreGuest(path, setup, {});
+      await guest.assertAlive();
+    }
+  },
+);
+
 async function guestWithSocket(dir: TemporaryDirectory, ...more: readonly string[]): Promise<TestGuest> {
   const guest = await startGuest({
     extraArgs: ['-qmp', `unix:${dir.file('qmp')},server=on,wait=off`, ...more],
@@ -65,7 +89,7 @@ qemuTest('a guest is kept when its keeper is told to end', async (t) => {
   await recipe.said(/waiting/);
   recipe.kill('SIGTERM');
   t.is(await recipe.ended, 0, recipe.output());
-  t.regex(recipe.output(), /guest\.mr: \d+ bytes, written by qemu in \d+ ms/);
+  t.regex(recipe.output(), /guest\.mr: \d+ bytes, written by (?:qemu|engine) in \d+ ms/);
   t.is((await guest.qemu.exited).code, 0);
   await using snapshot = await Snapshot.open(dir.file('guest.mr'));
   t.true(snapshot.index.complete);

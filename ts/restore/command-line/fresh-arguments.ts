@@ -7,7 +7,7 @@ import { defaultRamIds } from '../../stream/default-ram.ts';
 import { emptyMemory } from './empty-memory.ts';
 import { freshMemory, type FreshMemory } from './fresh-memory.ts';
 import type { LaunchArguments } from './launch-plan.ts';
-import { privateMapping } from '../modes/instant.ts';
+import { privateMapping } from './private-mapping.ts';
 import { namedMemory } from './memory-plan.ts';
 import { type CommandLineOption, membersOf, parseCommandLine } from './options.ts';
 import { objectWords, replaceObjects } from './replace-objects.ts';

@@ -1,18 +1,12 @@
 import { localFile } from '../../io/open-source.ts';
 import { inheritedPath } from '../../qemu/process/qemu-process.ts';
-import { reserveFor } from './reserve.ts';
+import { privateMapping } from '../command-line/private-mapping.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
 import { mappingProblems } from '../preflight/mapping.ts';
 import { backendProblems, IN_PLACE_WHY, needsProc, noBackend } from './in-place.ts';
-import {
-  type MemoryObject,
-  NOTHING_PREPARED,
-  type NamelessMode,
-  type PreparedMemory,
-  type PreparePlace,
-} from './mode.ts';
+import { NOTHING_PREPARED, type NamelessMode, type PreparedMemory, type PreparePlace } from './mode.ts';
 
 /** The reason why QEMU reads a delta. */
 const DELTA_WHY = 'the memory of the base is in place, and QEMU reads the delta over it';
@@ -76,21 +70,6 @@ export const instant: NamelessMode = {
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
 };
-
-/** A memory object that shows a part of a file until the guest writes, and never writes to the file. */
-export function privateMapping(path: string, offset: number, length: number): MemoryObject {
-  return {
-    type: 'memory-backend-file',
-    members: [
-      ['mem-path', path],
-      ['offset', String(offset)],
-      ['share', 'off'],
-      ['readonly', 'on'],
-      ['rom', 'off'],
-      ...reserveFor(length),
-    ],
-  };
-}
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */
 async function prepare(
