@@ -58,7 +58,10 @@ test('docs/cli.md has the commands in the order in which the program lists them'
   );
   const [overview = ''] = docs.values();
   t.deepEqual(
-    Array.from(overview.matchAll(/^\| \[`([\w-]+)`\]\(#([\w-]+)\) \|/gm), ([, name, anchor]) => [name, anchor]),
+    Array.from(overview.matchAll(/^\| \[`([\w-]+)`\]\(#([\w-]+)\) \|/gm), ([, name, anchor]) => [
+      name,
+      anchor,
+    ]),
     commands.map((name) => [name, name]),
   );
 });
