@@ -64,11 +64,11 @@ export function freshMemory(
     }
   }
   let size = 0;
-  const blocks = wanted.map((block) => {
-    const offset = size;
+  const blocks: FreshBlock[] = [];
+  for (const block of wanted) {
+    blocks.push({ ...block, offset: size });
     size += Math.ceil(block.length / ALIGNMENT) * ALIGNMENT;
-    return { ...block, offset };
-  });
+  }
   return { blocks, main, size, problems };
 }
 
