@@ -10,6 +10,7 @@ import { SEAL_OF } from '../seal/seal-file.ts';
 import { createOutput } from '../snapshot/snapshot-target.ts';
 import { assertNotStoppedAsleep, forgotten } from './run-state/assert-run-state.ts';
 import { CaptureWriter } from './capture/capture-writer.ts';
+import { orLeaveToQemu } from './capture/unreadable-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { EngineWriter } from './engine-writer.ts';
 import { finish } from './finish.ts';
@@ -102,7 +103,11 @@ async function saveTo(
       await refuseIfClaimed(qmp, { signal: limit });
       const limited = { ...options, signal: limit };
       const plan = await makePlan(qmp, target, limited, into);
-      const saved = await carryOut(qmp, plan, limited, into);
+      const saved = await carryOut(qmp, plan, limited, into).catch(
+        orLeaveToQemu(limited, async (other) =>
+          carryOut(qmp, await makePlan(qmp, target, other, into), other, into),
+        ),
+      );
       return { ...saved, elapsedMs: performance.now() - startedAt };
     });
   } finally {

@@ -5,9 +5,9 @@ import { changedPages } from '../../engine/process/changed-pages.ts';
 import { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
-import { availableMemory } from '../../host/available-memory.ts';
 import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import { mostForCopy, roomFor } from '../../negotiate/capture/copy-room.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
 
 /** A block of a guest that stands still. */
@@ -51,12 +51,6 @@ export interface CaptureOptions {
   readonly onBase: readonly string[];
 }
 
-/** The share of the spare memory that a copy may take, unless the caller says how much. */
-const SHARE = 1 / 8;
-/** The guest changes pages between the first look and the stop. */
-const MARGIN = 1.25;
-const ROOM = 16 * 2 ** 20;
-
 /**
  * The memory of a guest in QEMU's process. What takes time is done while the guest runs: its files are opened, and room
  * for a copy of its pages is made. Disposal gives all of that back.
@@ -97,9 +91,8 @@ export class CapturedMemory implements AsyncDisposable {
         files.set(id, { handle, isRead });
       }
       const now = await scan(memory, pageSize, files);
-      const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
-      const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
-      const capacity = Math.min(Math.ceil(wanted), most);
+      const wanted = roomFor(now.reduce((sum, runs) => sum + bytesInRuns(runs), 0));
+      const capacity = Math.min(wanted, mostForCopy(maxCopyMemory));
       const copy = capacity === 0 ? undefined : await ProcessCopy.create(capacity);
       return new CapturedMemory(memory, pageSize, files, copy);
     } catch (error) {
