@@ -13,7 +13,7 @@ import { CaptureWriter } from './capture/capture-writer.ts';
 import { orLeaveToQemu } from './capture/unreadable-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { EngineWriter } from './engine-writer.ts';
-import { finish } from './finish.ts';
+import { finish, publishSeal } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
@@ -236,18 +236,4 @@ async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promi
   if (toFile === undefined) return writerElsewhere(run);
   if (run.plan.stateOnly.value) return CaptureWriter.ready(toFile);
   return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
-}
-
-async function publishSeal(
-  sealing: Sealing,
-): Promise<{ readonly path: string | undefined; readonly warnings: readonly string[] }> {
-  try {
-    await sealing.publish();
-    return { path: sealing.path, warnings: [] };
-  } catch (error) {
-    return {
-      path: undefined,
-      warnings: [`the snapshot is complete, but it has no seal: ${messageOf(error)}`],
-    };
-  }
 }
