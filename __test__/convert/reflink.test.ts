@@ -6,8 +6,7 @@ import test from 'ava';
 import { diff, flatten, Snapshot, verify, writeDelta } from '../../ts/index.ts';
 import { GUEST, twoSnapshots, writeSnapshot, type Content } from '../delta/two-snapshots.ts';
 import { memoryOf } from '../support/memory-of.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
-import { sharingFilesystem } from './sharing-filesystem.ts';
+import { temporaryDirectory, TemporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 2 ** 20;
 
@@ -42,7 +41,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     `${kind}: flatten shares the blocks of the base, and equals delta and base page by page`,
     async (t) => {
       await using outer = await temporaryDirectory();
-      await using dir = await sharingFilesystem(outer, kind);
+      const dir = await filesystem(t, outer, kind);
       if (dir === undefined) {
         t.pass('this machine has no such filesystem');
         return;
@@ -58,6 +57,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       await rm(base);
       const [one, other] = [await memoryOf(path), await memoryOf(copied)];
       for (const [id, bytes] of one) t.is(Buffer.compare(bytes, other.get(id) ?? bytes.subarray(1)), 0, id);
+      t.is(spawnSync('umount', [dir.path]).status, 0);
     },
   );
 
@@ -65,7 +65,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
     `${kind}: what is flattened takes little more room than the pages that have changed`,
     async (t) => {
       await using outer = await temporaryDirectory();
-      await using dir = await sharingFilesystem(outer, kind);
+      const dir = await filesystem(t, outer, kind);
       if (dir === undefined) {
         t.pass('this machine has no such filesystem');
         return;
@@ -82,6 +82,7 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       const grown = (await usedIn(dir.path)) - used;
       t.true(grown <= changed * 1.2 + 2 * MIB, `${grown} bytes more for ${changed}`);
       t.true((await stat(base)).blocks * 512 > 16 * changed - MIB);
+      t.is(spawnSync('umount', [dir.path]).status, 0);
     },
   );
 }
