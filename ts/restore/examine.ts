@@ -96,9 +96,10 @@ export async function examine(qmp: QmpClient, snapshot: Snapshot, options: Attac
   return { ...fitting, recorded, locked };
 }
 
-/** A QEMU that waits, and that goes with what it was compared with. */
+/** A QEMU that waits, and that goes with what it was compared with. @internal */
 export type Fitting = Omit<Examined, 'recorded' | 'locked'>;
 
+/** @internal */
 interface CompareOptions extends AttachOptions {
   /** The guest that QEMU is to take over: a snapshot, or one that is going to be a snapshot with the same blocks. */
   readonly guest: Pick<Snapshot, 'index' | 'completeRam'> & Partial<Pick<Snapshot, 'base'>>;
@@ -109,7 +110,7 @@ interface CompareOptions extends AttachOptions {
 /**
  * Compares a guest with a QEMU that waits for it.
  * @param snapshot the snapshot that has the memory which QEMU maps
- * @throws {MappedRamError} as `attach`, except for errors of the load
+ * @throws {MappedRamError} as `attach`, except for errors of the load @internal
  */
 export async function compareWaiting(
   qmp: QmpClient,

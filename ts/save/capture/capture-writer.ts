@@ -19,6 +19,7 @@ import type { StoppedGuest } from '../stopped-guest.ts';
 import { assertApart, assertStillBase, openBase } from './capture-base.ts';
 import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
 import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
+import { whileQemuLives } from './while-qemu-lives.ts';
 import { passesOf, type PlacedBlock } from './captured-parts.ts';
 import { sealWritten } from './seal-written.ts';
 import { settleZeroPages, writePasses } from './write-captured.ts';
@@ -109,7 +110,7 @@ export class CaptureWriter implements ReadyWriter {
     const { plan, options, output, progress, sealing } = run;
     const { signal } = options;
     progress.step('state');
-    const taken = await this.#take();
+    const taken = await whileQemuLives(run.qmp, this.#take());
     const isLate = taken.blocks.every(({ left }) => left.length === 0);
     progress.step('memory');
     // Where everything goes has to be known in the pause only if something is written in it.
@@ -119,7 +120,8 @@ export class CaptureWriter implements ReadyWriter {
         ...engineTransfer(plan, options),
         onProgress: (moved: Parameters<typeof progress.fromEngine>[0]) => progress.fromEngine(moved),
       };
-      const early = laid && (await writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer));
+      const inPause = laid && writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer);
+      const early = await whileQemuLives(run.qmp, inPause);
       await guest.assertStoodStill({ signal });
       await whenRead();
       // The guest does not wait for anything from here on.
