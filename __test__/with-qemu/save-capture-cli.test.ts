@@ -124,6 +124,10 @@ qemuTest(
       t.is(run.code, 1, `${args.join(' ')}: ${run.stderr}`);
       t.regex(run.stderr, words);
     }
+    const onto = await save(base, '--incremental', '--form', 'delta', '--force');
+    t.is(onto.code, 1);
+    t.regex(onto.stderr, /the delta and its base/);
+    t.is((await runCli(['verify', base])).code, 0);
     await rm(base);
     const gone = await save(path, '--incremental');
     t.is(gone.code, 1);
