@@ -13,7 +13,6 @@ import { ModeUnavailable } from '../restore/explain-start.ts';
 import { letGoOn } from '../restore/go-on.ts';
 import type { Mode } from '../restore/modes/mode.ts';
 import type { RestoreMode } from '../restore/modes/modes.ts';
-import { assertComesUp } from '../restore/recorded-state.ts';
 import type { AfterRestore } from '../restore/run-state.ts';
 import { handHold, holdSnapshot } from '../restore/snapshot-lock.ts';
 import {
@@ -28,6 +27,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { CheckedForkOptions } from './fork-options.ts';
 import type { ForkedGuest } from './forked-guest.ts';
 import type { ForkSource } from './fork-source.ts';
+import type { GlobalState } from '../stream/global-state.ts';
 
 /** A clone's command line, and the answer of its QEMU about the machine's memory. */
 export interface CloneLine {
@@ -49,6 +49,8 @@ export interface LoadedClone {
 /** The state that all clones of a fork load. */
 export interface ForkState {
   readonly snapshot: Snapshot;
+  /** The run state that the snapshot records. */
+  readonly recorded: GlobalState | undefined;
   readonly state: StateStream;
 }
 
@@ -62,6 +64,8 @@ export class ForkSlot {
   /** The state that the clone is to have. */
   readonly after: AfterRestore;
   readonly #fitting: Fitting;
+  /** True when QEMU holds a lock on the snapshot that it maps already. */
+  readonly #isLocked: boolean;
   readonly #prepared: Pick<Prepared, 'launch' | 'warnings'>;
   readonly #options: Pick<CheckedForkOptions, 'fdset' | 'timeoutMs'>;
 
@@ -69,7 +73,7 @@ export class ForkSlot {
     index: number,
     process: QemuProcess,
     after: AfterRestore,
-    fitting: Fitting,
+    { fitting, isLocked }: { readonly fitting: Fitting; readonly isLocked: boolean },
     prepared: Pick<Prepared, 'launch' | 'warnings'>,
     options: CheckedForkOptions,
   ) {
@@ -77,6 +81,7 @@ export class ForkSlot {
     this.process = process;
     this.after = after;
     this.#fitting = fitting;
+    this.#isLocked = isLocked;
     this.#prepared = prepared;
     this.#options = options;
   }
@@ -86,7 +91,7 @@ export class ForkSlot {
    * @throws {MappedRamError} as `prepareFork`
    */
   static async start(
-    { mapped, guest }: ForkSource,
+    { mapped, slot, guest }: ForkSource,
     { index, args, commandLine, defaultRam }: CloneLine,
     options: CheckedForkOptions,
     signal: AbortSignal,
@@ -106,7 +111,12 @@ export class ForkSlot {
       const { launch, memory } = prepared;
       const warnings = [...prepared.warnings, ...memory.warnings];
       const after = options.after ?? defaultAfter(commandLine);
-      return new ForkSlot(index, qemu, after, fitting, { launch, warnings }, options);
+      // A file that is still to be filled must not be locked.
+      const isLocked =
+        slot === undefined &&
+        holdSnapshot(mapped) &&
+        (await handHold(qemu.qmp, mapped, { timeoutMs, signal }));
+      return new ForkSlot(index, qemu, after, { fitting, isLocked }, { launch, warnings }, options);
     } catch (error) {
       await qemu.close();
       throw error;
@@ -135,12 +145,11 @@ export class ForkSlot {
   }
 
   /** Loads the clone, and leaves it paused. @throws {MappedRamError} as `attach`; QEMU is of no use then */
-  async load({ snapshot, state }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
+  async load({ snapshot, recorded, state }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
     const startedAt = performance.now();
     const wait = { timeoutMs: this.#options.timeoutMs, signal };
-    const recorded = await assertComesUp(snapshot, this.after);
     const { run } = this.#fitting;
-    const locked = holdSnapshot(snapshot) && (await handHold(run.qmp, snapshot, wait));
+    const locked = this.#isLocked || (holdSnapshot(snapshot) && (await handHold(run.qmp, snapshot, wait)));
     const examined = { ...this.#fitting, run: { ...run, snapshot }, recorded, locked };
     const { fdset } = this.#options;
     const loaded = await loadExamined(examined, { ...wait, fdset, state, after: 'stop' });

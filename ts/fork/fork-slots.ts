@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { assertComesUp } from '../restore/recorded-state.ts';
 import { openStateStream } from '../restore/state-stream.ts';
 import { forAllClones, ofClone } from './all-clones.ts';
 import { capture, type Captured } from './capture.ts';
@@ -130,10 +131,14 @@ export class ForkSlots implements AsyncDisposable {
     const [first] = this.#slots;
     const inPlace = first?.blocks ?? [];
     const mapped = FORK_MODE.state?.mapped;
+    const [recorded] = await Promise.all(this.#slots.map(({ after }) => assertComesUp(snapshot, after)));
     await using state = await openStateStream(snapshot, { inPlace, mapped, signal: limit });
     return await forAllClones(
       this.#slots,
-      async (slot, signal) => ({ index: slot.index, clone: await slot.load({ snapshot, state }, signal) }),
+      async (slot, signal) => ({
+        index: slot.index,
+        clone: await slot.load({ snapshot, recorded, state }, signal),
+      }),
       { signal: limit },
     );
   }

@@ -14,6 +14,7 @@ import {
   assertSameMachine,
   type GuestToBe,
   guestToBe,
+  queryChangingFacts,
   querySourceFacts,
   type SourceFacts,
 } from './source-facts.ts';
@@ -87,7 +88,7 @@ export class ForkSource implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_UNSUPPORTED
    */
   async assertUnchanged(wait: WaitOptions): Promise<void> {
-    const [now] = await Promise.all([querySourceFacts(this.qmp, wait), assertGoesOn(this.qmp, wait)]);
+    const [now] = await Promise.all([queryChangingFacts(this.qmp, wait), assertGoesOn(this.qmp, wait)]);
     assertSameMachine(this.#facts, now);
   }
 

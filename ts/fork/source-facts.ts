@@ -3,8 +3,14 @@ import type { WaitOptions } from '../host/wait-within.ts';
 import { queryGuestMemory } from '../qemu/guest-memory.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
 import type { MemoryBlock } from '../qemu/memory-block.ts';
+import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { type Destination, describeDestination } from '../restore/preflight/destination.ts';
+import {
+  type Destination,
+  describeDestination,
+  queryCpus,
+  queryPci,
+} from '../restore/preflight/destination.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { IndexedSection } from '../stream/stream-index.ts';
 
@@ -27,11 +33,26 @@ export async function querySourceFacts(qmp: QmpClient, wait: WaitOptions): Promi
   return { machine, target, cpus, kvm, pci, memory, pid };
 }
 
+/** The parts of a machine that can change while its guest runs. */
+export type ChangingFacts = Pick<SourceFacts, 'cpus' | 'pci'> & {
+  readonly memory: readonly Pick<MemoryBlock, 'id' | 'length'>[];
+};
+
+/** Asks for these parts alone, which takes a few milliseconds less. @throws {MappedRamError} as `QmpClient.execute` */
+export async function queryChangingFacts(qmp: QmpClient, wait: WaitOptions): Promise<ChangingFacts> {
+  const [cpus, pci, rows = []] = await Promise.all([
+    queryCpus(qmp, wait),
+    queryPci(qmp, wait),
+    queryRamBlocks(qmp, wait),
+  ]);
+  return { cpus, pci, memory: rows.map(({ id, usedLength: length }) => ({ id, length })) };
+}
+
 /**
  * Makes sure that the machine is still the one for which QEMUs wait.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming every difference
  */
-export function assertSameMachine(before: SourceFacts, now: SourceFacts): void {
+export function assertSameMachine(before: ChangingFacts, now: ChangingFacts): void {
   const [then, today] = [wordsOf(before), wordsOf(now)];
   const changed = then.flatMap(([what, words], index) => {
     const found = today[index]?.[1];
@@ -44,11 +65,9 @@ export function assertSameMachine(before: SourceFacts, now: SourceFacts): void {
   );
 }
 
-function wordsOf({ machine, cpus, kvm, pci, memory }: SourceFacts): readonly (readonly [string, string])[] {
+function wordsOf({ cpus, pci, memory }: ChangingFacts): readonly (readonly [string, string])[] {
   return [
-    ['machine type', machine ?? 'unknown'],
     ['number of CPUs', String(cpus ?? 'unknown')],
-    ['accelerator', kvm === true ? 'KVM' : 'not KVM'],
     ['list of PCI devices', pci?.map(({ address }) => address).join(' ') ?? 'unknown'],
     ['memory', memory.map(({ id, length }) => `${id} (${length} bytes)`).join(', ')],
   ];

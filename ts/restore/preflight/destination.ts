@@ -50,28 +50,39 @@ export async function describeDestination(
   qmp: QmpClient,
   wait: WaitOptions = {},
 ): Promise<Omit<Destination, keyof KnownDestination>> {
-  const ask = async (
-    command: string,
-    args?: Readonly<Record<string, string>>,
-  ): Promise<QmpValue | undefined> => answerOf(qmp.execute<string>(command, args, wait));
+  const ask: Ask = async (command, args) => answerOf(qmp.execute<string>(command, args, wait));
   const [type, machines, target, cpus, kvm, uuid, pci] = await Promise.all([
     ask('qom-get', { path: '/machine', property: 'type' }),
     ask('query-machines'),
     ask('query-target'),
-    ask('query-cpus-fast'),
+    queryCpus(qmp, wait),
     ask('query-kvm'),
     ask('query-uuid'),
-    ask('query-pci'),
+    queryPci(qmp, wait),
   ]);
   return {
     machine: machineOf(type),
     machines: listOf(machines).flatMap((machine) => [text(machine['name']), text(machine['alias'])]),
     target: isQmpObject(target) ? text(target['arch']) : undefined,
-    cpus: Array.isArray(cpus) ? cpus.length : undefined,
+    cpus,
     kvm: isQmpObject(kvm) ? kvm['enabled'] === true : undefined,
     uuid: uuidOf(uuid),
-    pci: Array.isArray(pci) ? listOf(pci).flatMap((bus) => slotsOf(bus)) : undefined,
+    pci,
   };
+}
+
+type Ask = (command: string, args?: Readonly<Record<string, string>>) => Promise<QmpValue | undefined>;
+
+/** Asks for the number of CPUs. @returns undefined when QEMU does not tell */
+export async function queryCpus(qmp: QmpClient, wait: WaitOptions): Promise<number | undefined> {
+  const cpus = await answerOf(qmp.execute<string>('query-cpus-fast', undefined, wait));
+  return Array.isArray(cpus) ? cpus.length : undefined;
+}
+
+/** Asks for the PCI devices on root buses. @returns undefined when QEMU does not tell */
+export async function queryPci(qmp: QmpClient, wait: WaitOptions): Promise<readonly PciSlot[] | undefined> {
+  const pci = await answerOf(qmp.execute<string>('query-pci', undefined, wait));
+  return Array.isArray(pci) ? listOf(pci).flatMap((bus) => slotsOf(bus)) : undefined;
 }
 
 function machineOf(type: QmpValue | undefined): string | undefined {
