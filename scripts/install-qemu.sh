@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests against a real QEMU need: qemu-system-… >= 9 of several architectures, swtpm and
-# gdb; those that count system calls and instructions: strace and valgrind; and, with --bench, fio.
+# gdb; those that count system calls and instructions: strace and valgrind; those that make filesystems whose files share
+# blocks: mkfs.xfs and mkfs.btrfs; and, with --bench, fio.
 # QEMU comes from the backports suite, on the mirror that apt already uses, where the Debian release's own is older.
 # Needs root and apt. Exits 0 at once when every program is on the PATH, and new enough.
 #
@@ -56,11 +57,11 @@ install_from_backports() {
     -t "$codename-backports" $(packages)
 }
 
-# Installs a package that has the name of its program.
+# Installs the package of a program, by default the one that has the program's name.
 install_missing() {
   if command -v "$1" >/dev/null 2>&1; then return; fi
   apt-get update -q
-  apt-get install -qy --no-install-recommends "$1"
+  apt-get install -qy --no-install-recommends "${2:-$1}"
 }
 
 main() {
@@ -83,6 +84,8 @@ main() {
   install_missing gdb
   install_missing strace
   install_missing valgrind
+  install_missing mkfs.xfs xfsprogs
+  install_missing mkfs.btrfs btrfs-progs
   if [ "${1:-}" = "--bench" ]; then install_missing fio; fi
   local major
   major=$(qemu_major)

@@ -160,6 +160,12 @@ export { GuestPool } from './pool/guest-pool.ts';
 export type { PoolChange, PoolEvents, PoolHealth, PoolHealthEvent } from './pool/pool-health.ts';
 export type { PoolOptions, PoolWait, TakeOptions } from './pool/pool-options.ts';
 export type { PooledGuest } from './pool/pooled-qemu.ts';
+export { fork } from './fork/fork.ts';
+export type { ForkNowOptions, ForkOptions } from './fork/fork-options.ts';
+export type { ForkForm } from './fork/fork-source.ts';
+export { ForkSlots } from './fork/fork-slots.ts';
+export type { Fork, ForkedGuest, ForkTimes } from './fork/forked-guest.ts';
+export { prepareFork } from './fork/prepare-fork.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {

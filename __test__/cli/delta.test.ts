@@ -24,7 +24,7 @@ test('info, verify and diff take a delta as they take a snapshot, and info names
 
 test('--base says where the base is, and its lack is told', async (t) => {
   await using dir = await temporaryDirectory();
-  const { delta, base } = await twoSnapshots(dir, GUEST);
+  const { delta, base, later } = await twoSnapshots(dir, GUEST);
   await mkdir(dir.file('away'));
   const away = dir.file('away/base.mr');
   await rename(base, away);
@@ -35,6 +35,8 @@ test('--base says where the base is, and its lack is told', async (t) => {
   const commands = [
     ['info', delta],
     ['verify', delta],
+    ['diff', delta, later],
+    ['diff', delta, delta, '--right-base', away],
     ['extract', delta, '--format', 'raw', '--block', 'pc.ram', '-o', output],
     ['convert', delta, dir.file('whole.mr')],
     ['unpack', delta, '--state', dir.file('state')],
@@ -44,6 +46,11 @@ test('--base says where the base is, and its lack is told', async (t) => {
     const { code, stderr } = await runCli([...command, '--base', away]);
     t.is(code, 0, `${command.join(' ')}: ${stderr}`);
   }
+  t.is((await runCli(['diff', later, delta])).code, 1);
+  t.is((await runCli(['diff', later, delta, '--right-base', away])).code, 0);
+  const idle = await runCli(['diff', delta, '--ram', `pc.ram=${output}`, '--right-base', away]);
+  t.is(idle.code, 2);
+  t.regex(idle.stderr, /--right-base is about a second snapshot/);
   t.is(Buffer.compare(await readFile(output), memoryOf(GUEST[0]?.after ?? [])), 0);
   t.true((await diff(dir.file('whole.mr'), dir.file('flat.mr'))).equal);
 });

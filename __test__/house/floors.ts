@@ -18,6 +18,7 @@ export const FLOORS: ReadonlyArray<readonly string[]> = [
   ['negotiate', 'working-set'],
   ['save', 'restore'],
   ['pool'],
+  ['fork'],
   ['guest'],
   ['demo', 'doctor', 'bench'],
   ['cli', 'index.ts'],

@@ -18,6 +18,7 @@ export const REWORDED: readonly (readonly [old: string, now: string])[] = [];
 /** The members that the objects of commands have got since then. */
 export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
   'base',
+  'capture',
   'changedPages',
   'directRequests',
   'dirtyPagesPerSecond',
@@ -29,6 +30,7 @@ export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
   'requestBytes',
   'requests',
   'runState',
+  'stateOnly',
   'submissions',
 ]);
 

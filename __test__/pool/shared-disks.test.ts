@@ -7,7 +7,7 @@ import { parseCommandLine } from '../../ts/restore/command-line/options.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 function refuse(first: readonly string[], second: readonly string[] = first): void {
-  refuseSharedDisks(parseCommandLine(first), parseCommandLine(second));
+  refuseSharedDisks([parseCommandLine(first), parseCommandLine(second)], 'two guests');
 }
 
 const overlay = (n: number): readonly string[] => [

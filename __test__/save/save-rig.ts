@@ -1,31 +1,63 @@
-import { readdir, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
 
 import type { ExecutionContext } from 'ava';
 
+import { lockFile } from '../../ts/engine/file-lock.ts';
 import { save, type SaveOptions } from '../../ts/index.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
+import { LoopVolume } from '../support/loop-volume.ts';
 import { MIB, startGuest, type GuestSetup, type TestGuest } from '../support/qemu.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { restoreGuest } from '../support/restored-guest.ts';
+import { TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 import { settings } from '../negotiate/carry-out.ts';
+import { digestOf } from './captured-guest.ts';
 import { checkSnapshot } from './check-snapshot.ts';
 import { untilNoGuard } from './running-guards.ts';
 
-/** A writer; or QEMU, while the guest runs. */
-export type RigKind = Writer | 'live';
+/**
+ * A writer; or QEMU, while the guest runs; or the engine, which takes the guest out of QEMU's process: `capture` all of
+ * it, `pause` without a copy, so that the guest stands still for all of it, `delta` and `reflink` on a base.
+ */
+export type RigKind = Writer | 'live' | 'capture' | 'pause' | 'delta' | 'reflink';
+/** The kinds of which the engine takes the guest out of QEMU's process. */
+export const CAPTURES = ['capture', 'pause', 'delta', 'reflink'] as const;
+export const RIG_KINDS: readonly RigKind[] = ['engine', 'qemu', 'live', ...CAPTURES];
+
+/** Options that choose the kind. */
+const HOW: Readonly<Record<RigKind, SaveOptions>> = {
+  engine: { writer: 'engine' },
+  qemu: { writer: 'qemu' },
+  live: { live: true },
+  capture: { writer: 'engine' },
+  pause: { writer: 'engine', maxCopyMemory: 0 },
+  delta: { base: 'auto', form: 'delta' },
+  // A part of the guest does not fit the copy.
+  reflink: { base: 'auto', maxCopyMemory: 24 * MIB },
+};
 
 /** Options that make a save so slow that most of its moments are in the middle of its work. */
-const SLOWLY: Readonly<Record<RigKind, SaveOptions>> = {
-  engine: { writer: 'engine', requestSize: 4096, queueDepth: 1, channels: 1, ioEngine: 'threads' },
-  qemu: { writer: 'qemu', maxBandwidth: 64 * MIB },
+const SLOWLY: Readonly<Record<'qemu' | 'live' | 'others', SaveOptions>> = {
+  qemu: { maxBandwidth: 64 * MIB },
   // The guest rewrites 32 MiB, which the last pass may write.
-  live: { live: true, maxBandwidth: 64 * MIB, downtimeLimitMs: 800 },
+  live: { maxBandwidth: 64 * MIB, downtimeLimitMs: 800 },
+  others: { requestSize: 4096, queueDepth: 1, channels: 1, ioEngine: 'threads' },
 };
 
 const SETUPS: Readonly<Record<RigKind, GuestSetup>> = {
   engine: { backend: 'file', share: true, region: { start: 16 * MIB, length: 64 * MIB } },
   qemu: {},
   live: {},
+  capture: {},
+  pause: {},
+  delta: {},
+  reflink: {},
 };
+
+/** A snapshot that the guest of a rig is a clone of. */
+interface RigBase {
+  readonly path: string;
+  readonly digest: string;
+}
 
 /** A guest that is saved again and again, while each save goes wrong in another way. */
 export class SaveRig implements AsyncDisposable {
@@ -36,6 +68,8 @@ export class SaveRig implements AsyncDisposable {
   readonly #dir: TemporaryDirectory;
   readonly #sockets: TemporaryDirectory;
   readonly #before: unknown;
+  readonly #base: RigBase | undefined;
+  readonly #volume: LoopVolume | undefined;
   #ran = true;
 
   private constructor(
@@ -45,6 +79,8 @@ export class SaveRig implements AsyncDisposable {
     server: string,
     kind: RigKind,
     before: unknown,
+    base: RigBase | undefined,
+    volume: LoopVolume | undefined,
   ) {
     this.guest = guest;
     this.#dir = dir;
@@ -52,21 +88,24 @@ export class SaveRig implements AsyncDisposable {
     this.server = server;
     this.kind = kind;
     this.#before = before;
+    this.#base = base;
+    this.#volume = volume;
   }
 
   static async start(kind: RigKind): Promise<SaveRig> {
+    const volume = kind === 'reflink' ? await LoopVolume.mount('xfs', 700) : undefined;
     // The snapshots are in memory: the load of the disk must not decide how long a save takes.
-    const dir = await temporaryDirectory('/dev/shm');
+    const dir = volume === undefined ? await temporaryDirectory('/dev/shm') : await directoryIn(volume);
     const sockets = await temporaryDirectory();
     const server = sockets.file('qmp.sock');
-    const guest = await startGuest({
-      ...SETUPS[kind],
-      extraArgs: ['-qmp', `unix:${server},server=on,wait=off`],
-    });
+    const setup = { ...SETUPS[kind], extraArgs: ['-qmp', `unix:${server},server=on,wait=off`] };
+    const isClone = kind === 'delta' || kind === 'reflink';
+    const base = isClone ? await makeBase(volume?.path ?? sockets.path) : undefined;
+    const guest = base === undefined ? await startGuest(setup) : await restoreGuest(base.path, setup, {});
     // These values are no defaults, so that a test can tell settings that were put back from defaults.
     await guest.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 7 * MIB, 'multifd-channels': 3 });
     await guest.waitForGenerations(2);
-    return new SaveRig(guest, dir, sockets, server, kind, await settings(guest.qmp));
+    return new SaveRig(guest, dir, sockets, server, kind, await settings(guest.qmp), base, volume);
   }
 
   get directory(): string {
@@ -78,7 +117,13 @@ export class SaveRig implements AsyncDisposable {
   }
 
   get options(): SaveOptions {
-    return SLOWLY[this.kind];
+    const { kind } = this;
+    return { ...HOW[kind], ...SLOWLY[kind === 'qemu' || kind === 'live' ? kind : 'others'] };
+  }
+
+  /** Options of the same save at its own speed. */
+  get quickly(): SaveOptions {
+    return HOW[this.kind];
   }
 
   /** Lets the guest run, or stops it, as the next save is to find it. A guest that is saved live runs. */
@@ -128,12 +173,42 @@ export class SaveRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.guest.close();
+    await this.#assertBaseIsFree();
     await this.#dir[Symbol.asyncDispose]();
     await this.#sockets[Symbol.asyncDispose]();
+    await this.#volume?.[Symbol.asyncDispose]();
+  }
+
+  /** @throws when the base is not what it was, or somebody still holds it without a guest */
+  async #assertBaseIsFree(): Promise<void> {
+    if (this.#base === undefined) return;
+    const { path, digest } = this.#base;
+    if ((await digestOf(path)) !== digest) throw new Error(`${path} has changed`);
+    const file = await open(path, 'r+');
+    try {
+      lockFile(file.fd, 'exclusive', path);
+    } finally {
+      await file.close();
+    }
   }
 
   async #check(name: string): Promise<void> {
     const [block = ''] = this.guest.memoryBlocks;
     await checkSnapshot(this.#dir.file(name), block, this.guest.region);
   }
+}
+
+async function directoryIn(volume: LoopVolume): Promise<TemporaryDirectory> {
+  const path = volume.file('snapshots');
+  await mkdir(path);
+  return new TemporaryDirectory(path);
+}
+
+/** Saves a guest, of which the rig's is to be a clone. */
+async function makeBase(directory: string): Promise<RigBase> {
+  const path = `${directory}/base.mr`;
+  await using guest = await startGuest();
+  await guest.waitForGenerations(1);
+  await save(guest.qmp, path, { writer: 'engine' });
+  return { path, digest: await digestOf(path) };
 }

@@ -1,8 +1,35 @@
+import type { SaveOptions } from '../../ts/index.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
 import type { GuestSetup } from '../support/qemu.ts';
 
-/** Each writer, with a guest for which `auto` chooses it. */
-export const WRITERS: readonly { readonly writer: Writer; readonly setup: GuestSetup }[] = [
-  { writer: 'qemu', setup: { backend: 'ram' } },
-  { writer: 'engine', setup: { backend: 'file', share: true } },
+/** A way to save a guest. */
+export interface Way {
+  /** `engine` reads shared files, `capture` QEMU's process. */
+  readonly way: Writer | 'capture';
+  readonly writer: Writer;
+  /** A guest that is saved this way. */
+  readonly setup: GuestSetup;
+  /** Empty where `auto` chooses the way. */
+  readonly options: Pick<SaveOptions, 'writer'>;
+  /** The run state of a guest that stands still after its save. */
+  readonly stopped: string;
+}
+
+export const WAYS: readonly Way[] = [
+  {
+    way: 'qemu',
+    writer: 'qemu',
+    setup: { backend: 'ram' },
+    options: { writer: 'qemu' },
+    stopped: 'postmigrate',
+  },
+  {
+    way: 'engine',
+    writer: 'engine',
+    setup: { backend: 'file', share: true },
+    options: {},
+    stopped: 'postmigrate',
+  },
+  // No migration takes place, so QEMU does not know of the save.
+  { way: 'capture', writer: 'engine', setup: { backend: 'ram' }, options: {}, stopped: 'paused' },
 ];

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 
 export const README: string = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
-/** Matches examples and commands about `guest.mr`: the snapshot of a running QEMU, which the first of them makes. */
-export const NEEDS_QEMU: RegExp = /guest\.mr(?!\w)/;
+/** Matches examples and commands about `guest.mr` and `later.mr`: snapshots of a running QEMU, which some of them make. */
+export const NEEDS_QEMU: RegExp = /(?:guest|later)\.mr(?!\w)/;
 
 /** The code blocks of a language in the README, in order. */
 export function readmeBlocks(language: string): readonly string[] {

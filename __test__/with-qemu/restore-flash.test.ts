@@ -7,7 +7,7 @@ import { type GuestSetup, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
-import { WRITERS } from '../save/writers.ts';
+import { WAYS } from '../save/writers.ts';
 
 const SECTOR = 65_536;
 const FLASH = 'system.flash1';
@@ -38,8 +38,8 @@ function savedData(): Uint8Array {
   return data;
 }
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(`${writer}: flash comes up as it was saved, whatever the destination's image holds`, async (t) => {
+for (const { way, writer, setup, options } of WAYS) {
+  qemuTest(`${way}: flash comes up as it was saved, whatever the destination's image holds`, async (t) => {
     await using dir = await temporaryDirectory();
     const bios = await firmware();
     const data = savedData();
@@ -47,7 +47,7 @@ for (const { writer, setup } of WRITERS) {
     {
       await using guest = await startGuest({ ...setup, ...(await flashSetup(dir, 'source', bios, data)) });
       await guest.waitForGenerations(2);
-      t.like(await save(guest.qmp, snapshot), { writer, warnings: [] });
+      t.like(await save(guest.qmp, snapshot, options), { writer, warnings: [] });
       await guest.assertAlive();
       t.deepEqual(Buffer.from(await guest.readBlock(FLASH, 0, data.length)), Buffer.from(data));
     }

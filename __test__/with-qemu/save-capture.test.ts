@@ -99,3 +99,26 @@ for (const binary of BINARIES) {
     }
   }
 }
+
+for (const shared of [
+  { backend: 'file', share: true },
+  { backend: 'memfd', share: true },
+] as const) {
+  qemuTest(`shared memory is copied first, too: ${shared.backend}`, async (t) => {
+    await using dir = await temporaryDirectory();
+    const setup: GuestSetup = { ...SETUP, ...shared, extraArgs: ['-device', 'VGA'] };
+    await using guest = await startGuest(setup);
+    await guest.waitForGenerations(2);
+    for (const maxCopyMemory of [undefined, 0, 5 * MIB]) {
+      const path = dir.file(`${maxCopyMemory}.mr`);
+      await guest.cont();
+      const saved = await save(guest.qmp, path, { after: 'stop', maxCopyMemory });
+      t.like(saved, { writer: 'engine', plan: { stateOnly: { value: true } } }, saved.writerWhy);
+      t.deepEqual(saved.warnings, []);
+      if (maxCopyMemory === undefined) t.is(saved.capture?.bytesInPause, 0);
+      else t.true((saved.capture?.bytesInPause ?? 0) > 0);
+      await assertMemory(t, guest, path, `copy of ${maxCopyMemory}`);
+    }
+    await assertRestores(t, dir.file(`${5 * MIB}.mr`), { ...setup, backend: 'ram', share: false });
+  });
+}

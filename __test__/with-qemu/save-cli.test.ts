@@ -66,7 +66,10 @@ qemuTest('the command line saves a guest that goes on, and says what it did', as
 qemuTest('--after says what becomes of the guest', async (t) => {
   await using at = await scene();
   const { guest, dir, save } = at;
-  const stopped = await save([dir.file('a'), '--after', 'stop', '--json']);
+  const paused = await save([dir.file('c'), '--after', 'stop', '--json']);
+  t.like(paused.json(), { runState: 'paused', pauseMs: null });
+  await guest.cont();
+  const stopped = await save([dir.file('a'), '--after', 'stop', '--writer', 'qemu', '--json']);
   t.like(stopped.json(), { runState: 'postmigrate', pauseMs: null });
   const refused = await save([dir.file('b')]);
   t.is(refused.code, 1);
@@ -87,14 +90,17 @@ qemuTest('--dry-run changes nothing, and tells what would be done and why', asyn
   const plan = await save([dir.file('guest.mr'), '--dry-run']);
   t.is(plan.code, 0, plan.stderr);
   t.regex(plan.stdout, new RegExp(`^QEMU +${QEMU_VERSION.join('.')}, the guest is running$`, 'm'));
-  t.regex(plan.stdout, /^writer +qemu — blocks above 16 MiB have to be in shared files/m);
+  t.regex(plan.stdout, /^writer +engine — the engine takes the guest out of QEMU's process/m);
   t.regex(plan.stdout, /^direct I\/O +on — /m);
-  t.regex(plan.stdout, /put aside for the save: max-bandwidth/);
-  const { json } = await save([dir.file('guest.mr'), '--dry-run', '--json', '--multifd', 'off']);
+  t.notRegex(plan.stdout, /put aside/);
+  const other = await save([dir.file('guest.mr'), '--dry-run', '--writer', 'qemu']);
+  t.regex(other.stdout, /put aside for the save: max-bandwidth/);
+  const asked = ['--writer', 'qemu', '--multifd', 'off'];
+  const { json } = await save([dir.file('guest.mr'), '--dry-run', '--json', ...asked]);
   t.like(json(), {
     schemaVersion: 1,
     direction: 'save',
-    writer: { value: 'qemu', rule: 'engine-memory-private' },
+    writer: { value: 'qemu', why: 'it was asked for' },
     multifd: { value: false, why: 'it was asked for' },
     directIo: { value: false, rule: 'direct-io-needs-multifd' },
     qemu: { runState: 'running' },
@@ -112,13 +118,17 @@ qemuTest('what cannot be had is refused with its reason', async (t) => {
   const { guest, dir, save } = at;
   const path = dir.file('guest.mr');
   const refusals: readonly (readonly [args: readonly string[], code: number, words: RegExp])[] = [
-    [[path, '--writer', 'engine'], 1, /writer engine cannot be had: blocks above 16 MiB/],
+    [[path, '--writer', 'engine', '--multifd', 'on'], 1, /writer engine cannot be had: multifd is how QEMU/],
     [
-      [path, '--io-engine', 'threads'],
+      [path, '--io-engine', 'threads', '--max-bandwidth', '1G'],
       1,
       /ioEngine is an option of the writer engine, but QEMU would write: /,
     ],
-    [[path, '--multifd', 'off', '--direct-io', 'on'], 1, /QEMU ignores direct-io without/],
+    [
+      [path, '--writer', 'qemu', '--multifd', 'off', '--direct-io', 'on'],
+      1,
+      /QEMU ignores direct-io without/,
+    ],
     [['exec:cat'], 1, /mapped-ram has to seek in a file, and exec: is a stream/],
     [['file:x,offset=bad'], 2, /offset/],
     [[dir.file('no/such/directory')], 1, /there is no directory/],
@@ -168,7 +178,7 @@ qemuTest('the command line saves a guest live when it is told to, and says how',
   const json = await save([dir.file('guest.mr'), ...live, '--force', '--json']);
   t.is(json.code, 0, json.stderr);
   t.like(json.json(), { runState: 'running', live: { converged: true }, plan: { live: { value: true } } });
-  const dry = await save([dir.file('other.mr'), '--dry-run']);
+  const dry = await save([dir.file('other.mr'), '--dry-run', '--writer', 'qemu']);
   t.regex(dry.stdout, /^live +off — without KVM/m);
   const refused = await save([dir.file('other.mr'), '--live', 'on', '--writer', 'engine']);
   t.is(refused.code, 1);

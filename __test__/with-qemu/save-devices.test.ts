@@ -7,7 +7,7 @@ import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
-import { WRITERS } from '../save/writers.ts';
+import { WAYS } from '../save/writers.ts';
 
 /** The setup of a virtual server: disk, network, screen, keyboard, entropy, a balloon and several CPUs. */
 async function server(dir: TemporaryDirectory, name: string): Promise<GuestSetup> {
@@ -27,27 +27,24 @@ async function server(dir: TemporaryDirectory, name: string): Promise<GuestSetup
   return { extraArgs: host.concat(devices.flatMap((device) => ['-device', device])) };
 }
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(
-    `${writer}: a server with virtio disk, network, screen and USB goes on in all modes`,
-    async (t) => {
-      await using dir = await temporaryDirectory();
-      const path = dir.file('guest.snapshot');
-      {
-        await using guest = await startGuest({ ...setup, ...(await server(dir, 'source')) });
-        await guest.waitForGenerations(2);
-        const saved = await save(guest.qmp, path);
-        t.like(saved, { writer, runState: 'running', warnings: [] });
-        t.true(saved.blocks.some(({ id, length }) => id.endsWith('/vga.vram') && length === 16 * MIB));
-        await guest.assertAlive();
-      }
-      for (const mode of MODE_NAMES) {
-        await using guest = await restoreGuest(path, { ...setup, ...(await server(dir, mode)) }, { mode });
-        t.deepEqual(guest.restored.warnings, [], mode);
-        await guest.assertAlive();
-      }
-    },
-  );
+for (const { way, writer, setup, options } of WAYS) {
+  qemuTest(`${way}: a server with virtio disk, network, screen and USB goes on in all modes`, async (t) => {
+    await using dir = await temporaryDirectory();
+    const path = dir.file('guest.snapshot');
+    {
+      await using guest = await startGuest({ ...setup, ...(await server(dir, 'source')) });
+      await guest.waitForGenerations(2);
+      const saved = await save(guest.qmp, path, options);
+      t.like(saved, { writer, runState: 'running', warnings: [] });
+      t.true(saved.blocks.some(({ id, length }) => id.endsWith('/vga.vram') && length === 16 * MIB));
+      await guest.assertAlive();
+    }
+    for (const mode of MODE_NAMES) {
+      await using guest = await restoreGuest(path, { ...setup, ...(await server(dir, mode)) }, { mode });
+      t.deepEqual(guest.restored.warnings, [], mode);
+      await guest.assertAlive();
+    }
+  });
 }
 
 kvmTest('a guest under KVM is saved while it runs, and goes on', async (t) => {

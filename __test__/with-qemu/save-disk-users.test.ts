@@ -127,7 +127,7 @@ qemuTest('an export that comes during a save is named when QEMU fails', async (t
   const onProgress = (): void => {
     adding ??= guest.qmp.execute(...exported(true));
   };
-  const error = await t.throwsAsync(save(guest.qmp, dir.file('snapshot'), { onProgress }), {
+  const error = await t.throwsAsync(save(guest.qmp, dir.file('snapshot'), { writer: 'qemu', onProgress }), {
     code: 'ERR_MAPPED_RAM_QEMU',
   });
   await adding;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { qemuTest } from '../support/qemu-required.ts';
 import { areAtWork, describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
-import { SaveRig } from '../save/save-rig.ts';
+import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 3;
 const POINTS = 12;
@@ -27,7 +27,7 @@ async function begin(worker: ChildProcess, { guest, server, target, options }: S
   return steps;
 }
 
-for (const writer of ['engine', 'qemu', 'live'] as const) {
+for (const writer of RIG_KINDS) {
   qemuTest(`a saving process that is killed leaves nothing behind, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const measured = await startWorker();

@@ -273,7 +273,8 @@ kvmTest('under KVM a save by QEMU is live by itself, and misses nothing', async 
   const path = dir.file('guest.mr');
   for (const [way, options] of Object.entries(WAYS)) {
     for (let round = 0; round < SAVES; round += 1) {
-      const saved = await save(guest.qmp, path, { ...options, after: 'stop', overwrite: true, guard: 'off' });
+      const how = { ...options, writer: 'qemu', after: 'stop', overwrite: true, guard: 'off' } as const;
+      const saved = await save(guest.qmp, path, how);
       t.like(saved, { plan: { live: { value: true } }, verified: true, warnings: [] });
       t.true((saved.live?.passes ?? 0) >= 2, JSON.stringify(saved.live));
       t.deepEqual(await differingPages(guest, path), [], `${way}, save ${round}`);

@@ -10,7 +10,7 @@ import { syntheticSnapshot } from '../restore/synthetic-snapshot.ts';
 import { startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WRITERS } from '../save/writers.ts';
+import { type Way, WAYS } from '../save/writers.ts';
 import { BIN } from '../cli/run-cli.ts';
 
 /** Runs a command that only root may; false where it fails, which stderr then says. */
@@ -68,18 +68,21 @@ async function assertRefused(
   qmp: QmpClient,
   path: string,
   cause: string,
+  options: Way['options'] = {},
 ): Promise<void> {
   const stops = qmp.events('STOP');
   for (const act of [planSave, save]) {
-    const error = await t.throwsAsync(act(qmp, path, { overwrite: true }), { instanceOf: MappedRamError });
+    const error = await t.throwsAsync(act(qmp, path, { overwrite: true, ...options }), {
+      instanceOf: MappedRamError,
+    });
     t.like(error, { code: 'ERR_MAPPED_RAM_IO', cause: { code: cause } }, error?.message);
   }
   await stops.return();
   t.deepEqual(await stops.next(), { done: true, value: undefined });
 }
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(`what keeps a file from being replaced is told by the plan, writer ${writer}`, async (t) => {
+for (const { way, setup, options } of WAYS) {
+  qemuTest(`what keeps a file from being replaced is told by the plan: ${way}`, async (t) => {
     await using guest = await startGuest({ ...setup, memoryMiB: 64 });
     for (const { title, cause, set, unset } of OBSTACLES) {
       await using dir = await temporaryDirectory();
@@ -90,7 +93,7 @@ for (const { writer, setup } of WRITERS) {
       try {
         t.log(title);
         const names = await readdir(dir.file('in'));
-        await assertRefused(t, guest.qmp, path, cause);
+        await assertRefused(t, guest.qmp, path, cause, options);
         t.deepEqual(await readdir(dir.file('in')), names);
       } finally {
         unset(path, dir.file('in'));
@@ -130,7 +133,7 @@ qemuTest('a limit on the length of files is told by the plan', async (t) => {
   t.regex(stderr, /this process may not write such long files \(ulimit -f\)/);
   // QEMU would be killed by its first page behind the limit.
   if (!did('prlimit', `--pid=${guest.qemu.pid}`, '--fsize=1000000')) return;
-  await t.throwsAsync(planSave(guest.qmp, dir.file('snapshot')), {
+  await t.throwsAsync(planSave(guest.qmp, dir.file('snapshot'), { writer: 'qemu' }), {
     message: /process \d+ may not write such/,
   });
 });

@@ -9,13 +9,20 @@ import { startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WRITERS } from '../save/writers.ts';
+import { WAYS } from '../save/writers.ts';
 
 /** What cannot be before or after: QEMU is told to write, asked how far it is, and asked what it holds. */
-const NEEDED = new Set(['migrate', 'query-migrate', 'query-status', 'query-yank', 'x-query-ramblock']);
+const NEEDED = new Set([
+  'migrate',
+  'query-migrate',
+  'query-status',
+  'query-yank',
+  'x-query-ramblock',
+  'xen-save-devices-state',
+]);
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(`${writer}: a guest stands still for nothing that could be before or after`, async (t) => {
+for (const { way, writer, setup, options } of WAYS) {
+  qemuTest(`${way}: a guest stands still for nothing that could be before or after`, async (t) => {
     await using dir = await temporaryDirectory();
     await using guest = await startGuest(setup);
     await guest.waitForGenerations(1);
@@ -28,7 +35,7 @@ for (const { writer, setup } of WRITERS) {
       t.false(names.includes('guest.mr'), 'the snapshot has its name before the guest goes on');
       sizeAtCont = (await stat(dir.file(names[0] ?? ''))).size;
     });
-    const saved = await save(qmp, dir.file('guest.mr'));
+    const saved = await save(qmp, dir.file('guest.mr'), options);
     t.like(saved, { writer, runState: 'running', warnings: [], verified: true });
     const { names } = seen;
     const [stop, cont] = [names.indexOf('stop'), names.indexOf('cont')];
@@ -37,9 +44,10 @@ for (const { writer, setup } of WRITERS) {
       [...new Set(pause)].filter((command) => !NEEDED.has(command)),
       [],
     );
-    for (const command of ['object-add', 'add-fd', 'migrate-set-capabilities'])
+    const settings = way === 'capture' ? [] : ['migrate-set-capabilities'];
+    for (const command of ['object-add', 'add-fd', ...settings])
       t.true(before.includes(command), `${command} comes before the stop`);
-    for (const command of ['remove-fd', 'migrate-set-capabilities', 'object-del'])
+    for (const command of ['remove-fd', ...settings, 'object-del'])
       t.true(after.includes(command), `${command} comes after the guest goes on`);
     // What only QEMU can tell of a guest that stands still is asked then, too.
     t.true(pause.includes('x-query-ramblock'));

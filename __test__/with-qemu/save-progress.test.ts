@@ -2,24 +2,25 @@ import assert from 'node:assert/strict';
 
 import type { ExecutionContext } from 'ava';
 
-import type { SaveProgress } from '../../ts/save/save-options.ts';
+import type { SaveOptions, SaveProgress } from '../../ts/save/save-options.ts';
 import { save } from '../../ts/save/save.ts';
 import { type GuestSetup, startGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WRITERS } from '../save/writers.ts';
+import { WAYS } from '../save/writers.ts';
 
 const STEPS = {
   qemu: ['memory', 'publish'],
   engine: ['state', 'memory', 'publish'],
+  capture: ['state', 'memory', 'publish'],
 };
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(`${writer}: progress grows from step to step up to all of the memory`, async (t) => {
-    const told = await saveAndListen(setup, {});
+for (const { way, setup, options } of WAYS) {
+  qemuTest(`${way}: progress grows from step to step up to all of the memory`, async (t) => {
+    const told = await saveAndListen(setup, options);
     t.deepEqual(
       told.map(({ step }) => step).filter((step, index, all) => step !== all[index - 1]),
-      STEPS[writer],
+      STEPS[way],
     );
     assertGrows(t, told);
     const last = told.at(-1);
@@ -62,7 +63,7 @@ qemuTest('a listener that throws does no harm', async (t) => {
 
 async function saveAndListen(
   setup: GuestSetup,
-  options: { readonly maxBandwidth?: number },
+  options: Pick<SaveOptions, 'maxBandwidth' | 'writer'>,
 ): Promise<readonly SaveProgress[]> {
   const told: SaveProgress[] = [];
   await using dir = await temporaryDirectory();

@@ -4,12 +4,12 @@ import { save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { areAtWork, describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
 import { runningGuards, untilNoGuard } from '../save/running-guards.ts';
-import { SaveRig } from '../save/save-rig.ts';
+import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 7;
 const POINTS = 6;
 
-for (const writer of ['engine', 'qemu', 'live'] as const) {
+for (const writer of RIG_KINDS) {
   qemuTest(`a QEMU that is killed at any moment leaves no half file, writer ${writer}`, async (t) => {
     await using measured = await SaveRig.start(writer);
     const whole = new StepsSeen();
@@ -54,8 +54,7 @@ for (const writer of ['engine', 'qemu', 'live'] as const) {
   qemuTest(`a QEMU that is to quit after its save does, writer ${writer}`, async (t) => {
     await using rig = await SaveRig.start(writer);
     const { qemu, qmp } = rig.guest;
-    const how = writer === 'live' ? ({ live: true } as const) : ({ writer } as const);
-    const result = await save(qmp, rig.target, { ...how, after: 'quit' });
+    const result = await save(qmp, rig.target, { ...rig.quickly, after: 'quit' });
     t.like(result, { runState: undefined, pauseMs: undefined });
     t.is(result.warnings.length, writer === 'live' ? 1 : 0, result.warnings.join());
     t.deepEqual(await qemu.exited, { code: 0, signal: null });

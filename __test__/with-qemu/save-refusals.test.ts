@@ -12,7 +12,7 @@ import { QEMU_VERSION, qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { settings } from '../negotiate/carry-out.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
-import { WRITERS } from '../save/writers.ts';
+import { WAYS } from '../save/writers.ts';
 
 interface Refusal {
   readonly rule: RuleId;
@@ -123,25 +123,19 @@ const BEFORE_11: readonly Refusal[] = [
   },
 ];
 
-for (const { writer, setup } of WRITERS) {
-  qemuTest(
-    `a guest that ${writer} saves best: what cannot be had is refused, and nothing is touched`,
-    async (t) => {
-      const refusals = ALWAYS.concat(
-        writer === 'engine' ? ENGINE : [],
-        QEMU_VERSION[0] < 11 ? BEFORE_11 : [],
-      );
-      await using dir = await temporaryDirectory();
-      await using guest = await startGuest(setup);
-      await guest.waitForGenerations(1);
-      const before = await settings(guest.qmp);
-      for (const refusal of refusals) await assertRefused(t, guest, dir, refusal);
-      t.deepEqual(await settings(guest.qmp), before);
-      await guest.assertAlive();
-      await guest.cont();
-      t.like(await save(guest.qmp, dir.file('guest.snapshot')), { writer, runState: 'running' });
-    },
-  );
+for (const { way, writer, setup, options } of WAYS) {
+  qemuTest(`${way}: what cannot be had is refused, and nothing is touched`, async (t) => {
+    const refusals = ALWAYS.concat(way === 'engine' ? ENGINE : [], QEMU_VERSION[0] < 11 ? BEFORE_11 : []);
+    await using dir = await temporaryDirectory();
+    await using guest = await startGuest(setup);
+    await guest.waitForGenerations(1);
+    const before = await settings(guest.qmp);
+    for (const refusal of refusals) await assertRefused(t, guest, dir, refusal);
+    t.deepEqual(await settings(guest.qmp), before);
+    await guest.assertAlive();
+    await guest.cont();
+    t.like(await save(guest.qmp, dir.file('guest.snapshot'), options), { writer, runState: 'running' });
+  });
 }
 
 qemuTest('a word that no option takes is refused, and the guest does not stand still for it', async (t) => {

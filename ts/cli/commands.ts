@@ -5,6 +5,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   save: async () => (await import('./commands/save.ts')).save,
   restore: async () => (await import('./commands/restore.ts')).restore,
   'working-set': async () => (await import('./commands/working-set.ts')).workingSet,
+  fork: async () => (await import('./commands/fork.ts')).fork,
   info: async () => (await import('./commands/info.ts')).info,
   verify: async () => (await import('./commands/verify.ts')).verify,
   diff: async () => (await import('./commands/diff.ts')).diff,

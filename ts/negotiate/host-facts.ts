@@ -46,6 +46,11 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
     const none = { kind: 'nothing', allocated: 0, freeBytes: Number.POSITIVE_INFINITY } as const;
     return { ...host, openable: nothing, directIo: nothing, ...none };
   }
+  if (direction === 'save' && isOwnDescriptor(path)) {
+    const buffered = impossible('the file is written through a descriptor of the caller');
+    const file = { kind: 'file', allocated: 0, freeBytes: Number.POSITIVE_INFINITY } as const;
+    return { ...host, openable: POSSIBLE, directIo: buffered, ...file };
+  }
   const found = await stat(path).catch(() => undefined);
   const kind = found === undefined ? 'nothing' : found.isFile() ? 'file' : 'other';
   const kindWords = kind === 'other' && found !== undefined ? kindOf(found) : undefined;
@@ -67,6 +72,11 @@ export async function hostFacts(path: string | undefined, direction: 'save' | 'r
   const openable = await canOpen(path, constants.O_RDONLY);
   const freeBytes = Number.POSITIVE_INFINITY;
   return { ...host, openable, directIo: await canReadDirectly(path), kind, kindWords, allocated, freeBytes };
+}
+
+/** True for the path of a descriptor of this process: what it leads to need not be in any directory. */
+function isOwnDescriptor(path: string): boolean {
+  return path.startsWith(`/proc/${process.pid}/fd/`);
 }
 
 async function canWrite(directory: string): Promise<Possibility> {

@@ -22,7 +22,10 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const undecided = { ...start, ...none, stateOnly: false, stateOnlyWhy: '' };
   refuseIfForbidden(undecided, 'qemu');
   const isIncremental = isBased(request);
-  const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', autoStateOnly(start));
+  const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', {
+    value: true,
+    why: 'the pages are copied while the guest stands still, and written when it goes on',
+  });
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
   refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
@@ -105,14 +108,6 @@ function settingNothing({ notes }: CommonParts): Partial<CommonParts> {
 
 function isBased({ base = 'none' }: SaveRequest): boolean {
   return base !== 'none';
-}
-
-/** Memory that is in shared files whole is read there. */
-function autoStateOnly({ qemu }: StartingSituation): Decision<boolean> {
-  const { private: own, reachable } = engineBlocks(qemu.memory);
-  return own.length > 0 || reachable.length === 0
-    ? { value: true, why: 'the memory is in no file' }
-    : { value: false, why: 'the memory is in files, where the engine reads it' };
 }
 
 function baseIn({ capture }: StartingSituation): string | undefined {

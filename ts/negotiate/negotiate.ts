@@ -10,7 +10,6 @@ import { isStoppedGuestAsleep } from '../qemu/is-asleep.ts';
 import { assertRequest } from './assert-request.ts';
 import { type CaptureFacts, queryCaptureFacts } from './capture/capture-facts.ts';
 import { measureDevices } from './device-memory.ts';
-import { engineBlocks } from './engine-blocks.ts';
 import { hostFacts } from './host-facts.ts';
 import { makeRestorePlan } from './make-restore-plan.ts';
 import { makeSavePlan } from './make-save-plan.ts';
@@ -104,10 +103,7 @@ export async function negotiate(
   return makeRestorePlan({ request, target, qemu, host, givenFds, diskUsers, snapshot }, request);
 }
 
-/**
- * Asks whether the engine could take the guest out of QEMU's process, where a save may want that: for memory that is in no
- * file, and for one that stands on a base.
- */
+/** Asks whether the engine could take the guest out of QEMU's process, where it may write. */
 async function askCapture(
   qmp: QmpClient,
   { memory, passesDescriptors }: QemuFacts,
@@ -115,10 +111,7 @@ async function askCapture(
   wait: WaitOptions,
 ): Promise<CaptureFacts | undefined> {
   if (writer === 'qemu' || memory.length === 0 || !passesDescriptors) return undefined;
-  const isBased = base !== 'none';
-  const { private: own, reachable } = engineBlocks(memory);
-  if (!isBased && own.length === 0 && reachable.length > 0) return undefined;
-  return queryCaptureFacts(qmp, isBased ? base : undefined, wait);
+  return queryCaptureFacts(qmp, base === 'none' ? undefined : base, wait);
 }
 
 /**

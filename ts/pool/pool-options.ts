@@ -76,12 +76,7 @@ export interface CheckedPoolOptions extends PoolOptions {
  */
 export function checkPoolOptions(options: PoolOptions): CheckedPoolOptions {
   assertOptions(options);
-  if (typeof options.args !== 'function') {
-    throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'args', {
-      expected: 'a function that makes the command line of guest i',
-      found: inWords(options.args),
-    });
-  }
+  assertMakesArgs(options.args);
   assertWorkingSet(options.workingSet);
   assertWords<PoolOptions>(options, { after: AFTER_RESTORE, fdset: SWITCHES, wait: POOL_WAITS });
   const { minFreeMemory = defaultFloor(), wait = 'loaded' } = options;
@@ -89,6 +84,15 @@ export function checkPoolOptions(options: PoolOptions): CheckedPoolOptions {
   const refill = count('refill', options.refill ?? Math.max(1, Math.floor(availableParallelism() / 2)));
   assertLimit(options.timeoutMs);
   return { ...options, size, refill, wait, minFreeMemory: byteCount('minFreeMemory', minFreeMemory) };
+}
+
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for an `args` that makes no command lines */
+export function assertMakesArgs(args: unknown): void {
+  if (typeof args === 'function') return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'args', {
+    expected: 'a function that makes the command line of guest i',
+    found: inWords(args),
+  });
 }
 
 /** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT */
@@ -112,7 +116,7 @@ export function poolMode(name: RestoreMode = DEFAULT_MODE): Mode<RestoreMode> {
 }
 
 /** Asks `args` for a command line. @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for anything else */
-export async function argsOf({ args }: PoolOptions, index: number): Promise<readonly string[]> {
+export async function argsOf({ args }: Pick<PoolOptions, 'args'>, index: number): Promise<readonly string[]> {
   const made = await args(index);
   assertTexts(`args(${index})`, made);
   return made;
@@ -135,7 +139,8 @@ function count(name: string, value: number): number {
   });
 }
 
-function assertLimit(timeoutMs: unknown): void {
+/** @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for what is no limit of time */
+export function assertLimit(timeoutMs: unknown): void {
   if (timeoutMs === undefined || (typeof timeoutMs === 'number' && timeoutMs >= 0)) return;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', 'timeoutMs', {
     expected: 'milliseconds, 0 or more',

@@ -165,7 +165,7 @@ async function check(
   const [args, otherArgs] = [await argsOf(options, 0), await argsOf(options, 1)];
   signal?.throwIfAborted();
   const [first, second] = [parseCommandLine(args), parseCommandLine(otherArgs)];
-  refuseSharedDisks(first, second);
+  refuseSharedDisks([first, second], 'two guests of the pool');
   for (const commandLine of [first, second]) {
     await assertComesUp(snapshot, options.after ?? defaultAfter(commandLine));
   }

@@ -1,11 +1,10 @@
 import { MappedRamError } from '../errors.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
 import { describeExit, type QemuProcess } from '../qemu/process/qemu-process.ts';
 import { type Examined, loadExamined, type LoadedGuest } from '../restore/examine.ts';
 import type { LoadOptions } from '../restore/options.ts';
-import { meantBy } from '../restore/recorded-state.ts';
+import { letGoOn } from '../restore/go-on.ts';
 import type { RestoredGuest } from '../restore/restore.ts';
-import { settle, type AfterRestore } from '../restore/run-state.ts';
+import type { AfterRestore } from '../restore/run-state.ts';
 import { refuseAbandoned } from '../restore/start-waiting.ts';
 import type { ReadingAhead } from '../working-set/read-working-set-ahead.ts';
 
@@ -82,7 +81,7 @@ export class PooledQemu {
     const { readyAt, ...guest } =
       this.#waiting.loaded === undefined
         ? await loadExamined(examined, { ...options, ...wait, after })
-        : await this.#goOn(this.#waiting.loaded, wait);
+        : await letGoOn(examined, this.#waiting.loaded, after, wait);
     return {
       ...guest,
       index,
@@ -105,16 +104,5 @@ export class PooledQemu {
   /** Ends QEMU, and waits until it is gone. */
   close(): Promise<void> {
     return this.process.close();
-  }
-
-  /** Lets a guest go on that is loaded and paused. */
-  async #goOn(loaded: LoadedGuest, wait: WaitOptions): Promise<LoadedGuest> {
-    const { process, examined, after } = this.#waiting;
-    const startedAt = performance.now();
-    const meant = meantBy(after, examined.run.snapshot, examined.recorded);
-    // QEMU has loaded the guest such that it is paused, or as it was.
-    const runState = meant === 'cont' ? await settle(process.qmp, meant, wait) : loaded.runState;
-    const readyAt = performance.now();
-    return { ...loaded, runState, readyAt, loadMs: readyAt - startedAt };
   }
 }

@@ -33,21 +33,30 @@ const SPARED: readonly (readonly [key: RegExp, value: RegExp])[] = [
 ];
 
 /**
- * Refuses two guests that would write to the same disk: QEMU lets only one of them run. Nothing is known of disks that
- * the command lines do not name as files of this host.
+ * Refuses guests that would write to the same disk: QEMU lets only one of them run. Nothing is known of disks that the
+ * command lines do not name as files of this host.
  *
+ * @param what the guests, in words: `two guests of the pool`
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming every such disk
  */
 export function refuseSharedDisks(
-  first: readonly CommandLineOption[],
-  second: readonly CommandLineOption[],
+  commandLines: readonly (readonly CommandLineOption[])[],
+  what: string,
 ): void {
-  const others = new Set(writtenFiles(second).map(keyOf));
-  const shared = new Set(writtenFiles(first).filter((file) => others.has(keyOf(file))));
+  const users = new Map<string, number>();
+  const shared = new Set<string>();
+  for (const [guest, commandLine] of commandLines.entries()) {
+    for (const file of writtenFiles(commandLine)) {
+      const key = keyOf(file);
+      const user = users.get(key) ?? guest;
+      users.set(key, user);
+      if (user !== guest) shared.add(file);
+    }
+  }
   if (shared.size === 0) return;
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `two guests of the pool would write to the same disk, ${[...shared].join(', ')}: let args give each a disk of its own (an overlay), or use snapshot=on`,
+    `${what} would write to the same disk, ${[...shared].join(', ')}: let args give each a disk of its own (an overlay), or use snapshot=on`,
   );
 }
 

@@ -13,18 +13,13 @@ import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
 import { assertComesUp, meantBy } from './recorded-state.ts';
-import { describeDestination, type Destination, type KnownDestination } from './preflight/destination.ts';
+import { describeDestination, type KnownDestination } from './preflight/destination.ts';
 import { diskWarnings, withDisks } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import { overwrittenFiles } from './preflight/overwritten-files.ts';
 import { readOnlyProblems } from './preflight/read-only.ts';
-import {
-  assertPreflight,
-  comparePreflight,
-  emptyProblems,
-  type PreflightOptions,
-} from './preflight/preflight.ts';
+import { assertPreflight, comparePreflight, emptyProblems } from './preflight/preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-lock.ts';
 
 export interface AttachOptions extends LoadOptions {
@@ -87,11 +82,42 @@ export interface Examined {
  */
 export async function examine(qmp: QmpClient, snapshot: Snapshot, options: AttachOptions): Promise<Examined> {
   const { after = 'cont', timeoutMs, signal } = options;
-  const wait = { timeoutMs, signal };
   // QEMU also reads device state that only QEMU can measure.
   snapshot.completeRam(true);
   const recorded = await assertComesUp(snapshot, after);
   const hasLocks = holdSnapshot(snapshot);
+  const fitting = await compareWaiting(qmp, snapshot, {
+    ...options,
+    guest: snapshot,
+    problems: await emptyProblems(snapshot),
+  });
+  const { keepsSnapshot } = fitting.mode;
+  const locked = keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, { timeoutMs, signal }));
+  return { ...fitting, recorded, locked };
+}
+
+/** A QEMU that waits, and that goes with what it was compared with. @internal */
+export type Fitting = Omit<Examined, 'recorded' | 'locked'>;
+
+/** @internal */
+interface CompareOptions extends AttachOptions {
+  /** The guest that QEMU is to take over: a snapshot, or one that is going to be a snapshot with the same blocks. */
+  readonly guest: Pick<Snapshot, 'index' | 'completeRam'> & Partial<Pick<Snapshot, 'base'>>;
+  /** Further reasons against it, in words. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Compares a guest with a QEMU that waits for it.
+ * @param snapshot the snapshot that has the memory which QEMU maps
+ * @throws {MappedRamError} as `attach`, except for errors of the load @internal
+ */
+export async function compareWaiting(
+  qmp: QmpClient,
+  snapshot: Snapshot,
+  { guest, problems, ...options }: CompareOptions,
+): Promise<Fitting> {
+  const wait = { timeoutMs: options.timeoutMs, signal: options.signal };
   const [facts, about, { pid }, disks] = await Promise.all([
     queryQemuFacts(qmp, wait),
     describeDestination(qmp, wait),
@@ -103,18 +129,16 @@ export async function examine(qmp: QmpClient, snapshot: Snapshot, options: Attac
   assertOptionsFor(mode, options);
   const place = { mode, inPlace: blocks, file };
   const readOnly = await readOnlyProblems(qmp, snapshot, facts.memory, blocks, wait);
-  const warnings = await preflight(snapshot, { ...about, ...knownOf(facts) }, place, readOnly);
+  const preflight = comparePreflight(guest, { ...about, ...knownOf(facts) }, place);
+  assertPreflight([...preflight.problems, ...readOnly, ...problems], snapshot.path);
   const used = await refuseMemoryInUse(sharedFiles(facts, blocks), { runs: true, pid });
   const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
   const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
-  const locked = mode.keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, wait));
   return {
     run: { qmp, facts, pid, snapshot, inPlace: blocks },
     mode,
-    recorded,
     disks,
-    warnings: [...warnings, ...used, ...overwritten],
-    locked,
+    warnings: [...preflight.warnings, ...used, ...overwritten],
   };
 }
 
@@ -176,15 +200,4 @@ function sharedFiles({ memory }: QemuFacts, inPlace: readonly string[]): readonl
 
 function knownOf({ runState, migrationStatus, memory, capabilities }: QemuFacts): KnownDestination {
   return { runState, migrationStatus, memory, capabilities: [...capabilities.keys()] };
-}
-
-async function preflight(
-  snapshot: Snapshot,
-  destination: Destination,
-  place: PreflightOptions,
-  more: readonly string[],
-): Promise<readonly string[]> {
-  const { problems, warnings } = comparePreflight(snapshot, destination, place);
-  assertPreflight([...problems, ...more, ...(await emptyProblems(snapshot))], snapshot.path);
-  return warnings;
 }

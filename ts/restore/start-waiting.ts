@@ -80,9 +80,11 @@ export interface Started extends AsyncDisposable {
 export async function startWithState(
   snapshot: Snapshot,
   mode: Mode,
-  { memory, launch: { args, blocks } }: Prepared,
-  { binary, stdio, signal, timeoutMs, state: given }: StartOptions,
+  prepared: Prepared,
+  options: StartOptions,
 ): Promise<Started> {
+  const { signal, state: given } = options;
+  const { blocks } = prepared.launch;
   const failed = new AbortController();
   const signals = [failed.signal, ...(signal === undefined ? [] : [signal])];
   const either = AbortSignal.any(signals);
@@ -97,11 +99,7 @@ export async function startWithState(
       ? given
       : openStateStream(snapshot, { inPlace: blocks, mapped: mode.state.mapped, signal: either });
   const [qemu, state] = await Promise.allSettled([
-    QemuProcess.start({ binary, args, stdio, inherit: memory.descriptors, signal: either, timeoutMs })
-      .catch((error: unknown) =>
-        explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal: either }),
-      )
-      .catch(giveUp),
+    startPrepared(mode, prepared, { ...options, signal: either }).catch(giveUp),
     make().catch(giveUp),
   ]);
   const close = async (): Promise<void> => {
@@ -114,6 +112,21 @@ export async function startWithState(
   await close();
   signal?.throwIfAborted();
   throw failed.signal.reason;
+}
+
+/**
+ * Starts QEMU with memory and command line that were prepared. When this rejects, no process is left.
+ * @throws {MappedRamError} as `QemuProcess.start`; `ModeUnavailable` for a QEMU that does not have the mode
+ */
+export async function startPrepared(
+  mode: Mode,
+  { memory, launch: { args } }: Prepared,
+  { binary, stdio, signal, timeoutMs }: Pick<StartOptions, 'binary' | 'stdio' | 'signal' | 'timeoutMs'>,
+): Promise<QemuProcess> {
+  const process = { binary, args, stdio, inherit: memory.descriptors, signal, timeoutMs };
+  return QemuProcess.start(process).catch((error: unknown) =>
+    explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal }),
+  );
 }
 
 /** A guest whose end nobody sees would be ended as soon as its restore is done. */

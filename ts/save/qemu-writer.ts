@@ -1,3 +1,4 @@
+import { procPath } from '../io/anonymous-file.ts';
 import { localFile } from '../io/open-source.ts';
 import { type FileForQemu, type GivenFile, giveFile } from '../qemu/given-file.ts';
 import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
@@ -28,9 +29,10 @@ export class QemuWriter implements ReadyWriter {
   /** Gives QEMU the file. @throws {MappedRamError} as `giveFile` */
   static async ready(run: FileSaveRun): Promise<QemuWriter> {
     const { output, plan } = run;
-    const { path } = localFile(output, 'a save');
+    const { path, fd } = localFile(output, 'a save');
     const { offset } = output;
-    const place = { path: path ?? output.name, offset, direct: plan.directIo.value };
+    // Whatever opens a descriptor's path opens the file anew.
+    const place = { path: path ?? procPath(fd), offset, direct: plan.directIo.value };
     return new QemuWriter(run, await fileFor(run, place));
   }
 

@@ -1,32 +1,25 @@
 import { assertClient } from '../qmp/assert-client.ts';
+import { procPath } from '../io/anonymous-file.ts';
 import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, messageOf } from '../errors.ts';
-import { IO_ENGINES } from '../engine/transfer-options.ts';
-import { assertWords } from '../io/option-words.ts';
-import { negotiate } from '../negotiate/negotiate.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import { LIVE, SWITCHES, type SaveRequest } from '../negotiate/request.ts';
+import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
-import { assertTarget, createOutput } from '../snapshot/snapshot-target.ts';
-import { assertNotStoppedAsleep, assertRunState, forgotten } from './run-state/assert-run-state.ts';
+import { createOutput } from '../snapshot/snapshot-target.ts';
+import { assertNotStoppedAsleep, forgotten } from './run-state/assert-run-state.ts';
 import { CaptureWriter } from './capture/capture-writer.ts';
 import { refuseIfClaimed } from './claim.ts';
-import { demandOf } from './demand.ts';
 import { EngineWriter } from './engine-writer.ts';
 import { finish } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
 import { LiveGuest } from './live/live-guest.ts';
-import {
-  assertLiveOptions,
-  liveLimits,
-  stoodStillInstead,
-  WHEN_NOT_CONVERGING,
-} from './live/live-options.ts';
-import { AFTER_SAVE, saveRequest, type SaveOptions, type SaveResult } from './save-options.ts';
+import { liveLimits, stoodStillInstead } from './live/live-options.ts';
+import type { SaveOptions, SaveResult } from './save-options.ts';
+import { makePlan } from './plan/make-plan.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
 import { StoppedGuest } from './stopped-guest.ts';
@@ -58,6 +51,40 @@ export async function save(
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SaveResult> {
+  return saveTo(qmp, target, options, undefined);
+}
+
+/** The options of a save that have a use where the snapshot gets no name. */
+export type SaveIntoOptions = Omit<SaveOptions, 'overwrite' | 'seal' | 'sealPath'>;
+
+/**
+ * Saves a guest as `save` does, into a file without a name: in memory, for example, where a killed process leaves nothing
+ * of it. The file is written in place, from its beginning; after an error it is empty.
+ *
+ * @param fd a descriptor that is open for reading and writing. It stays the caller's
+ * @returns as `save`, without a path
+ * @throws {MappedRamError} as `save`; ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file;
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT for a descriptor that does not write
+ */
+export async function saveInto(
+  qmp: QmpClient,
+  fd: number,
+  options: SaveIntoOptions = {},
+): Promise<SaveResult> {
+  return saveTo(qmp, procPath(fd), options, fd);
+}
+
+/** Works out what `saveInto` would do with the same arguments, and why. @throws {MappedRamError} as `planSave` @internal */
+export async function planSaveInto(qmp: QmpClient, fd: number, options: SaveIntoOptions): Promise<SavePlan> {
+  return planTo(qmp, procPath(fd), options, fd);
+}
+
+async function saveTo(
+  qmp: QmpClient,
+  target: SaveRequest['target'],
+  options: SaveOptions,
+  into: number | undefined,
+): Promise<SaveResult> {
   const startedAt = performance.now();
   assertClient(qmp);
   assertOptions(options);
@@ -74,8 +101,8 @@ export async function save(
     return await withinTime(options, async (limit) => {
       await refuseIfClaimed(qmp, { signal: limit });
       const limited = { ...options, signal: limit };
-      const plan = await makePlan(qmp, target, limited);
-      const saved = await carryOut(qmp, plan, limited);
+      const plan = await makePlan(qmp, target, limited, into);
+      const saved = await carryOut(qmp, plan, limited, into);
       return { ...saved, elapsedMs: performance.now() - startedAt };
     });
   } finally {
@@ -95,68 +122,39 @@ export async function planSave(
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SavePlan> {
-  assertClient(qmp);
-  assertOptions(options);
-  return withinTime(options, async (signal) => {
-    const plan = await makePlan(qmp, target, { ...options, signal });
-    await assertNotStoppedAsleep(qmp, plan.qemu.runState, options.after, { signal });
-    return plan;
-  });
+  return planTo(qmp, target, options, undefined);
 }
 
-async function makePlan(
+async function planTo(
   qmp: QmpClient,
   target: SaveRequest['target'],
   options: SaveOptions,
+  into: number | undefined,
 ): Promise<SavePlan> {
-  assertWords(options, {
-    after: AFTER_SAVE,
-    guard: SWITCHES,
-    ioEngine: IO_ENGINES,
-    live: LIVE,
-    whenNotConverging: WHEN_NOT_CONVERGING,
+  assertClient(qmp);
+  assertOptions(options);
+  return withinTime(options, async (signal) => {
+    const plan = await makePlan(qmp, target, { ...options, signal }, into);
+    await assertNotStoppedAsleep(qmp, plan.qemu.runState, options.after, { signal });
+    return plan;
   });
-  const { signal } = options;
-  const plan = await negotiate(qmp, saveRequest(target, options), { signal });
-  assertRunState(plan.qemu.runState, options.after);
-  assertLiveOptions(options, plan);
-  const { path, offset } = plan.target;
-  if (path !== undefined) {
-    const { overwrite } = options;
-    await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan, signal));
-    await Sealing.check(path, options);
-  }
-  const { ioEngine, queueDepth, requestSize } = options;
-  const seal = options.seal === true || undefined;
-  const idle = Object.entries({
-    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
-    queueDepth,
-    requestSize,
-    seal,
-  });
-  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
-  if (plan.writer.value === 'engine' || name === undefined) return plan;
-  const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';
-  throw new MappedRamError(
-    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    `${name} is an option of the writer engine, but QEMU would write: ${plan.writer.why}${hint}`,
-    { path },
-  );
 }
 
 async function carryOut(
   qmp: QmpClient,
   plan: SavePlan,
   options: SaveOptions,
+  into: number | undefined,
 ): Promise<Omit<SaveResult, 'elapsedMs'>> {
-  const { signal } = options;
-  const { path, offset } = plan.target;
+  const { signal, overwrite } = options;
+  const { offset } = plan.target;
+  const path = into === undefined ? plan.target.path : undefined;
   const progress = new ProgressTeller(options.onProgress);
   // Every step that can fail without QEMU comes while the guest runs, and so does all that need not find it stopped.
-  await using output =
-    path === undefined
-      ? undefined
-      : await createOutput({ path, offset }, { overwrite: options.overwrite, signal, companions: SEAL_OF });
+  const place = into === undefined ? path && { path, offset } : { fd: into, directFd: undefined, offset };
+  await using output = place
+    ? await createOutput(place, { overwrite, signal, companions: SEAL_OF })
+    : undefined;
   await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { readX86Cpus } from '../../../ts/stream/devices/decode-x86-cpus.ts';
+import { decodeX86Cpus, readX86Cpus } from '../../../ts/stream/devices/decode-x86-cpus.ts';
 import type { X86Cpu } from '../../../ts/stream/devices/x86-cpu.ts';
 import { readStreamIndex } from '../../../ts/stream/index.ts';
 import { StrictReader } from '../strict-reader.ts';
@@ -59,6 +59,17 @@ test('a register that every x86 CPU has is missed, or found to be something else
       t.true(error.message.includes(`field ${name} of cpu/0`), error.message);
     }
   }
+});
+
+test('CPUs whose fields nobody has described are no CPUs, and the error says why', (t) => {
+  const field = { name: 'data', type: 'buffer', offset: 0, size: 8, value: new Uint8Array(8) };
+  const place = { name: 'cpu', instanceId: 0, version: 12, offset: 0, size: 8, early: false };
+  const struct = { vmsdName: 'cpu', fields: [field], subsections: [] };
+  const cpu = { ...place, ...struct, rest: undefined, problem: undefined };
+  t.throws(() => decodeX86Cpus({ devices: [cpu], undescribed: [], problems: [] }), {
+    code: 'ERR_MAPPED_RAM_INCOMPLETE',
+    message: /describes no CPU \(it has the state of CPUs without their fields/,
+  });
 });
 
 test('a stream without a CPU says so', async (t) => {

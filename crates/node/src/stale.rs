@@ -10,7 +10,7 @@ use napi_derive::napi;
 use crate::blocking::blocking;
 use crate::error::BindingError;
 use crate::plan_parts::BindingPageArea;
-use crate::values::{descriptor, number, pairs};
+use crate::values::{descriptor, number, offset, pairs};
 
 /// The outcome has `error`, or everything else.
 #[napi(object, object_from_js = false)]
@@ -39,6 +39,36 @@ pub async fn find_stale_pages(fd: i32, name: String, area: BindingPageArea) -> B
             error: Some(error.into()),
             runs: Vec::new(),
             bytes_read: 0,
+        },
+    }
+}
+
+/// The outcome has `error`, or everything else.
+#[napi(object, object_from_js = false)]
+pub struct BindingDataRanges {
+    pub error: Option<BindingError>,
+    /// Offset and length of each stretch in turn, in bytes from the start of the part.
+    pub runs: Vec<i64>,
+}
+
+/// Lists the stretches of a part of a file that may hold data, widened to multiples of `unit`.
+#[napi]
+pub async fn data_ranges(fd: i32, start: i64, length: i64, unit: i64) -> BindingDataRanges {
+    let work = move || {
+        let (start, length) = (offset("offset", start)?, offset("length", length)?);
+        memory::data_ranges(&descriptor("fd", fd)?, start, length, offset("unit", unit)?)
+    };
+    match blocking("looking for data", work).await {
+        Ok(found) => BindingDataRanges {
+            error: None,
+            runs: found
+                .into_iter()
+                .flat_map(|run| [number(run.start), number(run.end - run.start)])
+                .collect(),
+        },
+        Err(error) => BindingDataRanges {
+            error: Some(error.into()),
+            runs: Vec::new(),
         },
     }
 }

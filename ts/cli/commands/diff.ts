@@ -2,6 +2,7 @@ import type { BlockDiff } from '../../diff/block-diff.ts';
 import type { SnapshotDiff } from '../../diff/diff.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
+import { BASE_OPTION, sourceOver, sourceWithBase } from '../options/base-option.ts';
 import type { OptionDefs } from '../options/option-def.ts';
 import { ramLocations, ramOption } from '../options/ram-option.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
@@ -19,6 +20,12 @@ const args = {
   'ignore-device-state': {
     type: 'boolean',
     description: 'Compare RAM only; the end of a snapshot then need not be known',
+  },
+  ...BASE_OPTION,
+  'right-base': {
+    type: 'string',
+    valueHint: 'file',
+    description: 'The path of the base of <right>, when that is a delta (default: as for <left>)',
   },
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
@@ -42,11 +49,15 @@ export const diff: Command = defineCommand({
         'there is one thing to compare with: give a second snapshot, or --ram <block>=<path>',
       );
     }
+    const rightBase = line.value('right-base');
+    if (rightBase !== undefined && uri === undefined)
+      throw new UsageError('--right-base is about a second snapshot: it goes with <right>');
     const ignoreDeviceState = line.flag('ignore-device-state');
     const api = await import('../../diff/diff.ts');
     const options = { ignoreDeviceState, ...transferOptions(line), signal };
+    const other = uri === undefined ? { ram } : sourceOver(uri, rightBase);
     const result = await withBar(session, 'comparing', (onProgress) =>
-      api.diff(line.value('left'), uri ?? { ram }, { ...options, onProgress }),
+      api.diff(sourceWithBase(line, line.value('left')), other, { ...options, onProgress }),
     );
     const exitCode = result.equal ? EXIT.done : EXIT.differences;
     await session.printLarge(jsonOf(result), (style) => diffLines(result, style), exitCode);

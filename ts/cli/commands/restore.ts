@@ -15,7 +15,7 @@ import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
 import { withBar } from '../render/progress-bar.ts';
-import { reportOf, restoreLines } from '../render/restore.ts';
+import { reportOf, restoreLines } from '../render/clones/restore.ts';
 import type { Session } from '../session.ts';
 
 /** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */

@@ -2,6 +2,7 @@ import { SWITCHES, WRITERS, ZERO_PAGE_DETECTIONS, type Switch } from '../../nego
 import { QmpClient } from '../../qmp/client.ts';
 import { AFTER_SAVE, type SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
+import { CAPTURE_OPTIONS, captureOptions } from '../options/capture-options.ts';
 import { choice, type WordOption, type OptionDef, type OptionDefs } from '../options/option-def.ts';
 import { LIVE_OPTIONS, liveOptions } from '../options/live-options.ts';
 import { parseSize } from '../options/parse-size.ts';
@@ -30,7 +31,7 @@ const args = {
   writer: {
     ...choice('auto', ...WRITERS),
     description:
-      'Who writes the memory: QEMU, or the engine out of the files in which QEMU shares it (default: auto, the engine where it can)',
+      "Who writes the memory: QEMU, or the engine out of QEMU's process or of the files in which QEMU shares it (default: auto, the engine where it can)",
   },
   after: {
     ...choice(...AFTER_SAVE),
@@ -59,6 +60,7 @@ const args = {
     description: 'Bytes per second that QEMU may write; 0 for no limit (default: 0)',
     group: NEGOTIATED,
   },
+  ...CAPTURE_OPTIONS,
   ...LIVE_OPTIONS,
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
@@ -72,6 +74,7 @@ export const save: Command = defineCommand({
   examples: [
     'mapped-ram save /run/guest.qmp guest.mr',
     'mapped-ram save /run/guest.qmp guest.mr --after quit --writer engine',
+    'mapped-ram save /run/clone.qmp later.mr --incremental',
     'mapped-ram save /run/guest.qmp guest.mr --live on --downtime-limit 50',
     'mapped-ram save /run/guest.qmp guest.mr --dry-run',
   ],
@@ -111,6 +114,7 @@ function saveOptions(line: Line): SaveOptions {
     xIgnoreShared: line.value('x-ignore-shared'),
     zeroPageDetection: line.value('zero-page-detection'),
     maxBandwidth: bandwidth === undefined ? undefined : parseSize('--max-bandwidth', bandwidth),
+    ...captureOptions(line),
     ...liveOptions(line),
     ...transferOptions(line),
   };

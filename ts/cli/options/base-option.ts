@@ -17,7 +17,15 @@ export const BASE_OPTION: Readonly<Record<'base', OptionDef>> = {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_URI, ERR_MAPPED_RAM_UNSUPPORTED
  */
 export function sourceWithBase(line: CommandLine<typeof BASE_OPTION>, uri: string): SnapshotSource {
-  const base = line.value('base');
+  return sourceOver(uri, line.value('base'));
+}
+
+/**
+ * Makes the source out of the path or URI of a snapshot and of its base.
+ * @param base undefined for one that the snapshot names itself
+ * @throws {MappedRamError} as {@link sourceWithBase}
+ */
+export function sourceOver(uri: string, base: string | undefined): SnapshotSource {
   if (base === undefined) return uri;
   const { filename: path, offset } = fileTargetOf(uri);
   return { path, offset, base };

@@ -12,12 +12,15 @@ const STATE =
   '--state takes what QEMU wrote as a plain file: migration (capability x-ignore-shared on, mapped-ram off)';
 const INCOMPLETE = 'the save was cancelled or cut off, or it still runs';
 const SHOWN = `${INCOMPLETE}; mapped-ram info shows what is there`;
+const NO_CLONE =
+  'without --incremental and --base all of the memory is written, and a guest that is restored from that is a clone';
 const PLAIN = 'mapped-ram convert makes a mapped-ram file of it';
 const TRUNCATED =
   'the file is shorter than it must be: was it copied to its end, or did what feeds the pipe fail?';
 
 /** Returns advice on an error. */
-function hintFor({ code, cause, found }: MappedRamError, command: string): string | undefined {
+function hintFor({ code, cause, found, rule }: MappedRamError, command: string): string | undefined {
+  if (rule?.rule === 'incremental-needs-clone') return NO_CLONE;
   const packs = command.endsWith(' pack');
   // An error beneath marks the end of an index, so info can show that index. A pipe cannot be read a second time.
   const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');

@@ -1,5 +1,6 @@
 import { type ProcessRights, mayReadProcess } from '../../engine/process/changed-pages.ts';
 import { messageOf } from '../../errors.ts';
+import { openBeneath } from '../../host/memory-beneath.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
 import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
@@ -48,9 +49,28 @@ export async function queryCaptureFacts(
   const isSeen = typeof memory !== 'string';
   const [first] = isSeen ? memory.blocks : [];
   const rights = isSeen && first !== undefined ? await mayReadProcess(memory.pid, first.address) : undefined;
-  const found = base === undefined || !isSeen ? undefined : await findMappedBase(memory, base);
+  const isReadable = isSeen && rights === undefined;
+  const found = base === undefined || !isReadable ? undefined : await findMappedBase(memory, base);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
-  return { deviceState, liveState, machine, machineProblem, memory, rights, base: found };
+  const closed = isReadable ? await whyNotOpened(memory, found) : undefined;
+  return { deviceState, liveState, machine, machineProblem, memory: closed ?? memory, rights, base: found };
+}
+
+/** The reason in words why a file beneath the memory cannot be opened here; undefined when all can that are to be read. */
+async function whyNotOpened(
+  { pid, blocks }: ProcessMemory,
+  base: MappedBase | undefined,
+): Promise<string | undefined> {
+  const onBase = base !== undefined && 'mapped' in base ? base.mapped : [];
+  for (const { id, beneath } of blocks) {
+    if (beneath.kind === 'anonymous' || onBase.includes(id)) continue;
+    const opened = await openBeneath(pid, beneath.file);
+    if (opened === undefined) {
+      return `the file beneath block ${id} of QEMU's memory (${beneath.file.name}) cannot be opened here`;
+    }
+    await opened.close();
+  }
+  return undefined;
 }
 
 /** A base tells the size of the machine's pages, whatever machine that is. */

@@ -1,8 +1,12 @@
 import { fstatSync } from 'node:fs';
 
+import { changedPages } from '../../engine/process/changed-pages.ts';
+import { findStalePages } from '../../engine/stale-pages.ts';
 import { MappedRamError, messageOf } from '../../errors.ts';
 import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
+import { localFile } from '../../io/open-source.ts';
+import { withoutRuns } from '../../pages/byte-runs.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import { assertComposable } from '../../stream/write/compose-state.ts';
@@ -27,10 +31,7 @@ export type MappedBase =
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO for a file that cannot be read
  */
 export async function findMappedBase(memory: ProcessMemory, wanted: string): Promise<MappedBase> {
-  const [largest] = memory.blocks
-    .filter(({ beneath }) => beneath.kind === 'private')
-    .toSorted((one, other) => other.length - one.length);
-  const file = largest === undefined ? undefined : fileOf(largest);
+  const file = largestFile(memory);
   if (file === undefined) {
     const words =
       'no block of this guest is a private mapping of a snapshot: it was not started by an instant restore';
@@ -47,7 +48,7 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
   }
   try {
     await using snapshot = await Snapshot.open({ path });
-    return fit(snapshot, memory, file, path);
+    return await fit(snapshot, memory, file, path);
   } catch (error) {
     if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
     const rule = error.code === 'ERR_MAPPED_RAM_BAD_MAGIC' ? 'incremental-needs-clone' : 'base-unfit';
@@ -55,8 +56,36 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
   }
 }
 
-/** Tells whether a name leads to the file that a process has mapped. */
-async function isMappedFile(pid: number, file: FileBeneath, path: string): Promise<boolean | undefined> {
+/**
+ * Tells whether an open snapshot still is the base of a guest: between the plan of a save and its beginning another file
+ * may have got the name, and the guest other blocks.
+ * @returns the reason in words why it is not
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+ */
+export async function whyNoBase(snapshot: Snapshot, memory: ProcessMemory): Promise<string | undefined> {
+  const file = largestFile(memory);
+  const { fd } = localFile(snapshot.reader, 'a base');
+  if (file === undefined || (await isMappedFile(memory.pid, file, fd)) !== true) {
+    return `QEMU has not mapped the file that ${snapshot.path} is now`;
+  }
+  const found = await fit(snapshot, memory, file, snapshot.path);
+  return 'words' in found ? found.words : undefined;
+}
+
+/** The file of the largest block that is a private mapping. */
+function largestFile({ blocks }: ProcessMemory): FileBeneath | undefined {
+  const [largest] = blocks
+    .filter(({ beneath }) => beneath.kind === 'private')
+    .toSorted((one, other) => other.length - one.length);
+  return largest === undefined ? undefined : fileOf(largest);
+}
+
+/** Tells whether a name or a descriptor leads to the file that a process has mapped. */
+async function isMappedFile(
+  pid: number,
+  file: FileBeneath,
+  path: string | number,
+): Promise<boolean | undefined> {
   const named = identityOf(path);
   if (named === undefined) return undefined;
   const opened = await openBeneath(pid, file);
@@ -69,23 +98,67 @@ async function isMappedFile(pid: number, file: FileBeneath, path: string): Promi
   }
 }
 
-function fit(snapshot: Snapshot, { blocks }: ProcessMemory, file: FileBeneath, path: string): MappedBase {
+async function fit(
+  snapshot: Snapshot,
+  memory: ProcessMemory,
+  file: FileBeneath,
+  path: string,
+): Promise<MappedBase> {
+  const { blocks } = memory;
   const unfit = (words: string): MappedBase => ({ rule: 'base-unfit', words: `${path} ${words}` });
   if (snapshot.base !== undefined) return unfit('is a delta, which nobody maps');
   const ram = snapshot.completeRam();
   assertComposable(snapshot.index);
-  const mapped = blocks.filter((block) => fileOf(block)?.ino === file.ino);
+  const mapped = blocks.filter((block) => isOf(block, file));
   for (const block of blocks) {
     const there = ram.blocks.find(({ id }) => id === block.id);
     if (there?.length !== block.length || there.skipped) {
-      return unfit(`has ${there === undefined ? 'no block' : 'another block'} ${block.id} than the guest`);
+      const id = block.id;
+      return unfit(there === undefined ? `has no block ${id}, as the guest has` : `has another block ${id}`);
     }
     const isElsewhere = mapped.includes(block) && fileOf(block)?.offset !== there.area.pagesOffset;
     if (isElsewhere) return unfit(`does not have block ${block.id} where QEMU maps it`);
   }
   const gone = ram.blocks.find(({ id }: MappedRamBlock) => !blocks.some((block) => block.id === id));
   if (gone !== undefined) return unfit(`has a block ${gone.id}, which the guest has lost`);
+  const other = await changedUnder(snapshot, memory.pid, mapped);
+  if (other !== undefined) {
+    return unfit(`has changed: the guest sees data in block ${other} where the snapshot has no page`);
+  }
   return { path, mapped: mapped.map(({ id }) => id) };
+}
+
+/**
+ * Looks for pages that a guest sees out of the file, and that a restore would not show: their bits are clear. A snapshot
+ * may have such pages, which a restore replaces in the guest's memory; the others were changed since.
+ * @returns the block
+ */
+async function changedUnder(
+  snapshot: Snapshot,
+  pid: number,
+  mapped: readonly ProcessMemoryBlock[],
+): Promise<string | undefined> {
+  const { fd } = localFile(snapshot.reader, 'a base');
+  const places = snapshot.completeRam().blocks;
+  for (const { id, address, length } of mapped) {
+    const place = places.find((candidate) => candidate.id === id);
+    if (place === undefined) continue;
+    const { pageSize } = place.area;
+    const { runs: stale } = await findStalePages(fd, snapshot.path, place);
+    if (stale.length === 0) continue;
+    const [own = new Float64Array()] = await changedPages(pid, [{ address, length }], 'changed');
+    const seen = withoutRuns(
+      Float64Array.from(stale, (pages) => pages * pageSize),
+      own,
+    );
+    if (seen.length > 0) return id;
+  }
+  return undefined;
+}
+
+function isOf(block: ProcessMemoryBlock, { ino, device }: FileBeneath): boolean {
+  const file = fileOf(block);
+  return file?.ino === ino && file.device === device;
 }
 
 function fileOf({ beneath }: ProcessMemoryBlock): FileBeneath | undefined {

@@ -1,4 +1,3 @@
-import { lockFile } from '../../engine/file-lock.ts';
 import { MappedRamError } from '../../errors.ts';
 import type { AnonymousFile } from '../../io/anonymous-file.ts';
 import type { FileReader } from '../../io/file-reader.ts';
@@ -17,8 +16,10 @@ import { engineTransfer } from '../engine-transfer.ts';
 import type { LiveGuest } from '../live/live-guest.ts';
 import type { FileSaveRun, ReadyWriter, Written } from '../save-run.ts';
 import type { StoppedGuest } from '../stopped-guest.ts';
+import { assertApart, assertStillBase, openBase } from './capture-base.ts';
 import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
 import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
+import { whileQemuLives } from './while-qemu-lives.ts';
 import { passesOf, type PlacedBlock } from './captured-parts.ts';
 import { sealWritten } from './seal-written.ts';
 import { settleZeroPages, writePasses } from './write-captured.ts';
@@ -67,7 +68,8 @@ export class CaptureWriter implements ReadyWriter {
    * Opens the base, makes the output a clone of it where that is the form, gives QEMU a file for its device state, and
    * makes room for the copy.
    * @throws {MappedRamError} as `chooseForm`, `DeviceState.ready` and `CapturedMemory.ready`; ERR_MAPPED_RAM_BUSY when the
-   *   base is being written; ERR_MAPPED_RAM_QEMU when the guest has changed since the plan
+   *   base is being written; ERR_MAPPED_RAM_BASE when it is the guest's no more; ERR_MAPPED_RAM_INVALID_ARGUMENT for a
+   *   delta in the place of its base; ERR_MAPPED_RAM_QEMU when QEMU's memory is not seen any more
    */
   static async ready(run: FileSaveRun): Promise<CaptureWriter> {
     const { qmp, plan, options, tag, output } = run;
@@ -80,11 +82,13 @@ export class CaptureWriter implements ReadyWriter {
     const onBase = found !== undefined && 'mapped' in found && base !== undefined ? found.mapped : [];
     let state: DeviceState | undefined;
     try {
+      const present = await seen(run, await queryRamBlocks(qmp, { signal }));
+      if (base !== undefined) await assertStillBase(base, present);
       const form = await chooseForm(output, base, options.form);
+      if (form.kind === 'delta') await assertApart(plan.target.path, base);
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
-      const rows = await queryRamBlocks(qmp, { signal });
-      const memory = await CapturedMemory.ready(await seen(run, rows), {
+      const memory = await CapturedMemory.ready(present, {
         pageSize,
         maxCopyMemory: options.maxCopyMemory,
         onBase,
@@ -106,8 +110,8 @@ export class CaptureWriter implements ReadyWriter {
     const { plan, options, output, progress, sealing } = run;
     const { signal } = options;
     progress.step('state');
-    const taken = await this.#take();
-    const isLate = taken.blocks.every(({ left, kind }) => kind !== 'shared' && left.length === 0);
+    const taken = await whileQemuLives(run.qmp, this.#take());
+    const isLate = taken.blocks.every(({ left }) => left.length === 0);
     progress.step('memory');
     // Where everything goes has to be known in the pause only if something is written in it.
     let laid = isLate ? undefined : await this.#lay(taken);
@@ -116,7 +120,8 @@ export class CaptureWriter implements ReadyWriter {
         ...engineTransfer(plan, options),
         onProgress: (moved: Parameters<typeof progress.fromEngine>[0]) => progress.fromEngine(moved),
       };
-      const early = laid && (await writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer));
+      const inPause = laid && writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer);
+      const early = await whileQemuLives(run.qmp, inPause);
       await guest.assertStoodStill({ signal });
       await whenRead();
       // The guest does not wait for anything from here on.
@@ -167,9 +172,10 @@ export class CaptureWriter implements ReadyWriter {
       snapshot = await Snapshot.open({ fd: file.fd }, signal);
       const path = plan.target.path ?? output.name;
       const layout = await layOut(output, form, snapshot, { base, path, signal });
-      const placed = blocks.flatMap((block) => {
+      const placed = blocks.map((block) => {
         const area = layout.areas.get(block.id);
-        return area === undefined ? [] : [{ block, area, isOnBase: onBase.includes(block.id) }];
+        if (area === undefined) throw unplaced(block.id);
+        return { block, area, isOnBase: onBase.includes(block.id) };
       });
       return { file, snapshot, layout, placed };
     } catch (error) {
@@ -188,7 +194,7 @@ export class CaptureWriter implements ReadyWriter {
       formWhy: form.why,
       base: base?.path,
       changedBytes: sum(({ runs }) => bytesInRuns(runs)),
-      bytesInPause: sum(({ left, kind, length }) => (kind === 'shared' ? length : bytesInRuns(left))),
+      bytesInPause: sum(({ left }) => bytesInRuns(left)),
       copyBytes: memory.capacity,
     };
   }
@@ -211,14 +217,6 @@ async function seen(
   throw new MappedRamError('ERR_MAPPED_RAM_QEMU', `QEMU's memory is not seen any more: ${memory}`);
 }
 
-/** Opens the base, and keeps writers away from it until the save is over. */
-async function openBase(path: string, signal: AbortSignal | undefined): Promise<Snapshot> {
-  const base = await Snapshot.open({ path }, signal);
-  try {
-    lockFile(localFile(base.reader, 'a save').fd, 'shared', base.path);
-    return base;
-  } catch (error) {
-    await base.close();
-    throw error;
-  }
+function unplaced(id: string): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_INTERNAL', `no place in the snapshot for block ${id}`);
 }

@@ -1,12 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 
+import { dataRanges } from '../../engine/process/data-ranges.ts';
 import { changedPages } from '../../engine/process/changed-pages.ts';
 import { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
 import { availableMemory } from '../../host/available-memory.ts';
-import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
-import { type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
+import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
 
 /** A block of a guest that stands still. */
@@ -15,7 +16,10 @@ export interface TakenBlock {
   /** Used length in bytes. */
   readonly length: number;
   readonly kind: 'anonymous' | 'private' | 'shared';
-  /** The pages that only the process has. All others show the file, or are zeros. Empty for shared memory. */
+  /**
+   * The pages that only the process has, and those that exist of a file which QEMU may change. All others show the file, or
+   * are zeros.
+   */
   readonly runs: ByteRuns;
   /** Those of them that are in the copy. */
   readonly copied: ByteRuns;
@@ -23,8 +27,19 @@ export interface TakenBlock {
   readonly left: ByteRuns;
   readonly copy: TransferMemory | undefined;
   readonly process: TransferMemory;
-  /** The file beneath: of private memory the pages that the process does not have, of shared memory all. */
+  /** The file beneath, for the pages that are not in the copy: of private memory those that the process does not have, where
+   * nobody changes the file. */
   readonly file: TransferMemory | undefined;
+}
+
+/** A file beneath the memory. */
+interface OpenFile {
+  readonly handle: FileHandle;
+  /**
+   * True when its data are read as long as the guest stands still: QEMU shares it, or gives memory back by punching holes
+   * into it.
+   */
+  readonly isRead: boolean;
 }
 
 export interface CaptureOptions {
@@ -49,13 +64,13 @@ const ROOM = 16 * 2 ** 20;
 export class CapturedMemory implements AsyncDisposable {
   readonly #memory: ProcessMemory;
   readonly #pageSize: number;
-  readonly #files: ReadonlyMap<string, FileHandle>;
+  readonly #files: ReadonlyMap<string, OpenFile>;
   readonly #copy: ProcessCopy | undefined;
 
   private constructor(
     memory: ProcessMemory,
     pageSize: number,
-    files: ReadonlyMap<string, FileHandle>,
+    files: ReadonlyMap<string, OpenFile>,
     copy: ProcessCopy | undefined,
   ) {
     this.#memory = memory;
@@ -72,15 +87,16 @@ export class CapturedMemory implements AsyncDisposable {
     memory: ProcessMemory,
     { pageSize, maxCopyMemory, onBase }: CaptureOptions,
   ): Promise<CapturedMemory> {
-    const files = new Map<string, FileHandle>();
+    const files = new Map<string, OpenFile>();
     try {
       for (const { id, beneath } of memory.blocks) {
         if (beneath.kind === 'anonymous' || onBase.includes(id)) continue;
         const handle = await openBeneath(memory.pid, beneath.file);
         if (handle === undefined) throw unopened(id, beneath.file);
-        files.set(id, handle);
+        const isRead = beneath.kind === 'shared' || (await mayChangeBeneath(memory.pid, beneath.file));
+        files.set(id, { handle, isRead });
       }
-      const now = await scan(memory, pageSize);
+      const now = await scan(memory, pageSize, files);
       const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
       const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
       const capacity = Math.min(Math.ceil(wanted), most);
@@ -106,14 +122,15 @@ export class CapturedMemory implements AsyncDisposable {
   async take(now: ProcessMemory): Promise<readonly TakenBlock[]> {
     const { pid, blocks } = this.#memory;
     assertUnchanged(this.#memory, now);
-    const found = await scan(this.#memory, this.#pageSize);
+    const found = await scan(this.#memory, this.#pageSize, this.#files);
     const runsOf = (index: number): ByteRuns => found[index] ?? new Float64Array();
     const wanted = blocks.map(({ address }, index) => ({ address, runs: runsOf(index) }));
     const left = this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted)).left;
     return blocks.map(({ id, length, address, beneath }, index) => {
       const runs = runsOf(index);
       const missing = left[index] ?? new Float64Array();
-      const handle = this.#files.get(id);
+      const { handle, isRead } = this.#files.get(id) ?? {};
+      const isBeneath = beneath.kind === 'shared' || isRead === false;
       return {
         id,
         length,
@@ -124,7 +141,7 @@ export class CapturedMemory implements AsyncDisposable {
         copy: this.#copy?.memory(index),
         process: { process: { pid, address, pages: 'all' } },
         file:
-          handle === undefined || beneath.kind === 'anonymous'
+          handle === undefined || beneath.kind === 'anonymous' || !isBeneath
             ? undefined
             : { fd: handle.fd, offset: beneath.file.offset },
       };
@@ -137,8 +154,12 @@ export class CapturedMemory implements AsyncDisposable {
   }
 }
 
-/** Finds the pages of each block that only the process has. */
-async function scan({ pid, blocks }: ProcessMemory, unit: number): Promise<readonly ByteRuns[]> {
+/** Finds the pages of each block that only the process has, and those of shared memory that exist. */
+async function scan(
+  { pid, blocks }: ProcessMemory,
+  unit: number,
+  files: ReadonlyMap<string, OpenFile>,
+): Promise<readonly ByteRuns[]> {
   const ofKind = (kind: TakenBlock['kind']): readonly ProcessMemoryBlock[] =>
     blocks.filter(({ beneath }) => beneath.kind === kind);
   const [anonymous, own] = [ofKind('anonymous'), ofKind('private')];
@@ -146,10 +167,18 @@ async function scan({ pid, blocks }: ProcessMemory, unit: number): Promise<reado
     changedPages(pid, anonymous, 'data', { unit }),
     changedPages(pid, own, 'changed', { unit }),
   ]);
-  return blocks.map((block) => {
-    const runs = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)];
-    return runs ?? new Float64Array();
-  });
+  const runs: ByteRuns[] = [];
+  for (const block of blocks) {
+    const { id, length, beneath } = block;
+    const { handle, isRead = false } = files.get(id) ?? {};
+    const data =
+      beneath.kind !== 'anonymous' && handle !== undefined && isRead
+        ? await dataRanges(handle.fd, beneath.file.name, { offset: beneath.file.offset, length }, unit)
+        : new Float64Array();
+    const found = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)] ?? new Float64Array();
+    runs.push(allRuns(found, data, length));
+  }
+  return runs;
 }
 
 function assertUnchanged(before: ProcessMemory, now: ProcessMemory): void {
@@ -200,6 +229,6 @@ function unopened(id: string, { name }: FileBeneath): MappedRamError {
   );
 }
 
-async function closeAll(files: ReadonlyMap<string, FileHandle>): Promise<void> {
-  await Promise.all([...files.values()].map((handle) => handle.close()));
+async function closeAll(files: ReadonlyMap<string, OpenFile>): Promise<void> {
+  await Promise.all([...files.values()].map(({ handle }) => handle.close()));
 }

@@ -27,8 +27,7 @@ export interface Passes {
 /** A part of a block's pages, which comes from one place. */
 interface Part {
   readonly memory: TransferMemory;
-  /** Undefined for all pages. */
-  readonly runs: ByteRuns | undefined;
+  readonly runs: ByteRuns;
 }
 
 /** Works out which pages of each block go where, and when. */
@@ -51,9 +50,9 @@ function partsOf({ block, isOnBase }: PlacedBlock): {
   readonly after: readonly Part[];
 } {
   const { kind, runs, copied, left, copy, process, file, length } = block;
-  if (kind === 'shared')
-    return { inPause: file === undefined ? [] : [{ memory: file, runs: undefined }], after: [] };
-  const inPause = some({ memory: process, runs: left });
+  const isShared = kind === 'shared';
+  // The engine reads a file faster than the process that has mapped it.
+  const inPause = some({ memory: isShared && file !== undefined ? file : process, runs: left });
   const beneath = kind === 'private' && !isOnBase && file !== undefined;
   return {
     inPause,
@@ -64,7 +63,7 @@ function partsOf({ block, isOnBase }: PlacedBlock): {
   };
 }
 
-function some(part: Part & { readonly runs: ByteRuns }): readonly Part[] {
+function some(part: Part): readonly Part[] {
   return part.runs.length === 0 ? [] : [part];
 }
 
@@ -74,13 +73,11 @@ function regionOf(
   { kind, isFirst }: { readonly kind: CaptureKind; readonly isFirst: boolean },
 ): TransferRegion {
   const { id: name } = block;
-  const isFresh = isFirst && kind !== 'clone';
-  if (isFresh && runs === undefined) return { name, area, memory };
   const only: OnlyPages = {
-    runs: runs ?? Float64Array.of(0, area.length),
+    runs,
     // A clear bit of a delta stands for the page of the base.
-    zeros: kind === 'delta' && (isOnBase || block.kind === 'anonymous') ? 'store' : 'clear',
-    ...(isFresh ? {} : { base: 'in-place' }),
+    zeros: kind === 'delta' && (isOnBase || block.kind !== 'private') ? 'store' : 'clear',
+    ...(isFirst && kind !== 'clone' ? {} : { base: 'in-place' }),
   };
   return { name, area, memory, only };
 }

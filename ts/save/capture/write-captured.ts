@@ -48,12 +48,12 @@ export async function settleZeroPages(
 ): Promise<void> {
   for (const { block, area, isOnBase } of placed) {
     const isOver = base !== undefined && !isOnBase;
-    if (isOver && block.kind === 'anonymous') {
+    if (isOver && block.kind !== 'private') {
       const gone = withoutRuns(await pagesOfBase(base, block.id), block.runs);
       if (kind === 'clone') await punch(output, area.pagesOffset, gone);
       await changeBits(output, area, gone, kind === 'delta');
     }
-    const hidesBase = isOver && kind === 'delta' && block.kind !== 'anonymous';
+    const hidesBase = isOver && kind === 'delta' && block.kind === 'private';
     if (hidesBase || (!isOnBase && storesZeroPages(block.id, 'firmware'))) await setAllPages(output, area);
   }
 }

@@ -30,11 +30,13 @@ export async function readX86Cpus(
  *   expected; ERR_MAPPED_RAM_INCOMPLETE when no CPU can be decoded
  */
 export function decodeX86Cpus({ devices, problems }: DeviceStates): readonly X86Cpu[] {
-  const cpus = devices.filter(({ name }) => name === CPU);
+  const all = devices.filter(({ name }) => name === CPU);
+  const cpus = all.filter((cpu) => !isOneBuffer(cpu));
   if (cpus.length === 0) {
     const cause = problems.at(-1);
     const why = cause === undefined ? '' : ` (${cause.message})`;
-    const words = `the stream describes no CPU${why}`;
+    const bare = ' (it has the state of CPUs without their fields: QEMU describes these only in a migration)';
+    const words = `the stream describes no CPU${all.length > 0 ? bare : why}`;
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', words, { cause, tellsCause: true });
   }
   return cpus
@@ -45,6 +47,11 @@ export function decodeX86Cpus({ devices, problems }: DeviceStates): readonly X86
       ),
     )
     .toSorted((left, right) => left.index - right.index);
+}
+
+/** True for state that nobody has described: it was taken alone, outside of a migration (docs/format.md §4.4). */
+function isOneBuffer({ fields: [first, ...others] }: DeviceState): boolean {
+  return first?.name === 'data' && first.type === 'buffer' && others.length === 0;
 }
 
 function decodeX86Cpu(device: DeviceState, common: DeviceState | undefined): X86Cpu {

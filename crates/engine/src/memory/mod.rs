@@ -188,6 +188,36 @@ pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
     Ok(())
 }
 
+/// Lists the stretches of `length` bytes from `offset` on in a file that may hold data, in bytes from `offset` on, widened to
+/// multiples of `unit` from there. What is between them reads as zeros.
+/// # Errors
+/// when the file cannot be opened, or ends before; InvalidArgument for a unit of 0
+pub fn data_ranges(source: &FileSource, offset: u64, length: u64, unit: u64) -> Result<Vec<Range<u64>>> {
+    if unit == 0 {
+        return Err(EngineError::new(ErrorKind::InvalidArgument, "a unit of no bytes"));
+    }
+    let file = FileMemory::open(source, false)?;
+    file.require(offset, length, false)?;
+    let end = offset.saturating_add(length);
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut at = offset;
+    while at < end {
+        let data = file.next_data(at);
+        if data.start >= end {
+            break;
+        }
+        let first = (data.start - offset) / unit * unit;
+        let last = (data.end.min(end) - offset).next_multiple_of(unit).min(length);
+        match found.last_mut() {
+            Some(before) if before.end >= first => before.end = last.max(before.end),
+            _ => found.push(first..last),
+        }
+        // A file that changes meanwhile may have an empty stretch.
+        at = data.end.max(at + 1);
+    }
+    Ok(found)
+}
+
 fn read_only(name: &str) -> EngineError {
     let message = "a block of another snapshot can be read only";
     EngineError::new(ErrorKind::InvalidArgument, message).on(name)
@@ -211,7 +241,7 @@ fn no_memory() -> EngineError {
 mod tests {
     use std::io::Write;
 
-    use super::{FileSource, zero_ranges};
+    use super::{FileSource, Range, data_ranges, zero_ranges};
 
     #[test]
     fn ranges_are_zeroed_and_nothing_else() {
@@ -224,5 +254,29 @@ mod tests {
             let zeroed = (4096..12_288).contains(&offset) || (15_000..15_010).contains(&offset);
             assert_eq!(*byte, if zeroed { 0 } else { 7 }, "at {offset}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn data_is_found_in_units_within_the_part() {
+        let named = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        named.as_file().set_len(64 << 12).unwrap();
+        for page in [0, 9, 10, 40, 63] {
+            std::os::unix::fs::FileExt::write_at(named.as_file(), &[7], page << 12).unwrap();
+        }
+        let source = FileSource::Path(named.path().to_owned());
+        let pages = |offset: u64, length: u64, unit: u64| -> Vec<Range<u64>> {
+            data_ranges(&source, offset << 12, length << 12, unit << 12)
+                .unwrap()
+                .into_iter()
+                .map(|run| run.start >> 12..run.end >> 12)
+                .collect()
+        };
+        assert_eq!(pages(0, 64, 1), [0..1, 9..11, 40..41, 63..64]);
+        assert_eq!(pages(8, 40, 1), [1..3, 32..33]);
+        assert_eq!(pages(0, 64, 16), [0..16, 32..64]);
+        assert!(pages(1, 8, 1).is_empty());
+        assert!(data_ranges(&source, 0, 65 << 12, 4096).is_err(), "the file ends before");
+        assert!(data_ranges(&source, 0, 4096, 0).is_err(), "no unit");
     }
 }

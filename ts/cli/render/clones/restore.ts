@@ -1,13 +1,13 @@
-import type { TransferReport } from '../../engine/transfer-options.ts';
-import type { AttachResult } from '../../restore/examine.ts';
-import { modeOf } from '../../restore/modes/modes.ts';
-import type { RestoreTimes } from '../../restore/restore.ts';
-import { keyValues } from './columns.ts';
-import type { ReadingAhead } from '../../working-set/read-working-set-ahead.ts';
-import { formatSize, printable } from './format.ts';
-import { planReport } from './plan.ts';
-import type { Style } from './style.ts';
-import { transferLines } from './transfer.ts';
+import type { TransferReport } from '../../../engine/transfer-options.ts';
+import type { AttachResult } from '../../../restore/examine.ts';
+import { modeOf } from '../../../restore/modes/modes.ts';
+import type { RestoreTimes } from '../../../restore/restore.ts';
+import { keyValues } from '../columns.ts';
+import type { ReadingAhead } from '../../../working-set/read-working-set-ahead.ts';
+import { formatSize, printable } from '../format.ts';
+import { planReport } from '../plan.ts';
+import type { Style } from '../style.ts';
+import { transferLines } from '../transfer.ts';
 
 /** The facts of a restore that lines and --json show. */
 export interface RestoreReport extends Omit<AttachResult, 'plan'> {

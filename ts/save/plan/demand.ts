@@ -1,9 +1,9 @@
-import type { SavePlan } from '../negotiate/plan.ts';
-import { dataInMemory } from '../qemu/data-in-memory.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
-import type { QmpClient } from '../qmp/client.ts';
-import type { Demand } from '../snapshot/medium.ts';
-import { bitmapBytes } from '../stream/page-area.ts';
+import type { SavePlan } from '../../negotiate/plan.ts';
+import { dataInMemory } from '../../qemu/data-in-memory.ts';
+import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import type { Demand } from '../../snapshot/medium.ts';
+import { bitmapBytes } from '../../stream/page-area.ts';
 
 /** Every page area starts at a multiple of this many bytes (docs/format.md §2.3). */
 const AREA_ALIGNMENT = 2 ** 20;
@@ -19,7 +19,7 @@ const STATE = 64 * 2 ** 20;
  * @param signal ends the questions to QEMU
  */
 export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | undefined): Demand {
-  const { writer, target, format, qemu, zeroPageDetection, xIgnoreShared } = plan;
+  const { writer, target, format, qemu, zeroPageDetection, xIgnoreShared, base } = plan;
   const leavesShared = writer.value === 'qemu' && xIgnoreShared.value;
   const written = qemu.memory.filter(({ backend }) => !leavesShared || backend?.share !== true);
   const backed = written.filter(({ backend }) => backend !== undefined);
@@ -32,6 +32,8 @@ export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | u
     length: target.offset + (isMapped ? sum(backed.map(({ length }) => aligned(length))) : 0),
     mostData: target.offset + whole + STATE,
     leastData: async (enough) => {
+      // Nobody knows how much a guest has changed when it is stopped.
+      if (base.value !== undefined) return PAGE;
       if (storesZeros) return sum(backed.map(({ length }) => length));
       const rows = pid === undefined ? [] : ((await queryRamBlocks(qmp, { signal })) ?? []);
       const saved = rows.filter((row) => written.some(({ id }) => id === row.id));

@@ -1,0 +1,177 @@
+import { MappedRamError } from '../errors.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
+import { openStateStream } from '../restore/state-stream.ts';
+import { forAllClones, ofClone } from './all-clones.ts';
+import { capture, type Captured } from './capture.ts';
+import { type CheckedForkOptions, checkForkNowOptions, type ForkNowOptions } from './fork-options.ts';
+import { FORK_MODE, type ForkSlot, type LoadedClone } from './fork-slot.ts';
+import type { ForkForm, ForkSource } from './fork-source.ts';
+import type { Fork } from './forked-guest.ts';
+
+/**
+ * QEMUs that wait for the clones of a guest, each with its memory mapped. `prepareFork` makes them, and `fork` gives them
+ * their guests, once. Disposal ends the QEMUs that were not used; clones are the caller's.
+ */
+export class ForkSlots implements AsyncDisposable {
+  readonly #source: ForkSource;
+  readonly #slots: readonly ForkSlot[];
+  readonly #options: CheckedForkOptions;
+  readonly #guard: AsyncDisposable;
+  #state: 'waiting' | 'used' | 'closed' = 'waiting';
+
+  /** @internal */
+  constructor(
+    source: ForkSource,
+    slots: readonly ForkSlot[],
+    guard: AsyncDisposable,
+    options: CheckedForkOptions,
+  ) {
+    this.#guard = guard;
+    this.#source = source;
+    this.#slots = slots;
+    this.#options = options;
+  }
+
+  /** How many clones `fork` makes. */
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** The way in which the clones get their memory. */
+  get form(): ForkForm {
+    return this.#source.form;
+  }
+
+  /** The snapshot that source and clones map; undefined with the form `whole`. */
+  get base(): string | undefined {
+    return this.form === 'delta' ? this.#source.mapped.path : undefined;
+  }
+
+  /**
+   * Stops the guest for a moment, and lets it and all clones go on from there. The clones run only when all of them are
+   * loaded. Can be called once: slots that failed are of no use, either.
+   *
+   * @throws {MappedRamError} as `fork`; ERR_MAPPED_RAM_CLOSED for slots that were used or closed. When this rejects, the
+   *   source goes on, and no QEMU, file or descriptor is left of the fork
+   */
+  async fork(options: ForkNowOptions = {}): Promise<Fork> {
+    const calledAt = performance.now();
+    checkForkNowOptions(options);
+    return this.forkSince(calledAt, options);
+  }
+
+  /** @param calledAt time of the caller's call, by `performance.now()` @internal */
+  async forkSince(calledAt: number, { signal, timeoutMs }: ForkNowOptions): Promise<Fork> {
+    if (this.#state !== 'waiting') {
+      const why = this.#state === 'used' ? 'were used' : 'are closed';
+      throw new MappedRamError('ERR_MAPPED_RAM_CLOSED', `the slots of the fork ${why}: prepare new ones`);
+    }
+    this.#state = 'used';
+    const ending = new AbortController();
+    const timer =
+      timeoutMs === undefined ? undefined : setTimeout(() => ending.abort(late(timeoutMs)), timeoutMs);
+    const limit = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]);
+    try {
+      return await this.#carryOut(calledAt, limit, ending);
+    } catch (error) {
+      await this.#end();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      await this.#letSourceGo();
+    }
+  }
+
+  /** @param ending ends the fork when one of its QEMUs does */
+  async #carryOut(calledAt: number, limit: AbortSignal, ending: AbortController): Promise<Fork> {
+    const startedAt = performance.now();
+    const wait: WaitOptions = { signal: limit, timeoutMs: this.#options.timeoutMs };
+    limit.throwIfAborted();
+    await forAllClones(this.#slots, (slot) => slot.assertWaits(), { signal: limit });
+    await this.#source.assertUnchanged(wait);
+    const watch = this.#watch(ending);
+    const { guard } = this.#options;
+    await using captured = await capture(this.#source, { ...wait, guard });
+    const capturedAt = performance.now();
+    const loaded = await this.#load(captured, limit);
+    watch.over = true;
+    const loadedAt = performance.now();
+    const going = await forAllClones(
+      loaded,
+      ({ clone }, signal) => clone.slot.letGoOn(clone, calledAt, signal),
+      { signal: limit },
+    );
+    const readyAt = going.map((one) => one.readyAt - calledAt);
+    const { pauseMs, writer, writerWhy, warnings } = captured.saved;
+    return {
+      guests: going.map(({ guest }) => guest),
+      form: this.form,
+      base: this.base,
+      pauseMs,
+      bytes: captured.bytes,
+      writer,
+      writerWhy,
+      warnings,
+      times: {
+        prepareMs: startedAt - calledAt,
+        captureMs: capturedAt - startedAt,
+        loadMs: loadedAt - capturedAt,
+        firstMs: Math.min(...readyAt),
+        totalMs: Math.max(...readyAt),
+      },
+      [Symbol.asyncDispose]: () => this.#end(),
+    };
+  }
+
+  async #load(
+    { snapshot }: Captured,
+    limit: AbortSignal,
+  ): Promise<readonly { readonly index: number; readonly clone: LoadedClone }[]> {
+    const [first] = this.#slots;
+    const inPlace = first?.blocks ?? [];
+    const mapped = FORK_MODE.state?.mapped;
+    await using state = await openStateStream(snapshot, { inPlace, mapped, signal: limit });
+    return await forAllClones(
+      this.#slots,
+      async (slot, signal) => ({ index: slot.index, clone: await slot.load({ snapshot, state }, signal) }),
+      { signal: limit },
+    );
+  }
+
+  /** Ends the fork as soon as one of its QEMUs has ended. */
+  #watch(ending: AbortController): { over: boolean } {
+    const watch = { over: false };
+    for (const slot of this.#slots) {
+      void slot.whenGone().then((error) => {
+        if (!watch.over) ending.abort(ofClone(slot.index, error));
+      });
+    }
+    return watch;
+  }
+
+  /** Ends every QEMU, and waits until all are gone. */
+  async #end(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+
+  /** Ends the QEMUs that wait, unless they have become clones. May be called again. */
+  async close(): Promise<void> {
+    if (this.#state !== 'waiting') return;
+    this.#state = 'closed';
+    await this.#end();
+    await this.#letSourceGo();
+  }
+
+  async #letSourceGo(): Promise<void> {
+    await this.#guard[Symbol.asyncDispose]();
+    await this.#source[Symbol.asyncDispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function late(timeoutMs: number): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_TIMEOUT', `the fork was not done within ${timeoutMs} ms`);
+}

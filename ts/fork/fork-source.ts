@@ -1,0 +1,136 @@
+import { MappedRamError } from '../errors.ts';
+import { AnonymousFile } from '../io/anonymous-file.ts';
+import { createMemoryFile } from '../engine/memory-file.ts';
+import type { WaitOptions } from '../host/wait-within.ts';
+import { planSaveInto } from '../save/save.ts';
+import type { ForkOptions } from './fork-options.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { holdSnapshot } from '../restore/snapshot-lock.ts';
+import { Snapshot } from '../snapshot/snapshot.ts';
+import { streamMachine } from '../stream/write/compose-state.ts';
+import { nameOfMappedFile } from './mapped-base.ts';
+import { createSlotFile } from './slot-file.ts';
+import {
+  assertSameMachine,
+  type GuestToBe,
+  guestToBe,
+  querySourceFacts,
+  type SourceFacts,
+} from './source-facts.ts';
+
+/** Run states out of which QEMU lets no guest run before a reset, or in which there is no guest yet. */
+const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 'inmigrate']);
+
+/**
+ * The form in which clones get their memory. `delta`: the source is a clone itself; its clones map the same snapshot, and
+ * each gets a copy of the pages that have changed. `whole`: clones share all of the memory in a file of their own.
+ */
+export type ForkForm = 'delta' | 'whole';
+
+type SourceOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
+
+/** A guest that is to be forked, and the file that its clones map. */
+export class ForkSource implements AsyncDisposable {
+  readonly qmp: QmpClient;
+  readonly form: ForkForm;
+  /** What the QEMUs of the clones map: the snapshot that the source maps, or one in memory that is to be filled. */
+  readonly mapped: Snapshot;
+  /** The file in memory; undefined where the source maps a snapshot. */
+  readonly slot: AnonymousFile | undefined;
+  /** The guest, for comparison with the QEMUs that wait for it. */
+  readonly guest: GuestToBe;
+  readonly #facts: SourceFacts;
+
+  private constructor(qmp: QmpClient, mapped: Snapshot, slot: AnonymousFile | undefined, facts: SourceFacts) {
+    this.qmp = qmp;
+    this.form = slot === undefined ? 'delta' : 'whole';
+    this.mapped = mapped;
+    this.slot = slot;
+    this.guest = guestToBe(facts, mapped);
+    this.#facts = facts;
+  }
+
+  /**
+   * Looks at the guest, and changes nothing.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that cannot be forked: its QEMU does not list its
+   *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO; as `planSaveInto`
+   */
+  static async open(qmp: QmpClient, options: SourceOptions): Promise<ForkSource> {
+    const { signal, timeoutMs } = options;
+    const wait = { signal, timeoutMs };
+    const facts = await querySourceFacts(qmp, wait);
+    await assertGoesOn(qmp, wait);
+    const name = await nameOfMappedFile(facts);
+    const base = name === undefined ? undefined : await baseOf(qmp, name, options);
+    if (base !== undefined) {
+      const mapped = await Snapshot.open({ path: base });
+      try {
+        holdSnapshot(mapped);
+        return new ForkSource(qmp, mapped, undefined, facts);
+      } catch (error) {
+        await mapped.close();
+        throw error;
+      }
+    }
+    const slot = await slotFor(facts);
+    try {
+      await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
+      return new ForkSource(qmp, await Snapshot.open({ path: slot.procPath }), slot, facts);
+    } catch (error) {
+      await slot.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes sure that the guest is still the one for which QEMUs wait, and can be forked.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_UNSUPPORTED
+   */
+  async assertUnchanged(wait: WaitOptions): Promise<void> {
+    const [now] = await Promise.all([querySourceFacts(this.qmp, wait), assertGoesOn(this.qmp, wait)]);
+    assertSameMachine(this.#facts, now);
+  }
+
+  /** Closes the files of this process. QEMUs have what they map. May be called again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.mapped.close();
+    await this.slot?.close();
+  }
+}
+
+/**
+ * Asks whether the guest can be taken as what differs from the snapshot that it maps.
+ * @returns the snapshot; undefined when the guest has to be taken whole
+ */
+async function baseOf(qmp: QmpClient, name: string, options: SourceOptions): Promise<string | undefined> {
+  await using nowhere = new AnonymousFile(await createMemoryFile('mapped-ram-fork-plan'), 'memory');
+  const { guard, signal, timeoutMs } = options;
+  const wanted = { base: name, form: 'delta', guard, signal, timeoutMs } as const;
+  try {
+    return (await planSaveInto(qmp, nowhere.fd, wanted)).base.value;
+  } catch (error) {
+    // The guest is no clone, or its memory cannot be read here.
+    if (error instanceof MappedRamError && error.rule !== undefined) return undefined;
+    throw error;
+  }
+}
+
+async function slotFor({ machine, target, memory }: SourceFacts): Promise<AnonymousFile> {
+  if (machine !== undefined && target !== undefined && memory.length > 0) {
+    const blocks = memory.map(({ id, length }) => ({ id, length }));
+    return createSlotFile(streamMachine({ machine, target }), blocks);
+  }
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    'the guest cannot be forked: its QEMU does not list its memory',
+  );
+}
+
+async function assertGoesOn(qmp: QmpClient, wait: WaitOptions): Promise<void> {
+  const { status } = await qmp.execute('query-status', undefined, wait);
+  if (!NOT_TO_FORK.has(status)) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_UNSUPPORTED',
+    `the guest cannot be forked: its state is ${status}, out of which no clone could go on`,
+  );
+}
