@@ -1,7 +1,7 @@
 import { assertClient } from '../qmp/assert-client.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { assertOptions } from '../io/assert-options.ts';
-import { MappedRamError, messageOf } from '../errors.ts';
+import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
