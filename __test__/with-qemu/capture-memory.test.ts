@@ -38,7 +38,7 @@ const LOW = ['pc.ram', FREE.start, FREE.length] as const;
 const M0 = ['m0', FREE.start, FREE.length] as const;
 
 function backed(...words: readonly string[]): GuestSetup {
-  const objects = words.map((object) => ['-object', object]).flat();
+  const objects = words.flatMap((object) => ['-object', object]);
   const memoryArgs = ['-m', '128M', ...objects, '-machine', 'memory-backend=m0'];
   return { ...SETUP, memoryArgs, memoryBlocks: ['m0'] };
 }
@@ -77,9 +77,16 @@ const KINDS: readonly Kind[] = [
     setup: (directory) => ({
       ...SETUP,
       memoryArgs: [
-        ...['-m', '128M', '-numa', 'node,memdev=m0', '-numa', 'node,memdev=m1'],
-        ...['-object', `memory-backend-file,id=m0,size=64M,share=on,mem-path=${directory}/shared.ram`],
-        ...['-object', 'memory-backend-ram,id=m1,size=64M'],
+        '-m',
+        '128M',
+        '-numa',
+        'node,memdev=m0',
+        '-numa',
+        'node,memdev=m1',
+        '-object',
+        `memory-backend-file,id=m0,size=64M,share=on,mem-path=${directory}/shared.ram`,
+        '-object',
+        'memory-backend-ram,id=m1,size=64M',
       ],
       memoryBlocks: ['m0', 'm1'],
     }),
@@ -93,9 +100,16 @@ const KINDS: readonly Kind[] = [
     setup: (directory) => ({
       ...SETUP,
       memoryArgs: [
-        ...['-m', '128M,slots=4,maxmem=1G', '-object', 'memory-backend-ram,id=d0,size=32M'],
-        ...['-object', `memory-backend-file,id=d1,size=32M,share=off,mem-path=${directory}/dimm.ram`],
-        ...['-device', 'pc-dimm,id=p0,memdev=d0', '-device', 'pc-dimm,id=p1,memdev=d1'],
+        '-m',
+        '128M,slots=4,maxmem=1G',
+        '-object',
+        'memory-backend-ram,id=d0,size=32M',
+        '-object',
+        `memory-backend-file,id=d1,size=32M,share=off,mem-path=${directory}/dimm.ram`,
+        '-device',
+        'pc-dimm,id=p0,memdev=d0',
+        '-device',
+        'pc-dimm,id=p1,memdev=d1',
       ],
       memoryBlocks: ['pc.ram'],
     }),
@@ -106,8 +120,12 @@ const KINDS: readonly Kind[] = [
     setup: () => ({
       ...SETUP,
       memoryArgs: [
-        ...['-m', '128M,maxmem=1G', '-object', 'memory-backend-ram,id=v0,size=128M'],
-        ...['-device', 'virtio-mem-pci,id=vm0,memdev=v0,requested-size=64M'],
+        '-m',
+        '128M,maxmem=1G',
+        '-object',
+        'memory-backend-ram,id=v0,size=128M',
+        '-device',
+        'virtio-mem-pci,id=vm0,memdev=v0,requested-size=64M',
       ],
       memoryBlocks: ['pc.ram'],
     }),

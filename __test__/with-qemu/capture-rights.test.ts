@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
@@ -19,9 +19,13 @@ const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'
 /** Root, as it is in a container. */
 const WITHOUT_PTRACE = ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace'] as const;
 
+/** The words for what hinders somebody: which question fails first depends on the kernel. */
+const NO_RIGHT =
+  /QEMU's process is not seen from here|memory map of QEMU's process|may not look into QEMU's memory/;
+
 /** Lets a process with other rights save. */
 async function saveAs(who: readonly string[], order: SaveOrder): Promise<RightsOutcome> {
-  const [program = '', ...args] = [...who, process.execPath, '--import=@oxc-node/core/register', WORKER];
+  const [program, ...args] = [...who, process.execPath, '--import=@oxc-node/core/register', WORKER];
   const worker = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const exited = once(worker, 'exit');
   const answer = once(worker, 'message');
@@ -50,7 +54,7 @@ async function assertNoRights(
   why: RegExp,
 ): Promise<void> {
   const { dir, server } = place;
-  const target = dir.file('refused.mr');
+  const [target, byQemu] = [dir.file('refused.mr'), dir.file('by-qemu.mr')];
   const stops = guest.qmp.events(['STOP', 'RESUME']);
   for (const options of [{ base: 'auto' }, { writer: 'engine' }] as const) {
     const refused = await saveAs(who, { server, target, options });
@@ -60,10 +64,11 @@ async function assertNoRights(
   await stops.return();
   t.deepEqual(await stops.next(), { done: true, value: undefined }, 'the guest was stopped');
   const options: SaveOptions = { after: 'stop' };
-  const saved = await saveAs(who, { server, target: dir.file('by-qemu.mr'), options });
+  const saved = await saveAs(who, { server, target: byQemu, options });
   t.is(saved.writer, 'qemu', JSON.stringify(saved));
   t.regex(saved.writerWhy ?? '', why);
-  await assertMemory(t, guest, dir.file('by-qemu.mr'), 'by QEMU');
+  await assertMemory(t, guest, byQemu, 'by QEMU');
+  await rm(byQemu);
 }
 
 const isRoot = process.geteuid?.() === 0;
@@ -76,9 +81,9 @@ qemuTest('who may not look into QEMU is told so, and QEMU writes', async (t) => 
   await using guest = await startGuest({ ...SETUP, extraArgs });
   await chmod(place.server, 0o777);
   await guest.waitForGenerations(1);
-  await assertNoRights(t, AS_NOBODY, guest, place, /memory map of QEMU's process|QEMU's process is not seen/);
+  await assertNoRights(t, AS_NOBODY, guest, place, NO_RIGHT);
   await guest.cont();
-  await assertNoRights(t, WITHOUT_PTRACE, guest, place, /may not look into QEMU's memory|memory map/);
+  await assertNoRights(t, WITHOUT_PTRACE, guest, place, NO_RIGHT);
   t.truthy(dir);
 });
 
@@ -89,8 +94,11 @@ qemuTest('a QEMU that gave its rights up is closed to its own user', async (t) =
   const extraArgs = ['-qmp', `unix:${place.server},server=on,wait=off`, '-run-with', 'user=nobody'];
   await using guest = await startGuest({ ...SETUP, extraArgs });
   await chmod(place.server, 0o777);
+  // QEMU opens its disk again when it has saved.
+  await chmod(guest.directory, 0o777);
+  await chmod(`${guest.directory}/boot.img`, 0o666);
   await guest.waitForGenerations(1);
-  await assertNoRights(t, AS_NOBODY, guest, place, /memory map of QEMU's process|may not look/);
+  await assertNoRights(t, AS_NOBODY, guest, place, NO_RIGHT);
   // Root still may.
   await guest.cont();
   const saved = await save(guest.qmp, dir.file('by-root.mr'), { after: 'stop' });
@@ -133,42 +141,38 @@ qemuTest('a user without rights captures a QEMU of their own, and its clone', as
   t.true((await guest.assertAlive()).generation > before.generation);
 });
 
-qemuTest(
-  'memory that is shared in no file of a name is written by QEMU for a user without rights',
-  async (t) => {
-    if (!isRoot) return t.log('NOT TRIED: it takes root');
-    const place = await openPlace();
-    await using dir = place.dir;
-    const { server } = place;
-    const setup = {
-      ...SETUP,
-      memoryArgs: [
-        ...['-m', '128M', '-object', 'memory-backend-ram,id=m0,size=128M,share=on'],
-        ...['-machine', 'memory-backend=m0'],
-      ],
-      memoryBlocks: ['m0'],
-    };
-    const base = dir.file('base.mr');
-    {
-      await using guest = await startGuest(setup);
-      await guest.waitForGenerations(1);
-      const saved = await save(guest.qmp, base, { after: 'stop' });
-      t.is(saved.writer, 'engine', saved.writerWhy);
-      await assertMemory(t, guest, base, 'by root');
-      await chmod(base, 0o644);
-    }
-    const extraArgs = ['-qmp', `unix:${server},server=on,wait=off`];
-    await using guest = await restoreGuest(base, { ...setup, extraArgs }, { mode: 'eager' }, AS_NOBODY);
+qemuTest('memory that is shared in a file without a name is captured by its own user', async (t) => {
+  if (!isRoot) return t.log('NOT TRIED: it takes root');
+  const place = await openPlace();
+  await using dir = place.dir;
+  const { server } = place;
+  const setup = {
+    ...SETUP,
+    memoryArgs: [
+      '-m',
+      '128M',
+      '-object',
+      'memory-backend-ram,id=m0,size=128M,share=on',
+      '-machine',
+      'memory-backend=m0',
+    ],
+    memoryBlocks: ['m0'],
+  };
+  const base = dir.file('base.mr');
+  {
+    await using guest = await startGuest(setup);
     await guest.waitForGenerations(1);
-    const stops = guest.qmp.events(['STOP', 'RESUME']);
-    const order = { server, target: dir.file('refused.mr') };
-    const refused = await saveAs(AS_NOBODY, { ...order, options: { writer: 'engine' } });
-    t.regex(refused.message ?? '', /block m0 .*cannot be opened here/, JSON.stringify(refused));
-    await stops.return();
-    t.deepEqual(await stops.next(), { done: true, value: undefined }, 'the guest was stopped');
-    const target = dir.file('by-qemu.mr');
-    const saved = await saveAs(AS_NOBODY, { server, target, options: { after: 'stop' } });
-    t.is(saved.writer, 'qemu', JSON.stringify(saved));
-    await assertMemory(t, guest, target, 'by QEMU');
-  },
-);
+    const saved = await save(guest.qmp, base, { after: 'stop' });
+    t.is(saved.writer, 'engine', saved.writerWhy);
+    await assertMemory(t, guest, base, 'by root');
+    await chmod(base, 0o644);
+  }
+  const extraArgs = ['-qmp', `unix:${server},server=on,wait=off`];
+  await using guest = await restoreGuest(base, { ...setup, extraArgs }, { mode: 'eager' }, AS_NOBODY);
+  await guest.waitForGenerations(1);
+  // QEMU 10.0 has such memory in a memfd, which its user can open.
+  const target = dir.file('shared.mr');
+  const saved = await saveAs(AS_NOBODY, { server, target, options: { after: 'stop' } });
+  t.is(saved.writer, 'engine', JSON.stringify(saved));
+  await assertMemory(t, guest, target, 'by its user');
+});
