@@ -47,7 +47,9 @@ export async function finish(
       warn('QEMU did not quit', error);
     }
   }
-  const problem = await protection.finish({ runs: after === 'cont', sleeps: false, before });
+  // A guest that ran has been let go before; any other runs now because the caller asked for it.
+  const runs = after === 'cont';
+  const problem = await protection.finish({ runs, asked: runs, sleeps: false, before });
   if (problem !== undefined) warn('QEMU is not as it was to be', problem);
   try {
     const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });

@@ -180,7 +180,9 @@ async function carryOut(
         : await StoppedGuest.stop(qmp, before, { signal });
     const goOn = async (): Promise<void> => {
       // A guest that did not run before may run only when everything else has worked.
-      if (prepared.after === 'cont' && before === 'running') await guest.letRun();
+      if (prepared.after !== 'cont' || before !== 'running') return;
+      await guest.letRun();
+      await protection.letGo();
     };
     written = await writer.write(guest, goOn);
     if (output !== undefined) {
