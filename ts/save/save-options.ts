@@ -28,7 +28,8 @@ export interface SaveOptions
   /**
    * The most bytes of this process's memory that a copy of the guest's pages may take, where the engine takes them out of
    * QEMU's process. Pages for which there is no room are written while the guest stands still. 0 takes no copy.
-   * @default an eighth of the memory that the host, or the control group of this process, has to spare
+   * @default an eighth of the memory that the host, or the control group of this process, has to spare; less where this
+   *   process cannot have that much
    */
   readonly maxCopyMemory?: number | undefined;
   /** True when the result may replace an existing snapshot. @default false */

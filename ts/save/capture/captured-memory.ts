@@ -2,13 +2,13 @@ import type { FileHandle } from 'node:fs/promises';
 
 import { dataRanges } from '../../engine/process/data-ranges.ts';
 import { changedPages } from '../../engine/process/changed-pages.ts';
-import { ProcessCopy } from '../../engine/process/process-copy.ts';
+import type { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
-import { availableMemory } from '../../host/available-memory.ts';
 import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+import { roomForCopy } from './room-for-copy.ts';
 
 /** A block of a guest that stands still. */
 export interface TakenBlock {
@@ -45,14 +45,12 @@ interface OpenFile {
 export interface CaptureOptions {
   /** The size of the machine's pages in bytes. */
   readonly pageSize: number;
-  /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare */
+  /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare, or less */
   readonly maxCopyMemory?: number | undefined;
   /** The blocks that are mapped out of the base, whose file nobody reads. */
   readonly onBase: readonly string[];
 }
 
-/** The share of the spare memory that a copy may take, unless the caller says how much. */
-const SHARE = 1 / 8;
 /** The guest changes pages between the first look and the stop. */
 const MARGIN = 1.25;
 const ROOM = 16 * 2 ** 20;
@@ -81,7 +79,7 @@ export class CapturedMemory implements AsyncDisposable {
 
   /**
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a file beneath the memory cannot be opened; as
-   *   `changedPages`; ERR_MAPPED_RAM_IO when the host has not the memory for a copy
+   *   `changedPages`; ERR_MAPPED_RAM_IO when the host has not the `maxCopyMemory` that was asked for
    */
   static async ready(
     memory: ProcessMemory,
@@ -98,9 +96,7 @@ export class CapturedMemory implements AsyncDisposable {
       }
       const now = await scan(memory, pageSize, files);
       const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
-      const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
-      const capacity = Math.min(Math.ceil(wanted), most);
-      const copy = capacity === 0 ? undefined : await ProcessCopy.create(capacity);
+      const copy = await roomForCopy(wanted, maxCopyMemory);
       return new CapturedMemory(memory, pageSize, files, copy);
     } catch (error) {
       await closeAll(files);
