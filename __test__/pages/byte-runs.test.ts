@@ -103,3 +103,18 @@ test('runs and their complement are the block, each page once', (t) => {
     { numRuns: 1000 },
   );
 });
+
+test('a set from which nothing is taken away is that set, however many runs there are', (t) => {
+  const many = Float64Array.from({ length: 2 ** 14 }, (_, index) => (index % 2 === 0 ? index * 4096 : 4096));
+  const between = many.map((number, index) => (index % 2 === 0 ? number + 4096 : number));
+  t.true(withoutRuns(many, new Float64Array()) === many);
+  t.true(withoutRuns(many, between) === many);
+  t.true(withoutRuns(between, many) === between);
+  // The gap behind the last run ends nowhere.
+  t.true(withoutRuns(many, between.subarray(0, -2)) === many);
+  t.is(withoutRuns(new Float64Array(), many).length, 0);
+  t.is(withoutRuns(many, many).length, 0);
+  t.deepEqual(complementOf(many, 2 ** 14 * 4096), between);
+  t.is(complementOf(new Float64Array(), 0).length, 0);
+  t.deepEqual(withoutRuns(many, Float64Array.of(0, 4096)), many.subarray(2));
+});

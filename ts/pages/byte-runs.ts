@@ -10,21 +10,42 @@ export function bytesInRuns(runs: ByteRuns): number {
   return sum;
 }
 
-/** The runs that are in the first set and not in the second. */
+/**
+ * The runs that are in the first set and not in the second.
+ * @returns the first set itself when it has nothing of the second
+ */
 export function withoutRuns(runs: ByteRuns, others: ByteRuns): ByteRuns {
-  const left: number[] = [];
-  let next = 0;
-  for (const { start, end } of rangesOf(runs)) {
-    let reached = start;
+  let next = firstInside(runs, others);
+  if (next === others.length) return runs;
+  // Each run of the other set splits one run at the most.
+  const left = new Float64Array(runs.length + others.length);
+  let length = 0;
+  for (let at = 0; at < runs.length; at += 2) {
+    const end = endAt(runs, at);
+    let reached = runs[at] ?? 0;
     // Runs of the other set that end before this one starts matter to none that follows.
-    while (next < others.length && endAt(others, next) <= start) next += 2;
-    for (let at = next; at < others.length && (others[at] ?? 0) < end; at += 2) {
-      add(left, reached, Math.min(end, others[at] ?? 0));
-      reached = Math.max(reached, endAt(others, at));
+    while (next < others.length && endAt(others, next) <= reached) next += 2;
+    while (next < others.length && (others[next] ?? 0) < end) {
+      length = add(left, length, reached, others[next] ?? 0);
+      reached = endAt(others, next);
+      // A run that goes on behind this one may matter to the next.
+      if (reached > end) break;
+      next += 2;
     }
-    add(left, reached, end);
+    length = add(left, length, reached, end);
   }
-  return Float64Array.from(left);
+  return left.slice(0, length);
+}
+
+/** The first run of the second set that has something of the first; the second set's length when there is none. */
+function firstInside(runs: ByteRuns, others: ByteRuns): number {
+  let at = 0;
+  for (let next = 0; next < others.length; next += 2) {
+    while (at < runs.length && endAt(runs, at) <= (others[next] ?? 0)) at += 2;
+    if (at === runs.length) break;
+    if ((runs[at] ?? 0) < endAt(others, next)) return next;
+  }
+  return others.length;
 }
 
 /** The runs of a block that are in either set. @param length of the block, in bytes */
@@ -36,7 +57,7 @@ export function allRuns(runs: ByteRuns, others: ByteRuns, length: number): ByteR
 
 /** The runs of a block that are not in a set. @param length of the block, in bytes */
 export function complementOf(runs: ByteRuns, length: number): ByteRuns {
-  return withoutRuns(Float64Array.of(0, length), runs);
+  return length === 0 ? new Float64Array() : withoutRuns(Float64Array.of(0, length), runs);
 }
 
 /** A run, from its first byte to the one behind its last. */
@@ -54,6 +75,10 @@ function endAt(runs: ByteRuns, at: number): number {
   return (runs[at] ?? 0) + (runs[at + 1] ?? 0);
 }
 
-function add(list: number[], start: number, end: number): void {
-  if (end > start) list.push(start, end - start);
+/** Puts a run behind the first `length` numbers of a list, unless it is empty. @returns the length then */
+function add(list: ByteRuns, length: number, start: number, end: number): number {
+  if (end <= start) return length;
+  list[length] = start;
+  list[length + 1] = end - start;
+  return length + 2;
 }

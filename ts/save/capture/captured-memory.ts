@@ -2,13 +2,14 @@ import type { FileHandle } from 'node:fs/promises';
 
 import { dataRanges } from '../../engine/process/data-ranges.ts';
 import { changedPages } from '../../engine/process/changed-pages.ts';
-import { ProcessCopy } from '../../engine/process/process-copy.ts';
+import type { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
 import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
-import { mostForCopy, roomFor } from '../../negotiate/capture/copy-room.ts';
+import { roomFor } from '../../negotiate/capture/copy-room.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+import { roomForCopy } from './room-for-copy.ts';
 
 /** A block of a guest that stands still. */
 export interface TakenBlock {
@@ -45,7 +46,7 @@ interface OpenFile {
 export interface CaptureOptions {
   /** The size of the machine's pages in bytes. */
   readonly pageSize: number;
-  /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare */
+  /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare, or less */
   readonly maxCopyMemory?: number | undefined;
   /** The blocks that are mapped out of the base, whose file nobody reads. */
   readonly onBase: readonly string[];
@@ -75,7 +76,7 @@ export class CapturedMemory implements AsyncDisposable {
 
   /**
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when a file beneath the memory cannot be opened; as
-   *   `changedPages`; ERR_MAPPED_RAM_IO when the host has not the memory for a copy
+   *   `changedPages`; ERR_MAPPED_RAM_IO when the host has not the `maxCopyMemory` that was asked for
    */
   static async ready(
     memory: ProcessMemory,
@@ -92,8 +93,7 @@ export class CapturedMemory implements AsyncDisposable {
       }
       const now = await scan(memory, pageSize, files);
       const wanted = roomFor(now.reduce((sum, runs) => sum + bytesInRuns(runs), 0));
-      const capacity = Math.min(wanted, mostForCopy(maxCopyMemory));
-      const copy = capacity === 0 ? undefined : await ProcessCopy.create(capacity);
+      const copy = await roomForCopy(wanted, maxCopyMemory);
       return new CapturedMemory(memory, pageSize, files, copy);
     } catch (error) {
       await closeAll(files);
