@@ -134,6 +134,11 @@ export type { AfterSave, CaptureReport, SaveOptions, SaveProgress, SaveResult } 
 export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach } from './restore/attach.ts';
 export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
+export {
+  type FreshArguments,
+  freshArguments,
+  type FreshOptions,
+} from './restore/command-line/fresh-arguments.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
 export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch-plan.ts';
 export type { LoadOptions, PrepareOptions } from './restore/options.ts';

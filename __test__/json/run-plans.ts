@@ -16,9 +16,8 @@ const SAVES: readonly (readonly string[])[] = [
     `save ${SOCKET} file:planned.stream --dry-run --mapped-ram off`,
     `save ${SOCKET} tcp:127.0.0.1:1 --dry-run`,
     `${SAVE} --io-engine threads --direct-io off --channels 2 --seal`,
-    `${SAVE} --force`,
   ],
-  [`${SAVE} --force --writer qemu --channels 2`],
+  [`${SAVE} --force --writer qemu --channels 2`, `${SAVE} --force`],
 ];
 const RESTORE = `restore planned.mr --qmp ${SOCKET} --channels 2 --direct-io off`;
 

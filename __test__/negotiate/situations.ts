@@ -59,6 +59,7 @@ const capture: CaptureFacts = {
   machineProblem: undefined,
   memory: { pid: 4711, blocks: [] },
   rights: undefined,
+  ownBytes: 0,
   base: undefined,
 };
 

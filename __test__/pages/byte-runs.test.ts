@@ -1,7 +1,14 @@
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
-import { type ByteRuns, bytesInRuns, complementOf, rangesOf, withoutRuns } from '../../ts/pages/byte-runs.ts';
+import {
+  allRuns,
+  type ByteRuns,
+  bytesInRuns,
+  complementOf,
+  rangesOf,
+  withoutRuns,
+} from '../../ts/pages/byte-runs.ts';
 
 const PAGES = 40;
 
@@ -63,6 +70,17 @@ test('runs without others are what is left page by page', (t) => {
       t.true(ranges.every(({ start, end }, index) => end > start && start >= (ranges[index - 1]?.end ?? 0)));
     }),
     { numRuns: 2000 },
+  );
+});
+
+test('runs of two sets are those of either, each page once', (t) => {
+  fc.assert(
+    fc.property(sets, sets, pageSizes, (one, other, size) => {
+      const all = allRuns(runsOf(one, size), runsOf(other, size), PAGES * size);
+      const either = one.map((isIn, page) => isIn || other[page] === true);
+      t.deepEqual(all, runsOf(either, size));
+    }),
+    { numRuns: 1000 },
   );
 });
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeSync } from 'node:fs';
+import { rmSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,7 @@ export class LoopVolume implements AsyncDisposable {
       await rm(directory, { recursive: true });
       return undefined;
     }
+    mounted.add(directory);
     return new LoopVolume(directory, path);
   }
 
@@ -52,6 +53,17 @@ export class LoopVolume implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const { status, stderr } = spawnSync('umount', [this.path], { encoding: 'utf8' });
     if (status !== 0) throw new Error(`umount: ${stderr}`);
+    mounted.delete(this.#directory);
     await rm(this.#directory, { recursive: true });
   }
 }
+
+const mounted = new Set<string>();
+
+// A run that is interrupted must leave no volume. One that a QEMU still uses goes with that QEMU.
+process.on('exit', () => {
+  for (const directory of mounted) {
+    if (spawnSync('umount', ['-l', join(directory, 'mounted')]).status === 0)
+      rmSync(directory, { recursive: true });
+  }
+});

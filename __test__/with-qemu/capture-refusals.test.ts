@@ -216,7 +216,7 @@ qemuTest('a guest keeps writers away from its base, and a save leaves no lock be
 });
 
 /** Does something the moment before QEMU gets a command. */
-function before(
+function justBefore(
   guest: TestGuest,
   command: string,
   act: () => Promise<unknown>,
@@ -242,13 +242,17 @@ qemuTest(
     await using _ = guest;
     await copyFile(model, dir.file('usurper.mr'));
     // A save claims the guest behind its plan.
-    const spy = before(guest, 'object-add', () => rename(dir.file('usurper.mr'), base));
+    const spy = justBefore(guest, 'object-add', () => rename(dir.file('usurper.mr'), base));
     const refusal = { code: 'ERR_MAPPED_RAM_BASE', message: /replaced\.mr/, onlySave: true } as const;
     await assertRefused(t, guest, target, { base: 'auto' }, refusal);
     spy.undo();
     t.false((await readdir(dir.path)).some((name) => name.includes('replaced.delta')));
   },
 );
+
+/** Plugs a dimm in. */
+const plug = (guest: TestGuest) => () =>
+  guest.qmp.execute('device_add', { driver: 'pc-dimm', id: 'd1', memdev: 'late' });
 
 /** A guest with room for a dimm. */
 const WITH_SLOTS = {
@@ -266,12 +270,10 @@ qemuTest(
       await guest.waitForGenerations(1);
       await save(guest.qmp, path);
     }
-    const plug = (guest: TestGuest) => () =>
-      guest.qmp.execute('device_add', { driver: 'pc-dimm', id: 'd1', memdev: 'late' });
     {
       await using guest = await restoreGuest(path, WITH_SLOTS, {});
       const target = dir.file('slots.delta');
-      const spy = before(guest, 'object-add', plug(guest));
+      const spy = justBefore(guest, 'object-add', plug(guest));
       const refusal = { code: 'ERR_MAPPED_RAM_BASE', message: /block late/, onlySave: true } as const;
       await assertRefused(t, guest, target, { base: 'auto' }, refusal);
       spy.undo();
@@ -287,7 +289,7 @@ qemuTest(
     }
     await using guest = await restoreGuest(path, WITH_SLOTS, {});
     const target = dir.file('slots-late.delta');
-    const spy = before(guest, 'stop', plug(guest));
+    const spy = justBefore(guest, 'stop', plug(guest));
     const error = await t.throwsAsync(save(guest.qmp, target, { base: 'auto' }), {
       instanceOf: MappedRamError,
     });
@@ -330,10 +332,6 @@ qemuTest('what an incremental save cannot be combined with is refused', async (t
       { code: bad, message: /form/ },
     ],
     [
-      { base, form: 'small' as never },
-      { code: bad, message: /form/ },
-    ],
-    [
       { base, maxCopyMemory: -1 },
       { code: bad, message: /maxCopyMemory/ },
     ],
@@ -345,7 +343,6 @@ qemuTest('what an incremental save cannot be combined with is refused', async (t
       { base, maxCopyMemory: Number.NaN },
       { code: bad, message: /maxCopyMemory/ },
     ],
-    [{ maxCopyMemory: 'all' as never }, { code: bad, message: /maxCopyMemory/ }],
     [{ base, live: true }, { message: /engine/ }],
     [{ base, mappedRam: 'off' }, { message: /mapped-ram/ }],
     [{ base, xIgnoreShared: 'on' }, { message: /x-ignore-shared/ }],
@@ -414,7 +411,7 @@ qemuTest('a device that no QEMU saves, plugged in behind the plan, costs nothing
   ];
   await using guest = await startGuest({ ...SETUP, extraArgs });
   await guest.waitForGenerations(1);
-  const spy = before(guest, 'stop', () =>
+  const spy = justBefore(guest, 'stop', () =>
     guest.qmp.execute('device_add', { driver: 'virtio-crypto-pci', id: 'vc', cryptodev: 'c0', bus: 'port1' }),
   );
   const error = await t.throwsAsync(save(guest.qmp, dir.file('plugged.mr'), { writer: 'engine' }), {

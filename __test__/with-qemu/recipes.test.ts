@@ -5,12 +5,12 @@ import test from 'ava';
 
 import { Snapshot, verify } from '../../ts/index.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
-import { startGuest, type TestGuest } from '../support/qemu.ts';
+import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { guestArgs } from '../support/qemu-setup.ts';
 import { program as programOf, projectOf, runRecipe as run } from '../support/recipe.ts';
 import type { TemporaryDirectory } from '../support/temporary.ts';
-import { saveGuest } from '../support/restored-guest.ts';
+import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 
 const RECIPES = new URL('../../docs/recipes.md', import.meta.url);
 const NOBODY = 65_534;
@@ -69,6 +69,30 @@ qemuTest('branches go on from a checkpoint, and the agent goes on beside them', 
     t.true((await stat(dir.file(`${name}/boot.img`))).size > 0);
   }
 });
+
+qemuTest(
+  'a guest that boots on an empty file, and its clone, are saved as what they have written',
+  async (t) => {
+    await using dir = await project('Snapshots in proportion from the first boot');
+    const setup = { memoryMiB: 512, region: { start: 16 * MIB, length: 8 * MIB } };
+    await writeGuestDisk(dir.file('boot.img'), setup.region);
+    const [empty, snapshot] = [dir.file('empty.ram'), dir.file('guest.mr')];
+    const recipe = run(dir, ['2', empty, snapshot, QEMU_BINARY, ...guestArgs(setup, dir.path)]);
+    t.is(await recipe.ended, 0, recipe.output());
+    const written = [...recipe.output().matchAll(/^(booted|clone): .*, (\d+) MiB written/gm)];
+    t.deepEqual(
+      written.map(([, what]) => what),
+      ['booted', 'clone'],
+      recipe.output(),
+    );
+    for (const [, what, mib] of written) t.true(Number(mib) >= 8 && Number(mib) <= 32, `${what}: ${mib}`);
+    t.is((await stat(empty)).blocks, 0);
+    for (const path of [snapshot, `${snapshot}.delta`]) {
+      await using guest = await restoreGuest(path, setup, {});
+      await guest.assertAlive();
+    }
+  },
+);
 
 async function guestWithSocket(dir: TemporaryDirectory, ...more: readonly string[]): Promise<TestGuest> {
   const guest = await startGuest({

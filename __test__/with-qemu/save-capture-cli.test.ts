@@ -16,8 +16,8 @@ interface Scene extends AsyncDisposable {
   readonly save: (...args: readonly string[]) => Promise<CliRun>;
 }
 
-/** A guest that was saved by the command line, and a clone of it. */
-async function scene(): Promise<Scene> {
+/** A guest that was saved by the command line, with these options, and a clone of it. */
+async function scene(...options: readonly string[]): Promise<Scene> {
   const dir = await temporaryDirectory();
   const place = await temporaryDirectory();
   const [socket, base] = [place.file('qmp'), place.file('base.mr')];
@@ -26,7 +26,7 @@ async function scene(): Promise<Scene> {
   {
     await using guest = await startGuest(setup);
     await guest.waitForGenerations(2);
-    const { code, stderr } = await save(base);
+    const { code, stderr } = await save(base, ...options);
     if (code !== 0) throw new Error(stderr);
   }
   const clone = await restoreGuest(base, setup, {});
@@ -124,6 +124,10 @@ qemuTest(
       t.is(run.code, 1, `${args.join(' ')}: ${run.stderr}`);
       t.regex(run.stderr, words);
     }
+    const onto = await save(base, '--incremental', '--form', 'delta', '--force');
+    t.is(onto.code, 1);
+    t.regex(onto.stderr, /the delta and its base/);
+    t.is((await runCli(['verify', base])).code, 0);
     await rm(base);
     const gone = await save(path, '--incremental');
     t.is(gone.code, 1);
@@ -144,4 +148,19 @@ qemuTest('a guest that is no clone has no incremental save, and a hint says how 
   t.regex(run.stderr, /^hint: without --incremental and --base all of the memory is written/m);
   t.regex(run.stderr, /^rule: .*"incremental-needs-clone"/m);
   await guest.assertAlive();
+});
+
+qemuTest('an incremental save describes the devices as its base does', async (t) => {
+  await using described = await scene('--writer', 'qemu');
+  const path = described.dir.file('later.mr');
+  t.is((await described.save(path, '--incremental', '--form', 'delta')).code, 0);
+  t.is((await described.save(described.dir.file('whole.mr'))).code, 0);
+  const cpus = await runCli(['info', path, '--cpus']);
+  t.is(cpus.code, 0, cpus.stderr);
+  t.regex(cpus.stdout, /\brip\b/i);
+  const core = described.dir.file('core');
+  t.is((await runCli(['extract', path, '--format', 'elf', '-o', core])).code, 0);
+  const bare = await runCli(['info', described.dir.file('whole.mr'), '--cpus']);
+  t.is(bare.code, 4);
+  t.regex(bare.stderr, /the stream describes no CPU \(it has the state of CPUs without their fields/);
 });

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 
+import { fdAccess } from './fd-access.ts';
 import { identityOf, isSameFile } from './file-identity.ts';
 
 /** A file that lies beneath a range of a process's memory. */
@@ -60,24 +61,37 @@ export async function memoryBeneath(
  * Opens a file that lies beneath the memory of a process, for reading, whatever became of its name.
  * @returns undefined when this process may not, or the file is gone from that process
  */
-export async function openBeneath(
-  pid: number,
-  { link, ino, device, name }: FileBeneath,
-): Promise<FileHandle | undefined> {
+export async function openBeneath(pid: number, file: FileBeneath): Promise<FileHandle | undefined> {
   // Only the privileged may follow these links.
-  const linked = await open(`/proc/${pid}/map_files/${link}`, 'r').catch(() => undefined);
+  const linked = await open(`/proc/${pid}/map_files/${file.link}`, 'r').catch(() => undefined);
   if (linked !== undefined) return linked;
-  const directory = `/proc/${pid}/fd`;
-  const named = identityOf(name);
-  for (const fd of list(directory)) {
-    const path = `${directory}/${fd}`;
-    const found = identityOf(path);
-    if (found?.ino !== ino) continue;
-    const isIt = deviceOf(found.dev) === device || (named !== undefined && isSameFile(found, named));
-    const handle = isIt ? await open(path, 'r').catch(() => undefined) : undefined;
+  for (const fd of descriptorsOf(pid, file)) {
+    const handle = await open(`/proc/${pid}/fd/${fd}`, 'r').catch(() => undefined);
     if (handle !== undefined) return handle;
   }
   return undefined;
+}
+
+/**
+ * Tells whether a process may change a file that lies beneath its memory: it gives pages back by punching holes into it.
+ * @returns true also where that is not seen
+ */
+export async function mayChangeBeneath(pid: number, file: FileBeneath): Promise<boolean> {
+  const found = descriptorsOf(pid, file);
+  const accesses = await Promise.all(found.map((fd) => fdAccess(pid, fd)));
+  return found.length === 0 || accesses.some((access) => access?.mode !== 'read');
+}
+
+/** The descriptors that a process has of a file beneath its memory. */
+function descriptorsOf(pid: number, { ino, device, name }: FileBeneath): readonly number[] {
+  const directory = `/proc/${pid}/fd`;
+  const named = identityOf(name);
+  return list(directory).flatMap((fd) => {
+    const found = identityOf(`${directory}/${fd}`);
+    if (found?.ino !== ino) return [];
+    const isIt = deviceOf(found.dev) === device || (named !== undefined && isSameFile(found, named));
+    return isIt ? [Number(fd)] : [];
+  });
 }
 
 /** Writes a device number as maps has it, split as the kernel does (makedev(3)). */

@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { mostForCopy } from './capture/copy-room.ts';
 import { ASKED, decide, refuseIfForbidden } from './decide.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import { commonParts, type CommonParts, decideChannels } from './plan-parts.ts';
@@ -29,8 +30,8 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
   refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
-    value: true,
-    why: stateOnly.value ? CAPTURE_WHY : engineWhy(start),
+    value: !isBetterLive(nothing, request),
+    why: whyWriter(nothing, request),
   });
   const withWriter = { ...nothing, engine: engine.value };
   refuseIfForbidden(withWriter, 'target');
@@ -82,7 +83,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     ...channelled,
     // No migration takes place, so nothing that one would need is set.
     ...(isCapture ? settingNothing(common) : {}),
-    stateOnly: { ...stateOnly, value: isCapture },
+    stateOnly: stateOnly.value && !isCapture ? { value: false, why: engine.why } : stateOnly,
     base: isIncremental
       ? { value: baseIn(start), why: 'QEMU has mapped it' }
       : { value: undefined, why: 'all of the memory is to be written' },
@@ -102,6 +103,25 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
 const CAPTURE_WHY =
   "the engine takes the guest out of QEMU's process: device state in milliseconds, and the pages that are there";
 
+function whyWriter(situation: Situation, request: SaveRequest): string {
+  if (isBetterLive(situation, request)) return LIVE_WHY;
+  return situation.stateOnly ? CAPTURE_WHY : engineWhy(situation);
+}
+
+const LIVE_WHY =
+  'no copy of the pages in use can be taken in the memory that is left for one, and under KVM QEMU writes them while the guest goes on';
+
+/** Tells whether a guest would stand still for long while its pages are written, and need not. */
+function isBetterLive(
+  { stateOnly, kvm, capture, qemu }: Situation,
+  { live = 'auto', mappedRam, maxCopyMemory }: SaveRequest,
+): boolean {
+  const needed = capture?.ownBytes;
+  if (!stateOnly || kvm !== true || live !== 'auto' || needed === undefined) return false;
+  const canBeLive = qemu.features.mappedRam && mappedRam !== 'off' && qemu.runState === 'running';
+  return canBeLive && maxCopyMemory === undefined && needed > mostForCopy(undefined);
+}
+
 function settingNothing({ notes }: CommonParts): Partial<CommonParts> {
   return { capabilities: {}, parameters: {}, notes: notes.filter(({ effect }) => effect === 'warn') };
 }
@@ -114,7 +134,7 @@ function baseIn({ capture }: StartingSituation): string | undefined {
   return capture?.base !== undefined && 'path' in capture.base ? capture.base.path : undefined;
 }
 
-function engineWhy({ qemu }: StartingSituation): string {
+function engineWhy({ qemu }: Pick<Situation, 'qemu'>): string {
   const size = `${LARGE_BLOCK / 1024 / 1024} MiB`;
   const { nearlyEmpty } = engineBlocks(qemu.memory);
   const others =

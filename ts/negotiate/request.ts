@@ -64,7 +64,7 @@ export interface SaveRequest extends PlanRequest {
   readonly direction: 'save';
   /**
    * @default 'auto': the engine where it can take all large blocks, out of shared files or out of QEMU's process; else
-   *   QEMU
+   *   QEMU. Under KVM QEMU also writes a guest of which no copy can be taken: the guest goes on meanwhile (`live`)
    */
   readonly writer?: Writer | 'auto' | undefined;
   /**
@@ -79,6 +79,12 @@ export interface SaveRequest extends PlanRequest {
    * §13). @default 'auto': `whole` where that is possible, else `delta`
    */
   readonly form?: SaveForm | 'auto' | undefined;
+  /**
+   * The most bytes of this process's memory that a copy of the guest's pages may take, where the engine takes them out of
+   * QEMU's process. Pages for which there is no room are written while the guest stands still. 0 takes no copy.
+   * @default an eighth of the memory that the host, or the control group of this process, has to spare
+   */
+  readonly maxCopyMemory?: number | undefined;
   /** QEMU's way to find zero pages; `none` stores zero pages too. @default 'auto': in the multifd threads */
   readonly zeroPageDetection?: ZeroPageDetection | 'auto' | undefined;
   /** Bytes per second of QEMU's writing, 0 for no limit. @default 0 */

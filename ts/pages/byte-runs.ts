@@ -27,6 +27,13 @@ export function withoutRuns(runs: ByteRuns, others: ByteRuns): ByteRuns {
   return Float64Array.from(left);
 }
 
+/** The runs of a block that are in either set. @param length of the block, in bytes */
+export function allRuns(runs: ByteRuns, others: ByteRuns, length: number): ByteRuns {
+  if (runs.length === 0) return others;
+  if (others.length === 0) return runs;
+  return complementOf(withoutRuns(complementOf(runs, length), others), length);
+}
+
 /** The runs of a block that are not in a set. @param length of the block, in bytes */
 export function complementOf(runs: ByteRuns, length: number): ByteRuns {
   return withoutRuns(Float64Array.of(0, length), runs);

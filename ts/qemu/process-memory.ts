@@ -21,6 +21,10 @@ export interface ProcessMemory {
   readonly blocks: readonly ProcessMemoryBlock[];
 }
 
+/** Whoever may not look into a process does not see what it has open either, by which QEMU is known. */
+const UNSEEN =
+  "QEMU's process is not seen from here: this process may not look into it (root with CAP_SYS_PTRACE and QEMU's own user may), or it is in another container, or behind a proxy";
+
 /**
  * Looks at the memory of a machine's RAM blocks in QEMU's process.
  * @param rows QEMU's present blocks
@@ -34,7 +38,7 @@ export async function lookAtProcessMemory(
 ): Promise<ProcessMemory | string> {
   if (rows === undefined) return 'this QEMU does not tell its RAM blocks';
   const { pid } = await identifyQemu(qmp, wait);
-  if (pid === undefined) return "QEMU's process is not seen from here";
+  if (pid === undefined) return UNSEEN;
   const places: { readonly id: string; readonly length: number; readonly address: number }[] = [];
   for (const { id, usedLength: length, hostAddress: address } of rows) {
     if (address === undefined) return 'this QEMU does not tell where its RAM blocks are';

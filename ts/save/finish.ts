@@ -1,4 +1,5 @@
 import { MappedRamError, messageOf } from '../errors.ts';
+import type { Sealing } from '../seal/sealing.ts';
 import type { Settings } from '../qemu/settings.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin } from '../host/wait-within.ts';
@@ -46,7 +47,9 @@ export async function finish(
       warn('QEMU did not quit', error);
     }
   }
-  const problem = await protection.finish({ runs: after === 'cont', sleeps: false, before });
+  // A guest that ran has been let go before; any other runs now because the caller asked for it.
+  const runs = after === 'cont';
+  const problem = await protection.finish({ runs, asked: runs, sleeps: false, before });
   if (problem !== undefined) warn('QEMU is not as it was to be', problem);
   try {
     const { status } = await qmp.execute('query-status', undefined, { timeoutMs: QUIT_MS });
@@ -79,5 +82,20 @@ async function quit(qmp: QmpClient): Promise<void> {
     await waitWithin(end, { timeoutMs: QUIT_MS }, late);
   } finally {
     await events.return();
+  }
+}
+
+/** Gives the seal its name, once the snapshot has its own. A failure becomes a warning. */
+export async function publishSeal(
+  sealing: Sealing,
+): Promise<{ readonly path: string | undefined; readonly warnings: readonly string[] }> {
+  try {
+    await sealing.publish();
+    return { path: sealing.path, warnings: [] };
+  } catch (error) {
+    return {
+      path: undefined,
+      warnings: [`the snapshot is complete, but it has no seal: ${messageOf(error)}`],
+    };
   }
 }

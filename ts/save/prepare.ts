@@ -49,7 +49,7 @@ export async function prepare(
   await protection.aim({
     tag,
     claim,
-    goal: { runs, sleeps: before === 'suspended', before: settings.before },
+    goal: { runs, asked: false, sleeps: before === 'suspended', before: settings.before },
   });
   return { tag, before, after: after ?? (runs ? 'cont' : 'stop'), settings };
 }

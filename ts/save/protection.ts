@@ -30,6 +30,7 @@ export class Protection {
   readonly #guard: Guard | undefined;
   readonly #why: string | undefined;
   #recovery: Recovery | undefined;
+  #isLetGo = false;
   #isQemuGone = false;
 
   private constructor(qmp: QmpClient, guard: Guard | string | undefined) {
@@ -80,6 +81,16 @@ export class Protection {
     await this.#guard?.tell(recovery);
   }
 
+  /**
+   * Leaves the guest to its owner, who sees it run: call it when the guest goes on, while the save has still work to do.
+   * Whoever stops the guest from now on finds it stopped at the end.
+   */
+  async letGo(): Promise<void> {
+    this.#isLetGo = true;
+    if (this.#recovery?.goal === undefined) return;
+    await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: false } });
+  }
+
   /** Brings QEMU back after the save has failed. @returns the error of the save, with further failures */
   async recover(reason: unknown): Promise<unknown> {
     const problem = await this.#bringBack();
@@ -93,9 +104,13 @@ export class Protection {
     );
   }
 
-  /** Brings QEMU to its final state after the save has worked. @returns the obstacle, when QEMU did not get there */
+  /**
+   * Brings QEMU to its final state after the save has worked. A guest that was let go stays what its owner has made of it.
+   * @returns the obstacle, when QEMU did not get there
+   */
   async finish(goal: Goal): Promise<unknown> {
-    if (this.#recovery !== undefined) await this.aim({ ...this.#recovery, goal });
+    const left = this.#isLetGo ? { ...goal, runs: false } : goal;
+    if (this.#recovery !== undefined) await this.aim({ ...this.#recovery, goal: left });
     return this.#bringBack();
   }
 

@@ -23,6 +23,11 @@ export interface Recovery {
 export interface Goal {
   /** True when the guest is to run, or to sleep on. */
   readonly runs: boolean;
+  /**
+   * True when the caller asked for a guest that runs, whatever it did before: it leaves a state of its own, too, unless
+   * only a reset leads out of that.
+   */
+  readonly asked: boolean;
   /** True when the guest is asleep. Out of `postmigrate` QEMU would end instead of letting it sleep on. */
   readonly sleeps: boolean;
   /** The settings that the save changes, with their former values. */
@@ -31,10 +36,12 @@ export interface Goal {
 
 const WAIT = { timeoutMs: 10_000 };
 /**
- * A guest in one of these states was stopped for the save. A guest in any other state has stopped by itself, and stays
- * so.
+ * A guest in one of these states was stopped for the save. A guest in any other state has stopped by itself, or has not
+ * begun; it stays so, unless the caller asked for one that runs.
  */
-const STOPPED = new Set(['paused', 'postmigrate']);
+const STOPPED: ReadonlySet<string> = new Set(['paused', 'postmigrate']);
+/** A guest in one of these states has gone on. */
+const GOING: ReadonlySet<string> = new Set(['running', 'suspended']);
 
 /**
  * Brings a QEMU where it is to be: cancels a migration that is under way, lets the guest run, puts settings back, takes
@@ -51,7 +58,7 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
       : [
           () => endMigration(qmp),
           // The guest comes before the settings: it has waited long enough.
-          async () => (goal.runs ? letRun(qmp, goal.sleeps) : undefined),
+          async () => (goal.runs ? letRun(qmp, goal) : undefined),
           () => putBackSettings(qmp, goal.before),
         ];
   const given = (): Promise<void> => removeFdSet(qmp, tag, true);
@@ -90,23 +97,29 @@ export async function recoverAtLast(qmp: QmpClient, recovery: Recovery): Promise
  * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU for a sleeping guest whose state QEMU has written; as
  *   {@link QmpClient.execute}
  */
-export async function letRun(qmp: QmpClient, sleeps = false): Promise<void> {
+export async function letRun(qmp: QmpClient, how: Pick<Goal, 'asked' | 'sleeps'>): Promise<void> {
   await untilFinalized(qmp, WAIT);
-  await letRunNow(qmp, sleeps);
+  await letRunNow(qmp, how);
 }
+
+const AS_BEFORE = { asked: false, sleeps: false };
 
 /**
  * As `letRun`, behind a migration that QEMU has cleared up behind (`untilFinalized`).
  * @throws {MappedRamError} as `letRun`
  */
-export async function letRunNow(qmp: QmpClient, sleeps = false): Promise<void> {
+export async function letRunNow(
+  qmp: QmpClient,
+  { asked, sleeps }: Pick<Goal, 'asked' | 'sleeps'> = AS_BEFORE,
+): Promise<void> {
   const { status } = await qmp.execute('query-status', undefined, WAIT);
   if (sleeps && status === 'postmigrate') {
     const words =
       'the guest was asleep, and QEMU would end if it were to go on; only quit and system_reset are left';
     throw new MappedRamError('ERR_MAPPED_RAM_QEMU', words);
   }
-  if (STOPPED.has(status)) await qmp.execute('cont', undefined, WAIT);
+  const isToRun = asked ? !GOING.has(status) : STOPPED.has(status);
+  if (isToRun) await qmp.execute('cont', undefined, WAIT);
 }
 
 async function endMigration(qmp: QmpClient): Promise<void> {
@@ -122,12 +135,13 @@ function isLate(error: unknown): boolean {
 /** Writes a recovery as a line of text, for another process. */
 export function formatRecovery({ tag, claim, goal }: Recovery): string {
   if (goal === undefined) return stringifyQmpJson({ tag, claim });
-  const { runs, sleeps, before } = goal;
+  const { runs, asked, sleeps, before } = goal;
   return stringifyQmpJson({
     tag,
     claim,
     goal: {
       runs,
+      asked,
       sleeps,
       capabilities: Object.fromEntries(before.capabilities),
       parameters: Object.fromEntries(before.parameters),
@@ -149,10 +163,11 @@ export function parseRecovery(line: string): Recovery {
 
 function parseGoal(value: QmpValue): Goal {
   if (!isQmpObject(value)) throw new Error('not a goal');
-  const { runs, sleeps, capabilities, parameters } = value;
+  const { runs, asked, sleeps, capabilities, parameters } = value;
   if (!isQmpObject(capabilities) || !isQmpObject(parameters)) throw new Error('not a goal');
   return {
     runs: runs === true,
+    asked: asked === true,
     sleeps: sleeps === true,
     before: {
       capabilities: new Map(Object.entries(capabilities).map(([name, state]) => [name, state === true])),

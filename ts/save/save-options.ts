@@ -25,12 +25,6 @@ export interface SaveOptions
    * again. @default the state before: `cont` if the guest ran, else `stop`
    */
   readonly after?: AfterSave | undefined;
-  /**
-   * The most bytes of this process's memory that a copy of the guest's pages may take, where the engine takes them out of
-   * QEMU's process. Pages for which there is no room are written while the guest stands still. 0 takes no copy.
-   * @default an eighth of the memory that the host, or the control group of this process, has to spare
-   */
-  readonly maxCopyMemory?: number | undefined;
   /** True when the result may replace an existing snapshot. @default false */
   readonly overwrite?: boolean | undefined;
   /**
@@ -133,7 +127,8 @@ export interface SaveResult {
 /** Makes the part of the options that is negotiated a request. */
 export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
   const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
-  const { writer, base, form, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } = options;
+  const { writer, base, form, maxCopyMemory, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } =
+    options;
   return {
     direction: 'save',
     target,
@@ -146,6 +141,7 @@ export function saveRequest(target: SaveRequest['target'], options: SaveOptions)
     writer,
     base,
     form,
+    maxCopyMemory,
     zeroPageDetection,
     maxBandwidth,
     live,

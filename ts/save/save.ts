@@ -1,7 +1,7 @@
 import { assertClient } from '../qmp/assert-client.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { assertOptions } from '../io/assert-options.ts';
-import { MappedRamError, messageOf } from '../errors.ts';
+import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
@@ -10,9 +10,10 @@ import { SEAL_OF } from '../seal/seal-file.ts';
 import { createOutput } from '../snapshot/snapshot-target.ts';
 import { assertNotStoppedAsleep, forgotten } from './run-state/assert-run-state.ts';
 import { CaptureWriter } from './capture/capture-writer.ts';
+import { orLeaveToQemu } from './capture/unreadable-state.ts';
 import { refuseIfClaimed } from './claim.ts';
 import { EngineWriter } from './engine-writer.ts';
-import { finish } from './finish.ts';
+import { finish, publishSeal } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
 import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
@@ -102,7 +103,11 @@ async function saveTo(
       await refuseIfClaimed(qmp, { signal: limit });
       const limited = { ...options, signal: limit };
       const plan = await makePlan(qmp, target, limited, into);
-      const saved = await carryOut(qmp, plan, limited, into);
+      const saved = await carryOut(qmp, plan, limited, into).catch(
+        orLeaveToQemu(limited, async (other) =>
+          carryOut(qmp, await makePlan(qmp, target, other, into), other, into),
+        ),
+      );
       return { ...saved, elapsedMs: performance.now() - startedAt };
     });
   } finally {
@@ -175,7 +180,9 @@ async function carryOut(
         : await StoppedGuest.stop(qmp, before, { signal });
     const goOn = async (): Promise<void> => {
       // A guest that did not run before may run only when everything else has worked.
-      if (prepared.after === 'cont' && before === 'running') await guest.letRun();
+      if (prepared.after !== 'cont' || before !== 'running') return;
+      await guest.letRun();
+      await protection.letGo();
     };
     written = await writer.write(guest, goOn);
     if (output !== undefined) {
@@ -231,18 +238,4 @@ async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promi
   if (toFile === undefined) return writerElsewhere(run);
   if (run.plan.stateOnly.value) return CaptureWriter.ready(toFile);
   return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
-}
-
-async function publishSeal(
-  sealing: Sealing,
-): Promise<{ readonly path: string | undefined; readonly warnings: readonly string[] }> {
-  try {
-    await sealing.publish();
-    return { path: sealing.path, warnings: [] };
-  } catch (error) {
-    return {
-      path: undefined,
-      warnings: [`the snapshot is complete, but it has no seal: ${messageOf(error)}`],
-    };
-  }
 }

@@ -1,7 +1,7 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
 
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { changeBits } from '../../../ts/pages/bitmap/change-bits.ts';
 import { createOutput } from '../../../ts/snapshot/snapshot-target.ts';

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use common::{Block, KIB, MIB, Noise, Page, Pattern, Place, TestFile};
+use mapped_ram_engine::file::page_cache_state;
 use mapped_ram_engine::memory::{ByteMemory, MemorySpec, ProcessBlock};
 use mapped_ram_engine::pages::{Bitmap, is_zero};
 use mapped_ram_engine::process::{BlockRuns, ProcessCopy, ProcessPages};
@@ -341,6 +342,39 @@ fn a_save_of_no_page_writes_the_bitmap() {
             ..simple()
         });
     }
+}
+
+#[test]
+fn holes_of_the_memory_are_not_read_where_the_snapshot_has_holes_too() {
+    // Temporary files may be in memory elsewhere, where a hole that was read is no different.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let case = Case {
+        pages: vec![Page::Zero; 512],
+        only: vec![true; 512],
+        base: vec![false; 512],
+        kind: Base::Clear,
+        way: Way::File,
+        ..simple()
+    };
+    let block = block_of(&case);
+    let held = TestFile::new(directory.path(), "memory", Place::Disk);
+    held.file.set_len(block.length()).expect("a size");
+    held.file.write_all_at(&[7; 4096], 40 * 4096).expect("a page");
+    let found = TestFile::new(directory.path(), "found", Place::Disk);
+    let region = Region {
+        only: Some(only_of(&case, &block)),
+        ..block.region(MemorySpec::File(held.source()))
+    };
+    let plan = Plan::new(Direction::Save, found.snapshot(), vec![region]);
+    let report = Transfer::new(plan).run().expect("the save succeeds");
+    assert_eq!(report.data_bytes, 4096);
+    let state = page_cache_state(&held.source(), 0..u64::MAX).expect("a file");
+    if let Some(state) = state {
+        assert!(state.cached < block.length() / 4, "{} bytes", state.cached);
+    }
+    let saved = found.contents();
+    let place = usize::try_from(block.pages_offset).expect("a place");
+    assert_eq!(saved[place + 40 * 4096..][..4096], [7; 4096]);
 }
 
 #[test]

@@ -59,5 +59,5 @@ export function captureOptions(
 
 /** A name that is a word of the API is meant as a file's name here. */
 function asPath(path: string): string {
-  return path === 'auto' || path === 'none' ? `./${path}` : path;
+  return path === 'auto' || path === 'none' ? ['.', path].join('/') : path;
 }

@@ -1,6 +1,8 @@
-import { type ProcessRights, mayReadProcess } from '../../engine/process/changed-pages.ts';
+import { changedPages, type ProcessRights, mayReadProcess } from '../../engine/process/changed-pages.ts';
 import { messageOf } from '../../errors.ts';
+import { openBeneath } from '../../host/memory-beneath.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
+import { bytesInRuns } from '../../pages/byte-runs.ts';
 import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
 import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
 import { type DeviceStateFacts, queryDeviceStateFacts } from '../../qemu/state/device-state-facts.ts';
@@ -23,6 +25,8 @@ export interface CaptureFacts {
   readonly memory: ProcessMemory | string;
   /** The reasons why this process may not read it; undefined when it may, or the memory is not seen. */
   readonly rights: ProcessRights | undefined;
+  /** Bytes of the pages that only QEMU's process has, as the guest runs; undefined where nobody looked. */
+  readonly ownBytes: number | undefined;
   /** The snapshot that the guest is a clone of; undefined where nobody asked. */
   readonly base: MappedBase | undefined;
 }
@@ -51,7 +55,38 @@ export async function queryCaptureFacts(
   const isReadable = isSeen && rights === undefined;
   const found = base === undefined || !isReadable ? undefined : await findMappedBase(memory, base);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
-  return { deviceState, liveState, machine, machineProblem, memory, rights, base: found };
+  const closed = isReadable ? await whyNotOpened(memory, found) : undefined;
+  const ownBytes = isReadable && closed === undefined ? await countOwn(memory) : undefined;
+  const facts = { deviceState, liveState, machine, machineProblem, rights, ownBytes };
+  return { ...facts, memory: closed ?? memory, base: found };
+}
+
+/** The reason in words why a file beneath the memory cannot be opened here; undefined when all can that are to be read. */
+async function whyNotOpened(
+  { pid, blocks }: ProcessMemory,
+  base: MappedBase | undefined,
+): Promise<string | undefined> {
+  const onBase = base !== undefined && 'mapped' in base ? base.mapped : [];
+  for (const { id, beneath } of blocks) {
+    if (beneath.kind === 'anonymous' || onBase.includes(id)) continue;
+    const opened = await openBeneath(pid, beneath.file);
+    if (opened === undefined) {
+      return `the file beneath block ${id} of QEMU's memory (${beneath.file.name}) cannot be opened here`;
+    }
+    await opened.close();
+  }
+  return undefined;
+}
+
+/** Counts the bytes of private memory in pages that only the process has. */
+async function countOwn({ pid, blocks }: ProcessMemory): Promise<number> {
+  const own = (kind: 'anonymous' | 'private'): typeof blocks =>
+    blocks.filter(({ beneath }) => beneath.kind === kind);
+  const found = await Promise.all([
+    changedPages(pid, own('anonymous'), 'data'),
+    changedPages(pid, own('private'), 'changed'),
+  ]);
+  return found.flat().reduce((sum, runs) => sum + bytesInRuns(runs), 0);
 }
 
 /** A base tells the size of the machine's pages, whatever machine that is. */

@@ -31,12 +31,22 @@ export type MappedBase =
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO for a file that cannot be read
  */
 export async function findMappedBase(memory: ProcessMemory, wanted: string): Promise<MappedBase> {
-  const file = largestFile(memory);
-  if (file === undefined) {
-    const words =
-      'no block of this guest is a private mapping of a snapshot: it was not started by an instant restore';
-    return { rule: 'incremental-needs-clone', words };
+  let first: MappedBase | undefined;
+  for (const file of privateFiles(memory)) {
+    const found = await baseIn(memory, file, wanted);
+    if ('path' in found) return found;
+    first ??= found;
   }
+  return first ?? NO_CLONE;
+}
+
+const NO_CLONE: MappedBase = {
+  rule: 'incremental-needs-clone',
+  words:
+    'no block of this guest is a private mapping of a snapshot: it was not started by an instant restore',
+};
+
+async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string): Promise<MappedBase> {
   const path = wanted === 'auto' ? file.name : wanted;
   const [there, isIt] = [identityOf(path), await isMappedFile(memory.pid, file, path)];
   if (there === undefined || isIt !== true) {
@@ -57,27 +67,31 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
 }
 
 /**
- * Tells whether an open snapshot still is the base of a guest: between the plan of a save and its beginning another file
+ * Looks whether an open snapshot still is the base of a guest: between the plan of a save and its beginning another file
  * may have got the name, and the guest other blocks.
- * @returns the reason in words why it is not
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO
  */
-export async function whyNoBase(snapshot: Snapshot, memory: ProcessMemory): Promise<string | undefined> {
-  const file = largestFile(memory);
+export async function lookAtBase(snapshot: Snapshot, memory: ProcessMemory): Promise<MappedBase> {
   const { fd } = localFile(snapshot.reader, 'a base');
-  if (file === undefined || (await isMappedFile(memory.pid, file, fd)) !== true) {
-    return `QEMU has not mapped the file that ${snapshot.path} is now`;
+  for (const file of privateFiles(memory)) {
+    if ((await isMappedFile(memory.pid, file, fd)) === true)
+      return fit(snapshot, memory, file, snapshot.path);
   }
-  const found = await fit(snapshot, memory, file, snapshot.path);
-  return 'words' in found ? found.words : undefined;
+  return { rule: 'base-not-mapped', words: `QEMU has not mapped the file that ${snapshot.path} is now` };
 }
 
-/** The file of the largest block that is a private mapping. */
-function largestFile({ blocks }: ProcessMemory): FileBeneath | undefined {
-  const [largest] = blocks
-    .filter(({ beneath }) => beneath.kind === 'private')
-    .toSorted((one, other) => other.length - one.length);
-  return largest === undefined ? undefined : fileOf(largest);
+/** The files of which blocks are private mappings, the one of the largest block first. */
+function privateFiles({ blocks }: ProcessMemory): readonly FileBeneath[] {
+  const found: FileBeneath[] = [];
+  for (const block of blocks.toSorted((one, other) => other.length - one.length)) {
+    const file = fileOf(block);
+    if (file !== undefined && !found.some((other) => isSameBeneath(file, other))) found.push(file);
+  }
+  return found;
+}
+
+function isSameBeneath(file: FileBeneath, other: FileBeneath): boolean {
+  return file.ino === other.ino && file.device === other.device;
 }
 
 /** Tells whether a name or a descriptor leads to the file that a process has mapped. */
@@ -113,7 +127,8 @@ async function fit(
   for (const block of blocks) {
     const there = ram.blocks.find(({ id }) => id === block.id);
     if (there?.length !== block.length || there.skipped) {
-      return unfit(`has ${there === undefined ? 'no block' : 'another block'} ${block.id} than the guest`);
+      const id = block.id;
+      return unfit(there === undefined ? `has no block ${id}, as the guest has` : `has another block ${id}`);
     }
     const isElsewhere = mapped.includes(block) && fileOf(block)?.offset !== there.area.pagesOffset;
     if (isElsewhere) return unfit(`does not have block ${block.id} where QEMU maps it`);
@@ -155,9 +170,9 @@ async function changedUnder(
   return undefined;
 }
 
-function isOf(block: ProcessMemoryBlock, { ino, device }: FileBeneath): boolean {
-  const file = fileOf(block);
-  return file?.ino === ino && file.device === device;
+function isOf(block: ProcessMemoryBlock, file: FileBeneath): boolean {
+  const own = fileOf(block);
+  return own !== undefined && isSameBeneath(own, file);
 }
 
 function fileOf({ beneath }: ProcessMemoryBlock): FileBeneath | undefined {

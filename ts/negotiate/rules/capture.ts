@@ -8,9 +8,10 @@ export const CAPTURE_RULES = [
     about: 'stateOnly',
     section: '4.4',
     effect: 'degrade',
-    applies: ({ qemu }: Situation): boolean => !qemu.passesDescriptors || !qemu.features.fdsets,
-    words:
-      'QEMU gets the file for its device state as a descriptor, and none gets there over this connection',
+    applies: ({ request, qemu }: Situation): boolean =>
+      request.fdset === 'off' || !qemu.passesDescriptors || !qemu.features.fdsets,
+    words: ({ request }: Situation): string =>
+      `QEMU gets the file for its device state as a descriptor, and ${request.fdset === 'off' ? 'fdset is off' : 'none gets there over this connection'}`,
   },
   {
     id: 'capture-not-asked',

@@ -8,9 +8,9 @@ import type { SharedMemoryFile } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
 import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
-import { formatOptionValue, isOn } from './option-value.ts';
+import { isOn } from './option-value.ts';
 import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
-import { isMemoryBackend } from './own-backends.ts';
+import { objectWords, replaceObjects } from './replace-objects.ts';
 
 export interface LaunchArguments {
   /** The whole command line, without the binary. */
@@ -21,12 +21,6 @@ export interface LaunchArguments {
 
 /** The files that hold the memory of blocks, by block id. */
 export type MemoryFiles = Readonly<Record<string, string>>;
-
-/** Members of the caller's own object that the new object keeps. */
-const KEPT = ['merge', 'dump', 'policy', 'host-nodes'];
-const CANONICAL = 'x-use-canonical-path-for-ramblock-id';
-/** Machine types up to 3.1, where blocks of memory-backend-file have paths, and those of memory-backend-ram have not. */
-const WITH_PATHS = /-(?:[0-3]\.\d+|rhel7\.\d)/;
 
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
@@ -104,7 +98,7 @@ export class LaunchPlan {
       if (object !== undefined) objects.set(backend.id, object);
     }
     const args = [
-      ...rewritten(this.#commandLine, objects, this.#memory),
+      ...replaceObjects(this.#commandLine, objects),
       ...additions(this.#commandLine, this.#memory, objects, this.#snapshot),
     ];
     return { args, blocks: this.blocks };
@@ -123,64 +117,9 @@ export class LaunchPlan {
       },
     );
     if (object === undefined) return undefined;
-    const members = new Map([
-      ['qom-type', object.type],
-      ['id', id],
-      ['size', String(block.length)],
-      ...object.members,
-    ]);
-    if (block.id !== id) members.set(CANONICAL, 'on');
-    else if (WITH_PATHS.test(this.#snapshot.index.machine)) members.set(CANONICAL, 'off');
-    for (const key of KEPT) {
-      const value = own?.get(key) ?? '';
-      if (value !== '') members.set(key, value);
-    }
-    return ['-object', formatOptionValue(members, 'qom-type')];
+    const { machine } = this.#snapshot.index;
+    return objectWords(object, { id, blockId: block.id, length: block.length, machine, own });
   }
-}
-
-/**
- * Returns the caller's words, with our objects in place of the caller's. A file of `-readconfig` stays where none of its
- * objects is replaced; else its options stand in its place.
- */
-function rewritten(
-  options: readonly CommandLineOption[],
-  objects: ReadonlyMap<string, readonly string[]>,
-  plan: MemoryPlan,
-): readonly string[] {
-  const own = plan.backends.filter((backend) => backend.own !== undefined);
-  const replacement = (option: CommandLineOption): readonly string[] | undefined => {
-    if (option.name !== 'object' || !isMemoryBackend(option.members)) return undefined;
-    const replaced = own.find(({ id }) => id === option.members.get('id'));
-    return replaced === undefined ? undefined : objects.get(replaced.id);
-  };
-  const changed = new Set(
-    options.filter((option) => replacement(option) !== undefined).map(({ configFile }) => configFile),
-  );
-  const isInFile = ({ configFile }: CommandLineOption): boolean =>
-    configFile !== undefined && !changed.has(configFile);
-  const words = options.flatMap((option) => {
-    if (!isInFile(option)) return replacement(option) ?? option.words;
-    return option.name === 'readconfig' ? (option.configFile?.words ?? []) : [];
-  });
-  return [...words, ...defaultNetwork(options, isInFile)];
-}
-
-/** Options with which QEMU adds no network card of its own. */
-const NETWORKS = new Set(['net', 'netdev', 'nic', 'nodefaults']);
-
-/**
- * Returns the options for the network that QEMU adds on its own. A `[netdev]` of a file leaves it there, the option
- * that stands in its place would not.
- * @param isInFile true for an option that QEMU still reads out of its file
- */
-function defaultNetwork(
-  options: readonly CommandLineOption[],
-  isInFile: (option: CommandLineOption) => boolean,
-): readonly string[] {
-  const networks = options.filter((option) => NETWORKS.has(option.name ?? '') && !isInFile(option));
-  const isLeft = networks.length > 0 && networks.every(({ configFile }) => configFile !== undefined);
-  return isLeft ? ['-net', 'nic', '-net', 'user'] : [];
 }
 
 function additions(

@@ -3,7 +3,7 @@ import { CAPABILITY_BASE, CAPABILITY_MAPPED_RAM } from '../../stream/constants.t
 import { assertStreamOptions } from '../assert-options.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
-import { reserveFor } from './reserve.ts';
+import { reserveFor } from '../command-line/reserve.ts';
 
 /** Capabilities that the file need not share with QEMU. */
 const FORMS: ReadonlySet<string> = new Set([CAPABILITY_MAPPED_RAM, CAPABILITY_BASE]);

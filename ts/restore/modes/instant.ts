@@ -1,6 +1,6 @@
 import { localFile } from '../../io/open-source.ts';
 import { inheritedPath } from '../../qemu/process/qemu-process.ts';
-import { reserveFor } from './reserve.ts';
+import { privateMapping } from '../command-line/private-mapping.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import { type CommandLineOption, membersOf } from '../command-line/options.ts';
@@ -38,17 +38,8 @@ export const instant: NamelessMode = {
     ...copyProblems(options),
     ...deviceProblems(options),
   ],
-  memoryObject: ({ block }, { file, snapshotFile }) => ({
-    type: 'memory-backend-file',
-    members: [
-      ['mem-path', file ?? snapshotFile],
-      ['offset', String(block.area.pagesOffset)],
-      ['share', 'off'],
-      ['readonly', 'on'],
-      ['rom', 'off'],
-      ...reserveFor(block.length),
-    ],
-  }),
+  memoryObject: ({ block }, { file, snapshotFile }) =>
+    privateMapping(file ?? snapshotFile, block.area.pagesOffset, block.length),
 
   blocksInPlace: (given, mapped) => given ?? mapped,
   nothingInPlace:

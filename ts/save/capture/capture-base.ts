@@ -1,7 +1,10 @@
 import { lockFile } from '../../engine/file-lock.ts';
 import { MappedRamError } from '../../errors.ts';
+import { identityOf, isSameFile } from '../../host/file-identity.ts';
+import { openBeneath } from '../../host/memory-beneath.ts';
 import { localFile } from '../../io/open-source.ts';
-import { whyNoBase } from '../../negotiate/capture/mapped-base.ts';
+import type { Output } from '../../io/output.ts';
+import { lookAtBase } from '../../negotiate/capture/mapped-base.ts';
 import type { ProcessMemory } from '../../qemu/process-memory.ts';
 import { assertDistinct, namedSource } from '../../snapshot/distinct-places.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
@@ -24,12 +27,13 @@ export async function openBase(path: string, signal: AbortSignal | undefined): P
 /**
  * Makes sure that the guest stands on what was opened: since the plan another file may have got the name, or the guest
  * other blocks.
+ * @returns the blocks that QEMU has mapped out of it
  * @throws {MappedRamError} ERR_MAPPED_RAM_BASE
  */
-export async function assertStillBase(base: Snapshot, memory: ProcessMemory): Promise<void> {
-  const why = await whyNoBase(base, memory);
-  if (why === undefined) return;
-  const words = `the base is the guest's no more: ${why}`;
+export async function assertStillBase(base: Snapshot, memory: ProcessMemory): Promise<readonly string[]> {
+  const found = await lookAtBase(base, memory);
+  if ('mapped' in found) return found.mapped;
+  const words = `the base is the guest's no more: ${found.words}`;
   throw new MappedRamError('ERR_MAPPED_RAM_BASE', words, { path: base.path });
 }
 
@@ -40,4 +44,24 @@ export async function assertStillBase(base: Snapshot, memory: ProcessMemory): Pr
 export async function assertApart(path: string | undefined, base: Snapshot | undefined): Promise<void> {
   if (path === undefined || base === undefined) return;
   await assertDistinct([{ role: 'the delta', path }, ...namedSource('its base', base.reader)]);
+}
+
+/**
+ * Refuses to write into a file that lies beneath the guest's memory: the guest would lose it.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
+ */
+export async function assertNotMemory(output: Output, { pid, blocks }: ProcessMemory): Promise<void> {
+  const into = identityOf(localFile(output, 'a save').fd);
+  for (const { id, beneath } of blocks) {
+    if (into === undefined || beneath.kind === 'anonymous' || beneath.file.ino !== into.ino) continue;
+    const opened = await openBeneath(pid, beneath.file);
+    const found = opened && identityOf(opened.fd);
+    await opened?.close();
+    if (found === undefined || !isSameFile(found, into)) continue;
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      `the snapshot would be written into the memory of block ${id}, which the guest uses`,
+      { path: output.name, expected: 'another file' },
+    );
+  }
 }

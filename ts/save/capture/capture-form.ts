@@ -63,7 +63,7 @@ export async function layOut(
   state: Snapshot,
   over: {
     readonly base: Snapshot | undefined;
-    readonly path: string;
+    readonly path: string | undefined;
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<CaptureLayout> {

@@ -16,11 +16,13 @@ import { engineTransfer } from '../engine-transfer.ts';
 import type { LiveGuest } from '../live/live-guest.ts';
 import type { FileSaveRun, ReadyWriter, Written } from '../save-run.ts';
 import type { StoppedGuest } from '../stopped-guest.ts';
-import { assertApart, assertStillBase, openBase } from './capture-base.ts';
+import { assertApart, assertNotMemory, assertStillBase, openBase } from './capture-base.ts';
 import { type CaptureForm, type CaptureLayout, chooseForm, layOut } from './capture-form.ts';
 import { CapturedMemory, type TakenBlock } from './captured-memory.ts';
+import { whileQemuLives } from './while-qemu-lives.ts';
 import { passesOf, type PlacedBlock } from './captured-parts.ts';
 import { sealWritten } from './seal-written.ts';
+import { unreadableState } from './unreadable-state.ts';
 import { settleZeroPages, writePasses } from './write-captured.ts';
 
 /** The parts of a writer that are there before the guest is stopped. */
@@ -73,16 +75,16 @@ export class CaptureWriter implements ReadyWriter {
   static async ready(run: FileSaveRun): Promise<CaptureWriter> {
     const { qmp, plan, options, tag, output } = run;
     const { signal, timeoutMs } = options;
-    const { machine, base: found } = plan.capture ?? {};
+    const { machine } = plan.capture ?? {};
     if (machine === undefined) {
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a plan without the facts of its machine');
     }
     const base = plan.base.value === undefined ? undefined : await openBase(plan.base.value, signal);
-    const onBase = found !== undefined && 'mapped' in found && base !== undefined ? found.mapped : [];
     let state: DeviceState | undefined;
     try {
       const present = await seen(run, await queryRamBlocks(qmp, { signal }));
-      if (base !== undefined) await assertStillBase(base, present);
+      await assertNotMemory(output, present);
+      const onBase = base === undefined ? [] : await assertStillBase(base, present);
       const form = await chooseForm(output, base, options.form);
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
@@ -109,7 +111,7 @@ export class CaptureWriter implements ReadyWriter {
     const { plan, options, output, progress, sealing } = run;
     const { signal } = options;
     progress.step('state');
-    const taken = await this.#take();
+    const taken = await whileQemuLives(run.qmp, this.#take());
     const isLate = taken.blocks.every(({ left }) => left.length === 0);
     progress.step('memory');
     // Where everything goes has to be known in the pause only if something is written in it.
@@ -119,7 +121,8 @@ export class CaptureWriter implements ReadyWriter {
         ...engineTransfer(plan, options),
         onProgress: (moved: Parameters<typeof progress.fromEngine>[0]) => progress.fromEngine(moved),
       };
-      const early = laid && (await writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer));
+      const inPause = laid && writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer);
+      const early = await whileQemuLives(run.qmp, inPause);
       await guest.assertStoodStill({ signal });
       await whenRead();
       // The guest does not wait for anything from here on.
@@ -164,11 +167,15 @@ export class CaptureWriter implements ReadyWriter {
     const { output, options, before, plan } = run;
     const { signal } = options;
     const runState = { before, stopped };
-    const file = await makeLoadableState(state, { machine, rows, base: base?.index, runState, signal });
+    const loadable = { machine, rows, base: base?.index, runState, signal };
+    const file = await makeLoadableState(state, loadable).catch((error: unknown) => {
+      throw unreadableState(error);
+    });
     let snapshot: Snapshot | undefined;
     try {
       snapshot = await Snapshot.open({ fd: file.fd }, signal);
-      const path = plan.target.path ?? output.name;
+      // A descriptor of the caller's has no name that anybody could look for its base from.
+      const path = output.file?.path === undefined ? undefined : plan.target.path;
       const layout = await layOut(output, form, snapshot, { base, path, signal });
       const placed = blocks.map((block) => {
         const area = layout.areas.get(block.id);

@@ -5,9 +5,9 @@ import { changedPages } from '../../engine/process/changed-pages.ts';
 import { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
-import { availableMemory } from '../../host/available-memory.ts';
-import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
-import { type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
+import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import { mostForCopy, roomFor } from '../../negotiate/capture/copy-room.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
 
 /** A block of a guest that stands still. */
@@ -16,7 +16,10 @@ export interface TakenBlock {
   /** Used length in bytes. */
   readonly length: number;
   readonly kind: 'anonymous' | 'private' | 'shared';
-  /** The pages that only the process has, or those of shared memory that exist. All others show the file, or are zeros. */
+  /**
+   * The pages that only the process has, and those that exist of a file which QEMU may change. All others show the file, or
+   * are zeros.
+   */
   readonly runs: ByteRuns;
   /** Those of them that are in the copy. */
   readonly copied: ByteRuns;
@@ -24,8 +27,19 @@ export interface TakenBlock {
   readonly left: ByteRuns;
   readonly copy: TransferMemory | undefined;
   readonly process: TransferMemory;
-  /** The file beneath, for the pages that are not in the copy: of private memory those that the process does not have. */
+  /** The file beneath, for the pages that are not in the copy: of private memory those that the process does not have, where
+   * nobody changes the file. */
   readonly file: TransferMemory | undefined;
+}
+
+/** A file beneath the memory. */
+interface OpenFile {
+  readonly handle: FileHandle;
+  /**
+   * True when its data are read as long as the guest stands still: QEMU shares it, or gives memory back by punching holes
+   * into it.
+   */
+  readonly isRead: boolean;
 }
 
 export interface CaptureOptions {
@@ -37,12 +51,6 @@ export interface CaptureOptions {
   readonly onBase: readonly string[];
 }
 
-/** The share of the spare memory that a copy may take, unless the caller says how much. */
-const SHARE = 1 / 8;
-/** The guest changes pages between the first look and the stop. */
-const MARGIN = 1.25;
-const ROOM = 16 * 2 ** 20;
-
 /**
  * The memory of a guest in QEMU's process. What takes time is done while the guest runs: its files are opened, and room
  * for a copy of its pages is made. Disposal gives all of that back.
@@ -50,13 +58,13 @@ const ROOM = 16 * 2 ** 20;
 export class CapturedMemory implements AsyncDisposable {
   readonly #memory: ProcessMemory;
   readonly #pageSize: number;
-  readonly #files: ReadonlyMap<string, FileHandle>;
+  readonly #files: ReadonlyMap<string, OpenFile>;
   readonly #copy: ProcessCopy | undefined;
 
   private constructor(
     memory: ProcessMemory,
     pageSize: number,
-    files: ReadonlyMap<string, FileHandle>,
+    files: ReadonlyMap<string, OpenFile>,
     copy: ProcessCopy | undefined,
   ) {
     this.#memory = memory;
@@ -73,18 +81,18 @@ export class CapturedMemory implements AsyncDisposable {
     memory: ProcessMemory,
     { pageSize, maxCopyMemory, onBase }: CaptureOptions,
   ): Promise<CapturedMemory> {
-    const files = new Map<string, FileHandle>();
+    const files = new Map<string, OpenFile>();
     try {
       for (const { id, beneath } of memory.blocks) {
         if (beneath.kind === 'anonymous' || onBase.includes(id)) continue;
         const handle = await openBeneath(memory.pid, beneath.file);
         if (handle === undefined) throw unopened(id, beneath.file);
-        files.set(id, handle);
+        const isRead = beneath.kind === 'shared' || (await mayChangeBeneath(memory.pid, beneath.file));
+        files.set(id, { handle, isRead });
       }
       const now = await scan(memory, pageSize, files);
-      const wanted = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0) * MARGIN + ROOM;
-      const most = maxCopyMemory ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
-      const capacity = Math.min(Math.ceil(wanted), most);
+      const wanted = roomFor(now.reduce((sum, runs) => sum + bytesInRuns(runs), 0));
+      const capacity = Math.min(wanted, mostForCopy(maxCopyMemory));
       const copy = capacity === 0 ? undefined : await ProcessCopy.create(capacity);
       return new CapturedMemory(memory, pageSize, files, copy);
     } catch (error) {
@@ -114,7 +122,8 @@ export class CapturedMemory implements AsyncDisposable {
     return blocks.map(({ id, length, address, beneath }, index) => {
       const runs = runsOf(index);
       const missing = left[index] ?? new Float64Array();
-      const handle = this.#files.get(id);
+      const { handle, isRead } = this.#files.get(id) ?? {};
+      const isBeneath = beneath.kind === 'shared' || isRead === false;
       return {
         id,
         length,
@@ -125,7 +134,7 @@ export class CapturedMemory implements AsyncDisposable {
         copy: this.#copy?.memory(index),
         process: { process: { pid, address, pages: 'all' } },
         file:
-          handle === undefined || beneath.kind === 'anonymous'
+          handle === undefined || beneath.kind === 'anonymous' || !isBeneath
             ? undefined
             : { fd: handle.fd, offset: beneath.file.offset },
       };
@@ -142,7 +151,7 @@ export class CapturedMemory implements AsyncDisposable {
 async function scan(
   { pid, blocks }: ProcessMemory,
   unit: number,
-  files: ReadonlyMap<string, FileHandle>,
+  files: ReadonlyMap<string, OpenFile>,
 ): Promise<readonly ByteRuns[]> {
   const ofKind = (kind: TakenBlock['kind']): readonly ProcessMemoryBlock[] =>
     blocks.filter(({ beneath }) => beneath.kind === kind);
@@ -154,13 +163,13 @@ async function scan(
   const runs: ByteRuns[] = [];
   for (const block of blocks) {
     const { id, length, beneath } = block;
-    const handle = files.get(id);
-    const isShared = beneath.kind === 'shared' && handle !== undefined;
-    const data = isShared
-      ? await dataRanges(handle.fd, beneath.file.name, { offset: beneath.file.offset, length }, unit)
-      : undefined;
-    const found = data ?? present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)];
-    runs.push(found ?? new Float64Array());
+    const { handle, isRead = false } = files.get(id) ?? {};
+    const data =
+      beneath.kind !== 'anonymous' && handle !== undefined && isRead
+        ? await dataRanges(handle.fd, beneath.file.name, { offset: beneath.file.offset, length }, unit)
+        : new Float64Array();
+    const found = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)] ?? new Float64Array();
+    runs.push(allRuns(found, data, length));
   }
   return runs;
 }
@@ -213,6 +222,6 @@ function unopened(id: string, { name }: FileBeneath): MappedRamError {
   );
 }
 
-async function closeAll(files: ReadonlyMap<string, FileHandle>): Promise<void> {
-  await Promise.all([...files.values()].map((handle) => handle.close()));
+async function closeAll(files: ReadonlyMap<string, OpenFile>): Promise<void> {
+  await Promise.all([...files.values()].map(({ handle }) => handle.close()));
 }

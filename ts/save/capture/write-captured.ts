@@ -5,7 +5,7 @@ import type { Output } from '../../io/output.ts';
 import { localFile } from '../../io/open-source.ts';
 import { addReports } from '../../pack/moved-memory.ts';
 import { BitmapCache } from '../../pages/bitmap-cache.ts';
-import { type ByteRuns, rangesOf, withoutRuns } from '../../pages/byte-runs.ts';
+import { type ByteRuns, complementOf, rangesOf, withoutRuns } from '../../pages/byte-runs.ts';
 import { changeBits } from '../../pages/bitmap/change-bits.ts';
 import { pageRuns } from '../../pages/page-runs.ts';
 import { savePages } from '../../pages/save-pages.ts';
@@ -54,7 +54,10 @@ export async function settleZeroPages(
       await changeBits(output, area, gone, kind === 'delta');
     }
     const hidesBase = isOver && kind === 'delta' && block.kind === 'private';
-    if (hidesBase || (!isOnBase && storesZeroPages(block.id, 'firmware'))) await setAllPages(output, area);
+    if (!hidesBase && (isOnBase || !storesZeroPages(block.id, 'firmware'))) continue;
+    // A base may have other bytes than zeros under its clear bits (docs/format.md §2.6).
+    if (kind === 'clone') await punch(output, area.pagesOffset, complementOf(block.runs, area.length));
+    await setAllPages(output, area);
   }
 }
 

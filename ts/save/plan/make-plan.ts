@@ -51,6 +51,13 @@ export async function makePlan(
     requestSize,
     seal,
   });
+  if (options.maxCopyMemory !== undefined && !plan.stateOnly.value) {
+    throw new MappedRamError(
+      'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+      `maxCopyMemory means nothing here, because no copy is taken: ${plan.stateOnly.why}`,
+      { path },
+    );
+  }
   const [name] = idle.find(([, value]) => value !== undefined) ?? [];
   if (plan.writer.value === 'engine' || name === undefined) return plan;
   const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';

@@ -123,10 +123,12 @@ export async function composeState(
 ): Promise<ComposedState> {
   const { sections, configuration, targetPageSize, blocks, base, members } = options;
   if (base !== undefined) assertComposable(base);
-  const patches = [await runStateOf(reader, options)];
+  const sectionId = ramSectionId(sections, base);
+  const patches = [await runStateOf(reader, options), ...renumbered(sections, sectionId)].toSorted(
+    (one, other) => one.offset - other.offset,
+  );
   const early = sections.filter((section) => isEarly(section, base));
   const devices = sections.filter((section) => !early.includes(section));
-  const sectionId = ramSectionId(sections, base);
   const json = await composeVmdescription(reader, {
     sections: [...early, ...devices],
     configuration,
@@ -136,7 +138,7 @@ export async function composeState(
   });
   const pieces = new PieceList(0);
   pieces.bytes(encodePlainRamStart({ configuration, blocks, sectionId, targetPageSize }));
-  for (const section of early) pieces.copy(section);
+  for (const section of early) pieces.copyPatched(section, patches);
   pieces.bytes(encodeSectionContinuation('end', sectionId));
   pieces.bytes(encodeRamEos(sectionId));
   for (const section of devices) pieces.copyPatched(section, patches);
@@ -172,12 +174,31 @@ function isEarly({ idstr, instanceId }: SectionRecord, base: StreamIndex | undef
   return known?.early === true;
 }
 
-/** The id of RAM's section: the base's, unless the device state has it, or the smallest that is free. */
+/**
+ * The id of RAM's section: the base's, whose head may stay in front of the state; without a base the smallest that is free.
+ */
 function ramSectionId(sections: readonly SectionRecord[], base: StreamIndex | undefined): number {
-  const taken = new Set(sections.map(({ sectionId }) => sectionId));
-  const wanted = base?.ram?.sectionId ?? RAM_SECTION_ID;
-  if (!taken.has(wanted)) return wanted;
+  return base?.ram?.sectionId ?? freeId(new Set(sections.map(({ sectionId }) => sectionId)));
+}
+
+function freeId(taken: ReadonlySet<number>): number {
   let free = RAM_SECTION_ID;
   while (taken.has(free)) free += 1;
   return free;
+}
+
+/** Gives the section that has RAM's id another one: a section that is whole is known by its name. */
+function renumbered(sections: readonly SectionRecord[], ramId: number): readonly StreamPatch[] {
+  const taken = new Set([ramId, ...sections.map(({ sectionId }) => sectionId)]);
+  const patches: StreamPatch[] = [];
+  for (const { sectionId, offset, footerOffset } of sections) {
+    if (sectionId !== ramId) continue;
+    const id = freeId(taken);
+    taken.add(id);
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, id);
+    // The id stands behind the type of the section, and behind that of its footer.
+    patches.push({ offset: offset + 1, bytes }, { offset: footerOffset + 1, bytes });
+  }
+  return patches;
 }

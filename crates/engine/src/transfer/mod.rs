@@ -221,7 +221,11 @@ fn open_region(
     if let Some(only) = &region.only {
         only.keep_base(file, &region.name, &area, &written)?;
     }
-    let mask = if save { mask::mask(region, &memory)? } else { None };
+    let mask = if save {
+        mask::mask(region, &memory, file)?
+    } else {
+        None
+    };
     Ok(OpenRegion {
         #[cfg(target_os = "linux")]
         in_place: in_place::open(plan, region, &memory, file).filter(|_| unseen),
