@@ -48,8 +48,6 @@ test('what is packed later lies where the file said that it would', async (t) =>
   const ram = Object.fromEntries(small.map(({ id, length }) => [id, new Uint8Array(length).fill(7)]));
   await pack(path, { state, ram });
   await using packed = await Snapshot.open(path);
-  const places = (snapshot: Snapshot): readonly number[] =>
-    snapshot.completeRam().blocks.map(({ area }) => area.pagesOffset);
   t.deepEqual(places(packed), places(empty));
 });
 
@@ -60,3 +58,7 @@ test('a file that cannot be made leaves no descriptor', async (t) => {
   });
   t.is(readdirSync('/proc/self/fd').length, before);
 });
+
+function places(snapshot: Snapshot): readonly number[] {
+  return snapshot.completeRam().blocks.map(({ area }) => area.pagesOffset);
+}

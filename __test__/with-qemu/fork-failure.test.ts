@@ -126,7 +126,7 @@ for (const kind of SOURCES) {
     const stops = stopsOf(rig.source.qmp);
     const before = new Set(childProcesses());
     await using slots = await rig.prepare(2, { guard: 'off' });
-    const [victim = 0] = childProcesses().filter((pid) => !before.has(pid));
+    const victim = childProcesses().find((pid) => !before.has(pid)) ?? 0;
     process.kill(victim, 'SIGKILL');
     await delay(200);
     await t.throwsAsync(slots.fork(), {

@@ -40,7 +40,7 @@ export async function forAllClones<Item extends { readonly index: number }, Resu
   await Promise.all(workers);
   if (failure === undefined && signal?.aborted !== true) return results;
   // The holes of a list that was not finished are passed over.
-  await Promise.all(Object.values(results).map((result) => undo?.(result)));
+  if (undo !== undefined) await Promise.all(Object.values(results).map((result) => undo(result)));
   signal?.throwIfAborted();
   throw failure?.error;
 }

@@ -146,11 +146,11 @@ export class ForkSlots implements AsyncDisposable {
   /** Ends the fork as soon as one of its QEMUs has ended. */
   #watch(ending: AbortController): { over: boolean } {
     const watch = { over: false };
-    for (const slot of this.#slots) {
-      void slot.whenGone().then((error) => {
-        if (!watch.over) ending.abort(ofClone(slot.index, error));
-      });
-    }
+    const follow = async (slot: ForkSlot): Promise<void> => {
+      const error = await slot.whenGone();
+      if (!watch.over) ending.abort(ofClone(slot.index, error));
+    };
+    for (const slot of this.#slots) void follow(slot);
     return watch;
   }
 

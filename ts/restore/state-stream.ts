@@ -176,7 +176,8 @@ async function* pagesOfDelta(
   if (base === undefined || own === undefined) return;
   // Runs, because most of a large bitmap is clear, and a turn for each page of it takes a long time.
   for await (const { offset, length, fileOffset } of pageRuns(new BitmapCache(own), block.area)) {
-    for (let done = 0; fileOffset !== undefined && done < length; done += block.area.pageSize) {
+    if (fileOffset === undefined) continue;
+    for (let done = 0; done < length; done += block.area.pageSize) {
       yield { block: block.id, offset: offset + done, source: fileOffset + done };
     }
   }
