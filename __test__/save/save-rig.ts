@@ -25,7 +25,8 @@ export const RIG_KINDS: readonly RigKind[] = ['engine', 'qemu', 'live', ...CAPTU
 
 /** Options that choose the kind. */
 const HOW: Readonly<Record<RigKind, SaveOptions>> = {
-  engine: { writer: 'engine' },
+  // What QEMU has in shared files is read there only with x-ignore-shared.
+  engine: { writer: 'engine', xIgnoreShared: 'on' },
   qemu: { writer: 'qemu' },
   live: { live: true },
   capture: { writer: 'engine' },

@@ -10,7 +10,7 @@ export interface Way {
   /** A guest that is saved this way. */
   readonly setup: GuestSetup;
   /** Empty where `auto` chooses the way. */
-  readonly options: Pick<SaveOptions, 'writer'>;
+  readonly options: Pick<SaveOptions, 'writer' | 'xIgnoreShared'>;
   /** The run state of a guest that stands still after its save. */
   readonly stopped: string;
 }
@@ -27,7 +27,7 @@ export const WAYS: readonly Way[] = [
     way: 'engine',
     writer: 'engine',
     setup: { backend: 'file', share: true },
-    options: {},
+    options: { writer: 'engine', xIgnoreShared: 'on' },
     stopped: 'postmigrate',
   },
   // No migration takes place, so QEMU does not know of the save.

@@ -23,8 +23,10 @@ function startMachine(...args: readonly string[]): Promise<QemuProcess> {
 
 const startDestination = (): Promise<QemuProcess> => startMachine('-incoming', 'defer');
 
+/** A save by a migration of QEMU's, which these rules are about. */
 const save = (directory: TemporaryDirectory, request: Partial<SaveRequest> = {}): SaveRequest => ({
   direction: 'save',
+  writer: 'qemu',
   target: directory.file('snapshot'),
   ...request,
 });

@@ -63,7 +63,7 @@ qemuTest('a listener that throws does no harm', async (t) => {
 
 async function saveAndListen(
   setup: GuestSetup,
-  options: Pick<SaveOptions, 'maxBandwidth' | 'writer'>,
+  options: Pick<SaveOptions, 'maxBandwidth' | 'writer' | 'xIgnoreShared'>,
 ): Promise<readonly SaveProgress[]> {
   const told: SaveProgress[] = [];
   await using dir = await temporaryDirectory();
