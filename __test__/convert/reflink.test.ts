@@ -7,7 +7,7 @@ import { diff, flatten, Snapshot, verify, writeDelta } from '../../ts/index.ts';
 import { GUEST, twoSnapshots, writeSnapshot, type Content } from '../delta/two-snapshots.ts';
 import { filesystem } from '../support/loop-filesystem.ts';
 import { memoryOf } from '../support/memory-of.ts';
-import { temporaryDirectory, TemporaryDirectory } from '../support/temporary.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 2 ** 20;
 

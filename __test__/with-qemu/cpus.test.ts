@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { Snapshot, type X86Cpu } from '../../ts/index.ts';
+import { save, Snapshot, type X86Cpu } from '../../ts/index.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
@@ -22,17 +22,21 @@ import { asInfoRegisters, parseInfoRegisters, type Registers } from './info-regi
 
 const BARE = ['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg', '-m', '64'];
 
+/** A save by QEMU in one of its forms, or the guest taken out of QEMU's process. */
+type Form = 'mapped-ram' | 'plain' | 'capture';
+
 /** Stops the guest and compares its CPUs with the monitor's word. @returns the CPUs */
 async function assertCpus(
   t: ExecutionContext,
   qmp: QmpClient,
   path: string,
-  mappedRam: boolean,
+  form: Form,
 ): Promise<readonly X86Cpu[]> {
   await qmp.execute('stop');
   const text = await qmp.execute('human-monitor-command', { 'command-line': 'info registers -a' });
   const shown = parseInfoRegisters(text);
-  await saveTo(qmp, `file:${path}`, { mappedRam });
+  if (form === 'capture') t.is((await save(qmp, path)).capture?.form, 'whole');
+  else await saveTo(qmp, `file:${path}`, { mappedRam: form === 'mapped-ram' });
   await using snapshot = await Snapshot.open(path);
   const cpus = await snapshot.cpus();
   t.is(cpus.length, shown.length);
@@ -48,15 +52,14 @@ async function assertCpus(
 }
 
 for (const machine of ['q35', 'pc', 'microvm']) {
-  for (const mappedRam of [true, false]) {
-    const form = mappedRam ? 'mapped-ram' : 'plain';
+  for (const form of ['mapped-ram', 'plain', 'capture'] as const) {
     qemuTest(
       `the registers of a ${machine} with 3 CPUs after its reset equal info registers: ${form}`,
       async (t) => {
         await using dir = await temporaryDirectory();
         const args = [...BARE, '-S', '-machine', machine, '-smp', '3'];
         await using qemu = await QemuProcess.start({ binary: QEMU_BINARY, args });
-        const cpus = await assertCpus(t, qemu.qmp, dir.file('saved'), mappedRam);
+        const cpus = await assertCpus(t, qemu.qmp, dir.file('saved'), form);
         t.deepEqual(
           cpus.map(({ rip, cs, halted }) => [rip, cs.selector, cs.base, halted]),
           [
@@ -77,7 +80,8 @@ qemuTest(
     await using guest = await startGuest({ memoryMiB: 64, region: { start: 16 << 20, length: 1 << 20 } });
     for (let round = 0; round < 3; round += 1) {
       await guest.waitForGenerations(1);
-      const [cpu] = await assertCpus(t, guest.qmp, dir.file(`saved${round}`), true);
+      const form = round === 0 ? 'mapped-ram' : 'capture';
+      const [cpu] = await assertCpus(t, guest.qmp, dir.file(`saved${round}`), form);
       t.is((cpu?.cr0 ?? 0n) & 1n, 1n);
       t.is(cpu?.hflags === undefined ? undefined : cpu.hflags & (1 << 14), 0);
       await guest.cont();
@@ -99,7 +103,7 @@ qemuTest('the registers of a guest in long mode are all where they belong', asyn
     t.true(Date.now() < deadline, 'the guest does not get into long mode');
     await delay(20);
   }
-  const [cpu, second] = await assertCpus(t, qemu.qmp, dir.file('saved'), true);
+  const [cpu, second] = await assertCpus(t, qemu.qmp, dir.file('saved'), 'mapped-ram');
   const { cr2, dr0, ...general } = LONG_MODE_REGISTERS;
   t.like(cpu, { ...general, cr2, halted: false, cr0: 0x8000_0011n, cr3: 0x1000n, cr4: 0x20n, efer: 0xd01n });
   t.is(cpu?.dr[0], dr0);
@@ -114,13 +118,15 @@ qemuTest('the registers of a guest in long mode are all where they belong', asyn
   // Long mode is active, and the code segment is 64-bit.
   t.is((cpu?.hflags ?? 0) & 0xc003, 0xc000);
   t.true(second?.halted);
+  await qemu.qmp.execute('cont');
+  t.like((await assertCpus(t, qemu.qmp, dir.file('taken'), 'capture'))[0], { cr3: 0x1000n, efer: 0xd01n });
 });
 
 i386Test('a CPU without a 64-bit mode has the registers that it has', async (t) => {
   await using dir = await temporaryDirectory();
   const args = [...BARE, '-S', '-machine', 'pc', '-smp', '2'];
   await using qemu = await QemuProcess.start({ binary: QEMU_I386_BINARY, args });
-  const [cpu] = await assertCpus(t, qemu.qmp, dir.file('saved'), true);
+  const [cpu] = await assertCpus(t, qemu.qmp, dir.file('saved'), 'mapped-ram');
   t.like(cpu, { rip: 0xfff0n, r8: 0n, r15: 0n, efer: 0n, kernelGsBase: 0n, pat: 0x0007_0406_0007_0406n });
 });
 

@@ -43,6 +43,7 @@ export async function makeLoadableState(
   const { pieces } = await composeState(state, {
     sections: await splitFullSections(state),
     configuration,
+    target: machine.target,
     targetPageSize,
     blocks: rows.map(({ id, usedLength: length }) => ({ id, length })),
     base,

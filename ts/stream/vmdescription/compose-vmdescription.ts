@@ -1,18 +1,21 @@
 import { MappedRamError } from '../../errors.ts';
 import type { Configuration } from '../configuration.ts';
-import { MAX_VMDESCRIPTION_BYTES } from '../constants.ts';
+import { MAX_VMDESCRIPTION_BYTES, RECORD } from '../constants.ts';
 import { decodeDevice } from '../devices/decode-device.ts';
 import type { RandomAccessReader } from '../reader.ts';
 import type { SectionRecord } from '../records.ts';
 import { deviceBodyLength } from './body-length.ts';
 import { DeviceLengths } from './device-lengths.ts';
 import type { Vmdescription, VmdescriptionDevice } from './vmdescription.ts';
+import { X86_CPU_SECTIONS } from './x86-cpu-fields.ts';
 
 /** The parts of a new vmdescription. */
 export interface DescriptionParts {
   /** The sections in the order in which the stream has them. */
   readonly sections: readonly SectionRecord[];
   readonly configuration: Configuration;
+  /** The architecture, as query-target names it. Default unknown: then no CPU is described. */
+  readonly target?: string | undefined;
   /** In bytes. */
   readonly targetPageSize: number;
   /** The vmdescription of another stream of this machine. Default none: then every section is one field. */
@@ -31,15 +34,15 @@ const encoder = new TextEncoder();
 
 /**
  * Composes the vmdescription of device state that QEMU wrote without one (docs/format.md §1.5, §4.4). A section whose
- * entry in the base fits it gets that entry; any other is one field of its length, as QEMU describes handlers of the
- * old style.
+ * entry in the base fits it gets that entry, and an x86_64 CPU the fields that all of them have; any other is one field
+ * of its length, as QEMU describes handlers of the old style.
  * @param reader of the sections
  * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a member that is QEMU's own; ERR_MAPPED_RAM_UNSUPPORTED
  *   when the result would be longer than a reader takes; and the reader's errors
  */
 export async function composeVmdescription(
   reader: RandomAccessReader,
-  { sections, configuration, targetPageSize, base, members = {} }: DescriptionParts,
+  { sections, configuration, target, targetPageSize, base, members = {} }: DescriptionParts,
 ): Promise<Uint8Array> {
   const own = Object.keys(members).find((name) => OWN_MEMBERS.has(name));
   if (own !== undefined) {
@@ -55,7 +58,8 @@ export async function composeVmdescription(
   for (const section of sections) {
     const known = lengths.takeDevice(section.idstr, section.instanceId);
     const fits = known !== undefined && (await describes(reader, known, section, budget));
-    devices.push(fits ? known : oneField(section));
+    const cpu = fits || target !== 'x86_64' ? undefined : await x86Cpu(reader, section);
+    devices.push(fits ? known : (cpu ?? oneField(section)));
   }
   const described = {
     configuration: base?.configuration ?? describeConfiguration(configuration),
@@ -85,6 +89,22 @@ async function describes(
   const bytes = new Uint8Array(await reader.read(offset, bodyLength));
   const { problem, rest } = decodeDevice({ path: reader.name, offset, bytes }, entry, budget);
   return problem === undefined && rest === undefined;
+}
+
+/** Describes a section of an x86_64 CPU: its fields are the same in all versions of QEMU, and subsections follow. */
+async function x86Cpu(
+  reader: RandomAccessReader,
+  { idstr, instanceId, versionId, bodyOffset, bodyLength }: SectionRecord,
+): Promise<VmdescriptionDevice | undefined> {
+  const known = X86_CPU_SECTIONS.get(idstr);
+  if (known === undefined || versionId !== known.version || bodyLength < known.bytes) return undefined;
+  const { fields, bytes } = known;
+  const entry = { name: idstr, instance_id: instanceId, vmsd_name: idstr, version: versionId };
+  const rest = bodyLength - bytes;
+  if (rest === 0) return { ...entry, fields };
+  const [next] = await reader.read(bodyOffset + bytes, 1);
+  if (next !== RECORD.subsection) return undefined;
+  return { ...entry, fields: [...fields, { name: 'subsections', size: rest, type: 'buffer' }] };
 }
 
 function oneField({ idstr, instanceId, bodyLength }: SectionRecord): VmdescriptionDevice {

@@ -33,6 +33,8 @@ export interface MachineFacts {
 
 /** The parts of a composed stream. */
 export interface ComposeOptions extends StreamMachine {
+  /** The architecture, as query-target names it. Default unknown: then no CPU is described without a base. */
+  readonly target?: string | undefined;
   /** The sections of the device state: `splitFullSections`. */
   readonly sections: readonly SectionRecord[];
   /** Every RAM block of the machine, in QEMU's order, with its used length as the guest stands still. */
@@ -130,6 +132,7 @@ export async function composeState(
   const early = sections.filter((section) => isEarly(section, base));
   const devices = sections.filter((section) => !early.includes(section));
   const json = await composeVmdescription(reader, {
+    target: options.target,
     sections: [...early, ...devices],
     configuration,
     targetPageSize,
