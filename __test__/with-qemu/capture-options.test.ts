@@ -231,7 +231,8 @@ qemuTest('an incremental save reads nothing of the base, and brings nothing into
       // The head, the bitmaps and the tail are read, and the kernel reads ahead.
       t.true(grown[0] <= MIB, `${grown[0]} bytes more of the base in the page cache`);
       t.true(before[1] > 0);
-      t.true(grown[1] <= 0, `${grown[1]} bytes more of the guest in QEMU`);
+      // One page is read to find out whether it may be.
+      t.true(grown[1] <= 65_536, `${grown[1]} bytes more of the guest in QEMU`);
       await assertMemory(t, guest, dir.file(`${form}.mr`), form);
     }
   }
