@@ -22,10 +22,12 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const undecided = { ...start, ...none, stateOnly: false, stateOnlyWhy: '' };
   refuseIfForbidden(undecided, 'qemu');
   const isIncremental = isBased(request);
-  const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', {
-    value: true,
-    why: 'the pages are copied while the guest stands still, and written when it goes on',
-  });
+  const stateOnly = decide(
+    undecided,
+    'stateOnly',
+    isIncremental ? 'on' : 'auto',
+    autoStateOnly(start, request),
+  );
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
   refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
@@ -101,6 +103,23 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
 /** The reason for the engine, where it takes the guest out of QEMU's process. */
 const CAPTURE_WHY =
   "the engine takes the guest out of QEMU's process: device state in milliseconds, and the pages that are there";
+
+/** Somebody who names no writer, and wants a guest that stays stopped, may want its disks for another QEMU. */
+function autoStateOnly(
+  { qemu, ownDisks = [] }: StartingSituation,
+  { after, writer = 'auto' }: SaveRequest,
+): Decision<boolean> {
+  // A guest that stands still since its last save has given its disks up.
+  if (after === 'stop' && writer === 'auto' && ownDisks.length > 0 && qemu.runState !== 'postmigrate') {
+    const disks = ownDisks.join(', ');
+    const why = `the guest is to stay stopped, and only a migration makes QEMU give its disks up (${disks})`;
+    return { value: false, why };
+  }
+  return {
+    value: true,
+    why: 'the pages are copied while the guest stands still, and written when it goes on',
+  };
+}
 
 function settingNothing({ notes }: CommonParts): Partial<CommonParts> {
   return { capabilities: {}, parameters: {}, notes: notes.filter(({ effect }) => effect === 'warn') };
