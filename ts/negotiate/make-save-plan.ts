@@ -35,6 +35,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     why: stateOnly.value ? CAPTURE_WHY : engineWhy(start),
   });
   const withWriter = { ...nothing, engine: engine.value };
+  refuseIfForbidden(withWriter, 'migration');
   refuseIfForbidden(withWriter, 'target');
   refuseIfForbidden(withWriter, 'zeroPageDetection');
   const mappedRam = engine.value

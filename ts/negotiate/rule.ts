@@ -55,6 +55,7 @@ export type Subject =
   | 'stateOnly'
   | 'base'
   | 'writer'
+  | 'migration'
   | 'mappedRam'
   | 'multifd'
   | 'directIo'

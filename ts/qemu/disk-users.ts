@@ -8,7 +8,7 @@ import { answerOf } from '../qmp/refusal.ts';
 export interface DiskUser {
   /** The user in words: its kind and its name. */
   readonly words: string;
-  /** True when it keeps QEMU from giving its disks up, which every save ends with (docs/format.md §7.1 17). */
+  /** True when it keeps QEMU from giving its disks up, which every migration ends with (docs/format.md §7.1 17). */
   readonly hinders: boolean;
 }
 
