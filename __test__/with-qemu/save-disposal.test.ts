@@ -36,9 +36,9 @@ qemuTest('a guest whose save has failed goes on before anything is let go', asyn
   await rig.assertAsBefore(t, 'aborted');
 });
 
-/** The files that this process has open. */
-function openHere(): readonly string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
+/** The number of files of snapshots, and of memory, that this process has open. */
+function openHere(): number {
+  const files = readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       return [readlinkSync(`/proc/self/fd/${fd}`)];
     } catch {
@@ -46,6 +46,7 @@ function openHere(): readonly string[] {
       return [];
     }
   });
+  return files.filter((path) => /\.mr|memfd|mapped-ram/.test(path)).length;
 }
 
 qemuTest('what cannot be let go keeps nothing else, and takes no snapshot away', async (t) => {
@@ -56,8 +57,7 @@ qemuTest('what cannot be let go keeps nothing else, and takes no snapshot away',
     await dispose.call(this);
     throw new Error('the medium of the state is broken');
   };
-  const open = (): number => openHere().filter((path) => /\.mr|memfd|mapped-ram/.test(path)).length;
-  const before = open();
+  const before = openHere();
   Object.assign(DeviceState.prototype, { [Symbol.asyncDispose]: failing });
   try {
     // The disposal of another question, whether the guest sleeps, must not fail: the guest runs.
@@ -65,12 +65,12 @@ qemuTest('what cannot be let go keeps nothing else, and takes no snapshot away',
     t.is(saved.runState, 'running');
     t.regex(saved.warnings.join(), /the snapshot is complete, but .*the medium of the state is broken/);
     t.true(await rig.assertNoneIncomplete(t, 'disposal failed'));
-    t.is(open(), before);
+    t.is(openHere(), before);
     const ending = new AbortController();
     const onProgress = (): void => ending.abort(new MappedRamError('ERR_MAPPED_RAM_IO', 'enough'));
     const failed = save(qmp, `${rig.target}2`, { ...rig.options, signal: ending.signal, onProgress });
     await t.throwsAsync(failed, { code: 'ERR_MAPPED_RAM_IO', message: /enough/ });
-    t.is(open(), before);
+    t.is(openHere(), before);
   } finally {
     Object.assign(DeviceState.prototype, { [Symbol.asyncDispose]: dispose });
   }

@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { disposeAll } from '../host/dispose-all.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { openStateStream } from '../restore/state-stream.ts';
 import { forAllClones, ofClone } from './all-clones.ts';
@@ -163,8 +164,7 @@ export class ForkSlots implements AsyncDisposable {
   }
 
   async #letSourceGo(): Promise<void> {
-    await this.#guard[Symbol.asyncDispose]();
-    await this.#source[Symbol.asyncDispose]();
+    await disposeAll([this.#source, this.#guard]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -56,7 +56,7 @@ export async function queryOwnDisks(
   return devices.flatMap((device) => {
     const medium = isQmpObject(device) ? device['inserted'] : undefined;
     if (!isQmpObject(medium) || medium['ro'] !== false) return [];
-    return [typeof medium['file'] === 'string' ? medium['file'] : String(medium['node-name'])];
+    return [typeof medium['file'] === 'string' ? medium['file'] : 'one without a file'];
   });
 }
 
