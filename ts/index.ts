@@ -130,7 +130,7 @@ export { withProgress, type WorkWithProgress } from './engine/with-progress.ts';
 
 // Running guests.
 export { planSave, save } from './save/save.ts';
-export type { AfterSave, CaptureReport, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
+export type { CaptureReport, SaveOptions, SaveProgress, SaveResult } from './save/save-options.ts';
 export type { LiveOptions, LiveProgress, LiveReport, WhenNotConverging } from './save/live/live-options.ts';
 export { attach } from './restore/attach.ts';
 export type { AttachOptions, AttachResult, LoadPlan } from './restore/examine.ts';
@@ -169,6 +169,7 @@ export { prepareFork } from './fork/prepare-fork.ts';
 export { negotiate, type NegotiateOptions } from './negotiate/negotiate.ts';
 export type { CommonPlan, Decision, Plan, PlanNote, RestorePlan, SavePlan } from './negotiate/plan.ts';
 export type {
+  AfterSave,
   Live,
   NegotiationRequest,
   PlanRequest,

@@ -61,7 +61,14 @@ const PLAN = {
   xIgnoreShared: 'no',
   fdset: 'no',
 } as const;
-const SAVE = { ...PLAN, writer: 'kvm', form: 'half', zeroPageDetection: 'toString', live: 'yes' } as const;
+const SAVE = {
+  ...PLAN,
+  after: 'pause',
+  writer: 'kvm',
+  form: 'half',
+  zeroPageDetection: 'toString',
+  live: 'yes',
+} as const;
 
 /** Lets a value pass for what a function takes. */
 function untyped(value: object): never {

@@ -125,6 +125,27 @@ test('the engine writes where all large blocks are in shared files', (t) => {
   t.deepEqual(plan.parameters, { 'max-bandwidth': 0, 'direct-io': false });
 });
 
+test('who asks for a guest that stays stopped gets its disks given up, unless only the engine will do', (t) => {
+  const different: Differences = {
+    capture: {},
+    ownDisks: ['/disks/root'],
+    qemu: { memory: [sharedBlock, firmware] },
+  };
+  const migrated = saving({ after: 'stop' }, different);
+  t.like(migrated, { writer: { value: 'engine' }, xIgnoreShared: { value: true } });
+  t.like(migrated.stateOnly, { value: false, rule: undefined });
+  t.regex(migrated.stateOnly.why, /give its disks up \(\/disks\/root\)/);
+  const others: readonly (readonly [Partial<SaveRequest>, Differences])[] = [
+    [{}, different],
+    [{ after: 'cont' }, different],
+    [{ after: 'stop', writer: 'engine' }, different],
+    [{ after: 'stop', base: 'auto' }, different],
+    [{ after: 'stop' }, { ...different, ownDisks: [] }],
+    [{ after: 'stop' }, { ...different, ownDisks: undefined }],
+  ];
+  for (const [request, how] of others) t.true(saving(request, how).stateOnly.value, JSON.stringify(request));
+});
+
 test('one byte more than a small block may have makes it QEMU’s', (t) => {
   const large = { ...privateBlock, id: 'large', length: 16 * MIB + 4096 };
   const plan = saving({}, { qemu: { memory: [sharedBlock, large] } });

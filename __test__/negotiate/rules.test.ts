@@ -272,7 +272,8 @@ function decisionOf(made: Plan, about: Subject): Decision<unknown> | undefined {
   if (about === 'writer' || about === 'zeroPageDetection' || about === 'live' || about === 'stateOnly') {
     return made.direction === 'save' ? made[about] : undefined;
   }
-  return about === 'qemu' || about === 'target' || about === 'base' ? undefined : made[about];
+  const isRefusal = about === 'qemu' || about === 'migration' || about === 'target' || about === 'base';
+  return isRefusal ? undefined : made[about];
 }
 
 function ask(about: Subject, wish: 'on' | 'off' = 'on'): Partial<NegotiationRequest> {

@@ -45,6 +45,7 @@ export interface Differences {
   readonly snapshot?: StreamIndex | undefined;
   readonly givenFds?: StartingSituation['givenFds'];
   readonly diskUsers?: StartingSituation['diskUsers'];
+  readonly ownDisks?: StartingSituation['ownDisks'];
   /** @default false */
   readonly kvm?: boolean | undefined;
   /** Differences from a guest that can be taken out of QEMU's process. @default nobody asked */
@@ -150,6 +151,7 @@ export function situation(request: NegotiationRequest, different: Differences = 
     snapshot: different.snapshot,
     givenFds: different.givenFds,
     diskUsers: different.diskUsers ?? [],
+    ownDisks: different.ownDisks,
     kvm: 'kvm' in different ? different.kvm : false,
     capture: different.capture && { ...capture, ...different.capture },
   };

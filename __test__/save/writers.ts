@@ -9,7 +9,7 @@ export interface Way {
   readonly writer: Writer;
   /** A guest that is saved this way. */
   readonly setup: GuestSetup;
-  /** Empty where `auto` chooses the way. */
+  /** Options that choose the way. */
   readonly options: Pick<SaveOptions, 'writer' | 'xIgnoreShared'>;
   /** The run state of a guest that stands still after its save. */
   readonly stopped: string;
@@ -27,9 +27,16 @@ export const WAYS: readonly Way[] = [
     way: 'engine',
     writer: 'engine',
     setup: { backend: 'file', share: true },
+    // Without this the engine would take shared memory, too, out of QEMU's process.
     options: { writer: 'engine', xIgnoreShared: 'on' },
     stopped: 'postmigrate',
   },
-  // No migration takes place, so QEMU does not know of the save.
-  { way: 'capture', writer: 'engine', setup: { backend: 'ram' }, options: {}, stopped: 'paused' },
+  {
+    way: 'capture',
+    writer: 'engine',
+    setup: { backend: 'ram' },
+    options: { writer: 'engine' },
+    // No migration takes place, so QEMU does not know of the save.
+    stopped: 'paused',
+  },
 ];

@@ -3,7 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
-import { AFTER_SAVE, type AfterSave, type SaveOptions } from '../../ts/save/save-options.ts';
+import { AFTER_SAVE, type AfterSave } from '../../ts/negotiate/request.ts';
+import type { SaveOptions } from '../../ts/save/save-options.ts';
 import { planSave, save } from '../../ts/save/save.ts';
 import { run, settings } from '../negotiate/carry-out.ts';
 import { type GuestSetup, startGuest, type TestGuest } from '../support/qemu.ts';

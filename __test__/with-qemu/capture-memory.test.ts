@@ -357,7 +357,7 @@ kvmTest('a guest under KVM, and its clone', async (t) => {
   {
     await using guest = await startGuest(setup);
     await guest.waitForGenerations(1);
-    const saved = await save(guest.qmp, base, { after: 'stop' });
+    const saved = await save(guest.qmp, base, { after: 'stop', writer: 'engine' });
     t.is(saved.writer, 'engine', saved.writerWhy);
     await assertMemory(t, guest, base, 'whole');
   }

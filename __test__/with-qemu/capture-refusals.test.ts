@@ -138,7 +138,7 @@ qemuTest('a base that is not the file which QEMU maps is refused', async (t) => 
   await rm(dir.file('second-name.mr'));
   await guest.waitForGenerations(1);
   // All of the memory can still be saved: the file is there as long as QEMU has it.
-  const saved = await save(guest.qmp, target, { after: 'stop' });
+  const saved = await save(guest.qmp, target, { after: 'stop', writer: 'engine' });
   t.is(saved.writer, 'engine', saved.writerWhy);
   await assertMemory(t, guest, target, 'without a base');
 });
@@ -284,7 +284,7 @@ qemuTest(
         { base: 'auto' },
         { rule: 'base-unfit', message: /no block late/ },
       );
-      await save(guest.qmp, target, { after: 'stop' });
+      await save(guest.qmp, target, { after: 'stop', writer: 'engine' });
       await assertMemory(t, guest, target, 'whole');
     }
     await using guest = await restoreGuest(path, WITH_SLOTS, {});

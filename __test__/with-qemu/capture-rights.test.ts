@@ -101,7 +101,7 @@ qemuTest('a QEMU that gave its rights up is closed to its own user', async (t) =
   await assertNoRights(t, AS_NOBODY, guest, place, NO_RIGHT);
   // Root still may.
   await guest.cont();
-  const saved = await save(guest.qmp, dir.file('by-root.mr'), { after: 'stop' });
+  const saved = await save(guest.qmp, dir.file('by-root.mr'), { after: 'stop', writer: 'engine' });
   t.is(saved.writer, 'engine', saved.writerWhy);
   await assertMemory(t, guest, dir.file('by-root.mr'), 'by root');
 });
@@ -128,7 +128,7 @@ qemuTest('a user without rights captures a QEMU of their own, and its clone', as
   const cases: readonly [string, SaveOptions, string][] = [
     ['delta', { base: 'auto' }, 'delta'],
     ['named', { base, form: 'delta', maxCopyMemory: 0 }, 'delta'],
-    ['whole', {}, 'whole'],
+    ['whole', { writer: 'engine' }, 'whole'],
   ];
   for (const [name, options, form] of cases) {
     await guest.cont();

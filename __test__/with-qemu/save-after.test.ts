@@ -1,9 +1,11 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 
-import { QmpClient, save } from '../../ts/index.ts';
+import { QmpClient, restore, save } from '../../ts/index.ts';
+import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { letRunNow } from '../../ts/save/recovery.ts';
 import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 import { fatedGuestArgs, startFatedGuest } from '../support/fated-guest.ts';
+import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -83,4 +85,42 @@ qemuTest('a guest that only a reset lets run is not said to run', async (t) => {
   await using qemu = await startFatedGuest(await fatedGuestArgs(dir.file('disk'), 'shutdown'), 'shutdown');
   const goal = { runs: true, asked: true, sleeps: false };
   await t.throwsAsync(letRunNow(qemu.qmp, goal), { code: 'ERR_MAPPED_RAM_QEMU', message: /[Rr]eset/ });
+});
+
+qemuTest('a guest that is to stay stopped gives its disks up, for another QEMU to have', async (t) => {
+  await using dir = await temporaryDirectory();
+  const disk = dir.file('disk');
+  await writeFile(disk, new Uint8Array(2 ** 20));
+  const args = '-accel tcg -machine q35 -m 64M -display none -net none -drive'
+    .split(' ')
+    .concat(`file=${disk},format=raw,if=virtio`);
+  await using qemu = await QemuProcess.start({ binary: QEMU_BINARY, args });
+  const { qmp } = qemu;
+  const keeps = { writer: 'engine', plan: { stateOnly: { value: true } }, runState: 'paused' } as const;
+  // The caller chose the writer, and knows; or asked for nothing.
+  t.like(await save(qmp, dir.file('chosen.mr'), { after: 'stop', writer: 'engine' }), keeps);
+  t.like(await save(qmp, dir.file('as-before.mr')), keeps);
+  await t.throwsAsync(restore(dir.file('chosen.mr'), { binary: QEMU_BINARY, args }), {
+    code: 'ERR_MAPPED_RAM_QEMU',
+    message: new RegExp(disk),
+  });
+  const path = dir.file('guest.mr');
+  const saved = await save(qmp, path, { after: 'stop' });
+  t.like(saved, {
+    runState: 'postmigrate',
+    plan: { stateOnly: { value: false } },
+  });
+  t.regex(saved.plan.stateOnly.why, new RegExp(disk));
+  await using clone = await restore(path, { binary: QEMU_BINARY, args });
+  t.is(clone.runState, 'running');
+  t.deepEqual(clone.warnings, []);
+});
+
+qemuTest('a guest without a disk to give up is taken out of its QEMU, whatever it is to do', async (t) => {
+  await using dir = await temporaryDirectory();
+  await writeFile(dir.file('disk'), new Uint8Array(2 ** 20));
+  const args = '-accel tcg -machine q35 -m 64M -display none -net none -cdrom'.split(' ');
+  await using qemu = await QemuProcess.start({ binary: QEMU_BINARY, args: [...args, dir.file('disk')] });
+  const saved = await save(qemu.qmp, dir.file('guest.mr'), { after: 'stop' });
+  t.like(saved, { writer: 'engine', runState: 'paused', plan: { stateOnly: { value: true } } });
 });

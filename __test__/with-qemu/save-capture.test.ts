@@ -53,7 +53,7 @@ for (const binary of BINARIES) {
         for (const maxCopyMemory of [undefined, 0, 5 * MIB]) {
           const path = dir.file(`${maxCopyMemory}.mr`);
           await guest.cont();
-          const saved = await save(guest.qmp, path, { after: 'stop', maxCopyMemory });
+          const saved = await save(guest.qmp, path, { after: 'stop', writer: 'engine', maxCopyMemory });
           t.is(saved.writer, 'engine', saved.writerWhy);
           t.deepEqual(saved.warnings, []);
           t.is(saved.capture?.form, 'whole');
@@ -112,7 +112,7 @@ for (const shared of [
     for (const maxCopyMemory of [undefined, 0, 5 * MIB]) {
       const path = dir.file(`${maxCopyMemory}.mr`);
       await guest.cont();
-      const saved = await save(guest.qmp, path, { after: 'stop', maxCopyMemory });
+      const saved = await save(guest.qmp, path, { after: 'stop', writer: 'engine', maxCopyMemory });
       t.like(saved, { writer: 'engine', plan: { stateOnly: { value: true } } }, saved.writerWhy);
       t.deepEqual(saved.warnings, []);
       if (maxCopyMemory === undefined) t.is(saved.capture?.bytesInPause, 0);

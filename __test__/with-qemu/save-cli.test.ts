@@ -66,10 +66,10 @@ qemuTest('the command line saves a guest that goes on, and says what it did', as
 qemuTest('--after says what becomes of the guest', async (t) => {
   await using at = await scene();
   const { guest, dir, save } = at;
-  const paused = await save([dir.file('c'), '--after', 'stop', '--json']);
+  const paused = await save([dir.file('c'), '--after', 'stop', '--writer', 'engine', '--json']);
   t.like(paused.json(), { runState: 'paused', pauseMs: null });
   await guest.cont();
-  const stopped = await save([dir.file('a'), '--after', 'stop', '--writer', 'qemu', '--json']);
+  const stopped = await save([dir.file('a'), '--after', 'stop', '--json']);
   t.like(stopped.json(), { runState: 'postmigrate', pauseMs: null });
   const refused = await save([dir.file('b')]);
   t.is(refused.code, 1);

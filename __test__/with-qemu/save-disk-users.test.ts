@@ -3,6 +3,7 @@ import { truncate, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { planSave, save } from '../../ts/index.ts';
+import { queryDiskUsers } from '../../ts/qemu/disk-users.ts';
 import type { QmpArgument } from '../../ts/qmp/json.ts';
 import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -95,7 +96,10 @@ async function assertNamed(
 ): Promise<void> {
   const stops = qmp.events('STOP');
   for (const act of [planSave, save]) {
-    const error = await t.throwsAsync(act(qmp, path), { code: 'ERR_MAPPED_RAM_BUSY', message: named });
+    const error = await t.throwsAsync(act(qmp, path, { writer: 'qemu' }), {
+      code: 'ERR_MAPPED_RAM_BUSY',
+      message: named,
+    });
     t.like(error, { rule: { rule: 'disk-in-use', section: '7.1 17' } });
   }
   await stops.return();
@@ -104,15 +108,21 @@ async function assertNamed(
 
 for (const { title, begin, named } of USERS) {
   qemuTest(
-    `${title} ${named === undefined ? 'does not hinder a save' : 'is named by the plan'}`,
+    `${title} ${named === undefined ? 'does not hinder a save' : 'is named by the plan of a migration'}`,
     async (t) => {
       await using dir = await temporaryDirectory();
       await using guest = await guestWithDisks(dir);
       const commands = begin(dir);
       if (commands.some(([name]) => name === 'blockdev-snapshot')) await makeOverlay(guest, dir);
       for (const [name, args] of commands) await guest.qmp.execute(name, args);
+      const others = await queryDiskUsers(guest.qmp, {});
+      // Without a migration nothing on the disks hinders a save, nor is hindered by it.
+      const taken = await save(guest.qmp, dir.file('taken'));
+      t.like(taken, { writer: 'engine', plan: { stateOnly: { value: true } }, runState: 'running' });
+      t.deepEqual(await queryDiskUsers(guest.qmp, {}), others);
+      await guest.waitForGenerations(1);
       if (named !== undefined) return await assertNamed(t, guest, dir.file('snapshot'), named);
-      const { verified } = await save(guest.qmp, dir.file('snapshot'));
+      const { verified } = await save(guest.qmp, dir.file('snapshot'), { writer: 'qemu' });
       t.true(verified);
       await guest.assertAlive();
     },

@@ -1,4 +1,5 @@
 import { MappedRamError } from '../errors.ts';
+import { disposeAll } from '../host/dispose-all.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { assertComesUp } from '../restore/recorded-state.ts';
 import { openStateStream } from '../restore/state-stream.ts';
@@ -168,8 +169,7 @@ export class ForkSlots implements AsyncDisposable {
   }
 
   async #letSourceGo(): Promise<void> {
-    await this.#guard[Symbol.asyncDispose]();
-    await this.#source[Symbol.asyncDispose]();
+    await disposeAll([this.#source, this.#guard]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 
+import { disposeAfter } from '../host/dispose-all.ts';
 import { assertClient } from '../qmp/assert-client.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { argsOf } from '../pool/pool-options.ts';
@@ -41,9 +42,7 @@ export async function prepareFork(qmp: QmpClient, n: number, options: ForkOption
     );
     return new ForkSlots(source, slots, guard, checked);
   } catch (error) {
-    await guard?.[Symbol.asyncDispose]();
-    await source[Symbol.asyncDispose]();
-    throw error;
+    throw await disposeAfter(error, [source, guard]);
   }
 }
 

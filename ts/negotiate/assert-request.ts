@@ -3,6 +3,7 @@ import { assertOptions } from '../io/assert-options.ts';
 import { inWords } from '../io/in-words.ts';
 import { assertWord, assertWords } from '../io/option-words.ts';
 import {
+  AFTER_SAVE,
   LIVE,
   READERS,
   SAVE_FORMS,
@@ -34,6 +35,7 @@ export function assertRequest(request: NegotiationRequest): void {
   if (typeof request.channels === 'string') assertWord('channels', request.channels, ['auto']);
   if (request.direction === 'save') {
     assertWords<SaveRequest>(request, {
+      after: AFTER_SAVE,
       writer: ['auto', ...WRITERS],
       zeroPageDetection: ['auto', ...ZERO_PAGE_DETECTIONS],
       live: LIVE,

@@ -50,6 +50,7 @@ const NAMES: Readonly<Record<Subject, string>> = {
   stateOnly: "taking the guest out of QEMU's process",
   base: 'an incremental save',
   writer: 'writer engine',
+  migration: 'a migration',
   mappedRam: 'mapped-ram',
   multifd: 'multifd',
   directIo: 'direct I/O',

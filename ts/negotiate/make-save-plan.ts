@@ -23,10 +23,12 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
   const undecided = { ...start, ...none, stateOnly: false, stateOnlyWhy: '' };
   refuseIfForbidden(undecided, 'qemu');
   const isIncremental = isBased(request);
-  const stateOnly = decide(undecided, 'stateOnly', isIncremental ? 'on' : 'auto', {
-    value: true,
-    why: 'the pages are copied while the guest stands still, and written when it goes on',
-  });
+  const stateOnly = decide(
+    undecided,
+    'stateOnly',
+    isIncremental ? 'on' : 'auto',
+    autoStateOnly(start, request),
+  );
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
   refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
@@ -34,6 +36,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     why: whyWriter(nothing, request),
   });
   const withWriter = { ...nothing, engine: engine.value };
+  refuseIfForbidden(withWriter, 'migration');
   refuseIfForbidden(withWriter, 'target');
   refuseIfForbidden(withWriter, 'zeroPageDetection');
   const mappedRam = engine.value
@@ -120,6 +123,23 @@ function isBetterLive(
   if (!stateOnly || kvm !== true || live !== 'auto' || needed === undefined) return false;
   const canBeLive = qemu.features.mappedRam && mappedRam !== 'off' && qemu.runState === 'running';
   return canBeLive && maxCopyMemory === undefined && needed > mostForCopy(undefined);
+}
+
+/** Somebody who names no writer, and wants a guest that stays stopped, may want its disks for another QEMU. */
+function autoStateOnly(
+  { qemu, ownDisks = [] }: StartingSituation,
+  { after, writer = 'auto' }: SaveRequest,
+): Decision<boolean> {
+  // A guest that stands still since its last save has given its disks up.
+  if (after === 'stop' && writer === 'auto' && ownDisks.length > 0 && qemu.runState !== 'postmigrate') {
+    const disks = ownDisks.join(', ');
+    const why = `the guest is to stay stopped, and only a migration makes QEMU give its disks up (${disks})`;
+    return { value: false, why };
+  }
+  return {
+    value: true,
+    why: 'the pages are copied while the guest stands still, and written when it goes on',
+  };
 }
 
 function settingNothing({ notes }: CommonParts): Partial<CommonParts> {

@@ -4,7 +4,7 @@ import { MappedRamError, systemCode } from '../errors.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';
 import type { StreamIndex } from '../stream/stream-index.ts';
-import { queryDiskUsers } from '../qemu/disk-users.ts';
+import { queryDiskUsers, queryOwnDisks } from '../qemu/disk-users.ts';
 import { queryFdset } from '../qemu/descriptors.ts';
 import { isStoppedGuestAsleep } from '../qemu/is-asleep.ts';
 import { assertRequest } from './assert-request.ts';
@@ -68,11 +68,13 @@ export async function negotiate(
   const wait = { timeoutMs, signal };
   const target = planTarget(request.target);
   const isSave = request.direction === 'save';
-  const [qemu, host, givenFds, diskUsers, kvm] = await Promise.all([
+  const staysStopped = request.direction === 'save' && request.after === 'stop';
+  const [qemu, host, givenFds, diskUsers, ownDisks, kvm] = await Promise.all([
     facts ?? queryQemuFacts(qmp, wait),
     hostFacts(target.path, request.direction),
     target.fdset === undefined ? undefined : queryFdset(qmp, target.fdset, wait),
     isSave ? queryDiskUsers(qmp, wait) : [],
+    staysStopped ? queryOwnDisks(qmp, wait) : undefined,
     isSave ? answerOf(qmp.execute('query-kvm', undefined, wait)) : undefined,
   ]);
   if (request.direction === 'save') {
@@ -91,6 +93,7 @@ export async function negotiate(
         host,
         givenFds,
         diskUsers,
+        ownDisks,
         kvm: kvm?.enabled,
         asleep,
         capture,

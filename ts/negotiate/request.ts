@@ -18,6 +18,12 @@ export type SaveForm = (typeof SAVE_FORMS)[number];
 export const SAVE_FORMS = ['whole', 'delta'] as const;
 
 /**
+ * The guest's state after its save: it runs (`cont`); it stays stopped (`stop`); or QEMU ends (`quit`).
+ */
+export type AfterSave = (typeof AFTER_SAVE)[number];
+export const AFTER_SAVE = ['cont', 'stop', 'quit'] as const;
+
+/**
  * The reader of a restore's pages: QEMU, this package's engine, or nobody, because the pages are mapped. QEMU reads the
  * device state in any case; with `engine` and `nobody` it reads nothing else.
  */
@@ -62,6 +68,15 @@ export interface PlanRequest {
 
 export interface SaveRequest extends PlanRequest {
   readonly direction: 'save';
+  /**
+   * The guest's state after the save. `cont` lets a guest run that did not run before, too.
+   *
+   * `stop` gives the disks up, so that another QEMU can have them, where a migration saves the guest. Asked for with
+   * `writer: 'auto'`, without a base and for a guest with disks that it may write to, it makes the save one by migration.
+   * QEMU says `postmigrate` then. After a save that runs no migration QEMU says what it said before, `paused` of a guest
+   * that ran, and keeps the disks locked until it ends. @default the state before: `cont` if the guest ran, else `stop`
+   */
+  readonly after?: AfterSave | undefined;
   /**
    * @default 'auto': the engine where it can take all large blocks, out of shared files or out of QEMU's process; else
    *   QEMU. Under KVM QEMU also writes a guest of which no copy can be taken: the guest goes on meanwhile (`live`)

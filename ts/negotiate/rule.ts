@@ -20,6 +20,8 @@ export interface Situation {
   readonly givenFds: readonly (FdAccess | undefined)[] | undefined;
   /** The users of QEMU's disks beside the guest; of a save only. */
   readonly diskUsers: readonly DiskUser[];
+  /** The disks that the guest may write to, in words; undefined where nobody asked. Of a save only. */
+  readonly ownDisks?: readonly string[] | undefined;
   /** True when KVM runs the guest; undefined when QEMU does not tell. Of a save only. */
   readonly kvm?: boolean | undefined;
   /** True when a guest that stands still since its last save is asleep; undefined when that is not known. */
@@ -53,6 +55,7 @@ export type Subject =
   | 'stateOnly'
   | 'base'
   | 'writer'
+  | 'migration'
   | 'mappedRam'
   | 'multifd'
   | 'directIo'

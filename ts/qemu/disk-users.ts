@@ -1,4 +1,5 @@
 import type { WaitOptions } from '../host/wait-within.ts';
+import { isQmpObject } from '../qmp/json.ts';
 import type { BlockGraph, BlockJob } from '../qmp/qapi.generated.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { answerOf } from '../qmp/refusal.ts';
@@ -7,7 +8,7 @@ import { answerOf } from '../qmp/refusal.ts';
 export interface DiskUser {
   /** The user in words: its kind and its name. */
   readonly words: string;
-  /** True when it keeps QEMU from giving its disks up, which every save ends with (docs/format.md §7.1 17). */
+  /** True when it keeps QEMU from giving its disks up, which every migration ends with (docs/format.md §7.1 17). */
   readonly hinders: boolean;
 }
 
@@ -39,6 +40,24 @@ export async function queryDiskUsers(qmp: QmpClient, wait: WaitOptions): Promise
       hinders: graph !== undefined && isWrittenByExport(graph, node, exportsOf(node)),
     })),
   ];
+}
+
+/**
+ * Lists the disks that the guest may write to, by the names of their files. QEMU keeps them locked until it gives them up.
+ * @returns undefined when QEMU does not tell
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function queryOwnDisks(
+  qmp: QmpClient,
+  wait: WaitOptions,
+): Promise<readonly string[] | undefined> {
+  const devices = await answerOf(qmp.execute('query-block', undefined, wait));
+  if (!Array.isArray(devices)) return undefined;
+  return devices.flatMap((device) => {
+    const medium = isQmpObject(device) ? device['inserted'] : undefined;
+    if (!isQmpObject(medium) || medium['ro'] !== false) return [];
+    return [typeof medium['file'] === 'string' ? medium['file'] : 'one without a file'];
+  });
 }
 
 function userOf({ device, type }: BlockJob): DiskUser {

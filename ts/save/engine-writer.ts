@@ -1,6 +1,7 @@
 import { createStateFile } from '../engine/state-file.ts';
 import { atOnce } from '../host/at-once.ts';
 import { type Deferred, deferred } from '../host/deferred.ts';
+import { disposeAfter, disposeAll } from '../host/dispose-all.ts';
 import type { AnonymousFile } from '../io/anonymous-file.ts';
 import { writeAt } from '../io/fd-io.ts';
 import { FileReader } from '../io/file-reader.ts';
@@ -58,9 +59,7 @@ export class EngineWriter implements ReadyWriter {
       const given = await fileFor(run, { path: state.procPath, offset: 0, direct: false });
       return new EngineWriter(run, memory, state, given);
     } catch (error) {
-      await state?.close();
-      await memory[Symbol.asyncDispose]();
-      throw error;
+      throw await disposeAfter(error, [memory, state]);
     }
   }
 
@@ -165,9 +164,7 @@ export class EngineWriter implements ReadyWriter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#given[Symbol.asyncDispose]();
-    await this.#state.close();
-    await this.#memory[Symbol.asyncDispose]();
+    await disposeAll([this.#memory, this.#state, this.#given]);
   }
 }
 

@@ -1,10 +1,10 @@
 import { MappedRamError, messageOf } from '../errors.ts';
 import type { Sealing } from '../seal/sealing.ts';
+import type { AfterSave } from '../negotiate/request.ts';
 import type { Settings } from '../qemu/settings.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin } from '../host/wait-within.ts';
 import type { Protection } from './protection.ts';
-import type { AfterSave } from './save-options.ts';
 
 /** Limit in milliseconds for QEMU's end: after its answer to `quit`, QEMU still has to close its disks. */
 const QUIT_MS = 60_000;

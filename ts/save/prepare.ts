@@ -1,13 +1,14 @@
 import { MappedRamError } from '../errors.ts';
 import { PlanSettings } from '../negotiate/apply-plan.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
+import type { AfterSave } from '../negotiate/request.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
 import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { assertNotStoppedAsleep, assertRunState, isLive } from './run-state/assert-run-state.ts';
 import { claimGuest } from './claim.ts';
 import type { Protection } from './protection.ts';
-import type { AfterSave, SaveOptions } from './save-options.ts';
+import type { SaveOptions } from './save-options.ts';
 
 /** A guest that is claimed for a save, and unchanged. */
 export interface Prepared {

@@ -31,6 +31,7 @@ export class Protection {
   readonly #why: string | undefined;
   #recovery: Recovery | undefined;
   #isLetGo = false;
+  #isOver = false;
   #isQemuGone = false;
 
   private constructor(qmp: QmpClient, guard: Guard | string | undefined) {
@@ -91,8 +92,13 @@ export class Protection {
     await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: false } });
   }
 
-  /** Brings QEMU back after the save has failed. @returns the error of the save, with further failures */
+  /**
+   * Brings QEMU back after the save has failed. A second time does nothing.
+   * @returns the error of the save, with further failures
+   */
   async recover(reason: unknown): Promise<unknown> {
+    if (this.#isOver) return reason;
+    this.#isOver = true;
     const problem = await this.#bringBack();
     if (problem === undefined) return reason;
     const { code, qmp, rule, migration } = reason instanceof MappedRamError ? reason : UNKNOWN;

@@ -6,13 +6,6 @@ import type { SealingOptions } from '../seal/sealing.ts';
 import type { TransferOptions, TransferReport } from '../engine/transfer-options.ts';
 import type { LiveOptions, LiveProgress, LiveReport } from './live/live-options.ts';
 
-/**
- * The guest's state after its save: it runs (`cont`); it stays stopped, QEMU says `postmigrate` (`stop`); or QEMU ends
- * (`quit`).
- */
-export type AfterSave = (typeof AFTER_SAVE)[number];
-export const AFTER_SAVE = ['cont', 'stop', 'quit'] as const;
-
 export interface SaveOptions
   extends
     Omit<SaveRequest, 'direction' | 'target'>,
@@ -20,11 +13,6 @@ export interface SaveOptions
     Pick<SealingOptions, 'seal' | 'sealPath'>,
     LiveOptions,
     Pick<WaitOptions, 'signal'> {
-  /**
-   * The guest's state after the save. QEMU saves a guest that it has left `postmigrate` only after the guest has run
-   * again. @default the state before: `cont` if the guest ran, else `stop`
-   */
-  readonly after?: AfterSave | undefined;
   /** True when the result may replace an existing snapshot. @default false */
   readonly overwrite?: boolean | undefined;
   /**
@@ -112,7 +100,10 @@ export interface SaveResult {
   readonly migration: MigrationInfo | undefined;
   /** The account of a guest that was taken out of QEMU's process; undefined for one that QEMU migrated. */
   readonly capture: CaptureReport | undefined;
-  /** QEMU's run state of the guest now: `running`, `postmigrate`; undefined when QEMU has quit. */
+  /**
+   * QEMU's run state of the guest now: `running`; of a guest that stands still, `postmigrate` after a migration, and what
+   * it was before (`paused`, `prelaunch`, …) after a save without one; undefined when QEMU has quit.
+   */
   readonly runState: string | undefined;
   /** Possible flaws, in words. */
   readonly warnings: readonly string[];
@@ -127,7 +118,7 @@ export interface SaveResult {
 /** Makes the part of the options that is negotiated a request. */
 export function saveRequest(target: SaveRequest['target'], options: SaveOptions): SaveRequest {
   const { mappedRam, multifd, channels, directIo, xIgnoreShared, fdset } = options;
-  const { writer, base, form, maxCopyMemory, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } =
+  const { after, writer, base, form, maxCopyMemory, zeroPageDetection, maxBandwidth, live, downtimeLimitMs } =
     options;
   return {
     direction: 'save',
@@ -138,6 +129,7 @@ export function saveRequest(target: SaveRequest['target'], options: SaveOptions)
     directIo,
     xIgnoreShared,
     fdset,
+    after,
     writer,
     base,
     form,

@@ -9,22 +9,18 @@ import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { createOutput } from '../snapshot/snapshot-target.ts';
 import { assertNotStoppedAsleep, forgotten } from './run-state/assert-run-state.ts';
-import { CaptureWriter } from './capture/capture-writer.ts';
 import { orLeaveToQemu } from './capture/unreadable-state.ts';
 import { refuseIfClaimed } from './claim.ts';
-import { EngineWriter } from './engine-writer.ts';
 import { finish, publishSeal } from './finish.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { isBeingBroughtBack, Protection } from './protection.ts';
-import { QemuWriter, writerElsewhere } from './qemu-writer.ts';
-import { LiveGuest } from './live/live-guest.ts';
-import { liveLimits, stoodStillInstead } from './live/live-options.ts';
+import { stoodStillInstead } from './live/live-options.ts';
 import type { SaveOptions, SaveResult } from './save-options.ts';
 import { makePlan } from './plan/make-plan.ts';
 import { ProgressTeller } from './save-progress.ts';
-import type { FileSaveRun, ReadyWriter, SaveRun, Written } from './save-run.ts';
-import { StoppedGuest } from './stopped-guest.ts';
+import type { SaveRun } from './save-run.ts';
 import { withinTime } from './within-time.ts';
+import { writeGuest, type WrittenGuest } from './write-guest.ts';
 
 /** Connections over which a save is under way. */
 const busy = new WeakSet<QmpClient>();
@@ -163,37 +159,17 @@ async function carryOut(
   await using sealing = await Sealing.begin(path, options);
   const protection = await Protection.start(qmp, options.guard ?? 'auto', { signal });
   let prepared: Prepared;
-  let written: Written;
-  let pauseMs: number | undefined;
+  let done: WrittenGuest;
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { before, tag } = prepared;
     const run: SaveRun = { qmp, plan, options, tag, before, progress };
-    await using writer = await readyWriter(
-      run,
-      output === undefined ? undefined : { ...run, output, sealing },
-    );
-    await prepared.settings.apply({ signal });
-    await using guest =
-      plan.live.value && before === 'running'
-        ? LiveGuest.watch(qmp, liveLimits(options), prepared.after === 'quit')
-        : await StoppedGuest.stop(qmp, before, { signal });
-    const goOn = async (): Promise<void> => {
-      // A guest that did not run before may run only when everything else has worked.
-      if (prepared.after !== 'cont' || before !== 'running') return;
-      await guest.letRun();
-      await protection.letGo();
-    };
-    written = await writer.write(guest, goOn);
-    if (output !== undefined) {
-      await output.finish();
-      signal?.throwIfAborted();
-      await output.publish();
-    }
-    pauseMs = guest.pauseMs;
+    const toFile = output === undefined ? undefined : { ...run, output, sealing };
+    done = await writeGuest(run, toFile, prepared, protection);
   } catch (error) {
     throw await protection.recover(error);
   }
+  const { written, pauseMs } = done;
   // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);
   const { before, settings } = prepared;
@@ -231,11 +207,4 @@ async function carryOut(
     live: written.live,
     pauseMs,
   };
-}
-
-/** @param toFile the same save, when it is one into a file of this host */
-async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promise<ReadyWriter> {
-  if (toFile === undefined) return writerElsewhere(run);
-  if (run.plan.stateOnly.value) return CaptureWriter.ready(toFile);
-  return run.plan.writer.value === 'engine' ? EngineWriter.ready(toFile) : QemuWriter.ready(toFile);
 }

@@ -1,6 +1,7 @@
 import { SWITCHES, WRITERS, ZERO_PAGE_DETECTIONS, type Switch } from '../../negotiate/request.ts';
 import { QmpClient } from '../../qmp/client.ts';
-import { AFTER_SAVE, type SaveOptions } from '../../save/save-options.ts';
+import { AFTER_SAVE } from '../../negotiate/request.ts';
+import type { SaveOptions } from '../../save/save-options.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { CAPTURE_OPTIONS, captureOptions } from '../options/capture-options.ts';
 import { choice, type WordOption, type OptionDef, type OptionDefs } from '../options/option-def.ts';

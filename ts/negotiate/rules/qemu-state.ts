@@ -25,14 +25,15 @@ export const QEMU_STATE_RULES = [
   },
   {
     id: 'disk-in-use',
-    about: 'qemu',
+    about: 'migration',
     section: '7.1 17',
     effect: 'refuse',
     code: 'ERR_MAPPED_RAM_BUSY',
-    applies: ({ request, diskUsers }: Situation): boolean =>
-      request.direction === 'save' && diskUsers.some(({ hinders }) => hinders),
-    words: ({ diskUsers }: Situation): string =>
-      `QEMU ends a save by giving its disks up, and cannot while something else writes to them: ${hindering(diskUsers)}; end that first (job-cancel, block-export-del)`,
+    // Device state alone leaves the disks to QEMU.
+    applies: ({ request, stateOnly, engine, diskUsers }: Situation): boolean =>
+      request.direction === 'save' && !(stateOnly && engine) && diskUsers.some(({ hinders }) => hinders),
+    words: ({ diskUsers, stateOnlyWhy }: Situation): string =>
+      `QEMU ends a migration by giving its disks up, and cannot while something else writes to them: ${hindering(diskUsers)}; end that first (job-cancel, block-export-del), or save without a migration${stateOnlyWhy === '' ? '' : `, for which there is this obstacle: ${stateOnlyWhy}`}`,
   },
   {
     id: 'postmigrate',
@@ -42,7 +43,7 @@ export const QEMU_STATE_RULES = [
     applies: ({ request, qemu }: Situation): boolean =>
       request.direction === 'save' && qemu.runState === 'postmigrate',
     words: ({ asleep }: Situation): string =>
-      `the guest stands still since its last save, and QEMU saves no such guest; ${wayOut(asleep)}`,
+      `the guest stands still since its last save, which gave its disks up; another QEMU may have them, and QEMU migrates no such guest; ${wayOut(asleep)}`,
   },
   {
     id: 'only-incoming',

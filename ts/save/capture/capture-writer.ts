@@ -1,4 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
+import { disposeAfter, disposeAll } from '../../host/dispose-all.ts';
 import type { AnonymousFile } from '../../io/anonymous-file.ts';
 import type { FileReader } from '../../io/file-reader.ts';
 import { localFile } from '../../io/open-source.ts';
@@ -96,9 +97,7 @@ export class CaptureWriter implements ReadyWriter {
       });
       return new CaptureWriter({ run, machine, base, onBase, form, state, memory });
     } catch (error) {
-      await state?.[Symbol.asyncDispose]();
-      await base?.close();
-      throw error;
+      throw await disposeAfter(error, [base, state]);
     }
   }
 
@@ -142,8 +141,7 @@ export class CaptureWriter implements ReadyWriter {
       signal?.throwIfAborted();
       return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
     } finally {
-      await laid?.snapshot.close();
-      await laid?.file.close();
+      await disposeAll([laid?.file, laid?.snapshot]);
     }
   }
 
@@ -184,9 +182,7 @@ export class CaptureWriter implements ReadyWriter {
       });
       return { file, snapshot, layout, placed };
     } catch (error) {
-      await snapshot?.close();
-      await file.close();
-      throw error;
+      throw await disposeAfter(error, [file, snapshot]);
     }
   }
 
@@ -206,9 +202,7 @@ export class CaptureWriter implements ReadyWriter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { state, memory, base } = this.#parts;
-    await state[Symbol.asyncDispose]();
-    await memory[Symbol.asyncDispose]();
-    await base?.close();
+    await disposeAll([base, memory, state]);
   }
 }
 

@@ -142,8 +142,11 @@ export class CapturedMemory implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#copy?.close();
-    await closeAll(this.#files);
+    try {
+      this.#copy?.close();
+    } finally {
+      await closeAll(this.#files);
+    }
   }
 }
 

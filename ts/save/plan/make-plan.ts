@@ -11,7 +11,7 @@ import { SEAL_OF } from '../../seal/seal-file.ts';
 import { assertTarget } from '../../snapshot/snapshot-target.ts';
 import { assertLiveOptions, WHEN_NOT_CONVERGING } from '../live/live-options.ts';
 import { assertRunState } from '../run-state/assert-run-state.ts';
-import { AFTER_SAVE, saveRequest, type SaveOptions } from '../save-options.ts';
+import { saveRequest, type SaveOptions } from '../save-options.ts';
 import { demandOf } from './demand.ts';
 
 /**
@@ -26,7 +26,6 @@ export async function makePlan(
   into?: number,
 ): Promise<SavePlan> {
   assertWords(options, {
-    after: AFTER_SAVE,
     guard: SWITCHES,
     ioEngine: IO_ENGINES,
     live: LIVE,

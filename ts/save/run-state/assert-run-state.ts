@@ -1,7 +1,7 @@
 import { MappedRamError } from '../../errors.ts';
+import type { AfterSave } from '../../negotiate/request.ts';
 import { isStoppedGuestAsleep, type SleepQuestion } from '../../qemu/is-asleep.ts';
 import type { QmpClient } from '../../qmp/client.ts';
-import type { AfterSave } from '../save-options.ts';
 
 /** Run states in which the vCPUs run, or wait for something to wake them. QEMU stops both with `stop`. */
 const LIVE: ReadonlySet<string> = new Set(['running', 'suspended']);
