@@ -9,18 +9,20 @@ const BYTES = 600 * 2 ** 20;
 /**
  * Mounts a filesystem whose files can share blocks, in a file of its own. Disposal unmounts it.
  * @param dir has the file; dispose of it later
+ * @param options of mkfs
  * @returns undefined where there can be none, which stderr then says: it takes the programs, root and a loop device
  */
 export async function sharingFilesystem(
   dir: TemporaryDirectory,
   kind: 'xfs' | 'btrfs',
+  ...options: readonly string[]
 ): Promise<TemporaryDirectory | undefined> {
   const [image, at] = [dir.file(`${kind}.img`), dir.file(kind)];
   await mkdir(at);
   await writeFile(image, '');
   await truncate(image, BYTES);
   for (const [program = '', ...args] of [
-    [`mkfs.${kind}`, '-q', image],
+    [`mkfs.${kind}`, '-q', ...options, image],
     ['mount', '-o', 'loop', image, at],
   ]) {
     const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
