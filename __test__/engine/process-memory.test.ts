@@ -58,9 +58,21 @@ test('memory of this very process is read by the kernel, as it lies and from a c
   // What does not fit is told, and cut between pages.
   const five = Float64Array.of(0, 3 * PAGE, 3 * PAGE, PAGE);
   using small = await ProcessCopy.create(2 * PAGE);
-  const { bytes: copied, left } = await small.copy(pid, [{ address, runs: five }], 4);
+  const { bytes: copied, left } = await small.copy(pid, [{ address, runs: five }], { threads: 4 });
   t.is(copied, 2 * PAGE);
   t.deepEqual(left, [Float64Array.of(2 * PAGE, PAGE, 3 * PAGE, PAGE)]);
+
+  // Pages of the guest may be larger than those of the host.
+  using odd = await ProcessCopy.create(3 * PAGE);
+  const four = [{ address, runs: Float64Array.of(0, 4 * PAGE) }];
+  t.deepEqual(await odd.copy(pid, four, { unit: 2 * PAGE }), {
+    bytes: 2 * PAGE,
+    left: [Float64Array.of(2 * PAGE, 2 * PAGE)],
+  });
+  t.deepEqual(await odd.copy(pid, four, { unit: 4 * PAGE }), {
+    bytes: 0,
+    left: [Float64Array.of(0, 4 * PAGE)],
+  });
 });
 
 test('a copy that is closed gives its memory back and is of no use', async (t) => {
@@ -120,7 +132,10 @@ test('arguments that are none are refused before anything is read', async (t) =>
     await t.throwsAsync(copy.copy(process.pid, blocks), invalid, String(runs));
   }
   for (const threads of [0, 65, 1.5]) {
-    await t.throwsAsync(copy.copy(process.pid, [], threads), { code: 'ERR_MAPPED_RAM_OUT_OF_RANGE' });
+    await t.throwsAsync(copy.copy(process.pid, [], { threads }), { code: 'ERR_MAPPED_RAM_OUT_OF_RANGE' });
+  }
+  for (const unit of [0, -1, 1.5, 3 * PAGE]) {
+    await t.throwsAsync(copy.copy(process.pid, [], { unit }), { ...invalid, message: /unit/ });
   }
   await t.throwsAsync(ProcessCopy.create(-1), invalid);
   await t.throwsAsync(ProcessCopy.create(2 ** 50), { code: 'ERR_MAPPED_RAM_IO', message: /making room/ });
@@ -131,10 +146,12 @@ test.serial('copies, scans and their errors leave nothing behind', async (t) => 
   const run = async (): Promise<void> => {
     for (let round = 0; round < 20; round += 1) {
       using copy = await ProcessCopy.create(2 ** 20);
-      await copy.copy(process.pid, [{ address, runs: Float64Array.of(0, 4 * PAGE) }], 4);
+      await copy.copy(process.pid, [{ address, runs: Float64Array.of(0, 4 * PAGE) }], { threads: 4 });
       await saved(copy.memory(0), 4);
       await changedPages(process.pid, [{ address, length: 4 * PAGE }], 'present');
-      await t.throwsAsync(copy.copy(process.pid, [{ address: PAGE, runs: Float64Array.of(0, 8 * PAGE) }], 4));
+      await t.throwsAsync(
+        copy.copy(process.pid, [{ address: PAGE, runs: Float64Array.of(0, 8 * PAGE) }], { threads: 4 }),
+      );
       await t.throwsAsync(changedPages(NOBODY, [], 'present'));
     }
   };

@@ -8,17 +8,21 @@ import { TemporaryDirectory } from './temporary.ts';
 
 const MIB = 2 ** 20;
 
-/** A filesystem of a kind in a file of its own; undefined where there can be none, which stderr then says. */
+/**
+ * A filesystem of a kind in a file of its own; undefined where there can be none, which stderr then says.
+ * @param options of mkfs
+ */
 export async function filesystem(
   t: ExecutionContext,
   dir: TemporaryDirectory,
   kind: 'xfs' | 'btrfs',
+  ...options: readonly string[]
 ): Promise<TemporaryDirectory | undefined> {
   const [image, at] = [dir.file(`${kind}.img`), dir.file(kind)];
   await mkdir(at);
   await truncate(image, 600 * MIB).catch(() => spawnSync('truncate', ['-s', '600M', image]));
   for (const [program = '', ...args] of [
-    [`mkfs.${kind}`, '-q', image],
+    [`mkfs.${kind}`, '-q', ...options, image],
     ['mount', '-o', 'loop', image, at],
   ]) {
     const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });

@@ -340,15 +340,23 @@ qemuTest('a guest in huge pages of 2 MiB', async (t) => {
       await guest.waitForGenerations(2);
       await guest.stop();
       await change(guest, [M0], 0);
-      const path = dir.file('huge.mr');
-      const saved = await save(guest.qmp, path, { writer: 'engine' });
-      t.is(saved.capture?.form, 'whole');
-      await assertMemory(t, guest, path, `share=${share}`);
+      for (const maxCopyMemory of [undefined, 0]) {
+        const path = dir.file('huge.mr');
+        const free = await freeHugePages();
+        const saved = await save(guest.qmp, path, { writer: 'engine', overwrite: true, maxCopyMemory });
+        t.is(saved.capture?.form, 'whole');
+        t.is(await freeHugePages(), free, `share=${share}: the save has made pages in the guest's place`);
+        await assertMemory(t, guest, path, `share=${share}`);
+      }
       await guest.close();
-      await assertRestores(t, path, SETUP, { modes: [] });
+      await assertRestores(t, dir.file('huge.mr'), SETUP, { modes: [] });
     });
   }
 });
+
+async function freeHugePages(): Promise<number> {
+  return Number(/^HugePages_Free: +(\d+)$/m.exec(await readFile('/proc/meminfo', 'latin1'))?.[1]);
+}
 
 kvmTest('a guest under KVM, and its clone', async (t) => {
   await using dir = await temporaryDirectory();

@@ -112,7 +112,7 @@ for (const [title, setup] of [
 
     // One that holds a third, and what is left is written while the guest stands still.
     using small = await ProcessCopy.create(Math.ceil(bytes / 3 / PAGE) * PAGE);
-    const { bytes: some, left } = await small.copy(pid, copied, 1);
+    const { bytes: some, left } = await small.copy(pid, copied, { threads: 1 });
     t.is(some, small.capacity);
     t.is(
       left.reduce((sum, rest) => sum + lengthOf(rest), 0),

@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("copy of single pages, 2 threads, GB/s", &single, 2),
         ] {
             let started = Instant::now();
-            let copied = copy.copy(pid, blocks, threads)?;
+            let copied = copy.copy(pid, blocks, 4096, threads)?;
             note(name, rate(copied.bytes, started));
         }
         drop(copy);

@@ -18,9 +18,9 @@ use common::process::{Holdings, in_child, is_child};
 use common::spy::Spy;
 use common::{Block, KIB, MIB, Page, Pattern, Place, TestFile};
 use mapped_ram_engine::file::FileSource;
-use mapped_ram_engine::memory::MemorySpec;
+use mapped_ram_engine::memory::{MemorySpec, data_ranges};
 use mapped_ram_engine::{Direction, ErrorKind, Plan, Region, Transfer, Tuning};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, flock};
 use rustix::io::Errno;
 
 const HUGE: u64 = 2 * MIB;
@@ -392,6 +392,42 @@ fn holes_are_not_filled_by_a_save(directory: &Path, huge: &HugePages) {
     }
 }
 
+/// The pages that a file has are found, and no others are made, whatever this process has mapped before.
+fn holes_are_not_filled_by_a_look(directory: &Path, huge: &HugePages) {
+    let (source, look) = empty_file(huge.path().join("holes"));
+    let mut block = block(Pattern::AllHoles, 6 * HUGE, 0, true);
+    let pages = common::size(HUGE / 4096);
+    block.pages[pages + 7] = Page::Data;
+    block.pages[3 * pages..4 * pages + 1].fill(Page::Data);
+    let loaded = snapshot(directory, "holes", &block);
+    Transfer::new(plan(
+        Direction::Load,
+        &loaded,
+        block.region(MemorySpec::File(source.clone())),
+    ))
+    .run()
+    .expect("memory to look at");
+    // A page of zeros exists, and reading alone does not tell it from a hole.
+    rustix::fs::fallocate(&look, FallocateFlags::empty(), 5 * HUGE, HUGE).expect("a huge page");
+    let free = meminfo("HugePages_Free").expect("the free pages");
+    for round in 0..3 {
+        let found = data_ranges(&source, 0, 6 * HUGE, 4096).expect("the pages that exist");
+        assert_eq!(found, [HUGE..2 * HUGE, 3 * HUGE..6 * HUGE], "round {round}");
+        let part = data_ranges(&source, HUGE + 8192, 3 * HUGE, 65_536).expect("those of a part");
+        assert_eq!(part, [0..HUGE, 2 * HUGE - 65_536..3 * HUGE], "round {round}");
+        let memory = common::contents(&look);
+        assert_eq!(memory.len() as u64, 6 * HUGE);
+    }
+    assert_eq!(meminfo("HugePages_Free"), Ok(free), "no page was made");
+    look.set_len(2 * HUGE).expect("a new size");
+    let one = data_ranges(&source, 0, 2 * HUGE, 1).expect("one page");
+    assert_eq!(one, std::slice::from_ref(&(HUGE..2 * HUGE)));
+    look.set_len(HUGE).expect("a new size");
+    assert!(data_ranges(&source, 0, HUGE, 1).expect("no page").is_empty());
+    fs::remove_file(source.path().expect("its path")).expect("the file goes");
+    fs::remove_file(directory.join("holes")).expect("the file goes");
+}
+
 /// One test in a process of its own: all of it shares the system's pool of huge pages.
 #[test]
 fn memory_in_huge_pages() {
@@ -425,5 +461,6 @@ fn memory_in_huge_pages() {
     truncated_while_saved(directory.path(), &huge);
     what_changes_later_is_not_below_a_clear_bit(directory.path(), &huge);
     holes_are_not_filled_by_a_save(directory.path(), &huge);
+    holes_are_not_filled_by_a_look(directory.path(), &huge);
     before.assert_again("transfers of huge pages");
 }

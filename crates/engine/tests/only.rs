@@ -243,7 +243,7 @@ fn save_equals(case: &Case) {
             let copy = ProcessCopy::with_capacity(block.length()).expect("room");
             let runs = runs_of(&case.only, case.page_size);
             let copied = copy
-                .copy(std::process::id(), &[BlockRuns { address, runs }], 2)
+                .copy(std::process::id(), &[BlockRuns { address, runs }], 4096, 2)
                 .expect("a copy");
             assert!(copied.left.iter().all(Vec::is_empty), "everything fits");
             MemorySpec::Copy(Arc::new(copy), 0)
@@ -390,7 +390,7 @@ fn a_copy_that_lacks_a_page_is_refused_before_anything_is_written() {
     let runs = runs_of(&case.only, 4096);
     let address = memory.as_ptr().addr() as u64;
     let copied = copy
-        .copy(std::process::id(), &[BlockRuns { address, runs }], 2)
+        .copy(std::process::id(), &[BlockRuns { address, runs }], 4096, 2)
         .unwrap();
     assert_eq!(copied.bytes, 10 * 4096);
     assert_eq!(copied.left[0].first().map(|run| run.start), Some(30 * 4096));

@@ -382,7 +382,7 @@ fn a_save_has_what_the_process_has() {
         address: range.start,
         runs: runs.clone(),
     };
-    let copied = copy.copy(pid, &[block], 2).unwrap();
+    let copied = copy.copy(pid, &[block], 4096, 2).unwrap();
     assert_eq!(
         copied.bytes,
         runs.iter().map(|run| run.end - run.start).sum::<u64>()
@@ -554,7 +554,7 @@ fn memory_that_is_not_there_is_an_error_that_says_where() {
         address: PAGE,
         runs: std::iter::once(0..PAGE).collect(),
     };
-    let error = copy.copy(pid, &[block], 1).unwrap_err();
+    let error = copy.copy(pid, &[block], 4096, 1).unwrap_err();
     assert_eq!(
         (error.kind(), error.offset()),
         (ErrorKind::Truncated, Some(PAGE)),

@@ -149,19 +149,21 @@ struct Copying {
     copy: Arc<ProcessCopy>,
     pid: u32,
     blocks: Vec<BlockRuns>,
+    unit: u64,
     threads: usize,
 }
 
 #[napi]
 impl BindingCopying {
-    /// Takes the address of each block, and offset and length of each of its runs in turn, in bytes. `run` gives the error
-    /// when something is wrong with them.
+    /// Takes the address of each block, and offset and length of each of its runs in turn, in bytes. A run is cut only at
+    /// multiples of `unit` bytes. `run` gives the error when something is wrong with them.
     #[napi(constructor)]
     pub fn new(
         copy: &BindingProcessCopy,
         pid: u32,
         addresses: Float64Array,
         runs: Vec<Float64Array>,
+        unit: f64,
         threads: u32,
     ) -> Self {
         let copying = || {
@@ -175,6 +177,7 @@ impl BindingCopying {
                 copy: copy.get()?,
                 pid,
                 blocks: blocks.collect::<Result<_>>()?,
+                unit: bytes("unit", unit)?,
                 threads: count(threads)?,
             })
         };
@@ -190,9 +193,10 @@ impl BindingCopying {
                 copy,
                 pid,
                 blocks,
+                unit,
                 threads,
             } = copying?;
-            copy.copy(pid, &blocks, threads)
+            copy.copy(pid, &blocks, unit, threads)
         };
         match blocking("copying pages", work).await {
             Ok(copied) => BindingCopied {

@@ -20,9 +20,21 @@ export interface CopyOutcome {
   readonly left: readonly Float64Array[];
 }
 
+export interface CopyOptions {
+  /** 1 to 64. @default 2 */
+  readonly threads?: number | undefined;
+  /**
+   * A run for which there is not enough room is cut at a multiple of this many bytes from the start of its block: the size
+   * of the guest's pages, a power of two.
+   * @default 4096
+   */
+  readonly unit?: number | undefined;
+}
+
 /** More threads find nothing to do on most hosts. */
 const THREADS = 2;
 const MOST_THREADS = 64;
+const UNIT = 4096;
 
 /**
  * A buffer for pages of a process that stands still, to be written when it goes on. Every page of the buffer exists before
@@ -56,12 +68,15 @@ export class ProcessCopy implements Disposable {
    * Copies pages into the buffer, which forgets what it had. What does not fit is left out, and told. After an error the
    * copy is empty.
    *
-   * @param threads 1 to 64
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for runs that are none, while a transfer uses the copy, and
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for runs that are none, a unit that is none, while a transfer uses the copy, and
    *   when it is closed; ERR_MAPPED_RAM_TRUNCATED for an address at which nothing can be read; ERR_MAPPED_RAM_IO when this
    *   process may not look, or there is no such process
    */
-  async copy(pid: number, blocks: readonly CopiedBlock[], threads: number = THREADS): Promise<CopyOutcome> {
+  async copy(
+    pid: number,
+    blocks: readonly CopiedBlock[],
+    { threads = THREADS, unit = UNIT }: CopyOptions = {},
+  ): Promise<CopyOutcome> {
     assertPid(pid);
     if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) {
       throw new MappedRamError('ERR_MAPPED_RAM_OUT_OF_RANGE', 'threads', {
@@ -72,7 +87,7 @@ export class ProcessCopy implements Disposable {
     const addresses = Float64Array.from(blocks, ({ address }) => address);
     const runs = blocks.map((block) => block.runs);
     const { BindingCopying } = binding();
-    const copying = new BindingCopying(this.#native, pid, addresses, runs, threads);
+    const copying = new BindingCopying(this.#native, pid, addresses, runs, byteCount('unit', unit), threads);
     const { error, bytes, left } = await copying.run();
     if (error !== undefined) throw toMappedRamError(error);
     return { bytes, left };

@@ -118,7 +118,8 @@ export class CapturedMemory implements AsyncDisposable {
     const found = await scan(this.#memory, this.#pageSize, this.#files);
     const runsOf = (index: number): ByteRuns => found[index] ?? new Float64Array();
     const wanted = blocks.map(({ address }, index) => ({ address, runs: runsOf(index) }));
-    const left = this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted)).left;
+    const left =
+      this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted, { unit: this.#pageSize })).left;
     return blocks.map(({ id, length, address, beneath }, index) => {
       const runs = runsOf(index);
       const missing = left[index] ?? new Float64Array();

@@ -17,7 +17,8 @@ pub enum Cloned {
 /// Makes the file `into` a copy of the file `from`, whose blocks it shares. The two must be on one filesystem.
 ///
 /// XFS would set 128 KiB aside for every write into shared blocks. `unit` asks it to copy no more than so many bytes at
-/// a time, a multiple of its block size; other filesystems go by their blocks anyway.
+/// a time, or a block where that is larger; other filesystems go by their blocks anyway. A filesystem that does not want
+/// to know copies as it likes.
 pub fn clone_file(from: &FileSource, into: &FileSource, unit: u32) -> Result<Cloned> {
     let source = from
         .open(false)
@@ -29,6 +30,13 @@ pub fn clone_file(from: &FileSource, into: &FileSource, unit: u32) -> Result<Clo
         .map_err(|error| EngineError::io("cloning the file", error).on(into.name()))
 }
 
+/// The bytes that are copied at once: a multiple of the blocks in which a file lies. 0 blocks are not known.
+#[cfg(target_os = "linux")]
+fn copied_at_once(unit: u32, block: u64) -> u32 {
+    let whole = u64::from(unit).checked_next_multiple_of(block);
+    whole.and_then(|whole| u32::try_from(whole).ok()).unwrap_or(unit)
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use std::fs::File;
@@ -37,7 +45,7 @@ mod imp {
 
     use rustix::io::Errno;
 
-    use super::Cloned;
+    use super::{Cloned, copied_at_once};
 
     /// `struct fsxattr` of linux/fs.h.
     #[repr(C)]
@@ -53,6 +61,8 @@ mod imp {
 
     /// `FS_XFLAG_COWEXTSIZE`: the size of copies is given.
     const COW_EXTENT_SIZE: u32 = 0x0001_0000;
+    /// `FS_XFLAG_REALTIME`: the file lies in extents of another size than the filesystem's blocks.
+    const REALTIME: u32 = 1;
     /// The magic number of XFS, from linux/magic.h.
     const XFS: u64 = 0x5846_5342;
     /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR`, which are the same on every architecture that this package is built
@@ -74,14 +84,38 @@ mod imp {
             ) => return Ok(Cloned::Unavailable(error.into())),
             Err(error) => return Err(error.into()),
         }
-        if u64::try_from(rustix::fs::fstatfs(target)?.f_type) == Ok(XFS) {
-            let mut attributes = Attributes::default();
-            control(target, GET, &mut attributes)?;
-            attributes.flags |= COW_EXTENT_SIZE;
-            attributes.cow_extent_size = unit;
-            control(target, SET, &mut attributes)?;
+        match copy_no_more_than(target, unit) {
+            Err(error) if !is_refusal(&error) => Err(error),
+            _ => Ok(Cloned::Yes),
         }
-        Ok(Cloned::Yes)
+    }
+
+    /// Asks XFS to copy no more than `unit` bytes of `file` at once.
+    fn copy_no_more_than(file: &File, unit: u32) -> io::Result<()> {
+        let filesystem = rustix::fs::fstatfs(file)?;
+        if u64::try_from(filesystem.f_type) != Ok(XFS) {
+            return Ok(());
+        }
+        let mut attributes = Attributes::default();
+        control(file, GET, &mut attributes)?;
+        let block = u64::try_from(filesystem.f_bsize).unwrap_or(0);
+        // Options of the mount raise this size for other files, and have nothing to do with blocks there.
+        let extent = if attributes.flags & REALTIME == 0 {
+            0
+        } else {
+            u64::try_from(rustix::fs::fstat(file)?.st_blksize).unwrap_or(0)
+        };
+        attributes.flags |= COW_EXTENT_SIZE;
+        attributes.cow_extent_size = copied_at_once(unit, block.max(extent));
+        control(file, SET, &mut attributes)
+    }
+
+    /// Says whether a filesystem only does not want to know how much it should copy.
+    fn is_refusal(error: &io::Error) -> bool {
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::INVAL | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS)
+        )
     }
 
     fn control(file: &File, operation: libc::c_ulong, attributes: &mut Attributes) -> io::Result<()> {
@@ -119,7 +153,24 @@ mod imp {
 mod tests {
     use std::fs::{read, write};
 
-    use super::{Cloned, FileSource, clone_file};
+    use super::{Cloned, FileSource, clone_file, copied_at_once};
+
+    #[test]
+    fn xfs_copies_whole_blocks() {
+        for (unit, block, expected) in [
+            (4096, 512, 4096),
+            (4096, 4096, 4096),
+            (4096, 8192, 8192),
+            (4096, 65_536, 65_536),
+            // Realtime extents may be of any number of blocks.
+            (4096, 28_672, 28_672),
+            (65_536, 28_672, 86_016),
+            (4096, 0, 4096),
+            (4096, 1 << 40, 4096),
+        ] {
+            assert_eq!(copied_at_once(unit, block), expected, "{unit} by {block}");
+        }
+    }
 
     #[test]
     fn a_clone_is_equal_or_the_file_stays_as_it_was() {

@@ -19,7 +19,7 @@ mod read_ahead;
 mod reads;
 mod replaceable;
 #[cfg(target_os = "linux")]
-mod residency;
+pub(crate) mod residency;
 mod snapshot;
 mod snapshot_spec;
 mod staged;

@@ -23,29 +23,31 @@ pub(super) fn cached_pages(file: &File, range: Range<u64>) -> Option<u64> {
     let mut found = 0;
     while start < end {
         let length = usize::try_from((end - start).min(PIECE)).ok()?;
-        let states = Mapping::new(file, start, length)?.states(page)?;
+        let states = Mapping::new(file, start, length, 0)?.states(0, length)?;
         found += states.iter().map(|state| u64::from(state & 1)).sum::<u64>();
         start += PIECE;
     }
     Some(found)
 }
 
-/// A mapping that nobody looks into: a file that is cut short meanwhile does no harm.
-struct Mapping {
+/// A mapping that nobody looks into: a file that is cut short meanwhile does no harm. It takes no huge pages, and keeps
+/// none for itself.
+pub(crate) struct Mapping {
     address: NonNull<c_void>,
     length: usize,
 }
 
 impl Mapping {
-    fn new(file: &File, offset: u64, length: usize) -> Option<Self> {
-        // SAFETY: needed because the kernel tells the state of mapped pages only. It is sound because a new mapping at an
-        // address of the kernel's choice overlaps nothing, and nobody may access it.
+    /// Maps a part of a file, at address `wish` where nothing else is, and anywhere for 0.
+    pub(crate) fn new(file: &File, offset: u64, length: usize, wish: usize) -> Option<Self> {
+        // SAFETY: needed because the kernel tells the state of mapped pages only. It is sound because a new mapping whose
+        // address is only wished for overlaps nothing, and nobody may access it.
         let address = unsafe {
             rustix::mm::mmap(
-                std::ptr::null_mut(),
+                std::ptr::without_provenance_mut(wish),
                 length,
                 ProtFlags::empty(),
-                MapFlags::SHARED,
+                MapFlags::SHARED | MapFlags::NORESERVE,
                 file,
                 offset,
             )
@@ -54,12 +56,18 @@ impl Mapping {
         Some(Self { address, length })
     }
 
-    /// The state of each page: the lowest bit is set when it is in memory.
-    fn states(&self, page: usize) -> Option<Vec<u8>> {
-        let mut states = vec![0; self.length.div_ceil(page)];
-        // SAFETY: needed because no library has a safe call. It is sound because the range is the mapping's, and the
+    pub(crate) fn address(&self) -> usize {
+        self.address.addr().get()
+    }
+
+    /// The state of each page of the system in a part: the lowest bit is set when it is in memory.
+    pub(crate) fn states(&self, start: usize, length: usize) -> Option<Vec<u8>> {
+        start.checked_add(length).filter(|end| *end <= self.length)?;
+        let mut states = vec![0; length.div_ceil(rustix::param::page_size())];
+        let address = self.address.as_ptr().wrapping_byte_add(start);
+        // SAFETY: needed because no library has a safe call. It is sound because the range is inside the mapping, and the
         // kernel writes one byte for each page of it, for which the vector has room.
-        let result = unsafe { libc::mincore(self.address.as_ptr(), self.length, states.as_mut_ptr()) };
+        let result = unsafe { libc::mincore(address, length, states.as_mut_ptr()) };
         (result == 0).then_some(states)
     }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use super::filesystem::huge_page_size;
 #[cfg(target_os = "linux")]
+use super::huge_pages;
+#[cfg(target_os = "linux")]
 use super::hugetlb::HugetlbSink;
 #[cfg(target_os = "linux")]
 use super::in_place::InPlace;
@@ -108,6 +110,24 @@ impl FileMemory {
             let end = self.file.metadata().map_or(offset, |metadata| metadata.len());
             end.max(offset)..u64::MAX
         })
+    }
+
+    /// Lists the stretches of a range that may hold data, where the file consists of huge pages: it does not tell its
+    /// holes as others do, and a hole comes into being as soon as a process looks at it. `None` for other files.
+    #[cfg(target_os = "linux")]
+    pub(super) fn huge_stretches(&self, range: Range<u64>) -> Result<Option<Vec<Range<u64>>>> {
+        let Some(huge) = self.huge_page else {
+            return Ok(None);
+        };
+        if let Some(existing) = huge_pages::existing(&self.file, huge) {
+            return Ok(Some(existing));
+        }
+        huge_pages::not_zero(range, huge, |bytes, offset| self.read(bytes, offset)).map(Some)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn huge_stretches(&self, _range: Range<u64>) -> Result<Option<Vec<Range<u64>>>> {
+        Ok(None)
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {

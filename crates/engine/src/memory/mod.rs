@@ -7,6 +7,8 @@ mod file;
 #[cfg(target_os = "linux")]
 mod filesystem;
 #[cfg(target_os = "linux")]
+mod huge_pages;
+#[cfg(target_os = "linux")]
 mod hugetlb;
 #[cfg(target_os = "linux")]
 mod in_place;
@@ -189,9 +191,9 @@ pub fn zero_ranges(source: &FileSource, ranges: &[Range<u64>]) -> Result<()> {
 }
 
 /// Lists the stretches of `length` bytes from `offset` on in a file that may hold data, in bytes from `offset` on, widened to
-/// multiples of `unit` from there. What is between them reads as zeros.
+/// multiples of `unit` from there. What is between them reads as zeros. No page of the file comes into being by that.
 /// # Errors
-/// when the file cannot be opened, or ends before; InvalidArgument for a unit of 0
+/// when the file cannot be opened or read, or ends before; InvalidArgument for a unit of 0
 pub fn data_ranges(source: &FileSource, offset: u64, length: u64, unit: u64) -> Result<Vec<Range<u64>>> {
     if unit == 0 {
         return Err(EngineError::new(ErrorKind::InvalidArgument, "a unit of no bytes"));
@@ -199,10 +201,14 @@ pub fn data_ranges(source: &FileSource, offset: u64, length: u64, unit: u64) -> 
     let file = FileMemory::open(source, false)?;
     file.require(offset, length, false)?;
     let end = offset.saturating_add(length);
+    let stretches = file.huge_stretches(offset..end)?;
     let mut found: Vec<Range<u64>> = Vec::new();
     let mut at = offset;
     while at < end {
-        let data = file.next_data(at);
+        let data = match &stretches {
+            Some(stretches) => next_of(stretches, at),
+            None => file.next_data(at),
+        };
         if data.start >= end {
             break;
         }
@@ -216,6 +222,13 @@ pub fn data_ranges(source: &FileSource, offset: u64, length: u64, unit: u64) -> 
         at = data.end.max(at + 1);
     }
     Ok(found)
+}
+
+/// The next of some stretches, ascending and apart, at or after `at`.
+fn next_of(stretches: &[Range<u64>], at: u64) -> Range<u64> {
+    let next = stretches.partition_point(|stretch| stretch.end <= at);
+    let next = stretches.get(next);
+    next.map_or(u64::MAX..u64::MAX, |stretch| stretch.start.max(at)..stretch.end)
 }
 
 fn read_only(name: &str) -> EngineError {
@@ -276,7 +289,10 @@ mod tests {
         assert_eq!(pages(8, 40, 1), [1..3, 32..33]);
         assert_eq!(pages(0, 64, 16), [0..16, 32..64]);
         assert!(pages(1, 8, 1).is_empty());
-        assert!(data_ranges(&source, 0, 65 << 12, 4096).is_err(), "the file ends before");
+        assert!(
+            data_ranges(&source, 0, 65 << 12, 4096).is_err(),
+            "the file ends before"
+        );
         assert!(data_ranges(&source, 0, 4096, 0).is_err(), "no unit");
     }
 }

@@ -13,7 +13,7 @@ use memmap2::MmapMut;
 use super::{Piece, name_of, read_process};
 use crate::error::{EngineError, ErrorKind, Result};
 
-/// The copy is cut between pages of this many bytes, the smallest that any host has.
+/// The smallest page that any host has, in bytes.
 const PAGE: u64 = 4096;
 /// More threads than these find nothing to do: memory itself is the limit.
 const MOST_THREADS: usize = 64;
@@ -87,17 +87,18 @@ impl ProcessCopy {
     }
 
     /// Copies runs of process `pid` into the buffer, which forgets what it had. What does not fit is left out, and told.
-    /// `threads` of them, 1 to 64, share the work. After an error the copy is empty.
+    /// A run is cut only at a multiple of `unit` bytes, a power of two, from the start of its block: pages of the guest
+    /// may be larger than those of the host. `threads` of them, 1 to 64, share the work. After an error the copy is empty.
     /// # Errors
-    /// InvalidArgument for runs that are not ascending, and while a transfer uses the copy; Truncated for an address at
-    /// which nothing is mapped; Io when this process may not look
-    pub fn copy(&self, pid: u32, blocks: &[BlockRuns], threads: usize) -> Result<Copied> {
-        check(blocks, threads)?;
+    /// InvalidArgument for runs that are not ascending, a unit that is no power of two, and while a transfer uses the copy;
+    /// Truncated for an address at which nothing is mapped; Io when this process may not look
+    pub fn copy(&self, pid: u32, blocks: &[BlockRuns], unit: u64, threads: usize) -> Result<Copied> {
+        check(blocks, unit, threads)?;
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = Arc::get_mut(&mut contents)
             .ok_or_else(|| invalid("the copy is still being written".to_owned()))?;
         contents.blocks.clear();
-        let (placed, copied) = place(blocks, self.capacity);
+        let (placed, copied) = place(blocks, self.capacity, unit);
         let used = usize::try_from(copied.bytes).unwrap_or(usize::MAX);
         let buffer = contents
             .buffer
@@ -178,7 +179,10 @@ fn touch(buffer: &mut MmapMut) {
     }
 }
 
-fn check(blocks: &[BlockRuns], threads: usize) -> Result<()> {
+fn check(blocks: &[BlockRuns], unit: u64, threads: usize) -> Result<()> {
+    if !unit.is_power_of_two() {
+        return Err(invalid(format!("unit: expected a power of two, found {unit}")));
+    }
     if !(1..=MOST_THREADS).contains(&threads) {
         return Err(EngineError::new(
             ErrorKind::OutOfRange,
@@ -201,18 +205,18 @@ fn check(blocks: &[BlockRuns], threads: usize) -> Result<()> {
 }
 
 /// Finds a place in the buffer for each run, one after the other, and says what does not fit.
-fn place(blocks: &[BlockRuns], capacity: u64) -> (Vec<Vec<CopiedRun>>, Copied) {
+fn place(blocks: &[BlockRuns], capacity: u64, unit: u64) -> (Vec<Vec<CopiedRun>>, Copied) {
     let mut used = 0;
     let (mut placed, mut left) = (Vec::with_capacity(blocks.len()), Vec::with_capacity(blocks.len()));
     for block in blocks {
         let (mut inside, mut outside) = (Vec::with_capacity(block.runs.len()), Vec::new());
         for run in &block.runs {
             let (length, room) = (run.end - run.start, capacity - used);
-            // Only a run that does not fit is cut, and between pages.
+            // Only a run that does not fit is cut, and between units.
             let cut = if length <= room {
                 run.end
             } else {
-                (run.start + room) / PAGE * PAGE
+                (run.start + room) / unit * unit
             };
             let cut = cut.clamp(run.start, run.end);
             if run.start < cut {
@@ -331,8 +335,14 @@ mod tests {
             pages in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 0..90), 1..4),
             room in 1_usize..200,
             threads in 1_usize..5,
+            unit in prop_oneof![Just(1_usize), Just(2), Just(16)],
             (offset, length) in (0_usize..95 * PAGE, 0_usize..40 * PAGE),
         ) {
+            // Runs are in units, as those of a guest with large pages.
+            let pages: Vec<Vec<bool>> = pages
+                .iter()
+                .map(|pages| pages.iter().flat_map(|page| std::iter::repeat_n(*page, unit)).collect())
+                .collect();
             let memory: Vec<Vec<u8>> = pages
                 .iter()
                 .map(|pages| (0..pages.len() * PAGE).map(|byte| u8::try_from((byte / 7 + byte / PAGE) % 255 + 1).unwrap()).collect())
@@ -343,7 +353,7 @@ mod tests {
                 .map(|(bytes, pages)| BlockRuns { address: bytes.as_ptr().addr() as u64, runs: runs_of(pages) })
                 .collect();
             let copy = ProcessCopy::with_capacity((room * PAGE) as u64).unwrap();
-            let copied = copy.copy(std::process::id(), &blocks, threads).unwrap();
+            let copied = copy.copy(std::process::id(), &blocks, (unit * PAGE) as u64, threads).unwrap();
             let contents = copy.contents();
             prop_assert_eq!(contents.blocks(), blocks.len());
             let mut total = 0;
@@ -352,6 +362,7 @@ mod tests {
                 let mut naive = vec![false; bytes.len() / PAGE];
                 let mut expected = vec![0; bytes.len()];
                 for run in contents.runs(number) {
+                    prop_assert_eq!((run.start % (unit * PAGE) as u64, run.end % (unit * PAGE) as u64), (0, 0));
                     total += run.end - run.start;
                     let range = usize::try_from(run.start).unwrap()..usize::try_from(run.end).unwrap();
                     expected[range.clone()].copy_from_slice(&bytes[range.clone()]);
@@ -374,7 +385,8 @@ mod tests {
             }
             prop_assert_eq!(total, copied.bytes);
             let asked: u64 = blocks.iter().flat_map(|block| &block.runs).map(|run| run.end - run.start).sum();
-            prop_assert_eq!(total, asked.min(copy.capacity()));
+            let room = copy.capacity() / (unit * PAGE) as u64 * (unit * PAGE) as u64;
+            prop_assert_eq!(total, asked.min(room));
         }
     }
 
@@ -386,12 +398,14 @@ mod tests {
             runs: std::iter::once(0..2 * PAGE as u64).collect(),
         }];
         let copy = ProcessCopy::with_capacity(1 << 20).unwrap();
-        copy.copy(std::process::id(), &blocks, 2).unwrap();
+        copy.copy(std::process::id(), &blocks, PAGE as u64, 2).unwrap();
         let used = copy.contents();
-        let error = copy.copy(std::process::id(), &blocks, 2).unwrap_err();
+        let error = copy
+            .copy(std::process::id(), &blocks, PAGE as u64, 2)
+            .unwrap_err();
         assert!(error.message().contains("still being written"), "{error}");
         drop(used);
-        copy.copy(std::process::id(), &blocks, 2).unwrap();
+        copy.copy(std::process::id(), &blocks, PAGE as u64, 2).unwrap();
     }
 
     #[test]
@@ -406,18 +420,29 @@ mod tests {
             runs: std::iter::once(0..PAGE as u64).collect(),
         };
         let copy = ProcessCopy::with_capacity(1 << 20).unwrap();
-        copy.copy(std::process::id(), std::slice::from_ref(&good), 1)
+        copy.copy(std::process::id(), std::slice::from_ref(&good), PAGE as u64, 1)
             .unwrap();
         for threads in [1, 2] {
-            copy.copy(std::process::id(), &[good.clone(), bad.clone()], threads)
-                .unwrap_err();
+            copy.copy(
+                std::process::id(),
+                &[good.clone(), bad.clone()],
+                PAGE as u64,
+                threads,
+            )
+            .unwrap_err();
             assert_eq!(copy.contents().blocks(), 0);
         }
         let backwards = BlockRuns {
             runs: vec![8192..12_288, 0..4096],
             ..good.clone()
         };
-        assert!(copy.copy(std::process::id(), &[backwards], 1).is_err());
-        assert!(copy.copy(std::process::id(), &[good], 0).is_err());
+        assert!(
+            copy.copy(std::process::id(), &[backwards], PAGE as u64, 1)
+                .is_err()
+        );
+        for (unit, threads) in [(PAGE as u64, 0), (0, 1), (12_288, 1)] {
+            let error = copy.copy(std::process::id(), std::slice::from_ref(&good), unit, threads);
+            assert!(error.is_err(), "{unit} {threads}");
+        }
     }
 }
