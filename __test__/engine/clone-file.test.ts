@@ -4,7 +4,7 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import test from 'ava';
 
 import { cloneFile } from '../../ts/engine/clone-file.ts';
-import { sharingFilesystem } from '../convert/sharing-filesystem.ts';
+import { filesystem } from '../support/loop-filesystem.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /** The bytes of a file that the filesystem was asked to copy at once; undefined where there is no program to ask. */
@@ -17,7 +17,7 @@ function copiedAtOnce(path: string): number | undefined {
 for (const block of [1024, 4096, 8192, 65_536]) {
   test.serial(`a file is cloned on XFS with blocks of ${block} bytes`, async (t) => {
     await using outer = await temporaryDirectory();
-    await using dir = await sharingFilesystem(outer, 'xfs', '-b', `size=${block}`);
+    await using dir = await filesystem(t, outer, 'xfs', '-b', `size=${block}`);
     if (dir === undefined) {
       t.pass('this host mounts no such filesystem');
       return;
