@@ -30,6 +30,17 @@ export async function filesystem(
     writeSync(2, `\n*** NO ${kind}: ${program}: ${error?.message ?? stderr.trim()} ***\n`);
     return undefined;
   }
-  t.teardown(() => void spawnSync('umount', [at]));
-  return new TemporaryDirectory(at);
+  const mounted = new MountedDirectory(at);
+  t.teardown(() => mounted[Symbol.asyncDispose]());
+  return mounted;
+}
+
+/** Disposal unmounts the directory; a second time does nothing. */
+class MountedDirectory extends TemporaryDirectory {
+  #isMounted = true;
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isMounted) spawnSync('umount', [this.path]);
+    this.#isMounted = false;
+  }
 }
