@@ -32,18 +32,19 @@ export const QEMU_STATE_RULES = [
     // Device state alone leaves the disks to QEMU.
     applies: ({ request, stateOnly, engine, diskUsers }: Situation): boolean =>
       request.direction === 'save' && !(stateOnly && engine) && diskUsers.some(({ hinders }) => hinders),
-    words: ({ diskUsers, stateOnlyWhy }: Situation): string =>
-      `QEMU ends a migration by giving its disks up, and cannot while something else writes to them: ${hindering(diskUsers)}; end that first (job-cancel, block-export-del), or save without a migration${stateOnlyWhy === '' ? '' : `, for which there is this obstacle: ${stateOnlyWhy}`}`,
+    words: ({ diskUsers, stateOnly, stateOnlyWhy }: Situation): string =>
+      `QEMU ends a migration by giving its disks up, and cannot while something else writes to them: ${hindering(diskUsers)}; end that first (job-cancel, block-export-del), or let the engine save without a migration${stateOnly ? '' : `, which is not done because ${stateOnlyWhy}`}`,
   },
   {
     id: 'postmigrate',
     about: 'qemu',
     section: '4.1',
     effect: 'refuse',
+    // Without a migration QEMU could be asked; but another one may have the disks by now, and memory alone is no guest.
     applies: ({ request, qemu }: Situation): boolean =>
       request.direction === 'save' && qemu.runState === 'postmigrate',
     words: ({ asleep }: Situation): string =>
-      `the guest stands still since its last save, which gave its disks up; another QEMU may have them, and QEMU migrates no such guest; ${wayOut(asleep)}`,
+      `the guest stands still since its last save, and QEMU saves no such guest; ${wayOut(asleep)}`,
   },
   {
     id: 'only-incoming',
