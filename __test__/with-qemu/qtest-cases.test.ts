@@ -127,7 +127,7 @@ async function roundTrip(
   if (!live) await source.stop();
   const fdset = flags === undefined ? undefined : await giveFds(source, path, flags);
   const target = `file:${fdset === undefined ? path : `/dev/fdset/${fdset}`},offset=${offset}`;
-  if (live) await run(source.qmp, { direction: 'save', target, ...options });
+  if (live) await run(source.qmp, { direction: 'save', target, writer: 'qemu', ...options });
   else await save(source.qmp, target, options);
   const saved = await source.checkMemory();
   t.is((await readFile(path)).subarray(0, offset + 4).toString(), `${prefix}QEVM`);
