@@ -69,9 +69,11 @@ for (const version of VERSIONS) {
         await using dir = await temporaryDirectory();
         await using guest = await startGuest(setup(version));
         await guest.waitForGenerations(1);
-        const { runState, warnings } = await save(guest.qmp, dir.file('snapshot'), { writer, after });
+        const saved = await save(guest.qmp, dir.file('snapshot'), { writer, after });
+        const { runState, warnings, capture } = saved;
         t.deepEqual(warnings, []);
-        t.is(runState, RUN_STATES[after]);
+        // A guest that was taken out of QEMU's process was not migrated.
+        t.is(runState, after === 'stop' && capture !== undefined ? 'paused' : RUN_STATES[after]);
         if (after === 'quit') t.is((await guest.qemu.exited).code, 0, guest.qemu.stderr);
         else await guest.assertAlive();
       });

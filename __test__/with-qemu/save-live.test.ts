@@ -187,7 +187,7 @@ qemuTest('a guest that stands still already, or that the engine saves, is not sa
   await t.throwsAsync(planSave(qmp, path, { live: false, maxPasses: 3 }), idle);
   await guest.stop();
   await refused({ live: true }, 'live-guest-stands-still', /does not run \(paused\)/);
-  t.like(await save(qmp, path, { live: 'auto' }), { live: undefined, runState: 'postmigrate' });
+  t.like(await save(qmp, path, { live: 'auto' }), { live: undefined, runState: 'paused' });
   await guest.assertAlive();
 });
 

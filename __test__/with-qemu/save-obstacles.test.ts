@@ -93,7 +93,8 @@ for (const { way, setup, options } of WAYS) {
       try {
         t.log(title);
         const names = await readdir(dir.file('in'));
-        await assertRefused(t, guest.qmp, path, cause, options);
+        // A writer that was asked for is refused by a rule, before anybody looks at the name.
+        await assertRefused(t, guest.qmp, path, cause, way === 'qemu' ? options : {});
         t.deepEqual(await readdir(dir.file('in')), names);
       } finally {
         unset(path, dir.file('in'));

@@ -89,7 +89,8 @@ const ENGINE: readonly Refusal[] = [
   {
     rule: 'engine-needs-x-ignore-shared',
     words: /QEMU has to leave the shared memory out of its stream/,
-    options: { writer: 'engine', xIgnoreShared: 'off' },
+    // Without descriptors the engine cannot take the guest out of QEMU's process, which would need none of this.
+    options: { writer: 'engine', xIgnoreShared: 'off', fdset: 'off' },
   },
   {
     rule: 'engine-no-multifd',
