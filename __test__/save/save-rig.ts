@@ -21,7 +21,16 @@ import { untilNoGuard } from './running-guards.ts';
 export type RigKind = Writer | 'live' | 'capture' | 'pause' | 'delta' | 'reflink';
 /** The kinds of which the engine takes the guest out of QEMU's process. */
 export const CAPTURES = ['capture', 'pause', 'delta', 'reflink'] as const;
-export const RIG_KINDS: readonly RigKind[] = ['engine', 'qemu', 'live', ...CAPTURES];
+/** The kinds that are tried; `MAPPED_RAM_SAVE_KINDS=all` tries all of them, and a list of names tries those. */
+export const RIG_KINDS: readonly RigKind[] = chosen(process.env['MAPPED_RAM_SAVE_KINDS']);
+
+/** Each kind takes minutes in each of the tests that kill, cut and abort. */
+function chosen(names: string | undefined): readonly RigKind[] {
+  const all: readonly RigKind[] = ['engine', 'qemu', 'live', ...CAPTURES];
+  if (names === 'all') return all;
+  const wanted = (names ?? 'engine,qemu,live,delta').split(',');
+  return all.filter((kind) => wanted.includes(kind));
+}
 
 /** Options that choose the kind. */
 const HOW: Readonly<Record<RigKind, SaveOptions>> = {

@@ -17,7 +17,7 @@ import { binaryOf, Q35, versionsTest, WITH_MAPPED_RAM } from './qemus.ts';
 const EXTRA = '-device VGA -device qemu-xhci -device intel-hda -device usb-tablet'.split(' ');
 
 for (const saver of WITH_MAPPED_RAM) {
-  for (const machine of ['q35', 'pc', Q35]) {
+  for (const machine of ['q35', Q35]) {
     versionsTest(
       `QEMU ${saver}, ${machine}: device state and memory make a snapshot that goes on`,
       async (t) => {

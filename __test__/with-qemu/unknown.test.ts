@@ -74,16 +74,25 @@ for (const [what, extraArgs] of [
   });
 }
 
-qemuTest('a QEMU that refuses unstable capabilities is saved by QEMU, and the plan says why', async (t) => {
-  await using guest = await startGuest({ ...SETUP, extraArgs: STABLE });
-  await guest.waitForGenerations(1);
-  const plan = await planSave(guest.qmp, dir.file('stable'));
-  t.like(plan.writer, { value: 'qemu', rule: 'engine-needs-x-ignore-shared' });
-  t.regex(plan.writer.why, /refuses it as unstable/);
-  t.like(await save(guest.qmp, dir.file('stable')), { writer: 'qemu', verified: true });
-  const wanted = save(guest.qmp, dir.file('wanted'), { writer: 'engine' });
-  await t.throwsAsync(wanted, { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /refuses it as unstable/ });
-});
+qemuTest(
+  'a QEMU that refuses unstable capabilities is not migrated by the engine, which needs none',
+  async (t) => {
+    await using guest = await startGuest({ ...SETUP, extraArgs: STABLE });
+    await guest.waitForGenerations(1);
+    t.like(await save(guest.qmp, dir.file('taken')), {
+      writer: 'engine',
+      verified: true,
+      plan: { stateOnly: { value: true } },
+    });
+    const migrated = { fdset: 'off' } as const;
+    const plan = await planSave(guest.qmp, dir.file('stable'), migrated);
+    t.like(plan.writer, { value: 'qemu', rule: 'engine-needs-x-ignore-shared' });
+    t.regex(plan.writer.why, /refuses it as unstable/);
+    t.like(await save(guest.qmp, dir.file('stable'), migrated), { writer: 'qemu', verified: true });
+    const wanted = save(guest.qmp, dir.file('wanted'), { ...migrated, writer: 'engine' });
+    await t.throwsAsync(wanted, { code: 'ERR_MAPPED_RAM_UNSUPPORTED', message: /refuses it as unstable/ });
+  },
+);
 
 qemuTest('through a proxy a guest is saved and restored, without descriptors', async (t) => {
   const monitor = (name: string): readonly string[] => ['-qmp', `unix:${dir.file(name)},server=on,wait=off`];
