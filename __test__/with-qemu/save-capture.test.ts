@@ -1,11 +1,9 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
-import type { ExecutionContext } from 'ava';
-
-import { save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
-import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
-import { type GuestSetup, MIB, startGuest, type TestGuest } from '../support/qemu.ts';
+import { save, type SaveOptions } from '../../ts/index.ts';
+import { assertMemory, assertRestores } from '../save/captured-guest.ts';
+import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -14,31 +12,6 @@ import { binaryOf } from '../versions/qemus.ts';
 const SETUP: GuestSetup = { memoryMiB: 128, region: { start: 16 * MIB, length: 16 * MIB } };
 const NEWEST = binaryOf('11.1');
 const BINARIES = [QEMU_BINARY, ...(existsSync(NEWEST) ? [NEWEST] : [])];
-
-/** Compares all blocks of a guest that stands still with a snapshot, byte by byte. */
-async function assertMemory(
-  t: ExecutionContext,
-  guest: TestGuest,
-  path: string,
-  what: string,
-): Promise<void> {
-  await using snapshot = await Snapshot.open(path);
-  for (const { id, length } of snapshot.completeRam().blocks) {
-    const [found, wanted] = [await guest.readBlock(id, 0, length), await snapshot.read(id, 0, length)];
-    t.is(Buffer.compare(found, wanted), 0, `${what}: ${id}`);
-  }
-}
-
-/** Restores a snapshot in all modes, and lets each guest prove its memory. */
-async function assertRestores(t: ExecutionContext, path: string, setup: GuestSetup): Promise<void> {
-  t.true((await verify(path)).verified);
-  for (const mode of MODE_NAMES) {
-    await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
-    await assertMemory(t, guest, path, mode);
-    const before = await guest.checkMemory();
-    t.true((await guest.assertAlive()).generation > before.generation, mode);
-  }
-}
 
 for (const binary of BINARIES) {
   for (const machine of ['q35', 'pc']) {

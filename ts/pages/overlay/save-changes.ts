@@ -47,8 +47,7 @@ const MAX_GAP = 1 << 16;
  * Writes changed pages of blocks, and the bitmaps, into a delta that has its size. A zero page where the base has none
  * is left out: it reads as zeros from there, too.
  *
- * The pages pass through JavaScript: the engine cannot be told which pages to take, and takes no zero page whose bit is
- * to be set.
+ * The pages pass through JavaScript, which compares them with the base where that is asked for.
  * @throws the signal's reason when aborted
  * @throws {MappedRamError} the errors of the memory, the base and the output
  */
