@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 
@@ -22,8 +23,8 @@ async function boots(same: (a: unknown, b: unknown) => boolean, setup: GuestSetu
   await using guest = await startGuest(setup);
   await guest.waitForGenerations(5);
   const { generation } = await guest.checkMemory();
-  same(guest.serial(), letters(1, generation));
-  same(guest.debugcon(), guest.serial());
+  assertPrinted(guest.serial(), generation);
+  assertPrinted(guest.debugcon(), generation);
   const status = await readGuestStatus(await guest.physicalReader());
   same([status.error, status.passes, status.generation], [0, generation - 1, generation]);
 }
@@ -158,7 +159,7 @@ for (const [way, options] of WAYS) {
       t.is(firstDifference(original, copy), undefined, id);
     }
     const { generation } = await clone.assertAlive();
-    t.is(clone.serial(), letters(saved.generation, generation));
+    assertPrinted(source.serial() + clone.serial(), generation);
 
     await source.assertAlive();
   });
@@ -176,7 +177,7 @@ kvmTest('a guest saved under KVM goes on where it stopped', async (t) => {
   await loadFrom(clone.qmp, uri, { multifd: true, directIo: true });
   t.deepEqual(await clone.checkMemory(), saved);
   const { generation } = await clone.assertAlive();
-  t.is(clone.serial(), letters(saved.generation, generation));
+  assertPrinted(source.serial() + clone.serial(), generation);
 });
 
 qemuTest('a guest saved while it runs goes on running', async (t) => {
@@ -186,12 +187,12 @@ qemuTest('a guest saved while it runs goes on running', async (t) => {
   await source.waitForGenerations(2);
   await saveTo(source.qmp, uri, { multifd: true });
   t.is(await source.runState(), 'postmigrate');
-  const saved = await source.checkMemory();
+  await source.checkMemory();
   await using clone = await startGuest({ incoming: true });
   await loadFrom(clone.qmp, uri, { multifd: true });
   await clone.waitForGenerations(3);
   const { generation } = await clone.checkMemory();
-  t.is(clone.serial(), letters(saved.generation, generation));
+  assertPrinted(source.serial() + clone.serial(), generation);
 });
 
 qemuTest('a restored guest finds one corrupt byte of its snapshot', async (t) => {
@@ -250,6 +251,15 @@ async function pagesOffset(path: string, id: string): Promise<number> {
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Fails unless a guest at `generation` has printed a letter for each generation before. A guest that stops between its
+ * print and the next generation has printed one more.
+ */
+function assertPrinted(text: string, generation: number): void {
+  const most = letters(1, generation + 1);
+  assert.ok([most, most.slice(0, -1)].includes(text), `printed ${text} by generation ${generation}`);
 }
 
 /** The letters that the guest prints in the generations from `first` up to, but not including, `end`. */
