@@ -5,9 +5,10 @@ import {
   type TransferOutcome,
   type TransferRegion,
 } from '../../engine/transfer.ts';
-import type { TransferOptions, TransferProgress, TransferReport } from '../../engine/transfer-options.ts';
+import type { TransferOptions, TransferProgress } from '../../engine/transfer-options.ts';
 import type { OpenSource, Overlay } from '../../io/open-source.ts';
 import { type PageArea, partOf } from '../../stream/page-area.ts';
+import { addReports } from '../add-reports.ts';
 
 /** The pages to read out of a snapshot. */
 export interface LoadPages {
@@ -46,7 +47,8 @@ export async function loadOverlay(
     { direction, regions: above, file: transferFile(delta) },
     { ...options, ...shares.second },
   );
-  return { ...first, report: together(first.report, second.report) };
+  // Both went over the same memory.
+  return { ...first, report: { ...addReports(first.report, second.report), bytes: first.report.bytes } };
 }
 
 /** Finds the place in the base of a block, or of a part of one, whose place in the delta is given. */
@@ -85,21 +87,4 @@ function halves({ onProgress }: TransferOptions): {
         }),
     },
   };
-}
-
-/** Adds up what two transfers over the same memory have done. The way is that of the first. */
-function together(first: TransferReport, second: TransferReport): TransferReport {
-  return {
-    ...first,
-    dataBytes: first.dataBytes + second.dataBytes,
-    requests: plus(first.requests, second.requests),
-    directRequests: plus(first.directRequests, second.directRequests),
-    requestBytes: plus(first.requestBytes, second.requestBytes),
-    submissions: plus(first.submissions, second.submissions),
-    elapsedMs: first.elapsedMs + second.elapsedMs,
-  };
-}
-
-function plus(one: number | undefined, other: number | undefined): number | undefined {
-  return one === undefined || other === undefined ? undefined : one + other;
 }

@@ -4,7 +4,7 @@ import type { AnonymousFile } from '../../io/anonymous-file.ts';
 import type { FileReader } from '../../io/file-reader.ts';
 import { localFile } from '../../io/open-source.ts';
 import { writePieces } from '../../io/write-pieces.ts';
-import { addReports } from '../../pack/moved-memory.ts';
+import { addReports } from '../../pages/add-reports.ts';
 import { bytesInRuns } from '../../pages/byte-runs.ts';
 import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
 import { queryRamBlocks, type RamBlockRow } from '../../qemu/query-ram-blocks.ts';

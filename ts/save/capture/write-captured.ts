@@ -3,7 +3,7 @@ import type { TransferRegion } from '../../engine/transfer.ts';
 import { zeroRanges } from '../../engine/zero-ranges.ts';
 import type { Output } from '../../io/output.ts';
 import { localFile } from '../../io/open-source.ts';
-import { addReports } from '../../pack/moved-memory.ts';
+import { addReports } from '../../pages/add-reports.ts';
 import { BitmapCache } from '../../pages/bitmap-cache.ts';
 import { type ByteRuns, complementOf, rangesOf, withoutRuns } from '../../pages/byte-runs.ts';
 import { changeBits } from '../../pages/bitmap/change-bits.ts';
