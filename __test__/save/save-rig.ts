@@ -56,11 +56,11 @@ const SLOWLY: Readonly<Record<'qemu' | 'live' | 'others', SaveOptions>> = {
 const SETUPS: Readonly<Record<RigKind, GuestSetup>> = {
   engine: { backend: 'file', share: true, region: { start: 16 * MIB, length: 64 * MIB } },
   qemu: {},
-  live: {},
-  capture: {},
-  pause: {},
-  delta: {},
-  reflink: {},
+  live: { region: { start: 16 * MIB, length: 32 * MIB } },
+  capture: { region: { start: 16 * MIB, length: 32 * MIB } },
+  pause: { region: { start: 16 * MIB, length: 32 * MIB } },
+  delta: { region: { start: 16 * MIB, length: 32 * MIB } },
+  reflink: { region: { start: 16 * MIB, length: 32 * MIB } },
 };
 
 /** A snapshot that the guest of a rig is a clone of. */
@@ -110,7 +110,7 @@ export class SaveRig implements AsyncDisposable {
     const server = sockets.file('qmp.sock');
     const setup = { ...SETUPS[kind], extraArgs: ['-qmp', `unix:${server},server=on,wait=off`] };
     const isClone = kind === 'delta' || kind === 'reflink';
-    const base = isClone ? await makeBase(volume?.path ?? sockets.path) : undefined;
+    const base = isClone ? await makeBase(volume?.path ?? sockets.path, SETUPS[kind]) : undefined;
     const guest = base === undefined ? await startGuest(setup) : await restoreGuest(base.path, setup, {});
     // These values are no defaults, so that a test can tell settings that were put back from defaults.
     await guest.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 7 * MIB, 'multifd-channels': 3 });
@@ -215,9 +215,9 @@ async function directoryIn(volume: LoopVolume): Promise<TemporaryDirectory> {
 }
 
 /** Saves a guest, of which the rig's is to be a clone. */
-async function makeBase(directory: string): Promise<RigBase> {
+async function makeBase(directory: string, setup: GuestSetup): Promise<RigBase> {
   const path = `${directory}/base.mr`;
-  await using guest = await startGuest();
+  await using guest = await startGuest(setup);
   await guest.waitForGenerations(1);
   await save(guest.qmp, path, { writer: 'engine' });
   return { path, digest: await digestOf(path) };

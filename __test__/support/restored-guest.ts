@@ -7,7 +7,7 @@ import { restore, type RestoredGuest, type RestoreOptions } from '../../ts/resto
 import { saveTo } from './plain-migration.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
 import type { Snapshot } from '../../ts/snapshot/snapshot.ts';
-import { startGuest, TestGuest, type GuestSetup } from './qemu.ts';
+import { letCpusYield, startGuest, TestGuest, type GuestSetup } from './qemu.ts';
 import { QEMU_BINARY } from './qemu-binary.ts';
 import { guestArgs, guestMemoryBlocks, guestRegionOf } from './qemu-setup.ts';
 
@@ -41,6 +41,7 @@ export async function restoreGuest(
     }
     const [binary = '', ...args] = [...wrapper, setup.binary ?? QEMU_BINARY, ...guestArgs(setup, directory)];
     const restored = await restore(source, { ...options, binary, args });
+    await letCpusYield(restored.qemu);
     return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
   } catch (error) {
     await rm(directory, { recursive: true, force: true });

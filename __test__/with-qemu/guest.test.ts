@@ -57,11 +57,11 @@ qemuTest(
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
     }
     t.true(pages.size > 6, `stopped at pages ${[...pages].join()}`);
-    const { start = 0 } = guest.region;
+    const { start, length } = guestRegion(guest.region);
     await guest.stop();
     const read = await guest.physicalReader();
     const border = read(64 * MIB - 4096, 8192);
-    t.is(start, 48 * MIB);
+    t.true(start < 64 * MIB && start + length > 64 * MIB);
     t.deepEqual(border.subarray(0, 4096), await guest.readBlock('m0', 64 * MIB - 4096, 4096));
     t.deepEqual(border.subarray(4096), await guest.readBlock('m1', 0, 4096));
   },
@@ -77,7 +77,7 @@ qemuTest("the blocks' memory is what the guest sees", async (t) => {
     await using guest = await startGuest(setup);
     await guest.waitForGenerations(2);
     await guest.stop();
-    const { start = 16 * MIB, length = 32 * MIB } = guest.region;
+    const { start = 0, length = 0 } = guest.region;
     const path = directory.file('pmem');
     await guest.qmp.execute('pmemsave', { val: start, size: length, filename: path });
     t.is(firstDifference(await readFile(path), await guest.readPhysical(start, length)), undefined);
@@ -87,11 +87,12 @@ qemuTest("the blocks' memory is what the guest sees", async (t) => {
 qemuTest('a page changed behind its back makes the guest report it and halt', async (t) => {
   await using directory = await temporaryDirectory();
   await using guest = await startGuest({ backend: 'file', share: true, memPathDir: directory.path });
+  const { start, pages } = guestRegion(guest.region);
   await guest.waitForGenerations(2);
   const { page, generation } = await guest.checkMemory();
-  const victim = (page + 4000) % 8192;
+  const victim = (page + pages / 2) % pages;
   const file = await open(directory.file('m0.ram'), 'r+');
-  await file.write(Uint8Array.of(0x5a), 0, 1, 16 * MIB + victim * 4096 + 4095);
+  await file.write(Uint8Array.of(0x5a), 0, 1, start + victim * 4096 + 4095);
   await file.close();
   await t.throwsAsync(guest.checkMemory(), { message: new RegExp(`page ${victim} .* wrong in word 1023`) });
   await guest.cont();
@@ -199,16 +200,17 @@ qemuTest('a restored guest finds one corrupt byte of its snapshot', async (t) =>
   await using directory = await temporaryDirectory();
   const path = directory.file('snapshot');
   await using source = await startGuest();
+  const { start, pages } = guestRegion(source.region);
   await source.waitForGenerations(3);
   const { generation, page } = await source.checkMemory();
   await saveTo(source.qmp, `file:${path}`);
 
   // The victim is a page that is not zero, some pages on: the guest has yet to check it in this generation or the next.
-  let victim = (page + 100) % 8192;
+  let victim = (page + 100) % pages;
   const written = (): number => (victim < page ? generation : generation - 1);
   while (guestPattern(written(), victim) === 0) victim += 1;
   const file = await open(path, 'r+');
-  const offset = (await pagesOffset(path, 'pc.ram')) + 16 * MIB + victim * 4096 + 2048;
+  const offset = (await pagesOffset(path, 'pc.ram')) + start + victim * 4096 + 2048;
   const { buffer } = await file.read(Buffer.alloc(4), 0, 4, offset);
   t.is(buffer.readUInt32LE(), guestPattern(written(), victim));
   await file.write(Uint8Array.of(buffer.readUInt8() ^ 1), 0, 1, offset);
