@@ -12,7 +12,7 @@ import { restoreGuest, type RestoredTestGuest, saveGuest } from '../support/rest
 const CLONES = 20;
 const MEMORY = 512;
 /** Bytes of the guest's memory: those that it works on, and random data that it never touches. */
-const [REGION, DATA] = [32 * MIB, 256 * MIB];
+const [REGION, DATA] = [8 * MIB, 256 * MIB];
 /** The offset of each clone's mark, in the random data that the guests share. */
 const MARK = 160 * MIB;
 /** Bytes of memory that QEMU takes without a guest: translated code most of all. */
