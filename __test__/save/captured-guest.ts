@@ -23,11 +23,11 @@ const NEWEST = binaryOf('11.1');
 export const BINARIES: readonly string[] = [QEMU_BINARY, ...(existsSync(NEWEST) ? [NEWEST] : [])];
 
 /** A guest whose memory above 48 MiB is nobody's, so that a test can have its way with it. */
-export const SETUP: GuestSetup = { memoryMiB: 128, region: { start: 16 * MIB, length: 16 * MIB } };
+export const SETUP: GuestSetup = { memoryMiB: 128, region: { start: 16 * MIB, length: 8 * MIB } };
 /** The free memory of that guest. */
 export const FREE: { readonly start: number; readonly length: number } = {
   start: 48 * MIB,
-  length: 64 * MIB,
+  length: 36 * MIB,
 };
 
 /** Writes into a block of a guest's memory, as the guest itself could: a private mapping gets pages of its own. */

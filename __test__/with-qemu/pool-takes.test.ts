@@ -14,8 +14,8 @@ import { saveGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const MIB = 2 ** 20;
-/** Guests that are taken in a row: 5000 show what 300 do not. */
-const TAKES = Number(process.env['MAPPED_RAM_POOL_TAKES'] ?? 300);
+/** Guests that are taken in a row: 5000 show what 100 do not. */
+const TAKES = Number(process.env['MAPPED_RAM_POOL_TAKES'] ?? 100);
 /** Takes after which the runtimes have what they keep. */
 const WARM_UP = 30;
 /** Bytes of JavaScript's heap that many takes may leave, whatever their number. */
