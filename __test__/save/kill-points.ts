@@ -61,6 +61,11 @@ export class StepsSeen {
   }
 }
 
+/** How many moments are tried; `MAPPED_RAM_KILL_POINTS` asks for more than a run of all tests has time for. */
+export function killCount(usual: number): number {
+  return Number(process.env['MAPPED_RAM_KILL_POINTS'] ?? usual);
+}
+
 /**
  * Moments spread over a whole save. Each phase has the same number: most changes in the shortest phases. A moment is
  * measured from the last step before it, so that a machine that has become slower meets it, too.

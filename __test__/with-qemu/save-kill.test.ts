@@ -3,11 +3,18 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 import { qemuTest } from '../support/qemu-required.ts';
-import { areAtWork, describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
+import {
+  areAtWork,
+  describePoint,
+  killCount,
+  killPoints,
+  randomNumbers,
+  StepsSeen,
+} from '../save/kill-points.ts';
 import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 3;
-const POINTS = 12;
+const POINTS = killCount(8);
 const WORKER = fileURLToPath(new URL('../save/save-worker.ts', import.meta.url));
 
 /** Starts a process that saves on demand. */

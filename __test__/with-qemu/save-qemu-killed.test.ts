@@ -2,12 +2,19 @@ import { readdir } from 'node:fs/promises';
 
 import { save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
-import { areAtWork, describePoint, killPoints, randomNumbers, StepsSeen } from '../save/kill-points.ts';
+import {
+  areAtWork,
+  describePoint,
+  killCount,
+  killPoints,
+  randomNumbers,
+  StepsSeen,
+} from '../save/kill-points.ts';
 import { runningGuards, untilNoGuard } from '../save/running-guards.ts';
 import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 7;
-const POINTS = 6;
+const POINTS = killCount(6);
 
 for (const writer of RIG_KINDS) {
   qemuTest(`a QEMU that is killed at any moment leaves no half file, writer ${writer}`, async (t) => {
