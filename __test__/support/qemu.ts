@@ -51,7 +51,7 @@ export async function startGuest(setup: GuestSetup = {}): Promise<TestGuest> {
  */
 export async function letCpusYield({ qmp }: QemuProcess): Promise<void> {
   for (const { 'thread-id': thread } of await qmp.execute('query-cpus-fast'))
-    setPriority(Number(thread), Math.min(getPriority() + 10, 19));
+    setPriority(Number(thread), Math.min(getPriority() + 5, 19));
 }
 
 export class TestGuest implements AsyncDisposable {
@@ -79,13 +79,13 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /** Waits until the running guest has completed `count` more generations. Fails at once when it reports an error. */
-  async waitForGenerations(count: number, timeoutMs = 30_000): Promise<void> {
+  async waitForGenerations(count: number, timeoutMs = 120_000): Promise<void> {
     const goal = this.serial().length + count;
     await this.#waitForSerial((text) => text.length >= goal, timeoutMs);
   }
 
   /** Waits for the guest's verdict that its memory is wrong. */
-  async waitForError(timeoutMs = 30_000): Promise<void> {
+  async waitForError(timeoutMs = 120_000): Promise<void> {
     await this.#waitForSerial((text) => text.endsWith('E'), timeoutMs);
   }
 
