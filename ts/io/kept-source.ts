@@ -3,7 +3,6 @@ import type { OpenSource } from './open-source.ts';
 /** A source for somebody who closes it at the end, while it stays open for its owner. */
 export function keptSource(source: OpenSource): OpenSource {
   const { name, size, kind, allocated, storage, overlay, until } = source;
-  const close = async (): Promise<void> => undefined;
   return {
     name,
     size,
@@ -17,7 +16,9 @@ export function keptSource(source: OpenSource): OpenSource {
     read: (offset, length) => source.read(offset, length),
     readInto: (bytes, offset) => source.readInto(bytes, offset),
     until: until === undefined ? undefined : (signal) => keptSource(until.call(source, signal)),
-    close,
-    [Symbol.asyncDispose]: close,
+    close: keepOpen,
+    [Symbol.asyncDispose]: keepOpen,
   };
 }
+
+async function keepOpen(): Promise<void> {}

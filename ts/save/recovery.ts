@@ -61,7 +61,9 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
           async () => (goal.runs ? letRun(qmp, goal) : undefined),
           () => putBackSettings(qmp, goal.before),
         ];
-  const given = (): Promise<void> => removeFdSet(qmp, tag, true);
+  const given = async (): Promise<void> => {
+    await removeFdSet(qmp, tag, true);
+  };
   const steps = [
     ...changed,
     given,
