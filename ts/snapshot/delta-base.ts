@@ -2,8 +2,7 @@ import { dirname, resolve } from 'node:path';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import { lockFile } from '../engine/file-lock.ts';
-import { keptSource } from '../io/kept-source.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { keptSource, type OpenSource } from '../io/open-source.ts';
 import { OverlaySource } from '../pages/overlay/overlay-source.ts';
 import { CAPABILITY_BASE } from '../stream/constants.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
