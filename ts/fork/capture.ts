@@ -1,7 +1,6 @@
-import { createMemoryFile } from '../engine/memory-file.ts';
 import { MappedRamError } from '../errors.ts';
+import { deferred } from '../host/deferred.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { AnonymousFile } from '../io/anonymous-file.ts';
 import { saveInto } from '../save/save.ts';
 import type { SaveResult } from '../save/save-options.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
@@ -11,7 +10,8 @@ import type { ForkSource } from './fork-source.ts';
 /** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
   readonly snapshot: Snapshot;
-  readonly saved: SaveResult;
+  /** The save, which has written everything, and may still be bringing QEMU to its final state. */
+  readonly saved: Promise<SaveResult>;
   /** Bytes of memory that the snapshot takes. */
   readonly bytes: number;
 }
@@ -23,34 +23,47 @@ type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
  * @throws {MappedRamError} as `saveInto`
  */
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
-  const { qmp, mapped, slot } = source;
-  if (slot !== undefined) {
-    // The QEMUs that wait have this file mapped.
-    const saved = await saveInto(qmp, slot.fd, { ...options, base: 'none' });
-    const snapshot = await Snapshot.open({ path: slot.procPath });
-    return whole(snapshot, mapped, saved);
+  const { qmp, form, mapped, into, ahead } = source;
+  const how = form === 'delta' ? ({ base: mapped.path, form } as const) : ({ base: 'none' } as const);
+  const written = deferred<void>();
+  const saved = saveInto(
+    qmp,
+    into.fd,
+    { ...options, ...how },
+    { ahead, whenWritten: () => written.resolve() },
+  );
+  saved.catch((error: unknown) => written.reject(error));
+  await written.promise;
+  try {
+    const snapshot =
+      form === 'delta'
+        ? await Snapshot.openOver({ fd: into.fd }, mapped)
+        : // The QEMUs that wait have this file mapped.
+          await whole(await Snapshot.open({ path: into.procPath }), mapped);
+    const bytes = snapshot.sources[0]?.allocated ?? 0;
+    const close = async (): Promise<void> => {
+      await saved.catch(() => undefined);
+      await snapshot.close();
+    };
+    return { snapshot, saved, bytes, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await saved.catch(() => undefined);
+    throw error;
   }
-  await using file = new AnonymousFile(await createMemoryFile('mapped-ram-fork-delta'), 'memory');
-  const saved = await saveInto(qmp, file.fd, { ...options, base: mapped.path, form: 'delta' });
-  return captured(await Snapshot.open({ path: file.procPath, base: { path: mapped.path } }), saved);
 }
 
-async function whole(snapshot: Snapshot, mapped: Snapshot, saved: SaveResult): Promise<Captured> {
+/** Makes sure that the guest lies where its QEMUs look for it. */
+async function whole(snapshot: Snapshot, mapped: Snapshot): Promise<Snapshot> {
   const { blocks } = snapshot.completeRam(true);
   const isSame = mapped
     .completeRam()
     .blocks.every(({ id, area }) =>
       blocks.some((block) => block.id === id && block.area.pagesOffset === area.pagesOffset),
     );
-  if (isSame) return captured(snapshot, saved);
+  if (isSame) return snapshot;
   await snapshot.close();
   throw new MappedRamError(
     'ERR_MAPPED_RAM_INTERNAL',
     'the memory of the fork lies elsewhere than where its QEMUs look for it',
   );
-}
-
-function captured(snapshot: Snapshot, saved: SaveResult): Captured {
-  const bytes = snapshot.sources[0]?.allocated ?? 0;
-  return { snapshot, saved, bytes, [Symbol.asyncDispose]: () => snapshot.close() };
 }

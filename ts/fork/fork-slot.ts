@@ -91,7 +91,7 @@ export class ForkSlot {
    * @throws {MappedRamError} as `prepareFork`
    */
   static async start(
-    { mapped, slot, guest }: ForkSource,
+    { mapped, form, guest }: ForkSource,
     { index, args, commandLine, defaultRam }: CloneLine,
     options: CheckedForkOptions,
     signal: AbortSignal,
@@ -113,9 +113,7 @@ export class ForkSlot {
       const after = options.after ?? defaultAfter(commandLine);
       // A file that is still to be filled must not be locked.
       const isLocked =
-        slot === undefined &&
-        holdSnapshot(mapped) &&
-        (await handHold(qemu.qmp, mapped, { timeoutMs, signal }));
+        form === 'delta' && holdSnapshot(mapped) && (await handHold(qemu.qmp, mapped, { timeoutMs, signal }));
       return new ForkSlot(index, qemu, after, { fitting, isLocked }, { launch, warnings }, options);
     } catch (error) {
       await qemu.close();

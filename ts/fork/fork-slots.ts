@@ -89,13 +89,18 @@ export class ForkSlots implements AsyncDisposable {
     const startedAt = performance.now();
     const wait: WaitOptions = { signal: limit, timeoutMs: this.#options.timeoutMs };
     limit.throwIfAborted();
-    await forAllClones(this.#slots, (slot) => slot.assertWaits(), { signal: limit });
-    await this.#source.assertUnchanged(wait);
+    await Promise.all([
+      forAllClones(this.#slots, (slot) => slot.assertWaits(), { signal: limit }),
+      this.#source.assertUnchanged(wait),
+    ]);
     const watch = this.#watch(ending);
     const { guard } = this.#options;
     await using captured = await capture(this.#source, { ...wait, guard });
     const capturedAt = performance.now();
+    // The source is brought to its final state while its clones load.
+    captured.saved.catch((error: unknown) => ending.abort(error));
     const loaded = await this.#load(captured, limit);
+    const saved = await captured.saved;
     watch.over = true;
     const loadedAt = performance.now();
     const going = await forAllClones(
@@ -104,7 +109,7 @@ export class ForkSlots implements AsyncDisposable {
       { signal: limit },
     );
     const readyAt = going.map((one) => one.readyAt - calledAt);
-    const { pauseMs, writer, writerWhy, warnings } = captured.saved;
+    const { pauseMs, writer, writerWhy, warnings } = saved;
     return {
       guests: going.map(({ guest }) => guest),
       form: this.form,

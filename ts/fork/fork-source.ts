@@ -1,8 +1,11 @@
 import { MappedRamError } from '../errors.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
 import { createMemoryFile } from '../engine/memory-file.ts';
+import { disposeAfter } from '../host/dispose-all.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
+import { SaveAhead } from '../save/ahead/save-ahead.ts';
 import { planSaveInto } from '../save/save.ts';
+import type { SavePlan } from '../negotiate/plan.ts';
 import type { ForkOptions } from './fork-options.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
@@ -36,17 +39,25 @@ export class ForkSource implements AsyncDisposable {
   readonly form: ForkForm;
   /** What the QEMUs of the clones map: the snapshot that the source maps, or one in memory that is to be filled. */
   readonly mapped: Snapshot;
-  /** The file in memory; undefined where the source maps a snapshot. */
-  readonly slot: AnonymousFile | undefined;
+  /** The file in memory that the guest is saved into: `mapped`, or what differs from it. */
+  readonly into: AnonymousFile;
+  /** What the save of the guest has before it is called. */
+  readonly ahead: SaveAhead;
   /** The guest, for comparison with the QEMUs that wait for it. */
   readonly guest: GuestToBe;
   readonly #facts: SourceFacts;
 
-  private constructor(qmp: QmpClient, mapped: Snapshot, slot: AnonymousFile | undefined, facts: SourceFacts) {
+  private constructor(
+    qmp: QmpClient,
+    form: ForkForm,
+    { mapped, into, ahead }: Pick<ForkSource, 'mapped' | 'into' | 'ahead'>,
+    facts: SourceFacts,
+  ) {
     this.qmp = qmp;
-    this.form = slot === undefined ? 'delta' : 'whole';
+    this.form = form;
     this.mapped = mapped;
-    this.slot = slot;
+    this.into = into;
+    this.ahead = ahead;
     this.guest = guestToBe(facts, mapped);
     this.#facts = facts;
   }
@@ -62,24 +73,30 @@ export class ForkSource implements AsyncDisposable {
     const facts = await querySourceFacts(qmp, wait);
     await assertGoesOn(qmp, wait);
     const name = await nameOfMappedFile(facts);
-    const base = name === undefined ? undefined : await baseOf(qmp, name, options);
-    if (base !== undefined) {
-      const mapped = await Snapshot.open({ path: base });
+    const delta = new AnonymousFile(await createMemoryFile('mapped-ram-fork-delta'), 'memory');
+    const based =
+      name === undefined ? undefined : await planOn(qmp, name, delta, options).catch(closing(delta));
+    const base = based?.base.value;
+    if (based !== undefined && base !== undefined) {
+      const mapped = await Snapshot.open({ path: base }).catch(closing(delta));
       try {
         holdSnapshot(mapped);
-        return new ForkSource(qmp, mapped, undefined, facts);
+        const ahead = await SaveAhead.of(qmp, based, mapped, wait);
+        return new ForkSource(qmp, 'delta', { mapped, into: delta, ahead }, facts);
       } catch (error) {
-        await mapped.close();
-        throw error;
+        throw await disposeAfter(error, [delta, mapped]);
       }
     }
+    await delta.close();
     const slot = await slotFor(facts);
+    let mapped: Snapshot | undefined;
     try {
-      await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
-      return new ForkSource(qmp, await Snapshot.open({ path: slot.procPath }), slot, facts);
+      const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
+      mapped = await Snapshot.open({ path: slot.procPath });
+      const ahead = await SaveAhead.of(qmp, plan, undefined, wait);
+      return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead }, facts);
     } catch (error) {
-      await slot.close();
-      throw error;
+      throw await disposeAfter(error, [slot, mapped]);
     }
   }
 
@@ -94,21 +111,32 @@ export class ForkSource implements AsyncDisposable {
 
   /** Closes the files of this process. QEMUs have what they map. May be called again. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.ahead[Symbol.dispose]();
     await this.mapped.close();
-    await this.slot?.close();
+    await this.into.close();
   }
+}
+
+function closing(file: AnonymousFile): (error: unknown) => Promise<never> {
+  return async (error) => {
+    throw await disposeAfter(error, [file]);
+  };
 }
 
 /**
  * Asks whether the guest can be taken as what differs from the snapshot that it maps.
- * @returns the snapshot; undefined when the guest has to be taken whole
+ * @returns the plan for it; undefined when the guest has to be taken whole
  */
-async function baseOf(qmp: QmpClient, name: string, options: SourceOptions): Promise<string | undefined> {
-  await using nowhere = new AnonymousFile(await createMemoryFile('mapped-ram-fork-plan'), 'memory');
+async function planOn(
+  qmp: QmpClient,
+  name: string,
+  delta: AnonymousFile,
+  options: SourceOptions,
+): Promise<SavePlan | undefined> {
   const { guard, signal, timeoutMs } = options;
   const wanted = { base: name, form: 'delta', guard, signal, timeoutMs } as const;
   try {
-    return (await planSaveInto(qmp, nowhere.fd, wanted)).base.value;
+    return await planSaveInto(qmp, delta.fd, wanted);
   } catch (error) {
     // The guest is no clone, or its memory cannot be read here.
     if (error instanceof MappedRamError && error.rule !== undefined) return undefined;

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 
 import { fdAccess } from './fd-access.ts';
 import { identityOf, isSameFile } from './file-identity.ts';
@@ -47,13 +47,17 @@ const LINE =
  * @returns one entry a range, undefined for a range that is not mapped whole, or not out of one piece; undefined when
  *   this process may not look, or there is no such process
  */
-export async function memoryBeneath(
+export function memoryBeneath(
   pid: number,
   ranges: readonly AddressRange[],
-): Promise<readonly (MemoryBeneath | undefined)[] | undefined> {
-  const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch(() => undefined);
+): readonly (MemoryBeneath | undefined)[] | undefined {
+  const maps = mapsOf(pid);
   if (maps === undefined || maps === '') return undefined;
-  const stretches = maps.split('\n').flatMap((line) => stretchOf(line) ?? []);
+  const stretches: Stretch[] = [];
+  for (const line of maps.split('\n')) {
+    const stretch = isNear(line, ranges) ? stretchOf(line) : undefined;
+    if (stretch !== undefined) stretches.push(stretch);
+  }
   return ranges.map((range) => beneathOf(range, stretches));
 }
 
@@ -107,6 +111,21 @@ function list(directory: string): readonly string[] {
   } catch {
     return [];
   }
+}
+
+/** A guest may stand still for this, and the kernel answers out of memory: no thread of the pool is waited for. */
+function mapsOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/maps`, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tells whether a line's stretch meets one of the ranges. QEMU has hundreds of others, which need not be parsed. */
+function isNear(line: string, ranges: readonly AddressRange[]): boolean {
+  const [start, end] = [Number.parseInt(line, 16), Number.parseInt(line.slice(line.indexOf('-') + 1), 16)];
+  return ranges.some(({ address, length }) => start < address + length && address < end);
 }
 
 /** The one kind of memory that a range consists of. */

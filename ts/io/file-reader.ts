@@ -5,6 +5,7 @@ import { MappedRamError } from '../errors.ts';
 import { truncated } from '../stream/reader.ts';
 import { diskSize, ioError, readAt } from './fd-io.ts';
 import { kindOf } from './file-kind.ts';
+import { isInMemory, readMemory } from './memory-reads.ts';
 import type { LocalFile, OpenSource } from './open-source.ts';
 
 const openAsync = promisify(open);
@@ -22,6 +23,7 @@ export class FileReader implements OpenSource {
   /** The path that was opened; undefined for a descriptor of the caller's. */
   readonly #path: string | undefined;
   readonly #signal: AbortSignal | undefined;
+  readonly #isMemory: boolean;
   #closed = false;
 
   private constructor(
@@ -35,6 +37,7 @@ export class FileReader implements OpenSource {
     this.#signal = signal;
     this.name = name;
     this.#fd = fd;
+    this.#isMemory = isInMemory(fd);
     this.#path = path;
     this.size = size;
     this.allocated = allocated;
@@ -105,7 +108,10 @@ export class FileReader implements OpenSource {
   async readInto(bytes: Uint8Array, offset: number): Promise<void> {
     this.#assertOpen();
     this.#signal?.throwIfAborted();
-    const found = await readAt(this.#fd, this.name, bytes, offset);
+    const [fd, name] = [this.#fd, this.name];
+    const found =
+      (this.#isMemory ? readMemory(fd, name, bytes, offset) : undefined) ??
+      (await readAt(fd, name, bytes, offset));
     if (found < bytes.length) throw this.#truncated(offset, bytes.length, found);
   }
 

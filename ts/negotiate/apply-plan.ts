@@ -42,13 +42,13 @@ export class PlanSettings implements AsyncDisposable {
    * @throws {MappedRamError} as {@link QmpClient.execute}
    */
   async apply(wait: WaitOptions): Promise<void> {
-    this.#isChanged = true;
-    await change(this.#qmp, this.#now, this.#wanted, wait);
+    this.#isChanged = isToChange(this.#now, this.#wanted);
+    if (this.#isChanged) await change(this.#qmp, this.#now, this.#wanted, wait);
   }
 
   /**
    * Puts the former settings back, once QEMU has cleared up behind a migration that may still be ending. Does nothing
-   * when QEMU is gone, or on a second call.
+   * when the plan changed none, when QEMU is gone, or on a second call.
    *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses
    */
@@ -98,6 +98,14 @@ export async function putBackSettings(qmp: QmpClient, before: Settings): Promise
   const wait = { timeoutMs: PUT_BACK_MS };
   await untilFinalized(qmp, wait);
   await change(qmp, await querySettings(qmp, wait), before, wait);
+}
+
+function isToChange(now: Settings, wanted: Settings): boolean {
+  const differs = [
+    changes(now.capabilities, wanted.capabilities),
+    changes(now.parameters, wanted.parameters),
+  ];
+  return differs.some((changed) => changed.length > 0);
 }
 
 function settingsOf({ capabilities, parameters }: Planned): Settings {

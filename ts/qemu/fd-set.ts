@@ -36,6 +36,7 @@ export class FdSet implements AsyncDisposable {
   readonly id: number;
   readonly #qmp: QmpClient;
   readonly #tag: string;
+  #isGone = false;
 
   private constructor(qmp: QmpClient, id: number, tag: string) {
     this.#qmp = qmp;
@@ -106,7 +107,8 @@ export class FdSet implements AsyncDisposable {
    * called again.
    */
   async close(): Promise<void> {
-    await removeFdSet(this.#qmp, this.#tag);
+    if (this.#isGone) return;
+    this.#isGone = await removeFdSet(this.#qmp, this.#tag);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -121,22 +123,28 @@ export function newFdSetTag(): string {
 /**
  * Takes the set with a tag away from QEMU, if QEMU has one. A QEMU that does not answer is no error here, unless the
  * caller is to know.
+ * @returns true when QEMU has the set no more; false when that is not known
  * @throws {MappedRamError} ERR_MAPPED_RAM_TIMEOUT with `tellsLate`
  */
-export async function removeFdSet(qmp: QmpClient, tag: string, tellsLate = false): Promise<void> {
+export async function removeFdSet(qmp: QmpClient, tag: string, tellsLate = false): Promise<boolean> {
   const endsAt = Date.now() + CLEANUP_MS;
   try {
     const id = await findSet(qmp, ({ fds }) => fds.some(({ opaque }) => opaque?.endsWith(tag) === true));
-    if (id === undefined) return;
+    if (id === undefined) return true;
     await removeFd(qmp, id, { timeoutMs: CLEANUP_MS });
     // QEMU keeps the set, empty, while channels still have duplicates.
     const isEmptied = ({ 'fdset-id': left, fds }: FdsetInfo): boolean =>
       Number(left) === id && fds.length === 0;
-    while (Date.now() < endsAt && (await findSet(qmp, isEmptied)) !== undefined) await delay(POLL_MS);
+    while (Date.now() < endsAt) {
+      if ((await findSet(qmp, isEmptied)) === undefined) return true;
+      await delay(POLL_MS);
+    }
+    return false;
   } catch (error) {
     const isLate = error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_TIMEOUT';
     if (isLate && tellsLate) throw error;
     // Either QEMU is gone, and its descriptors with it; or QEMU does not answer, and nothing can be done.
+    return false;
   }
 }
 

@@ -45,7 +45,7 @@ export async function lookAtProcessMemory(
     if (places.some((place) => place.id === id)) return `there are two blocks of the name ${id}`;
     places.push({ id, length, address });
   }
-  const found = await memoryBeneath(pid, places);
+  const found = memoryBeneath(pid, places);
   if (found === undefined) return `the memory map of QEMU's process (${pid}) cannot be read here`;
   const blocks: ProcessMemoryBlock[] = [];
   for (const [index, place] of places.entries()) {

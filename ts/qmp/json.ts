@@ -50,11 +50,14 @@ export function parseQmpJson(text: string): QmpValue {
 
 /** Writes JSON; a bigint becomes an integer literal. */
 export function stringifyQmpJson(value: QmpArgument): string {
-  const mark = `${randomUUID()}:`;
-  const text = JSON.stringify(value, (_key, member: unknown) =>
-    typeof member === 'bigint' ? `${mark}${member}` : member,
-  );
-  return text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, 'g'), '$1');
+  let mark: string | undefined;
+  const text = JSON.stringify(value, (_key, member: unknown) => {
+    if (typeof member !== 'bigint') return member;
+    mark ??= `${randomUUID()}:`;
+    return `${mark}${member}`;
+  });
+  // Nearly every command is without one.
+  return mark === undefined ? text : text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, 'g'), '$1');
 }
 
 export function isQmpObject(value: QmpValue | undefined): value is QmpObject {

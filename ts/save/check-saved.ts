@@ -22,6 +22,8 @@ export interface SavedContext {
   readonly rows: readonly RamBlockRow[] | undefined;
   /** True when the guest stood still all the time, so that each page was written once; false after a live save. */
   readonly stoodStill: boolean;
+  /** The base of a delta, open, when it is at hand. */
+  readonly base?: Snapshot | undefined;
 }
 
 /**
@@ -32,8 +34,8 @@ export interface SavedContext {
  * @throws {MappedRamError} ERR_MAPPED_RAM_INCOMPLETE with every flaw in words
  */
 export async function checkSaved(source: SnapshotSource, context: SavedContext): Promise<SavedFile> {
-  const { plan, rows } = context;
-  await using snapshot = await Snapshot.open(source);
+  const { plan, rows, base } = context;
+  await using snapshot = await (base === undefined ? Snapshot.open(source) : Snapshot.openOver(source, base));
   const { index, reader, path } = snapshot;
   const mapped = plan.format === 'mapped-ram';
   const blocks = mapped ? snapshot.completeRam(true).blocks : (index.ram?.blocks ?? []);

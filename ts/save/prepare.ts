@@ -37,15 +37,17 @@ export async function prepare(
   const claim = await claimGuest(qmp, tag, { signal });
   await protection.aim({ tag, claim, goal: undefined });
   // The plan was made a while ago, when nobody was kept out.
-  const { status: migration } = await queryMigration(qmp, { signal });
+  const [{ status: migration }, { status: before }, settings] = await Promise.all([
+    queryMigration(qmp, { signal }),
+    qmp.execute('query-status', undefined, { signal }),
+    PlanSettings.read(qmp, plan, { signal }),
+  ]);
   if (isUnderWay(migration)) {
     throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
   }
-  const { status: before } = await qmp.execute('query-status', undefined, { signal });
   // The guest may have fallen asleep, or ended.
   assertRunState(before, after);
   await assertNotStoppedAsleep(qmp, before, after, { tag, signal });
-  const settings = await PlanSettings.read(qmp, plan, { signal });
   const runs = isLive(before);
   await protection.aim({
     tag,

@@ -61,7 +61,9 @@ export async function recover(qmp: QmpClient, { tag, claim, goal }: Recovery): P
           async () => (goal.runs ? letRun(qmp, goal) : undefined),
           () => putBackSettings(qmp, goal.before),
         ];
-  const given = (): Promise<void> => removeFdSet(qmp, tag, true);
+  const given = async (): Promise<void> => {
+    await removeFdSet(qmp, tag, true);
+  };
   const steps = [
     ...changed,
     given,
@@ -106,13 +108,15 @@ const AS_BEFORE = { asked: false, sleeps: false };
 
 /**
  * As `letRun`, behind a migration that QEMU has cleared up behind (`untilFinalized`).
+ * @param known the guest's run state, when QEMU has just told it
  * @throws {MappedRamError} as `letRun`
  */
 export async function letRunNow(
   qmp: QmpClient,
   { asked, sleeps }: Pick<Goal, 'asked' | 'sleeps'> = AS_BEFORE,
+  known?: string,
 ): Promise<void> {
-  const { status } = await qmp.execute('query-status', undefined, WAIT);
+  const status = known ?? (await qmp.execute('query-status', undefined, WAIT)).status;
   if (sleeps && status === 'postmigrate') {
     const words =
       'the guest was asleep, and QEMU would end if it were to go on; only quit and system_reset are left';

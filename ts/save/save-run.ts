@@ -1,6 +1,7 @@
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
+import type { SaveAhead } from './ahead/save-ahead.ts';
 import type { TransferReport } from '../engine/transfer-options.ts';
 import type { CaptureReport, SaveOptions } from './save-options.ts';
 import type { ProgressTeller } from './save-progress.ts';
@@ -20,6 +21,8 @@ export interface SaveRun {
   /** QEMU's run state before the guest was stopped for the save. */
   readonly before: string;
   readonly progress: ProgressTeller;
+  /** What was made before the save was called. */
+  readonly ahead?: SaveAhead | undefined;
 }
 
 /** A save into a file that this process publishes. */

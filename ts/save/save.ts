@@ -5,6 +5,7 @@ import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveRequest } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import type { SaveAhead } from './ahead/save-ahead.ts';
 import { Sealing } from '../seal/sealing.ts';
 import { SEAL_OF } from '../seal/seal-file.ts';
 import { createOutput } from '../snapshot/snapshot-target.ts';
@@ -48,7 +49,16 @@ export async function save(
   target: SaveRequest['target'],
   options: SaveOptions = {},
 ): Promise<SaveResult> {
-  return saveTo(qmp, target, options, undefined);
+  return saveTo(qmp, target, options, {});
+}
+
+/** The place of a save without a name, and what its caller has to do with it. */
+interface Inner {
+  /** A descriptor that the snapshot goes into. */
+  readonly into?: number;
+  readonly ahead?: SaveAhead | undefined;
+  /** Called when all is written, while QEMU is still brought to its final state. */
+  readonly whenWritten?: () => void;
 }
 
 /** The options of a save that have a use where the snapshot gets no name. */
@@ -59,6 +69,7 @@ export type SaveIntoOptions = Omit<SaveOptions, 'overwrite' | 'seal' | 'sealPath
  * of it. The file is written in place, from its beginning; after an error it is empty.
  *
  * @param fd a descriptor that is open for reading and writing. It stays the caller's
+ * @param inner `ahead` has what was made for the same arguments before
  * @returns as `save`, without a path
  * @throws {MappedRamError} as `save`; ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular file;
  *   ERR_MAPPED_RAM_INVALID_ARGUMENT for a descriptor that does not write
@@ -67,8 +78,9 @@ export async function saveInto(
   qmp: QmpClient,
   fd: number,
   options: SaveIntoOptions = {},
+  inner: Omit<Inner, 'into'> = {},
 ): Promise<SaveResult> {
-  return saveTo(qmp, procPath(fd), options, fd);
+  return saveTo(qmp, procPath(fd), options, { ...inner, into: fd });
 }
 
 /** Works out what `saveInto` would do with the same arguments, and why. @throws {MappedRamError} as `planSave` @internal */
@@ -80,7 +92,7 @@ async function saveTo(
   qmp: QmpClient,
   target: SaveRequest['target'],
   options: SaveOptions,
-  into: number | undefined,
+  inner: Inner,
 ): Promise<SaveResult> {
   const startedAt = performance.now();
   assertClient(qmp);
@@ -96,12 +108,16 @@ async function saveTo(
   busy.add(qmp);
   try {
     return await withinTime(options, async (limit) => {
-      await refuseIfClaimed(qmp, { signal: limit });
+      const { into, ahead } = inner;
+      const [standing] = await Promise.all([
+        ahead?.plan(qmp, { signal: limit }),
+        refuseIfClaimed(qmp, { signal: limit }),
+      ]);
       const limited = { ...options, signal: limit };
-      const plan = await makePlan(qmp, target, limited, into);
-      const saved = await carryOut(qmp, plan, limited, into).catch(
+      const plan = standing ?? (await makePlan(qmp, target, limited, into));
+      const saved = await carryOut(qmp, plan, limited, inner).catch(
         orLeaveToQemu(limited, async (other) =>
-          carryOut(qmp, await makePlan(qmp, target, other, into), other, into),
+          carryOut(qmp, await makePlan(qmp, target, other, into), other, inner),
         ),
       );
       return { ...saved, elapsedMs: performance.now() - startedAt };
@@ -145,7 +161,7 @@ async function carryOut(
   qmp: QmpClient,
   plan: SavePlan,
   options: SaveOptions,
-  into: number | undefined,
+  { into, ahead, whenWritten }: Inner,
 ): Promise<Omit<SaveResult, 'elapsedMs'>> {
   const { signal, overwrite } = options;
   const { offset } = plan.target;
@@ -163,12 +179,13 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { before, tag } = prepared;
-    const run: SaveRun = { qmp, plan, options, tag, before, progress };
+    const run: SaveRun = { qmp, plan, options, tag, before, progress, ahead };
     const toFile = output === undefined ? undefined : { ...run, output, sealing };
     done = await writeGuest(run, toFile, prepared, protection);
   } catch (error) {
     throw await protection.recover(error);
   }
+  whenWritten?.();
   const { written, pauseMs } = done;
   // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);

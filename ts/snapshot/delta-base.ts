@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import { lockFile } from '../engine/file-lock.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { keptSource, type OpenSource } from '../io/open-source.ts';
 import { OverlaySource } from '../pages/overlay/overlay-source.ts';
 import { CAPABILITY_BASE } from '../stream/constants.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
@@ -34,13 +34,18 @@ const PASSED_ON: ReadonlySet<string> = new Set(['ERR_MAPPED_RAM_IO', 'ERR_MAPPED
  * Finds and opens the base of a stream that is a delta: where the caller says, or where the delta does, beside it first.
  * Both files stay locked against writers in place until they are closed.
  * @param index of the opened stream
+ * @param known the base, when the caller has it open: it stays the caller's, and locked
  * @returns undefined for a stream that is whole
  * @throws {MappedRamError} ERR_MAPPED_RAM_BASE when the base is missing, is another file, has changed, or is a delta;
  *   ERR_MAPPED_RAM_INCOMPLETE for a delta that breaks off before it names its base; ERR_MAPPED_RAM_BUSY when one of the
  *   two is being written; ERR_MAPPED_RAM_INVALID_ARGUMENT for a delta's second head, and for a base of a stream that is
  *   whole; ERR_MAPPED_RAM_CORRUPT; ERR_MAPPED_RAM_IO
  */
-export async function openBase(opened: OpenedSource, index: StreamIndex): Promise<Layered | undefined> {
+export async function openBase(
+  opened: OpenedSource,
+  index: StreamIndex,
+  known?: OpenBase,
+): Promise<Layered | undefined> {
   const { reader, basePlace, signal } = opened;
   const path = reader.name;
   const record = baseRecordIn(index.vmdescription?.json, path);
@@ -58,7 +63,9 @@ export async function openBase(opened: OpenedSource, index: StreamIndex): Promis
     throw new MappedRamError('ERR_MAPPED_RAM_INCOMPLETE', words, { path, ...cause });
   }
   hold(reader);
-  const base = await findBase(opened, record, signal);
+  const base = await (known === undefined
+    ? findBase(opened, record, signal)
+    : onKnown(known, record, signal));
   try {
     const blocks = pairs(ram.blocks, base, path);
     return { reader: new OverlaySource({ base: base.reader, delta: reader, blocks }), base };
@@ -71,6 +78,28 @@ export async function openBase(opened: OpenedSource, index: StreamIndex): Promis
 /** A descriptor of the caller's keeps the lock that it has: the lock would outlive the snapshot. */
 function hold({ file, name }: OpenSource): void {
   if (file?.path !== undefined) lockFile(file.fd, 'shared', name);
+}
+
+/** A snapshot that is open. */
+type OpenBase = Pick<DeltaBase, 'path' | 'reader' | 'index'>;
+
+/** Makes sure that an open snapshot is the base of a delta. */
+async function onKnown(
+  { path, reader, index }: OpenBase,
+  record: BaseRecord,
+  signal: AbortSignal | undefined,
+): Promise<DeltaBase> {
+  const difference = await differenceOf(reader, index, record, signal);
+  if (difference === undefined && index.ram?.form === 'mapped-ram') {
+    return { path, reader: keptSource(reader), index, blocks: index.ram.blocks };
+  }
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_BASE',
+    `the base of the delta cannot be used: ${path} ${difference}`,
+    {
+      path,
+    },
+  );
 }
 
 async function findBase(

@@ -20,6 +20,7 @@ export class DescriptorOutput implements Output {
   readonly offset: number;
   readonly file: LocalFile;
   readonly #fd: number;
+  #isLocked = true;
   #isTouched = false;
   #isPublished = false;
 
@@ -58,12 +59,20 @@ export class DescriptorOutput implements Output {
 
   async publish(): Promise<void> {
     this.#isPublished = true;
+    this.#unlock();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // The file is as it was until `allocate`. A failure here changes nothing: pages alone are no snapshot.
     if (this.#isTouched && !this.#isPublished)
       await resize(this.#fd, this.name, this.offset).catch(() => undefined);
+    this.#unlock();
+  }
+
+  /** Lets readers in, once. */
+  #unlock(): void {
+    if (!this.#isLocked) return;
+    this.#isLocked = false;
     try {
       lockFile(this.#fd, 'none', this.name);
     } catch {

@@ -70,11 +70,28 @@ export class Snapshot implements AsyncDisposable {
     }
   }
 
-  /** Reads the index of an opened source, which belongs to the snapshot from then on. @internal */
-  static async over(opened: OpenedSource): Promise<Snapshot> {
+  /**
+   * Opens what may be a delta on a base that is open, and stays the caller's. It must be open for longer.
+   * @throws {MappedRamError} as `open` @internal
+   */
+  static async openOver(source: SnapshotSource, base: Snapshot): Promise<Snapshot> {
+    const opened = await openPlace(sourcePlace(source), undefined);
+    try {
+      return await Snapshot.over(opened, base);
+    } catch (error) {
+      await opened.reader.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Reads the index of an opened source, which belongs to the snapshot from then on.
+   * @param known the base, when it is open @internal
+   */
+  static async over(opened: OpenedSource, known?: Snapshot): Promise<Snapshot> {
     const { reader, base: offset, libvirt } = opened;
     const index = await readStreamIndex(reader, { offset });
-    const layered = await openBase(opened, index);
+    const layered = await openBase(opened, index, known);
     return new Snapshot(layered?.reader ?? reader, index, libvirt, layered?.base);
   }
 

@@ -11,6 +11,11 @@ export function mostForCopy(wanted: number | undefined): number {
   return wanted ?? Math.floor((availableMemory()?.bytes ?? 0) * SHARE);
 }
 
+/** Tells whether room that was made a while ago will do for the pages that a running guest has now, in bytes. */
+export function isEnough(capacity: number, bytes: number): boolean {
+  return capacity >= bytes + ROOM / 2;
+}
+
 /** The room, in bytes, for a copy of pages that a running guest has now. @param bytes of those pages */
 export function roomFor(bytes: number): number {
   return Math.ceil(bytes * MARGIN) + ROOM;

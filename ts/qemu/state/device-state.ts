@@ -2,14 +2,12 @@ import { createStateFile } from '../../engine/state-file.ts';
 import { MappedRamError } from '../../errors.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import type { AnonymousFile } from '../../io/anonymous-file.ts';
-import { fileSize } from '../../io/fd-io.ts';
 import { FileReader } from '../../io/file-reader.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import { isQmpRefusal } from '../../qmp/refusal.ts';
 import { FdSet, newFdSetTag, removeFdSet } from '../fd-set.ts';
 import { type DeviceStateFacts, obstacleTo, queryDeviceStateFacts } from './device-state-facts.ts';
 
-const NAME = 'the device state';
 /** Limit in milliseconds for a QEMU that has lost a connection to accept the next. */
 const RECONNECT_MS = 5000;
 
@@ -93,9 +91,9 @@ export class DeviceState implements AsyncDisposable {
         cause,
       });
     }
-    if ((await fileSize(this.#file.fd, NAME)) === 0)
-      throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has written no device state');
-    return FileReader.over(this.#file.fd);
+    const reader = await FileReader.over(this.#file.fd);
+    if (reader.size > 0) return reader;
+    throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has written no device state');
   }
 
   /** Takes the descriptor away from QEMU. The file stays. May be called again. */

@@ -31,6 +31,8 @@ interface Parts {
   readonly run: FileSaveRun;
   readonly machine: NonNullable<NonNullable<FileSaveRun['plan']['capture']>['machine']>;
   readonly base: Snapshot | undefined;
+  /** The base where it was opened for this save. */
+  readonly opened: Snapshot | undefined;
   /** Blocks that QEMU has mapped out of the base. */
   readonly onBase: readonly string[];
   readonly form: CaptureForm;
@@ -80,7 +82,12 @@ export class CaptureWriter implements ReadyWriter {
     if (machine === undefined) {
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a plan without the facts of its machine');
     }
-    const base = plan.base.value === undefined ? undefined : await openBase(plan.base.value, signal);
+    const there = plan.base.value === undefined ? undefined : run.ahead?.base;
+    const opened =
+      plan.base.value === undefined || there !== undefined
+        ? undefined
+        : await openBase(plan.base.value, signal);
+    const base = there ?? opened;
     let state: DeviceState | undefined;
     try {
       const present = await seen(run, await queryRamBlocks(qmp, { signal }));
@@ -88,16 +95,17 @@ export class CaptureWriter implements ReadyWriter {
       const onBase = base === undefined ? [] : await assertStillBase(base, present);
       const form = await chooseForm(output, base, options.form);
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
-      state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
+      state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const memory = await CapturedMemory.ready(present, {
         pageSize,
         maxCopyMemory: options.maxCopyMemory,
         onBase,
+        room: run.ahead?.room,
       });
-      return new CaptureWriter({ run, machine, base, onBase, form, state, memory });
+      return new CaptureWriter({ run, machine, base, opened, onBase, form, state, memory });
     } catch (error) {
-      throw await disposeAfter(error, [base, state]);
+      throw await disposeAfter(error, [opened, state]);
     }
   }
 
@@ -125,8 +133,9 @@ export class CaptureWriter implements ReadyWriter {
       await guest.assertStoodStill({ signal });
       await whenRead();
       // The guest does not wait for anything from here on.
-      await state.takeBack();
+      const takingBack = state.takeBack();
       laid ??= await this.#lay(taken);
+      await takingBack;
       const { placed, layout, snapshot } = laid;
       const late = await writePasses(output, passesOf(placed, form.kind).after, transfer);
       await settleZeroPages(output, placed, form.kind, base);
@@ -136,7 +145,7 @@ export class CaptureWriter implements ReadyWriter {
       const written = { fd: localFile(output, 'a save').fd, offset: output.offset };
       const dataBytes = report?.dataBytes ?? 0;
       const { rows } = taken;
-      const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true });
+      const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true, base });
       await sealWritten(sealing, written, engineTransfer(plan, options));
       signal?.throwIfAborted();
       return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
@@ -150,8 +159,9 @@ export class CaptureWriter implements ReadyWriter {
     const { run, state, memory } = this.#parts;
     const { qmp, options } = run;
     const wait = { signal: options.signal };
-    const reader = await state.write({ ...wait, timeoutMs: options.timeoutMs });
-    const [rows, { status: stopped }] = await Promise.all([
+    // Nothing of it changes while the guest stands still, so QEMU gets all of the questions at once.
+    const [reader, rows, { status: stopped }] = await Promise.all([
+      state.write({ ...wait, timeoutMs: options.timeoutMs }),
       queryRamBlocks(qmp, wait),
       qmp.execute('query-status', undefined, wait),
     ]);
@@ -201,8 +211,8 @@ export class CaptureWriter implements ReadyWriter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { state, memory, base } = this.#parts;
-    await disposeAll([base, memory, state]);
+    const { state, memory, opened } = this.#parts;
+    await disposeAll([opened, memory, state]);
   }
 }
 

@@ -7,7 +7,7 @@ import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
 import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
-import { roomFor } from '../../negotiate/capture/copy-room.ts';
+import { isEnough, roomFor } from '../../negotiate/capture/copy-room.ts';
 import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
 import { roomForCopy } from './room-for-copy.ts';
 
@@ -50,6 +50,8 @@ export interface CaptureOptions {
   readonly maxCopyMemory?: number | undefined;
   /** The blocks that are mapped out of the base, whose file nobody reads. */
   readonly onBase: readonly string[];
+  /** Room that was made before, and stays the caller's: used where it is enough, and the caller of the save says nothing. */
+  readonly room?: ProcessCopy | undefined;
 }
 
 /**
@@ -61,17 +63,21 @@ export class CapturedMemory implements AsyncDisposable {
   readonly #pageSize: number;
   readonly #files: ReadonlyMap<string, OpenFile>;
   readonly #copy: ProcessCopy | undefined;
+  /** The copy, where it was made for this save. */
+  readonly #made: ProcessCopy | undefined;
 
   private constructor(
     memory: ProcessMemory,
     pageSize: number,
     files: ReadonlyMap<string, OpenFile>,
-    copy: ProcessCopy | undefined,
+    room: ProcessCopy | undefined,
+    made: ProcessCopy | undefined,
   ) {
     this.#memory = memory;
     this.#pageSize = pageSize;
     this.#files = files;
-    this.#copy = copy;
+    this.#copy = made ?? room;
+    this.#made = made;
   }
 
   /**
@@ -80,7 +86,7 @@ export class CapturedMemory implements AsyncDisposable {
    */
   static async ready(
     memory: ProcessMemory,
-    { pageSize, maxCopyMemory, onBase }: CaptureOptions,
+    { pageSize, maxCopyMemory, onBase, room }: CaptureOptions,
   ): Promise<CapturedMemory> {
     const files = new Map<string, OpenFile>();
     try {
@@ -92,9 +98,10 @@ export class CapturedMemory implements AsyncDisposable {
         files.set(id, { handle, isRead });
       }
       const now = await scan(memory, pageSize, files);
-      const wanted = roomFor(now.reduce((sum, runs) => sum + bytesInRuns(runs), 0));
-      const copy = await roomForCopy(wanted, maxCopyMemory);
-      return new CapturedMemory(memory, pageSize, files, copy);
+      const bytes = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0);
+      const hasRoom = maxCopyMemory === undefined && room !== undefined && isEnough(room.capacity, bytes);
+      const made = hasRoom ? undefined : await roomForCopy(roomFor(bytes), maxCopyMemory);
+      return new CapturedMemory(memory, pageSize, files, hasRoom ? room : undefined, made);
     } catch (error) {
       await closeAll(files);
       throw error;
@@ -144,7 +151,7 @@ export class CapturedMemory implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      this.#copy?.close();
+      this.#made?.close();
     } finally {
       await closeAll(this.#files);
     }
