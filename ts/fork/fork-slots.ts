@@ -103,6 +103,7 @@ export class ForkSlots implements AsyncDisposable {
       ({ clone }, signal) => clone.slot.letGoOn(clone, calledAt, signal),
       { signal: limit },
     );
+    await Promise.all(this.#slots.map(({ process }) => process.letOutlive()));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = captured.saved;
     return {
@@ -113,7 +114,7 @@ export class ForkSlots implements AsyncDisposable {
       bytes: captured.bytes,
       writer,
       writerWhy,
-      warnings,
+      warnings: [...warnings, ...this.#source.watch.warnings],
       times: {
         prepareMs: startedAt - calledAt,
         captureMs: capturedAt - startedAt,

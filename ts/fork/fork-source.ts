@@ -4,6 +4,7 @@ import { createMemoryFile } from '../engine/memory-file.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { planSaveInto } from '../save/save.ts';
 import type { ForkOptions } from './fork-options.ts';
+import { WaitingWatch } from '../qemu/process/waiting-watch.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
@@ -40,6 +41,8 @@ export class ForkSource implements AsyncDisposable {
   readonly slot: AnonymousFile | undefined;
   /** The guest, for comparison with the QEMUs that wait for it. */
   readonly guest: GuestToBe;
+  /** Ends the QEMUs that wait, should this process be killed. */
+  readonly watch: WaitingWatch;
   readonly #facts: SourceFacts;
 
   private constructor(qmp: QmpClient, mapped: Snapshot, slot: AnonymousFile | undefined, facts: SourceFacts) {
@@ -49,6 +52,7 @@ export class ForkSource implements AsyncDisposable {
     this.slot = slot;
     this.guest = guestToBe(facts, mapped);
     this.#facts = facts;
+    this.watch = WaitingWatch.start();
   }
 
   /**
@@ -94,6 +98,7 @@ export class ForkSource implements AsyncDisposable {
 
   /** Closes the files of this process. QEMUs have what they map. May be called again. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.watch[Symbol.asyncDispose]();
     await this.mapped.close();
     await this.slot?.close();
   }

@@ -8,6 +8,7 @@ import { killAtExit, killChild } from '../../host/kill-at-exit.ts';
 import { lost, timeout } from '../../qmp/client-errors.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import { QmpDoor } from './qmp-door.ts';
+import type { WaitingWatch } from './waiting-watch.ts';
 import { closingWrapper } from './wrappers.ts';
 import { type WaitOptions, waitWithin } from '../../host/wait-within.ts';
 
@@ -45,6 +46,8 @@ export interface QemuProcessOptions extends WaitOptions {
    * @default nothing, with stderr kept for errors
    */
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
+  /** Ends QEMU also when this process is killed, until `letOutlive`. @default nothing does @internal */
+  readonly watch?: WaitingWatch | undefined;
 }
 
 /**
@@ -55,6 +58,8 @@ export interface QemuProcessOptions extends WaitOptions {
 export function inheritedPath(index: number): string {
   return `/proc/self/fd/${QMP_FD + 1 + index}`;
 }
+
+type Watched = Pick<QemuProcessOptions, 'watch'>;
 
 /** The end of a QEMU process. */
 export interface QemuExit {
@@ -76,19 +81,20 @@ export class QemuProcess implements AsyncDisposable {
   readonly exited: Promise<QemuExit>;
   readonly #child: ChildProcess;
   readonly #stderr: StderrTail;
+  readonly #watch: WaitingWatch | undefined;
 
   private constructor(
     pid: number,
     child: ChildProcess,
     qmp: QmpClient,
-    exited: Promise<QemuExit>,
-    stderr: StderrTail,
+    { exited, stderr, watch }: Pick<QemuProcess, 'exited'> & { stderr: StderrTail } & Watched,
   ) {
     this.pid = pid;
     this.qmp = qmp;
     this.exited = exited;
     this.#child = child;
     this.#stderr = stderr;
+    this.#watch = watch;
   }
 
   /**
@@ -104,6 +110,7 @@ export class QemuProcess implements AsyncDisposable {
     timeoutMs = 60_000,
     signal,
     stdio,
+    watch,
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
     const isClosed = closingWrapper([binary, ...args]) !== undefined;
@@ -116,6 +123,7 @@ export class QemuProcess implements AsyncDisposable {
     const further = isClosed ? [] : ['pipe' as const, ...inherit];
     const child = run(binary, [...args, ...monitor], [...standard, ...further]);
     if (child.pid !== undefined) killAtExit(child);
+    watch?.add(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
     child.on('error', (cause) => {
@@ -140,7 +148,7 @@ export class QemuProcess implements AsyncDisposable {
         pid: child.pid,
         stderr: () => stderr.text,
       });
-      return new QemuProcess(child.pid, child, qmp, exited, stderr);
+      return new QemuProcess(child.pid, child, qmp, { exited, stderr, watch });
     } catch (error) {
       killChild(child);
       if (child.pid !== undefined) await exited;
@@ -160,6 +168,14 @@ export class QemuProcess implements AsyncDisposable {
   get isAbandoned(): boolean {
     const { exitCode, signalCode } = this.#child;
     return (exitCode !== null || signalCode !== null) && this.qmp.isOpen;
+  }
+
+  /**
+   * Leaves QEMU to the caller's caller: from now on it goes on when this process is killed. Without a watch it does so
+   * anyhow. @internal
+   */
+  async letOutlive(): Promise<void> {
+    await this.#watch?.letGo(this.pid);
   }
 
   /**
