@@ -83,13 +83,15 @@ export class Protection {
   }
 
   /**
-   * Leaves the guest to its owner, who sees it run: call it when the guest goes on, while the save has still work to do.
-   * Whoever stops the guest from now on finds it stopped at the end.
+   * Leaves the guest to its owner: call it when the guest goes on, while the save has still work to do, and when its owner
+   * has stopped it meanwhile. Whoever stops the guest from now on finds it stopped at the end.
+   * @param isOwners false to take it back: the owner lets the guest run again, and the save will stop it
    */
-  async letGo(): Promise<void> {
-    this.#isLetGo = true;
-    if (this.#recovery?.goal === undefined) return;
-    await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: false } });
+  async letGo(isOwners = true): Promise<void> {
+    this.#isLetGo = isOwners;
+    const recovery = this.#recovery;
+    if (recovery?.goal === undefined) return;
+    await this.aim({ ...recovery, goal: { ...recovery.goal, runs: !isOwners } });
   }
 
   /**

@@ -10,6 +10,7 @@ import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memo
 import { queryRamBlocks, type RamBlockRow } from '../../qemu/query-ram-blocks.ts';
 import { DeviceState } from '../../qemu/state/device-state.ts';
 import { makeLoadableState } from '../../qemu/state/loadable-state.ts';
+import { type BaseIdentity, identifyBase } from '../../snapshot/base-identity.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import { streamMachine } from '../../stream/write/compose-state.ts';
 import { checkSaved } from '../check-saved.ts';
@@ -34,6 +35,8 @@ interface Parts {
   /** Blocks that QEMU has mapped out of the base. */
   readonly onBase: readonly string[];
   readonly form: CaptureForm;
+  /** What a delta records of its base: finding it out takes a while, and the pause may wait for the layout. */
+  readonly identity: BaseIdentity | undefined;
   readonly state: DeviceState;
   readonly memory: CapturedMemory;
 }
@@ -88,6 +91,10 @@ export class CaptureWriter implements ReadyWriter {
       const onBase = base === undefined ? [] : await assertStillBase(base, present);
       const form = await chooseForm(output, base, options.form);
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
+      const identity =
+        form.kind === 'delta' && base !== undefined
+          ? await identifyBase(base.reader, base.index, signal)
+          : undefined;
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
       const memory = await CapturedMemory.ready(present, {
@@ -95,7 +102,7 @@ export class CaptureWriter implements ReadyWriter {
         maxCopyMemory: options.maxCopyMemory,
         onBase,
       });
-      return new CaptureWriter({ run, machine, base, onBase, form, state, memory });
+      return new CaptureWriter({ run, machine, base, onBase, form, identity, state, memory });
     } catch (error) {
       throw await disposeAfter(error, [base, state]);
     }
@@ -139,7 +146,10 @@ export class CaptureWriter implements ReadyWriter {
       const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true });
       await sealWritten(sealing, written, engineTransfer(plan, options));
       signal?.throwIfAborted();
-      return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
+      const bytes = taken.blocks.reduce((total, { length }) => total + length, 0);
+      // The sum of the passes counts the blocks again and again.
+      const moved = report && { ...report, bytes };
+      return { ...saved, migration: undefined, transfer: moved, capture: this.#report(taken) };
     } finally {
       await disposeAll([laid?.file, laid?.snapshot]);
     }
@@ -161,7 +171,7 @@ export class CaptureWriter implements ReadyWriter {
 
   /** Makes the device state loadable, and lays the output out around it. */
   async #lay({ state, rows, stopped, blocks }: Taken): Promise<Laid> {
-    const { run, machine, base, onBase, form } = this.#parts;
+    const { run, machine, base, onBase, form, identity } = this.#parts;
     const { output, options, before, plan } = run;
     const { signal } = options;
     const runState = { before, stopped };
@@ -174,7 +184,7 @@ export class CaptureWriter implements ReadyWriter {
       snapshot = await Snapshot.open({ fd: file.fd }, signal);
       // A descriptor of the caller's has no name that anybody could look for its base from.
       const path = output.file?.path === undefined ? undefined : plan.target.path;
-      const layout = await layOut(output, form, snapshot, { base, path, signal });
+      const layout = await layOut(output, form, snapshot, { base, path, identity, signal });
       const placed = blocks.map((block) => {
         const area = layout.areas.get(block.id);
         if (area === undefined) throw unplaced(block.id);
