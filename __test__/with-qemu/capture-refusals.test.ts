@@ -350,10 +350,14 @@ qemuTest('what an incremental save cannot be combined with is refused', async (t
     [{ base, maxBandwidth: 1000 }, { message: /bandwidth/ }],
     [
       { base, form: 'whole' },
-      { message: /no file can share the blocks/, onlySave: true },
+      { message: /no file can share the blocks of the base: the filesystem \S+ has no blocks that two/ },
     ],
   ];
   for (const [options, refusal] of cases) await assertRefused(t, guest, target, options, refusal);
+  const elsewhere = `/dev/shm/mapped-ram-elsewhere-${process.pid}`;
+  const apart = /no file can share the blocks of the base: they would be on two filesystems/;
+  await assertRefused(t, guest, elsewhere, { base, form: 'whole' }, { message: apart });
+  t.like(await planSave(guest.qmp, elsewhere, { base }), { form: { value: 'delta' } });
   await assertRefused(t, guest, 'tcp:127.0.0.1:1', { base }, { message: /file/ });
 });
 

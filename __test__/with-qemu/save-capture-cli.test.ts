@@ -1,5 +1,6 @@
 import { copyFile, readdir, rm } from 'node:fs/promises';
 
+import type { SaveResult } from '../../ts/index.ts';
 import { runCli, type CliRun } from '../cli/run-cli.ts';
 import { type GuestSetup, MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -68,6 +69,14 @@ qemuTest('--incremental writes what differs from the snapshot that the guest is 
   const plan = await save(path, '--incremental', '--dry-run');
   t.is(plan.code, 0, plan.stderr);
   t.true(plan.stdout.includes(`base             ${base} — QEMU has mapped it\n`), plan.stdout);
+  t.regex(
+    plan.stdout,
+    /^writer +engine — only the engine, in QEMU's process, finds what differs from the base/m,
+  );
+  t.regex(
+    plan.stdout,
+    /^form +(?:whole — the filesystem shares|delta — no file can share) the blocks of the base/m,
+  );
   t.deepEqual(await readdir(dir.path), []);
   const first = await save(path, '--incremental', '--form', 'delta');
   t.is(first.code, 0, first.stderr);
@@ -87,6 +96,12 @@ qemuTest('--incremental writes what differs from the snapshot that the guest is 
     capture: { form: 'delta', formWhy: 'it was asked for', base, copyBytes: MIB },
     plan: { base: { value: base, why: 'QEMU has mapped it' }, stateOnly: { value: true } },
   });
+  const { transfer, blocks } = second.json() as unknown as Pick<SaveResult, 'transfer' | 'blocks'>;
+  t.is(
+    transfer?.bytes,
+    blocks.reduce((sum, { length }) => sum + length, 0),
+    'the memory of the guest',
+  );
   const { json } = await save(path, '--dry-run', '--json', '--force');
   t.like(json(), { base: { value: null }, stateOnly: { value: true } });
   const info = await runCli(['info', path]);

@@ -20,7 +20,7 @@ export async function cloneFile(from: number, into: number, path: string): Promi
 }
 
 /** Codes of filesystems that know nothing of shared blocks. */
-const UNKNOWN = new Set(['ENOTTY', 'EOPNOTSUPP', 'ENOSYS']);
+const UNKNOWN = new Set(['ENOTTY', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Says what the system's error means here. */
 async function inWords(unavailable: string, into: number): Promise<string> {

@@ -35,5 +35,5 @@ async function tryOut(
 ): Promise<string | undefined> {
   await using base = await openBase(path, signal);
   await using trial = await createOutput({ path: name, offset }, { overwrite, signal });
-  return whyNoClone(asBase(base), trial);
+  return await whyNoClone(asBase(base), trial);
 }
