@@ -1,6 +1,5 @@
 import { copyFile, readdir, rm } from 'node:fs/promises';
 
-import type { SaveResult } from '../../ts/index.ts';
 import { runCli, type CliRun } from '../cli/run-cli.ts';
 import { type GuestSetup, MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
@@ -83,6 +82,7 @@ qemuTest('--incremental writes what differs from the snapshot that the guest is 
   t.is(first.stderr, '');
   t.regex(first.stdout, new RegExp(`^base +${base}$`, 'm'));
   t.regex(first.stdout, /^form +delta — it was asked for$/m);
+  t.regex(first.stdout, /^memory +129 MiB$/m, 'nothing of it counts twice');
   t.regex(first.stdout, /^changed +\d\S* MiB; written after the pause, out of a copy/m);
   t.regex(first.stdout, /^guest +running, stood still for \d+ ms$/m);
   const other = dir.file('other.mr');
@@ -96,12 +96,6 @@ qemuTest('--incremental writes what differs from the snapshot that the guest is 
     capture: { form: 'delta', formWhy: 'it was asked for', base, copyBytes: MIB },
     plan: { base: { value: base, why: 'QEMU has mapped it' }, stateOnly: { value: true } },
   });
-  const { transfer, blocks } = second.json() as unknown as Pick<SaveResult, 'transfer' | 'blocks'>;
-  t.is(
-    transfer?.bytes,
-    blocks.reduce((sum, { length }) => sum + length, 0),
-    'the memory of the guest',
-  );
   const { json } = await save(path, '--dry-run', '--json', '--force');
   t.like(json(), { base: { value: null }, stateOnly: { value: true } });
   const info = await runCli(['info', path]);

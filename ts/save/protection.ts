@@ -83,15 +83,13 @@ export class Protection {
   }
 
   /**
-   * Leaves the guest to its owner: call it when the guest goes on, while the save has still work to do, and when its owner
-   * has stopped it meanwhile. Whoever stops the guest from now on finds it stopped at the end.
-   * @param isOwners false to take it back: the owner lets the guest run again, and the save will stop it
+   * Leaves the guest to its owner, who sees it run, or has stopped it: it is found stopped at the end, if anybody stops it.
+   * @param isOwners false to take it back: its owner lets it run again, and the save stops it
    */
   async letGo(isOwners = true): Promise<void> {
     this.#isLetGo = isOwners;
-    const recovery = this.#recovery;
-    if (recovery?.goal === undefined) return;
-    await this.aim({ ...recovery, goal: { ...recovery.goal, runs: !isOwners } });
+    if (this.#recovery?.goal === undefined) return;
+    await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: !isOwners } });
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -9,11 +9,12 @@ import { lost, timeout } from '../../qmp/client-errors.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import { QmpDoor } from './qmp-door.ts';
 import type { WaitingWatch } from './waiting-watch.ts';
+import { cannotRun, startChild } from './start-child.ts';
+import { StderrTail } from './stderr-tail.ts';
 import { closingWrapper } from './wrappers.ts';
 import { type WaitOptions, waitWithin } from '../../host/wait-within.ts';
 
 const LOST = 'QEMU closed the connection';
-const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;
 /** Limit in milliseconds for the answer of a QEMU that was asked to quit, and again for its end. It is killed then. */
 const QUIT_MS = 1000;
@@ -59,8 +60,6 @@ export function inheritedPath(index: number): string {
   return `/proc/self/fd/${QMP_FD + 1 + index}`;
 }
 
-type Watched = Pick<QemuProcessOptions, 'watch'>;
-
 /** The end of a QEMU process. */
 export interface QemuExit {
   /** The exit status; null when a signal ended the process or it never ran. */
@@ -87,7 +86,11 @@ export class QemuProcess implements AsyncDisposable {
     pid: number,
     child: ChildProcess,
     qmp: QmpClient,
-    { exited, stderr, watch }: Pick<QemuProcess, 'exited'> & { stderr: StderrTail } & Watched,
+    {
+      exited,
+      stderr,
+      watch,
+    }: Pick<QemuProcess, 'exited'> & Pick<QemuProcessOptions, 'watch'> & { stderr: StderrTail },
   ) {
     this.pid = pid;
     this.qmp = qmp;
@@ -121,7 +124,7 @@ export class QemuProcess implements AsyncDisposable {
     const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const further = isClosed ? [] : ['pipe' as const, ...inherit];
-    const child = run(binary, [...args, ...monitor], [...standard, ...further]);
+    const child = startChild(binary, [...args, ...monitor], [...standard, ...further]);
     if (child.pid !== undefined) killAtExit(child);
     watch?.add(child);
     const failed = deferred<never>();
@@ -219,29 +222,6 @@ async function inherited(child: ChildProcess): Promise<Duplex> {
   const stream = child.stdio[QMP_FD];
   if (stream instanceof Duplex) return stream;
   throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a child process has no connection');
-}
-
-/** Starts a process. Node's permission model refuses at once; every other failure comes as an event. */
-function run(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
-  try {
-    return spawn(binary, args, { stdio });
-  } catch (cause) {
-    throw cannotRun(binary, cause);
-  }
-}
-
-function cannotRun(path: string, cause: unknown): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path, cause });
-}
-
-class StderrTail {
-  text = '';
-
-  constructor(child: ChildProcess) {
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      this.text = (this.text + chunk).slice(-KEPT_STDERR);
-    });
-  }
 }
 
 async function exitOf(child: ChildProcess): Promise<QemuExit> {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 
 import { messageOf } from '../../errors.ts';
@@ -110,13 +110,17 @@ export class WaitingWatch implements AsyncDisposable {
   #start(): void {
     // Disposal is the owner's last word.
     if (this.#isOver) return;
-    // In a process group of its own: Ctrl-C is for this process.
-    const child = spawn('/bin/sh', ['-c', PROGRAM], {
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-      env: {},
-    });
     this.#problem = undefined;
+    let child: ChildProcess;
+    try {
+      // In a process group of its own: Ctrl-C is for this process.
+      const how: SpawnOptions = { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env: {} };
+      child = spawn('/bin/sh', ['-c', PROGRAM], how);
+    } catch (error) {
+      // Node's permission model refuses at once.
+      this.#problem = messageOf(error);
+      return;
+    }
     child.once('error', (error) => {
       this.#problem = messageOf(error);
     });
