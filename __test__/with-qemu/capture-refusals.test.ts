@@ -455,3 +455,22 @@ qemuTest('names of all kinds lead to the base', async (t) => {
     await assertMemory(t, guest, target, JSON.stringify(name));
   }
 });
+
+qemuTest('a snapshot at an offset in a file is no base', async (t) => {
+  const path = dir.file('volume.mr');
+  {
+    await using source = await restoreGuest(model, SETUP, {});
+    await save(source.qmp, `file:${path},offset=${MIB}`, { writer: 'engine' });
+  }
+  await using guest = await restoreGuest({ path, offset: MIB }, SETUP, { mode: 'instant' });
+  await assertRefused(
+    t,
+    guest,
+    dir.file('volume-later.mr'),
+    { base: 'auto' },
+    {
+      rule: 'incremental-needs-clone',
+      message: /volume\.mr\) is no base: .*; a base begins where its file does/,
+    },
+  );
+});
