@@ -22,6 +22,7 @@ export const ADDED_MEMBERS: ReadonlySet<string> = new Set([
   'changedPages',
   'directRequests',
   'dirtyPagesPerSecond',
+  'form',
   'libvirt',
   'live',
   'modes',

@@ -13,12 +13,12 @@ import type { TemporaryDirectory } from './temporary.ts';
 
 /** The built-in guest as pools of a test start it: each number has a folder with a disk and a serial port of its own. */
 export class PoolGuests {
-  readonly #dir: TemporaryDirectory;
+  readonly #dir: Pick<TemporaryDirectory, 'file'>;
   readonly #setup: GuestSetup;
   /** The numbers for which command lines were made, in order. */
   readonly asked: number[] = [];
 
-  constructor(dir: TemporaryDirectory, setup: GuestSetup = {}) {
+  constructor(dir: Pick<TemporaryDirectory, 'file'>, setup: GuestSetup = {}) {
     this.#dir = dir;
     this.#setup = setup;
   }
@@ -77,4 +77,11 @@ export function childProcesses(): readonly number[] {
       return [];
     }
   });
+}
+
+/** Those children that are no watch over the others. */
+export function childQemus(): readonly number[] {
+  return childProcesses().filter(
+    (pid) => !readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('/bin/sh\0-c'),
+  );
 }

@@ -1,7 +1,7 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
 
 import { dropPageCache, pageCacheState } from '../../ts/engine/page-cache.ts';
-import { save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
+import { planSave, save, type SaveOptions, Snapshot, verify } from '../../ts/index.ts';
 import { assertMemory, assertRestores, FREE, PAGE, poke, scattered, SETUP } from '../save/captured-guest.ts';
 import { fatedGuestArgs, startFatedGuest, untilState } from '../support/fated-guest.ts';
 import { LoopVolume } from '../support/loop-volume.ts';
@@ -56,7 +56,9 @@ qemuTest('a seal of a capture of every form stands for every page', async (t) =>
         await guest.cont();
         await guest.waitForGenerations(1);
         const path = dir.file(`${form}-${after}.mr`);
+        const plan = await planSave(guest.qmp, path, { ...options, seal: true, after });
         const saved = await save(guest.qmp, path, { ...options, seal: true, after });
+        t.is(plan.form.value, saved.capture?.form, 'it was found out, and the plan has left nothing');
         t.deepEqual(saved.warnings, [], form);
         t.is(saved.seal, `${path}.seal`);
         t.is(saved.runState, after === 'cont' ? 'running' : 'paused');

@@ -350,10 +350,14 @@ qemuTest('what an incremental save cannot be combined with is refused', async (t
     [{ base, maxBandwidth: 1000 }, { message: /bandwidth/ }],
     [
       { base, form: 'whole' },
-      { message: /no file can share the blocks/, onlySave: true },
+      { message: /no file can share the blocks of the base: the filesystem \S+ has no blocks that two/ },
     ],
   ];
   for (const [options, refusal] of cases) await assertRefused(t, guest, target, options, refusal);
+  const elsewhere = `/dev/shm/mapped-ram-elsewhere-${process.pid}`;
+  const apart = /no file can share the blocks of the base: they would be on two filesystems/;
+  await assertRefused(t, guest, elsewhere, { base, form: 'whole' }, { message: apart });
+  t.like(await planSave(guest.qmp, elsewhere, { base }), { form: { value: 'delta' } });
   await assertRefused(t, guest, 'tcp:127.0.0.1:1', { base }, { message: /file/ });
 });
 
@@ -450,4 +454,23 @@ qemuTest('names of all kinds lead to the base', async (t) => {
     t.is(saved.capture?.base, base);
     await assertMemory(t, guest, target, JSON.stringify(name));
   }
+});
+
+qemuTest('a snapshot at an offset in a file is no base', async (t) => {
+  const path = dir.file('volume.mr');
+  {
+    await using source = await restoreGuest(model, SETUP, {});
+    await save(source.qmp, `file:${path},offset=${MIB}`, { writer: 'engine' });
+  }
+  await using guest = await restoreGuest({ path, offset: MIB }, SETUP, { mode: 'instant' });
+  await assertRefused(
+    t,
+    guest,
+    dir.file('volume-later.mr'),
+    { base: 'auto' },
+    {
+      rule: 'incremental-needs-clone',
+      message: /volume\.mr\) is no base: .*; a base begins where its file does/,
+    },
+  );
 });

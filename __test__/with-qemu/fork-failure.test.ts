@@ -7,7 +7,7 @@ import type { QmpClient } from '../../ts/qmp/client.ts';
 import { fatedGuestArgs, startFatedGuest } from '../support/fated-guest.ts';
 import { ForkRig, SOURCES } from '../support/fork-rig.ts';
 import { assertNoLeak } from '../support/leaks.ts';
-import { childProcesses } from '../support/pool-guests.ts';
+import { childQemus } from '../support/pool-guests.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
 import { prepareFork } from '../../ts/fork/prepare-fork.ts';
@@ -108,9 +108,9 @@ for (const kind of SOURCES) {
   qemuTest(`when the QEMU of one clone of a ${kind} guest dies, all are ended`, async (t) => {
     await using rig = await ForkRig.start(kind, dir);
     for (const event of ['STOP', 'RESUME'] as const) {
-      const before = new Set(childProcesses());
+      const before = new Set(childQemus());
       await using slots = await rig.prepare(3, { guard: 'off' });
-      const [, victim = 0] = childProcesses().filter((pid) => !before.has(pid));
+      const [, victim = 0] = childQemus().filter((pid) => !before.has(pid));
       void rig.source.qmp.waitForEvent([event]).then(() => process.kill(victim, 'SIGKILL'));
       await t.throwsAsync(slots.fork(), {
         code: 'ERR_MAPPED_RAM_QEMU',
@@ -124,9 +124,9 @@ for (const kind of SOURCES) {
   qemuTest(`a QEMU that dies while it waits for a ${kind} guest is told before the pause`, async (t) => {
     await using rig = await ForkRig.start(kind, dir);
     const stops = stopsOf(rig.source.qmp);
-    const before = new Set(childProcesses());
+    const before = new Set(childQemus());
     await using slots = await rig.prepare(2, { guard: 'off' });
-    const victim = childProcesses().find((pid) => !before.has(pid)) ?? 0;
+    const victim = childQemus().find((pid) => !before.has(pid)) ?? 0;
     process.kill(victim, 'SIGKILL');
     await delay(200);
     await t.throwsAsync(slots.fork(), {

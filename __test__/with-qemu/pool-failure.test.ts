@@ -7,7 +7,7 @@ import type { GuestPool } from '../../ts/pool/guest-pool.ts';
 import type { PoolHealthEvent } from '../../ts/pool/pool-health.ts';
 import { POOL_WAITS } from '../../ts/pool/pool-options.ts';
 import { assertNoLeak } from '../support/leaks.ts';
-import { childProcesses, PoolGuests, untilHealth } from '../support/pool-guests.ts';
+import { childProcesses, childQemus, PoolGuests, untilHealth } from '../support/pool-guests.ts';
 import { QEMU_MISSING, qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
@@ -33,10 +33,10 @@ function eventsOf(pool: GuestPool): readonly PoolHealthEvent[] {
 qemuTest('a QEMU that dies while it waits is told, and replaced', async (t) => {
   for (const wait of POOL_WAITS) {
     const guests = new PoolGuests(dir);
-    const before = new Set(childProcesses());
+    const before = new Set(childQemus());
     await using pool = await guests.pool(snapshot, { size: 1, wait });
     const events = eventsOf(pool);
-    const pid = childProcesses().find((child) => !before.has(child)) ?? 0;
+    const pid = childQemus().find((child) => !before.has(child)) ?? 0;
     process.kill(pid, 'SIGKILL');
     await untilHealth(pool, ({ died, waiting }) => died === 1 && waiting === 1);
     t.deepEqual(
@@ -55,9 +55,9 @@ qemuTest('a QEMU that dies while it waits is told, and replaced', async (t) => {
 qemuTest('who takes a QEMU that is dying gets the next one', async (t) => {
   for (const wait of POOL_WAITS) {
     const guests = new PoolGuests(dir);
-    const before = new Set(childProcesses());
+    const before = new Set(childQemus());
     await using pool = await guests.pool(snapshot, { size: 1, wait });
-    const pid = childProcesses().find((child) => !before.has(child)) ?? 0;
+    const pid = childQemus().find((child) => !before.has(child)) ?? 0;
     process.kill(pid, 'SIGKILL');
     await using guest = await pool.take();
     t.not(guest.qemu.pid, pid);

@@ -8,7 +8,7 @@ import { freshGuest } from '../../ts/pool/fresh-guest.ts';
 import type { GuestPool } from '../../ts/pool/guest-pool.ts';
 import { POOL_WAITS } from '../../ts/pool/pool-options.ts';
 import { assertNoLeak } from '../support/leaks.ts';
-import { childProcesses, PoolGuests, untilHealth } from '../support/pool-guests.ts';
+import { childProcesses, childQemus, PoolGuests, untilHealth } from '../support/pool-guests.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { saveGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -49,7 +49,7 @@ qemuTest(
     t.true(grown < MOST_HEAP, `the heap grew by ${grown} bytes`);
     const { taken, died, failed } = pool.health;
     t.deepEqual([taken, died, failed], [TAKES + WARM_UP, 0, 0]);
-    t.is(childProcesses().length - before.length, 2, 'only those that wait are left');
+    t.is(childQemus().length - before.length, 2, 'only those that wait are left');
     await pool.close();
     t.deepEqual(childProcesses(), before);
     t.deepEqual(

@@ -68,12 +68,21 @@ qemuTest('--incremental writes what differs from the snapshot that the guest is 
   const plan = await save(path, '--incremental', '--dry-run');
   t.is(plan.code, 0, plan.stderr);
   t.true(plan.stdout.includes(`base             ${base} — QEMU has mapped it\n`), plan.stdout);
+  t.regex(
+    plan.stdout,
+    /^writer +engine — only the engine, in QEMU's process, finds what differs from the base/m,
+  );
+  t.regex(
+    plan.stdout,
+    /^form +(?:whole — the filesystem shares|delta — no file can share) the blocks of the base/m,
+  );
   t.deepEqual(await readdir(dir.path), []);
   const first = await save(path, '--incremental', '--form', 'delta');
   t.is(first.code, 0, first.stderr);
   t.is(first.stderr, '');
   t.regex(first.stdout, new RegExp(`^base +${base}$`, 'm'));
   t.regex(first.stdout, /^form +delta — it was asked for$/m);
+  t.regex(first.stdout, /^memory +129 MiB$/m, 'nothing of it counts twice');
   t.regex(first.stdout, /^changed +\d\S* MiB; written after the pause, out of a copy/m);
   t.regex(first.stdout, /^guest +running, stood still for \d+ ms$/m);
   const other = dir.file('other.mr');

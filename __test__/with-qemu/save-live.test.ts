@@ -3,7 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExecutionContext } from 'ava';
 
-import { MappedRamError, planSave, save, type SaveOptions } from '../../ts/index.ts';
+import {
+  MappedRamError,
+  planSave,
+  save,
+  type SaveOptions,
+  type SaveResult,
+  Snapshot,
+} from '../../ts/index.ts';
 import type { SaveProgress } from '../../ts/save/save-options.ts';
 import { checkSnapshot } from '../save/check-snapshot.ts';
 import { type DifferingPage, differingPages } from '../save/differing-pages.ts';
@@ -284,3 +291,50 @@ kvmTest('under KVM a save by QEMU is live by itself, and misses nothing', async 
   }
   await guest.waitForGenerations(1, 120_000);
 });
+
+qemuTest('a guest that its owner stops while it is saved live stays stopped', async (t) => {
+  await using dir = await temporaryDirectory();
+  await using guest = await startGuest();
+  await guest.waitForGenerations(2);
+  const path = dir.file('guest.mr');
+  /** Saves, while the owner does something as soon as QEMU writes. */
+  const saveWhile = async (act: (abort: () => void) => Promise<void>): Promise<SaveResult> => {
+    let done: Promise<void> | undefined;
+    const { signal, abort } = aborter();
+    const onProgress = ({ live }: SaveProgress): void => {
+      if ((live?.pass ?? 0) >= 1) done ??= act(abort);
+    };
+    const options = { live: true, maxBandwidth: 24 * MIB, downtimeLimitMs: 1000, guard: 'off' } as const;
+    try {
+      return await save(guest.qmp, path, { ...options, overwrite: true, onProgress, signal });
+    } finally {
+      await done;
+    }
+  };
+  const stopped = await saveWhile(() => guest.stop());
+  t.like(stopped, { runState: 'postmigrate', pauseMs: undefined, verified: true });
+  t.true(stopped.warnings.some((words) => words.includes('somebody has stopped the guest')));
+  await using snapshot = await Snapshot.open(path);
+  t.is((await snapshot.info()).runState, 'paused');
+  t.deepEqual(await differingPages(guest, path), []);
+  await guest.cont();
+  const again = await saveWhile(async () => {
+    await guest.stop();
+    await guest.cont();
+  });
+  t.like(again, { runState: 'running', warnings: stopped.warnings.filter((words) => /TCG/.test(words)) });
+  const aborted = saveWhile(async (abort) => {
+    await guest.stop();
+    await delay(100);
+    abort();
+  });
+  await t.throwsAsync(aborted, { message: 'enough' });
+  t.is(await guest.runState(), 'paused');
+  await guest.cont();
+  await guest.assertAlive();
+});
+
+function aborter(): { readonly signal: AbortSignal; readonly abort: () => void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort(new Error('enough')) };
+}

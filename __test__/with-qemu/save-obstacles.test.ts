@@ -137,6 +137,11 @@ qemuTest('a limit on the length of files is told by the plan', async (t) => {
   await t.throwsAsync(planSave(guest.qmp, dir.file('snapshot'), { writer: 'qemu' }), {
     message: /process \d+ may not write such/,
   });
+  // And by its device state, which it writes for the engine.
+  await t.throwsAsync(planSave(guest.qmp, dir.file('snapshot'), { writer: 'engine' }), {
+    code: 'ERR_MAPPED_RAM_IO',
+    message: /QEMU \(process \d+\) may not write files that are long enough for its device state/,
+  });
 });
 
 test('the commands that write files refuse before they work', async (t) => {

@@ -17,6 +17,9 @@ import { encodeRamEos } from '../stream/write/encode-ram.ts';
 import { guestRam } from './guest-ram.ts';
 import { recordedAs } from './recorded-as.ts';
 
+/** The reason why a file of the caller's is no clone. */
+export const THERE_ALREADY = 'the result is a file that is there already';
+
 /**
  * Makes the output a clone of a base, where that is possible.
  * @returns the reason in words why it is not, and nothing is written then; undefined when the output is a clone now
@@ -26,7 +29,7 @@ export async function whyNoClone(base: DeltaBase, output: Output): Promise<strin
   const from = base.reader.file;
   if (from === undefined) return 'the base is no file on this host';
   if (output.file === undefined) return 'the result is no file on this host';
-  if (output.file.path === undefined) return 'the result is a file that is there already';
+  if (output.file.path === undefined) return THERE_ALREADY;
   if (output.offset !== 0 || base.index.base !== 0) {
     return 'the result, or the base, does not start at the beginning of its file';
   }

@@ -1,6 +1,6 @@
 import { basename, dirname, relative, resolve } from 'node:path';
 
-import { identifyBase } from '../snapshot/base-identity.ts';
+import { type BaseIdentity, identifyBase } from '../snapshot/base-identity.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { StreamPatch } from '../stream/global-state.ts';
 import { type BaseRecord, withBaseRecord } from '../stream/vmdescription/base-record.ts';
@@ -17,6 +17,8 @@ export interface OverOptions {
   readonly offset: number;
   /** Bytes that take the place of the state's own. @default none */
   readonly patches?: readonly StreamPatch[] | undefined;
+  /** What `identifyBase` says. @default it is asked now, and reads all of the base but its pages */
+  readonly identity?: BaseIdentity | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -28,10 +30,11 @@ export interface OverOptions {
 export async function assembleOver(
   base: Snapshot,
   { reader, index }: Snapshot,
-  { path, offset, patches, signal }: OverOptions,
+  { path, offset, identity, patches, signal }: OverOptions,
 ): Promise<AssembledMapped> {
   const { blocks, targetPageSize } = base.completeRam();
-  const record = await recordOf(base, path, signal);
+  const known = identity ?? (await identifyBase(base.reader, base.index, signal));
+  const record = recordOf(base, path, known);
   const configuration = mappedConfiguration(index.configuration);
   const described =
     (await readVmdescriptionFor(reader, index, configuration)) ?? nothingDescribed(targetPageSize);
@@ -46,12 +49,7 @@ export async function assembleOver(
 }
 
 /** The record of the base as the delta carries it. */
-async function recordOf(
-  base: Snapshot,
-  delta: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<BaseRecord> {
-  const identity = await identifyBase(base.reader, base.index, signal);
+function recordOf(base: Snapshot, delta: string | undefined, identity: BaseIdentity): BaseRecord {
   const file = base.reader.file?.path;
   if (file === undefined) return identity;
   const path = resolve(file);

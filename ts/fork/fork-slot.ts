@@ -91,13 +91,13 @@ export class ForkSlot {
    * @throws {MappedRamError} as `prepareFork`
    */
   static async start(
-    { mapped, form, guest }: ForkSource,
+    { mapped, form, guest, watch }: ForkSource,
     { index, args, commandLine, defaultRam }: CloneLine,
     options: CheckedForkOptions,
     signal: AbortSignal,
   ): Promise<ForkSlot> {
     const { binary, stdio, timeoutMs } = options;
-    const start = { binary, stdio, args, signal, timeoutMs, defaultRam };
+    const start = { binary, stdio, args, signal, timeoutMs, defaultRam, watch };
     await using prepared = await prepare(mapped, FORK_MODE, commandLine, start);
     const qemu = await startPrepared(FORK_MODE, prepared, start).catch(refuse);
     try {

@@ -108,6 +108,7 @@ export class ForkSlots implements AsyncDisposable {
       ({ clone }, signal) => clone.slot.letGoOn(clone, calledAt, signal),
       { signal: limit },
     );
+    await Promise.all(this.#slots.map(({ process }) => process.letOutlive()));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = saved;
     return {
@@ -118,7 +119,7 @@ export class ForkSlots implements AsyncDisposable {
       bytes: captured.bytes,
       writer,
       writerWhy,
-      warnings,
+      warnings: [...warnings, ...this.#source.watch.warnings],
       times: {
         prepareMs: startedAt - calledAt,
         captureMs: capturedAt - startedAt,

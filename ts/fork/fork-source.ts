@@ -7,6 +7,7 @@ import { SaveAhead } from '../save/ahead/save-ahead.ts';
 import { planSaveInto } from '../save/save.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { ForkOptions } from './fork-options.ts';
+import { WaitingWatch } from '../qemu/process/waiting-watch.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
@@ -45,6 +46,8 @@ export class ForkSource implements AsyncDisposable {
   readonly ahead: SaveAhead;
   /** The guest, for comparison with the QEMUs that wait for it. */
   readonly guest: GuestToBe;
+  /** Ends the QEMUs that wait, should this process be killed. */
+  readonly watch: WaitingWatch;
   readonly #facts: SourceFacts;
 
   private constructor(
@@ -60,6 +63,7 @@ export class ForkSource implements AsyncDisposable {
     this.ahead = ahead;
     this.guest = guestToBe(facts, mapped);
     this.#facts = facts;
+    this.watch = WaitingWatch.start();
   }
 
   /**
@@ -112,6 +116,7 @@ export class ForkSource implements AsyncDisposable {
   /** Closes the files of this process. QEMUs have what they map. May be called again. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.ahead[Symbol.dispose]();
+    await this.watch[Symbol.asyncDispose]();
     await this.mapped.close();
     await this.into.close();
   }

@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** Matches the parent in /proc/PID/stat, behind the command's name, which may hold anything. */
 const PARENT = /^\d+ \(.*\) \S (?<parent>\d+) /s;
+/** Matches the time of the start there: 22nd of all fields, the 20th behind the name. */
+const START = /^\d+ \(.*\) \S (?:-?\d+ ){18}(?<start>\d+) /s;
 
 /**
  * Lists the processes below a process: its children, theirs, and so on. A wrapper around QEMU (`timeout`, `unshare`, a
@@ -52,6 +54,14 @@ export function killTree(pid: number): void {
     }
   }
   for (const candidate of stopped) signal(candidate, 'SIGKILL');
+}
+
+/**
+ * The time of a process's start, in the kernel's words, by which it differs from others that had its id before. Undefined
+ * when it is gone.
+ */
+export function startTimeOf(pid: number): string | undefined {
+  return START.exec(read(`/proc/${pid}/stat`) ?? '')?.groups?.['start'];
 }
 
 function parentOf(pid: number): number | undefined {

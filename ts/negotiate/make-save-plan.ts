@@ -4,7 +4,7 @@ import { ASKED, decide, refuseIfForbidden } from './decide.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import { commonParts, type CommonParts, decideChannels } from './plan-parts.ts';
 import type { Decision, SavePlan } from './plan.ts';
-import type { SaveRequest, Switch, ZeroPageDetection } from './request.ts';
+import type { SaveForm, SaveRequest, Switch, ZeroPageDetection } from './request.ts';
 import type { Situation, StartingSituation } from './rule.ts';
 
 /** The default of `downtimeLimitMs`. */
@@ -29,6 +29,8 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     isIncremental ? 'on' : 'auto',
     autoStateOnly(start, request),
   );
+  // A base was asked for, and what goes with it was not.
+  const forBase = isIncremental && request.writer !== 'engine' ? { why: BASE_WHY } : {};
   const nothing = { ...undecided, stateOnly: stateOnly.value, stateOnlyWhy: stateOnly.why };
   refuseIfForbidden(nothing, 'base');
   const engine = decide(nothing, 'writer', isIncremental ? 'on' : writerSwitch(request), {
@@ -86,12 +88,16 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
     ...channelled,
     // No migration takes place, so nothing that one would need is set.
     ...(isCapture ? settingNothing(common) : {}),
-    stateOnly: stateOnly.value && !isCapture ? { value: false, why: engine.why } : stateOnly,
+    stateOnly:
+      stateOnly.value && !isCapture
+        ? { value: false, why: engine.why }
+        : { ...stateOnly, ...(isIncremental ? { why: BASE_WHY } : {}) },
     base: isIncremental
       ? { value: baseIn(start), why: 'QEMU has mapped it' }
       : { value: undefined, why: 'all of the memory is to be written' },
+    form: decideForm(request),
     capture: start.capture,
-    writer: { ...engine, value: engine.value ? 'engine' : 'qemu' },
+    writer: { ...engine, ...forBase, value: engine.value ? 'engine' : 'qemu' },
     format: engine.value || mappedRam.value ? 'mapped-ram' : 'stream',
     mappedRam,
     xIgnoreShared,
@@ -105,6 +111,9 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
 /** The reason for the engine, where it takes the guest out of QEMU's process. */
 const CAPTURE_WHY =
   "the engine takes the guest out of QEMU's process: device state in milliseconds, and the pages that are there";
+
+/** The reason for the engine, and for the way it takes, in an incremental save. */
+const BASE_WHY = "only the engine, in QEMU's process, finds what differs from the base that was asked for";
 
 function whyWriter(situation: Situation, request: SaveRequest): string {
   if (isBetterLive(situation, request)) return LIVE_WHY;
@@ -144,6 +153,12 @@ function autoStateOnly(
 
 function settingNothing({ notes }: CommonParts): Partial<CommonParts> {
   return { capabilities: {}, parameters: {}, notes: notes.filter(({ effect }) => effect === 'warn') };
+}
+
+function decideForm({ base = 'none', form }: SaveRequest): Decision<SaveForm | undefined> {
+  if (base === 'none') return { value: 'whole', why: 'all of the memory is to be written' };
+  if (form === 'delta') return { value: form, why: ASKED };
+  return { value: undefined, why: 'it takes a filesystem that shares the blocks of the base' };
 }
 
 function isBased({ base = 'none' }: SaveRequest): boolean {

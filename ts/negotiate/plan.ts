@@ -2,7 +2,7 @@ import type { CaptureFacts } from './capture/capture-facts.ts';
 import type { FileMemoryBlock } from '../qemu/memory-block.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
-import type { PlanTarget, Reader, Writer, ZeroPageDetection } from './request.ts';
+import type { PlanTarget, Reader, SaveForm, Writer, ZeroPageDetection } from './request.ts';
 import type { RuleId } from './rules/rules.ts';
 
 /** One part of a plan. */
@@ -61,6 +61,11 @@ export interface SavePlan extends CommonPlan {
   readonly stateOnly: Decision<boolean>;
   /** The base of an incremental save; undefined for a save of all of the memory. */
   readonly base: Decision<string | undefined>;
+  /**
+   * The form of the snapshot: `delta` stands on the base. Undefined where the filesystem decides, which `planSave` asks, and
+   * `save` right before the guest is stopped.
+   */
+  readonly form: Decision<SaveForm | undefined>;
   /** The facts about taking the guest out of QEMU's process; undefined where nobody asked. @internal */
   readonly capture: CaptureFacts | undefined;
   readonly zeroPageDetection: Decision<ZeroPageDetection>;

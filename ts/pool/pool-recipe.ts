@@ -1,6 +1,7 @@
 import { MappedRamError } from '../errors.ts';
 import { waitWithin } from '../host/wait-within.ts';
 import type { QemuProcess } from '../qemu/process/qemu-process.ts';
+import { WaitingWatch } from '../qemu/process/waiting-watch.ts';
 import { askDefaultRam } from '../restore/command-line/ask-default-ram.ts';
 import { LaunchPlan } from '../restore/command-line/launch-plan.ts';
 import { parseCommandLine } from '../restore/command-line/options.ts';
@@ -43,6 +44,8 @@ interface Common {
 export class PoolRecipe implements AsyncDisposable {
   readonly #options: CheckedPoolOptions;
   readonly #common: Common;
+  /** Ends the QEMUs that wait, should this process be killed. */
+  readonly #watch: WaitingWatch = WaitingWatch.start();
 
   private constructor(options: CheckedPoolOptions, common: Common) {
     this.#options = options;
@@ -90,7 +93,8 @@ export class PoolRecipe implements AsyncDisposable {
     const after = this.#options.after ?? defaultAfter(commandLine);
     const { binary, stdio, timeoutMs } = this.#options;
     const { state, defaultRam } = this.#common;
-    const start = { binary, stdio, args, signal, timeoutMs, state, defaultRam };
+    const watch = this.#watch;
+    const start = { binary, stdio, args, signal, timeoutMs, state, defaultRam, watch };
     await using prepared = await prepare(snapshot, mode, commandLine, start);
     const { qemu } = await startWithState(snapshot, mode, prepared, start).catch(refuse);
     try {
@@ -130,13 +134,14 @@ export class PoolRecipe implements AsyncDisposable {
       after,
       options,
       workingSet: ahead.goOn(),
-      warnings: [...warnings, ...ahead.warnings, ...memory.warnings],
+      warnings: [...warnings, ...ahead.warnings, ...memory.warnings, ...this.#watch.warnings],
     });
   }
 
   /** Closes what the guests share. QEMUs that have it go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { state, isOurs, snapshot, ahead } = this.#common;
+    await this.#watch[Symbol.asyncDispose]();
     await ahead.end();
     await state?.close();
     if (isOurs) await snapshot.close();

@@ -82,6 +82,7 @@ export class PooledQemu {
       this.#waiting.loaded === undefined
         ? await loadExamined(examined, { ...options, ...wait, after })
         : await letGoOn(examined, this.#waiting.loaded, after, wait);
+    await process.letOutlive();
     return {
       ...guest,
       index,

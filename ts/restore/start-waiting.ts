@@ -121,9 +121,15 @@ export async function startWithState(
 export async function startPrepared(
   mode: Mode,
   { memory, launch: { args } }: Prepared,
-  { binary, stdio, signal, timeoutMs }: Pick<StartOptions, 'binary' | 'stdio' | 'signal' | 'timeoutMs'>,
+  {
+    binary,
+    stdio,
+    signal,
+    timeoutMs,
+    watch,
+  }: Pick<StartOptions, 'binary' | 'stdio' | 'signal' | 'timeoutMs' | 'watch'>,
 ): Promise<QemuProcess> {
-  const process = { binary, args, stdio, inherit: memory.descriptors, signal, timeoutMs };
+  const process = { binary, args, stdio, inherit: memory.descriptors, signal, timeoutMs, watch };
   return QemuProcess.start(process).catch((error: unknown) =>
     explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal }),
   );

@@ -83,13 +83,13 @@ export class Protection {
   }
 
   /**
-   * Leaves the guest to its owner, who sees it run: call it when the guest goes on, while the save has still work to do.
-   * Whoever stops the guest from now on finds it stopped at the end.
+   * Leaves the guest to its owner, who sees it run, or has stopped it: it is found stopped at the end, if anybody stops it.
+   * @param isOwners false to take it back: its owner lets it run again, and the save stops it
    */
-  async letGo(): Promise<void> {
-    this.#isLetGo = true;
+  async letGo(isOwners = true): Promise<void> {
+    this.#isLetGo = isOwners;
     if (this.#recovery?.goal === undefined) return;
-    await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: false } });
+    await this.aim({ ...this.#recovery, goal: { ...this.#recovery.goal, runs: !isOwners } });
   }
 
   /**

@@ -47,10 +47,11 @@ export class QemuWriter implements ReadyWriter {
     const { stoodStill } = guest;
     const live = guest instanceof LiveGuest ? guest.report : undefined;
     const end = guest instanceof LiveGuest && guest.mayHaveEnded ? await endedAs({ fd, offset }) : undefined;
+    const isOwners = guest instanceof LiveGuest && guest.isOwners;
     if (end === undefined) await whenRead();
     progress.step('publish');
     await this[Symbol.asyncDispose]();
-    const unrecorded = await recordRunState({ fd, offset }, output, before);
+    const unrecorded = await recordRunState({ fd, offset }, output, isOwners ? 'paused' : before);
     const { normalPages = 0, pageSize = 0 } = migration.ram ?? {};
     const dataBytes = normalPages * pageSize;
     const saved = await checkSaved({ fd, offset }, { plan, dataBytes, rows, stoodStill });

@@ -18,6 +18,7 @@ import { isBeingBroughtBack, Protection } from './protection.ts';
 import { stoodStillInstead } from './live/live-options.ts';
 import type { SaveOptions, SaveResult } from './save-options.ts';
 import { makePlan } from './plan/make-plan.ts';
+import { planForm } from './plan/plan-form.ts';
 import { ProgressTeller } from './save-progress.ts';
 import type { SaveRun } from './save-run.ts';
 import { withinTime } from './within-time.ts';
@@ -129,7 +130,7 @@ async function saveTo(
 
 /**
  * Works out what `save` would do with the same arguments, and why. Changes nothing.
- * @throws {MappedRamError} as `negotiate`, `assertRunState` and `assertNotStoppedAsleep`; ERR_MAPPED_RAM_EXISTS;
+ * @throws {MappedRamError} as `negotiate`, `assertRunState`, `assertNotStoppedAsleep` and `planForm`; ERR_MAPPED_RAM_EXISTS;
  *   ERR_MAPPED_RAM_IO for a target that cannot be made or replaced, or whose medium cannot hold the snapshot;
  *   ERR_MAPPED_RAM_INVALID_ARGUMENT for options of the engine where QEMU writes, and for a word that its option does not
  *   take; ERR_MAPPED_RAM_TIMEOUT
@@ -153,7 +154,7 @@ async function planTo(
   return withinTime(options, async (signal) => {
     const plan = await makePlan(qmp, target, { ...options, signal }, into);
     await assertNotStoppedAsleep(qmp, plan.qemu.runState, options.after, { signal });
-    return plan;
+    return { ...plan, form: await planForm(plan, { ...options, signal }, into) };
   });
 }
 

@@ -57,11 +57,14 @@ async function publishGuest(
   // A guest that is watched may be stopped at any moment, so the watch ends before QEMU is brought back.
   await using guest =
     plan.live.value && before === 'running'
-      ? LiveGuest.watch(qmp, liveLimits(options), after === 'quit')
+      ? LiveGuest.watch(qmp, liveLimits(options), {
+          maySleep: after === 'quit',
+          tellOwners: (isStopped) => void protection.letGo(isStopped),
+        })
       : await StoppedGuest.stop(qmp, before, { signal });
   const goOn = async (): Promise<void> => {
     // A guest that did not run before may run only when everything else has worked.
-    if (after !== 'cont' || before !== 'running') return;
+    if (after !== 'cont' || before !== 'running' || isOwners(guest)) return;
     await guest.letRun();
     await protection.letGo();
   };
@@ -71,7 +74,14 @@ async function publishGuest(
     signal?.throwIfAborted();
     await toFile.output.publish();
   }
-  return { written, pauseMs: guest.pauseMs };
+  if (!isOwners(guest)) return { written, pauseMs: guest.pauseMs };
+  const words = 'somebody has stopped the guest while it was saved, and it stays so';
+  return { written: { ...written, warnings: [...written.warnings, words] }, pauseMs: undefined };
+}
+
+/** True for a guest that its owner has stopped while QEMU wrote it. */
+function isOwners(guest: StoppedGuest | LiveGuest): boolean {
+  return guest instanceof LiveGuest && guest.isOwners;
 }
 
 async function readyWriter(run: SaveRun, toFile: FileSaveRun | undefined): Promise<ReadyWriter> {

@@ -29,7 +29,7 @@ export function planReport(plan: SavePlan | LoadPlan): object {
 
 /** Shows the steps that a save would take, and the reasons. */
 export function planLines(plan: SavePlan, style: Style): readonly string[] {
-  const { target, writer, stateOnly, base, format, qemu, engineBlocks, notes } = plan;
+  const { target, writer, stateOnly, base, form, format, qemu, engineBlocks, notes } = plan;
   const { mappedRam, multifd, channels, directIo, zeroPageDetection, xIgnoreShared, fdset, live } = plan;
   const { major, minor, micro } = qemu.version;
   return [
@@ -44,7 +44,9 @@ export function planLines(plan: SavePlan, style: Style): readonly string[] {
         ]),
         // Where QEMU writes, the writer's reason says so, too.
         ...(writer.value === 'engine' ? [row('memory', stateOnly, placeOfMemory)] : []),
-        ...(base.value === undefined ? [] : [row('base', { ...base, value: base.value }, String)]),
+        ...(base.value === undefined
+          ? []
+          : [row('base', { ...base, value: base.value }, String), row('form', form, String)]),
         row('mapped-ram', mappedRam, onOff),
         row('multifd', multifd, onOff),
         row('channels', channels, (count) => String(count ?? 'auto')),

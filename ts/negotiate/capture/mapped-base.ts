@@ -62,7 +62,12 @@ async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string):
   } catch (error) {
     if (!(error instanceof MappedRamError) || error.code === 'ERR_MAPPED_RAM_IO') throw error;
     const rule = error.code === 'ERR_MAPPED_RAM_BAD_MAGIC' ? 'incremental-needs-clone' : 'base-unfit';
-    return { rule, words: `the file that QEMU maps (${path}) is no base: ${messageOf(error)}` };
+    // The places of the blocks do not tell where the stream of theirs begins.
+    const where =
+      error.code === 'ERR_MAPPED_RAM_BAD_MAGIC'
+        ? '; a base begins where its file does, and a snapshot at an offset in a file is none'
+        : '';
+    return { rule, words: `the file that QEMU maps (${path}) is no base: ${messageOf(error)}${where}` };
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -8,11 +8,13 @@ import { killAtExit, killChild } from '../../host/kill-at-exit.ts';
 import { lost, timeout } from '../../qmp/client-errors.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import { QmpDoor } from './qmp-door.ts';
+import type { WaitingWatch } from './waiting-watch.ts';
+import { cannotRun, startChild } from './start-child.ts';
+import { StderrTail } from './stderr-tail.ts';
 import { closingWrapper } from './wrappers.ts';
 import { type WaitOptions, waitWithin } from '../../host/wait-within.ts';
 
 const LOST = 'QEMU closed the connection';
-const KEPT_STDERR = 64 * 1024;
 const QMP_FD = 3;
 /** Limit in milliseconds for the answer of a QEMU that was asked to quit, and again for its end. It is killed then. */
 const QUIT_MS = 1000;
@@ -45,6 +47,8 @@ export interface QemuProcessOptions extends WaitOptions {
    * @default nothing, with stderr kept for errors
    */
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
+  /** Ends QEMU also when this process is killed, until `letOutlive`. @default nothing does @internal */
+  readonly watch?: WaitingWatch | undefined;
 }
 
 /**
@@ -76,19 +80,24 @@ export class QemuProcess implements AsyncDisposable {
   readonly exited: Promise<QemuExit>;
   readonly #child: ChildProcess;
   readonly #stderr: StderrTail;
+  readonly #watch: WaitingWatch | undefined;
 
   private constructor(
     pid: number,
     child: ChildProcess,
     qmp: QmpClient,
-    exited: Promise<QemuExit>,
-    stderr: StderrTail,
+    {
+      exited,
+      stderr,
+      watch,
+    }: Pick<QemuProcess, 'exited'> & Pick<QemuProcessOptions, 'watch'> & { stderr: StderrTail },
   ) {
     this.pid = pid;
     this.qmp = qmp;
     this.exited = exited;
     this.#child = child;
     this.#stderr = stderr;
+    this.#watch = watch;
   }
 
   /**
@@ -104,6 +113,7 @@ export class QemuProcess implements AsyncDisposable {
     timeoutMs = 60_000,
     signal,
     stdio,
+    watch,
   }: QemuProcessOptions): Promise<QemuProcess> {
     signal?.throwIfAborted();
     const isClosed = closingWrapper([binary, ...args]) !== undefined;
@@ -114,8 +124,9 @@ export class QemuProcess implements AsyncDisposable {
     const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const further = isClosed ? [] : ['pipe' as const, ...inherit];
-    const child = run(binary, [...args, ...monitor], [...standard, ...further]);
+    const child = startChild(binary, [...args, ...monitor], [...standard, ...further]);
     if (child.pid !== undefined) killAtExit(child);
+    watch?.add(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
     child.on('error', (cause) => {
@@ -140,7 +151,7 @@ export class QemuProcess implements AsyncDisposable {
         pid: child.pid,
         stderr: () => stderr.text,
       });
-      return new QemuProcess(child.pid, child, qmp, exited, stderr);
+      return new QemuProcess(child.pid, child, qmp, { exited, stderr, watch });
     } catch (error) {
       killChild(child);
       if (child.pid !== undefined) await exited;
@@ -160,6 +171,14 @@ export class QemuProcess implements AsyncDisposable {
   get isAbandoned(): boolean {
     const { exitCode, signalCode } = this.#child;
     return (exitCode !== null || signalCode !== null) && this.qmp.isOpen;
+  }
+
+  /**
+   * Leaves QEMU to the caller's caller: from now on it goes on when this process is killed. Without a watch it does so
+   * anyhow. @internal
+   */
+  async letOutlive(): Promise<void> {
+    await this.#watch?.letGo(this.pid);
   }
 
   /**
@@ -203,29 +222,6 @@ async function inherited(child: ChildProcess): Promise<Duplex> {
   const stream = child.stdio[QMP_FD];
   if (stream instanceof Duplex) return stream;
   throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a child process has no connection');
-}
-
-/** Starts a process. Node's permission model refuses at once; every other failure comes as an event. */
-function run(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
-  try {
-    return spawn(binary, args, { stdio });
-  } catch (cause) {
-    throw cannotRun(binary, cause);
-  }
-}
-
-function cannotRun(path: string, cause: unknown): MappedRamError {
-  return new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path, cause });
-}
-
-class StderrTail {
-  text = '';
-
-  constructor(child: ChildProcess) {
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      this.text = (this.text + chunk).slice(-KEPT_STDERR);
-    });
-  }
 }
 
 async function exitOf(child: ChildProcess): Promise<QemuExit> {

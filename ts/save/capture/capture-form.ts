@@ -2,7 +2,9 @@ import { assembleOver } from '../../delta/assemble-over.ts';
 import { allocateClone, behindClone, whyNoClone, whyNotBehind } from '../../convert/reflink.ts';
 import { MappedRamError } from '../../errors.ts';
 import type { Output } from '../../io/output.ts';
+import { ASKED } from '../../negotiate/decide.ts';
 import type { SaveRequest } from '../../negotiate/request.ts';
+import type { BaseIdentity } from '../../snapshot/base-identity.ts';
 import type { DeltaBase } from '../../snapshot/delta-base.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { PageArea } from '../../stream/page-area.ts';
@@ -40,14 +42,27 @@ export async function chooseForm(
   form: SaveRequest['form'] = 'auto',
 ): Promise<CaptureForm> {
   if (base === undefined) return { kind: 'whole', why: 'all of the memory is written' };
-  if (form === 'delta') return { kind: 'delta', why: 'it was asked for' };
+  if (form === 'delta') return { kind: 'delta', why: ASKED };
   const why = await whyNoClone(asBase(base), output);
-  if (why === undefined) return { kind: 'clone', why: 'the filesystem shares the blocks of the base' };
-  if (form === 'auto') return { kind: 'delta', why: `no file can share the blocks of the base: ${why}` };
-  throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', `no file can share the blocks of the base: ${why}`, {
-    path: output.name,
+  if (why === undefined) return { kind: 'clone', why: SHARED };
+  if (form === 'auto') return { kind: 'delta', why: unshared(why) };
+  throw noWhole(why, output.name);
+}
+
+/** The reason for a whole snapshot over a base. */
+export const SHARED = 'the filesystem shares the blocks of the base';
+
+/** The reason for a delta where a whole snapshot would do as well. @param why no file can be a clone, in words */
+export function unshared(why: string): string {
+  return `no file can share the blocks of the base: ${why}`;
+}
+
+/** The refusal of a whole snapshot over a base. */
+export function noWhole(why: string, path: string | undefined): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', unshared(why), {
+    path,
     expected: 'form auto or delta; or base none, which writes all of the memory',
-    found: form,
+    found: 'whole',
   });
 }
 
@@ -64,10 +79,12 @@ export async function layOut(
   over: {
     readonly base: Snapshot | undefined;
     readonly path: string | undefined;
+    /** What is recorded of the base of a delta. */
+    readonly identity: BaseIdentity | undefined;
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<CaptureLayout> {
-  const { base, path, signal } = over;
+  const { base, path, identity, signal } = over;
   const { reader, index } = state;
   const { offset } = output;
   if (base === undefined || kind === 'whole') {
@@ -83,7 +100,7 @@ export async function layOut(
     return { areas: areasOf(layout.blocks), pieces, endOffset };
   }
   if (kind === 'delta') {
-    const { layout, pieces, endOffset } = await assembleOver(base, state, { path, offset, signal });
+    const { layout, pieces, endOffset } = await assembleOver(base, state, { path, offset, identity, signal });
     await output.allocate(endOffset);
     return { areas: areasOf(layout.blocks), pieces, endOffset };
   }
@@ -104,7 +121,8 @@ export async function layOut(
   return { areas: areasOf(below.blocks), pieces: behind.pieces, endOffset: behind.endOffset };
 }
 
-function asBase(base: Snapshot): DeltaBase {
+/** A base as what is cloned. */
+export function asBase(base: Snapshot): DeltaBase {
   const { path, reader, index } = base;
   return { path, reader, index, blocks: base.completeRam().blocks };
 }

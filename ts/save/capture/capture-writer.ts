@@ -10,6 +10,7 @@ import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memo
 import { queryRamBlocks, type RamBlockRow } from '../../qemu/query-ram-blocks.ts';
 import { DeviceState } from '../../qemu/state/device-state.ts';
 import { makeLoadableState } from '../../qemu/state/loadable-state.ts';
+import { type BaseIdentity, identifyBase } from '../../snapshot/base-identity.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import { streamMachine } from '../../stream/write/compose-state.ts';
 import { checkSaved } from '../check-saved.ts';
@@ -36,6 +37,8 @@ interface Parts {
   /** Blocks that QEMU has mapped out of the base. */
   readonly onBase: readonly string[];
   readonly form: CaptureForm;
+  /** What a delta records of its base: finding it out takes a while, and the pause may wait for the layout. */
+  readonly identity: BaseIdentity | undefined;
   readonly state: DeviceState;
   readonly memory: CapturedMemory;
 }
@@ -95,6 +98,10 @@ export class CaptureWriter implements ReadyWriter {
       const onBase = base === undefined ? [] : await assertStillBase(base, present);
       const form = await chooseForm(output, base, options.form);
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
+      const identity =
+        form.kind === 'delta' && base !== undefined
+          ? await identifyBase(base.reader, base.index, signal)
+          : undefined;
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
       const memory = await CapturedMemory.ready(present, {
@@ -103,7 +110,7 @@ export class CaptureWriter implements ReadyWriter {
         onBase,
         room: run.ahead?.room,
       });
-      return new CaptureWriter({ run, machine, base, opened, onBase, form, state, memory });
+      return new CaptureWriter({ run, machine, base, opened, onBase, form, identity, state, memory });
     } catch (error) {
       throw await disposeAfter(error, [opened, state]);
     }
@@ -134,6 +141,8 @@ export class CaptureWriter implements ReadyWriter {
       await whenRead();
       // The guest does not wait for anything from here on.
       const takingBack = state.takeBack();
+      // It is waited for below, unless something else fails first.
+      takingBack.catch(() => undefined);
       laid ??= await this.#lay(taken);
       await takingBack;
       const { placed, layout, snapshot } = laid;
@@ -148,7 +157,10 @@ export class CaptureWriter implements ReadyWriter {
       const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true, base });
       await sealWritten(sealing, written, engineTransfer(plan, options));
       signal?.throwIfAborted();
-      return { ...saved, migration: undefined, transfer: report, capture: this.#report(taken) };
+      const bytes = taken.blocks.reduce((total, { length }) => total + length, 0);
+      // The sum of the passes counts the blocks again and again.
+      const moved = report && { ...report, bytes };
+      return { ...saved, migration: undefined, transfer: moved, capture: this.#report(taken) };
     } finally {
       await disposeAll([laid?.file, laid?.snapshot]);
     }
@@ -171,7 +183,7 @@ export class CaptureWriter implements ReadyWriter {
 
   /** Makes the device state loadable, and lays the output out around it. */
   async #lay({ state, rows, stopped, blocks }: Taken): Promise<Laid> {
-    const { run, machine, base, onBase, form } = this.#parts;
+    const { run, machine, base, onBase, form, identity } = this.#parts;
     const { output, options, before, plan } = run;
     const { signal } = options;
     const runState = { before, stopped };
@@ -184,7 +196,7 @@ export class CaptureWriter implements ReadyWriter {
       snapshot = await Snapshot.open({ fd: file.fd }, signal);
       // A descriptor of the caller's has no name that anybody could look for its base from.
       const path = output.file?.path === undefined ? undefined : plan.target.path;
-      const layout = await layOut(output, form, snapshot, { base, path, signal });
+      const layout = await layOut(output, form, snapshot, { base, path, identity, signal });
       const placed = blocks.map((block) => {
         const area = layout.areas.get(block.id);
         if (area === undefined) throw unplaced(block.id);

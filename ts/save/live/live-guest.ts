@@ -12,6 +12,13 @@ const ENDINGS = new Set(['SHUTDOWN', 'GUEST_PANICKED', 'WATCHDOG', 'BLOCK_IO_ERR
 /** Time in milliseconds from QEMU's look for dirty pages to its STOP, if what it has found is little. */
 const GRACE_MS = 100;
 
+interface Watching {
+  /** True when the guest need not go on after the save, so that it may fall asleep meanwhile. */
+  readonly maySleep: boolean;
+  /** Hears that the guest's owner has stopped it, or lets it run again. */
+  readonly tellOwners: (isStopped: boolean) => void;
+}
+
 /** A guest that goes on while QEMU writes its memory, until QEMU stops it; or the save does, at a bound. */
 export class LiveGuest implements AsyncDisposable {
   readonly #qmp: QmpClient;
@@ -29,9 +36,14 @@ export class LiveGuest implements AsyncDisposable {
   #resumedAtMs: number | undefined;
   #stoodStillAtEnd: boolean | undefined;
   #mayHaveEnded = false;
+  readonly #tellOwners: (isStopped: boolean) => void;
+  /** The STOP that is looked into, or that the owner has made. */
+  #stop: symbol | undefined;
+  #isOwners = false;
 
-  private constructor(qmp: QmpClient, limits: LiveLimits, maySleep: boolean) {
+  private constructor(qmp: QmpClient, limits: LiveLimits, { maySleep, tellOwners }: Watching) {
     this.#qmp = qmp;
+    this.#tellOwners = tellOwners;
     this.#limits = limits;
     this.#maySleep = maySleep;
     const { maxLiveMs } = limits;
@@ -45,10 +57,14 @@ export class LiveGuest implements AsyncDisposable {
 
   /**
    * Watches a guest from now on: its time begins. Dispose of it when the save is over.
-   * @param maySleep true when the guest need not go on after the save, so that it may fall asleep meanwhile
    */
-  static watch(qmp: QmpClient, limits: LiveLimits, maySleep: boolean): LiveGuest {
-    return new LiveGuest(qmp, limits, maySleep);
+  static watch(qmp: QmpClient, limits: LiveLimits, watching: Watching): LiveGuest {
+    return new LiveGuest(qmp, limits, watching);
+  }
+
+  /** True when the guest's owner has stopped it meanwhile, and it is to stay so. */
+  get isOwners(): boolean {
+    return this.#isOwners;
   }
 
   /** The caller's signal, or one that also ends with the failure of a bound. */
@@ -125,9 +141,12 @@ export class LiveGuest implements AsyncDisposable {
     if (event === 'STOP') {
       this.#stoppedAtMs = timestampMs;
       this.#resumedAtMs = undefined;
+      if (this.#stopping === undefined) void this.#findOut();
     } else if (event === 'RESUME') {
       // While QEMU iterates, anybody may let the guest run again: QEMU follows it, and stops it once more.
       if (this.#stoppedAtMs !== undefined) this.#resumedAtMs = timestampMs;
+      this.#stop = undefined;
+      if (this.#isOwners) this.#tell(false);
     } else if (event === 'MIGRATION' && data['status'] === 'completed') {
       this.#complete();
     } else if (event === 'MIGRATION_PASS' && typeof data['pass'] === 'number') {
@@ -139,6 +158,20 @@ export class LiveGuest implements AsyncDisposable {
       // After the save QEMU could not let it go on (docs/format.md §4.3).
       this.#failing.abort(asleep('suspended'));
     }
+  }
+
+  /** Asks who has stopped the guest. QEMU says so for its own end of the migration: it leaves `paused` to others. */
+  async #findOut(): Promise<void> {
+    const stop = Symbol('stop');
+    this.#stop = stop;
+    // A QEMU that does not answer is the business of the save.
+    const answer = await this.#qmp.execute('query-status').catch(() => undefined);
+    if (this.#stop === stop && answer?.status === 'paused') this.#tell(true);
+  }
+
+  #tell(isOwners: boolean): void {
+    this.#isOwners = isOwners;
+    this.#tellOwners(isOwners);
   }
 
   #endTimers(): void {

@@ -1,3 +1,5 @@
+import { MappedRamError } from '../../errors.ts';
+import { fileSizeLimit } from '../../host/limits.ts';
 import type { SavePlan } from '../../negotiate/plan.ts';
 import { dataInMemory } from '../../qemu/data-in-memory.ts';
 import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
@@ -42,6 +44,23 @@ export function demandOf(qmp: QmpClient, plan: SavePlan, signal: AbortSignal | u
     },
     writers: writer.value === 'qemu' && pid !== undefined ? [pid] : [],
   };
+}
+
+/**
+ * Refuses a save by the engine from a QEMU that may write no file of the length of its device state: the kernel would kill
+ * it by SIGXFSZ. What QEMU writes by itself is compared with all of the file (`assertHolds`).
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO; nothing where the limit is not known
+ */
+export async function assertStateFits(qmp: QmpClient, { writer, target }: SavePlan): Promise<void> {
+  const pid = qmp.pid ?? qmp.peerPid;
+  if (writer.value !== 'engine' || pid === undefined) return;
+  const limit = await fileSizeLimit(pid);
+  if (limit >= STATE) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_IO',
+    `QEMU (process ${pid}) may not write files that are long enough for its device state (ulimit -f), and would be killed`,
+    { path: target.path, expected: `at least ${STATE} bytes`, found: `${limit} bytes` },
+  );
 }
 
 function sum(numbers: readonly number[]): number {

@@ -12,7 +12,7 @@ import { assertTarget } from '../../snapshot/snapshot-target.ts';
 import { assertLiveOptions, WHEN_NOT_CONVERGING } from '../live/live-options.ts';
 import { assertRunState } from '../run-state/assert-run-state.ts';
 import { saveRequest, type SaveOptions } from '../save-options.ts';
-import { demandOf } from './demand.ts';
+import { assertStateFits, demandOf } from './demand.ts';
 
 /**
  * Works out how a guest is saved, and makes sure that its snapshot can get its name.
@@ -36,6 +36,7 @@ export async function makePlan(
   const plan = await negotiate(qmp, saveRequest(target, options), { signal });
   assertRunState(plan.qemu.runState, options.after);
   assertLiveOptions(options, plan);
+  await assertStateFits(qmp, plan);
   const { path, offset } = plan.target;
   if (path !== undefined && into === undefined) {
     const { overwrite } = options;

@@ -1,0 +1,20 @@
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+
+import { MappedRamError } from '../../errors.ts';
+
+/**
+ * Starts a process. Node's permission model refuses at once; every other failure comes as an event.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO
+ */
+export function startChild(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
+  try {
+    return spawn(binary, args, { stdio });
+  } catch (cause) {
+    throw cannotRun(binary, cause);
+  }
+}
+
+/** The error for a binary that does not run. */
+export function cannotRun(path: string, cause: unknown): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_IO', 'cannot run QEMU', { path, cause });
+}

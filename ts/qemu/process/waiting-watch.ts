@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
+
+import { messageOf } from '../../errors.ts';
+import { startTimeOf } from '../../host/process-tree.ts';
+
+/**
+ * The program of the watch, for any POSIX shell, which starts in a millisecond and has every command in itself. Each line
+ * of standard input adds a process, or takes one away. When the input ends, those that are left are ended, with all
+ * below them: stopped first, so that none starts another meanwhile. A process is known by its id and the time of its
+ * start, since an id may have got to a stranger.
+ */
+const PROGRAM = `
+trap '' INT TERM HUP
+watched=
+while read -r sign pid start; do
+  case $sign in
+    +) watched="$watched $pid:$start" ;;
+    -) kept=
+       for one in $watched; do [ "\${one%%:*}" = "$pid" ] || kept="$kept $one"; done
+       watched=$kept ;;
+  esac
+done
+look() {
+  { read -r line <"$1"; } 2>/dev/null || return 1
+  pid=\${line%% *}
+  set -- \${line##*) }
+  parent=$2 start=\${20}
+}
+doomed=
+for one in $watched; do
+  look "/proc/\${one%%:*}/stat" && [ "$start" = "\${one##*:}" ] || continue
+  kill -STOP "$pid" && doomed="$doomed $pid"
+done
+[ -n "$doomed" ] || exit 0
+grows=yes
+while [ -n "$grows" ]; do
+  grows=
+  for stat in /proc/[0-9]*/stat; do
+    look "$stat" || continue
+    case "$doomed " in
+      *" $pid "*) ;;
+      *" $parent "*) kill -STOP "$pid" && doomed="$doomed $pid" grows=yes ;;
+    esac
+  done
+done
+kill -KILL $doomed
+`;
+
+/**
+ * A small process beside this one. It ends QEMUs that wait for a guest, should this process end without a word: killed,
+ * out of memory, a worker terminated. Nothing else could: QEMU knows no owner whom it might lose later on, when its guest
+ * is somebody's.
+ */
+export class WaitingWatch implements AsyncDisposable {
+  readonly #watched = new Map<number, string>();
+  #child: ChildProcess | undefined;
+  #problem: string | undefined;
+  #isOver = false;
+
+  /** Starts a watch. One that cannot be had says so in its warnings. */
+  static start(): WaitingWatch {
+    const watch = new WaitingWatch();
+    watch.#start();
+    return watch;
+  }
+
+  /** Says in words that nothing ends the QEMUs that wait; nothing otherwise. */
+  get warnings(): readonly string[] {
+    return this.#problem === undefined
+      ? []
+      : [
+          `no process watches over the QEMUs that wait (${this.#problem}): if this process is killed, they stay`,
+        ];
+  }
+
+  /** Ends a child with this process, from now on until it is let go or ends by itself. */
+  add(child: ChildProcess): void {
+    const { pid } = child;
+    const start = pid === undefined ? undefined : startTimeOf(pid);
+    if (pid === undefined || start === undefined) return;
+    child.once('exit', () => void this.letGo(pid));
+    this.#watched.set(pid, start);
+    // A watch that was killed is started again, with all that it has to know.
+    if (this.#isAlive) void this.#say(`+ ${pid} ${start}\n`);
+    else this.#start();
+  }
+
+  /** Leaves a process alone from now on: when this resolves, whatever becomes of this process. */
+  async letGo(pid: number): Promise<void> {
+    if (this.#watched.delete(pid) && this.#isAlive) await this.#say(`- ${pid}\n`);
+  }
+
+  /** Ends the watch, whose processes have ended or been let go. May be called again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
+    const child = this.#child;
+    for (const pid of this.#watched.keys()) await this.letGo(pid);
+    this.#child = undefined;
+    if (child === undefined || !isAlive(child)) return;
+    const exited = once(child, 'exit');
+    child.stdin?.end();
+    await exited;
+  }
+
+  get #isAlive(): boolean {
+    return this.#child !== undefined && isAlive(this.#child);
+  }
+
+  #start(): void {
+    // Disposal is the owner's last word.
+    if (this.#isOver) return;
+    this.#problem = undefined;
+    let child: ChildProcess;
+    try {
+      // In a process group of its own: Ctrl-C is for this process.
+      const how: SpawnOptions = { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env: {} };
+      child = spawn('/bin/sh', ['-c', PROGRAM], how);
+    } catch (error) {
+      // Node's permission model refuses at once.
+      this.#problem = messageOf(error);
+      return;
+    }
+    child.once('error', (error) => {
+      this.#problem = messageOf(error);
+    });
+    child.stdin?.on('error', () => undefined);
+    this.#child = child;
+    for (const [pid, start] of this.#watched) void this.#say(`+ ${pid} ${start}\n`);
+  }
+
+  async #say(line: string): Promise<void> {
+    const input = this.#child?.stdin;
+    await new Promise<void>((resolve) => {
+      // A write fails when the watch is gone, which the next call finds.
+      if (input?.writable === true) input.write(line, () => resolve());
+      else resolve();
+    });
+  }
+}
+
+function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
+}
