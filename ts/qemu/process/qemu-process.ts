@@ -106,15 +106,8 @@ export class QemuProcess implements AsyncDisposable {
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU ends instead of answering (with its exit status and last
    *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when QEMU does not answer in time
    */
-  static async start({
-    binary = DEFAULT_BINARY,
-    args,
-    inherit = [],
-    timeoutMs = 60_000,
-    signal,
-    stdio,
-    watch,
-  }: QemuProcessOptions): Promise<QemuProcess> {
+  static async start(options: QemuProcessOptions): Promise<QemuProcess> {
+    const { binary = DEFAULT_BINARY, args, inherit = [], timeoutMs = 60_000, signal, stdio, watch } = options;
     signal?.throwIfAborted();
     const isClosed = closingWrapper([binary, ...args]) !== undefined;
     await using door = isClosed ? await QmpDoor.open() : undefined;
