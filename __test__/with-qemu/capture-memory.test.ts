@@ -28,7 +28,7 @@ interface Kind {
   readonly setup: (directory: string) => GuestSetup;
   /** Blocks that the test writes into, with the bytes that are free there. */
   readonly free?: readonly (readonly [id: string, start: number, length: number])[];
-  /** The modes in which the snapshots are restored. @default 'preload' for the first, the others for its delta */
+  /** The modes in which the snapshots are restored. @default `eager`; all of them for the first kind */
   readonly modes?: readonly RestoreMode[];
   /** The mode of the clone that is saved incrementally; undefined where none can be mapped. @default 'instant' */
   readonly clone?: RestoreMode | 'none';
@@ -200,7 +200,10 @@ for (const { title, setup: make, free, modes, clone = 'instant' } of KINDS) {
       const before = await guest.checkMemory();
       t.true((await guest.assertAlive()).generation > before.generation);
     }
-    await assertRestores(t, base, setup, { modes: modes ?? ['preload'] });
+    // What is restored is compared with the file, which is the guest's memory: each mode once is enough.
+    if (clone === 'none' || title === 'plain -m') {
+      await assertRestores(t, base, setup, { modes: modes ?? ['preload'] });
+    }
     if (clone === 'none') return;
     await using guest = await restoreGuest(base, setup, { mode: clone });
     await guest.waitForGenerations(1);
@@ -222,7 +225,8 @@ for (const { title, setup: make, free, modes, clone = 'instant' } of KINDS) {
     const before = await guest.checkMemory();
     t.true((await guest.assertAlive()).generation > before.generation);
     await guest.close();
-    await assertRestores(t, delta, setup, { modes: modes ?? ['instant', 'eager'] });
+    const others = title === 'plain -m' ? (['instant', 'eager'] as const) : (['eager'] as const);
+    await assertRestores(t, delta, setup, { modes: modes ?? others });
   });
 }
 

@@ -14,7 +14,7 @@ import { runningGuards, untilNoGuard } from '../save/running-guards.ts';
 import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 7;
-const POINTS = killCount(6);
+const POINTS = killCount(5);
 
 for (const writer of RIG_KINDS) {
   qemuTest(`a QEMU that is killed at any moment leaves no half file, writer ${writer}`, async (t) => {
