@@ -8,8 +8,10 @@ import {
   type Fitting,
   type LoadedGuest,
   loadExamined,
+  readyExamined,
 } from '../restore/examine.ts';
 import { ModeUnavailable } from '../restore/explain-start.ts';
+import type { ReadyLoad } from '../restore/ahead/ready-load.ts';
 import { letGoOn } from '../restore/go-on.ts';
 import type { Mode } from '../restore/modes/mode.ts';
 import type { RestoreMode } from '../restore/modes/modes.ts';
@@ -52,6 +54,15 @@ export interface ForkState {
   /** The run state that the snapshot records. */
   readonly recorded: GlobalState | undefined;
   readonly state: StateStream;
+  /** True when the stream is in the file that slots have. */
+  readonly isAhead: boolean;
+}
+
+/** What a slot has before the fork. */
+interface Ahead {
+  readonly fitting: Fitting;
+  readonly isLocked: boolean;
+  readonly ready: ReadyLoad | undefined;
 }
 
 /** The mode of every clone: that of a pool's guests, who map a file, too. */
@@ -66,6 +77,8 @@ export class ForkSlot {
   readonly #fitting: Fitting;
   /** True when QEMU holds a lock on the snapshot that it maps already. */
   readonly #isLocked: boolean;
+  /** What QEMU has for its load already. */
+  readonly #ready: ReadyLoad | undefined;
   readonly #prepared: Pick<Prepared, 'launch' | 'warnings'>;
   readonly #options: Pick<CheckedForkOptions, 'fdset' | 'timeoutMs'>;
 
@@ -73,7 +86,7 @@ export class ForkSlot {
     index: number,
     process: QemuProcess,
     after: AfterRestore,
-    { fitting, isLocked }: { readonly fitting: Fitting; readonly isLocked: boolean },
+    { fitting, isLocked, ready }: Ahead,
     prepared: Pick<Prepared, 'launch' | 'warnings'>,
     options: CheckedForkOptions,
   ) {
@@ -82,6 +95,7 @@ export class ForkSlot {
     this.after = after;
     this.#fitting = fitting;
     this.#isLocked = isLocked;
+    this.#ready = ready;
     this.#prepared = prepared;
     this.#options = options;
   }
@@ -91,7 +105,7 @@ export class ForkSlot {
    * @throws {MappedRamError} as `prepareFork`
    */
   static async start(
-    { mapped, form, guest, watch }: ForkSource,
+    { mapped, form, guest, stream, watch }: ForkSource,
     { index, args, commandLine, defaultRam }: CloneLine,
     options: CheckedForkOptions,
     signal: AbortSignal,
@@ -114,7 +128,9 @@ export class ForkSlot {
       // A file that is still to be filled must not be locked.
       const isLocked =
         form === 'delta' && holdSnapshot(mapped) && (await handHold(qemu.qmp, mapped, { timeoutMs, signal }));
-      return new ForkSlot(index, qemu, after, { fitting, isLocked }, { launch, warnings }, options);
+      const { fdset } = options;
+      const ready = await readyExamined(fitting, stream, { fdset, timeoutMs, signal, after: 'stop' });
+      return new ForkSlot(index, qemu, after, { fitting, isLocked, ready }, { launch, warnings }, options);
     } catch (error) {
       await qemu.close();
       throw error;
@@ -143,14 +159,16 @@ export class ForkSlot {
   }
 
   /** Loads the clone, and leaves it paused. @throws {MappedRamError} as `attach`; QEMU is of no use then */
-  async load({ snapshot, recorded, state }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
+  async load({ snapshot, recorded, state, isAhead }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
     const startedAt = performance.now();
     const wait = { timeoutMs: this.#options.timeoutMs, signal };
     const { run } = this.#fitting;
     const locked = this.#isLocked || (holdSnapshot(snapshot) && (await handHold(run.qmp, snapshot, wait)));
     const examined = { ...this.#fitting, run: { ...run, snapshot }, recorded, locked };
     const { fdset } = this.#options;
-    const loaded = await loadExamined(examined, { ...wait, fdset, state, after: 'stop' });
+    if (!isAhead) await this.takeBack();
+    const ready = isAhead ? this.#ready : undefined;
+    const loaded = await loadExamined(examined, { ...wait, fdset, state, ready, after: 'stop' });
     return { slot: this, examined, loaded, startedAt };
   }
 
@@ -189,6 +207,11 @@ export class ForkSlot {
         [Symbol.asyncDispose]: () => process.close(),
       },
     };
+  }
+
+  /** Takes back what QEMU had for its load. */
+  async takeBack(): Promise<void> {
+    await this.#ready?.[Symbol.asyncDispose]();
   }
 
   /** Ends QEMU, and waits until it is gone. */

@@ -2,13 +2,16 @@ import { MappedRamError } from '../errors.ts';
 import { disposeAll } from '../host/dispose-all.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { assertComesUp } from '../restore/recorded-state.ts';
-import { openStateStream } from '../restore/state-stream.ts';
+import { makeStateStream } from '../restore/state-stream.ts';
 import { forAllClones, ofClone } from './all-clones.ts';
 import { capture, type Captured } from './capture.ts';
 import { type CheckedForkOptions, checkForkNowOptions, type ForkNowOptions } from './fork-options.ts';
 import { FORK_MODE, type ForkSlot, type LoadedClone } from './fork-slot.ts';
 import type { ForkForm, ForkSource } from './fork-source.ts';
 import type { Fork } from './forked-guest.ts';
+
+/** The most bytes of changed memory of which the state stream has a copy in memory. */
+const MOST_IN_STREAM = 64 * 2 ** 20;
 
 /**
  * QEMUs that wait for the clones of a guest, each with its memory mapped. `prepareFork` makes them, and `fork` gives them
@@ -108,7 +111,8 @@ export class ForkSlots implements AsyncDisposable {
       ({ clone }, signal) => clone.slot.letGoOn(clone, calledAt, signal),
       { signal: limit },
     );
-    await Promise.all(this.#slots.map(({ process }) => process.letOutlive()));
+    // The clones run, and need not wait for this.
+    await Promise.all(this.#slots.map((slot) => Promise.all([slot.process.letOutlive(), slot.takeBack()])));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = saved;
     return {
@@ -132,19 +136,26 @@ export class ForkSlots implements AsyncDisposable {
   }
 
   async #load(
-    { snapshot }: Captured,
+    { snapshot, bytes }: Captured,
     limit: AbortSignal,
   ): Promise<readonly { readonly index: number; readonly clone: LoadedClone }[]> {
     const [first] = this.#slots;
     const inPlace = first?.blocks ?? [];
     const mapped = FORK_MODE.state?.mapped;
     const [recorded] = await Promise.all(this.#slots.map(({ after }) => assertComesUp(snapshot, after)));
-    await using state = await openStateStream(snapshot, { inPlace, mapped, signal: limit });
+    // The pages of a whole snapshot stay where they are.
+    const isAhead = this.form === 'whole' || bytes <= MOST_IN_STREAM;
+    const { stream } = this.#source;
+    await using state = await makeStateStream(
+      snapshot,
+      { inPlace, mapped, signal: limit },
+      isAhead ? stream : undefined,
+    );
     return await forAllClones(
       this.#slots,
       async (slot, signal) => ({
         index: slot.index,
-        clone: await slot.load({ snapshot, recorded, state }, signal),
+        clone: await slot.load({ snapshot, recorded, state, isAhead }, signal),
       }),
       { signal: limit },
     );

@@ -9,6 +9,7 @@ import type { SavePlan } from '../negotiate/plan.ts';
 import type { ForkOptions } from './fork-options.ts';
 import { WaitingWatch } from '../qemu/process/waiting-watch.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import { StreamFile } from '../restore/ahead/stream-file.ts';
 import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { streamMachine } from '../stream/write/compose-state.ts';
@@ -42,6 +43,8 @@ export class ForkSource implements AsyncDisposable {
   readonly mapped: Snapshot;
   /** The file in memory that the guest is saved into: `mapped`, or what differs from it. */
   readonly into: AnonymousFile;
+  /** The file in memory for the state that all clones load. */
+  readonly stream: StreamFile;
   /** What the save of the guest has before it is called. */
   readonly ahead: SaveAhead;
   /** The guest, for comparison with the QEMUs that wait for it. */
@@ -53,7 +56,7 @@ export class ForkSource implements AsyncDisposable {
   private constructor(
     qmp: QmpClient,
     form: ForkForm,
-    { mapped, into, ahead }: Pick<ForkSource, 'mapped' | 'into' | 'ahead'>,
+    { mapped, into, ahead, stream }: Pick<ForkSource, 'mapped' | 'into' | 'ahead' | 'stream'>,
     facts: SourceFacts,
   ) {
     this.qmp = qmp;
@@ -61,6 +64,7 @@ export class ForkSource implements AsyncDisposable {
     this.mapped = mapped;
     this.into = into;
     this.ahead = ahead;
+    this.stream = stream;
     this.guest = guestToBe(facts, mapped);
     this.#facts = facts;
     this.watch = WaitingWatch.start();
@@ -85,8 +89,9 @@ export class ForkSource implements AsyncDisposable {
       const mapped = await Snapshot.open({ path: base }).catch(closing(delta));
       try {
         holdSnapshot(mapped);
-        const ahead = await SaveAhead.of(qmp, based, mapped, wait);
-        return new ForkSource(qmp, 'delta', { mapped, into: delta, ahead }, facts);
+        const stream = await StreamFile.create([]);
+        const ahead = await SaveAhead.of(qmp, based, mapped, wait).catch(closing(stream));
+        return new ForkSource(qmp, 'delta', { mapped, into: delta, ahead, stream }, facts);
       } catch (error) {
         throw await disposeAfter(error, [delta, mapped]);
       }
@@ -97,8 +102,9 @@ export class ForkSource implements AsyncDisposable {
     try {
       const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
       mapped = await Snapshot.open({ path: slot.procPath });
-      const ahead = await SaveAhead.of(qmp, plan, undefined, wait);
-      return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead }, facts);
+      const stream = await StreamFile.create([]);
+      const ahead = await SaveAhead.of(qmp, plan, undefined, wait).catch(closing(stream));
+      return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead, stream }, facts);
     } catch (error) {
       throw await disposeAfter(error, [slot, mapped]);
     }
@@ -119,10 +125,11 @@ export class ForkSource implements AsyncDisposable {
     await this.watch[Symbol.asyncDispose]();
     await this.mapped.close();
     await this.into.close();
+    await this.stream.close();
   }
 }
 
-function closing(file: AnonymousFile): (error: unknown) => Promise<never> {
+function closing(file: AsyncDisposable): (error: unknown) => Promise<never> {
   return async (error) => {
     throw await disposeAfter(error, [file]);
   };

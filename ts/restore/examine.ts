@@ -7,6 +7,8 @@ import type { RestorePlan } from '../negotiate/plan.ts';
 import type { GlobalState } from '../stream/global-state.ts';
 import { assertOptionsFor } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
+import type { ReadyLoad } from './ahead/ready-load.ts';
+import type { StreamFile } from './ahead/stream-file.ts';
 import type { LoadRun } from './load.ts';
 import { refuseMemoryInUse, type SharedMemoryFile } from './memory-in-use.ts';
 import type { Mode } from './modes/mode.ts';
@@ -64,7 +66,7 @@ export interface AttachResult {
 
 /** A snapshot and a QEMU that waits for it: they were compared, and go together. Nothing is loaded yet. */
 export interface Examined {
-  readonly run: Omit<LoadRun, 'options'>;
+  readonly run: Omit<LoadRun, 'options' | 'ready'>;
   readonly mode: Mode<RestoreMode>;
   /** The state that the snapshot records. */
   readonly recorded: GlobalState | undefined;
@@ -142,6 +144,20 @@ export async function compareWaiting(
   };
 }
 
+/**
+ * Gives a QEMU that waits what it needs to load a state stream, which is in the file only when `loadExamined` is called.
+ * @param options those of that call, except for the stream
+ * @returns for the option `ready` of that call, and the caller's; undefined where there is nothing to be had beforehand
+ * @throws {MappedRamError} as `ReadyLoad.make` @internal
+ */
+export async function readyExamined(
+  { run, mode, disks }: Pick<Examined, 'run' | 'mode' | 'disks'>,
+  file: StreamFile,
+  options: LoadOptions & { readonly after: 'cont' | 'stop' },
+): Promise<ReadyLoad | undefined> {
+  return mode.ready({ ...run, options: { ...options, heldBack: disks.length > 0 } }, file);
+}
+
 /** A guest that is loaded. */
 export interface LoadedGuest extends Omit<AttachResult, 'elapsedMs'> {
   /** Time at which the guest was in the state asked for, by `performance.now()`. */
@@ -151,11 +167,11 @@ export interface LoadedGuest extends Omit<AttachResult, 'elapsedMs'> {
 /** Lets QEMU take the guest over. @throws {MappedRamError} as `attach` */
 export async function loadExamined(
   { run, mode, recorded, disks, warnings, locked }: Examined,
-  options: LoadOptions,
+  { ready, ...options }: LoadOptions & Pick<LoadRun, 'ready'>,
 ): Promise<LoadedGuest> {
   const { after = 'cont' } = options;
   const how = { ...options, after: meantBy(after, run.snapshot, recorded), heldBack: disks.length > 0 };
-  const loaded = await mode.load({ ...run, options: how }).catch((error: unknown) => {
+  const loaded = await mode.load({ ...run, ready, options: how }).catch((error: unknown) => {
     throw withDisks(error, disks);
   });
   const { direction, reader: _, ...decisions } = loaded.plan;

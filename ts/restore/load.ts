@@ -1,22 +1,18 @@
 import { MappedRamError } from '../errors.ts';
 import type { Stretch } from '../host/touched-pages.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
 import { procPath } from '../io/anonymous-file.ts';
-import { applyPlan } from '../negotiate/apply-plan.ts';
-import { negotiate } from '../negotiate/negotiate.ts';
 import type { RestorePlan } from '../negotiate/plan.ts';
-import type { Reader, RestoreRequest } from '../negotiate/request.ts';
-import { giveFile } from '../qemu/given-file.ts';
-import { migrateIn } from '../qemu/migration.ts';
+import type { Reader } from '../negotiate/request.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { DELTA_HEAD_BYTES } from '../stream/constants.ts';
-import type { FileMigrationAddress } from '../uri/migration-address.ts';
 import type { LoadOptions } from './options.ts';
-import { setAutostart, settle, type AfterRestore } from './run-state.ts';
+import { type LoadSource, ReadyLoad, type ReadyLoadOptions } from './ahead/ready-load.ts';
+import type { AfterRestore } from './run-state.ts';
 import { localFile } from '../io/open-source.ts';
 import { openStateStream, type StateStream } from './state-stream.ts';
+import type { StreamFile } from './ahead/stream-file.ts';
 import { writtenByBoard } from './written-by-board.ts';
 
 /** One load under way: the snapshot and QEMU were compared, and fit. */
@@ -36,6 +32,8 @@ export interface LoadRun {
      */
     readonly heldBack: boolean;
   };
+  /** What `readyState` has made for this load. It stays the caller's. */
+  readonly ready?: ReadyLoad | undefined;
 }
 
 export interface Loaded {
@@ -49,12 +47,6 @@ export interface Loaded {
   readonly loadMs: number;
   /** Time at which the guest was in that state, by `performance.now()`. */
   readonly readyAt: number;
-}
-
-/** The file that QEMU is to read: its name, and the way to open it when QEMU gets a descriptor. */
-interface Source {
-  readonly address: FileMigrationAddress;
-  readonly path: string;
 }
 
 /**
@@ -90,7 +82,7 @@ export interface StateLoad {
 export async function loadState(run: LoadRun, { reader, mapped, fresh, why }: StateLoad): Promise<Loaded> {
   const { snapshot, inPlace, options } = run;
   const read = async (state: StateStream): Promise<Loaded> => {
-    const loaded = await load(run, sourceOf(state), { reader });
+    const loaded = await load(run, sourceOf(state.path), { reader });
     return { form: 'stream', why, ...loaded, warnings: [...state.warnings, ...loaded.warnings] };
   };
   const overwritten = await overwrittenParts(run);
@@ -99,6 +91,20 @@ export async function loadState(run: LoadRun, { reader, mapped, fresh, why }: St
   const { signal } = options;
   await using state = await openStateStream(snapshot, { inPlace, mapped, fresh, overwritten, signal });
   return await read(state);
+}
+
+/**
+ * Gives a QEMU beforehand what it needs to load a state stream that is still to be made, for `loadState`.
+ * @returns undefined when a stream that is made for many will not do for this QEMU
+ * @throws {MappedRamError} as `ReadyLoad.make`
+ */
+export async function readyState(
+  run: LoadRun,
+  file: StreamFile,
+  reader: Reader,
+): Promise<ReadyLoad | undefined> {
+  if ((await overwrittenParts(run)).size > 0) return undefined;
+  return makeReady(run, sourceOf(file.path), { reader });
 }
 
 /**
@@ -127,44 +133,32 @@ async function overwrittenParts({
   return parts;
 }
 
-function sourceOf({ path }: StateStream): Source {
+function sourceOf(path: string): LoadSource {
   return { address: { transport: 'file', filename: path, offset: 0 }, path };
 }
 
 async function load(
-  { qmp, facts, snapshot, options }: LoadRun,
-  { address, path }: Source,
-  features: Pick<RestoreRequest, 'reader' | 'multifd' | 'channels' | 'directIo'>,
+  run: LoadRun,
+  source: LoadSource,
+  features: Omit<ReadyLoadOptions['features'], 'fdset'>,
 ): Promise<Omit<Loaded, 'form' | 'why'>> {
-  const { fdset, timeoutMs, signal, after, heldBack } = options;
-  const wait = { timeoutMs, signal };
-  const request = { direction: 'restore', target: address, snapshot, fdset, ...features } as const;
-  const plan = await negotiate(qmp, request, { ...wait, facts });
-  const applied = await applyPlan(qmp, plan, wait);
+  const { timeoutMs, signal } = run.options;
+  const given = run.ready;
+  const ready = given ?? (await makeReady(run, source, features));
   try {
-    const loaded = await loadWith(qmp, plan, { address, path }, { after, heldBack }, wait);
-    return { ...loaded, plan, warnings: plan.notes.map(({ words }) => words) };
+    const loaded = await ready.load({ timeoutMs, signal });
+    return { ...loaded, plan: ready.plan, warnings: ready.warnings };
   } finally {
-    // The error of a failed load says more than QEMU's refusal to change settings now.
-    await applied.putBack().catch(() => undefined);
+    if (given === undefined) await ready[Symbol.asyncDispose]();
   }
 }
 
-async function loadWith(
-  qmp: QmpClient,
-  plan: RestorePlan,
-  { address, path }: Source,
-  { after, heldBack }: Pick<LoadRun['options'], 'after' | 'heldBack'>,
-  wait: WaitOptions,
-): Promise<Pick<Loaded, 'runState' | 'loadMs' | 'readyAt'>> {
-  const { offset } = address;
-  const file = { path, offset, access: 'read', direct: plan.directIo.value, ...wait } as const;
-  const opensHere = plan.fdset.value;
-  await using given = opensHere ? await giveFile(qmp, plan.qemu.features, opensHere, file) : undefined;
-  await setAutostart(qmp, heldBack ? 'stop' : after, wait);
-  const startedAt = performance.now();
-  await migrateIn(qmp, given?.address ?? plan.target.address, wait);
-  const runState = await settle(qmp, after, wait);
-  const readyAt = performance.now();
-  return { runState, readyAt, loadMs: readyAt - startedAt };
+function makeReady(
+  { qmp, facts, snapshot, options }: LoadRun,
+  source: LoadSource,
+  features: Omit<ReadyLoadOptions['features'], 'fdset'>,
+): Promise<ReadyLoad> {
+  const { fdset, timeoutMs, signal, after, heldBack } = options;
+  const how = { after, heldBack, timeoutMs, signal };
+  return ReadyLoad.make({ qmp, facts, snapshot, source, features: { fdset, ...features }, ...how });
 }

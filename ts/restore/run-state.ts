@@ -19,17 +19,23 @@ export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: Wa
 
 /**
  * Brings the guest into the wanted state, after QEMU has reported the end of the load.
+ * @param known its state, where that is known. @default QEMU is asked
  * @returns the run state, in QEMU's words
  * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the guest does not get there; as {@link QmpClient.execute}
  */
-export async function settle(qmp: QmpClient, after: AfterRestore, wait: WaitOptions): Promise<string> {
+export async function settle(
+  qmp: QmpClient,
+  after: AfterRestore,
+  wait: WaitOptions,
+  known?: string,
+): Promise<string> {
   const runState = async (): Promise<string> => (await qmp.execute('query-status', undefined, wait)).status;
-  const status = await runState();
+  const status = known ?? (await runState());
   // A guest that is asleep waits to be woken: it goes on as far as QEMU lets it.
   const isLive = status === 'running' || status === 'suspended';
   if (after === 'cont' && !isLive) {
-    await qmp.execute('cont', undefined, wait);
-    const now = await runState();
+    // The answers come in this order, too.
+    const [, now] = await Promise.all([qmp.execute('cont', undefined, wait), runState()]);
     if (now !== 'inmigrate') return now;
     throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has loaded the guest, and does not let it run');
   }

@@ -1,7 +1,6 @@
-import { open } from 'node:fs/promises';
-
 import { assertOptions, assertTexts } from '../io/assert-options.ts';
-import { ioError, writeAt } from '../io/fd-io.ts';
+import { disposeAfter } from '../host/dispose-all.ts';
+import { writeAt } from '../io/fd-io.ts';
 import { readPieces } from '../io/read-pieces.ts';
 import { localFile } from '../io/open-source.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -13,10 +12,10 @@ import { countSetPages } from '../pages/bitmap-reader.ts';
 import { pageRuns } from '../pages/page-runs.ts';
 import type { MappedRamBlock } from '../stream/stream-index.ts';
 import type { PlainPage } from '../stream/write/assemble.ts';
-import { createStateFile } from '../engine/state-file.ts';
 import type { Stretch } from '../host/touched-pages.ts';
 import { procPath } from '../io/anonymous-file.ts';
 import { identify, type SnapshotIdentity } from './snapshot-identity.ts';
+import { StreamFile } from './ahead/stream-file.ts';
 import { findStalePages, zeroPagesOf, type StalePages } from '../engine/stale-pages.ts';
 
 /** Bytes of filled holes that call for a warning: a live save leaves fewer behind. */
@@ -116,7 +115,16 @@ export async function openStateStream(
   return usingSnapshot(source, options.signal, (snapshot) => makeStateStream(snapshot, options));
 }
 
-async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
+/**
+ * Makes the stream as `openStateStream` does.
+ * @param given an empty file, which QEMUs may have been handed before; it stays the caller's. @default a new one
+ * @throws {MappedRamError} as `openStateStream` @internal
+ */
+export async function makeStateStream(
+  snapshot: Snapshot,
+  options: StateStreamOptions,
+  given?: StreamFile,
+): Promise<StateStream> {
   const { inPlace, mapped = false, fresh = [], overwritten = new Map(), signal } = options;
   const { blocks } = snapshot.completeRam();
   const place = snapshot.mappable;
@@ -129,23 +137,36 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
   }
   const changed = mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : [];
   signal?.throwIfAborted();
-  await using file = await createStateFile([...others, ...(await changedLengths(snapshot, changed))]);
+  const file = given ?? (await StreamFile.create([...others, ...(await changedLengths(snapshot, changed))]));
+  try {
+    const pages = pagesFor(snapshot, { others, changed, fresh, stale, overwritten });
+    const size = await writeStream(snapshot, pages, file, signal);
+    if (given === undefined) await file.seal();
+    let closing: Promise<void> | undefined;
+    // Who gave the file closes it.
+    const close = async (): Promise<void> => (given === undefined ? (closing ??= file.close()) : undefined);
+    return new StateStream(options, identity, file.readFd, size, stale, close);
+  } catch (error) {
+    throw given === undefined ? await disposeAfter(error, [file]) : error;
+  }
+}
+
+/** @returns the bytes of the stream */
+async function writeStream(
+  snapshot: Snapshot,
+  pages: AsyncIterable<PlainPage>,
+  file: StreamFile,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   let size = 0;
-  for await (const batch of stateBatches(
-    snapshot,
-    pagesFor(snapshot, { others, changed, fresh, stale, overwritten }),
-  )) {
+  for await (const batch of stateBatches(snapshot, pages)) {
     for await (const bytes of readPieces(batch, snapshot.reader)) {
       signal?.throwIfAborted();
-      await writeAt(file.fd, `the state stream (in ${file.place})`, bytes, size);
+      await writeAt(file.fd, file.name, bytes, size);
       size += bytes.length;
     }
   }
-  const reader = await open(file.procPath, 'r').catch((cause: unknown) => {
-    throw ioError('cannot open the state stream again', file.procPath, cause);
-  });
-  let closing: Promise<void> | undefined;
-  return new StateStream(options, identity, reader.fd, size, stale, () => (closing ??= reader.close()));
+  return size;
 }
 
 interface PagesToSend {

@@ -50,6 +50,7 @@ const served: Mode<'served'> = {
   capabilityProblems: (_, known) => (known.includes('postcopy-ram') ? [] : ['no postcopy-ram']),
   placeWarnings: () => [],
   load,
+  ready: async () => undefined,
 };
 
 /** Loads over a socket of the mode's own, with capabilities of its own. */

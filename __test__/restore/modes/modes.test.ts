@@ -35,6 +35,7 @@ const QUESTIONS: Readonly<Record<keyof Mode, (answer: unknown) => boolean>> = {
   capabilityProblems: isFunction,
   placeWarnings: isFunction,
   load: isFunction,
+  ready: isFunction,
 };
 
 for (const mode of MODES) {

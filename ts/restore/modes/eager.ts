@@ -55,6 +55,8 @@ export const eager: NamelessMode = {
   placeWarnings: () => [],
 
   load,
+  // QEMU reads the snapshot itself.
+  ready: async () => undefined,
 };
 
 /** QEMU reads the mapped-ram file, or a plain stream where QEMU would skip zero pages of the file. */

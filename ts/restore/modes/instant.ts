@@ -69,6 +69,10 @@ export const instant: NamelessMode = {
     if (await mayReadDelta(run)) return loadFile(run, DELTA_WHY);
     return loadState(run, { reader: 'nobody', mapped: true, why: IN_PLACE_WHY });
   },
+  ready: async (run, file) => {
+    const { readyState } = await import('../load.ts');
+    return readyState(run, file, 'nobody');
+  },
 };
 
 /** Makes QEMU open this very file, whatever happens to its name meanwhile. */

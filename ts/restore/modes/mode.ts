@@ -6,6 +6,8 @@ import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
 import type { MemoryPlan, PlannedBackend } from '../command-line/memory-plan.ts';
+import type { ReadyLoad } from '../ahead/ready-load.ts';
+import type { StreamFile } from '../ahead/stream-file.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import type { ModeOption, PrepareOptions } from '../options.ts';
@@ -92,6 +94,11 @@ export interface Mode<Name extends string = string> {
 
   /** Lets QEMU take the guest over. */
   load(run: LoadRun): Promise<Loaded>;
+  /**
+   * Gives a QEMU beforehand what it needs to load a state stream, which is in the file by the time of `load`.
+   * @returns undefined when it is to be given all of that then
+   */
+  ready(run: LoadRun, file: StreamFile): Promise<ReadyLoad | undefined>;
 }
 
 /** A mode as its file exports it, without its name: the table names it. */

@@ -55,6 +55,10 @@ export const preload: NamelessMode = {
     const { loadState } = await import('../load.ts');
     return loadState(run, { reader: 'engine', mapped: false, why: IN_PLACE_WHY });
   },
+  ready: async (run, file) => {
+    const { readyState } = await import('../load.ts');
+    return readyState(run, file, 'engine');
+  },
 };
 
 async function prepare(
