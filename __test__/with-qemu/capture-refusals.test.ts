@@ -3,7 +3,7 @@ import { copyFile, link, mkdir, open, readdir, rename, rm, writeFile } from 'nod
 import test, { type ExecutionContext } from 'ava';
 
 import { lockFile } from '../../ts/engine/file-lock.ts';
-import { MappedRamError, planSave, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
+import { attach, MappedRamError, planSave, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
 import { assertMemory, FREE, PAGE, poke, scattered, SETUP } from '../save/captured-guest.ts';
 import { settings } from '../negotiate/carry-out.ts';
 import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
@@ -141,6 +141,23 @@ qemuTest('a base that is not the file which QEMU maps is refused', async (t) => 
   const saved = await save(guest.qmp, target, { after: 'stop', writer: 'engine' });
   t.is(saved.writer, 'engine', saved.writerWhy);
   await assertMemory(t, guest, target, 'without a base');
+});
+
+qemuTest('a base into which QEMU may punch holes is refused, and its guest is warned of', async (t) => {
+  await using snapshot = await Snapshot.open(model);
+  const offset = snapshot.completeRam().blocks.find(({ id }) => id === 'pc.ram')?.area.pagesOffset;
+  const object = `memory-backend-file,id=pc.ram,size=128M,share=off,mem-path=${model},offset=${offset}`;
+  await using guest = await startGuest({
+    ...SETUP,
+    memoryArgs: ['-m', '128M', '-object', object, '-machine', 'memory-backend=pc.ram'],
+    incoming: true,
+  });
+  const { warnings } = await attach(guest.qmp, snapshot, { mode: 'instant' });
+  t.regex(warnings.join(), /has opened .*model\.mr for writing \(pc\.ram\).*readonly=on,rom=off/);
+  for (const base of ['auto', model]) {
+    const message = /has opened .*model\.mr for writing \(block pc\.ram\).*readonly=on,rom=off/;
+    await assertRefused(t, guest, dir.file('writable.delta'), { base }, { rule: 'base-unfit', message });
+  }
 });
 
 qemuTest('a base that was changed since the clone was started is refused', async (t) => {
