@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 
-import { attach, MappedRamError, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
+import { attach, MappedRamError, planSave, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
 import {
   assertMemory,
   assertRestores,
@@ -70,6 +70,15 @@ for (const [kind, binary] of [
         t.is(await digestOf(base), digest, what);
         const names = Array.from({ length: number + 1 }, (_, index) => `clone${index}.mr`);
         t.deepEqual((await readdir(volume.path)).toSorted(), ['base.mr', ...names], what);
+      }
+      {
+        await using guest = await restoreGuest(base, setup, { after: 'stop' });
+        const options = { base: 'auto', overwrite: true } as const;
+        t.deepEqual((await planSave(guest.qmp, path, options)).notes, []);
+        const { notes } = await planSave(guest.qmp, base, options);
+        t.like(notes[0], { rule: 'base-replaced', effect: 'warn' });
+        t.regex((await save(guest.qmp, base, options)).warnings.join(), /takes the name of its own base/);
+        await assertMemory(t, guest, base, 'in the place of its base');
       }
       await rm(base);
       await assertRestores(t, path, setup, { alone: true });

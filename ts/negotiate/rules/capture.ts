@@ -106,6 +106,16 @@ export const CAPTURE_RULES = [
     applies: (situation: Situation): boolean => problemOf(situation)?.rule === 'base-unfit',
     words: (situation: Situation): string => problemOf(situation)?.words ?? '',
   },
+  {
+    id: 'base-replaced',
+    about: 'base',
+    section: '13',
+    effect: 'warn',
+    applies: ({ capture }: Situation): boolean =>
+      capture?.base !== undefined && 'path' in capture.base && capture.base.isTarget === true,
+    words:
+      "the snapshot takes the name of its own base: deltas that stand on the base can no longer be read, and this guest's next incremental save finds no base; give the snapshot another name",
+  },
 ] as const;
 
 /** Nobody asks what the engine could do, where QEMU is to write. */
