@@ -146,6 +146,22 @@ test('who asks for a guest that stays stopped gets its disks given up, unless on
   for (const [request, how] of others) t.true(saving(request, how).stateOnly.value, JSON.stringify(request));
 });
 
+test('under KVM a save that only the engine can do is not left to QEMU for a short pause', (t) => {
+  const large: Differences = { capture: { ownBytes: 2 ** 52 }, kvm: true };
+  t.like(saving({}, large), { writer: { value: 'qemu' }, live: { value: true } });
+  t.like(saving({ wantsEngine: true }, large), { writer: { value: 'engine' }, live: { value: false } });
+  const inUse = { ...large, diskUsers: [{ words: 'block job b (backup)', hinders: true }] };
+  t.like(saving({}, inUse), { writer: { value: 'engine' }, live: { value: false } });
+});
+
+test('where QEMU is to write, that is why nothing is taken out of its process', (t) => {
+  for (const fdset of ['auto', 'off'] as const) {
+    const { stateOnly } = saving({ writer: 'qemu', fdset });
+    t.like(stateOnly, { value: false });
+    t.is(stateOnly.why, 'the writer qemu was asked for');
+  }
+});
+
 test('one byte more than a small block may have makes it QEMU’s', (t) => {
   const large = { ...privateBlock, id: 'large', length: 16 * MIB + 4096 };
   const plan = saving({}, { qemu: { memory: [sharedBlock, large] } });

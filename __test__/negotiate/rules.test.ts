@@ -55,6 +55,10 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
     different: { capture: { base: { rule: 'base-unfit', words: 'it has another block' } } },
   },
   blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
+  'base-replaced': {
+    request: save({ base: 'auto' }),
+    different: { capture: { base: { path: '/snapshots/base', mapped: ['pc.ram'], isTarget: true } } },
+  },
   'capture-needs-descriptors': { request: save(), different: { capture: {}, features: { fdsets: false } } },
   'capture-not-asked': { request: save() },
   'capture-shares-nothing': { request: save({ xIgnoreShared: 'on' }), different: { capture: {} } },

@@ -1,6 +1,7 @@
-import { readdir, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 
-import { MappedRamError, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
+import { attach, MappedRamError, planSave, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
 import {
   assertMemory,
   assertRestores,
@@ -14,7 +15,7 @@ import {
   zeros,
 } from '../save/captured-guest.ts';
 import { LoopVolume } from '../support/loop-volume.ts';
-import { MIB, startGuest } from '../support/qemu.ts';
+import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -69,6 +70,15 @@ for (const [kind, binary] of [
         t.is(await digestOf(base), digest, what);
         const names = Array.from({ length: number + 1 }, (_, index) => `clone${index}.mr`);
         t.deepEqual((await readdir(volume.path)).toSorted(), ['base.mr', ...names], what);
+      }
+      {
+        await using guest = await restoreGuest(base, setup, { after: 'stop' });
+        const options = { base: 'auto', overwrite: true } as const;
+        t.deepEqual((await planSave(guest.qmp, path, options)).notes, []);
+        const { notes } = await planSave(guest.qmp, base, options);
+        t.like(notes[0], { rule: 'base-replaced', effect: 'warn' });
+        t.regex((await save(guest.qmp, base, options)).warnings.join(), /takes the name of its own base/);
+        await assertMemory(t, guest, base, 'in the place of its base');
       }
       await rm(base);
       await assertRestores(t, path, setup, { alone: true });
@@ -163,4 +173,61 @@ function* runs(
   for (let offset = FREE.start; offset < FREE.start + FREE.length; offset += 4 * pages * PAGE) {
     yield { offset, bytes: Buffer.alloc(pages * PAGE, `runs at ${offset};`) };
   }
+}
+
+qemuTest('memory that QEMU gives back to a file of its own is not the base again', async (t) => {
+  await using volume = await LoopVolume.mount('xfs', SIZE_MIB);
+  if (volume === undefined || spawnSync('gdb', ['--version']).status !== 0) {
+    t.pass('NOT TRIED: this machine has no such filesystem, or no gdb');
+    return;
+  }
+  await using dir = await temporaryDirectory();
+  const [base, own] = [volume.file('base.mr'), dir.file('m1.ram')];
+  const setup = { ...SETUP, numa: true } as const;
+  const [start, length] = [8 * MIB, 4 * MIB];
+  {
+    await using guest = await startGuest(setup);
+    await guest.waitForGenerations(1);
+    await guest.stop();
+    await poke(guest, scattered(start, length, 1, 1), 'm1');
+    await save(guest.qmp, base, { writer: 'engine' });
+  }
+  await using snapshot = await Snapshot.open(base);
+  const offset = snapshot.completeRam().blocks.find(({ id }) => id === 'm0')?.area.pagesOffset;
+  await writeFile(own, '');
+  await truncate(own, 64 * MIB);
+  const file = 'memory-backend-file,size=64M,share=off';
+  await using guest = await startGuest({
+    ...setup,
+    memoryArgs: [
+      ...['-m', '128M', '-numa', 'node,memdev=m0', '-numa', 'node,memdev=m1'],
+      ...['-object', `${file},id=m0,mem-path=${base},offset=${offset},readonly=on,rom=off`],
+      ...['-object', `${file},id=m1,mem-path=${own}`],
+    ],
+    incoming: true,
+  });
+  await attach(guest.qmp, snapshot, { mode: 'instant', blocks: ['m0'], after: 'stop' });
+  await assertMemory(t, guest, base, 'attached');
+  await discard(guest, 'm1', { start, length, path: own });
+  t.false((await guest.readBlock('m1', start, length)).some((byte) => byte !== 0));
+  for (const form of ['whole', 'delta'] as const) {
+    for (const maxCopyMemory of [undefined, 0]) {
+      const [path, what] = [volume.file(`${form}.mr`), `${form}, copy of ${maxCopyMemory}`];
+      const saved = await save(guest.qmp, path, { base: 'auto', form, maxCopyMemory, overwrite: true });
+      t.like(saved.capture, { form, base }, what);
+      await assertMemory(t, guest, path, what);
+    }
+  }
+});
+
+/** Gives memory back as QEMU does for a balloon: a hole in the file, and no page in the process. */
+async function discard(
+  guest: TestGuest,
+  id: string,
+  { start, length, path }: { readonly start: number; readonly length: number; readonly path: string },
+): Promise<void> {
+  const block = (await guest.ramBlocks()).find((row) => row.id === id);
+  const call = `call (int)madvise(${(block?.hva ?? 0) + start}, ${length}, 4)`;
+  spawnSync('fallocate', ['-p', '-o', String(start), '-l', String(length), path]);
+  spawnSync('gdb', ['-p', String(guest.qemu.pid), '-batch', '-ex', call], { timeout: 60_000 });
 }

@@ -3,7 +3,15 @@ import { copyFile, link, mkdir, open, readdir, rename, rm, writeFile } from 'nod
 import test, { type ExecutionContext } from 'ava';
 
 import { lockFile } from '../../ts/engine/file-lock.ts';
-import { MappedRamError, planSave, save, type SaveOptions, Snapshot } from '../../ts/index.ts';
+import {
+  attach,
+  MappedRamError,
+  planSave,
+  save,
+  type SaveOptions,
+  Snapshot,
+  verify,
+} from '../../ts/index.ts';
 import { assertMemory, FREE, PAGE, poke, scattered, SETUP } from '../save/captured-guest.ts';
 import { settings } from '../negotiate/carry-out.ts';
 import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
@@ -143,6 +151,23 @@ qemuTest('a base that is not the file which QEMU maps is refused', async (t) => 
   await assertMemory(t, guest, target, 'without a base');
 });
 
+qemuTest('a base into which QEMU may punch holes is refused, and its guest is warned of', async (t) => {
+  await using snapshot = await Snapshot.open(model);
+  const offset = snapshot.completeRam().blocks.find(({ id }) => id === 'pc.ram')?.area.pagesOffset;
+  const object = `memory-backend-file,id=pc.ram,size=128M,share=off,mem-path=${model},offset=${offset}`;
+  await using guest = await startGuest({
+    ...SETUP,
+    memoryArgs: ['-m', '128M', '-object', object, '-machine', 'memory-backend=pc.ram'],
+    incoming: true,
+  });
+  const { warnings } = await attach(guest.qmp, snapshot, { mode: 'instant' });
+  t.regex(warnings.join(), /has opened .*model\.mr for writing \(pc\.ram\).*readonly=on,rom=off/);
+  for (const base of ['auto', model]) {
+    const message = /has opened .*model\.mr for writing \(block pc\.ram\).*readonly=on,rom=off/;
+    await assertRefused(t, guest, dir.file('writable.delta'), { base }, { rule: 'base-unfit', message });
+  }
+});
+
 qemuTest('a base that was changed since the clone was started is refused', async (t) => {
   const { guest, base, target } = await startClone('changed');
   await using _ = guest;
@@ -250,6 +275,20 @@ qemuTest(
   },
 );
 
+qemuTest(
+  'a base that gets another name behind the pause is the base all the same, of a seal too',
+  async (t) => {
+    const { guest, base, target } = await startClone('moved');
+    await using _ = guest;
+    const spy = justBefore(guest, 'cont', () => rename(base, dir.file('moved-away.mr')));
+    const saved = await save(guest.qmp, target, { base: 'auto', seal: true });
+    spy.undo();
+    t.truthy(saved.seal);
+    const { verified, findings } = await verify({ path: target, base: { path: dir.file('moved-away.mr') } });
+    t.true(verified, JSON.stringify(findings));
+  },
+);
+
 /** Plugs a dimm in. */
 const plug = (guest: TestGuest) => () =>
   guest.qmp.execute('device_add', { driver: 'pc-dimm', id: 'd1', memdev: 'late' });
@@ -305,13 +344,12 @@ qemuTest('a delta does not take the place of its own base', async (t) => {
   await using _ = guest;
   await link(base, dir.file('itself-too.mr'));
   for (const target of [base, dir.file('itself-too.mr')]) {
-    const options: SaveOptions = { base: 'auto', form: 'delta', overwrite: true };
-    const message = /base.* are the same file/;
-    await assertRefused(t, guest, target, options, {
-      code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-      message,
-      onlySave: true,
-    });
+    // This filesystem makes a delta of auto.
+    for (const form of ['delta', 'auto'] as const) {
+      const options: SaveOptions = { base: 'auto', form, overwrite: true };
+      const message = /base.* are the same file/;
+      await assertRefused(t, guest, target, options, { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT', message });
+    }
   }
   await using snapshot = await Snapshot.open(base);
   t.is(snapshot.base, undefined);

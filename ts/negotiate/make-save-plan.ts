@@ -125,10 +125,12 @@ const LIVE_WHY =
 
 /** Tells whether a guest would stand still for long while its pages are written, and need not. */
 function isBetterLive(
-  { stateOnly, kvm, capture, qemu }: Situation,
-  { live = 'auto', mappedRam, maxCopyMemory }: SaveRequest,
+  { stateOnly, kvm, capture, qemu, diskUsers }: Situation,
+  { live = 'auto', mappedRam, maxCopyMemory, wantsEngine = false }: SaveRequest,
 ): boolean {
   const needed = capture?.ownBytes;
+  // A migration is refused where disks are in use.
+  if (wantsEngine || diskUsers.some(({ hinders }) => hinders)) return false;
   if (!stateOnly || kvm !== true || live !== 'auto' || needed === undefined) return false;
   const canBeLive = qemu.features.mappedRam && mappedRam !== 'off' && qemu.runState === 'running';
   return canBeLive && maxCopyMemory === undefined && needed > mostForCopy(undefined);

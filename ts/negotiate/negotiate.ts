@@ -1,3 +1,6 @@
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
 import { assertClient } from '../qmp/assert-client.ts';
 import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError, systemCode } from '../errors.ts';
@@ -83,7 +86,7 @@ export async function negotiate(
     // QEMU's answer is the same for all guests that were saved. It lets those that are asleep go on in no way. QEMU dies
     // of the question when a device that nobody can save has been plugged in since.
     const canAsk = qemu.runState === 'postmigrate' && qemu.blockedReasons.length === 0;
-    const capture = await askCapture(qmp, measured, request, wait);
+    const capture = await askCapture(qmp, measured, { request, target }, wait);
     const asleep = canAsk ? await isStoppedGuestAsleep(qmp, wait) : undefined;
     return makeSavePlan(
       {
@@ -110,11 +113,20 @@ export async function negotiate(
 async function askCapture(
   qmp: QmpClient,
   { memory, passesDescriptors }: QemuFacts,
-  { writer = 'auto', base = 'none' }: SaveRequest,
+  { request, target }: { readonly request: SaveRequest; readonly target: PlanTarget },
   wait: WaitOptions,
 ): Promise<CaptureFacts | undefined> {
+  const { writer = 'auto', base = 'none' } = request;
   if (writer === 'qemu' || memory.length === 0 || !passesDescriptors) return undefined;
-  return queryCaptureFacts(qmp, base === 'none' ? undefined : base, wait);
+  const facts = await queryCaptureFacts(qmp, base === 'none' ? undefined : base, wait);
+  if (facts.base === undefined || !('path' in facts.base) || target.path === undefined) return facts;
+  const [own, wanted] = await Promise.all([facts.base.path, target.path].map(async (path) => nameOf(path)));
+  return { ...facts, base: { ...facts.base, isTarget: own === wanted } };
+}
+
+/** The name of a file without links on the way; the one that was given where there is no such file. */
+async function nameOf(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
 }
 
 /**

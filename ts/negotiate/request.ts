@@ -100,6 +100,11 @@ export interface SaveRequest extends PlanRequest {
    * @default an eighth of the memory that the host, or the control group of this process, has to spare
    */
   readonly maxCopyMemory?: number | undefined;
+  /**
+   * True for a save with options that only the engine has (a seal, its ways of input and output): with writer `auto`, such a
+   * save is not left to QEMU for the sake of a short pause. @default false
+   */
+  readonly wantsEngine?: boolean | undefined;
   /** QEMU's way to find zero pages; `none` stores zero pages too. @default 'auto': in the multifd threads */
   readonly zeroPageDetection?: ZeroPageDetection | 'auto' | undefined;
   /** Bytes per second of QEMU's writing, 0 for no limit. @default 0 */

@@ -1,6 +1,8 @@
 import { type MemoryBeneath, memoryBeneath } from '../host/memory-beneath.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import { answerOf } from '../qmp/refusal.ts';
+import { backendOf } from '../stream/block-names.ts';
 import { identifyQemu } from './identify-qemu.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 
@@ -54,4 +56,24 @@ export async function lookAtProcessMemory(
     blocks.push({ ...place, beneath });
   }
   return { pid, blocks };
+}
+
+/**
+ * Finds memory objects that map their file with the right to write into it (`readonly=on` missing). A private mapping keeps
+ * the guest's writes to itself for all that; but what the guest gives back (a balloon, free page reporting) becomes a hole
+ * in the file, for everybody who reads it.
+ * @param ids of RAM blocks
+ * @returns those of them; without any of which QEMU does not tell
+ */
+export async function queryWritableBlocks(
+  qmp: QmpClient,
+  ids: readonly string[],
+  wait: WaitOptions,
+): Promise<readonly string[]> {
+  const answers = await Promise.all(
+    ids.map((id) =>
+      answerOf(qmp.execute('qom-get', { path: `/objects/${backendOf(id)}`, property: 'readonly' }, wait)),
+    ),
+  );
+  return ids.filter((_, index) => answers[index] === false);
 }

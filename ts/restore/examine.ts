@@ -20,7 +20,7 @@ import { diskWarnings, withDisks } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
 import { mappedBlocks } from './preflight/mapping.ts';
 import { overwrittenFiles } from './preflight/overwritten-files.ts';
-import { readOnlyProblems } from './preflight/read-only.ts';
+import { readOnlyProblems, writableWarnings } from './preflight/read-only.ts';
 import { assertPreflight, comparePreflight, emptyProblems } from './preflight/preflight.ts';
 import { handHold, holdSnapshot } from './snapshot-lock.ts';
 
@@ -136,11 +136,12 @@ export async function compareWaiting(
   const used = await refuseMemoryInUse(sharedFiles(facts, blocks), { runs: true, pid });
   const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
   const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
+  const writable = mode.state?.mapped === true ? await writableWarnings(qmp, file.path, blocks, wait) : [];
   return {
     run: { qmp, facts, pid, snapshot, inPlace: blocks },
     mode,
     disks,
-    warnings: [...preflight.warnings, ...used, ...overwritten],
+    warnings: [...preflight.warnings, ...writable, ...used, ...overwritten],
   };
 }
 

@@ -8,7 +8,7 @@ import type { LiveOptions, LiveProgress, LiveReport } from './live/live-options.
 
 export interface SaveOptions
   extends
-    Omit<SaveRequest, 'direction' | 'target'>,
+    Omit<SaveRequest, 'direction' | 'target' | 'wantsEngine'>,
     Pick<TransferOptions, 'queueDepth' | 'requestSize' | 'ioEngine'>,
     Pick<SealingOptions, 'seal' | 'sealPath'>,
     LiveOptions,
@@ -134,9 +134,26 @@ export function saveRequest(target: SaveRequest['target'], options: SaveOptions)
     base,
     form,
     maxCopyMemory,
+    wantsEngine: engineOption(options) !== undefined,
     zeroPageDetection,
     maxBandwidth,
     live,
     downtimeLimitMs,
   };
+}
+
+/** The name of an option that only the engine has, where one was given; undefined without any. */
+export function engineOption({
+  ioEngine,
+  queueDepth,
+  requestSize,
+  seal,
+}: Pick<SaveOptions, 'ioEngine' | 'queueDepth' | 'requestSize' | 'seal'>): string | undefined {
+  const given = Object.entries({
+    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
+    queueDepth,
+    requestSize,
+    seal: seal === true || undefined,
+  });
+  return given.find(([, value]) => value !== undefined)?.[0];
 }

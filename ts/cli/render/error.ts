@@ -22,8 +22,8 @@ const TRUNCATED =
 function hintFor({ code, cause, found, rule }: MappedRamError, command: string): string | undefined {
   if (rule?.rule === 'incremental-needs-clone') return NO_CLONE;
   const packs = command.endsWith(' pack');
-  // An error beneath marks the end of an index, so info can show that index. A pipe cannot be read a second time.
-  const isShown = cause instanceof MappedRamError && !command.endsWith(' convert');
+  // An error beneath marks the end of an index, so info can show that index. A pipe cannot be read a second time, and info has just failed.
+  const isShown = cause instanceof MappedRamError && !/ (convert|info)$/.test(command);
   const hints: Partial<Record<ErrorCode, string | undefined>> = {
     ERR_MAPPED_RAM_BAD_MAGIC: packs ? STATE : OFFSET,
     ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE: DIRECT_IO,

@@ -3,7 +3,7 @@ import { messageOf } from '../../errors.ts';
 import { openBeneath } from '../../host/memory-beneath.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { bytesInRuns } from '../../pages/byte-runs.ts';
-import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
+import { lookAtProcessMemory, type ProcessMemory, queryWritableBlocks } from '../../qemu/process-memory.ts';
 import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
 import { type DeviceStateFacts, queryDeviceStateFacts } from '../../qemu/state/device-state-facts.ts';
 import { type LiveState, queryLiveState } from '../../qemu/state/live-state.ts';
@@ -53,12 +53,26 @@ export async function queryCaptureFacts(
   const [first] = isSeen ? memory.blocks : [];
   const rights = isSeen && first !== undefined ? await mayReadProcess(memory.pid, first.address) : undefined;
   const isReadable = isSeen && rights === undefined;
-  const found = base === undefined || !isReadable ? undefined : await findMappedBase(memory, base);
+  const found = base === undefined || !isReadable ? undefined : await keptBase(qmp, memory, base, wait);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
   const closed = isReadable ? await whyNotOpened(memory, found) : undefined;
   const ownBytes = isReadable && closed === undefined ? await countOwn(memory) : undefined;
   const facts = { deviceState, liveState, machine, machineProblem, rights, ownBytes };
   return { ...facts, memory: closed ?? memory, base: found };
+}
+
+/** The snapshot that a guest is a clone of, where nothing that the guest does changes that file. */
+async function keptBase(
+  qmp: QmpClient,
+  memory: ProcessMemory,
+  wanted: string,
+  wait: WaitOptions,
+): Promise<MappedBase> {
+  const found = await findMappedBase(memory, wanted);
+  const [id] = 'mapped' in found ? await queryWritableBlocks(qmp, found.mapped, wait) : [];
+  if (id === undefined || !('path' in found)) return found;
+  const words = `QEMU has opened ${found.path} for writing (block ${id}), and punches holes into it where the guest gives memory back: start QEMU with readonly=on,rom=off, as launchArguments says`;
+  return { rule: 'base-unfit', words };
 }
 
 /** The reason in words why a file beneath the memory cannot be opened here; undefined when all can that are to be read. */

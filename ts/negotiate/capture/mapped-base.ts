@@ -18,6 +18,8 @@ export type MappedBase =
       readonly path: string;
       /** Blocks that are mapped out of it. */
       readonly mapped: readonly string[];
+      /** True when the snapshot is to get the base's own name. @default false */
+      readonly isTarget?: boolean | undefined;
     }
   | {
       readonly rule: 'incremental-needs-clone' | 'base-not-mapped' | 'base-unfit';

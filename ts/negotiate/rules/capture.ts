@@ -9,7 +9,7 @@ export const CAPTURE_RULES = [
     section: '4.4',
     effect: 'degrade',
     applies: ({ request, qemu }: Situation): boolean =>
-      request.fdset === 'off' || !qemu.passesDescriptors || !qemu.features.fdsets,
+      !isQemus(request) && (request.fdset === 'off' || !qemu.passesDescriptors || !qemu.features.fdsets),
     words: ({ request }: Situation): string =>
       `QEMU gets the file for its device state as a descriptor, and ${request.fdset === 'off' ? 'fdset is off' : 'none gets there over this connection'}`,
   },
@@ -19,10 +19,12 @@ export const CAPTURE_RULES = [
     section: '4.4',
     effect: 'degrade',
     applies: ({ capture }: Situation): boolean => capture === undefined,
-    words: ({ qemu }: Situation): string =>
-      qemu.memory.length === 0
+    words: ({ request, qemu }: Situation): string => {
+      if (isQemus(request)) return 'the writer qemu was asked for';
+      return qemu.memory.length === 0
         ? 'this QEMU does not tell its RAM blocks'
-        : 'QEMU was not asked whether its memory can be read',
+        : 'QEMU was not asked whether its memory can be read';
+    },
   },
   {
     id: 'capture-shares-nothing',
@@ -104,7 +106,22 @@ export const CAPTURE_RULES = [
     applies: (situation: Situation): boolean => problemOf(situation)?.rule === 'base-unfit',
     words: (situation: Situation): string => problemOf(situation)?.words ?? '',
   },
+  {
+    id: 'base-replaced',
+    about: 'base',
+    section: '13',
+    effect: 'warn',
+    applies: ({ capture }: Situation): boolean =>
+      capture?.base !== undefined && 'path' in capture.base && capture.base.isTarget === true,
+    words:
+      "the snapshot takes the name of its own base: deltas that stand on the base can no longer be read, and this guest's next incremental save finds no base; give the snapshot another name",
+  },
 ] as const;
+
+/** Nobody asks what the engine could do, where QEMU is to write. */
+function isQemus(request: Situation['request']): boolean {
+  return request.direction === 'save' && request.writer === 'qemu';
+}
 
 /**
  * State that would be lost, in words. What the migration's capabilities bring along is put aside by every save into a

@@ -1,6 +1,7 @@
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import { queryWritableBlocks } from '../../qemu/process-memory.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { answerOf } from '../../qmp/refusal.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
@@ -31,4 +32,22 @@ export async function readOnlyProblems(
     );
   }
   return problems;
+}
+
+/**
+ * Finds blocks that are mapped out of the snapshot by a QEMU that may write into it.
+ * @param path of the file that has the memory
+ * @param inPlace the blocks, by id
+ */
+export async function writableWarnings(
+  qmp: QmpClient,
+  path: string,
+  inPlace: readonly string[],
+  wait: WaitOptions,
+): Promise<readonly string[]> {
+  const writable = await queryWritableBlocks(qmp, inPlace, wait);
+  if (writable.length === 0) return [];
+  return [
+    `QEMU has opened ${path} for writing (${writable.join(', ')}): memory that the guest gives back becomes holes in it, and no save can stand on it; start QEMU with readonly=on,rom=off, as launchArguments says`,
+  ];
 }

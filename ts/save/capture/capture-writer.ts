@@ -155,7 +155,7 @@ export class CaptureWriter implements ReadyWriter {
       const dataBytes = report?.dataBytes ?? 0;
       const { rows } = taken;
       const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true, base });
-      await sealWritten(sealing, written, engineTransfer(plan, options));
+      await sealWritten(sealing, written, base, engineTransfer(plan, options));
       signal?.throwIfAborted();
       const bytes = taken.blocks.reduce((total, { length }) => total + length, 0);
       // The sum of the passes counts the blocks again and again.

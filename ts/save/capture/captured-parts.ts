@@ -30,6 +30,14 @@ interface Part {
   readonly runs: ByteRuns;
 }
 
+/**
+ * Tells whether each page of a block that the process does not have comes from its file. Everywhere else such pages are the
+ * base's, where the block is on it, or zeros: a private file that QEMU may change was looked into, and has no data there.
+ */
+export function isFileAll({ kind, file }: Pick<TakenBlock, 'kind' | 'file'>): boolean {
+  return kind === 'private' && file !== undefined;
+}
+
 /** Works out which pages of each block go where, and when. */
 export function passesOf(placed: readonly PlacedBlock[], kind: CaptureKind): Passes {
   const inPause: TransferRegion[][] = [];
@@ -53,7 +61,7 @@ function partsOf({ block, isOnBase }: PlacedBlock): {
   const isShared = kind === 'shared';
   // The engine reads a file faster than the process that has mapped it.
   const inPause = some({ memory: isShared && file !== undefined ? file : process, runs: left });
-  const beneath = kind === 'private' && !isOnBase && file !== undefined;
+  const beneath = isFileAll(block) && !isOnBase && file !== undefined;
   return {
     inPause,
     after: [
@@ -76,7 +84,7 @@ function regionOf(
   const only: OnlyPages = {
     runs,
     // A clear bit of a delta stands for the page of the base.
-    zeros: kind === 'delta' && (isOnBase || block.kind !== 'private') ? 'store' : 'clear',
+    zeros: kind === 'delta' && (isOnBase || !isFileAll(block)) ? 'store' : 'clear',
     ...(isFirst && kind !== 'clone' ? {} : { base: 'in-place' }),
   };
   return { name, area, memory, only };

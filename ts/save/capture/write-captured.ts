@@ -12,7 +12,7 @@ import { savePages } from '../../pages/save-pages.ts';
 import { setAllPages } from '../../pages/bitmap/set-all-pages.ts';
 import { storesZeroPages } from '../../pages/zero-pages.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { CaptureKind, PlacedBlock } from './captured-parts.ts';
+import { type CaptureKind, isFileAll, type PlacedBlock } from './captured-parts.ts';
 
 /**
  * Moves pages, one pass after the other.
@@ -48,15 +48,17 @@ export async function settleZeroPages(
 ): Promise<void> {
   for (const { block, area, isOnBase } of placed) {
     const isOver = base !== undefined && !isOnBase;
-    if (isOver && block.kind !== 'private') {
+    const isAll = isFileAll(block);
+    if (isOver && !isAll) {
       const gone = withoutRuns(await pagesOfBase(base, block.id), block.runs);
       if (kind === 'clone') await punch(output, area.pagesOffset, gone);
       await changeBits(output, area, gone, kind === 'delta');
     }
-    const hidesBase = isOver && kind === 'delta' && block.kind === 'private';
+    const hidesBase = isOver && kind === 'delta' && isAll;
     if (!hidesBase && (isOnBase || !storesZeroPages(block.id, 'firmware'))) continue;
     // A base may have other bytes than zeros under its clear bits (docs/format.md §2.6).
-    if (kind === 'clone') await punch(output, area.pagesOffset, complementOf(block.runs, area.length));
+    if (kind === 'clone' && !isAll)
+      await punch(output, area.pagesOffset, complementOf(block.runs, area.length));
     await setAllPages(output, area);
   }
 }

@@ -11,7 +11,7 @@ import { SEAL_OF } from '../../seal/seal-file.ts';
 import { assertTarget } from '../../snapshot/snapshot-target.ts';
 import { assertLiveOptions, WHEN_NOT_CONVERGING } from '../live/live-options.ts';
 import { assertRunState } from '../run-state/assert-run-state.ts';
-import { saveRequest, type SaveOptions } from '../save-options.ts';
+import { engineOption, saveRequest, type SaveOptions } from '../save-options.ts';
 import { assertStateFits, demandOf } from './demand.ts';
 
 /**
@@ -43,14 +43,6 @@ export async function makePlan(
     await assertTarget(path, offset, { overwrite, signal, companions: SEAL_OF }, demandOf(qmp, plan, signal));
     await Sealing.check(path, options);
   }
-  const { ioEngine, queueDepth, requestSize } = options;
-  const seal = options.seal === true || undefined;
-  const idle = Object.entries({
-    ioEngine: ioEngine === 'auto' ? undefined : ioEngine,
-    queueDepth,
-    requestSize,
-    seal,
-  });
   if (options.maxCopyMemory !== undefined && !plan.stateOnly.value) {
     throw new MappedRamError(
       'ERR_MAPPED_RAM_INVALID_ARGUMENT',
@@ -58,7 +50,7 @@ export async function makePlan(
       { path },
     );
   }
-  const [name] = idle.find(([, value]) => value !== undefined) ?? [];
+  const name = engineOption(options);
   if (plan.writer.value === 'engine' || name === undefined) return plan;
   const hint = name === 'seal' ? '; what QEMU has written is sealed afterwards, with verify --seal' : '';
   throw new MappedRamError(
