@@ -139,7 +139,7 @@ export class ForkSlots implements AsyncDisposable {
     const inPlace = first?.blocks ?? [];
     const mapped = FORK_MODE.state?.mapped;
     const [recorded] = await Promise.all(this.#slots.map(({ after }) => assertComesUp(snapshot, after)));
-    await using state = await openStateStream(snapshot, { inPlace, mapped, signal: limit });
+    await using state = await openStateStream(snapshot, { inPlace, mapped, inMemory: true, signal: limit });
     return await forAllClones(
       this.#slots,
       async (slot, signal) => ({

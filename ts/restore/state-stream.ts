@@ -43,6 +43,12 @@ export interface StateStreamOptions {
   readonly overwritten?:
     | ReadonlyMap<string, readonly { readonly offset: number; readonly length: number }[]>
     | undefined;
+  /**
+   * True for pages that must not reach a disk: the file is in memory, however large it is. Otherwise a stream above
+   * 64 MiB is in the system's directory for temporary files, where that has room.
+   * @default false
+   */
+  readonly inMemory?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -117,7 +123,7 @@ export async function openStateStream(
 }
 
 async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions): Promise<StateStream> {
-  const { inPlace, mapped = false, fresh = [], overwritten = new Map(), signal } = options;
+  const { inPlace, mapped = false, fresh = [], overwritten = new Map(), inMemory, signal } = options;
   const { blocks } = snapshot.completeRam();
   const place = snapshot.mappable;
   const { fd } = localFile(place.reader, 'a state stream');
@@ -129,7 +135,10 @@ async function makeStateStream(snapshot: Snapshot, options: StateStreamOptions):
   }
   const changed = mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : [];
   signal?.throwIfAborted();
-  await using file = await createStateFile([...others, ...(await changedLengths(snapshot, changed))]);
+  await using file = await createStateFile(
+    [...others, ...(await changedLengths(snapshot, changed))],
+    inMemory,
+  );
   let size = 0;
   for await (const batch of stateBatches(
     snapshot,
