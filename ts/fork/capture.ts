@@ -5,7 +5,7 @@ import { saveInto } from '../save/save.ts';
 import type { SaveResult } from '../save/save-options.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { ForkOptions } from './fork-options.ts';
-import type { ForkSource } from './fork-source.ts';
+import { type ForkSource, WHOLE } from './fork-source.ts';
 
 /** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
@@ -24,7 +24,7 @@ type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
  */
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
   const { qmp, form, mapped, into, ahead } = source;
-  const how = form === 'delta' ? ({ base: mapped.path, form } as const) : ({ base: 'none' } as const);
+  const how = form === 'delta' ? ({ base: mapped.path, form } as const) : WHOLE;
   const written = deferred<void>();
   const saved = saveInto(
     qmp,

@@ -32,6 +32,12 @@ const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 
  */
 export type ForkForm = 'delta' | 'whole';
 
+/**
+ * The save of a guest that is taken whole. The guest stands still once and for a short time, rather than run on under
+ * KVM while QEMU writes pass after pass: its clones are to be of the moment of the call.
+ */
+export const WHOLE = { base: 'none', live: false } as const;
+
 type SourceOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 
 /** A guest that is to be forked, and the file that its clones map. */
@@ -95,7 +101,7 @@ export class ForkSource implements AsyncDisposable {
     const slot = await slotFor(facts);
     let mapped: Snapshot | undefined;
     try {
-      const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
+      const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, ...WHOLE });
       mapped = await Snapshot.open({ path: slot.procPath });
       const ahead = await SaveAhead.of(qmp, plan, undefined, wait);
       return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead }, facts);
