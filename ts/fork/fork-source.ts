@@ -38,6 +38,9 @@ export type ForkForm = 'delta' | 'whole';
  */
 export const WHOLE = { base: 'none', live: false } as const;
 
+/** What errors call the guest, whose snapshot in memory has no name that says anything. */
+export const FORKED = 'the guest that is forked';
+
 type SourceOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 
 /** A guest that is to be forked, and the file that its clones map. */
@@ -102,7 +105,7 @@ export class ForkSource implements AsyncDisposable {
     let mapped: Snapshot | undefined;
     try {
       const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, ...WHOLE });
-      mapped = await Snapshot.open({ path: slot.procPath });
+      mapped = await Snapshot.openAs(FORKED, slot.procPath);
       const ahead = await SaveAhead.of(qmp, plan, undefined, wait);
       return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead }, facts);
     } catch (error) {
