@@ -8,7 +8,7 @@ import { refuseSharedDisks } from '../pool/shared-disks.ts';
 import { askDefaultRam } from '../restore/command-line/ask-default-ram.ts';
 import { LaunchPlan } from '../restore/command-line/launch-plan.ts';
 import { parseCommandLine } from '../restore/command-line/options.ts';
-import { startGuardEarly } from '../save/protection.ts';
+import { startGuardEarly } from '../save/guard.ts';
 import { forAllClones } from './all-clones.ts';
 import { type CheckedForkOptions, checkForkOptions, type ForkOptions } from './fork-options.ts';
 import { type CloneLine, FORK_MODE, ForkSlot } from './fork-slot.ts';
