@@ -2,7 +2,10 @@ import { readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 
 import test from 'ava';
 
-import { ForkRig } from '../support/fork-rig.ts';
+import { ForkSource } from '../../ts/fork/fork-source.ts';
+import type { AvailableMemory } from '../../ts/host/available-memory.ts';
+import { ForkRig, SOURCES } from '../support/fork-rig.ts';
+import { assertNoLeak } from '../support/leaks.ts';
 import { MIB } from '../support/qemu.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
@@ -43,6 +46,36 @@ qemuTest('pages of a fork that nobody keeps never reach a disk, however many hav
     [],
   );
 });
+
+for (const kind of SOURCES) {
+  qemuTest(
+    `a fork of a ${kind} guest that would not fit in memory is refused before the pause`,
+    async (t) => {
+      await using rig = await ForkRig.start(kind, dir);
+      const { qmp } = rig.source;
+      const wait = { timeoutMs: 60_000 };
+      const left = (bytes: number) => (): AvailableMemory => ({ bytes, limitedBy: 'the test' });
+      const refused = {
+        code: 'ERR_MAPPED_RAM_IO',
+        message: /too little memory for the fork.*expected \d+ bytes.*found 4096 bytes, by the test/s,
+      };
+      await assertNoLeak(t, refuse, refuse);
+      async function refuse(): Promise<void> {
+        await t.throwsAsync(ForkSource.open(qmp, wait, left(4096)), refused);
+      }
+      // Less than the guest's memory, and more than it has in use: 8 MiB change.
+      await using enough = await ForkSource.open(qmp, wait, left(60 * MIB));
+      await enough.assertUnchanged(wait);
+      await using unknown = await ForkSource.open(qmp, wait, () => undefined);
+      await unknown.assertUnchanged(wait);
+      let bytes = 4096 * MIB;
+      await using later = await ForkSource.open(qmp, wait, () => left(bytes)());
+      bytes = 4096;
+      await t.throwsAsync(later.assertUnchanged(wait), refused);
+      t.is(await rig.source.runState(), 'running');
+    },
+  );
+}
 
 /** The regular files without a name that a process has open, and whether they are in memory. */
 function namelessFiles(pid: string): readonly (readonly [string, string])[] {
