@@ -117,6 +117,12 @@ for (const kind of SOURCES) {
     await save(child?.qemu.qmp ?? inside.qmp, snapshot);
     await using opened = await Snapshot.open(snapshot);
     t.true((await opened.info()).complete);
+    const increment = save(child?.qemu.qmp ?? inside.qmp, dir.file(`${kind}-more.mr`), { base: 'auto' });
+    if (kind === 'clone') t.true((await increment).capture !== undefined);
+    else
+      await t.throwsAsync(increment, {
+        message: /memory is that of a fork, in no file: save it whole first/,
+      });
     await inside.assertAlive();
   });
 }

@@ -15,20 +15,22 @@ const SHARED_MEMORY = '/dev/shm';
  * Makes the file for a state stream that may have the pages of these blocks. A small one is in memory; a large one is
  * in the system's directory for temporary files, unless that has too little room. /dev/shm is the last resort: it is
  * small or missing in many containers.
+ * @param inMemory true for pages that must not reach a disk: the file is in memory, however large it is
  * @throws {MappedRamError} as `AnonymousFile.create`
  */
 export async function createStateFile(
   blocks: readonly { readonly length: number }[],
+  inMemory = false,
 ): Promise<AnonymousFile> {
   const bytes = blocks.reduce((sum, { length }) => sum + length, 0);
   const temporary = tmpdir();
-  if (bytes > SMALL && (await freeBytesIn(temporary)) >= bytes) {
+  if (!inMemory && bytes > SMALL && (await freeBytesIn(temporary)) >= bytes) {
     const file = await AnonymousFile.create(temporary).catch(() => undefined);
     if (file !== undefined) return file;
   }
   const handle = await createMemoryFile('mapped-ram-state').catch(() => undefined);
   if (handle !== undefined) return new AnonymousFile(handle, 'memory');
   const room = await freeBytesIn(SHARED_MEMORY);
-  const isUsable = bytes <= SMALL && room >= bytes;
+  const isUsable = inMemory || (bytes <= SMALL && room >= bytes);
   return AnonymousFile.create(isUsable ? SHARED_MEMORY : temporary);
 }

@@ -5,7 +5,7 @@ import { saveInto } from '../save/save.ts';
 import type { SaveResult } from '../save/save-options.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { ForkOptions } from './fork-options.ts';
-import type { ForkSource } from './fork-source.ts';
+import { FORKED, type ForkSource, WHOLE } from './fork-source.ts';
 
 /** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
@@ -24,7 +24,7 @@ type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
  */
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
   const { qmp, form, mapped, into, ahead } = source;
-  const how = form === 'delta' ? ({ base: mapped.path, form } as const) : ({ base: 'none' } as const);
+  const how = form === 'delta' ? ({ base: mapped.path, form } as const) : WHOLE;
   const written = deferred<void>();
   const saved = saveInto(
     qmp,
@@ -39,7 +39,7 @@ export async function capture(source: ForkSource, options: CaptureOptions): Prom
       form === 'delta'
         ? await Snapshot.openOver({ fd: into.fd }, mapped)
         : // The QEMUs that wait have this file mapped.
-          await whole(await Snapshot.open({ path: into.procPath }), mapped);
+          await whole(await Snapshot.openAs(FORKED, into.procPath), mapped);
     const bytes = snapshot.sources[0]?.allocated ?? 0;
     const close = async (): Promise<void> => {
       await saved.catch(() => undefined);

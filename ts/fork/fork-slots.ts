@@ -148,7 +148,7 @@ export class ForkSlots implements AsyncDisposable {
     const { stream } = this.#source;
     await using state = await makeStateStream(
       snapshot,
-      { inPlace, mapped, signal: limit },
+      { inPlace, mapped, inMemory: true, signal: limit },
       isAhead ? stream : undefined,
     );
     return await forAllClones(

@@ -2,6 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import { AnonymousFile } from '../io/anonymous-file.ts';
 import { createMemoryFile } from '../engine/memory-file.ts';
 import { disposeAfter } from '../host/dispose-all.ts';
+import type { AvailableMemory } from '../host/available-memory.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { SaveAhead } from '../save/ahead/save-ahead.ts';
 import { planSaveInto } from '../save/save.ts';
@@ -14,6 +15,7 @@ import { holdSnapshot } from '../restore/snapshot-lock.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { streamMachine } from '../stream/write/compose-state.ts';
 import { nameOfMappedFile } from './mapped-base.ts';
+import { MemoryDemand } from './memory-demand.ts';
 import { createSlotFile } from './slot-file.ts';
 import {
   assertSameMachine,
@@ -32,6 +34,15 @@ const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 
  * each gets a copy of the pages that have changed. `whole`: clones share all of the memory in a file of their own.
  */
 export type ForkForm = 'delta' | 'whole';
+
+/**
+ * The save of a guest that is taken whole. The guest stands still once and for a short time, rather than run on under
+ * KVM while QEMU writes pass after pass: its clones are to be of the moment of the call.
+ */
+export const WHOLE = { base: 'none', live: false } as const;
+
+/** What errors call the guest, whose snapshot in memory has no name that says anything. */
+export const FORKED = 'the guest that is forked';
 
 type SourceOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 
@@ -52,13 +63,16 @@ export class ForkSource implements AsyncDisposable {
   /** Ends the QEMUs that wait, should this process be killed. */
   readonly watch: WaitingWatch;
   readonly #facts: SourceFacts;
+  readonly #demand: MemoryDemand;
 
   private constructor(
     qmp: QmpClient,
     form: ForkForm,
     { mapped, into, ahead, stream }: Pick<ForkSource, 'mapped' | 'into' | 'ahead' | 'stream'>,
     facts: SourceFacts,
+    demand: MemoryDemand,
   ) {
+    this.#demand = demand;
     this.qmp = qmp;
     this.form = form;
     this.mapped = mapped;
@@ -72,10 +86,15 @@ export class ForkSource implements AsyncDisposable {
 
   /**
    * Looks at the guest, and changes nothing.
+   * @param available tells how much memory is left, for tests
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a guest that cannot be forked: its QEMU does not list its
    *   memory, or its run state is not one to go on from; ERR_MAPPED_RAM_BUSY, ERR_MAPPED_RAM_IO; as `planSaveInto`
    */
-  static async open(qmp: QmpClient, options: SourceOptions): Promise<ForkSource> {
+  static async open(
+    qmp: QmpClient,
+    options: SourceOptions,
+    available?: () => AvailableMemory | undefined,
+  ): Promise<ForkSource> {
     const { signal, timeoutMs } = options;
     const wait = { signal, timeoutMs };
     const facts = await querySourceFacts(qmp, wait);
@@ -89,33 +108,41 @@ export class ForkSource implements AsyncDisposable {
       const mapped = await Snapshot.open({ path: base }).catch(closing(delta));
       try {
         holdSnapshot(mapped);
-        const stream = await StreamFile.create([]);
+        const demand = new MemoryDemand(qmp, 'delta', available);
+        await demand.assertFits(wait);
+        const stream = await StreamFile.create([], true);
         const ahead = await SaveAhead.of(qmp, based, mapped, wait).catch(closing(stream));
-        return new ForkSource(qmp, 'delta', { mapped, into: delta, ahead, stream }, facts);
+        return new ForkSource(qmp, 'delta', { mapped, into: delta, ahead, stream }, facts, demand);
       } catch (error) {
         throw await disposeAfter(error, [delta, mapped]);
       }
     }
     await delta.close();
+    const demand = new MemoryDemand(qmp, 'whole', available);
+    await demand.assertFits(wait);
     const slot = await slotFor(facts);
     let mapped: Snapshot | undefined;
     try {
-      const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, base: 'none' });
-      mapped = await Snapshot.open({ path: slot.procPath });
-      const stream = await StreamFile.create([]);
+      const plan = await planSaveInto(qmp, slot.fd, { ...wait, guard: options.guard, ...WHOLE });
+      mapped = await Snapshot.openAs(FORKED, slot.procPath);
+      const stream = await StreamFile.create([], true);
       const ahead = await SaveAhead.of(qmp, plan, undefined, wait).catch(closing(stream));
-      return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead, stream }, facts);
+      return new ForkSource(qmp, 'whole', { mapped, into: slot, ahead, stream }, facts, demand);
     } catch (error) {
       throw await disposeAfter(error, [slot, mapped]);
     }
   }
 
   /**
-   * Makes sure that the guest is still the one for which QEMUs wait, and can be forked.
-   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_UNSUPPORTED
+   * Makes sure that the guest is still the one for which QEMUs wait, can be forked, and has the memory for it.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT, ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_IO
    */
   async assertUnchanged(wait: WaitOptions): Promise<void> {
-    const [now] = await Promise.all([queryChangingFacts(this.qmp, wait), assertGoesOn(this.qmp, wait)]);
+    const [now] = await Promise.all([
+      queryChangingFacts(this.qmp, wait),
+      assertGoesOn(this.qmp, wait),
+      this.#demand.assertFits(wait),
+    ]);
     assertSameMachine(this.#facts, now);
   }
 

@@ -8,12 +8,12 @@ import { refuseSharedDisks } from '../pool/shared-disks.ts';
 import { askDefaultRam } from '../restore/command-line/ask-default-ram.ts';
 import { LaunchPlan } from '../restore/command-line/launch-plan.ts';
 import { parseCommandLine } from '../restore/command-line/options.ts';
-import { startGuardEarly } from '../save/protection.ts';
+import { startGuardEarly } from '../save/guard.ts';
 import { forAllClones } from './all-clones.ts';
 import { type CheckedForkOptions, checkForkOptions, type ForkOptions } from './fork-options.ts';
 import { type CloneLine, FORK_MODE, ForkSlot } from './fork-slot.ts';
 import { ForkSlots } from './fork-slots.ts';
-import { ForkSource } from './fork-source.ts';
+import { FORKED, ForkSource } from './fork-source.ts';
 
 /**
  * Starts the QEMUs of a fork beforehand: `fork` of the result then takes a tenth of a second. Options, command lines and
@@ -71,8 +71,10 @@ async function checkAgainst(
 ): Promise<readonly CloneLine[]> {
   const [first] = lines;
   const id = first && (await askDefaultRam(mapped, FORK_MODE, first.commandLine, options));
-  await forAllClones(lines, async ({ commandLine }) => new LaunchPlan(mapped, FORK_MODE, commandLine, id), {
-    signal: options.signal,
-  });
+  await forAllClones(
+    lines,
+    async ({ commandLine }) => new LaunchPlan(mapped, FORK_MODE, commandLine, id, FORKED),
+    { signal: options.signal },
+  );
   return lines.map((line) => ({ ...line, defaultRam: { id } }));
 }

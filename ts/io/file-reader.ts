@@ -45,17 +45,18 @@ export class FileReader implements OpenSource {
 
   /**
    * @param signal ends the reading: every later `read` throws the signal's reason
+   * @param name what errors call the file once it is open
    * @throws {MappedRamError} ERR_MAPPED_RAM_IO, ERR_MAPPED_RAM_UNSUPPORTED for anything but a regular
    *   file or a block device
    */
-  static async open(path: string, signal?: AbortSignal): Promise<FileReader> {
+  static async open(path: string, signal?: AbortSignal, name: string = path): Promise<FileReader> {
     // Opening a fifo without O_NONBLOCK would wait for a writer.
     const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
     const fd = await openAsync(path, flags).catch((cause: unknown) => {
       throw ioError('cannot open the file', path, cause);
     });
     try {
-      return await FileReader.#over(path, fd, path, signal);
+      return await FileReader.#over(name, fd, path, signal);
     } catch (error) {
       await closeAsync(fd);
       throw error;

@@ -42,6 +42,12 @@ export interface StateStreamOptions {
   readonly overwritten?:
     | ReadonlyMap<string, readonly { readonly offset: number; readonly length: number }[]>
     | undefined;
+  /**
+   * True for pages that must not reach a disk: the file is in memory, however large it is. Otherwise a stream above
+   * 64 MiB is in the system's directory for temporary files, where that has room.
+   * @default false
+   */
+  readonly inMemory?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -125,7 +131,7 @@ export async function makeStateStream(
   options: StateStreamOptions,
   given?: StreamFile,
 ): Promise<StateStream> {
-  const { inPlace, mapped = false, fresh = [], overwritten = new Map(), signal } = options;
+  const { inPlace, mapped = false, fresh = [], overwritten = new Map(), inMemory, signal } = options;
   const { blocks } = snapshot.completeRam();
   const place = snapshot.mappable;
   const { fd } = localFile(place.reader, 'a state stream');
@@ -137,7 +143,8 @@ export async function makeStateStream(
   }
   const changed = mapped ? blocks.filter(({ id }) => inPlace.includes(id)) : [];
   signal?.throwIfAborted();
-  const file = given ?? (await StreamFile.create([...others, ...(await changedLengths(snapshot, changed))]));
+  const file =
+    given ?? (await StreamFile.create([...others, ...(await changedLengths(snapshot, changed))], inMemory));
   try {
     const pages = pagesFor(snapshot, { others, changed, fresh, stale, overwritten });
     const size = await writeStream(snapshot, pages, file, signal);

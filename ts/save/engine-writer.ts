@@ -49,13 +49,16 @@ export class EngineWriter implements ReadyWriter {
    * @throws {MappedRamError} as `ConfirmedMemory.open`, `createStateFile` and `giveFile`
    */
   static async ready(run: FileSaveRun): Promise<EngineWriter> {
-    const { qmp, plan, options } = run;
+    const { qmp, plan, options, inMemory } = run;
     const rows = await queryRamBlocks(qmp, { signal: options.signal });
     const memory = await ConfirmedMemory.open(qmp, plan.engineBlocks, rows ?? []);
     let state: AnonymousFile | undefined;
     try {
       const others = plan.qemu.memory.filter(({ id }) => !plan.engineBlocks.some((block) => block.id === id));
-      state = await createStateFile(others.map((block) => ({ length: bytesToWrite(block) })));
+      state = await createStateFile(
+        others.map((block) => ({ length: bytesToWrite(block) })),
+        inMemory,
+      );
       const given = await fileFor(run, { path: state.procPath, offset: 0, direct: false });
       return new EngineWriter(run, memory, state, given);
     } catch (error) {

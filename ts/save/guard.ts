@@ -4,8 +4,9 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { MappedRamError } from '../errors.ts';
+import { MappedRamError, messageOf } from '../errors.ts';
 import { deferred } from '../host/deferred.ts';
+import type { Switch } from '../negotiate/request.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { formatRecovery, type Recovery } from './recovery.ts';
@@ -115,6 +116,57 @@ export class Guard {
     } catch {
       return 'late';
     }
+  }
+}
+
+/** Guards that were started before their saves. */
+const early = new WeakMap<QmpClient, Guard>();
+
+/**
+ * Starts the guard of the next save over a connection, which then need not wait for it. A guard that cannot be had is the
+ * business of that save. The guard has the connection, too, for which QEMU would take no other client: it ends with the
+ * client of its caller.
+ * @returns disposal releases the guard, unless a save has it by then
+ */
+export async function startGuardEarly(
+  qmp: QmpClient,
+  wanted: Switch,
+  wait: WaitOptions,
+): Promise<AsyncDisposable> {
+  const guard = wanted === 'off' ? undefined : await startGuard(qmp, wait);
+  if (!(guard instanceof Guard)) return { [Symbol.asyncDispose]: async () => undefined };
+  early.set(qmp, guard);
+  const release = async (): Promise<void> => {
+    if (early.get(qmp) !== guard) return;
+    early.delete(qmp);
+    await guard.release();
+  };
+  // No event has no name: this is the end of the connection, or of the wait for it.
+  const ending = qmp.events([]);
+  const released = ending.next().then(release, release);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await ending.return();
+      await released;
+    },
+  };
+}
+
+/**
+ * Starts a guard, or takes the one that was started early.
+ * @returns the reason in words why there is none
+ * @throws the signal's reason
+ */
+export async function startGuard(qmp: QmpClient, wait: WaitOptions): Promise<Guard | string> {
+  const there = early.get(qmp);
+  early.delete(qmp);
+  if (there?.isAlive === true) return there;
+  if (!Guard.isPossible(qmp)) return 'the connection to QEMU is no socket of this process';
+  try {
+    return await Guard.start(qmp, wait);
+  } catch (error) {
+    wait.signal?.throwIfAborted();
+    return messageOf(error);
   }
 }
 

@@ -2,7 +2,7 @@ import { MappedRamError, messageOf, systemCode } from '../errors.ts';
 import type { Switch } from '../negotiate/request.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
-import { Guard } from './guard.ts';
+import { Guard, startGuard } from './guard.ts';
 import { type Goal, type Recovery, recover, recoverAtLast } from './recovery.ts';
 
 /**
@@ -189,43 +189,6 @@ export class Protection {
     if (server === undefined) throw await this.#qmp.execute('query-status').catch((error: unknown) => error);
     await using again = await QmpClient.connect(server, { timeoutMs: RECONNECT_MS, pid });
     await recover(again, recovery);
-  }
-}
-
-/** Guards that were started before their saves. */
-const early = new WeakMap<QmpClient, Guard>();
-
-/**
- * Starts the guard of the next save over a connection, which then need not wait for it. A guard that cannot be had is the
- * business of that save.
- * @returns disposal releases the guard, unless a save has it by then
- */
-export async function startGuardEarly(
-  qmp: QmpClient,
-  wanted: Switch,
-  wait: WaitOptions,
-): Promise<AsyncDisposable> {
-  const guard = wanted === 'off' ? undefined : await startGuard(qmp, wait);
-  if (guard instanceof Guard) early.set(qmp, guard);
-  return {
-    [Symbol.asyncDispose]: async () => {
-      if (!(guard instanceof Guard) || early.get(qmp) !== guard) return;
-      early.delete(qmp);
-      await guard.release();
-    },
-  };
-}
-
-async function startGuard(qmp: QmpClient, wait: WaitOptions): Promise<Guard | string> {
-  const there = early.get(qmp);
-  early.delete(qmp);
-  if (there?.isAlive === true) return there;
-  if (!Guard.isPossible(qmp)) return 'the connection to QEMU is no socket of this process';
-  try {
-    return await Guard.start(qmp, wait);
-  } catch (error) {
-    wait.signal?.throwIfAborted();
-    return messageOf(error);
   }
 }
 

@@ -23,6 +23,8 @@ export interface SaveRun {
   readonly progress: ProgressTeller;
   /** What was made before the save was called. */
   readonly ahead?: SaveAhead | undefined;
+  /** True for a save without a name, whose pages reach a disk only if its caller's file is on one. */
+  readonly inMemory: boolean;
 }
 
 /** A save into a file that this process publishes. */

@@ -180,7 +180,7 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { before, tag } = prepared;
-    const run: SaveRun = { qmp, plan, options, tag, before, progress, ahead };
+    const run: SaveRun = { qmp, plan, options, tag, before, progress, ahead, inMemory: into !== undefined };
     const toFile = output === undefined ? undefined : { ...run, output, sealing };
     done = await writeGuest(run, toFile, prepared, protection);
   } catch (error) {

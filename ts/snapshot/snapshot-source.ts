@@ -44,7 +44,11 @@ export type SnapshotSource =
 
 /** A source whose text was parsed. */
 export type SourcePlace = (
-  | { readonly path: string }
+  | {
+      readonly path: string;
+      /** What errors call the file, where its path says nothing to people. @default the path */
+      readonly name?: string | undefined;
+    }
   | { readonly fd: number }
   | { readonly storage: StorageSource }
 ) & {
@@ -132,6 +136,6 @@ export async function openPlace(
 }
 
 async function openReader(place: SourcePlace, signal: AbortSignal | undefined): Promise<OpenSource> {
-  if ('path' in place) return FileReader.open(place.path, signal);
+  if ('path' in place) return FileReader.open(place.path, signal, place.name);
   return 'fd' in place ? FileReader.over(place.fd, signal) : StorageReader.open(place.storage, signal);
 }

@@ -11,7 +11,13 @@ import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
 import { type DeltaBase, openBase } from './delta-base.ts';
 import { isRamComplete, readInfo, type SnapshotInfo } from './info.ts';
-import { type OpenedSource, openPlace, type SnapshotSource, sourcePlace } from './snapshot-source.ts';
+import {
+  type OpenedSource,
+  openPlace,
+  type SnapshotSource,
+  type SourcePlace,
+  sourcePlace,
+} from './snapshot-source.ts';
 
 /** The file that has a snapshot's memory to be mapped, and the places of the blocks in it. */
 export interface Mappable {
@@ -61,9 +67,18 @@ export class Snapshot implements AsyncDisposable {
    *   ERR_MAPPED_RAM_BASE, ERR_MAPPED_RAM_BUSY for the base of a delta
    */
   static async open(source: SnapshotSource, signal?: AbortSignal): Promise<Snapshot> {
-    const opened = await openPlace(sourcePlace(source), signal);
+    return Snapshot.#at(sourcePlace(source), signal);
+  }
+
+  /** Opens a file whose path says nothing to people: `path` and errors have the name. @throws as `open` @internal */
+  static async openAs(name: string, path: string): Promise<Snapshot> {
+    return Snapshot.#at({ path, name, offset: 0 }, undefined);
+  }
+
+  static async #at(place: SourcePlace, signal: AbortSignal | undefined, base?: Snapshot): Promise<Snapshot> {
+    const opened = await openPlace(place, signal);
     try {
-      return await Snapshot.over(opened);
+      return await Snapshot.over(opened, base);
     } catch (error) {
       await opened.reader.close();
       throw error;
@@ -75,13 +90,7 @@ export class Snapshot implements AsyncDisposable {
    * @throws {MappedRamError} as `open` @internal
    */
   static async openOver(source: SnapshotSource, base: Snapshot): Promise<Snapshot> {
-    const opened = await openPlace(sourcePlace(source), undefined);
-    try {
-      return await Snapshot.over(opened, base);
-    } catch (error) {
-      await opened.reader.close();
-      throw error;
-    }
+    return Snapshot.#at(sourcePlace(source), undefined, base);
   }
 
   /**

@@ -56,7 +56,7 @@ export async function queryCaptureFacts(
   const found = base === undefined || !isReadable ? undefined : await keptBase(qmp, memory, base, wait);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
   const closed = isReadable ? await whyNotOpened(memory, found) : undefined;
-  const ownBytes = isReadable && closed === undefined ? await countOwn(memory) : undefined;
+  const ownBytes = isReadable && closed === undefined ? await countOwnBytes(memory) : undefined;
   const facts = { deviceState, liveState, machine, machineProblem, rights, ownBytes };
   return { ...facts, memory: closed ?? memory, base: found };
 }
@@ -93,7 +93,7 @@ async function whyNotOpened(
 }
 
 /** Counts the bytes of private memory in pages that only the process has. */
-async function countOwn({ pid, blocks }: ProcessMemory): Promise<number> {
+export async function countOwnBytes({ pid, blocks }: ProcessMemory): Promise<number> {
   const own = (kind: 'anonymous' | 'private'): typeof blocks =>
     blocks.filter(({ beneath }) => beneath.kind === kind);
   const found = await Promise.all([

@@ -42,6 +42,9 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
   return first ?? NO_CLONE;
 }
 
+/** The kernel's name of the file in memory that the clones of a fork share. */
+const FORK_MEMORY = '/memfd:mapped-ram-fork';
+
 const NO_CLONE: MappedBase = {
   rule: 'incremental-needs-clone',
   words:
@@ -52,8 +55,9 @@ async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string):
   const path = wanted === 'auto' ? file.name : wanted;
   const [there, isIt] = [identityOf(path), await isMappedFile(memory.pid, file, path)];
   if (there === undefined || isIt !== true) {
-    const words =
-      wanted === 'auto'
+    const words = file.name.startsWith(FORK_MEMORY)
+      ? "the guest's memory is that of a fork, in no file: save it whole first"
+      : wanted === 'auto'
         ? `the name of the file that QEMU maps (${file.name}) does not lead to that file any more`
         : `QEMU has mapped ${file.name}, and ${path} is ${there === undefined ? 'not there' : 'another file'}`;
     return { rule: 'base-not-mapped', words };

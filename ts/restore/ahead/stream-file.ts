@@ -19,10 +19,14 @@ export class StreamFile implements AsyncDisposable {
 
   /**
    * @param blocks those that the stream may have pages of, with the bytes of these
+   * @param inMemory true for pages that must not reach a disk
    * @throws {MappedRamError} as `createStateFile`; ERR_MAPPED_RAM_IO
    */
-  static async create(blocks: readonly { readonly length: number }[]): Promise<StreamFile> {
-    const file = await createStateFile(blocks);
+  static async create(
+    blocks: readonly { readonly length: number }[],
+    inMemory?: boolean,
+  ): Promise<StreamFile> {
+    const file = await createStateFile(blocks, inMemory);
     try {
       return new StreamFile(file, await open(file.procPath, 'r'));
     } catch (cause) {

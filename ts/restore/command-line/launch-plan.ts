@@ -31,6 +31,7 @@ export class LaunchPlan {
 
   /**
    * @param defaultRam the answer of this QEMU about the snapshot's machine type, if it was asked
+   * @param whose what the command line is compared with, in words for people who know of no snapshot and no mode
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
    *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
@@ -39,6 +40,7 @@ export class LaunchPlan {
     mode: Mode,
     commandLine: readonly CommandLineOption[],
     defaultRam?: string,
+    whose: string = `${snapshot.path} (mode ${mode.name})`,
   ) {
     const { blocks } = snapshot.completeRam(mode.takesUnmeasured);
     const memory = planMemory(commandLine, { machine: snapshot.index.machine, blocks, defaultRam });
@@ -50,7 +52,7 @@ export class LaunchPlan {
     if (problems.length > 0) {
       throw new MappedRamError(
         'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-        `the command line does not go with ${snapshot.path} (mode ${mode.name}): ${problems.join('; ')}`,
+        `the command line does not go with ${whose}: ${problems.join('; ')}`,
       );
     }
     this.#mode = mode;
