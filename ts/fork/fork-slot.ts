@@ -54,8 +54,6 @@ export interface ForkState {
   /** The run state that the snapshot records. */
   readonly recorded: GlobalState | undefined;
   readonly state: StateStream;
-  /** True when the stream is in the file that slots have. */
-  readonly isAhead: boolean;
 }
 
 /** What a slot has before the fork. */
@@ -159,16 +157,15 @@ export class ForkSlot {
   }
 
   /** Loads the clone, and leaves it paused. @throws {MappedRamError} as `attach`; QEMU is of no use then */
-  async load({ snapshot, recorded, state, isAhead }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
+  async load({ snapshot, recorded, state }: ForkState, signal: AbortSignal): Promise<LoadedClone> {
     const startedAt = performance.now();
     const wait = { timeoutMs: this.#options.timeoutMs, signal };
     const { run } = this.#fitting;
     const locked = this.#isLocked || (holdSnapshot(snapshot) && (await handHold(run.qmp, snapshot, wait)));
     const examined = { ...this.#fitting, run: { ...run, snapshot }, recorded, locked };
     const { fdset } = this.#options;
-    if (!isAhead) await this.takeBack();
-    const ready = isAhead ? this.#ready : undefined;
-    const loaded = await loadExamined(examined, { ...wait, fdset, state, ready, after: 'stop' });
+    const how = { ...wait, fdset, state, ready: this.#ready, after: 'stop' } as const;
+    const loaded = await loadExamined(examined, how);
     return { slot: this, examined, loaded, startedAt };
   }
 

@@ -10,9 +10,6 @@ import { FORK_MODE, type ForkSlot, type LoadedClone } from './fork-slot.ts';
 import type { ForkForm, ForkSource } from './fork-source.ts';
 import type { Fork } from './forked-guest.ts';
 
-/** The most bytes of changed memory of which the state stream has a copy in memory. */
-const MOST_IN_STREAM = 64 * 2 ** 20;
-
 /**
  * QEMUs that wait for the clones of a guest, each with its memory mapped. `prepareFork` makes them, and `fork` gives them
  * their guests, once. Disposal ends the QEMUs that were not used; clones are the caller's.
@@ -136,26 +133,20 @@ export class ForkSlots implements AsyncDisposable {
   }
 
   async #load(
-    { snapshot, bytes }: Captured,
+    { snapshot }: Captured,
     limit: AbortSignal,
   ): Promise<readonly { readonly index: number; readonly clone: LoadedClone }[]> {
     const [first] = this.#slots;
     const inPlace = first?.blocks ?? [];
     const mapped = FORK_MODE.state?.mapped;
     const [recorded] = await Promise.all(this.#slots.map(({ after }) => assertComesUp(snapshot, after)));
-    // The pages of a whole snapshot stay where they are.
-    const isAhead = this.form === 'whole' || bytes <= MOST_IN_STREAM;
-    const { stream } = this.#source;
-    await using state = await makeStateStream(
-      snapshot,
-      { inPlace, mapped, inMemory: true, signal: limit },
-      isAhead ? stream : undefined,
-    );
+    const wanted = { inPlace, mapped, inMemory: true, signal: limit };
+    await using state = await makeStateStream(snapshot, wanted, this.#source.stream);
     return await forAllClones(
       this.#slots,
       async (slot, signal) => ({
         index: slot.index,
-        clone: await slot.load({ snapshot, recorded, state, isAhead }, signal),
+        clone: await slot.load({ snapshot, recorded, state }, signal),
       }),
       { signal: limit },
     );
