@@ -167,6 +167,11 @@ for (const [kind, binary] of [
   );
 }
 
+/** Words of a command line; no word here has a blank in it. */
+function words(...lines: readonly string[]): readonly string[] {
+  return lines.flatMap((line) => line.split(' '));
+}
+
 function* runs(
   pages: number,
 ): Generator<{ readonly offset: number; readonly bytes: Uint8Array }, void, void> {
@@ -199,11 +204,11 @@ qemuTest('memory that QEMU gives back to a file of its own is not the base again
   const file = 'memory-backend-file,size=64M,share=off';
   await using guest = await startGuest({
     ...setup,
-    memoryArgs: [
-      ...['-m', '128M', '-numa', 'node,memdev=m0', '-numa', 'node,memdev=m1'],
-      ...['-object', `${file},id=m0,mem-path=${base},offset=${offset},readonly=on,rom=off`],
-      ...['-object', `${file},id=m1,mem-path=${own}`],
-    ],
+    memoryArgs: words(
+      '-m 128M -numa node,memdev=m0 -numa node,memdev=m1',
+      `-object ${file},id=m0,mem-path=${base},offset=${offset},readonly=on,rom=off`,
+      `-object ${file},id=m1,mem-path=${own}`,
+    ),
     incoming: true,
   });
   await attach(guest.qmp, snapshot, { mode: 'instant', blocks: ['m0'], after: 'stop' });

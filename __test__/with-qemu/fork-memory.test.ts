@@ -54,7 +54,6 @@ for (const kind of SOURCES) {
       await using rig = await ForkRig.start(kind, dir);
       const { qmp } = rig.source;
       const wait = { timeoutMs: 60_000 };
-      const left = (bytes: number) => (): AvailableMemory => ({ bytes, limitedBy: 'the test' });
       const refused = {
         code: 'ERR_MAPPED_RAM_IO',
         message: /too little memory for the fork.*expected \d+ bytes.*found 4096 bytes, by the test/s,
@@ -91,4 +90,9 @@ function namelessFiles(pid: string): readonly (readonly [string, string])[] {
       return [];
     }
   });
+}
+
+/** A host that has so much memory left. */
+function left(bytes: number): () => AvailableMemory {
+  return () => ({ bytes, limitedBy: 'the test' });
 }
