@@ -1,8 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
 import { Snapshot } from '../../ts/index.ts';
-import { pagesOf } from '../../ts/pages/bitmap-reader.ts';
-import { pagesIn } from '../../ts/stream/page-area.ts';
+import { bitmapOf } from '../../ts/pages/bitmap-reader.ts';
+import { bitAt } from '../../ts/pages/bits.ts';
+import { bitmapBytes, pagesIn } from '../../ts/stream/page-area.ts';
+import type { MappedRamBlock } from '../../ts/stream/stream-index.ts';
 import type { TestGuest } from '../support/qemu.ts';
 
 const PAGES_AT_ONCE = 1024;
@@ -27,32 +29,49 @@ export async function differingPages(guest: TestGuest, path: string): Promise<re
   const found: DifferingPage[] = [];
   try {
     for (const block of snapshot.completeRam().blocks) {
-      const { pageSize, pagesOffset } = block.area;
+      const { pageSize } = block.area;
       const row = rows.find(({ id }) => id === block.id);
       if (row?.hva === undefined || row.usedLength !== block.length) throw new Error(`no block ${block.id}`);
-      const set = new Set<number>();
-      for await (const { page, isSet } of pagesOf(snapshot.reader, block)) if (isSet) set.add(page);
+      const bits = await bitsOf(snapshot, block);
       const total = pagesIn(block.area);
+      const room = Buffer.alloc(2 * PAGES_AT_ONCE * pageSize);
       for (let first = 0; first < total; first += PAGES_AT_ONCE) {
-        const count = Math.min(PAGES_AT_ONCE, total - first);
-        const length = count * pageSize;
-        const there = Buffer.alloc(length);
+        const length = Math.min(PAGES_AT_ONCE, total - first) * pageSize;
+        const there = room.subarray(0, length);
+        const saved = room.subarray(room.length - length);
         readWhole(memory, there, row.hva + first * pageSize);
-        const saved = Buffer.from(await snapshot.reader.read(pagesOffset + first * pageSize, length));
-        for (let page = 0; page < count; page += 1) {
-          if (!set.has(first + page)) saved.fill(0, page * pageSize, (page + 1) * pageSize);
-        }
+        await readSaved(snapshot, block, bits, first, saved);
         if (there.equals(saved)) continue;
-        for (let page = 0; page < count; page += 1) {
-          const [from, to] = [page * pageSize, (page + 1) * pageSize];
-          const bytes = spread(there.subarray(from, to), saved.subarray(from, to));
-          if (bytes > 0) found.push({ block: block.id, page: first + page, bytes });
+        for (let at = 0; at < length; at += pageSize) {
+          const bytes = spread(there.subarray(at, at + pageSize), saved.subarray(at, at + pageSize));
+          if (bytes > 0) found.push({ block: block.id, page: first + at / pageSize, bytes });
         }
       }
     }
     return found;
   } finally {
     closeSync(memory);
+  }
+}
+
+async function bitsOf({ reader }: Snapshot, block: MappedRamBlock): Promise<Uint8Array> {
+  const bits = new Uint8Array(bitmapBytes(block.area));
+  for await (const { offset, bytes } of bitmapOf(reader, block)) bits.set(bytes, offset);
+  return bits;
+}
+
+/** Reads pages of a block as QEMU would: those whose bits are clear are zero, whatever the file has in their place. */
+async function readSaved(
+  { reader }: Snapshot,
+  { area: { pageSize, pagesOffset } }: MappedRamBlock,
+  bits: Uint8Array,
+  first: number,
+  into: Buffer,
+): Promise<void> {
+  const isSet = Array.from({ length: into.length / pageSize }, (_, page) => bitAt(bits, first + page));
+  if (isSet.includes(true)) await reader.readInto(into, pagesOffset + first * pageSize);
+  for (const [page, set] of isSet.entries()) {
+    if (!set) into.fill(0, page * pageSize, (page + 1) * pageSize);
   }
 }
 
