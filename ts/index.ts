@@ -161,8 +161,7 @@ export type { PoolChange, PoolEvents, PoolHealth, PoolHealthEvent } from './pool
 export type { PoolOptions, PoolWait, TakeOptions } from './pool/pool-options.ts';
 export type { PooledGuest } from './pool/pooled-qemu.ts';
 export { fork } from './fork/fork.ts';
-export type { ForkNowOptions, ForkOptions } from './fork/fork-options.ts';
-export type { ForkForm } from './fork/fork-source.ts';
+export type { ForkForm, ForkNowOptions, ForkOptions } from './fork/fork-options.ts';
 export { ForkSlots } from './fork/fork-slots.ts';
 export type { Fork, ForkedGuest, ForkTimes } from './fork/forked-guest.ts';
 export { prepareFork } from './fork/prepare-fork.ts';

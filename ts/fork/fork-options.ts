@@ -12,6 +12,12 @@ import { AFTER_RESTORE } from '../restore/run-state.ts';
 /** The most clones that one fork makes. */
 export const MOST_CLONES = 256;
 
+/**
+ * The form in which clones get their memory. `delta`: the source is a clone itself; its clones map the same snapshot, and
+ * each gets a copy of the pages that have changed. `whole`: clones share all of the memory in a file of their own.
+ */
+export type ForkForm = 'delta' | 'whole';
+
 export interface ForkOptions
   extends Pick<QemuProcessOptions, 'binary' | 'stdio'>, Pick<LoadOptions, 'after' | 'fdset'> {
   /**

@@ -5,9 +5,14 @@ import { assertComesUp } from '../restore/recorded-state.ts';
 import { makeStateStream } from '../restore/state-stream.ts';
 import { forAllClones, ofClone } from './all-clones.ts';
 import { capture, type Captured } from './capture.ts';
-import { type CheckedForkOptions, checkForkNowOptions, type ForkNowOptions } from './fork-options.ts';
+import {
+  type CheckedForkOptions,
+  checkForkNowOptions,
+  type ForkForm,
+  type ForkNowOptions,
+} from './fork-options.ts';
 import { FORK_MODE, type ForkSlot, type LoadedClone } from './fork-slot.ts';
-import type { ForkForm, ForkSource } from './fork-source.ts';
+import type { ForkSource } from './fork-source.ts';
 import type { Fork } from './forked-guest.ts';
 
 /**

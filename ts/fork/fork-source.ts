@@ -7,7 +7,7 @@ import type { WaitOptions } from '../host/wait-within.ts';
 import { SaveAhead } from '../save/ahead/save-ahead.ts';
 import { planSaveInto } from '../save/save.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import type { ForkOptions } from './fork-options.ts';
+import type { ForkForm, ForkOptions } from './fork-options.ts';
 import { WaitingWatch } from '../qemu/process/waiting-watch.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { StreamFile } from '../restore/ahead/stream-file.ts';
@@ -28,12 +28,6 @@ import {
 
 /** Run states out of which QEMU lets no guest run before a reset, or in which there is no guest yet. */
 const NOT_TO_FORK: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 'inmigrate']);
-
-/**
- * The form in which clones get their memory. `delta`: the source is a clone itself; its clones map the same snapshot, and
- * each gets a copy of the pages that have changed. `whole`: clones share all of the memory in a file of their own.
- */
-export type ForkForm = 'delta' | 'whole';
 
 /**
  * The save of a guest that is taken whole. The guest stands still once and for a short time, rather than run on under

@@ -1,6 +1,6 @@
 import type { RestoredGuest } from '../restore/restore.ts';
 import type { SaveResult } from '../save/save-options.ts';
-import type { ForkForm } from './fork-source.ts';
+import type { ForkForm } from './fork-options.ts';
 
 /**
  * A clone: the same as a guest of `restore`. Its `times` count from the call: `prepareMs` until its QEMU began to load

@@ -7,7 +7,7 @@ import { dataInMemory } from '../qemu/data-in-memory.ts';
 import { lookAtProcessMemory, type ProcessMemory } from '../qemu/process-memory.ts';
 import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import type { ForkForm } from './fork-source.ts';
+import type { ForkForm } from './fork-options.ts';
 
 /** The memory that a fork takes, and the host's answer. */
 export class MemoryDemand {

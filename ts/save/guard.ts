@@ -12,7 +12,7 @@ import { waitWithin, type WaitOptions } from '../host/wait-within.ts';
 import { formatRecovery, type Recovery } from './recovery.ts';
 
 /** Limit in milliseconds for the guard's start. A new Node takes a tenth of a second, and not every machine is fast. */
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 /**
  * A small process beside this one. It brings QEMU where it is to be, should this process end in the middle of a save:
