@@ -105,7 +105,8 @@ test('the CPU time of a process is what it burns', async (t) => {
   using meter = meterProcess(pid);
   await run();
   const { cpuMs } = meter.end();
-  t.true(cpuMs !== undefined && cpuMs >= 195 && cpuMs < 320, `${cpuMs} ms`);
+  // Node ends in some more milliseconds, and in more of them where the processor is shared.
+  t.true(cpuMs !== undefined && cpuMs >= 195 && cpuMs < 600, `${cpuMs} ms`);
 });
 
 test('threads that have ended count, too', async (t) => {
