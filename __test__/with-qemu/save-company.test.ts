@@ -126,7 +126,8 @@ qemuTest('a QEMU that does not answer is brought back when it does', async (t) =
   const { qemu } = rig.guest;
   await using qmp = await QmpClient.connect(rig.server);
   const onProgress = at('memory', () => process.kill(qemu.pid, 'SIGSTOP'));
-  const saving = save(qmp, rig.target, { ...rig.options, timeoutMs: 5000, onProgress });
+  // The limit counts from the call, and a busy machine takes its time to come to the memory.
+  const saving = save(qmp, rig.target, { ...rig.options, timeoutMs: 15_000, onProgress });
   await t.throwsAsync(saving, {
     code: 'ERR_MAPPED_RAM_TIMEOUT',
     message: /not done in .*; and QEMU could not be brought back.*as soon as it does/,

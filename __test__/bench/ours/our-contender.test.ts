@@ -26,11 +26,24 @@ async function callsOf(work: OurWork, size: number): Promise<number | undefined>
   return calls;
 }
 
+/**
+ * The median of some counts: Node's own threads add calls, thousands on a busy machine, to this work or to the small work
+ * that is taken off.
+ */
+async function medianCallsOf(work: OurWork, size: number): Promise<number | undefined> {
+  const counts: number[] = [];
+  for (let round = 0; round < 5; round += 1) {
+    const calls = await callsOf(work, size);
+    if (calls !== undefined) counts.push(calls);
+  }
+  return counts.toSorted((a, b) => a - b)[Math.floor(counts.length / 2)];
+}
+
 for (const work of ['save', 'verify'] as const) {
   test.serial(
     `system calls of ${work} are those of its bytes: nothing in them is there whatever the size`,
     async (t) => {
-      const [few, many] = [await callsOf(work, 17 * MIB), await callsOf(work, 65 * MIB)];
+      const [few, many] = [await medianCallsOf(work, 17 * MIB), await medianCallsOf(work, 65 * MIB)];
       if (few === undefined || many === undefined) {
         t.log('skipped: nothing can count system calls here');
         t.pass();
