@@ -185,12 +185,10 @@ impl Tuning {
     }
 
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
-    /// nothing to do.
+    /// less to do than a request: a thread and buffers take longer than the small pieces of another channel.
     pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, work: Work) -> usize {
-        let windows: u64 = lengths
-            .map(|length| length.div_ceil(self.request_size as u64))
-            .sum();
-        let useful = usize::try_from(windows).unwrap_or(usize::MAX);
+        let bytes: u64 = lengths.sum();
+        let useful = usize::try_from(bytes.div_ceil(self.request_size as u64)).unwrap_or(usize::MAX);
         self.channels
             .unwrap_or_else(|| {
                 let with_rings = work.with_rings

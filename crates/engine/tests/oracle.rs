@@ -769,3 +769,39 @@ fn no_channel_is_made_that_finds_nothing_to_do() {
     let report = Transfer::new(nothing).run().unwrap();
     assert_eq!((report.channels, report.bytes), (0, 0));
 }
+
+#[test]
+fn small_blocks_share_a_channel() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = Case {
+        channels: 16,
+        shapes: vec![
+            Shape {
+                share: 100,
+                ..split_case(None, IoEngine::Auto).shapes.remove(0)
+            };
+            5
+        ],
+        request_pages: 256,
+        ..split_case(None, IoEngine::Auto)
+    };
+    let mut blocks = case.blocks();
+    let file = TestFile::new(directory.path(), "memory", Place::Disk);
+    let mut end = 0;
+    for block in &mut blocks {
+        block.memory_offset = end;
+        end += block.length();
+        block.fill_memory(&file.file);
+    }
+    let memory = TestMemory::new(file);
+    let snapshot = TestFile::new(directory.path(), "snapshot", Place::Disk);
+    let mut plan = case.plan(Direction::Save, directory.path(), &snapshot);
+    plan.regions = blocks.iter().map(|block| block.region(memory.spec())).collect();
+    let useful = end.div_ceil(plan.tuning.request_size as u64);
+    assert!(
+        useful < blocks.len() as u64,
+        "the blocks are too large for this: {end} bytes"
+    );
+    let report = Transfer::new(plan).run().unwrap();
+    assert_eq!(report.channels as u64, useful);
+}
