@@ -17,7 +17,9 @@ export async function letGoOn(
   const startedAt = performance.now();
   const meant = meantBy(after, run.snapshot, recorded);
   // QEMU has loaded the guest such that it is paused, or as it was.
-  const runState = meant === 'cont' ? await settle(run.qmp, meant, wait, loaded.runState) : loaded.runState;
-  const readyAt = performance.now();
+  const { runState, readyAt } =
+    meant === 'cont'
+      ? await settle(run.qmp, meant, wait, loaded.runState)
+      : { runState: loaded.runState, readyAt: performance.now() };
   return { ...loaded, runState, readyAt, loadMs: readyAt - startedAt };
 }

@@ -20,7 +20,7 @@ export async function setAutostart(qmp: QmpClient, after: AfterRestore, wait: Wa
 /**
  * Brings the guest into the wanted state, after QEMU has reported the end of the load.
  * @param known its state, where that is known. @default QEMU is asked
- * @returns the run state, in QEMU's words
+ * @returns the run state, in QEMU's words, and the time by `performance.now()` from which the guest is in it
  * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the guest does not get there; as {@link QmpClient.execute}
  */
 export async function settle(
@@ -28,20 +28,21 @@ export async function settle(
   after: AfterRestore,
   wait: WaitOptions,
   known?: string,
-): Promise<string> {
+): Promise<{ readonly runState: string; readonly readyAt: number }> {
   const runState = async (): Promise<string> => (await qmp.execute('query-status', undefined, wait)).status;
   const status = known ?? (await runState());
   // A guest that is asleep waits to be woken: it goes on as far as QEMU lets it.
   const isLive = status === 'running' || status === 'suspended';
   if (after === 'cont' && !isLive) {
-    // The answers come in this order, too.
-    const [, now] = await Promise.all([qmp.execute('cont', undefined, wait), runState()]);
-    if (now !== 'inmigrate') return now;
+    // The answers come in this order, too. QEMU answers the first when the guest runs.
+    const going = qmp.execute('cont', undefined, wait).then(() => performance.now());
+    const [readyAt, now] = await Promise.all([going, runState()]);
+    if (now !== 'inmigrate') return { runState: now, readyAt };
     throw new MappedRamError('ERR_MAPPED_RAM_QEMU', 'QEMU has loaded the guest, and does not let it run');
   }
   if (after === 'stop' && isLive) {
     await qmp.execute('stop', undefined, wait);
-    return runState();
+    return { runState: await runState(), readyAt: performance.now() };
   }
-  return status;
+  return { runState: status, readyAt: performance.now() };
 }

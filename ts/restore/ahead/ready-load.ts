@@ -96,8 +96,7 @@ export class ReadyLoad implements AsyncDisposable {
     const { qmp, after } = this.#options;
     const startedAt = performance.now();
     await migrateIn(qmp, this.#given?.address ?? this.plan.target.address, wait);
-    const runState = await settle(qmp, after, wait);
-    const readyAt = performance.now();
+    const { runState, readyAt } = await settle(qmp, after, wait);
     return { runState, readyAt, loadMs: readyAt - startedAt };
   }
 
