@@ -41,15 +41,13 @@ export async function queryLiveState(
   qmp: QmpClient,
   wait: WaitOptions = {},
 ): Promise<readonly LiveState[] | undefined> {
-  const [machine, parts, devices, tables, capabilities] = await Promise.all([
-    answerOf(qmp.execute('qom-get', { path: '/machine', property: 'type' }, wait)),
+  const [hasTable, parts, devices, capabilities] = await Promise.all([
+    hasHashTable(qmp, wait),
     listChildren(qmp, '/machine', wait),
     Promise.all(DEVICES.map((path) => listChildren(qmp, path, wait))),
-    listTypes(qmp, HASH_TABLE_MACHINE, wait),
     answerOf(qmp.execute('query-migrate-capabilities', undefined, wait)),
   ]);
-  if (typeof machine !== 'string' || parts === undefined || tables === undefined) return undefined;
-  if (capabilities === undefined) return undefined;
+  if (hasTable === undefined || parts === undefined || capabilities === undefined) return undefined;
   const found: LiveState[] = [];
   for (const list of devices) {
     if (list === undefined) return undefined;
@@ -57,13 +55,29 @@ export async function queryLiveState(
       if (child !== undefined && VFIO.test(child))
         found.push({ kind: 'vfio', words: `the state of ${child} (${name})` });
   }
-  if (tables.some(({ name }) => name === machine))
-    found.push({ kind: 'hash-table', words: "the hash table of a pseries machine's memory" });
+  if (hasTable) found.push({ kind: 'hash-table', words: "the hash table of a pseries machine's memory" });
   if (parts.some(({ name }) => name === STORAGE_ATTRIBUTES))
     found.push({ kind: 'storage-attributes', words: "the attributes of s390x's storage" });
   const isOn = (name: string): boolean =>
     capabilities.some(({ capability, state }) => capability === name && state);
   return [...found, ...CAPABILITIES.filter(({ kind }) => isOn(kind))];
+}
+
+/** QEMUs that have told their machine, which stays the same as long as they live. */
+const machines = new WeakMap<QmpClient, boolean>();
+
+/** Tells whether the machine has a hash table of its own. QEMU goes through hundreds of types for the answer. */
+async function hasHashTable(qmp: QmpClient, wait: WaitOptions): Promise<boolean | undefined> {
+  const known = machines.get(qmp);
+  if (known !== undefined) return known;
+  const [machine, tables] = await Promise.all([
+    answerOf(qmp.execute('qom-get', { path: '/machine', property: 'type' }, wait)),
+    listTypes(qmp, HASH_TABLE_MACHINE, wait),
+  ]);
+  if (typeof machine !== 'string' || tables === undefined) return undefined;
+  const isOne = tables.some(({ name }) => name === machine);
+  machines.set(qmp, isOne);
+  return isOne;
 }
 
 async function listChildren(
