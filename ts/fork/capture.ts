@@ -10,8 +10,10 @@ import { FORKED, type ForkSource, WHOLE } from './fork-source.ts';
 /** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
   readonly snapshot: Snapshot;
-  /** The save, which has written everything, and may still be bringing QEMU to its final state. */
-  readonly saved: Promise<SaveResult>;
+  /** Resolves when the snapshot is checked. */
+  readonly checked: Promise<void>;
+  /** Lets the source be brought to its final state, for which the clones need not wait. @returns the save */
+  readonly finish: () => Promise<SaveResult>;
   /** Bytes of memory that the snapshot takes. */
   readonly bytes: number;
 }
@@ -25,29 +27,44 @@ type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
   const { qmp, form, mapped, into, ahead } = source;
   const how = form === 'delta' ? ({ base: mapped.path, form } as const) : WHOLE;
-  const written = deferred<void>();
+  const [written, checked, finishing] = [deferred<void>(), deferred<void>(), deferred<void>()];
   const saved = saveInto(
     qmp,
     into.fd,
     { ...options, ...how },
-    { ahead, whenWritten: () => written.resolve() },
+    {
+      ahead,
+      whenWritten: () => written.resolve(),
+      whenChecked: () => {
+        checked.resolve();
+        return finishing.promise;
+      },
+    },
   );
-  saved.catch((error: unknown) => written.reject(error));
+  saved.catch((error: unknown) => {
+    written.reject(error);
+    checked.reject(error);
+  });
+  checked.promise.catch(() => undefined);
+  const finish = (): Promise<SaveResult> => {
+    finishing.resolve();
+    return saved;
+  };
   await written.promise;
   try {
     const snapshot =
       form === 'delta'
-        ? await Snapshot.openOver({ fd: into.fd }, mapped)
+        ? await Snapshot.openOver({ fd: into.fd }, ahead.knownBase ?? mapped)
         : // The QEMUs that wait have this file mapped.
           await whole(await Snapshot.openAs(FORKED, into.procPath), mapped);
     const bytes = snapshot.sources[0]?.allocated ?? 0;
     const close = async (): Promise<void> => {
-      await saved.catch(() => undefined);
+      await finish().catch(() => undefined);
       await snapshot.close();
     };
-    return { snapshot, saved, bytes, [Symbol.asyncDispose]: close };
+    return { snapshot, checked: checked.promise, finish, bytes, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await saved.catch(() => undefined);
+    await finish().catch(() => undefined);
     throw error;
   }
 }

@@ -97,15 +97,16 @@ export class ForkSlots implements AsyncDisposable {
     await Promise.all([
       forAllClones(this.#slots, (slot) => slot.assertWaits(), { signal: limit }),
       this.#source.assertUnchanged(wait),
+      this.#source.ahead.ask(this.#source.qmp, wait),
     ]);
     const watch = this.#watch(ending);
     const { guard } = this.#options;
     await using captured = await capture(this.#source, { ...wait, guard });
     const capturedAt = performance.now();
-    // The source is brought to its final state while its clones load.
-    captured.saved.catch((error: unknown) => ending.abort(error));
+    // The snapshot is checked while the clones load.
+    captured.checked.catch((error: unknown) => ending.abort(error));
     const loaded = await this.#load(captured, limit);
-    const saved = await captured.saved;
+    await captured.checked;
     watch.over = true;
     const loadedAt = performance.now();
     const going = await forAllClones(
@@ -113,7 +114,8 @@ export class ForkSlots implements AsyncDisposable {
       ({ clone }, signal) => clone.slot.letGoOn(clone, calledAt, signal),
       { signal: limit },
     );
-    // The clones run, and need not wait for this.
+    // The clones run, and need not wait for any of this.
+    const saved = await captured.finish();
     await Promise.all(this.#slots.map((slot) => Promise.all([slot.process.letOutlive(), slot.takeBack()])));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = saved;
@@ -144,7 +146,8 @@ export class ForkSlots implements AsyncDisposable {
     const [first] = this.#slots;
     const inPlace = first?.blocks ?? [];
     const mapped = FORK_MODE.state?.mapped;
-    const [recorded] = await Promise.all(this.#slots.map(({ after }) => assertComesUp(snapshot, after)));
+    const wantedStates = [...new Set(this.#slots.map(({ after }) => after))];
+    const [recorded] = await Promise.all(wantedStates.map((after) => assertComesUp(snapshot, after)));
     const wanted = { inPlace, mapped, inMemory: true, signal: limit };
     await using state = await makeStateStream(snapshot, wanted, this.#source.stream);
     return await forAllClones(

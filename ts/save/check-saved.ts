@@ -2,6 +2,7 @@ import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
+import type { KnownBase } from '../snapshot/delta-base.ts';
 import { isRamComplete } from '../snapshot/info.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
@@ -22,8 +23,8 @@ export interface SavedContext {
   readonly rows: readonly RamBlockRow[] | undefined;
   /** True when the guest stood still all the time, so that each page was written once; false after a live save. */
   readonly stoodStill: boolean;
-  /** The base of a delta, open, when it is at hand. */
-  readonly base?: Snapshot | undefined;
+  /** The base of a delta, when it is at hand. */
+  readonly base?: KnownBase | undefined;
 }
 
 /**

@@ -58,8 +58,10 @@ interface Inner {
   /** A descriptor that the snapshot goes into. */
   readonly into?: number;
   readonly ahead?: SaveAhead | undefined;
-  /** Called when all is written, while QEMU is still brought to its final state. */
-  readonly whenWritten?: () => void;
+  /** Called, perhaps more than once, when all is written, and is still to be checked. */
+  readonly whenWritten?: (() => void) | undefined;
+  /** Called when the snapshot is checked. QEMU is brought to its final state when the promise has settled. */
+  readonly whenChecked?: () => Promise<void>;
 }
 
 /** The options of a save that have a use where the snapshot gets no name. */
@@ -162,7 +164,7 @@ async function carryOut(
   qmp: QmpClient,
   plan: SavePlan,
   options: SaveOptions,
-  { into, ahead, whenWritten }: Inner,
+  { into, ahead, whenWritten, whenChecked }: Inner,
 ): Promise<Omit<SaveResult, 'elapsedMs'>> {
   const { signal, overwrite } = options;
   const { offset } = plan.target;
@@ -180,13 +182,15 @@ async function carryOut(
   try {
     prepared = await prepare(qmp, plan, options, protection);
     const { before, tag } = prepared;
-    const run: SaveRun = { qmp, plan, options, tag, before, progress, ahead, inMemory: into !== undefined };
+    const inMemory = into !== undefined;
+    const run: SaveRun = { qmp, plan, options, tag, before, progress, ahead, whenWritten, inMemory };
     const toFile = output === undefined ? undefined : { ...run, output, sealing };
     done = await writeGuest(run, toFile, prepared, protection);
   } catch (error) {
     throw await protection.recover(error);
   }
   whenWritten?.();
+  await whenChecked?.();
   const { written, pauseMs } = done;
   // The snapshot has its name: a later failure does not take it away.
   const sealed = await publishSeal(sealing);

@@ -8,7 +8,7 @@ import { CAPABILITY_BASE } from '../stream/constants.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamBlock, StreamIndex } from '../stream/stream-index.ts';
 import { type BaseRecord, baseRecordIn } from '../stream/vmdescription/base-record.ts';
-import { identifyBase } from './base-identity.ts';
+import { type BaseIdentity, identifyBase } from './base-identity.ts';
 import { type OpenedSource, openPlace, type SourcePlace } from './snapshot-source.ts';
 
 /** The base of a delta, open: a whole snapshot that is what it was when the delta was made. */
@@ -44,7 +44,7 @@ const PASSED_ON: ReadonlySet<string> = new Set(['ERR_MAPPED_RAM_IO', 'ERR_MAPPED
 export async function openBase(
   opened: OpenedSource,
   index: StreamIndex,
-  known?: OpenBase,
+  known?: KnownBase,
 ): Promise<Layered | undefined> {
   const { reader, basePlace, signal } = opened;
   const path = reader.name;
@@ -81,15 +81,18 @@ function hold({ file, name }: OpenSource): void {
 }
 
 /** A snapshot that is open. */
-type OpenBase = Pick<DeltaBase, 'path' | 'reader' | 'index'>;
+export interface KnownBase extends Pick<DeltaBase, 'path' | 'reader' | 'index'> {
+  /** What `identifyBase` says of it. @default it is asked */
+  readonly identity?: BaseIdentity | undefined;
+}
 
 /** Makes sure that an open snapshot is the base of a delta. */
 async function onKnown(
-  { path, reader, index }: OpenBase,
+  { path, reader, index, identity }: KnownBase,
   record: BaseRecord,
   signal: AbortSignal | undefined,
 ): Promise<DeltaBase> {
-  const difference = await differenceOf(reader, index, record, signal);
+  const difference = await differenceOf(reader, index, record, signal, identity);
   if (difference === undefined && index.ram?.form === 'mapped-ram') {
     return { path, reader: keptSource(reader), index, blocks: index.ram.blocks };
   }
@@ -165,11 +168,12 @@ async function differenceOf(
   index: StreamIndex,
   record: BaseRecord,
   signal: AbortSignal | undefined,
+  identity?: BaseIdentity,
 ): Promise<string | undefined> {
   if (index.capabilities.includes(CAPABILITY_BASE)) {
     return 'is a delta itself, and a delta stands on a whole snapshot: flatten it first';
   }
-  const found = await identifyBase(reader, index, signal);
+  const found = identity ?? (await identifyBase(reader, index, signal));
   if (found.uuid !== record.uuid) return 'is a snapshot of another guest: its UUID is another';
   if (found.offset !== record.offset)
     return `has its stream at ${found.offset}, the base at ${record.offset}`;

@@ -9,7 +9,7 @@ import type { X86Cpu } from '../stream/devices/x86-cpu.ts';
 import type { LibvirtImage } from '../stream/read/libvirt-image.ts';
 import { readStreamIndex } from '../stream/read/read-stream-index.ts';
 import type { MappedRamBlock, MappedRamIndex, StreamIndex } from '../stream/stream-index.ts';
-import { type DeltaBase, openBase } from './delta-base.ts';
+import { type DeltaBase, type KnownBase, openBase } from './delta-base.ts';
 import { isRamComplete, readInfo, type SnapshotInfo } from './info.ts';
 import {
   type OpenedSource,
@@ -72,13 +72,13 @@ export class Snapshot implements AsyncDisposable {
 
   /** Opens a file whose path says nothing to people: `path` and errors have the name. @throws as `open` @internal */
   static async openAs(name: string, path: string): Promise<Snapshot> {
-    return Snapshot.#at({ path, name, offset: 0 }, undefined);
+    return Snapshot.#at({ path, name, offset: 0 });
   }
 
-  static async #at(place: SourcePlace, signal: AbortSignal | undefined, base?: Snapshot): Promise<Snapshot> {
+  static async #at(place: SourcePlace, signal?: AbortSignal, known?: KnownBase): Promise<Snapshot> {
     const opened = await openPlace(place, signal);
     try {
-      return await Snapshot.over(opened, base);
+      return await Snapshot.over(opened, known);
     } catch (error) {
       await opened.reader.close();
       throw error;
@@ -89,7 +89,7 @@ export class Snapshot implements AsyncDisposable {
    * Opens what may be a delta on a base that is open, and stays the caller's. It must be open for longer.
    * @throws {MappedRamError} as `open` @internal
    */
-  static async openOver(source: SnapshotSource, base: Snapshot): Promise<Snapshot> {
+  static async openOver(source: SnapshotSource, base: KnownBase): Promise<Snapshot> {
     return Snapshot.#at(sourcePlace(source), undefined, base);
   }
 
@@ -97,7 +97,7 @@ export class Snapshot implements AsyncDisposable {
    * Reads the index of an opened source, which belongs to the snapshot from then on.
    * @param known the base, when it is open @internal
    */
-  static async over(opened: OpenedSource, known?: Snapshot): Promise<Snapshot> {
+  static async over(opened: OpenedSource, known?: KnownBase): Promise<Snapshot> {
     const { reader, base: offset, libvirt } = opened;
     const index = await readStreamIndex(reader, { offset });
     const layered = await openBase(opened, index, known);

@@ -6,6 +6,8 @@ import { localFile } from '../../io/open-source.ts';
 import { roomFor } from '../../negotiate/capture/copy-room.ts';
 import type { SavePlan } from '../../negotiate/plan.ts';
 import type { QmpClient } from '../../qmp/client.ts';
+import { identifyBase } from '../../snapshot/base-identity.ts';
+import type { KnownBase } from '../../snapshot/delta-base.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { roomForCopy } from '../capture/room-for-copy.ts';
 import { changingAnswers } from './changing-answers.ts';
@@ -21,18 +23,20 @@ export class SaveAhead implements Disposable {
   readonly #plan: SavePlan;
   /** QEMU's answers on which the plan stands. */
   readonly #answers: string;
-  readonly #base: { readonly snapshot: Snapshot; readonly version: string } | undefined;
+  readonly #base: IdentifiedBase | undefined;
   readonly #room: ProcessCopy | undefined;
+  /** QEMU's answers of now, which the next call of `plan` takes. */
+  #asked: Promise<string> | undefined;
 
   private constructor(
     plan: SavePlan,
     answers: string,
-    base: Snapshot | undefined,
+    base: IdentifiedBase | undefined,
     room: ProcessCopy | undefined,
   ) {
     this.#plan = plan;
     this.#answers = answers;
-    this.#base = base && { snapshot: base, version: versionOf(base) };
+    this.#base = base;
     this.#room = room;
   }
 
@@ -48,25 +52,44 @@ export class SaveAhead implements Disposable {
     wait: WaitOptions,
   ): Promise<SaveAhead> {
     const answers = await changingAnswers(qmp, wait);
+    const known = base && (await identified(base, wait.signal));
     const { ownBytes } = plan.capture ?? {};
     const isCapture = plan.stateOnly.value && ownBytes !== undefined;
     const room = isCapture ? await roomForCopy(Math.min(roomFor(ownBytes), MOST_ROOM), undefined) : undefined;
-    return new SaveAhead(plan, answers, base, room);
+    return new SaveAhead(plan, answers, known, room);
   }
 
   /**
-   * The plan, when QEMU answers all questions on which it stands as it did before.
+   * Asks QEMU beside the caller's own questions all those on which the plan stands, a moment before the save.
+   * @throws {MappedRamError} as {@link QmpClient.execute}
+   */
+  async ask(qmp: QmpClient, wait: WaitOptions): Promise<void> {
+    this.#asked = changingAnswers(qmp, wait);
+    await this.#asked;
+  }
+
+  /**
+   * The plan, when QEMU answers all questions on which it stands as it did before, or has just done so.
    * @throws {MappedRamError} as {@link QmpClient.execute}
    */
   async plan(qmp: QmpClient, wait: WaitOptions): Promise<SavePlan | undefined> {
-    return (await changingAnswers(qmp, wait)) === this.#answers ? this.#plan : undefined;
+    const answers = this.#asked ?? changingAnswers(qmp, wait);
+    this.#asked = undefined;
+    return (await answers) === this.#answers ? this.#plan : undefined;
   }
 
   /** The base, when nobody has written to it since. */
   get base(): Snapshot | undefined {
-    if (this.#base === undefined) return undefined;
-    const { snapshot, version } = this.#base;
-    return versionOf(snapshot) === version ? snapshot : undefined;
+    return this.#unchanged?.snapshot;
+  }
+
+  /** The base with what `identifyBase` says of it, likewise. */
+  get knownBase(): KnownBase | undefined {
+    return this.#unchanged?.known;
+  }
+
+  get #unchanged(): IdentifiedBase | undefined {
+    return this.#base && versionOf(this.#base.snapshot) === this.#base.version ? this.#base : undefined;
   }
 
   /** Room for the copy, which stays this object's. */
@@ -77,6 +100,20 @@ export class SaveAhead implements Disposable {
   [Symbol.dispose](): void {
     this.#room?.close();
   }
+}
+
+/** A base that is open, with its identity as of that version. */
+interface IdentifiedBase {
+  readonly snapshot: Snapshot;
+  readonly version: string;
+  readonly known: KnownBase;
+}
+
+async function identified(snapshot: Snapshot, signal: AbortSignal | undefined): Promise<IdentifiedBase> {
+  const version = versionOf(snapshot);
+  const { path, reader, index } = snapshot;
+  const identity = await identifyBase(reader, index, signal);
+  return { snapshot, version, known: { path, reader, index, identity } };
 }
 
 function versionOf({ reader }: Snapshot): string {

@@ -100,7 +100,7 @@ export class CaptureWriter implements ReadyWriter {
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
       const identity =
         form.kind === 'delta' && base !== undefined
-          ? await identifyBase(base.reader, base.index, signal)
+          ? (run.ahead?.knownBase?.identity ?? (await identifyBase(base.reader, base.index, signal)))
           : undefined;
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
       state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
@@ -144,18 +144,20 @@ export class CaptureWriter implements ReadyWriter {
       // It is waited for below, unless something else fails first.
       takingBack.catch(() => undefined);
       laid ??= await this.#lay(taken);
-      await takingBack;
       const { placed, layout, snapshot } = laid;
       const late = await writePasses(output, passesOf(placed, form.kind).after, transfer);
       await settleZeroPages(output, placed, form.kind, base);
       await writePieces(output, layout.pieces, snapshot.reader, signal);
+      run.whenWritten?.();
       progress.step('publish');
       const report = early !== undefined && late !== undefined ? addReports(early, late) : (early ?? late);
       const written = { fd: localFile(output, 'a save').fd, offset: output.offset };
       const dataBytes = report?.dataBytes ?? 0;
       const { rows } = taken;
-      const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true, base });
+      const known = run.ahead?.knownBase ?? base;
+      const saved = await checkSaved(written, { plan, dataBytes, rows, stoodStill: true, base: known });
       await sealWritten(sealing, written, base, engineTransfer(plan, options));
+      await takingBack;
       signal?.throwIfAborted();
       const bytes = taken.blocks.reduce((total, { length }) => total + length, 0);
       // The sum of the passes counts the blocks again and again.
