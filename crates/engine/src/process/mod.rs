@@ -12,6 +12,8 @@ mod maps;
 mod pagemap;
 mod pages;
 #[cfg(target_os = "linux")]
+mod parts;
+#[cfg(target_os = "linux")]
 mod rights;
 #[cfg(target_os = "linux")]
 mod scan;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::maps::{cannot_look, require_mapped};
 use super::pages::{ProcessPages, ScanMethod};
+use super::parts::in_parts;
 use super::scan;
 use super::stretches::Stretches;
 use crate::error::{EngineError, ErrorKind, Result};
@@ -82,8 +83,8 @@ impl Pagemap {
 
     /// Finds the pages of a range of addresses that are wanted, as `changed_pages` does. The range is known to be mapped.
     pub fn stretches(&self, range: Range<u64>, pages: ProcessPages, unit: u64) -> Result<Vec<Range<u64>>> {
-        let mut found = Stretches::new(range.clone(), unit);
         if pages == ProcessPages::All {
+            let mut found = Stretches::new(range.clone(), unit);
             found.add(range);
             return Ok(found.into_found());
         }
@@ -92,9 +93,13 @@ impl Pagemap {
                 .end
                 .checked_next_multiple_of(self.page_size)
                 .unwrap_or(range.end);
-        if self.method == ScanMethod::Pagemap || !self.scan(&whole, pages, &mut found)? {
-            self.walk(&whole, pages, &mut found)?;
-        }
+        let found = in_parts(&whole, |part| {
+            let mut found = Stretches::new(range.clone(), unit);
+            if self.method == ScanMethod::Pagemap || !self.scan(part, pages, &mut found)? {
+                self.walk(part, pages, &mut found)?;
+            }
+            Ok(found)
+        })?;
         Ok(found.into_found())
     }
 

@@ -40,6 +40,17 @@ impl Stretches {
         }
     }
 
+    /// Takes those of a look at the same range behind these.
+    pub(super) fn joined(mut self, behind: Self) -> Self {
+        for stretch in behind.found {
+            match self.found.last_mut() {
+                Some(last) if stretch.start <= last.end => last.end = last.end.max(stretch.end),
+                _ => self.found.push(stretch),
+            }
+        }
+        self
+    }
+
     pub(super) fn into_found(self) -> Vec<Range<u64>> {
         self.found
     }
