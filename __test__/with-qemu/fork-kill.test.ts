@@ -77,7 +77,10 @@ async function begin(order: ForkOrder): Promise<ChildProcess> {
 async function timeOf(order: ForkOrder): Promise<number> {
   const worker = await begin(order);
   const startedAt = performance.now();
-  await once(worker, 'message');
+  await Promise.race([
+    once(worker, 'message'),
+    once(worker, 'exit').then(() => Promise.reject(new Error('the fork has failed'))),
+  ]);
   const took = performance.now() - startedAt;
   worker.kill('SIGKILL');
   await once(worker, 'exit');

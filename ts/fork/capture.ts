@@ -10,8 +10,8 @@ import { FORKED, type ForkSource, WHOLE } from './fork-source.ts';
 /** The guest as it was in its pause: a snapshot in memory, without a name. Disposal gives this process's hold of it up. */
 export interface Captured extends AsyncDisposable {
   readonly snapshot: Snapshot;
-  /** Resolves when the snapshot is checked. */
-  readonly checked: Promise<void>;
+  /** Lets the snapshot be checked, for which the clones need not wait with their loads. @returns the end of it */
+  readonly check: () => Promise<void>;
   /** Lets the source be brought to its final state, for which the clones need not wait. @returns the save */
   readonly finish: () => Promise<SaveResult>;
   /** Bytes of memory that the snapshot takes. */
@@ -27,14 +27,22 @@ type CaptureOptions = Pick<ForkOptions, 'guard'> & WaitOptions;
 export async function capture(source: ForkSource, options: CaptureOptions): Promise<Captured> {
   const { qmp, form, mapped, into, ahead } = source;
   const how = form === 'delta' ? ({ base: mapped.path, form } as const) : WHOLE;
-  const [written, checked, finishing] = [deferred<void>(), deferred<void>(), deferred<void>()];
+  const [written, checking, checked, finishing] = [
+    deferred<void>(),
+    deferred<void>(),
+    deferred<void>(),
+    deferred<void>(),
+  ];
   const saved = saveInto(
     qmp,
     into.fd,
     { ...options, ...how },
     {
       ahead,
-      whenWritten: () => written.resolve(),
+      whenWritten: () => {
+        written.resolve();
+        return checking.promise;
+      },
       whenChecked: () => {
         checked.resolve();
         return finishing.promise;
@@ -46,7 +54,12 @@ export async function capture(source: ForkSource, options: CaptureOptions): Prom
     checked.reject(error);
   });
   checked.promise.catch(() => undefined);
+  const check = (): Promise<void> => {
+    checking.resolve();
+    return checked.promise;
+  };
   const finish = (): Promise<SaveResult> => {
+    checking.resolve();
     finishing.resolve();
     return saved;
   };
@@ -62,7 +75,7 @@ export async function capture(source: ForkSource, options: CaptureOptions): Prom
       await finish().catch(() => undefined);
       await snapshot.close();
     };
-    return { snapshot, checked: checked.promise, finish, bytes, [Symbol.asyncDispose]: close };
+    return { snapshot, check, finish, bytes, [Symbol.asyncDispose]: close };
   } catch (error) {
     await finish().catch(() => undefined);
     throw error;

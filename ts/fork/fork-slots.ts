@@ -102,11 +102,12 @@ export class ForkSlots implements AsyncDisposable {
     const watch = this.#watch(ending);
     const { guard } = this.#options;
     await using captured = await capture(this.#source, { ...wait, guard });
+    // A file that the QEMUs map is locked until it is checked; what a delta brings comes in a stream.
+    if (this.form === 'whole') await captured.check();
     const capturedAt = performance.now();
-    // The snapshot is checked while the clones load.
-    captured.checked.catch((error: unknown) => ending.abort(error));
-    const loaded = await this.#load(captured, limit);
-    await captured.checked;
+    const loaded = await this.#load(captured, limit, ending);
+    // The clones run only when the snapshot is found to be whole.
+    await captured.check();
     watch.over = true;
     const loadedAt = performance.now();
     const going = await forAllClones(
@@ -140,8 +141,9 @@ export class ForkSlots implements AsyncDisposable {
   }
 
   async #load(
-    { snapshot }: Captured,
+    { snapshot, check }: Captured,
     limit: AbortSignal,
+    ending: AbortController,
   ): Promise<readonly { readonly index: number; readonly clone: LoadedClone }[]> {
     const [first] = this.#slots;
     const inPlace = first?.blocks ?? [];
@@ -150,7 +152,7 @@ export class ForkSlots implements AsyncDisposable {
     const [recorded] = await Promise.all(wantedStates.map((after) => assertComesUp(snapshot, after)));
     const wanted = { inPlace, mapped, inMemory: true, signal: limit };
     await using state = await makeStateStream(snapshot, wanted, this.#source.stream);
-    return await forAllClones(
+    const loading = forAllClones(
       this.#slots,
       async (slot, signal) => ({
         index: slot.index,
@@ -158,6 +160,9 @@ export class ForkSlots implements AsyncDisposable {
       }),
       { signal: limit },
     );
+    // The QEMUs have their commands by then, and this process has nothing else to do.
+    setImmediate(() => void check().catch((error: unknown) => ending.abort(error)));
+    return await loading;
   }
 
   /** Ends the fork as soon as one of its QEMUs has ended. */

@@ -23,8 +23,8 @@ export interface SaveRun {
   readonly progress: ProgressTeller;
   /** What was made before the save was called. */
   readonly ahead?: SaveAhead | undefined;
-  /** Called when the whole snapshot is in its file, and is still to be checked. */
-  readonly whenWritten?: (() => void) | undefined;
+  /** Called when the whole snapshot is in its file. It is checked when the promise has settled. */
+  readonly whenWritten?: (() => Promise<void>) | undefined;
   /** True for a save without a name, whose pages reach a disk only if its caller's file is on one. */
   readonly inMemory: boolean;
 }

@@ -58,8 +58,8 @@ interface Inner {
   /** A descriptor that the snapshot goes into. */
   readonly into?: number;
   readonly ahead?: SaveAhead | undefined;
-  /** Called, perhaps more than once, when all is written, and is still to be checked. */
-  readonly whenWritten?: (() => void) | undefined;
+  /** Called, perhaps more than once, when all is written. It is checked when the promise has settled. */
+  readonly whenWritten?: (() => Promise<void>) | undefined;
   /** Called when the snapshot is checked. QEMU is brought to its final state when the promise has settled. */
   readonly whenChecked?: () => Promise<void>;
 }
@@ -189,7 +189,7 @@ async function carryOut(
   } catch (error) {
     throw await protection.recover(error);
   }
-  whenWritten?.();
+  await whenWritten?.();
   await whenChecked?.();
   const { written, pauseMs } = done;
   // The snapshot has its name: a later failure does not take it away.

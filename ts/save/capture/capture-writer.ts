@@ -148,7 +148,7 @@ export class CaptureWriter implements ReadyWriter {
       const late = await writePasses(output, passesOf(placed, form.kind).after, transfer);
       await settleZeroPages(output, placed, form.kind, base);
       await writePieces(output, layout.pieces, snapshot.reader, signal);
-      run.whenWritten?.();
+      await run.whenWritten?.();
       progress.step('publish');
       const report = early !== undefined && late !== undefined ? addReports(early, late) : (early ?? late);
       const written = { fd: localFile(output, 'a save').fd, offset: output.offset };
