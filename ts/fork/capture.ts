@@ -77,7 +77,8 @@ export async function capture(source: ForkSource, options: CaptureOptions): Prom
     };
     return { snapshot, check, finish, bytes, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await finish().catch(() => undefined);
+    // The save looks closer, and has the better error.
+    await finish();
     throw error;
   }
 }

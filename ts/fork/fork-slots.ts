@@ -117,6 +117,7 @@ export class ForkSlots implements AsyncDisposable {
     );
     // The clones run, and need not wait for any of this.
     const saved = await captured.finish();
+    limit.throwIfAborted();
     await Promise.all(this.#slots.map((slot) => Promise.all([slot.process.letOutlive(), slot.takeBack()])));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = saved;

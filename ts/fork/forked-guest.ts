@@ -14,9 +14,12 @@ export interface ForkedGuest extends RestoredGuest {
 export interface ForkTimes {
   /** Milliseconds from the call until QEMUs waited; 0 for QEMUs that waited already. */
   readonly prepareMs: number;
-  /** Milliseconds that it took to take memory and devices out of the source, and let it go on. */
+  /**
+   * Milliseconds that it took to take memory and devices out of the source, let it go on, and write them; with the form
+   * `whole` also to check them.
+   */
   readonly captureMs: number;
-  /** Milliseconds from then until the last clone was loaded. */
+  /** Milliseconds from then until the last clone was loaded, and the snapshot checked. */
   readonly loadMs: number;
   /** Milliseconds from the call until the first clone was in the state asked for. */
   readonly firstMs: number;

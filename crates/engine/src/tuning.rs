@@ -187,7 +187,7 @@ impl Tuning {
     /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
     /// less to do than a request: a thread and buffers take longer than the small pieces of another channel.
     pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, work: Work) -> usize {
-        let bytes: u64 = lengths.sum();
+        let bytes = lengths.fold(0_u64, u64::saturating_add);
         let useful = usize::try_from(bytes.div_ceil(self.request_size as u64)).unwrap_or(usize::MAX);
         self.channels
             .unwrap_or_else(|| {

@@ -43,7 +43,7 @@ export class SaveAhead implements Disposable {
   /**
    * @param plan made a moment ago, for the same arguments as those of the save
    * @param base the plan's base, open and held, which stays the caller's
-   * @throws {MappedRamError} as {@link QmpClient.execute}
+   * @throws {MappedRamError} as {@link QmpClient.execute} and `identifyBase`
    */
   static async of(
     qmp: QmpClient,
@@ -83,7 +83,7 @@ export class SaveAhead implements Disposable {
     return this.#unchanged?.snapshot;
   }
 
-  /** The base with what `identifyBase` says of it, likewise. */
+  /** The base with what `identifyBase` said of it, likewise. The digest of its seal is that of then. */
   get knownBase(): KnownBase | undefined {
     return this.#unchanged?.known;
   }

@@ -121,7 +121,7 @@ export class CaptureWriter implements ReadyWriter {
    *   `checkSaved`; ERR_MAPPED_RAM_QEMU when somebody let the guest run meanwhile
    */
   async write(guest: StoppedGuest | LiveGuest, whenRead: () => Promise<void>): Promise<Written> {
-    const { run, state, form, base } = this.#parts;
+    const { run, state, form, base, memory } = this.#parts;
     const { plan, options, output, progress, sealing } = run;
     const { signal } = options;
     progress.step('state');
@@ -148,6 +148,7 @@ export class CaptureWriter implements ReadyWriter {
       const late = await writePasses(output, passesOf(placed, form.kind).after, transfer);
       await settleZeroPages(output, placed, form.kind, base);
       await writePieces(output, layout.pieces, snapshot.reader, signal);
+      memory.dropCopy();
       await run.whenWritten?.();
       progress.step('publish');
       const report = early !== undefined && late !== undefined ? addReports(early, late) : (early ?? late);

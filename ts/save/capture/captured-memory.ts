@@ -149,9 +149,14 @@ export class CapturedMemory implements AsyncDisposable {
     });
   }
 
+  /** Gives the copy's memory back, unless it is the caller's. What `take` has brought must not be read any more. */
+  dropCopy(): void {
+    this.#made?.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      this.#made?.close();
+      this.dropCopy();
     } finally {
       await closeAll(this.#files);
     }

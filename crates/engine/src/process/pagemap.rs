@@ -11,8 +11,6 @@ use super::stretches::Stretches;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::file::positional;
 
-/// The entries that are read at once: those of 256 MiB with pages of 4 KiB.
-const ENTRIES: u64 = 1 << 16;
 const ENTRY: u64 = 8;
 
 /// The page map of a process. It belongs to the memory that the process had when it was opened.
@@ -126,34 +124,28 @@ impl Pagemap {
         Ok(known)
     }
 
-    /// Looks at every entry.
-    fn walk(&self, range: &Range<u64>, pages: ProcessPages, found: &mut Stretches) -> Result<()> {
+    /// Looks at every entry of a part.
+    fn walk(&self, part: &Range<u64>, pages: ProcessPages, found: &mut Stretches) -> Result<()> {
         let page_size = self.page_size;
-        let end = range.end / page_size;
-        let mut at = range.start / page_size;
-        let mut bytes = vec![0; usize::try_from((end - at).min(ENTRIES) * ENTRY).unwrap_or(0)];
-        while at < end {
-            let count = (end - at).min(ENTRIES);
-            let words = bytes
-                .get_mut(..usize::try_from(count * ENTRY).unwrap_or(usize::MAX))
-                .ok_or_else(|| EngineError::new(ErrorKind::Internal, "page map larger than its buffer"))?;
-            self.read(words, at)?;
-            let (words, _) = words.as_chunks::<8>();
-            let mut start = None;
-            for (page, word) in (at..).zip(words) {
-                match (pages.wants(u64::from_ne_bytes(*word)), start) {
-                    (true, None) => start = Some(page),
-                    (false, Some(first)) => {
-                        found.add(first * page_size..page * page_size);
-                        start = None;
-                    }
-                    _ => {}
+        let (first, end) = (part.start / page_size, part.end / page_size);
+        let length = usize::try_from((end - first) * ENTRY)
+            .map_err(|_| EngineError::new(ErrorKind::Internal, "a part larger than memory"))?;
+        let mut bytes = vec![0; length];
+        self.read(&mut bytes, first)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut start = None;
+        for (page, word) in (first..).zip(words) {
+            match (pages.wants(u64::from_ne_bytes(*word)), start) {
+                (true, None) => start = Some(page),
+                (false, Some(first)) => {
+                    found.add(first * page_size..page * page_size);
+                    start = None;
                 }
+                _ => {}
             }
-            at += count;
-            if let Some(first) = start {
-                found.add(first * page_size..at * page_size);
-            }
+        }
+        if let Some(first) = start {
+            found.add(first * page_size..end * page_size);
         }
         Ok(())
     }
@@ -181,7 +173,8 @@ impl Pagemap {
 mod tests {
     use std::io::{Seek, SeekFrom, Write};
 
-    use super::{ENTRIES, Pagemap, ProcessPages, ScanMethod};
+    use super::super::parts::PART;
+    use super::{Pagemap, ProcessPages, ScanMethod};
 
     /// A page map with these entries, the first of which is that of page `first`.
     fn pagemap_of(first: u64, entries: &[u64], page_size: u64) -> Pagemap {
@@ -215,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn a_run_may_cross_the_ends_of_reads() {
-        let count = 2 * ENTRIES + 5;
+    fn a_run_may_cross_the_ends_of_parts() {
+        let count = 2 * PART / 4096 + 5;
         let mut entries = vec![P; usize::try_from(count).unwrap()];
         entries[7] = 0;
         let map = pagemap_of(0, &entries, 4096);

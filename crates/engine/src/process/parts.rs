@@ -8,18 +8,21 @@ use super::stretches::Stretches;
 use crate::error::{EngineError, ErrorKind, Result};
 
 /// Bytes of a part: a thread's start costs a hundredth of a millisecond, and what exists of 256 MiB up to two.
-const PART: u64 = 256 << 20;
+pub(super) const PART: u64 = 256 << 20;
 /// More threads than these find nothing to do: memory itself is the limit.
 const MOST_THREADS: usize = 8;
 
 /// Does `look` for all parts of a range, and joins what was found, in order.
 /// # Errors
-/// the first that `look` met; Io when a thread cannot be started
+/// one that `look` met
 pub(super) fn in_parts<F>(range: &Range<u64>, look: F) -> Result<Stretches>
 where
     F: Fn(&Range<u64>) -> Result<Stretches> + Sync,
 {
-    let parts = range.end.saturating_sub(range.start).div_ceil(PART).max(1);
+    let parts = range.end.saturating_sub(range.start).div_ceil(PART);
+    if parts <= 1 {
+        return look(range);
+    }
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = cores
         .min(MOST_THREADS)
@@ -38,11 +41,10 @@ where
     };
     let mut found = thread::scope(|scope| {
         let started: Vec<_> = (1..threads)
-            .map(|_| {
-                thread::Builder::new()
-                    .name("mapped-ram-look".to_owned())
-                    .spawn_scoped(scope, work)
-                    .map_err(|error| EngineError::io("starting a thread for the page map", error))
+            // Where no thread can be had, this one does all of it.
+            .filter_map(|_| {
+                let thread = thread::Builder::new().name("mapped-ram-look".to_owned());
+                thread.spawn_scoped(scope, work).ok()
             })
             .collect();
         let mut found = work();
@@ -51,7 +53,7 @@ where
                 let message = "a thread that looks at the page map panicked";
                 Err(EngineError::new(ErrorKind::Internal, message))
             };
-            let ended = thread.and_then(|thread| thread.join().unwrap_or_else(panicked));
+            let ended = thread.join().unwrap_or_else(panicked);
             found = found.and_then(|mut found| {
                 found.extend(ended?);
                 Ok(found)
