@@ -184,11 +184,18 @@ impl Tuning {
         }
     }
 
-    /// The number of channels: by default as many as were fastest (docs/performance.md), and never one that would find
-    /// less to do than a request: a thread and buffers take longer than the small pieces of another channel.
+    /// The number of channels: by default as many as were fastest (docs/performance.md), and no more than there are full
+    /// requests: a thread and buffers take longer than the small pieces of another channel. Never one that would find
+    /// nothing to do.
     pub(crate) fn channels(&self, lengths: impl Iterator<Item = u64>, work: Work) -> usize {
-        let bytes = lengths.fold(0_u64, u64::saturating_add);
-        let useful = usize::try_from(bytes.div_ceil(self.request_size as u64)).unwrap_or(usize::MAX);
+        let request = self.request_size as u64;
+        let (windows, bytes) = lengths.fold((0_u64, 0_u64), |(windows, bytes), length| {
+            (
+                windows.saturating_add(length.div_ceil(request)),
+                bytes.saturating_add(length),
+            )
+        });
+        let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         self.channels
             .unwrap_or_else(|| {
                 let with_rings = work.with_rings
@@ -199,8 +206,9 @@ impl Tuning {
                         IoEngine::Auto => work.bound != Bound::Turns,
                     };
                 default_channels(with_rings && queue::probe_io_uring().is_ok(), work)
+                    .min(most(bytes.div_ceil(request)))
             })
-            .min(useful)
+            .min(most(windows))
     }
 
     /// Checks the numbers together: each alone may be in range while their product is more than the machine has.
