@@ -32,7 +32,7 @@ async function callsOf(work: OurWork, size: number): Promise<number | undefined>
  */
 async function medianCallsOf(work: OurWork, size: number): Promise<number | undefined> {
   const counts: number[] = [];
-  for (let round = 0; round < 5; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     const calls = await callsOf(work, size);
     if (calls !== undefined) counts.push(calls);
   }
