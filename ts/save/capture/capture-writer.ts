@@ -133,8 +133,6 @@ export class CaptureWriter implements ReadyWriter {
     try {
       const transfer = {
         ...engineTransfer(plan, options),
-        // The plan's number is for all of the memory; there may be little to write.
-        channels: typeof options.channels === 'number' ? options.channels : undefined,
         onProgress: (moved: Parameters<typeof progress.fromEngine>[0]) => progress.fromEngine(moved),
       };
       const inPause = laid && writePasses(output, passesOf(laid.placed, form.kind).inPause, transfer);
