@@ -19,14 +19,23 @@ for (const machine of ['q35', 'pc']) {
   );
 }
 
+/** Changes a byte to one that it was not: what a guest has written there is known only to the guest. */
+async function flipBit(path: string, offset: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, offset);
+  await file.write(Uint8Array.of(buffer.readUInt8() ^ 1), 0, 1, offset);
+}
+
 async function boots(same: (a: unknown, b: unknown) => boolean, setup: GuestSetup): Promise<void> {
   await using guest = await startGuest(setup);
   await guest.waitForGenerations(5);
-  const { generation } = await guest.checkMemory();
+  const { generation, page } = await guest.checkMemory();
   assertPrinted(guest.serial(), generation);
   assertPrinted(guest.debugcon(), generation);
   const status = await readGuestStatus(await guest.physicalReader());
-  same([status.error, status.passes, status.generation], [0, generation - 1, generation]);
+  // A guest that prints the letter of a pass has counted it, and has not begun the next one.
+  const isBetween = page === guestRegion(guest.region).pages && status.passes === generation;
+  same([status.error, status.passes, status.generation], [0, generation - (isBetween ? 0 : 1), generation]);
 }
 
 qemuTest(
@@ -91,9 +100,7 @@ qemuTest('a page changed behind its back makes the guest report it and halt', as
   await guest.waitForGenerations(2);
   const { page, generation } = await guest.checkMemory();
   const victim = (page + pages / 2) % pages;
-  const file = await open(directory.file('m0.ram'), 'r+');
-  await file.write(Uint8Array.of(0x5a), 0, 1, start + victim * 4096 + 4095);
-  await file.close();
+  await flipBit(directory.file('m0.ram'), start + victim * 4096 + 4095);
   await t.throwsAsync(guest.checkMemory(), { message: new RegExp(`page ${victim} .* wrong in word 1023`) });
   await guest.cont();
   await guest.waitForError();
@@ -209,12 +216,13 @@ qemuTest('a restored guest finds one corrupt byte of its snapshot', async (t) =>
   let victim = (page + 100) % pages;
   const written = (): number => (victim < page ? generation : generation - 1);
   while (guestPattern(written(), victim) === 0) victim += 1;
-  const file = await open(path, 'r+');
   const offset = (await pagesOffset(path, 'pc.ram')) + start + victim * 4096 + 2048;
-  const { buffer } = await file.read(Buffer.alloc(4), 0, 4, offset);
-  t.is(buffer.readUInt32LE(), guestPattern(written(), victim));
-  await file.write(Uint8Array.of(buffer.readUInt8() ^ 1), 0, 1, offset);
-  await file.close();
+  {
+    await using file = await open(path);
+    const { buffer } = await file.read(Buffer.alloc(4), 0, 4, offset);
+    t.is(buffer.readUInt32LE(), guestPattern(written(), victim));
+  }
+  await flipBit(path, offset);
 
   await using clone = await startGuest({ incoming: true });
   await loadFrom(clone.qmp, `file:${path}`);
