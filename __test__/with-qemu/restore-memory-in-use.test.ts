@@ -66,17 +66,35 @@ qemuTest('modes that bring memory of their own may have the command line of a gu
   await using guest = await startGuest({ ...SETUP, memPathDir: memory.path });
   for (const mode of ['instant', 'preload'] as const) {
     await using clone = await restoreGuest(snapshot, { ...SETUP, memPathDir: memory.path }, { mode });
+    t.is(clone.restored.mode, mode);
     await clone.waitForGenerations(2);
   }
-  // A private mapping reaches nobody.
-  await using reader = await restoreGuest(
-    snapshot,
-    { backend: 'file', memPathDir: memory.path },
-    { mode: 'eager' },
-  );
-  t.is(reader.restored.form, 'stream');
-  await reader.assertAlive();
   await guest.assertAlive();
+});
+
+qemuTest('a private mapping of a file that a guest shares would show what that guest writes', async (t) => {
+  await using memory = await temporaryDirectory();
+  const own = { backend: 'file', memPathDir: memory.path } as const;
+  {
+    await using guest = await startGuest({ ...SETUP, memPathDir: memory.path });
+    await guest.waitForGenerations(2);
+    const path = memory.file('m0.ram');
+    const refused = {
+      code: 'ERR_MAPPED_RAM_BUSY',
+      message: /a private mapping of a file that process \d+ \(qemu/,
+    };
+    const { message } = await t.throwsAsync(restoreGuest(snapshot, own, { mode: 'eager' }), refused);
+    t.true(message.startsWith(path), message);
+    await using waiting = await startGuest({ ...own, incoming: true });
+    await t.throwsAsync(attach(waiting.qmp, snapshot, { mode: 'eager' }), refused);
+    await guest.assertAlive();
+  }
+  // Any number of guests may have what nobody writes.
+  await using first = await restoreGuest(snapshot, own, { mode: 'eager' });
+  await using second = await restoreGuest(snapshot, own, { mode: 'eager' });
+  t.is(second.restored.form, 'stream');
+  await first.assertAlive();
+  await second.assertAlive();
 });
 
 /** Starts a program that has a file open, or only mapped. */

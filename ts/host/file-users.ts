@@ -10,7 +10,7 @@ export interface KnownProcess {
 }
 
 export interface FileUsers {
-  /** The processes that have the file open or mapped, whatever name they know it by. */
+  /** The processes that use the file, whatever name they know it by. */
   readonly users: readonly KnownProcess[];
   /** The processes that this one may not look into: whether they use the file is not known. */
   readonly closed: readonly KnownProcess[];
@@ -19,13 +19,19 @@ export interface FileUsers {
 /**
  * Looks for the processes that use a file. Processes of other namespaces may not be seen at all.
  * @param except processes to leave out
+ * @param isUser tells whether a process counts; undefined when that cannot be seen. @default whoever has the file open or
+ *   mapped
  */
-export async function findUsers(file: FileIdentity, except: ReadonlySet<number>): Promise<FileUsers> {
+export async function findUsers(
+  file: FileIdentity,
+  except: ReadonlySet<number>,
+  isUser: (pid: number, file: FileIdentity) => Promise<boolean | undefined> = usesFile,
+): Promise<FileUsers> {
   const users: KnownProcess[] = [];
   const closed: KnownProcess[] = [];
   for (const pid of processes()) {
     if (except.has(pid)) continue;
-    const uses = await usesFile(pid, file);
+    const uses = await isUser(pid, file);
     if (uses === false) continue;
     // A process without a name has ended meanwhile.
     const program = programOf(pid);

@@ -71,6 +71,15 @@ export async function usesFile(pid: number, file: FileIdentity): Promise<boolean
   return found && (found.isOpen || found.mappings.some((mapping) => isOfFile(pid, mapping, file)));
 }
 
+/**
+ * Tells whether a process's memory is the file's own bytes, so that what it writes there others read.
+ * @returns undefined when this process may not look, or there is no such process
+ */
+export async function sharesFile(pid: number, file: FileIdentity): Promise<boolean | undefined> {
+  const found = await findFileIn(pid, file);
+  return found?.mappings.some((mapping) => mapping.isShared && isOfFile(pid, mapping, file));
+}
+
 /** Another file may have the same inode number, on another filesystem. */
 function isOfFile(pid: number, { link, device }: Mapping, file: FileIdentity): boolean {
   // Only the privileged may follow these links.

@@ -10,7 +10,7 @@ import { assertStateFor } from './assert-state.ts';
 import type { ReadyLoad } from './ahead/ready-load.ts';
 import type { StreamFile } from './ahead/stream-file.ts';
 import type { LoadRun } from './load.ts';
-import { refuseMemoryInUse, type SharedMemoryFile } from './memory-in-use.ts';
+import { type MemoryFileOfBlock, refuseMemoryInUse } from './memory-in-use.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
@@ -133,7 +133,7 @@ export async function compareWaiting(
   const readOnly = await readOnlyProblems(qmp, snapshot, facts.memory, blocks, wait);
   const preflight = comparePreflight(guest, { ...about, ...knownOf(facts) }, place);
   assertPreflight([...preflight.problems, ...readOnly, ...problems], snapshot.path);
-  const used = await refuseMemoryInUse(sharedFiles(facts, blocks), { runs: true, pid });
+  const used = await refuseMemoryInUse(memoryFiles(facts, blocks), { runs: true, pid });
   const read = snapshot.completeRam(true).blocks.filter(({ id }) => !blocks.includes(id));
   const overwritten = await overwrittenFiles(qmp, read, facts.memory, wait);
   const writable = mode.state?.mapped === true ? await writableWarnings(qmp, file.path, blocks, wait) : [];
@@ -206,11 +206,11 @@ function placeOf(
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', mode.nothingInPlace, { path: snapshot.path });
 }
 
-/** The files that QEMU shares as memory and loads into. */
-function sharedFiles({ memory }: QemuFacts, inPlace: readonly string[]): readonly SharedMemoryFile[] {
+/** The files that QEMU has as memory and loads into. */
+function memoryFiles({ memory }: QemuFacts, inPlace: readonly string[]): readonly MemoryFileOfBlock[] {
   return memory.flatMap(({ id, backend }) =>
-    backend?.share === true && backend.path !== undefined && !inPlace.includes(id)
-      ? [{ id, path: backend.path }]
+    backend?.path !== undefined && !inPlace.includes(id)
+      ? [{ id, path: backend.path, isShared: backend.share }]
       : [],
   );
 }

@@ -2,11 +2,14 @@ import { MappedRamError } from '../errors.ts';
 import { identityOf } from '../host/file-identity.ts';
 import { findUsers, type KnownProcess } from '../host/file-users.ts';
 import { pathInProcess } from '../host/path-in-process.ts';
+import { sharesFile } from '../host/process-mappings.ts';
 import { descendantsOf } from '../host/process-tree.ts';
 
-/** A file that QEMU shares as the memory of a block, and that it is going to write the snapshot's pages into. */
-export interface SharedMemoryFile {
+/** A file that QEMU has as the memory of a block, and that it is going to load the snapshot's pages over. */
+export interface MemoryFileOfBlock {
   readonly id: string;
+  /** True when QEMU shares it, so that what it writes there others read; false when it maps the file privately. */
+  readonly isShared: boolean;
   /** The path, as QEMU means it. */
   readonly path: string;
 }
@@ -23,18 +26,19 @@ export interface ExpectedQemu {
 const LIKELY = /^(?:qemu|kvm)/;
 
 /**
- * Refuses to let QEMU write into memory that somebody else uses: that would overwrite the memory of a guest that runs.
+ * Refuses to let QEMU write into memory that somebody else uses: that would overwrite the memory of a guest that runs. A
+ * private mapping overwrites nothing, but shows what others write into pages that QEMU has left as they were.
  *
  * @returns doubts in words
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY naming the file and each process that has it open or mapped
  */
 export async function refuseMemoryInUse(
-  files: readonly SharedMemoryFile[],
+  files: readonly MemoryFileOfBlock[],
   { runs, pid }: ExpectedQemu,
 ): Promise<readonly string[]> {
   const warnings: string[] = [];
   const except = new Set([process.pid, ...(pid === undefined ? [] : [pid, ...descendantsOf(pid)])]);
-  for (const { id, path } of files) {
+  for (const { id, path, isShared } of files) {
     const seen = pathInProcess(pid, path);
     // A file that is not there yet has no users. QEMU makes one without a name in a directory.
     const identity = seen === undefined ? undefined : identityOf(seen);
@@ -42,12 +46,12 @@ export async function refuseMemoryInUse(
       if (runs) warnings.push(`whether somebody else uses ${path}, the memory of ${id}, could not be seen`);
       continue;
     }
-    const { users, closed } = await findUsers(identity, except);
+    const { users, closed } = await findUsers(identity, except, isShared ? undefined : sharesFile);
     // One of them is QEMU itself, when nothing tells which.
-    const own = runs && pid === undefined ? 1 : 0;
-    if (users.length > own) throw inUse(id, path, users);
+    const own = isShared && runs && pid === undefined ? 1 : 0;
+    if (users.length > own) throw isShared ? inUse(id, path, users) : written(id, path, users);
     const likely = [...users, ...closed.filter(({ program }) => LIKELY.test(program))];
-    if (likely.length > 0) warnings.push(doubt(id, path, likely));
+    if (likely.length > 0) warnings.push(doubt(id, path, likely, isShared));
   }
   return warnings;
 }
@@ -61,7 +65,19 @@ function inUse(id: string, path: string, users: readonly KnownProcess[]): Mapped
   );
 }
 
-function doubt(id: string, path: string, others: readonly KnownProcess[]): string {
+function written(id: string, path: string, users: readonly KnownProcess[]): MappedRamError {
+  const [verb, them] = users.length === 1 ? ['shares', 'that process'] : ['share', 'those processes'];
+  return new MappedRamError(
+    'ERR_MAPPED_RAM_BUSY',
+    `QEMU would have as memory of ${id} a private mapping of a file that ${inWords(users)} ${verb}, and the guest would see what is written there: give QEMU another file, or end ${them}`,
+    { path },
+  );
+}
+
+function doubt(id: string, path: string, others: readonly KnownProcess[], isShared: boolean): string {
+  if (!isShared) {
+    return `QEMU has ${path} privately as the memory of ${id}; whether ${inWords(others)} writes into it could not be seen`;
+  }
   return `QEMU writes the memory of ${id} into ${path}; whether ${inWords(others)} shares it could not be seen`;
 }
 

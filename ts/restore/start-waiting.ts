@@ -47,7 +47,7 @@ export async function prepare(
   );
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
   // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
-  await refuseMemoryInUse(plan.sharedFiles, { runs: false, pid: undefined });
+  await refuseMemoryInUse(plan.memoryFiles, { runs: false, pid: undefined });
   const blocks = plan.backends.map(({ block }) => block);
   const memory = await mode.prepare(snapshot, blocks, {
     ...options,

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { MappedRamError } from '../../errors.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { SharedMemoryFile } from '../memory-in-use.ts';
+import type { MemoryFileOfBlock } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
 import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
@@ -71,15 +71,15 @@ export class LaunchPlan {
     return this.#mode.startsWithMemory ? this.backends.map(({ block }) => block.id) : [];
   }
 
-  /** The caller's own files that QEMU shares as memory and loads into. QEMU may mean other files by these paths. */
-  get sharedFiles(): readonly SharedMemoryFile[] {
+  /** The caller's own files that QEMU has as memory and loads into. QEMU may mean other files by these paths. */
+  get memoryFiles(): readonly MemoryFileOfBlock[] {
     if (this.#mode.startsWithMemory) return [];
     return this.backends.flatMap((backend) => {
       const { own, block } = backend;
       const path = own?.get('mem-path');
       const isShared = isOn(own?.get('share'));
-      if (path === undefined || !isShared || this.#objectFor(backend, {}) !== undefined) return [];
-      return [{ id: block.id, path }];
+      if (path === undefined || this.#objectFor(backend, {}) !== undefined) return [];
+      return [{ id: block.id, path, isShared }];
     });
   }
 
