@@ -16,6 +16,11 @@ export interface QmpClientOptions extends WaitOptions {
   readonly pid?: number | undefined;
   /** Returns the end of QEMU's output on stderr so far, when that can be seen. */
   readonly stderr?: (() => string) | undefined;
+  /**
+   * True for a connection whose commands QEMU can carry out while its main thread is busy or waits (`oob` of
+   * {@link ExecuteOptions}), where QEMU offers that: QEMU 3.0 and later, on sockets. @default false
+   */
+  readonly oob?: boolean | undefined;
   /** The address that the stream leads to, when it has one. */
   readonly server?: string | undefined;
 }
@@ -26,6 +31,12 @@ export interface ExecuteOptions extends WaitOptions {
    * descriptor must stay open until the command has settled. Works over a unix socket, on Linux only.
    */
   readonly fd?: number | undefined;
+  /**
+   * Lets QEMU carry the command out at once, out of band, whatever its main thread waits for. Few commands can be
+   * (`migrate-recover`, `migrate-pause`). Where the connection is not made for that, the command is an ordinary one.
+   * @default false
+   */
+  readonly oob?: boolean | undefined;
 }
 
 /**

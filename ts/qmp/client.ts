@@ -5,15 +5,16 @@ import { peerPid } from '../engine/descriptors.ts';
 import { deferred } from '../host/deferred.ts';
 import { type WaitOptions, waitWithin } from '../host/wait-within.ts';
 import { closed, explainByPeer, lost, timeout } from './client-errors.ts';
+import { CommandTurns } from './command-turns.ts';
 import { connectOptions, type ExecuteOptions, type QmpClientOptions } from './client-options.ts';
 import type { QmpArguments, QmpResult } from './commands.ts';
 import { silence } from './connect-errors.ts';
 import { connectSocket } from './connect-socket.ts';
 import type { QmpEvent, QmpEventFilter, QmpEvents } from './events.ts';
-import { type QmpValue, stringifyQmpJson } from './json.ts';
+import type { QmpValue } from './json.ts';
 import { isForeign, notQmp } from './foreign-peer.ts';
 import { QmpMessageTexts } from './message-texts.ts';
-import { parseQmpMessage, type QmpMessage, type QmpVersion } from './message.ts';
+import { parseQmpMessage, type QmpGreeting, type QmpMessage, type QmpVersion } from './message.ts';
 import { PendingCommands } from './pending-commands.ts';
 import { firstOf, QmpSubscribers } from './subscribers.ts';
 import { QmpWriter } from './writer.ts';
@@ -28,8 +29,9 @@ export class QmpClient implements AsyncDisposable {
   readonly #options: QmpClientOptions;
   readonly #texts: QmpMessageTexts;
   readonly #pending: PendingCommands;
+  readonly #turns: CommandTurns;
   readonly #subscribers = new QmpSubscribers();
-  readonly #greeting = deferred<QmpVersion>();
+  readonly #greeting = deferred<QmpGreeting>();
   #version: QmpVersion = { major: 0, minor: 0, micro: 0 };
   /** True when another process has used the connection before. */
   readonly #isSuccessor: boolean;
@@ -43,6 +45,7 @@ export class QmpClient implements AsyncDisposable {
     this.#isSuccessor = isSuccessor;
     this.#texts = new QmpMessageTexts(isSuccessor);
     this.#writer = new QmpWriter(stream);
+    this.#turns = new CommandTurns(this.#writer, this.#pending);
     this.#options = options;
     this.#greeting.promise.catch(() => undefined);
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
@@ -78,12 +81,13 @@ export class QmpClient implements AsyncDisposable {
     const client = new QmpClient(stream, options);
     client.#peer = client.peerPid;
     try {
-      client.#version = await waitWithin(client.#greeting.promise, options, () =>
-        options.server === undefined
-          ? timeout('waiting for QMP')
-          : silence(options.server, client.#texts.incomplete),
+      const greeting = await waitWithin(client.#greeting.promise, options, () =>
+        silence(options.server, client.#texts.incomplete),
       );
-      await client.execute('qmp_capabilities', undefined, options);
+      const oob = greeting.oob && options.oob === true;
+      await client.execute('qmp_capabilities', oob ? { enable: ['oob'] } : undefined, options);
+      client.#version = greeting.version;
+      client.#turns.readsAhead = oob;
       return client;
     } catch (error) {
       await client.close();
@@ -112,10 +116,7 @@ export class QmpClient implements AsyncDisposable {
     return this.#options.pid;
   }
 
-  /**
-   * The process at the other end of a unix socket, on Linux: QEMU, unless something stands between. Undefined when the
-   * peer is this process or cannot be seen from here. @internal
-   */
+  /** The process at the other end of a unix socket, on Linux, where it is another and can be seen. @internal */
   get peerPid(): number | undefined {
     const { descriptor } = this;
     const pid = descriptor === undefined ? undefined : peerPid(descriptor);
@@ -163,15 +164,14 @@ export class QmpClient implements AsyncDisposable {
   async execute(
     command: string,
     args?: QmpArguments<string>,
-    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal, fd }: ExecuteOptions = {},
+    { timeoutMs = this.#options.commandTimeoutMs ?? 60_000, signal, fd, oob }: ExecuteOptions = {},
   ): Promise<QmpValue> {
     signal?.throwIfAborted();
     if (this.#ended !== undefined) throw await this.#ended;
     const pending = this.#pending.add(command);
     try {
       // Arguments that are no JSON throw here, and the command must not stay behind.
-      const text = `${stringifyQmpJson({ execute: command, arguments: args, id: pending.id })}\n`;
-      this.#writer.send({ text, fd, wanted: () => this.#pending.has(pending) }).catch(pending.reject);
+      this.#turns.send(pending, { args, fd, oob }).catch(pending.reject);
       return await waitWithin(pending.promise, { timeoutMs, signal }, () => timeout(command));
     } finally {
       this.#pending.remove(pending);
@@ -223,7 +223,7 @@ export class QmpClient implements AsyncDisposable {
     if (message === undefined) {
       this.#ended ??= this.#end(Promise.resolve(notQmp(text, this.server)));
     } else if (message.kind === 'greeting') {
-      this.#greeting.resolve(message.version);
+      this.#greeting.resolve(message.greeting);
     } else if (message.kind === 'event') {
       this.#subscribers.push(message.event);
     } else if (message.kind === 'error' && message.id === undefined) {

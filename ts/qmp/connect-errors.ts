@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import { MappedRamError, systemCode } from '../errors.ts';
 import { parseQmpAddress } from './address.ts';
+import { timeout } from './client-errors.ts';
 import { notQmp } from './foreign-peer.ts';
 
 /** The kernel's states of a unix socket: this one for an accepted connection. */
@@ -32,10 +33,11 @@ export function unconnected(path: string, cause: unknown): MappedRamError {
  * Makes the error for a QMP server that accepts a connection but does not greet. The code is BUSY only if the server is
  * seen to serve another client.
  *
- * @param server an address as {@link parseQmpAddress} reads it
+ * @param server an address as {@link parseQmpAddress} reads it; undefined where there is none
  * @param said what has come from there, and is no whole message
  */
-export function silence(server: string, said: string): MappedRamError {
+export function silence(server: string | undefined, said: string): MappedRamError {
+  if (server === undefined) return timeout('waiting for QMP');
   if (said !== '') return notQmp(said, server);
   const what =
     'connected, but QEMU does not greet: a QMP server serves one client at a time, and another may hold it; give QEMU a second -qmp';

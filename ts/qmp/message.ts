@@ -8,8 +8,15 @@ export interface QmpVersion {
   readonly micro: number;
 }
 
+/** What QEMU says when a connection begins. */
+export interface QmpGreeting {
+  readonly version: QmpVersion;
+  /** True when this connection can have commands carried out at once, by another thread than QEMU's main one. */
+  readonly oob: boolean;
+}
+
 export type QmpMessage =
-  | { readonly kind: 'greeting'; readonly version: QmpVersion }
+  | { readonly kind: 'greeting'; readonly greeting: QmpGreeting }
   | { readonly kind: 'event'; readonly event: QmpEvent }
   | { readonly kind: 'return'; readonly id: QmpValue | undefined; readonly value: QmpValue }
   | { readonly kind: 'error'; readonly id: QmpValue | undefined; readonly error: QmpErrorReply };
@@ -34,7 +41,11 @@ export function parseQmpMessage(line: string): QmpMessage | undefined {
   if (isQmpObject(error)) {
     return { kind: 'error', id, error: { class: text(error['class']), desc: text(error['desc']) } };
   }
-  if (isQmpObject(greeting)) return { kind: 'greeting', version: qemuVersion(greeting) };
+  if (isQmpObject(greeting)) {
+    const { capabilities } = greeting;
+    const oob = Array.isArray(capabilities) && capabilities.includes('oob');
+    return { kind: 'greeting', greeting: { version: qemuVersion(greeting), oob } };
+  }
   return undefined;
 }
 

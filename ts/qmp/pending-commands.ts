@@ -16,6 +16,7 @@ export type QmpReply = Extract<QmpMessage, { readonly kind: 'return' | 'error' }
 /** The commands of a connection that QEMU has not answered yet, by id. */
 export class PendingCommands {
   readonly #pending = new Map<number, PendingCommand>();
+  readonly #unanswered = new Map<number, Deferred<void>>();
   #lastId: number;
 
   /** @param isSuccessor true when another process has sent commands over this connection before */
@@ -34,6 +35,13 @@ export class PendingCommands {
     return this.#pending.has(id);
   }
 
+  /** Settles when QEMU has answered a command that is being sent, also when it is given up, or never will. */
+  answered({ id }: PendingCommand): Promise<void> {
+    const answer = this.#unanswered.get(id) ?? deferred<void>();
+    this.#unanswered.set(id, answer);
+    return answer.promise;
+  }
+
   /** Forgets a command that is settled or given up. */
   remove({ id }: PendingCommand): void {
     this.#pending.delete(id);
@@ -41,12 +49,17 @@ export class PendingCommands {
 
   /** Settles the command that a reply answers. An unknown id belongs to a command that was given up. */
   settle(reply: QmpReply): void {
-    const pending = typeof reply.id === 'number' ? this.#pending.get(reply.id) : undefined;
+    const id = typeof reply.id === 'number' ? reply.id : 0;
+    const pending = this.#pending.get(id);
+    this.#unanswered.get(id)?.resolve();
+    this.#unanswered.delete(id);
     if (reply.kind === 'return') pending?.resolve(reply.value);
     else pending?.reject(refused(pending.command, reply.error));
   }
 
   rejectAll(error: Error): void {
     for (const pending of this.#pending.values()) pending.reject(error);
+    for (const answer of this.#unanswered.values()) answer.resolve();
+    this.#unanswered.clear();
   }
 }

@@ -49,6 +49,8 @@ export interface QemuProcessOptions extends WaitOptions {
   readonly stdio?: readonly ['ignore' | number, 'ignore' | number, 'ignore' | number] | undefined;
   /** Ends QEMU also when this process is killed, until `letOutlive`. @default nothing does @internal */
   readonly watch?: WaitingWatch | undefined;
+  /** True for a connection on which commands get through out of band; see `QmpClientOptions`. @default false */
+  readonly oob?: boolean | undefined;
 }
 
 /**
@@ -107,7 +109,16 @@ export class QemuProcess implements AsyncDisposable {
    *   words); ERR_MAPPED_RAM_IO when the binary cannot be run; ERR_MAPPED_RAM_TIMEOUT when QEMU does not answer in time
    */
   static async start(options: QemuProcessOptions): Promise<QemuProcess> {
-    const { binary = DEFAULT_BINARY, args, inherit = [], timeoutMs = 60_000, signal, stdio, watch } = options;
+    const {
+      binary = DEFAULT_BINARY,
+      args,
+      inherit = [],
+      timeoutMs = 60_000,
+      signal,
+      stdio,
+      watch,
+      oob,
+    } = options;
     signal?.throwIfAborted();
     const isClosed = closingWrapper([binary, ...args]) !== undefined;
     await using door = isClosed ? await QmpDoor.open() : undefined;
@@ -143,6 +154,7 @@ export class QemuProcess implements AsyncDisposable {
         explainLoss,
         pid: child.pid,
         stderr: () => stderr.text,
+        oob,
       });
       return new QemuProcess(child.pid, child, qmp, { exited, stderr, watch });
     } catch (error) {
