@@ -3,7 +3,7 @@ import test from 'ava';
 import { filesBelow, readText } from '../support/tree.ts';
 
 /** The most unsafe blocks and implementations. Fewer are welcome; more need a reason worth more than this number. */
-const MOST_UNSAFE = 33;
+const MOST_UNSAFE = 34;
 
 interface Unsafe {
   readonly place: string;

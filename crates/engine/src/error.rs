@@ -17,6 +17,8 @@ use std::io;
 pub enum ErrorKind {
     Alignment,
     Cancelled,
+    Closed,
+    Corrupt,
     DirectIoUnavailable,
     EngineUnavailable,
     Exists,

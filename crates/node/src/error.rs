@@ -49,6 +49,8 @@ fn code(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Alignment => "ALIGNMENT",
         ErrorKind::Cancelled => "CANCELLED",
+        ErrorKind::Closed => "CLOSED",
+        ErrorKind::Corrupt => "CORRUPT",
         ErrorKind::DirectIoUnavailable => "DIRECT_IO_UNAVAILABLE",
         ErrorKind::EngineUnavailable => "ENGINE_UNAVAILABLE",
         ErrorKind::Exists => "EXISTS",

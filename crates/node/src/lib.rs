@@ -30,6 +30,8 @@ mod plan;
 mod plan_parts;
 mod probe;
 mod process;
+mod serve;
+mod serve_options;
 mod socket;
 mod staged;
 mod stale;

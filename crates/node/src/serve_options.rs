@@ -1,0 +1,111 @@
+//! The options of a page server, made of what JavaScript gives.
+
+use std::time::Duration;
+
+use mapped_ram_engine::error::Result;
+use mapped_ram_engine::file::FileSource;
+use mapped_ram_serve::{Control, Layer, PAGE_SIZE, PageSet, Push, ServeOptions, ServeReport, ServedBlock};
+
+use crate::serve::{BindingPageServerOptions, BindingServedBlock, BindingServedFile};
+use crate::values::{bytes, count, file_source, invalid};
+
+/// Options that are complete, and the places of the pages.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "nothing is served there")
+)]
+pub(crate) struct Ready {
+    options: ServeOptions,
+    files: Vec<(FileSource, String)>,
+    layers: Vec<(u64, Vec<Layer>)>,
+}
+
+/// Takes the options over. Descriptors are duplicated, so that the caller may close its own.
+pub(crate) fn ready(given: BindingPageServerOptions) -> Result<Ready> {
+    let mut blocks = Vec::new();
+    let mut layers = Vec::new();
+    for block in given.blocks {
+        let (block, own) = served_block(block)?;
+        layers.push((block.pages(), own));
+        blocks.push(block);
+    }
+    let files = given.files.into_iter().map(served_file);
+    let max_bandwidth = given.max_bandwidth;
+    Ok(Ready {
+        options: ServeOptions {
+            connection: file_source("connection", given.path, given.descriptor)?,
+            preempt: given.preempt,
+            connect_timeout: timeout(given.connect_ms)?,
+            blocks,
+            section_id: given.section_id,
+            opening: given.opening.map(|bytes| bytes.to_vec()),
+            push: push(&given.push)?,
+            max_bandwidth: max_bandwidth
+                .map(|limit| bytes("maxBandwidth", limit))
+                .transpose()?,
+            ends_by_itself: given.ends_by_itself,
+        },
+        files: files.collect::<Result<_>>()?,
+        layers,
+    })
+}
+
+/// Serves until QEMU has all, on this thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn run(ready: Ready, control: &Control) -> Result<ServeReport> {
+    use std::sync::Arc;
+
+    use mapped_ram_serve::{LayeredFiles, serve};
+
+    let source = LayeredFiles::open(ready.files, ready.layers)?;
+    serve(ready.options, Arc::new(source), control)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn run(_ready: Ready, _control: &Control) -> Result<ServeReport> {
+    use mapped_ram_engine::{EngineError, ErrorKind};
+
+    let words = "only Linux can restore lazily: other systems have no userfaultfd";
+    Err(EngineError::new(ErrorKind::Unsupported, words))
+}
+
+fn served_block(block: BindingServedBlock) -> Result<(ServedBlock, Vec<Layer>)> {
+    let what = format!("block {:?}", block.id);
+    let length = bytes(&what, block.length)?;
+    let pages = length / PAGE_SIZE;
+    let mut layers = Vec::new();
+    for layer in block.layers {
+        layers.push(Layer {
+            file: count(layer.file)?,
+            pages_offset: bytes("pagesOffset", layer.pages_offset)?,
+            pages: PageSet::from_bytes(&what, pages, &layer.bitmap)?,
+        });
+    }
+    let hot = block.hot.map(|bitmap| PageSet::from_bytes(&what, pages, &bitmap));
+    let served = ServedBlock {
+        id: block.id,
+        length,
+        host_page: bytes(&what, block.host_page)?,
+        hot: hot.transpose()?,
+    };
+    Ok((served, layers))
+}
+
+fn served_file(file: BindingServedFile) -> Result<(FileSource, String)> {
+    Ok((file_source("file", file.path, file.fd)?, file.name))
+}
+
+fn push(name: &str) -> Result<Push> {
+    match name {
+        "full" => Ok(Push::Full),
+        "gentle" => Ok(Push::Gentle),
+        "off" => Ok(Push::Off),
+        _ => Err(invalid("push", "full, gentle or off", name)),
+    }
+}
+
+fn timeout(milliseconds: f64) -> Result<Duration> {
+    let seconds = milliseconds / 1000.0;
+    let wrong = |_| invalid("connectMs", "0 or more", &milliseconds.to_string());
+    Duration::try_from_secs_f64(seconds).map_err(wrong)
+}
