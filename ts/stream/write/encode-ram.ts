@@ -40,6 +40,11 @@ interface RamStartOptions {
   readonly records?: Uint8Array;
 }
 
+export interface PlainRamStartOptions extends RamStartOptions {
+  /** Each with the page size of its memory in bytes, where a postcopy migration has to name it (docs/format.md §14.1). */
+  readonly blocks: readonly (RamBlock & { readonly pageSize?: number })[];
+}
+
 export interface MappedRamStartOptions extends RamStartOptions {
   /** Offset of the stream in the file, in bytes. Default 0. */
   readonly base?: number;
@@ -89,7 +94,7 @@ export function encodeMappedRamStart(options: MappedRamStartOptions): MappedRamS
  * Encodes the same beginning in the plain form: the block list without offsets, EOS, footer (docs/format.md §3). Pages
  * follow in PART or END sections.
  */
-export function encodePlainRamStart(options: RamStartOptions): Uint8Array {
+export function encodePlainRamStart(options: PlainRamStartOptions): Uint8Array {
   const { configuration, sectionId = RAM_SECTION_ID } = options;
   const addresses = configuration.capabilities.includes(CAPABILITY_IGNORE_SHARED);
   const total = assertBlocks(options.blocks, pageSizeOf(options));
