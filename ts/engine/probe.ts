@@ -64,7 +64,8 @@ export function probeBinding(): Availability {
 }
 
 /**
- * Finds out whether this process may have a userfaultfd. The probe opens one, and lets it go at once.
+ * Finds out whether this process may have a userfaultfd, or may open `/dev/userfaultfd`, by which QEMU 8.0 and later gets
+ * one. What the probe opens it lets go at once.
  * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when there is no native binding for this platform
  */
 export function probeFaults(): Availability {
