@@ -139,8 +139,13 @@ export {
   freshArguments,
   type FreshOptions,
 } from './restore/command-line/fresh-arguments.ts';
+export type { MemoryKind } from './restore/command-line/memory-kind.ts';
 export { launchArguments, type LaunchOptions } from './restore/command-line/launch-arguments.ts';
 export type { LaunchArguments, MemoryFiles } from './restore/command-line/launch-plan.ts';
+export type { LazyMemory, LazyProgress, LazyReport } from './restore/postcopy/lazy-memory.ts';
+export type { PostcopyOptions } from './restore/postcopy/postcopy-options.ts';
+export type { PushPace } from './engine/serve/page-server.ts';
+export { recover, type RecoverOptions } from './restore/postcopy/recover.ts';
 export type { LoadOptions, PrepareOptions } from './restore/options.ts';
 export type { RestoreMode } from './restore/modes/modes.ts';
 export { PreloadedRam, preloadRam, type PreloadOptions } from './restore/preload.ts';

@@ -58,7 +58,7 @@ const WRONG: readonly (readonly [args: readonly string[], ...expected: RegExp[]]
   [
     ['frobnicate'],
     /unknown command 'frobnicate'/,
-    /expected one of save, restore, working-set, fork, info, verify, diff, extract, convert, flatten, pack, unpack, doctor, bench, demo/,
+    /expected one of save, restore, recover, working-set, fork, info, verify, diff, extract, convert, flatten, pack, unpack, doctor, bench, demo/,
   ],
   [['constructor'], /unknown command 'constructor'/],
   [['--json', 'info', 'x'], /expected a command first/, /--json/],

@@ -48,6 +48,9 @@ export const OTHER_WAYS: readonly string[] = [
   // A binary that the system refuses is looked for where the binding's loader looks, to say why.
   "ts/engine/loading-problem.ts: new URL('../../native/', import.meta.url)",
   "ts/engine/loading-problem.ts: new URL('../../../@mapped-ram/', import.meta.url)",
+  // So is the server of a memory that follows its guest.
+  'ts/restore/postcopy/server-process.ts: extname(import.meta.url)',
+  'ts/restore/postcopy/server-process.ts: new URL(`server-main${extension}`, import.meta.url)',
   // The guard of a save is a process of its own, and its program lies beside the file that starts it.
   'ts/save/guard.ts: extname(import.meta.url)',
   'ts/save/guard.ts: new URL(`guard-main${extension}`, import.meta.url)',

@@ -19,6 +19,7 @@ const TAKES_WORDS: Readonly<Record<string, string>> = {
   'ts/errors.ts': 'composes the words of errors',
   'ts/extract/extract.ts': 'composes a warning',
   'ts/negotiate/rules/target.ts': "composes a rule's words",
+  'ts/restore/postcopy/server-messages.ts': 'hands an error on to another process',
   'ts/restore/preflight/disks-in-use.ts': "adds the disks to QEMU's refusal to let a guest run",
   'ts/save/check-saved.ts': 'composes the faults of a saved file',
   'ts/snapshot/delta-base.ts': 'composes an error that says why each place has no base',

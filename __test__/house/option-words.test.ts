@@ -96,11 +96,16 @@ const CALLS: Readonly<Record<string, Call>> = {
     run: (request, { qmp, target }) => negotiate(qmp, untyped({ direction: 'restore', target, ...request })),
   },
   attach: {
-    words: { ...LOAD, mode: 'lazy' } satisfies BadWords<AttachOptions>,
+    words: { ...LOAD, mode: 'hasty' } satisfies BadWords<AttachOptions>,
     run: (options, { qmp, snapshot }) => attach(qmp, snapshot, untyped(options)),
   },
   restore: {
-    words: { ...LOAD, mode: 'lazy', workingSet: 'warm' } satisfies BadWords<RestoreOptions>,
+    words: {
+      ...LOAD,
+      mode: 'hasty',
+      workingSet: 'warm',
+      memory: 'hugetlb',
+    } satisfies BadWords<RestoreOptions>,
     run: (options, { snapshot }) =>
       restore(snapshot, untyped({ args: [], binary: '/no/such/qemu', ...options })),
   },
@@ -113,7 +118,7 @@ const CALLS: Readonly<Record<string, Call>> = {
       ),
   },
   launchArguments: {
-    words: { mode: 'lazy' } satisfies BadWords<LaunchOptions>,
+    words: { mode: 'hasty' } satisfies BadWords<LaunchOptions>,
     run: (options, { snapshot }) => launchArguments(snapshot, untyped({ args: [], ...options })),
   },
   preloadRam: {

@@ -17,9 +17,11 @@ const OF_ENGINE: readonly Asked[] = [
   { transfer: { ioEngine: 'threads' } },
   { transfer: { directIo: 'on' } },
 ];
+const OF_LAZY: readonly Asked[] = [{ postcopy: { push: 'off' } }, { memory: 'memfd' }];
 const OF: Readonly<Record<RestoreMode, readonly Asked[]>> = {
   instant: [],
   preload: OF_ENGINE,
+  lazy: OF_LAZY,
   eager: OF_QEMU,
 };
 /** Options that demand nothing of a mode. */
@@ -41,7 +43,7 @@ test('each option is taken by the mode that has a use for it, and refused by the
   await using snapshot = await syntheticSnapshot(dir, [{ id: 'pc.ram', pages: 4 }]);
   for (const mode of MODE_NAMES) {
     t.notThrows(() => assertOptionsFor(modeOf(mode), NOTHING));
-    for (const asked of [...OF_QEMU, ...OF_ENGINE]) {
+    for (const asked of [...OF_QEMU, ...OF_ENGINE, ...OF_LAZY]) {
       if (OF[mode].includes(asked)) {
         t.notThrows(() => assertOptionsFor(modeOf(mode), asked));
         continue;

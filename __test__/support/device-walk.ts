@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 
 import { messageOf, MappedRamError } from '../../ts/errors.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
-import { MODE_NAMES, type RestoreMode } from '../../ts/restore/modes/modes.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
+import { MODES_OF_ANY_MEMORY } from './common-modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { verify } from '../../ts/verify/verify.ts';
 import { type DeviceRecipe, RECIPES } from './device-recipes.ts';
@@ -104,7 +105,7 @@ async function walk(
       await assertVerified(dir, writer);
     }
     for (const writer of WRITERS) {
-      for (const mode of MODE_NAMES) {
+      for (const mode of MODES_OF_ANY_MEMORY) {
         step = `restore (${mode}) of what ${writer} saved`;
         if (mode === 'instant' && args.some((arg) => GIVES_MEMORY_BACK.test(arg))) {
           await assertRefused(machine.restore(dir.file(writer), mode, args));

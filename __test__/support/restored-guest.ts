@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
+import type { MemoryKind } from '../../ts/restore/command-line/memory-kind.ts';
+import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore, type RestoredGuest, type RestoreOptions } from '../../ts/restore/restore.ts';
 import { saveTo } from './plain-migration.ts';
 import type { SnapshotSource } from '../../ts/snapshot/snapshot-source.ts';
@@ -40,13 +42,21 @@ export async function restoreGuest(
       await chmod(join(directory, 'boot.img'), 0o666);
     }
     const [binary = '', ...args] = [...wrapper, setup.binary ?? QEMU_BINARY, ...guestArgs(setup, directory)];
-    const restored = await restore(source, { ...options, binary, args });
+    const memory = 'memory' in options ? options.memory : memoryFor(options.mode, args);
+    const restored = await restore(source, { ...options, memory, binary, args });
+    // Who does not ask for a memory that follows its guest reads it at once.
+    if (options.postcopy === undefined) await restored.memoryComplete;
     await letCpusYield(restored.qemu);
     return new RestoredTestGuest(restored, directory, setup, guestMemoryBlocks(setup));
   } catch (error) {
     await rm(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Files on a disk are no memory for a guest whose pages come after it. */
+export function memoryFor(mode: RestoreMode | undefined, args: readonly string[]): MemoryKind | undefined {
+  return mode === 'lazy' && args.join(' ').includes('mem-path=') ? 'memfd' : undefined;
 }
 
 /** Boots a guest, lets it work for a while, stops it, and lets QEMU save it. */

@@ -10,7 +10,7 @@ import { TestGuest } from './qemu.ts';
 import { QEMU_AARCH64_BINARY, QEMU_RISCV64_BINARY } from './qemu-binary.ts';
 import { MIB } from './qemu-setup.ts';
 import { riscv64Program } from './riscv64-program.ts';
-import { RestoredTestGuest } from './restored-guest.ts';
+import { memoryFor, RestoredTestGuest } from './restored-guest.ts';
 
 /** The machine virt of an architecture, with a guest that does what the built-in one of x86 does. */
 export interface VirtSetup {
@@ -52,7 +52,9 @@ export async function restoreVirtGuest(
   return inDirectory(async (directory) => {
     const { binary } = MACHINES[setup.arch];
     const args = await virtArgs(setup, directory);
-    const restored = await restore(snapshot, { ...options, binary, args });
+    const memory = 'memory' in options ? options.memory : memoryFor(options.mode, args);
+    const restored = await restore(snapshot, { ...options, memory, binary, args });
+    await restored.memoryComplete;
     return new RestoredTestGuest(restored, directory, { region: REGION }, memoryBlocks(setup));
   });
 }

@@ -7,7 +7,7 @@ import { restore, save } from '../../ts/index.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
-import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
+import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { writesRam } from '../../ts/stream/default-ram.ts';
 import { MIB } from '../support/qemu.ts';
@@ -30,7 +30,7 @@ for (const { target, machine, block, mebibytes, writes } of [
     const snapshot = dir.file('guest.mr');
     const memory = await saveChanged(dir, { binary, args: [...args, '-S'], block, mebibytes, snapshot });
     t.is(writesRam(machine), writes);
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_OF_ANY_MEMORY) {
       await using guest = await restore(snapshot, { binary, args, mode, after: 'stop' });
       const found = await memoryOf(guest.qemu.qmp, dir, mebibytes);
       assertSame(t, found, memory, mode);

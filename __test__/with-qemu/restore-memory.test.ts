@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
-import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
+import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
@@ -30,7 +30,7 @@ async function randomFile(path: string, length: number): Promise<Buffer> {
 
 /** Restores in all modes and lets the guest prove its memory. */
 async function restores(t: ExecutionContext, path: string, setup: GuestSetup): Promise<void> {
-  for (const mode of MODE_NAMES) {
+  for (const mode of MODES_OF_ANY_MEMORY) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
     t.deepEqual(guest.restored.warnings, [], mode);
     const before = await guest.checkMemory();
@@ -95,7 +95,7 @@ tpmTest('a TPM whose buffer is a block', async (t) => {
     await using saved = await setup('saved');
     await saveGuest(saved, path);
   }
-  for (const mode of MODE_NAMES) {
+  for (const mode of MODES_OF_ANY_MEMORY) {
     await using made = await setup(mode);
     await using guest = await restoreGuest(path, made, { mode, after: 'stop' });
     const before = await guest.checkMemory();
@@ -119,7 +119,7 @@ qemuTest('a DIMM that was plugged while the guest ran', async (t) => {
   }
   const plugged = words('-object memory-backend-ram,id=d0,size=128M -device pc-dimm,id=dimm0,memdev=d0');
   const setup = { ...memory, extraArgs: plugged };
-  for (const mode of MODE_NAMES) {
+  for (const mode of MODES_OF_ANY_MEMORY) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
     t.deepEqual([...guest.restored.blocks].toSorted(), mode === 'eager' ? [] : ['d0', 'pc.ram']);
     t.is(Buffer.compare(await guest.readBlock('d0', 0, 128 * MIB), content), 0, mode);
@@ -180,7 +180,7 @@ for (const share of ['on', 'off']) {
       await saveTo(guest.qmp, `file:${path}`);
     }
     t.is(saved.size, PERSISTENT.length);
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_OF_ANY_MEMORY) {
       const changed = new Map<string, Buffer>();
       for (const { object, size } of PERSISTENT) {
         if (object !== 'er0') changed.set(object, await randomFile(dir.file(object), size));
@@ -228,7 +228,7 @@ qemuTest('QEMU is not let to read a block into a read-only file, which kills it'
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     message: /object nv0 \(.*nv0\) is read-only in QEMU/,
   });
-  for (const mode of MODE_NAMES.filter((name) => name !== 'eager')) {
+  for (const mode of MODES_OF_ANY_MEMORY.filter((name) => name !== 'eager')) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
     t.regex(
       guest.restored.warnings.join('\n'),
@@ -259,7 +259,7 @@ for (const own of [true, false]) {
         });
         await saveTo(qemu.qmp, `file:${path}`);
       }
-      for (const mode of MODE_NAMES) {
+      for (const mode of MODES_OF_ANY_MEMORY) {
         const args = own ? [...bare, '-object', 'memory-backend-ram,id=ram0,size=64M'] : bare;
         await using guest = await restore(path, { binary: QEMU_AARCH64_BINARY, args, mode, after: 'stop' });
         const block = own ? 'ram0' : 'mach-virt.ram';

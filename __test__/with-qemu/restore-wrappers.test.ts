@@ -11,7 +11,7 @@ import test from 'ava';
 import { programOf, processes } from '../../ts/host/process-tree.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
-import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
+import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { QEMU_BINARY } from '../support/qemu-binary.ts';
 import { QEMU_MISSING, qemuTest } from '../support/qemu-required.ts';
@@ -84,7 +84,7 @@ async function leavesNoQemu(body: () => Promise<unknown>): Promise<boolean> {
 
 for (const wrapper of WRAPPERS) {
   qemuTest(`behind ${wrapper.join(' ')} a guest is restored in each mode`, async (t) => {
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_OF_ANY_MEMORY) {
       const isClean = await leavesNoQemu(async () => {
         await using guest = await restoreGuest(snapshot, {}, { mode }, words(wrapper));
         t.is(guest.restored.runState, 'running');
@@ -100,7 +100,7 @@ for (const wrapper of WRAPPERS) {
 
 qemuTest('a restore that fails behind a program that starts QEMU leaves no QEMU', async (t) => {
   for (const wrapper of [['timeout', '60'], ['SCRIPT']]) {
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_OF_ANY_MEMORY) {
       const isClean = await leavesNoQemu(async () => {
         const late = restoreGuest(snapshot, { machine: 'pc' }, { mode }, words(wrapper));
         await t.throwsAsync(late, { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT', message: /machine type/ });
@@ -113,7 +113,7 @@ qemuTest('a restore that fails behind a program that starts QEMU leaves no QEMU'
 qemuTest('an abort at any moment leaves no QEMU behind a program that starts QEMU', async (t) => {
   const enough = new Error('enough');
   const isClean = await leavesNoQemu(async () => {
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_OF_ANY_MEMORY) {
       for (let ms = 0; ms < 200; ms += 25) {
         const controller = new AbortController();
         const timer = delay(ms).then(() => controller.abort(enough));
@@ -153,7 +153,7 @@ qemuTest('the end of this process ends a QEMU behind a wrapper, too', async (t) 
 qemuTest('a wrapper that does not wait for QEMU is refused, and QEMU ends', async (t) => {
   const leaving = dir.file('leaving.sh');
   await writeFile(leaving, '#!/bin/sh\nsetsid "$@" &\nexit 0\n', { mode: 0o755 });
-  for (const mode of MODE_NAMES) {
+  for (const mode of MODES_OF_ANY_MEMORY) {
     const isClean = await leavesNoQemu(async () => {
       await t.throwsAsync(restoreGuest(snapshot, {}, { mode }, [leaving]), {
         code: 'ERR_MAPPED_RAM_QEMU',

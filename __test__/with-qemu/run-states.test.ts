@@ -11,6 +11,7 @@ import { startGuest } from '../support/qemu.ts';
 import { restoreGuest } from '../support/restored-guest.ts';
 import { libvirtBeginning } from '../support/libvirt.ts';
 import { fatedGuestArgs, startFatedGuest, untilState } from '../support/fated-guest.ts';
+import { MODES_FOR_ALL_STATES } from '../support/common-modes.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { WAYS } from '../save/writers.ts';
 
@@ -77,7 +78,7 @@ for (const stopped of [false, true]) {
     t.deepEqual(await qemu.exited, { code: 0, signal: null });
     t.is(await recorded(path), stopped ? 'paused' : 'suspended');
     const asSaved = stopped ? 'paused' : 'suspended';
-    for (const mode of MODE_NAMES) {
+    for (const mode of MODES_FOR_ALL_STATES) {
       for (const [after, state] of [
         ['cont', 'suspended'],
         ['stop', 'paused'],
@@ -141,7 +142,7 @@ for (const state of ['shutdown', 'guest-panicked', 'io-error', 'watchdog'] as co
         writer === 'qemu',
       );
       t.is(await recorded(path), state);
-      for (const mode of MODE_NAMES) {
+      for (const mode of MODES_FOR_ALL_STATES) {
         for (const after of ['stop', 'as-saved'] as const) {
           await using clone = await restore(path, { binary: QEMU_BINARY, args, mode, after });
           t.is(clone.runState, state, `${writer}, ${mode}, ${after}`);

@@ -4,6 +4,7 @@ import type { Command } from './command.ts';
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   save: async () => (await import('./commands/save.ts')).save,
   restore: async () => (await import('./commands/restore.ts')).restore,
+  recover: async () => (await import('./commands/recover.ts')).recover,
   'working-set': async () => (await import('./commands/working-set.ts')).workingSet,
   fork: async () => (await import('./commands/fork.ts')).fork,
   info: async () => (await import('./commands/info.ts')).info,

@@ -42,3 +42,11 @@ export class Interruption implements Disposable {
     process.exit(interrupted.exitCode);
   };
 }
+
+/** Settles when a command is told to stop. */
+export async function untilStopped(signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

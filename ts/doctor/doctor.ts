@@ -75,7 +75,7 @@ export interface DoctorReport {
   readonly sharedMemory: Filesystem | undefined;
   readonly hugePages: readonly HugePages[];
   readonly kvm: Availability;
-  /** The ability that QEMU's own lazy restore (in development for 11.2) needs; this package does not use it. */
+  /** The ability that a QEMU of the same rights needs for a restore whose memory follows the guest. */
   readonly userfaultfd: Availability;
   readonly qemu: QemuFinding;
   /** The modes of `restore`, with the reason why each is possible here, and with that QEMU, or is not. */

@@ -73,7 +73,8 @@ async function checkAgainst(
   const id = first && (await askDefaultRam(mapped, FORK_MODE, first.commandLine, options));
   await forAllClones(
     lines,
-    async ({ commandLine }) => new LaunchPlan(mapped, FORK_MODE, commandLine, id, FORKED),
+    async ({ commandLine }) =>
+      new LaunchPlan(mapped, FORK_MODE, commandLine, { defaultRam: id, whose: FORKED }),
     { signal: options.signal },
   );
   return lines.map((line) => ({ ...line, defaultRam: { id } }));

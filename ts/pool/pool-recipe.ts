@@ -175,7 +175,9 @@ async function check(
     await assertComesUp(snapshot, options.after ?? defaultAfter(commandLine));
   }
   const id = await askDefaultRam(snapshot, mode, first, options);
-  const [plan] = [first, second].map((commandLine) => new LaunchPlan(snapshot, mode, commandLine, id));
+  const [plan] = [first, second].map(
+    (commandLine) => new LaunchPlan(snapshot, mode, commandLine, { defaultRam: id }),
+  );
   return {
     blocks: plan?.blocks ?? [],
     defaultRam: { id },

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MappedRamError } from '../errors.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { cancelMigration } from './cancel-migration.ts';
-import { migrateArguments } from './migrate-arguments.ts';
+import { type AddressArguments, migrateArguments } from './migrate-arguments.ts';
 import { queryMigration, type MigrationInfo } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent, QmpEvents } from '../qmp/events.ts';
@@ -62,16 +62,22 @@ export async function migrateIn(
 ): Promise<MigrationInfo> {
   const address = migrateArguments(source);
   return migrate(qmp, `loading from ${options.place ?? nameOf(source)}`, options, {
-    begin: async () => {
-      try {
-        await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });
-      } catch (error) {
-        // QEMU before 9.1 has no such argument, and always exits.
-        if (!isUnknownArgument(error, 'exit-on-error')) throw error;
-        await qmp.execute('migrate-incoming', address);
-      }
-    },
+    begin: () => beginIncoming(qmp, address),
   });
+}
+
+/**
+ * Lets a QEMU that waits begin to load a guest.
+ * @throws {MappedRamError} as {@link QmpClient.execute}
+ */
+export async function beginIncoming(qmp: QmpClient, address: AddressArguments): Promise<void> {
+  try {
+    await qmp.execute('migrate-incoming', { ...address, 'exit-on-error': false });
+  } catch (error) {
+    // QEMU before 9.1 has no such argument, and always exits.
+    if (!isUnknownArgument(error, 'exit-on-error')) throw error;
+    await qmp.execute('migrate-incoming', address);
+  }
 }
 
 interface Direction {
@@ -103,7 +109,7 @@ async function migrate(
     try {
       const info = await untilEnd(qmp, events, what, options.onStatus);
       running = false;
-      if (info.status !== 'completed') throw await failure(qmp, what, info, stderrBefore);
+      if (info.status !== 'completed') throw await migrationFailure(qmp, what, info, stderrBefore);
       return info;
     } finally {
       await settle?.();
@@ -147,7 +153,8 @@ async function untilEnd(
   }
 }
 
-async function failure(
+/** The error of a migration that has failed: QEMU's report, and its words on stderr since. */
+export async function migrationFailure(
   qmp: QmpClient,
   what: string,
   info: MigrationInfo,

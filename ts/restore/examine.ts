@@ -9,12 +9,13 @@ import { assertOptionsFor } from './assert-options.ts';
 import { assertStateFor } from './assert-state.ts';
 import type { ReadyLoad } from './ahead/ready-load.ts';
 import type { StreamFile } from './ahead/stream-file.ts';
+import type { LazyMemory, LazyReport } from './postcopy/lazy-memory.ts';
 import type { LoadRun } from './load.ts';
 import { type MemoryFileOfBlock, refuseMemoryInUse } from './memory-in-use.ts';
 import type { Mode } from './modes/mode.ts';
 import { modeMeantBy, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { LoadOptions } from './options.ts';
-import { assertComesUp, meantBy } from './recorded-state.ts';
+import { assertComesUp, assertModeBrings, meantBy } from './recorded-state.ts';
 import { describeDestination, type KnownDestination } from './preflight/destination.ts';
 import { diskWarnings, withDisks } from './preflight/disks-in-use.ts';
 import { lookAtFile, type MappedFile } from './preflight/mapped-file.ts';
@@ -58,6 +59,10 @@ export interface AttachResult {
   readonly warnings: readonly string[];
   /** True when QEMU holds a lock on the snapshot that keeps this package from writing into it: `instant` only. */
   readonly locked: boolean;
+  /** The memory that follows the guest: mode `lazy` only. */
+  readonly memory: LazyMemory | undefined;
+  /** Settles when QEMU has all of its memory: with mode `lazy` later than the guest runs, as `LazyMemory.complete`. */
+  readonly memoryComplete: Promise<LazyReport | undefined>;
   /** Milliseconds from the command that starts the load to the guest in the state asked for. */
   readonly loadMs: number;
   /** Milliseconds from the call to the guest in the state asked for. */
@@ -93,6 +98,7 @@ export async function examine(qmp: QmpClient, snapshot: Snapshot, options: Attac
     guest: snapshot,
     problems: await emptyProblems(snapshot),
   });
+  assertModeBrings(fitting.mode, recorded, snapshot);
   const { keepsSnapshot } = fitting.mode;
   const locked = keepsSnapshot && hasLocks && (await handHold(qmp, snapshot, { timeoutMs, signal }));
   return { ...fitting, recorded, locked };
@@ -176,7 +182,7 @@ export async function loadExamined(
     throw withDisks(error, disks);
   });
   const { direction, reader: _, ...decisions } = loaded.plan;
-  const { runState, form, why, loadMs, readyAt } = loaded;
+  const { runState, form, why, loadMs, readyAt, memory } = loaded;
   return {
     mode: mode.name,
     runState,
@@ -186,6 +192,8 @@ export async function loadExamined(
     plan: { direction, mode: mode.name, ...decisions },
     warnings: [...warnings, ...disks, ...loaded.warnings],
     locked,
+    memory,
+    memoryComplete: memory?.complete ?? Promise.resolve(undefined),
     loadMs,
     readyAt,
   };

@@ -8,6 +8,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { DELTA_HEAD_BYTES } from '../stream/constants.ts';
 import type { LoadOptions } from './options.ts';
+import type { LazyMemory } from './postcopy/lazy-memory.ts';
 import { type LoadSource, ReadyLoad, type ReadyLoadOptions } from './ahead/ready-load.ts';
 import type { AfterRestore } from './run-state.ts';
 import { localFile } from '../io/open-source.ts';
@@ -47,6 +48,8 @@ export interface Loaded {
   readonly loadMs: number;
   /** Time at which the guest was in that state, by `performance.now()`. */
   readonly readyAt: number;
+  /** The memory that is still on its way; undefined when all of it is there. */
+  readonly memory?: LazyMemory | undefined;
 }
 
 /**

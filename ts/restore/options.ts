@@ -1,5 +1,7 @@
 import type { WaitOptions } from '../host/wait-within.ts';
 import type { Switch } from '../negotiate/request.ts';
+import type { MemoryKind } from './command-line/memory-kind.ts';
+import type { PostcopyOptions } from './postcopy/postcopy-options.ts';
 import type { PreloadOptions } from './preload.ts';
 import type { AfterRestore } from './run-state.ts';
 import type { StateStream } from './state-stream.ts';
@@ -19,6 +21,10 @@ export interface LoadOptions extends WaitOptions {
   readonly channels?: number | 'auto' | undefined;
   /** O_DIRECT; only where `multifd` has a use. @default 'auto' */
   readonly directIo?: Switch | undefined;
+  /** Options of the mode `lazy`, and of no other. */
+  readonly postcopy?: PostcopyOptions | undefined;
+  /** What the mode has started beside QEMU. @internal */
+  readonly beside?: AsyncDisposable | undefined;
   /** Hands files to QEMU as descriptors, so that QEMU needs no right to any path. @default 'auto' */
   readonly fdset?: Switch | undefined;
   /** Limit in milliseconds for each step of QEMU. @default no limit for the load, 60000 for commands */
@@ -32,6 +38,11 @@ export interface PrepareOptions {
    * or no directory (memfd) where that is missing or read-only
    */
   readonly ramDirectory?: string | undefined;
+  /**
+   * The kind of memory that the guest gets, with `lazy` only.
+   * @default what the command line says, or QEMU's own
+   */
+  readonly memory?: MemoryKind | undefined;
   /** Options for reading the snapshot with `preload`. No other mode has a use for more than `auto`. */
   readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
   /**
@@ -43,7 +54,15 @@ export interface PrepareOptions {
 }
 
 /** The options that some modes have a use for, and others have not. */
-export type ModeOption = 'multifd' | 'channels' | 'directIo' | 'ramDirectory' | 'transfer' | 'workingSet';
+export type ModeOption =
+  | 'multifd'
+  | 'channels'
+  | 'directIo'
+  | 'ramDirectory'
+  | 'transfer'
+  | 'workingSet'
+  | 'postcopy'
+  | 'memory';
 
 /** Values of these options, where the caller has set them. */
 export type AskedOptions = Pick<LoadOptions & PrepareOptions, ModeOption>;
@@ -59,6 +78,8 @@ export const ASKED: Readonly<
   channels: ({ channels = 'auto' }) => ({ channels: channels !== 'auto' }),
   directIo: ({ directIo }) => ({ directIo: directIo === 'on' }),
   ramDirectory: ({ ramDirectory }) => ({ ramDirectory: ramDirectory !== undefined }),
+  memory: ({ memory }) => ({ memory: memory !== undefined }),
+  postcopy: ({ postcopy }) => ({ postcopy: postcopy !== undefined }),
   workingSet: ({ workingSet }) => ({ workingSet: typeof workingSet === 'object' }),
   transfer: ({ transfer: { channels, queueDepth, requestSize, ioEngine = 'auto', directIo } = {} }) => ({
     'transfer.channels': channels !== undefined,

@@ -6,6 +6,7 @@ import {
   readGlobalState,
   STATES_NOT_TAKEN,
 } from '../stream/global-state.ts';
+import type { Mode } from './modes/mode.ts';
 import type { AfterRestore } from './run-state.ts';
 
 /** Recorded run states that QEMU leaves only by a reset. */
@@ -34,6 +35,20 @@ export async function assertComesUp(
         : undefined;
   if (problem === undefined) return recorded;
   throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', problem, { path: snapshot.path });
+}
+
+/**
+ * Makes sure that a mode can bring the guest back into the state that the snapshot records.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT
+ */
+export function assertModeBrings(
+  mode: Pick<Mode, 'name' | 'stateProblem'>,
+  recorded: GlobalState | undefined,
+  { path }: Snapshot,
+): void {
+  const words = recorded && mode.stateProblem(recorded);
+  if (words === undefined) return;
+  throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', `mode ${mode.name}: ${words}`, { path });
 }
 
 /**

@@ -10,13 +10,17 @@ import { parseCommandLine } from './command-line/options.ts';
 import type { AttachOptions, AttachResult } from './examine.ts';
 import { ModeUnavailable } from './explain-start.ts';
 import { holdSnapshot } from './snapshot-lock.ts';
+import { isLostBeforeRun } from './postcopy/server-lost.ts';
 import type { Mode } from './modes/mode.ts';
 import { DEFAULT_MODE, modeOf, type RestoreMode } from './modes/modes.ts';
 import type { PrepareOptions } from './options.ts';
-import { assertComesUp } from './recorded-state.ts';
+import { assertComesUp, assertModeBrings } from './recorded-state.ts';
 import { defaultAfter, prepare, refuseAbandoned, startWithState } from './start-waiting.ts';
 import type { ReadingAhead } from '../working-set/read-working-set-ahead.ts';
 import { readAhead } from './read-ahead.ts';
+
+/** How often a restore whose server of pages ends is tried. */
+const MOST_TRIES = 3;
 
 export interface RestoreOptions
   extends
@@ -75,7 +79,7 @@ export async function restore(
   assertOptionsFor(mode, options);
   return usingSnapshot(source, signal, async (snapshot) => {
     try {
-      return await restoreSnapshot(snapshot, mode, options, startedAt);
+      return await restoreAtLast(snapshot, mode, options, startedAt);
     } catch (error) {
       if (!(error instanceof ModeUnavailable)) throw error;
       const { alternative, refusal, words } = error;
@@ -85,6 +89,17 @@ export async function restore(
       return { ...restored, warnings: [words, ...restored.warnings] };
     }
   });
+}
+
+/** Restores, and starts over with another QEMU when the server of its memory ended before the guest ran. */
+async function restoreAtLast(...args: Parameters<typeof restoreSnapshot>): Promise<RestoredGuest> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await restoreSnapshot(...args);
+    } catch (error) {
+      if (!isLostBeforeRun(error) || tries === MOST_TRIES) throw error;
+    }
+  }
 }
 
 async function restoreSnapshot(
@@ -97,10 +112,11 @@ async function restoreSnapshot(
   holdSnapshot(snapshot);
   const commandLine = parseCommandLine(options.args);
   const after = options.after ?? defaultAfter(commandLine);
-  await assertComesUp(snapshot, after);
+  assertModeBrings(mode, await assertComesUp(snapshot, after), snapshot);
   await using prepared = await prepare(snapshot, mode, commandLine, options);
   const { memory, launch } = prepared;
   const preparedAt = performance.now();
+  await using beside = mode.startAhead(snapshot, options);
   await using ahead = await readAhead(snapshot, mode, options);
   await using started = await startWithState(snapshot, mode, prepared, options);
   const { qemu, state } = started;
@@ -110,7 +126,14 @@ async function restoreSnapshot(
     await memory[Symbol.asyncDispose]();
     const { blocks } = launch;
     refuseAbandoned(qemu);
-    const attached = await attach(qemu.qmp, snapshot, { ...options, blocks, mode: mode.name, after, state });
+    const attached = await attach(qemu.qmp, snapshot, {
+      ...options,
+      blocks,
+      mode: mode.name,
+      after,
+      state,
+      beside,
+    });
     refuseAbandoned(qemu);
     return {
       ...attached,
@@ -127,6 +150,7 @@ async function restoreSnapshot(
       },
       [Symbol.asyncDispose]: async () => {
         await ahead.end();
+        await attached.memory?.[Symbol.asyncDispose]();
         await qemu.close();
       },
     };

@@ -37,14 +37,11 @@ export async function prepare(
 ): Promise<Prepared> {
   refuseDaemon(commandLine);
   // A defect of the command line or the state is reported before gigabytes are loaded.
-  const plan = new LaunchPlan(
-    snapshot,
-    mode,
-    commandLine,
+  const defaultRam =
     options.defaultRam === undefined
       ? await askDefaultRam(snapshot, mode, commandLine, options)
-      : options.defaultRam.id,
-  );
+      : options.defaultRam.id;
+  const plan = new LaunchPlan(snapshot, mode, commandLine, { defaultRam, memory: options.memory });
   if (options.state !== undefined) assertStateFor(options.state, snapshot, mode, plan.blocks);
   // QEMU would touch the files as it starts; `attach` looks again, at the files that QEMU has.
   await refuseMemoryInUse(plan.memoryFiles, { runs: false, pid: undefined });
@@ -129,7 +126,8 @@ export async function startPrepared(
     watch,
   }: Pick<StartOptions, 'binary' | 'stdio' | 'signal' | 'timeoutMs' | 'watch'>,
 ): Promise<QemuProcess> {
-  const process = { binary, args, stdio, inherit: memory.descriptors, signal, timeoutMs, watch };
+  const { outOfBand: oob } = mode;
+  const process = { binary, args, stdio, inherit: memory.descriptors, signal, timeoutMs, watch, oob };
   return QemuProcess.start(process).catch((error: unknown) =>
     explainStart(error, mode, { binary: binary ?? DEFAULT_BINARY, signal }),
   );

@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../../support/temporary.ts';
 import { runningWith } from '../running-with.ts';
 
 const MIB = 2 ** 20;
-const NAMES = ['instant', 'preload', 'eager', 'QEMU × 4'];
+const NAMES = ['instant', 'preload', 'lazy', 'eager', 'QEMU × 4'];
 
 /** Makes the contenders, runs the test with them, and sees to it that files and processes are gone. */
 async function withContenders(
@@ -58,11 +58,11 @@ for (const state of FILE_STATES) {
           );
           t.deepEqual(
             contenders.map(({ isReference }) => isReference),
-            [false, false, false, true],
+            [false, false, false, false, true],
           );
           t.deepEqual(
             contenders.map(({ settings }) => settings['mapsSnapshot']),
-            [true, false, false, undefined],
+            [true, false, false, false, undefined],
           );
           const { signal } = new AbortController();
           for (const contender of contenders) {

@@ -63,7 +63,8 @@ test('a guest larger than the host is mapped without a reservation', async (t) =
     const [block] = snapshot.completeRam().blocks;
     if (block === undefined) throw new Error('no block');
     const added = { block, id: 'm', own: undefined, isDefault: false };
-    const object = modeOf('eager').memoryObject(added, { file: undefined, snapshotFile: path });
+    const place = { memory: undefined, file: undefined, snapshotFile: path };
+    const object = modeOf('eager').memoryObject(added, place);
     t.is(object?.members.length, isUnreserved ? 1 : 0);
   }
 });

@@ -25,6 +25,9 @@ const served: Mode<'served'> = {
   isMeantBy: () => false,
   fillsMemoryFirst: false,
   takesUnmeasured: false,
+  outOfBand: false,
+  stateProblem: () => undefined,
+  startAhead: () => undefined,
   keepsSnapshot: false,
   state: undefined,
   prepare: async () => ({

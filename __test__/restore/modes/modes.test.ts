@@ -21,6 +21,9 @@ const QUESTIONS: Readonly<Record<keyof Mode, (answer: unknown) => boolean>> = {
   isMeantBy: isFunction,
   fillsMemoryFirst: isBoolean,
   takesUnmeasured: isBoolean,
+  outOfBand: isBoolean,
+  stateProblem: isFunction,
+  startAhead: isFunction,
   keepsSnapshot: isBoolean,
   state: (answer) => answer === undefined || isBoolean(Object(answer)['mapped']),
   prepare: isFunction,
@@ -50,7 +53,7 @@ for (const mode of MODES) {
 }
 
 test('people are told of the modes in one order, and no two are called the same', (t) => {
-  const names: readonly RestoreMode[] = ['instant', 'preload', 'eager'];
+  const names: readonly RestoreMode[] = ['instant', 'preload', 'lazy', 'eager'];
   t.deepEqual(
     MODES.map(({ name }) => name),
     names,
@@ -58,7 +61,7 @@ test('people are told of the modes in one order, and no two are called the same'
 });
 
 test('what names no mode is refused, with the names that there are', (t) => {
-  for (const name of ['', 'toString', 'lazy']) {
+  for (const name of ['', 'toString', 'hasty']) {
     // @ts-expect-error: programs without types may pass anything
     t.throws(() => modeOf(name), {
       code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',

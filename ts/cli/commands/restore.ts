@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 
+import { MappedRamError, messageOf } from '../../errors.ts';
 import type { QemuExit, QemuProcess } from '../../qemu/process/qemu-process.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { AttachOptions } from '../../restore/examine.ts';
@@ -10,16 +11,21 @@ import { DEFAULT_MODE, modeMeantBy, MODE_NAMES, MODES, type RestoreMode } from '
 import type { RestoredGuest, RestoreOptions } from '../../restore/restore.ts';
 import { defineCommand, type Command } from '../command.ts';
 import { UsageError } from '../exit-codes.ts';
-import { Interrupted } from '../interrupted.ts';
+import { Interrupted, untilStopped } from '../interrupted.ts';
 import { BASE_OPTION, sourceWithBase } from '../options/base-option.ts';
 import { choice, type OptionDefs } from '../options/option-def.ts';
+import { postcopyOptions, MEMORY_OPTION, memoryKind, PUSH_OPTIONS } from '../options/postcopy-options.ts';
 import { TRANSFER_OPTIONS, transferOptions } from '../options/transfer-options.ts';
+import { printable } from '../render/format.ts';
 import { withBar } from '../render/progress-bar.ts';
-import { reportOf, restoreLines } from '../render/clones/restore.ts';
+import { memoryWords, reportOf, restoreLines } from '../render/clones/restore.ts';
 import type { Session } from '../session.ts';
 
 /** Limit in milliseconds for a QEMU that was asked to quit; it is killed after that. */
 const QUIT_MS = 10_000;
+
+/** Codes of errors that say no more than that QEMU has ended. */
+const ENDED: ReadonlySet<string> = new Set(['ERR_MAPPED_RAM_CLOSED', 'ERR_MAPPED_RAM_QEMU']);
 
 /** The modes that are taken when the caller names none, in words. */
 const DEFAULTS = `default: ${DEFAULT_MODE}, or the first one that QEMU has; with --qmp ${modeMeantBy(['a block']).name} if QEMU maps the snapshot, else ${modeMeantBy([]).name}`;
@@ -66,6 +72,8 @@ const args = {
     ...choice(...SWITCHES),
     description: 'Whether QEMU gets descriptors instead of paths (default: auto)',
   },
+  ...PUSH_OPTIONS,
+  ...MEMORY_OPTION,
   ...TRANSFER_OPTIONS,
 } as const satisfies OptionDefs;
 type RestoreSession = Session<typeof args>;
@@ -92,13 +100,14 @@ export const restore: Command = defineCommand({
   },
 });
 
-type Choices = Pick<AttachOptions, 'mode' | 'after' | 'fdset'>;
+type Choices = Pick<AttachOptions, 'mode' | 'after' | 'fdset' | 'postcopy'>;
 
 function choices(line: Line): Choices {
   return {
     mode: line.value('mode'),
     after: line.value('after'),
     fdset: line.value('fdset'),
+    postcopy: postcopyOptions(line),
   };
 }
 
@@ -130,9 +139,9 @@ async function attachTo(session: RestoreSession, server: string): Promise<void> 
       `--mode ${mode.name} fills the memory before QEMU starts: give its command line after --`,
     );
   }
-  const engineOnly = (['ram-dir', 'working-set', 'io-engine', 'queue-depth', 'request-size'] as const).filter(
-    (name) => line.value(name) !== undefined,
-  );
+  const engineOnly = (
+    ['ram-dir', 'working-set', 'memory', 'io-engine', 'queue-depth', 'request-size'] as const
+  ).filter((name) => line.value(name) !== undefined);
   if (engineOnly.length > 0) {
     throw new UsageError(
       `with --qmp QEMU has the memory, or reads it itself: leave out ${engineOnly.map((name) => `--${name}`).join(', ')}`,
@@ -140,7 +149,7 @@ async function attachTo(session: RestoreSession, server: string): Promise<void> 
   }
   const { channels, directIo } = forWhom(line);
   const api = await import('../../restore/attach.ts');
-  await using qmp = await QmpClient.connect(server, { signal });
+  await using qmp = await QmpClient.connect(server, { signal, oob: mode?.outOfBand });
   const result = await api.attach(qmp, sourceWithBase(line, line.value('uri')), {
     ...choices(line),
     channels,
@@ -148,6 +157,11 @@ async function attachTo(session: RestoreSession, server: string): Promise<void> 
     signal,
   });
   session.print(reportOf(result), (style) => restoreLines(reportOf(result), style));
+  if (result.memory === undefined) return;
+  // A command that is told to stop leaves the memory to its server.
+  const end = await Promise.race([result.memory.complete, untilStopped(signal)]);
+  if (end === undefined) await result.memory.release();
+  else session.note(() => memoryWords(end));
 }
 
 async function start(session: RestoreSession, binary: string, qemuArgs: readonly string[]): Promise<void> {
@@ -164,12 +178,21 @@ async function start(session: RestoreSession, binary: string, qemuArgs: readonly
       args: qemuArgs,
       ramDirectory: line.value('ram-dir'),
       workingSet: workingSetOf(line),
+      memory: memoryKind(line),
       transfer: { ...moving.transfer, onProgress },
       stdio: [0, stdout, 2],
       signal,
     }),
   );
   say(session, guest);
+  void guest.memory?.complete.then(
+    (report) => session.note(() => memoryWords(report)),
+    (error: unknown) => {
+      // A guest that ends needs no memory.
+      if (error instanceof MappedRamError && ENDED.has(error.code)) return;
+      session.note((style) => `${style('yellow', 'warning:')} ${printable(messageOf(error))}`);
+    },
+  );
   process.exitCode = await exitStatus(guest.qemu, signal);
 }
 

@@ -7,6 +7,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MemoryFileOfBlock } from '../memory-in-use.ts';
 import type { Mode } from '../modes/mode.ts';
 import { launchProblems } from './launch-problems.ts';
+import type { MemoryKind } from './memory-kind.ts';
 import { type MemoryPlan, type PlannedBackend, planMemory } from './memory-plan.ts';
 import { isOn } from './option-value.ts';
 import { type CommandLineOption, membersOf, valuesOf } from './options.ts';
@@ -22,16 +23,24 @@ export interface LaunchArguments {
 /** The files that hold the memory of blocks, by block id. */
 export type MemoryFiles = Readonly<Record<string, string>>;
 
+export interface LaunchPlanOptions {
+  /** The answer of this QEMU about the snapshot's machine type, if it was asked. */
+  readonly defaultRam?: string | undefined;
+  /** What the command line is compared with, in words for people who know of no snapshot and no mode. */
+  readonly whose?: string | undefined;
+  /** The kind of memory that the guest is to have, where the mode leaves that to the caller. */
+  readonly memory?: MemoryKind | undefined;
+}
+
 /** A command line and a snapshot that go together in a mode. The constructor refuses those that do not. */
 export class LaunchPlan {
   readonly #mode: Mode;
   readonly #commandLine: readonly CommandLineOption[];
   readonly #memory: MemoryPlan;
   readonly #snapshot: Snapshot;
+  readonly #kind: MemoryKind | undefined;
 
   /**
-   * @param defaultRam the answer of this QEMU about the snapshot's machine type, if it was asked
-   * @param whose what the command line is compared with, in words for people who know of no snapshot and no mode
    * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT naming everything in the command line that does not go
    *   with the snapshot or the mode; ERR_MAPPED_RAM_INCOMPLETE, ERR_MAPPED_RAM_UNSUPPORTED as `Snapshot.completeRam`
    */
@@ -39,15 +48,14 @@ export class LaunchPlan {
     snapshot: Snapshot,
     mode: Mode,
     commandLine: readonly CommandLineOption[],
-    defaultRam?: string,
-    whose: string = `${snapshot.path} (mode ${mode.name})`,
+    { defaultRam, whose = `${snapshot.path} (mode ${mode.name})`, memory: kind }: LaunchPlanOptions = {},
   ) {
     const { blocks } = snapshot.completeRam(mode.takesUnmeasured);
     const memory = planMemory(commandLine, { machine: snapshot.index.machine, blocks, defaultRam });
     const problems = [
       ...memory.problems,
       ...launchProblems(commandLine),
-      ...mode.launchProblems(commandLine, memory),
+      ...mode.launchProblems(commandLine, memory, kind),
     ];
     if (problems.length > 0) {
       throw new MappedRamError(
@@ -59,6 +67,7 @@ export class LaunchPlan {
     this.#commandLine = commandLine;
     this.#memory = memory;
     this.#snapshot = snapshot;
+    this.#kind = kind;
   }
 
   /** The blocks that memory backends are to bring. */
@@ -116,6 +125,7 @@ export class LaunchPlan {
       {
         file: files[block.id],
         snapshotFile: path === undefined ? procPath(fd) : resolve(path),
+        memory: this.#kind,
       },
     );
     if (object === undefined) return undefined;

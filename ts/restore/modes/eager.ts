@@ -28,8 +28,11 @@ export const eager: NamelessMode = {
   fillsMemoryFirst: false,
   takesUnmeasured: true,
   keepsSnapshot: false,
+  outOfBand: false,
   state: undefined,
 
+  stateProblem: () => undefined,
+  startAhead: () => undefined,
   prepare: async () => NOTHING_PREPARED,
   startsWithMemory: false,
   launchProblems: () => [],

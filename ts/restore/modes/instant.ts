@@ -29,8 +29,11 @@ export const instant: NamelessMode = {
   takesUnmeasured: false,
   keepsSnapshot: true,
   // A mapping may show other bytes of the file in place of zero pages; the stream has to bring those pages.
+  outOfBand: false,
   state: { mapped: true },
 
+  stateProblem: () => undefined,
+  startAhead: () => undefined,
   prepare,
   startsWithMemory: true,
   launchProblems: (options, plan) => [

@@ -4,13 +4,15 @@ import type { ClosingWrapper } from '../../qemu/process/wrappers.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { GlobalState } from '../../stream/global-state.ts';
 import type { MappedRamBlock, StreamIndex } from '../../stream/stream-index.ts';
+import type { MemoryKind } from '../command-line/memory-kind.ts';
 import type { MemoryPlan, PlannedBackend } from '../command-line/memory-plan.ts';
 import type { ReadyLoad } from '../ahead/ready-load.ts';
 import type { StreamFile } from '../ahead/stream-file.ts';
 import type { CommandLineOption } from '../command-line/options.ts';
 import type { Loaded, LoadRun } from '../load.ts';
-import type { ModeOption, PrepareOptions } from '../options.ts';
+import type { LoadOptions, ModeOption, PrepareOptions } from '../options.ts';
 import type { MappedFile } from '../preflight/mapped-file.ts';
 
 /**
@@ -54,9 +56,13 @@ export interface Mode<Name extends string = string> {
    * gets a lock on the snapshot.
    */
   readonly keepsSnapshot: boolean;
+  /** True when commands may have to get through to a QEMU whose main thread waits for memory. */
+  readonly outOfBand: boolean;
   /** The state stream that the mode loads; undefined when the mode has no use for one that was made beforehand. */
   readonly state: StateForm | undefined;
 
+  /** The reason why the mode cannot bring a guest back into the run state that its snapshot records, in words. */
+  stateProblem(recorded: Pick<GlobalState, 'runState' | 'asleep'>): string | undefined;
   /**
    * Makes the files for the memory, before QEMU starts.
    * @param blocks the blocks that memory backends of the command line bring
@@ -66,10 +72,19 @@ export interface Mode<Name extends string = string> {
     blocks: readonly MappedRamBlock[],
     options: PreparePlace,
   ): Promise<PreparedMemory>;
+  /**
+   * Starts what the load needs beside QEMU, while QEMU starts. Disposal ends it, unless the load has it by then.
+   * @returns undefined when there is nothing to start
+   */
+  startAhead(snapshot: Snapshot, options: LoadOptions): AsyncDisposable | undefined;
   /** True when the memory of the blocks with backends is in place as soon as QEMU has started. */
   readonly startsWithMemory: boolean;
   /** Lists the parts of a command line that the mode cannot handle, in words. */
-  launchProblems(options: readonly CommandLineOption[], plan: MemoryPlan): readonly string[];
+  launchProblems(
+    options: readonly CommandLineOption[],
+    plan: MemoryPlan,
+    memory: MemoryKind | undefined,
+  ): readonly string[];
   /** The object that brings a block's memory; undefined when the caller's own will do, or QEMU's. */
   memoryObject(backend: PlannedBackend, place: LaunchPlace): MemoryObject | undefined;
 
@@ -142,6 +157,8 @@ export interface LaunchPlace {
   readonly file: string | undefined;
   /** The snapshot's own file. */
   readonly snapshotFile: string;
+  /** The kind of memory that the caller asks for. */
+  readonly memory: MemoryKind | undefined;
 }
 
 /** A `-object memory-backend-…` without its id and size. */

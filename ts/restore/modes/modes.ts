@@ -2,6 +2,7 @@ import { assertWord } from '../../io/option-words.ts';
 import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import { eager } from './eager.ts';
 import { instant } from './instant.ts';
+import { lazy } from './lazy.ts';
 import type { Mode, NamelessMode } from './mode.ts';
 import { preload } from './preload.ts';
 
@@ -9,12 +10,13 @@ import { preload } from './preload.ts';
 const TABLE = {
   instant: (): NamelessMode => instant,
   preload: (): NamelessMode => preload,
+  lazy: (): NamelessMode => lazy,
   eager: (): NamelessMode => eager,
 };
 
 /**
  * The source of a restored guest's memory: the snapshot, mapped (`instant`); memory that the engine has loaded before
- * QEMU starts (`preload`); or QEMU's own reading (`eager`).
+ * QEMU starts (`preload`); pages that QEMU asks for while the guest runs (`lazy`); or QEMU's own reading (`eager`).
  */
 export type RestoreMode = keyof typeof TABLE;
 

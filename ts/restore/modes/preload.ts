@@ -20,8 +20,11 @@ export const preload: NamelessMode = {
   fillsMemoryFirst: true,
   takesUnmeasured: false,
   keepsSnapshot: false,
+  outOfBand: false,
   state: { mapped: false },
 
+  stateProblem: () => undefined,
+  startAhead: () => undefined,
   prepare,
   startsWithMemory: true,
   launchProblems: backendProblems,

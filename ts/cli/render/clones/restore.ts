@@ -1,5 +1,6 @@
 import type { TransferReport } from '../../../engine/transfer-options.ts';
 import type { AttachResult } from '../../../restore/examine.ts';
+import type { LazyReport } from '../../../restore/postcopy/lazy-memory.ts';
 import { modeOf } from '../../../restore/modes/modes.ts';
 import type { RestoreTimes } from '../../../restore/restore.ts';
 import { keyValues } from '../columns.ts';
@@ -10,7 +11,7 @@ import type { Style } from '../style.ts';
 import { transferLines } from '../transfer.ts';
 
 /** The facts of a restore that lines and --json show. */
-export interface RestoreReport extends Omit<AttachResult, 'plan'> {
+export interface RestoreReport extends Omit<AttachResult, 'plan' | 'memory' | 'memoryComplete'> {
   readonly times?: RestoreTimes;
   readonly transfer?: TransferReport | undefined;
   /** The working set that is read ahead; undefined where there is none. */
@@ -49,4 +50,13 @@ export function restoreLines(report: RestoreReport, style: Style): readonly stri
 function workingSetWords({ path, bytes }: Omit<ReadingAhead, 'whenAsked'>): string {
   const what = bytes === 0 ? 'in the page cache already' : `${formatSize(bytes)} read ahead`;
   return `${what} (${printable(path)})`;
+}
+
+/** Says that a memory is complete that has followed its guest. */
+export function memoryWords({ completeMs, requests, answerMicroseconds }: LazyReport): string {
+  const waits =
+    answerMicroseconds === undefined || requests === 0
+      ? ''
+      : ` (answered within ${answerMicroseconds.p50.toFixed(0)} µs at the median, ${answerMicroseconds.p99.toFixed(0)} µs at p99)`;
+  return `memory complete after ${completeMs.toFixed(0)} ms, ${requests} pages asked for${waits}`;
 }

@@ -1,0 +1,211 @@
+import { isServerLost, type PageServer } from '../../engine/serve/page-server.ts';
+import { MappedRamError } from '../../errors.ts';
+import { deferred } from '../../host/deferred.ts';
+import { disposeAll } from '../../host/dispose-all.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import { MeetingPlace } from './meeting-place.ts';
+import type { Servers } from './servers.ts';
+import { endOf, listenAnew, type MigrationEnd } from './take-over.ts';
+
+/** The most servers in a row that take over and bring nothing. */
+const MOST_VAIN = 8;
+
+/** How far the memory of a guest has come that runs already. */
+export interface LazyProgress {
+  /** Bytes of the pages that hold something. */
+  readonly contentBytes: number;
+  /** Those of them that QEMU has got. */
+  readonly arrivedBytes: number;
+  /** Pages that QEMU has asked for so far: of the present server, where several took turns. */
+  readonly requests: number;
+  /** True when QEMU has all of its memory. */
+  readonly complete: boolean;
+}
+
+/**
+ * What became of a memory that has arrived. The numbers are those of the last server, where several took turns; some
+ * are missing where that one ended before it could tell them.
+ */
+export interface LazyReport {
+  /** Milliseconds from the guest's first moment to QEMU having all of its memory. */
+  readonly completeMs: number;
+  /** Pages that QEMU asked for, those of devices included. */
+  readonly requests: number;
+  /** Bytes that were sent because they were asked for. */
+  readonly answeredBytes?: number | undefined;
+  /** Bytes that nobody has asked for. */
+  readonly pushedBytes?: number | undefined;
+  /** Microseconds from a request to its answer, as the server sees it; the guest waits a few tens longer. */
+  readonly answerMicroseconds?:
+    | { readonly p50: number; readonly p99: number; readonly max: number }
+    | undefined;
+  /** How often another server took over. */
+  readonly takeOvers: number;
+}
+
+/** The numbers of the last server. */
+type LastServer = Omit<LazyReport, 'completeMs' | 'takeOvers'>;
+
+/** @internal */
+export interface LazyMemoryOptions {
+  readonly qmp: QmpClient;
+  readonly pid: number | undefined;
+  readonly servers: Servers;
+  readonly preempt: boolean;
+  /** Brings QEMU's settings to what they are to be when all is there. */
+  readonly putBack: () => Promise<void>;
+  /** What to let go of when all is over. */
+  readonly things: readonly AsyncDisposable[];
+}
+
+/**
+ * The memory of a guest that runs while it is still on its way. When the server of its pages ends, another takes over:
+ * QEMU itself knows what it has. Disposal stops that, and is for a QEMU that is to end.
+ */
+export class LazyMemory implements AsyncDisposable {
+  readonly #options: LazyMemoryOptions;
+  readonly #startedAt = performance.now();
+  readonly #complete = deferred<LazyReport>();
+  readonly #closing = new AbortController();
+  readonly #over: Promise<void>;
+  #server: PageServer;
+  #ending: Promise<void> | undefined;
+  #takeOvers = 0;
+  #isComplete = false;
+  #isReleased = false;
+
+  /** @param server the one that has brought the guest up @internal */
+  constructor(server: PageServer, options: LazyMemoryOptions) {
+    this.#options = options;
+    this.#server = server;
+    // Who does not ask need not hear of it.
+    this.#complete.promise.catch(() => undefined);
+    this.#over = this.#follow(options);
+  }
+
+  /**
+   * Settles when QEMU has all of its memory: the snapshot is not needed any more, and QEMU can migrate.
+   * @throws {MappedRamError} ERR_MAPPED_RAM_IO when a page cannot be read, which it names: the guest waits for it should
+   *   it touch that page, and gets all others; ERR_MAPPED_RAM_QEMU when QEMU has ended; ERR_MAPPED_RAM_CLOSED
+   */
+  get complete(): Promise<LazyReport> {
+    return this.#complete.promise;
+  }
+
+  progress(): LazyProgress {
+    const { contentBytes, sentBytes, requests } = this.#server.progress();
+    return { contentBytes, arrivedBytes: sentBytes, requests, complete: this.#isComplete };
+  }
+
+  /**
+   * Leaves the memory to its server: this process may end, or close its connection, when this settles, and the guest
+   * gets the rest all the same, unless the server is in this process. No other server takes over from now on.
+   */
+  async release(): Promise<void> {
+    this.#isReleased = true;
+    await this.#ending?.catch(() => undefined);
+    this.#server.unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    this.#server.stop();
+    await this.#over;
+  }
+
+  async #follow({ putBack, things }: LazyMemoryOptions): Promise<void> {
+    try {
+      const last = await this.#untilComplete();
+      const completeMs = performance.now() - this.#startedAt;
+      this.#isComplete = true;
+      await putBack().catch(() => undefined);
+      this.#complete.resolve({ completeMs, ...last, takeOvers: this.#takeOvers });
+    } catch (error) {
+      this.#complete.reject(this.#closing.signal.aborted ? closed() : error);
+      // QEMU may only be out of this process's sight.
+      this.#server.unref();
+    } finally {
+      await disposeAll(things).catch(() => undefined);
+    }
+  }
+
+  async #untilComplete(): Promise<LastServer> {
+    let most = 0;
+    for (let vain = 0; ;) {
+      const server = this.#server;
+      try {
+        const { requests, answeredBytes, pushedBytes, answerMicroseconds } = await this.#serveOut(server);
+        return { requests, answeredBytes, pushedBytes, answerMicroseconds };
+      } catch (error) {
+        const { sentBytes, requests } = server.progress();
+        vain = sentBytes > most ? 0 : vain + 1;
+        most = Math.max(most, sentBytes);
+        const isOver = this.#closing.signal.aborted || this.#isReleased || vain > MOST_VAIN;
+        if (isOver || !isServerLost(error)) throw error;
+        // QEMU may have had all that it needed when the server ended.
+        if ((await this.#takeOver(error)) === 'completed') return { requests };
+      }
+    }
+  }
+
+  /** Waits until a server has brought everything. */
+  async #serveOut(server: PageServer): Promise<Awaited<PageServer['done']>> {
+    void server.unreadable.then((error) => error && this.#complete.reject(error));
+    const { qmp, preempt } = this.#options;
+    if (preempt && (await server.pushed) && !this.#isReleased) {
+      this.#ending = endWhileNobodyAsks(qmp, server);
+      await this.#ending;
+    }
+    return server.done;
+  }
+
+  /** @param error the reason why the server before has ended */
+  async #takeOver(error: unknown): Promise<'completed' | 'served'> {
+    const { qmp, pid, servers, preempt } = this.#options;
+    const wait = { signal: this.#closing.signal };
+    if (await this.#hasCompleted(await endOf(qmp), error)) return 'completed';
+    await using place = await MeetingPlace.make(pid);
+    const ready = await servers.ready(wait);
+    try {
+      if (await this.#hasCompleted(await listenAnew(qmp, place.path, wait), error)) {
+        ready.discard();
+        return 'completed';
+      }
+    } catch (failure) {
+      ready.discard();
+      throw failure;
+    }
+    this.#takeOvers += 1;
+    this.#server = ready.serve({ path: place.path, preempt, endsByItself: !preempt, opening: undefined });
+    if (wait.signal.aborted) this.#server.stop();
+    await this.#server.loaded;
+    return 'served';
+  }
+
+  /** @throws the reason when the migration has come to another end: QEMU's own words, where it has ended itself */
+  async #hasCompleted(end: MigrationEnd | undefined, error: unknown): Promise<boolean> {
+    if (end !== 'ended') return end === 'completed';
+    await this.#options.qmp.execute('query-status');
+    throw error;
+  }
+}
+
+/**
+ * Ends a migration while no page can be asked for: with a second connection, QEMU never recovers from a server that dies
+ * between the end and QEMU's word on it while a CPU waits (docs/format.md §14.6). So the guest stands still for these
+ * milliseconds.
+ */
+async function endWhileNobodyAsks(qmp: QmpClient, server: PageServer): Promise<void> {
+  const { running } = await qmp.execute('query-status');
+  try {
+    if (running) await qmp.execute('stop');
+    server.end();
+    await server.done.catch(() => undefined);
+  } finally {
+    if (running && qmp.isOpen) await qmp.execute('cont');
+  }
+}
+
+function closed(): MappedRamError {
+  return new MappedRamError('ERR_MAPPED_RAM_CLOSED', 'the memory is no longer served');
+}

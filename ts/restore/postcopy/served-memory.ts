@@ -1,0 +1,101 @@
+import { type FileHandle, open } from 'node:fs/promises';
+
+import { lockFile } from '../../engine/file-lock.ts';
+import type { ServedBlock, ServedFile, ServedLayer } from '../../engine/serve/page-server.ts';
+import { MappedRamError } from '../../errors.ts';
+import { procPath } from '../../io/anonymous-file.ts';
+import { ioError } from '../../io/fd-io.ts';
+import { localFile, type OpenSource } from '../../io/open-source.ts';
+import { areaInBase } from '../../pages/overlay/load-overlay.ts';
+import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
+
+/** The pages of a snapshot for a page server: its files, open in this process, and what is where in them. */
+export class ServedMemory implements AsyncDisposable {
+  /** In the order of the layers' indexes. */
+  readonly files: readonly ServedFile[];
+  readonly blocks: readonly ServedBlock[];
+  readonly #handles: readonly FileHandle[];
+
+  private constructor(
+    files: readonly ServedFile[],
+    handles: readonly FileHandle[],
+    blocks: readonly ServedBlock[],
+  ) {
+    this.files = files;
+    this.#handles = handles;
+    this.blocks = blocks;
+  }
+
+  /**
+   * Finds the pages of a snapshot, those of a delta over those of its base. The files stay open when the snapshot is
+   * closed, and locked as it was.
+   * @param memory QEMU's blocks, whose pages may be larger than the snapshot's
+   * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a snapshot that is in no local file; ERR_MAPPED_RAM_IO;
+   *   ERR_MAPPED_RAM_BUSY when somebody writes it
+   */
+  static async open(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<ServedMemory> {
+    const sources = sourcesBelow(snapshot.reader);
+    const handles: FileHandle[] = [];
+    try {
+      const files: ServedFile[] = [];
+      for (const source of sources) {
+        const { fd, name } = localFile(source, 'a lazy restore');
+        const handle = await open(procPath(fd), 'r').catch((cause: unknown) => {
+          throw ioError('cannot open the snapshot again', name, cause);
+        });
+        handles.push(handle);
+        // Nobody of this package writes into it meanwhile: every duplicate holds the lock, in whichever process.
+        lockFile(handle.fd, 'shared', name);
+        files.push({ fd: handle.fd, name });
+      }
+      const blocks: ServedBlock[] = [];
+      for (const { id, length, area } of snapshot.completeRam().blocks) {
+        const found = memory.find((block) => block.id === id);
+        const layers = await layersOf(snapshot.reader, area, sources);
+        blocks.push({ id, length, hostPage: found?.hostPageSize ?? area.pageSize, layers });
+      }
+      return new ServedMemory(files, handles, blocks);
+    } catch (error) {
+      for (const handle of handles) await handle.close();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const handle of this.#handles) if (handle.fd !== -1) await handle.close();
+  }
+}
+
+/** The sources that hold pages: a delta's own, then all that are below it. */
+export function sourcesBelow(source: OpenSource): readonly OpenSource[] {
+  const { overlay } = source;
+  return overlay === undefined ? [source] : [overlay.delta, ...sourcesBelow(overlay.base)];
+}
+
+async function layersOf(
+  source: OpenSource,
+  area: PageArea,
+  files: readonly OpenSource[],
+): Promise<readonly ServedLayer[]> {
+  const { overlay } = source;
+  if (overlay !== undefined) {
+    const own = await layerOf(overlay.delta, area, files);
+    return [own, ...(await layersOf(overlay.base, areaInBase(overlay, area), files))];
+  }
+  return [await layerOf(source, area, files)];
+}
+
+async function layerOf(
+  source: OpenSource,
+  area: PageArea,
+  files: readonly OpenSource[],
+): Promise<ServedLayer> {
+  const file = files.indexOf(source);
+  if (file === -1)
+    throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a source of pages is not among its files');
+  // The bitmap is inside the file, so the file's size bounds it.
+  const bitmap = await source.read(area.bitmapOffset, bitmapBytes(area));
+  return { file, pagesOffset: area.pagesOffset, bitmap };
+}
