@@ -1,14 +1,10 @@
-import { ERROR_CODES, MappedRamError } from '../../errors.ts';
+import { ERROR_CODES, MappedRamError, systemCode } from '../../errors.ts';
 import type {
   PageServerOptions,
   PageServerProgress,
   PageServerReport,
   ServedBlock,
 } from '../../engine/serve/page-server.ts';
-import { systemCode } from '../../errors.ts';
-
-/** What a server's process is told: one line of JSON each. */
-export type ServerOrder = { readonly start: unknown } | { readonly order: 'end' };
 
 /** What a server's process tells: one line of JSON each. */
 export type ServerNews =
