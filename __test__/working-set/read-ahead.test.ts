@@ -4,9 +4,10 @@ import test from 'ava';
 
 import { dropPageCache, pageCacheState } from '../../ts/engine/page-cache.ts';
 import { Snapshot } from '../../ts/snapshot/snapshot.ts';
+import { findWorkingSet } from '../../ts/working-set/find-working-set.ts';
 import { mappedSnapshot } from '../../ts/working-set/mapped-snapshot.ts';
 import { PageSet } from '../../ts/working-set/page-set.ts';
-import { readWorkingSetAhead } from '../../ts/working-set/read-working-set-ahead.ts';
+import { type ReadingAhead, readWorkingSetAhead } from '../../ts/working-set/read-working-set-ahead.ts';
 import { workingSetPath, writeWorkingSet } from '../../ts/working-set/working-set-file.ts';
 import { syntheticSnapshot } from '../restore/synthetic-snapshot.ts';
 import { assertNoLeak } from '../support/leaks.ts';
@@ -45,6 +46,16 @@ async function record(
   await dropPageCache(snapshot.path);
 }
 
+/** Finds the set, and begins to read it. */
+async function ahead(
+  of: Snapshot,
+  path: string | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly reading: ReadingAhead | undefined; readonly warnings: readonly string[] }> {
+  const { found, warnings } = await findWorkingSet(of, path);
+  return { reading: found && (await readWorkingSetAhead(found, signal)), warnings };
+}
+
 function cached(offset: number, length: number): number {
   const start = snapshot.completeRam().blocks[0]?.area.pagesOffset ?? Number.NaN;
   return pageCacheState(snapshot.path, { offset: start + offset, length })?.cachedBytes ?? Number.NaN;
@@ -55,7 +66,7 @@ test.serial('the pages of the set are read, and no others', async (t) => {
     { offset: 4 * MIB, length: MIB },
     { offset: 80 * MIB, length: 3 * PAGE },
   ]);
-  const { reading, warnings } = await readWorkingSetAhead(snapshot, undefined, NEVER);
+  const { reading, warnings } = await ahead(snapshot, undefined, NEVER);
   t.deepEqual(warnings, []);
   t.is(reading?.bytes, MIB + 3 * PAGE);
   t.is(reading?.cachedShare, 0);
@@ -64,7 +75,7 @@ test.serial('the pages of the set are read, and no others', async (t) => {
   t.is(cached(80 * MIB, 3 * PAGE), 3 * PAGE);
   t.is(cached(8 * MIB, 64 * MIB), 0);
   t.is(cached(84 * MIB, 12 * MIB), 0);
-  const again = await readWorkingSetAhead(snapshot, undefined, NEVER);
+  const again = await ahead(snapshot, undefined, NEVER);
   t.is(again.reading?.bytes, 0, 'there is nothing to gain');
   t.is(again.reading?.cachedShare, 1);
 });
@@ -72,7 +83,7 @@ test.serial('the pages of the set are read, and no others', async (t) => {
 test.serial('pages that lie close together are read in one piece', async (t) => {
   const stretches = Array.from({ length: 100 }, (_, index) => ({ offset: index * 8 * PAGE, length: PAGE }));
   await record(stretches);
-  const { reading } = await readWorkingSetAhead(snapshot, undefined, NEVER);
+  const { reading } = await ahead(snapshot, undefined, NEVER);
   t.is(reading?.bytes, (99 * 8 + 1) * PAGE);
   await reading?.whenAsked;
   t.is(cached(0, 99 * 8 * PAGE), 99 * 8 * PAGE);
@@ -82,18 +93,18 @@ test.serial('an abort ends the reading between two parts of it, and leaves no de
   await record([{ offset: 0, length: LENGTH }]);
   await assertNoLeak(
     t,
-    async () => (await readWorkingSetAhead(snapshot, undefined, AbortSignal.abort())).reading?.whenAsked,
+    async () => (await ahead(snapshot, undefined, AbortSignal.abort())).reading?.whenAsked,
     async () => {
       t.is(cached(0, LENGTH), 0, 'a reading that is over before it begins reads nothing');
       const stop = new AbortController();
-      const { reading } = await readWorkingSetAhead(snapshot, undefined, stop.signal);
+      const { reading } = await ahead(snapshot, undefined, stop.signal);
       stop.abort();
       await reading?.whenAsked;
       t.is(reading?.bytes, LENGTH);
       t.is(cached(BATCH, LENGTH - BATCH), 0);
     },
   );
-  const { reading } = await readWorkingSetAhead(snapshot, undefined, NEVER);
+  const { reading } = await ahead(snapshot, undefined, NEVER);
   await reading?.whenAsked;
   t.is(cached(0, LENGTH), LENGTH);
 });
@@ -103,12 +114,12 @@ test.serial(
   async (t) => {
     const path = dir.file('wrong');
     await writeFile(path, '{}');
-    await t.throwsAsync(readWorkingSetAhead(snapshot, path, NEVER), { code: 'ERR_MAPPED_RAM_CORRUPT' });
-    await t.throwsAsync(readWorkingSetAhead(snapshot, dir.file('none'), NEVER), {
+    await t.throwsAsync(ahead(snapshot, path, NEVER), { code: 'ERR_MAPPED_RAM_CORRUPT' });
+    await t.throwsAsync(ahead(snapshot, dir.file('none'), NEVER), {
       code: 'ERR_MAPPED_RAM_IO',
     });
     await writeFile(`${snapshot.path}.working-set`, '{}');
-    const { reading, warnings } = await readWorkingSetAhead(snapshot, undefined, NEVER);
+    const { reading, warnings } = await ahead(snapshot, undefined, NEVER);
     t.is(reading, undefined);
     t.is(warnings.length, 1);
     t.regex(warnings[0] ?? '', /^no working set was read ahead: .*: the file is no working set/);
@@ -123,7 +134,7 @@ test.serial('a snapshot that was replaced under its name is read where it is ope
   await rename(snapshot.path, dir.file('moved'));
   try {
     await rename(`${snapshot.path}.new`, snapshot.path);
-    const { reading } = await readWorkingSetAhead(held, path, NEVER);
+    const { reading } = await ahead(held, path, NEVER);
     await reading?.whenAsked;
     t.is(reading?.bytes, MIB);
     const start = held.completeRam().blocks[0]?.area.pagesOffset ?? Number.NaN;

@@ -5,6 +5,7 @@ import type { PostcopyOptions } from './postcopy/postcopy-options.ts';
 import type { PreloadOptions } from './preload.ts';
 import type { AfterRestore } from './run-state.ts';
 import type { StateStream } from './state-stream.ts';
+import type { WorkingSet } from '../working-set/working-set-file.ts';
 
 /** Options for letting QEMU take a guest over, whatever the mode. */
 export interface LoadOptions extends WaitOptions {
@@ -25,6 +26,8 @@ export interface LoadOptions extends WaitOptions {
   readonly postcopy?: PostcopyOptions | undefined;
   /** What the mode has started beside QEMU. @internal */
   readonly beside?: AsyncDisposable | undefined;
+  /** Pages that come before others, with `lazy`. @default the working set beside the snapshot @internal */
+  readonly hot?: WorkingSet | undefined;
   /** Hands files to QEMU as descriptors, so that QEMU needs no right to any path. @default 'auto' */
   readonly fdset?: Switch | undefined;
   /** Limit in milliseconds for each step of QEMU. @default no limit for the load, 60000 for commands */
@@ -46,8 +49,9 @@ export interface PrepareOptions {
   /** Options for reading the snapshot with `preload`. No other mode has a use for more than `auto`. */
   readonly transfer?: Omit<PreloadOptions, 'blocks' | 'directory' | 'signal'> | undefined;
   /**
-   * The working set that is read ahead while QEMU starts, with `instant` only: that beside the snapshot if there is one
-   * (`recordWorkingSet`), none, or that in another file. @default 'auto'
+   * The working set that is read ahead while QEMU starts, and that `lazy` brings before all other pages: that beside
+   * the snapshot if there is one (`recordWorkingSet`), none, or that in another file. With `instant` and `lazy` only.
+   * @default 'auto'
    */
   readonly workingSet?: 'auto' | 'off' | { readonly path: string } | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -1,11 +1,15 @@
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { findWorkingSet } from '../working-set/find-working-set.ts';
 import { type ReadingAhead, readWorkingSetAhead } from '../working-set/read-working-set-ahead.ts';
+import type { WorkingSet } from '../working-set/working-set-file.ts';
 import type { Mode } from './modes/mode.ts';
 import type { PrepareOptions } from './options.ts';
 
 /** Reading ahead beside a restore. Disposal ends it, unless the restore has worked. */
 export interface Ahead extends AsyncDisposable {
   readonly warnings: readonly string[];
+  /** The pages of the working set: none where there is no working set. */
+  readonly pages: WorkingSet;
   /** Lets the reading go on when the restore is done. */
   goOn(): ReadingAhead | undefined;
   /** Ends the reading, and waits for its end. */
@@ -14,7 +18,7 @@ export interface Ahead extends AsyncDisposable {
 
 /**
  * Begins to read the working set of a snapshot ahead, where the mode has a use for it.
- * @throws {MappedRamError} as `readWorkingSetAhead`
+ * @throws {MappedRamError} as `findWorkingSet` and `readWorkingSetAhead`
  */
 export async function readAhead(
   snapshot: Snapshot,
@@ -25,7 +29,8 @@ export async function readAhead(
   const either = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
   const isOn = workingSet !== 'off' && mode.options.includes('workingSet');
   const path = typeof workingSet === 'object' ? workingSet.path : undefined;
-  const { reading, warnings } = isOn ? await readWorkingSetAhead(snapshot, path, either) : { warnings: [] };
+  const { found, warnings } = isOn ? await findWorkingSet(snapshot, path) : { warnings: [] };
+  const reading = found && (await readWorkingSetAhead(found, either));
   let goesOn = false;
   const end = async (): Promise<void> => {
     stop.abort();
@@ -33,6 +38,7 @@ export async function readAhead(
   };
   return {
     warnings,
+    pages: found?.pages ?? new Map(),
     goOn: () => {
       goesOn = true;
       return reading;

@@ -53,7 +53,7 @@ export interface RestoredGuest extends AttachResult, AsyncDisposable {
   readonly times: RestoreTimes;
   /** The engine's report on loading the memory; `preload` only. */
   readonly transfer: TransferReport | undefined;
-  /** The working set that is read ahead; `instant` only, where there is one. */
+  /** The working set that is read ahead; `instant` and `lazy` only, where there is one. */
   readonly workingSet: ReadingAhead | undefined;
 }
 
@@ -133,6 +133,7 @@ async function restoreSnapshot(
       after,
       state,
       beside,
+      hot: ahead.pages,
     });
     refuseAbandoned(qemu);
     return {

@@ -31,6 +31,16 @@ export class PageSet {
     return new PageSet(area, bits);
   }
 
+  /** The length of the block in bytes. */
+  get length(): number {
+    return this.#area.length;
+  }
+
+  /** The pages as a bitmap: bit i of byte i / 8 is page i. */
+  get bitmap(): Uint8Array {
+    return this.#bits;
+  }
+
   toText(): string {
     return deflateRawSync(this.#bits).toString('base64');
   }

@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
-import { messageOf } from '../errors.ts';
 import { pageCacheState, readAhead } from '../engine/page-cache.ts';
 import { ioError } from '../io/fd-io.ts';
 import type { LocalFile } from '../io/open-source.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
-import { type MappedSnapshot, mappedSnapshot } from './mapped-snapshot.ts';
-import { readWorkingSet, type WorkingSet, workingSetPath } from './working-set-file.ts';
+import type { FoundWorkingSet } from './find-working-set.ts';
+import type { MappedSnapshot } from './mapped-snapshot.ts';
+import type { WorkingSet } from './working-set-file.ts';
 
 /** Bytes between two stretches up to which they are read as one: a request costs more than the bytes. */
 const GAP = 32 * 2 ** 10;
@@ -38,43 +36,22 @@ interface Range {
 }
 
 /**
- * Begins to read a snapshot's working set into the page cache, in the order of the file.
- * @param path of the working set; undefined for the one beside the snapshot, if there is one that fits
- * @returns undefined when there is none, with a warning when there is one that does not fit
- * @throws {MappedRamError} for a `path` that was given, as `readWorkingSet`; ERR_MAPPED_RAM_IO when the snapshot cannot be
- *   opened anew
+ * Begins to read a working set into the page cache, in the order of the snapshot's file.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_IO when the snapshot cannot be opened anew
  */
 export async function readWorkingSetAhead(
-  opened: Snapshot,
-  path: string | undefined,
+  { path, snapshot, pages }: FoundWorkingSet,
   signal: AbortSignal,
-): Promise<{ readonly reading?: ReadingAhead; readonly warnings: readonly string[] }> {
-  const { file } = opened.mappable.reader;
-  const from = path ?? besideOf(file);
-  if (file === undefined || from === undefined) return { warnings: [] };
-  let snapshot: MappedSnapshot;
-  let set: WorkingSet;
-  try {
-    snapshot = await mappedSnapshot(opened);
-    set = await readWorkingSet(from, snapshot);
-  } catch (error) {
-    if (path !== undefined) throw error;
-    return { warnings: [`no working set was read ahead: ${messageOf(error)}`] };
-  }
-  const ranges = (): Iterable<Range> => rangesOf(snapshot, set);
+): Promise<ReadingAhead> {
+  const { file } = snapshot;
+  const ranges = (): Iterable<Range> => rangesOf(snapshot, pages);
   const { count, bytes } = sumOf(ranges());
   const cachedShare = cachedShareOf(file.fd, ranges(), count);
   const isWarm = cachedShare !== undefined && cachedShare >= WARM;
   // The snapshot may be closed before all is read.
   const whenAsked = isWarm ? Promise.resolve() : askFor(await reopen(file), file.name, ranges(), signal);
   whenAsked.catch(() => undefined);
-  return { reading: { path: from, bytes: isWarm ? 0 : bytes, cachedShare, whenAsked }, warnings: [] };
-}
-
-/** The working set beside a snapshot, if there is one. */
-function besideOf(file: LocalFile | undefined): string | undefined {
-  const path = file && workingSetPath(file);
-  return path !== undefined && existsSync(path) ? path : undefined;
+  return { path, bytes: isWarm ? 0 : bytes, cachedShare, whenAsked };
 }
 
 /** Opens a file anew that this process has open, whatever has its name meanwhile. */

@@ -11,7 +11,7 @@ export const lazy: NamelessMode = {
   summary: 'lets the guest run at once, and brings the memory after it',
   outcome: 'brought after the guest',
 
-  options: ['postcopy', 'memory'],
+  options: ['postcopy', 'memory', 'workingSet'],
   whyNoOthers: 'pages go through a socket, as QEMU asks for them',
 
   isPossibleOn: (platform) =>

@@ -42,7 +42,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
   let server: PageServer | undefined;
   let follow: LazyMemory | undefined;
   try {
-    const memory = await ServedMemory.open(snapshot, facts.memory);
+    const memory = await ServedMemory.open(snapshot, facts.memory, options.hot);
     things.push(memory);
     const place = await MeetingPlace.make(pid);
     things.push(place);

@@ -10,6 +10,9 @@ import { areaInBase } from '../../pages/overlay/load-overlay.ts';
 import type { MemoryBlock } from '../../qemu/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
+import { findWorkingSet } from '../../working-set/find-working-set.ts';
+import type { PageSet } from '../../working-set/page-set.ts';
+import type { WorkingSet } from '../../working-set/working-set-file.ts';
 
 /** The pages of a snapshot for a page server: its files, open in this process, and what is where in them. */
 export class ServedMemory implements AsyncDisposable {
@@ -32,10 +35,15 @@ export class ServedMemory implements AsyncDisposable {
    * Finds the pages of a snapshot, those of a delta over those of its base. The files stay open when the snapshot is
    * closed, and locked as it was.
    * @param memory QEMU's blocks, whose pages may be larger than the snapshot's
+   * @param given pages that come before others; undefined for the working set beside the snapshot, if there is one
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a snapshot that is in no local file; ERR_MAPPED_RAM_IO;
    *   ERR_MAPPED_RAM_BUSY when somebody writes it
    */
-  static async open(snapshot: Snapshot, memory: readonly MemoryBlock[]): Promise<ServedMemory> {
+  static async open(
+    snapshot: Snapshot,
+    memory: readonly MemoryBlock[],
+    given?: WorkingSet,
+  ): Promise<ServedMemory> {
     const sources = sourcesBelow(snapshot.reader);
     const handles: FileHandle[] = [];
     try {
@@ -50,11 +58,13 @@ export class ServedMemory implements AsyncDisposable {
         lockFile(handle.fd, 'shared', name);
         files.push({ fd: handle.fd, name });
       }
+      const hot = given ?? (await findWorkingSet(snapshot)).found?.pages;
       const blocks: ServedBlock[] = [];
       for (const { id, length, area } of snapshot.completeRam().blocks) {
         const found = memory.find((block) => block.id === id);
         const layers = await layersOf(snapshot.reader, area, sources);
-        blocks.push({ id, length, hostPage: found?.hostPageSize ?? area.pageSize, layers });
+        const hostPage = found?.hostPageSize ?? area.pageSize;
+        blocks.push({ id, length, hostPage, layers, hot: hotOf(hot?.get(id), area) });
       }
       return new ServedMemory(files, handles, blocks);
     } catch (error) {
@@ -66,6 +76,11 @@ export class ServedMemory implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const handle of this.#handles) if (handle.fd !== -1) await handle.close();
   }
+}
+
+/** The bitmap of hot pages; undefined for a block that had another length when they were noted. */
+function hotOf(pages: PageSet | undefined, area: PageArea): Uint8Array | undefined {
+  return pages?.length === area.length ? pages.bitmap : undefined;
 }
 
 /** The sources that hold pages: a delta's own, then all that are below it. */
