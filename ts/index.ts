@@ -191,7 +191,7 @@ export type { RuleId } from './negotiate/rules/rules.ts';
 // QEMU.
 export type { WaitOptions } from './host/wait-within.ts';
 export { findQemu, type FindQemuOptions, type QemuFinding } from './qemu/process/find-qemu.ts';
-export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory-block.ts';
+export type { FileMemoryBlock, MemoryBackend, MemoryBlock, MemoryFile } from './qemu/memory/memory-block.ts';
 export type { QemuFacts, QemuFeatures } from './qemu/qemu-facts.ts';
 export type { QemuExit, QemuProcess, QemuProcessOptions } from './qemu/process/qemu-process.ts';
 export { QmpClient } from './qmp/client.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
 import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
-import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
+import type { MemoryBlock } from '../../ts/qemu/memory/memory-block.ts';
 import type { RestorePlan, SavePlan } from '../../ts/negotiate/plan.ts';
 import type { RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import {

@@ -57,7 +57,9 @@ const SCENARIOS: Readonly<Record<RuleId, Scenario>> = {
   blocked: { request: save(), different: { qemu: { blockedReasons: ['device x cannot migrate'] } } },
   'base-replaced': {
     request: save({ base: 'auto' }),
-    different: { capture: { base: { path: '/snapshots/base', mapped: ['pc.ram'], isTarget: true } } },
+    different: {
+      capture: { base: { path: '/snapshots/base', mapped: ['pc.ram'], coming: [], isTarget: true } },
+    },
   },
   'capture-needs-descriptors': { request: save(), different: { capture: {}, features: { fdsets: false } } },
   'capture-not-asked': { request: save() },

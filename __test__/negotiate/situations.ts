@@ -1,7 +1,7 @@
 import { makeRestorePlan } from '../../ts/negotiate/make-restore-plan.ts';
 import { makeSavePlan } from '../../ts/negotiate/make-save-plan.ts';
 import { planTarget } from '../../ts/negotiate/plan-target.ts';
-import type { MemoryBlock } from '../../ts/qemu/memory-block.ts';
+import type { MemoryBlock } from '../../ts/qemu/memory/memory-block.ts';
 import type { NegotiationRequest, RestoreRequest, SaveRequest } from '../../ts/negotiate/request.ts';
 import type { Plan } from '../../ts/negotiate/plan.ts';
 import type { QemuFacts, QemuFeatures } from '../../ts/qemu/qemu-facts.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { parseRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { parseRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 
 const HEAD =
   '              Block Name    PSize              Offset               Used              Total  HVA  RO\n';

@@ -68,14 +68,18 @@ export function zeros(
   return { offset: start, bytes: new Uint8Array(length) };
 }
 
-/** Asserts that a snapshot has the memory of the guest that stands still since its save, byte by byte. */
+/**
+ * Asserts that a snapshot has the memory of the guest that stands still since its save, byte by byte.
+ * @param from the snapshot that pages come from which QEMU does not have yet
+ */
 export async function assertMemory(
   t: ExecutionContext,
   guest: TestGuest,
   path: string,
   what: string,
+  from?: string,
 ): Promise<void> {
-  const found = await differingPages(guest, path);
+  const found = await differingPages(guest, path, from);
   t.deepEqual(found.slice(0, 5), [], `${what}: ${found.length} pages differ`);
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
+import { systemCode } from '../../ts/errors.ts';
 import { Snapshot } from '../../ts/index.ts';
 import { bitmapOf } from '../../ts/pages/bitmap-reader.ts';
 import { bitAt } from '../../ts/pages/bits.ts';
@@ -20,10 +21,16 @@ export interface DifferingPage {
 /**
  * Compares every page of every block of a snapshot with the memory of the guest, which stands still since its save. A
  * page whose bit is clear has to be zero in memory.
+ * @param from the snapshot that pages come from which QEMU does not have yet
  * @throws {Error} when the snapshot is not complete, or QEMU has no such block
  */
-export async function differingPages(guest: TestGuest, path: string): Promise<readonly DifferingPage[]> {
+export async function differingPages(
+  guest: TestGuest,
+  path: string,
+  from?: string,
+): Promise<readonly DifferingPage[]> {
   await using snapshot = await Snapshot.open(path);
+  await using source = from === undefined ? undefined : await Snapshot.open(from);
   const rows = await guest.ramBlocks();
   const memory = openSync(`/proc/${guest.qemu.pid}/mem`, 'r');
   const found: DifferingPage[] = [];
@@ -33,13 +40,21 @@ export async function differingPages(guest: TestGuest, path: string): Promise<re
       const row = rows.find(({ id }) => id === block.id);
       if (row?.hva === undefined || row.usedLength !== block.length) throw new Error(`no block ${block.id}`);
       const bits = await bitsOf(snapshot, block);
+      const below = source?.completeRam().blocks.find(({ id }) => id === block.id);
+      const bitsBelow = source && below && (await bitsOf(source, below));
       const total = pagesIn(block.area);
       const room = Buffer.alloc(2 * PAGES_AT_ONCE * pageSize);
       for (let first = 0; first < total; first += PAGES_AT_ONCE) {
         const length = Math.min(PAGES_AT_ONCE, total - first) * pageSize;
         const there = room.subarray(0, length);
         const saved = room.subarray(room.length - length);
-        readWhole(memory, there, row.hva + first * pageSize);
+        const missing = readPages(memory, there, row.hva + first * pageSize, pageSize);
+        for (const page of missing) {
+          if (source === undefined || below === undefined || bitsBelow === undefined)
+            throw new Error(`page ${first + page} of block ${block.id} is missing`);
+          const place = there.subarray(page * pageSize, (page + 1) * pageSize);
+          await readSaved(source, below, bitsBelow, first + page, place);
+        }
         await readSaved(snapshot, block, bits, first, saved);
         if (there.equals(saved)) continue;
         for (let at = 0; at < length; at += pageSize) {
@@ -82,11 +97,20 @@ function spread(one: Uint8Array, other: Uint8Array): number {
   return one.findLastIndex((byte, at) => byte !== other[at]) - first + 1;
 }
 
-function readWhole(fd: number, bytes: Uint8Array, address: number): void {
-  let done = 0;
-  while (done < bytes.length) {
-    const read = readSync(fd, bytes, done, bytes.length - done, address + done);
-    if (read === 0) throw new Error(`QEMU has no memory at ${address + done}`);
-    done += read;
+/** Reads pages of a process. @returns those that are not there, by their numbers among these pages */
+function readPages(fd: number, bytes: Uint8Array, address: number, pageSize: number): readonly number[] {
+  const missing: number[] = [];
+  for (let done = 0; done < bytes.length;) {
+    try {
+      const read = readSync(fd, bytes, done, bytes.length - done, address + done);
+      if (read === 0) throw new Error(`QEMU has no memory at ${address + done}`);
+      done += read;
+    } catch (error) {
+      // The kernel waits for no page in the name of another process.
+      if (systemCode(error) !== 'EIO' || done % pageSize !== 0) throw error;
+      missing.push(done / pageSize);
+      done += pageSize;
+    }
   }
+  return missing;
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 
 import { pack } from '../../ts/pack/pack.ts';
-import { queryGuestMemory } from '../../ts/qemu/guest-memory.ts';
-import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { queryGuestMemory } from '../../ts/qemu/memory/guest-memory.ts';
+import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 import { DeviceState } from '../../ts/qemu/state/device-state.ts';
 import { makeLoadableState } from '../../ts/qemu/state/loadable-state.ts';
 import { queryMachineIdentity } from '../../ts/qemu/state/machine-identity.ts';

@@ -104,6 +104,11 @@ export class TestGuest implements AsyncDisposable {
     return reply['status'];
   }
 
+  /** Lets QEMU read a page by its physical address, so that it gets one that is missing. */
+  async touch(address: number): Promise<void> {
+    await this.qmp.execute('human-monitor-command', { 'command-line': `xp /1xb ${address}` });
+  }
+
   async ramBlocks(): Promise<readonly RamBlock[]> {
     const reply = await this.qmp.execute('human-monitor-command', { 'command-line': 'info ramblock' });
     assert(typeof reply === 'string');

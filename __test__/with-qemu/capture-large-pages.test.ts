@@ -1,5 +1,5 @@
-import { lookAtProcessMemory } from '../../ts/qemu/process-memory.ts';
-import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { lookAtProcessMemory } from '../../ts/qemu/memory/process-memory.ts';
+import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 import { CapturedMemory } from '../../ts/save/capture/captured-memory.ts';
 import { bytesInRuns, rangesOf } from '../../ts/pages/byte-runs.ts';
 import { FREE, poke, scattered, SETUP } from '../save/captured-guest.ts';
@@ -18,7 +18,12 @@ qemuTest('a copy that is too small is cut between pages of the guest, however la
   for (const pageSize of [8192, 65_536]) {
     // Room for an odd number of the host's pages.
     const maxCopyMemory = (2 ** 10 + 3) * PAGE;
-    await using captured = await CapturedMemory.ready(memory, { pageSize, maxCopyMemory, onBase: [] });
+    await using captured = await CapturedMemory.ready(memory, {
+      pageSize,
+      maxCopyMemory,
+      onBase: [],
+      coming: [],
+    });
     const blocks = await captured.take(memory);
     const isCut = blocks.filter(({ copied, left }) => copied.length > 0 && left.length > 0);
     t.is(isCut.length, 1);

@@ -6,7 +6,7 @@ import { DeviceState, withDeviceState } from '../../ts/qemu/state/device-state.t
 import { queryDeviceStateFacts } from '../../ts/qemu/state/device-state-facts.ts';
 import { queryLiveState } from '../../ts/qemu/state/live-state.ts';
 import { queryMachineIdentity } from '../../ts/qemu/state/machine-identity.ts';
-import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { QmpClient } from '../../ts/qmp/client.ts';
 import { type ByteRange, bytesReader, readStreamIndex, type StreamIndex } from '../../ts/stream/index.ts';

@@ -145,7 +145,7 @@ qemuTest('a guest that is served no page unasked works with what it touches', as
   );
   await t.throwsAsync(save(guest.qmp, dir.file('early')), {
     code: 'ERR_MAPPED_RAM_BUSY',
-    message: /under way already \(postcopy-active\)/,
+    message: /still on its way \(postcopy-active\)/,
   });
   t.false((await readdir(dir.path)).includes('early'));
   await guest.stop();

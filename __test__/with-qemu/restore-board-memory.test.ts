@@ -6,7 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { restore, save } from '../../ts/index.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
-import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { writesRam } from '../../ts/stream/default-ram.ts';

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 
 import { residentBytes } from '../../ts/host/process-memory.ts';
 import { planSave } from '../../ts/index.ts';
-import { queryRamBlocks } from '../../ts/qemu/query-ram-blocks.ts';
+import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
 import { save } from '../../ts/save/save.ts';
 import { MIB, startGuest, type GuestSetup } from '../support/qemu.ts';
 import { aarch64Test, qemuTest } from '../support/qemu-required.ts';

@@ -3,9 +3,9 @@ import { MappedRamError } from '../errors.ts';
 import { type AvailableMemory, availableMemory } from '../host/available-memory.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
 import { countOwnBytes } from '../negotiate/capture/capture-facts.ts';
-import { dataInMemory } from '../qemu/data-in-memory.ts';
-import { lookAtProcessMemory, type ProcessMemory } from '../qemu/process-memory.ts';
-import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { dataInMemory } from '../qemu/memory/data-in-memory.ts';
+import { lookAtProcessMemory, type ProcessMemory } from '../qemu/memory/process-memory.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { ForkForm } from './fork-options.ts';
 

@@ -1,9 +1,9 @@
 import { MappedRamError } from '../errors.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { queryGuestMemory } from '../qemu/guest-memory.ts';
+import { queryGuestMemory } from '../qemu/memory/guest-memory.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
-import type { MemoryBlock } from '../qemu/memory-block.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import type { MemoryBlock } from '../qemu/memory/memory-block.ts';
+import { queryRamBlocks } from '../qemu/memory/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import {
   type Destination,

@@ -61,6 +61,12 @@ export function memoryBeneath(
   return ranges.map((range) => beneathOf(range, stretches));
 }
 
+/** The lowest address at which a process has something mapped; undefined when this process may not look. */
+export function firstMapping(pid: number): number | undefined {
+  const start = Number.parseInt(mapsOf(pid) ?? '', 16);
+  return Number.isNaN(start) ? undefined : start;
+}
+
 /**
  * Opens a file that lies beneath the memory of a process, for reading, whatever became of its name.
  * @returns undefined when this process may not, or the file is gone from that process

@@ -1,8 +1,8 @@
 import { bytesHeld } from '../host/process-memory.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import type { MemoryBlock } from '../qemu/memory-block.ts';
+import type { MemoryBlock } from '../qemu/memory/memory-block.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
-import { queryRamBlocks } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks } from '../qemu/memory/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 

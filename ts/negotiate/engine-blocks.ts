@@ -1,4 +1,4 @@
-import type { FileMemoryBlock, MemoryBlock } from '../qemu/memory-block.ts';
+import type { FileMemoryBlock, MemoryBlock } from '../qemu/memory/memory-block.ts';
 
 /**
  * Most bytes of a block that go with QEMU's device state without holding it up: firmware, tables, video memory. Zero

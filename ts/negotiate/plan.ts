@@ -1,5 +1,5 @@
 import type { CaptureFacts } from './capture/capture-facts.ts';
-import type { FileMemoryBlock } from '../qemu/memory-block.ts';
+import type { FileMemoryBlock } from '../qemu/memory/memory-block.ts';
 import type { QemuFacts } from '../qemu/qemu-facts.ts';
 import type { QmpArgument } from '../qmp/json.ts';
 import type { PlanTarget, Reader, SaveForm, Writer, ZeroPageDetection } from './request.ts';

@@ -38,6 +38,14 @@ export function isUnderWay(status: string): boolean {
   return !ENDED.has(status);
 }
 
+/**
+ * True for a guest that runs already while its memory is on its way (docs/format.md §14).
+ * @param status as query-migrate reports it: no save of this package has one of these
+ */
+export function isComing(status: string): boolean {
+  return status.startsWith('postcopy');
+}
+
 function passesOf({
   'dirty-sync-count': passes,
   'dirty-pages-rate': rate,

@@ -4,8 +4,8 @@ import { isQmpObject, type QmpObject, type QmpValue } from '../qmp/json.ts';
 import type { QmpVersion } from '../qmp/message.ts';
 import { answerOf } from '../qmp/refusal.ts';
 import { identifyQemu } from './identify-qemu.ts';
-import { queryGuestMemory } from './guest-memory.ts';
-import type { MemoryBlock } from './memory-block.ts';
+import { queryGuestMemory } from './memory/guest-memory.ts';
+import type { MemoryBlock } from './memory/memory-block.ts';
 import { querySettings, type Settings } from './settings.ts';
 
 /** Features and state of a running QEMU. Its answers are the source, never its version number. */

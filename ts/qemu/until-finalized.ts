@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { isComing, queryMigration } from './migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { isQmpRefusal } from '../qmp/refusal.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
@@ -27,7 +28,9 @@ export async function untilFinalized(qmp: QmpClient, { timeoutMs }: WaitOptions 
 async function isAtWork(qmp: QmpClient, timeoutMs: number | undefined): Promise<boolean> {
   try {
     const instances = await qmp.execute('query-yank', undefined, { timeoutMs });
-    return instances.some(({ type }) => type === 'migration');
+    if (!instances.some(({ type }) => type === 'migration')) return false;
+    // An incoming one that brings a guest's memory has the same name.
+    return !isComing((await queryMigration(qmp, { timeoutMs })).status);
   } catch (error) {
     // A QEMU may be built without yank.
     if (isQmpRefusal(error)) return false;

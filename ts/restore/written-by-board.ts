@@ -1,7 +1,7 @@
 import { bytesHeld } from '../host/process-memory.ts';
 import { type Stretch, touchedPages } from '../host/touched-pages.ts';
 import type { WaitOptions } from '../host/wait-within.ts';
-import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { mayWriteRam, writesRam } from '../stream/default-ram.ts';

@@ -1,6 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
-import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import type { RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import { countSetPages } from '../pages/bitmap-reader.ts';
 import type { KnownBase } from '../snapshot/delta-base.ts';
 import { isRamComplete } from '../snapshot/info.ts';

@@ -3,9 +3,9 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { MappedRamError } from '../errors.ts';
 import { isMappedBy } from '../host/process-mappings.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
-import type { FileMemoryBlock } from '../qemu/memory-block.ts';
+import type { FileMemoryBlock } from '../qemu/memory/memory-block.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import type { RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import type { RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import { ioError } from '../io/fd-io.ts';
 import type { RamLocation } from '../snapshot/ram-location.ts';
 

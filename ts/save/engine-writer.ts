@@ -13,7 +13,7 @@ import { Packing } from '../pack/packing.ts';
 import type { PackOptions } from '../pack/pack-options.ts';
 import type { GivenFile } from '../qemu/given-file.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
-import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import { Snapshot } from '../snapshot/snapshot.ts';
 import { readStreamHead } from '../stream/read/read-stream-head.ts';
 import type { StreamHead } from '../stream/stream-index.ts';

@@ -1,9 +1,10 @@
 import { MappedRamError } from '../errors.ts';
 import { PlanSettings } from '../negotiate/apply-plan.ts';
+import { isComingBase } from '../negotiate/capture/found-base.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { AfterSave } from '../negotiate/request.ts';
 import { newFdSetTag } from '../qemu/fd-set.ts';
-import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
+import { isComing, isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { assertNotStoppedAsleep, assertRunState, isLive } from './run-state/assert-run-state.ts';
 import { claimGuest } from './claim.ts';
@@ -42,7 +43,8 @@ export async function prepare(
     qmp.execute('query-status', undefined, { signal }),
     PlanSettings.read(qmp, plan, { signal }),
   ]);
-  if (isUnderWay(migration)) {
+  const isBases = isComing(migration) && isComingBase(plan.capture?.base);
+  if (isUnderWay(migration) && !isBases) {
     throw new MappedRamError('ERR_MAPPED_RAM_BUSY', `a migration is under way already (${migration})`);
   }
   // The guest may have fallen asleep, or ended.

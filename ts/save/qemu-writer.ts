@@ -1,7 +1,7 @@
 import { procPath } from '../io/anonymous-file.ts';
 import { localFile } from '../io/open-source.ts';
 import { type FileForQemu, type GivenFile, giveFile } from '../qemu/given-file.ts';
-import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import type { MigrationInfo } from '../qemu/migration-info.ts';
 import type { MigrationAddress } from '../uri/migration-address.ts';
 import { atOnce } from '../host/at-once.ts';

@@ -3,7 +3,7 @@ import { putBackSettings } from '../negotiate/apply-plan.ts';
 import type { Settings } from '../qemu/settings.ts';
 import { cancelMigration } from '../qemu/cancel-migration.ts';
 import { removeFdSet } from '../qemu/fd-set.ts';
-import { isUnderWay, queryMigration } from '../qemu/migration-info.ts';
+import { isComing, isUnderWay, queryMigration } from '../qemu/migration-info.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { parseQmpJson, stringifyQmpJson, isQmpObject, type QmpArgument, type QmpValue } from '../qmp/json.ts';
 import { untilFinalized } from '../qemu/until-finalized.ts';
@@ -128,7 +128,8 @@ export async function letRunNow(
 
 async function endMigration(qmp: QmpClient): Promise<void> {
   const { status } = await queryMigration(qmp, WAIT);
-  if (!isUnderWay(status)) return;
+  // A memory that is on its way into the guest is no part of any save.
+  if (!isUnderWay(status) || isComing(status)) return;
   await cancelMigration(qmp, WAIT);
 }
 

@@ -4,6 +4,7 @@ import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import type { SavePlan } from '../negotiate/plan.ts';
 import type { SaveRequest } from '../negotiate/request.ts';
+import { comingMemoryOf } from '../qemu/memory/coming-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { SaveAhead } from './ahead/save-ahead.ts';
 import { Sealing } from '../seal/sealing.ts';
@@ -112,6 +113,8 @@ async function saveTo(
   try {
     return await withinTime(options, async (limit) => {
       const { into, ahead } = inner;
+      // Nothing can be said of what QEMU lacks once it has been told that it has everything.
+      using _ = await comingMemoryOf(qmp)?.hold();
       const [standing] = await Promise.all([
         ahead?.plan(qmp, { signal: limit }),
         refuseIfClaimed(qmp, { signal: limit }),

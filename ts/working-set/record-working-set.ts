@@ -12,7 +12,7 @@ import { pageRuns } from '../pages/page-runs.ts';
 import { assertClient } from '../qmp/assert-client.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
-import { queryRamBlocks, type RamBlockRow } from '../qemu/query-ram-blocks.ts';
+import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
 import { usingSnapshot } from '../snapshot/using-snapshot.ts';

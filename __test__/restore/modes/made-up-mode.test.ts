@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { makeRestorePlan } from '../../../ts/negotiate/make-restore-plan.ts';
-import type { MemoryBlock } from '../../../ts/qemu/memory-block.ts';
+import type { MemoryBlock } from '../../../ts/qemu/memory/memory-block.ts';
 import { assertOptionsFor } from '../../../ts/restore/assert-options.ts';
 import { LaunchPlan } from '../../../ts/restore/command-line/launch-plan.ts';
 import { parseCommandLine } from '../../../ts/restore/command-line/options.ts';

@@ -2,7 +2,7 @@ import { copyFile, rename } from 'node:fs/promises';
 
 import test from 'ava';
 
-import type { MemoryBlock } from '../../../ts/qemu/memory-block.ts';
+import type { MemoryBlock } from '../../../ts/qemu/memory/memory-block.ts';
 import { modeOf } from '../../../ts/restore/modes/modes.ts';
 import type { Destination } from '../../../ts/restore/preflight/destination.ts';
 import { lookAtFile } from '../../../ts/restore/preflight/mapped-file.ts';

@@ -1,16 +1,23 @@
 import { changedPages, type ProcessRights, mayReadProcess } from '../../engine/process/changed-pages.ts';
 import { messageOf } from '../../errors.ts';
-import { openBeneath } from '../../host/memory-beneath.ts';
+import { firstMapping, openBeneath } from '../../host/memory-beneath.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { bytesInRuns } from '../../pages/byte-runs.ts';
-import { lookAtProcessMemory, type ProcessMemory, queryWritableBlocks } from '../../qemu/process-memory.ts';
-import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import { comingMemoryOf } from '../../qemu/memory/coming-memory.ts';
+import {
+  lookAtProcessMemory,
+  type ProcessMemory,
+  queryWritableBlocks,
+} from '../../qemu/memory/process-memory.ts';
+import { queryRamBlocks } from '../../qemu/memory/query-ram-blocks.ts';
 import { type DeviceStateFacts, queryDeviceStateFacts } from '../../qemu/state/device-state-facts.ts';
 import { type LiveState, queryLiveState } from '../../qemu/state/live-state.ts';
 import { queryMachineIdentity } from '../../qemu/state/machine-identity.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { type MachineFacts, streamMachine } from '../../stream/write/compose-state.ts';
-import { findMappedBase, type MappedBase } from './mapped-base.ts';
+import { findComingBase } from './coming-base.ts';
+import type { FoundBase } from './found-base.ts';
+import { findMappedBase } from './mapped-base.ts';
 
 /** The facts that decide whether the engine can take a guest out of QEMU's process. */
 export interface CaptureFacts {
@@ -28,7 +35,7 @@ export interface CaptureFacts {
   /** Bytes of the pages that only QEMU's process has, as the guest runs; undefined where nobody looked. */
   readonly ownBytes: number | undefined;
   /** The snapshot that the guest is a clone of; undefined where nobody asked. */
-  readonly base: MappedBase | undefined;
+  readonly base: FoundBase | undefined;
 }
 
 /**
@@ -50,8 +57,9 @@ export async function queryCaptureFacts(
   ]);
   const memory = await lookAtProcessMemory(qmp, rows, wait);
   const isSeen = typeof memory !== 'string';
-  const [first] = isSeen ? memory.blocks : [];
-  const rights = isSeen && first !== undefined ? await mayReadProcess(memory.pid, first.address) : undefined;
+  // A page of the guest's may still be on its way, and whoever reads it waits for it.
+  const place = isSeen ? firstMapping(memory.pid) : undefined;
+  const rights = isSeen && place !== undefined ? await mayReadProcess(memory.pid, place) : undefined;
   const isReadable = isSeen && rights === undefined;
   const found = base === undefined || !isReadable ? undefined : await keptBase(qmp, memory, base, wait);
   const machineProblem = machine === undefined ? undefined : problemWith(machine, found);
@@ -61,13 +69,15 @@ export async function queryCaptureFacts(
   return { ...facts, memory: closed ?? memory, base: found };
 }
 
-/** The snapshot that a guest is a clone of, where nothing that the guest does changes that file. */
+/** The snapshot that a guest stands on, where nothing that the guest does changes that file. */
 async function keptBase(
   qmp: QmpClient,
   memory: ProcessMemory,
   wanted: string,
   wait: WaitOptions,
-): Promise<MappedBase> {
+): Promise<FoundBase> {
+  const coming = comingMemoryOf(qmp);
+  if (coming !== undefined) return findComingBase(coming, memory, wanted);
   const found = await findMappedBase(memory, wanted);
   const [id] = 'mapped' in found ? await queryWritableBlocks(qmp, found.mapped, wait) : [];
   if (id === undefined || !('path' in found)) return found;
@@ -78,7 +88,7 @@ async function keptBase(
 /** The reason in words why a file beneath the memory cannot be opened here; undefined when all can that are to be read. */
 async function whyNotOpened(
   { pid, blocks }: ProcessMemory,
-  base: MappedBase | undefined,
+  base: FoundBase | undefined,
 ): Promise<string | undefined> {
   const onBase = base !== undefined && 'mapped' in base ? base.mapped : [];
   for (const { id, beneath } of blocks) {
@@ -106,7 +116,7 @@ export async function countOwnBytes({ pid, blocks }: ProcessMemory): Promise<num
 /** A base tells the size of the machine's pages, whatever machine that is. */
 function problemWith(
   machine: NonNullable<CaptureFacts['machine']>,
-  base: MappedBase | undefined,
+  base: FoundBase | undefined,
 ): string | undefined {
   if (base !== undefined && 'path' in base) return undefined;
   try {

@@ -7,33 +7,18 @@ import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import { type FileBeneath, openBeneath } from '../../host/memory-beneath.ts';
 import { localFile } from '../../io/open-source.ts';
 import { withoutRuns } from '../../pages/byte-runs.ts';
-import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/memory/process-memory.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 import { assertComposable } from '../../stream/write/compose-state.ts';
-import type { MappedRamBlock } from '../../stream/stream-index.ts';
-
-/** The snapshot out of which a QEMU has mapped its memory privately; or why there is none that a save can stand on. */
-export type MappedBase =
-  | {
-      readonly path: string;
-      /** Blocks that are mapped out of it. */
-      readonly mapped: readonly string[];
-      /** True when the snapshot is to get the base's own name. @default false */
-      readonly isTarget?: boolean | undefined;
-    }
-  | {
-      readonly rule: 'incremental-needs-clone' | 'base-not-mapped' | 'base-unfit';
-      /** The reason in words. */
-      readonly words: string;
-    };
+import { differenceInBlocks, type FoundBase } from './found-base.ts';
 
 /**
  * Looks for the snapshot that a guest is a clone of: the very file that QEMU has mapped, whatever anybody says it is.
  * @param wanted a path that has to be that file; `auto` takes whichever it is
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO for a file that cannot be read
  */
-export async function findMappedBase(memory: ProcessMemory, wanted: string): Promise<MappedBase> {
-  let first: MappedBase | undefined;
+export async function findMappedBase(memory: ProcessMemory, wanted: string): Promise<FoundBase> {
+  let first: FoundBase | undefined;
   for (const file of privateFiles(memory)) {
     const found = await baseIn(memory, file, wanted);
     if ('path' in found) return found;
@@ -45,13 +30,13 @@ export async function findMappedBase(memory: ProcessMemory, wanted: string): Pro
 /** The kernel's name of the file in memory that the clones of a fork share. */
 const FORK_MEMORY = '/memfd:mapped-ram-fork';
 
-const NO_CLONE: MappedBase = {
+const NO_CLONE: FoundBase = {
   rule: 'incremental-needs-clone',
   words:
-    'no block of this guest is a private mapping of a snapshot: it was not started by an instant restore',
+    'no block of this guest is a private mapping of a snapshot, nor on its way from one: it was not started by an instant restore',
 };
 
-async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string): Promise<MappedBase> {
+async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string): Promise<FoundBase> {
   const path = wanted === 'auto' ? file.name : wanted;
   const [there, isIt] = [identityOf(path), await isMappedFile(memory.pid, file, path)];
   if (there === undefined || isIt !== true) {
@@ -82,7 +67,7 @@ async function baseIn(memory: ProcessMemory, file: FileBeneath, wanted: string):
  * may have got the name, and the guest other blocks.
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO
  */
-export async function lookAtBase(snapshot: Snapshot, memory: ProcessMemory): Promise<MappedBase> {
+export async function lookAtBase(snapshot: Snapshot, memory: ProcessMemory): Promise<FoundBase> {
   const { fd } = localFile(snapshot.reader, 'a base');
   for (const file of privateFiles(memory)) {
     if ((await isMappedFile(memory.pid, file, fd)) === true)
@@ -128,29 +113,25 @@ async function fit(
   memory: ProcessMemory,
   file: FileBeneath,
   path: string,
-): Promise<MappedBase> {
+): Promise<FoundBase> {
   const { blocks } = memory;
-  const unfit = (words: string): MappedBase => ({ rule: 'base-unfit', words: `${path} ${words}` });
+  const unfit = (words: string): FoundBase => ({ rule: 'base-unfit', words: `${path} ${words}` });
   if (snapshot.base !== undefined) return unfit('is a delta, which nobody maps');
   const ram = snapshot.completeRam();
   assertComposable(snapshot.index);
   const mapped = blocks.filter((block) => isOf(block, file));
-  for (const block of blocks) {
+  const difference = differenceInBlocks(snapshot, blocks);
+  if (difference !== undefined) return unfit(difference);
+  for (const block of mapped) {
     const there = ram.blocks.find(({ id }) => id === block.id);
-    if (there?.length !== block.length || there.skipped) {
-      const id = block.id;
-      return unfit(there === undefined ? `has no block ${id}, as the guest has` : `has another block ${id}`);
-    }
-    const isElsewhere = mapped.includes(block) && fileOf(block)?.offset !== there.area.pagesOffset;
+    const isElsewhere = fileOf(block)?.offset !== there?.area.pagesOffset;
     if (isElsewhere) return unfit(`does not have block ${block.id} where QEMU maps it`);
   }
-  const gone = ram.blocks.find(({ id }: MappedRamBlock) => !blocks.some((block) => block.id === id));
-  if (gone !== undefined) return unfit(`has a block ${gone.id}, which the guest has lost`);
   const other = await changedUnder(snapshot, memory.pid, mapped);
   if (other !== undefined) {
     return unfit(`has changed: the guest sees data in block ${other} where the snapshot has no page`);
   }
-  return { path, mapped: mapped.map(({ id }) => id) };
+  return { path, mapped: mapped.map(({ id }) => id), coming: [] };
 }
 
 /**

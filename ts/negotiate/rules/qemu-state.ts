@@ -1,4 +1,5 @@
-import { isUnderWay } from '../../qemu/migration-info.ts';
+import { isComing, isUnderWay } from '../../qemu/migration-info.ts';
+import { type FoundBase, isComingBase } from '../capture/found-base.ts';
 import type { Situation } from '../rule.ts';
 
 /** States of QEMU that leave no room for a save or a restore. */
@@ -19,9 +20,12 @@ export const QEMU_STATE_RULES = [
     section: '6.3',
     effect: 'refuse',
     code: 'ERR_MAPPED_RAM_BUSY',
-    applies: ({ request, qemu }: Situation): boolean =>
-      request.direction === 'save' && isUnderWay(qemu.migrationStatus),
-    words: ({ qemu }: Situation): string => `a migration is under way already (${qemu.migrationStatus})`,
+    applies: ({ request, qemu, capture }: Situation): boolean =>
+      request.direction === 'save' && isUnderWay(qemu.migrationStatus) && !isComingBase(capture?.base),
+    words: ({ qemu: { migrationStatus: status }, capture }: Situation): string =>
+      isComing(status)
+        ? `the guest's memory is still on its way (${status}), and until it is there only what differs from its snapshot can be saved${whyNoBase(capture?.base)}`
+        : `a migration is under way already (${status})`,
   },
   {
     id: 'disk-in-use',
@@ -84,6 +88,12 @@ function wayOut(asleep: boolean | undefined): string {
   return asleep === false
     ? 'let it go on first (cont)'
     : 'let it go on first (cont), unless it was asleep when it was saved: QEMU would end then';
+}
+
+function whyNoBase(base: FoundBase | undefined): string {
+  return base !== undefined && 'words' in base
+    ? `: ${base.words}`
+    : ", by the process that brings it (base: 'auto')";
 }
 
 function hindering(users: Situation['diskUsers']): string {

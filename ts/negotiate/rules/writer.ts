@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import { engineBlocks, LARGE_BLOCK } from '../engine-blocks.ts';
 import type { Situation } from '../rule.ts';
 

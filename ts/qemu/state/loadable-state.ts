@@ -12,7 +12,7 @@ import {
   type MachineFacts,
   streamMachine,
 } from '../../stream/write/compose-state.ts';
-import type { RamBlockRow } from '../query-ram-blocks.ts';
+import type { RamBlockRow } from '../memory/query-ram-blocks.ts';
 
 export interface LoadableStateOptions extends Pick<ComposeOptions, 'runState' | 'members'> {
   /** `queryMachineIdentity`. */

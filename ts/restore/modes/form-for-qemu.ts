@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 
 import { pagesIn } from '../../stream/page-area.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { QemuFacts } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';

@@ -1,7 +1,7 @@
 import type { TransferReport } from '../../engine/transfer-options.ts';
 import type { Possibility } from '../../negotiate/host-facts.ts';
 import type { ClosingWrapper } from '../../qemu/process/wrappers.ts';
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { QemuFeatures } from '../../qemu/qemu-facts.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { GlobalState } from '../../stream/global-state.ts';

@@ -2,7 +2,9 @@ import { isServerLost, type PageServer } from '../../engine/serve/page-server.ts
 import { MappedRamError } from '../../errors.ts';
 import { deferred } from '../../host/deferred.ts';
 import { disposeAll } from '../../host/dispose-all.ts';
+import { type ComingMemory, tellComing } from '../../qemu/memory/coming-memory.ts';
 import type { QmpClient } from '../../qmp/client.ts';
+import { Holds } from './holds.ts';
 import { MeetingPlace } from './meeting-place.ts';
 import type { Servers } from './servers.ts';
 import { endOf, listenAnew, type MigrationEnd } from './take-over.ts';
@@ -51,6 +53,8 @@ export interface LazyMemoryOptions {
   readonly qmp: QmpClient;
   readonly pid: number | undefined;
   readonly servers: Servers;
+  /** The file that the pages come from; of a delta, the delta's own. */
+  readonly source: Pick<ComingMemory, 'file' | 'path'>;
   readonly preempt: boolean;
   /** Brings QEMU's settings to what they are to be when all is there. */
   readonly putBack: () => Promise<void>;
@@ -68,6 +72,7 @@ export class LazyMemory implements AsyncDisposable {
   readonly #complete = deferred<LazyReport>();
   readonly #closing = new AbortController();
   readonly #over: Promise<void>;
+  readonly #holds = new Holds();
   #server: PageServer;
   #ending: Promise<void> | undefined;
   #takeOvers = 0;
@@ -113,7 +118,8 @@ export class LazyMemory implements AsyncDisposable {
     await this.#over;
   }
 
-  async #follow({ putBack, things }: LazyMemoryOptions): Promise<void> {
+  async #follow({ qmp, source, putBack, things }: LazyMemoryOptions): Promise<void> {
+    using _ = tellComing(qmp, { ...source, hold: () => this.#hold() });
     try {
       const last = await this.#untilComplete();
       const completeMs = performance.now() - this.#startedAt;
@@ -127,6 +133,15 @@ export class LazyMemory implements AsyncDisposable {
     } finally {
       await disposeAll(things).catch(() => undefined);
     }
+  }
+
+  /** Keeps the migration from ending. @returns undefined when it has ended */
+  async #hold(): Promise<Disposable | undefined> {
+    const held = this.#holds.hold();
+    if (this.#ending === undefined && !this.#isComplete) return held;
+    held[Symbol.dispose]();
+    await this.#over;
+    return undefined;
   }
 
   async #untilComplete(): Promise<LastServer> {
@@ -151,17 +166,20 @@ export class LazyMemory implements AsyncDisposable {
   /** Waits until a server has brought everything. */
   async #serveOut(server: PageServer): Promise<Awaited<PageServer['done']>> {
     void server.unreadable.then((error) => error && this.#complete.reject(error));
+    if (!(await server.pushed)) return server.done;
+    while (this.#holds.isHeld) await this.#holds.released;
     const { qmp, preempt } = this.#options;
-    if (preempt && (await server.pushed) && !this.#isReleased) {
-      this.#ending = endWhileNobodyAsks(qmp, server);
-      await this.#ending;
-    }
+    // Without a second connection QEMU asks for nothing behind the end.
+    if (!preempt) this.#ending = Promise.resolve(server.end());
+    else if (!this.#isReleased) this.#ending = endWhileNobodyAsks(qmp, server);
+    await this.#ending;
     return server.done;
   }
 
   /** @param error the reason why the server before has ended */
   async #takeOver(error: unknown): Promise<'completed' | 'served'> {
     const { qmp, pid, servers, preempt } = this.#options;
+    this.#ending = undefined;
     const wait = { signal: this.#closing.signal };
     if (await this.#hasCompleted(await endOf(qmp), error)) return 'completed';
     await using place = await MeetingPlace.make(pid);
@@ -176,7 +194,7 @@ export class LazyMemory implements AsyncDisposable {
       throw failure;
     }
     this.#takeOvers += 1;
-    this.#server = ready.serve({ path: place.path, preempt, endsByItself: !preempt, opening: undefined });
+    this.#server = ready.serve({ path: place.path, preempt, opening: undefined });
     if (wait.signal.aborted) this.#server.stop();
     await this.#server.loaded;
     return 'served';

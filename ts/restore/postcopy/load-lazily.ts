@@ -60,14 +60,15 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     await setAutostart(qmp, heldBack ? 'stop' : after, wait);
     const stderrBefore = qmp.stderr;
     // It knocks until QEMU listens.
-    server = ready.serve({ path: place.path, opening: opening.bytes, preempt, endsByItself: !preempt });
+    server = ready.serve({ path: place.path, opening: opening.bytes, preempt });
     const startedAt = performance.now();
     await beginIncoming(qmp, migrateArguments(plan.target.address));
     const isLoaded = await waitWithin(server.loaded, wait, tooLate);
     if (!isLoaded) throw await whyNot(qmp, server, stderrBefore);
     // From here on another server can take over.
     const putBack = (): Promise<void> => applied.putBack();
-    follow = new LazyMemory(server, { qmp, pid, servers, preempt, putBack, things: [memory] });
+    const { source } = memory;
+    follow = new LazyMemory(server, { qmp, pid, servers, source, preempt, putBack, things: [memory] });
     // The two have met.
     await place[Symbol.asyncDispose]();
     await untilLoaded(qmp, wait);

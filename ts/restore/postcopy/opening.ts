@@ -1,5 +1,5 @@
 import { MappedRamError } from '../../errors.ts';
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { plainConfiguration } from '../../stream/write/configuration-forms.ts';
 import { encodePostcopyOpening } from '../../stream/write/encode-postcopy.ts';

@@ -4,7 +4,7 @@ import { disposeAfter } from '../../host/dispose-all.ts';
 import { waitWithin, type WaitOptions } from '../../host/wait-within.ts';
 import { assertOptions } from '../../io/assert-options.ts';
 import { identifyQemu } from '../../qemu/identify-qemu.ts';
-import { queryGuestMemory } from '../../qemu/guest-memory.ts';
+import { queryGuestMemory } from '../../qemu/memory/guest-memory.ts';
 import { queryMigration } from '../../qemu/migration-info.ts';
 import { querySettings } from '../../qemu/settings.ts';
 import { assertClient } from '../../qmp/assert-client.ts';
@@ -80,13 +80,14 @@ async function recoverFrom(
     ready = await servers.ready(wait);
     const end = await listenAnew(qmp, place.path, wait);
     if (end !== undefined) throw notPaused(end);
-    server = ready.serve({ path: place.path, preempt, endsByItself: !preempt, opening: undefined });
+    server = ready.serve({ path: place.path, preempt, opening: undefined });
     // What kept QEMU from taking it is the error of its end.
     if (!(await waitWithin(server.loaded, wait, tooLate))) await server.done;
     await place[Symbol.asyncDispose]();
     // What QEMU had before that restore is not known; without the capability it can be saved again.
     const putBack = (): Promise<void> => switchPostcopyOff(qmp, settings);
-    return new LazyMemory(server, { qmp, pid, servers, preempt, putBack, things });
+    const { source } = served;
+    return new LazyMemory(server, { qmp, pid, servers, source, preempt, putBack, things });
   } catch (error) {
     server?.stop();
     ready?.discard();

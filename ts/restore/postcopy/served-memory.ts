@@ -3,11 +3,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { lockFile } from '../../engine/file-lock.ts';
 import type { ServedBlock, ServedFile, ServedLayer } from '../../engine/serve/page-server.ts';
 import { MappedRamError } from '../../errors.ts';
+import { type FileIdentity, identityOf } from '../../host/file-identity.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { ioError } from '../../io/fd-io.ts';
 import { localFile, type OpenSource } from '../../io/open-source.ts';
 import { areaInBase } from '../../pages/overlay/load-overlay.ts';
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
 import { findWorkingSet } from '../../working-set/find-working-set.ts';
@@ -71,6 +72,15 @@ export class ServedMemory implements AsyncDisposable {
       for (const handle of handles) await handle.close();
       throw error;
     }
+  }
+
+  /** The first of the files: of a delta, its own. */
+  get source(): { readonly path: string; readonly file: FileIdentity } {
+    const [first] = this.files;
+    const file = first?.fd === undefined ? undefined : identityOf(first.fd);
+    if (first === undefined || file === undefined)
+      throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a memory without files');
+    return { path: first.name, file };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

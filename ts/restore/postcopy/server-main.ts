@@ -37,10 +37,17 @@ async function main(): Promise<void> {
 }
 
 async function report(server: PageServer): Promise<void> {
-  const ticks = setInterval(() => tell({ news: 'progress', progress: server.progress() }), PROGRESS_MS);
+  const tellProgress = (): void => tell({ news: 'progress', progress: server.progress() });
+  const ticks = setInterval(tellProgress, PROGRESS_MS);
+  // Whoever hears of a milestone may ask how far it is.
+  const reached = (news: 'loaded' | 'pushed', is: boolean): void => {
+    if (!is) return;
+    tellProgress();
+    tell({ news });
+  };
   const follow = [
-    server.loaded.then((is) => is && tell({ news: 'loaded' })),
-    server.pushed.then((is) => is && tell({ news: 'pushed' })),
+    server.loaded.then((is) => reached('loaded', is)),
+    server.pushed.then((is) => reached('pushed', is)),
     server.unreadable.then(
       (error) => error !== undefined && tell({ news: 'unreadable', error: errorToPlain(error) }),
     ),
@@ -48,7 +55,7 @@ async function report(server: PageServer): Promise<void> {
   try {
     const done = await server.done;
     await Promise.all(follow);
-    tell({ news: 'progress', progress: server.progress() });
+    tellProgress();
     tell({ news: 'done', report: done });
   } catch (error) {
     await Promise.all(follow);

@@ -14,7 +14,7 @@ const CONNECT_MS = 10_000;
 const MOST_TRIES = 5;
 
 /** What differs from one server of the same memory to the next. */
-type Turn = Pick<PageServerOptions, 'path' | 'opening' | 'preempt' | 'endsByItself'>;
+type Turn = Pick<PageServerOptions, 'path' | 'opening' | 'preempt'>;
 
 /** A server of some memory that is yet to begin. */
 export interface ReadyServer {
@@ -57,7 +57,17 @@ export class Servers {
   #optionsOf(turn: Turn): PageServerOptions {
     const { push = 'full', maxBandwidth } = this.#options;
     const { files, blocks } = this.#memory;
-    return { ...turn, connectMs: CONNECT_MS, files, blocks, sectionId: this.#sectionId, push, maxBandwidth };
+    return {
+      ...turn,
+      connectMs: CONNECT_MS,
+      files,
+      blocks,
+      sectionId: this.#sectionId,
+      push,
+      maxBandwidth,
+      // The owner of the guest says when, or the server's process when the owner is gone.
+      endsByItself: false,
+    };
   }
 }
 

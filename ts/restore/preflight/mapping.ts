@@ -1,6 +1,6 @@
 import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import { pathInProcess } from '../../host/path-in-process.ts';
-import type { MemoryBackend, MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBackend, MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { MappedFile } from './mapped-file.ts';

@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { MappedRamBlock } from '../../stream/stream-index.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { PciSlot } from './destination.ts';

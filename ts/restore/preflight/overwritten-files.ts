@@ -1,4 +1,4 @@
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { isQmpObject, type QmpValue } from '../../qmp/json.ts';
 import { answerOf } from '../../qmp/refusal.ts';

@@ -1,7 +1,7 @@
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { countSetPages } from '../../pages/bitmap-reader.ts';
-import type { MemoryBlock } from '../../qemu/memory-block.ts';
-import { queryWritableBlocks } from '../../qemu/process-memory.ts';
+import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
+import { queryWritableBlocks } from '../../qemu/memory/process-memory.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { answerOf } from '../../qmp/refusal.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';

@@ -1,6 +1,6 @@
 import type { WaitOptions } from '../../host/wait-within.ts';
 import { queryDiskUsers } from '../../qemu/disk-users.ts';
-import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import { queryRamBlocks } from '../../qemu/memory/query-ram-blocks.ts';
 import { querySettings } from '../../qemu/settings.ts';
 import { queryLiveState } from '../../qemu/state/live-state.ts';
 import type { QmpClient } from '../../qmp/client.ts';

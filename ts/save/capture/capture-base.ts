@@ -4,8 +4,12 @@ import { identityOf, isSameFile } from '../../host/file-identity.ts';
 import { openBeneath } from '../../host/memory-beneath.ts';
 import { localFile } from '../../io/open-source.ts';
 import type { Output } from '../../io/output.ts';
+import { lookAtComingBase } from '../../negotiate/capture/coming-base.ts';
+import { type FoundBase, isComingBase } from '../../negotiate/capture/found-base.ts';
 import { lookAtBase } from '../../negotiate/capture/mapped-base.ts';
-import type { ProcessMemory } from '../../qemu/process-memory.ts';
+import { comingMemoryOf } from '../../qemu/memory/coming-memory.ts';
+import type { ProcessMemory } from '../../qemu/memory/process-memory.ts';
+import type { QmpClient } from '../../qmp/client.ts';
 import { assertDistinct, namedSource } from '../../snapshot/distinct-places.ts';
 import { Snapshot } from '../../snapshot/snapshot.ts';
 
@@ -27,12 +31,20 @@ export async function openBase(path: string, signal: AbortSignal | undefined): P
 /**
  * Makes sure that the guest stands on what was opened: since the plan another file may have got the name, or the guest
  * other blocks.
- * @returns the blocks that QEMU has mapped out of it
+ * @param plan what was found then
+ * @returns the blocks that QEMU has mapped out of it, and those that are still on their way from it
  * @throws {MappedRamError} ERR_MAPPED_RAM_BASE
  */
-export async function assertStillBase(base: Snapshot, memory: ProcessMemory): Promise<readonly string[]> {
-  const found = await lookAtBase(base, memory);
-  if ('mapped' in found) return found.mapped;
+export async function assertStillBase(
+  qmp: QmpClient,
+  base: Snapshot,
+  memory: ProcessMemory,
+  plan: FoundBase | undefined,
+): Promise<Pick<Extract<FoundBase, { readonly path: string }>, 'mapped' | 'coming'>> {
+  const found = isComingBase(plan)
+    ? lookAtComingBase(comingMemoryOf(qmp), base, memory)
+    : await lookAtBase(base, memory);
+  if ('mapped' in found) return found;
   const words = `the base is the guest's no more: ${found.words}`;
   throw new MappedRamError('ERR_MAPPED_RAM_BASE', words, { path: base.path });
 }

@@ -6,8 +6,8 @@ import { localFile } from '../../io/open-source.ts';
 import { writePieces } from '../../io/write-pieces.ts';
 import { addReports } from '../../pages/add-reports.ts';
 import { bytesInRuns } from '../../pages/byte-runs.ts';
-import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/process-memory.ts';
-import { queryRamBlocks, type RamBlockRow } from '../../qemu/query-ram-blocks.ts';
+import { lookAtProcessMemory, type ProcessMemory } from '../../qemu/memory/process-memory.ts';
+import { queryRamBlocks, type RamBlockRow } from '../../qemu/memory/query-ram-blocks.ts';
 import { DeviceState } from '../../qemu/state/device-state.ts';
 import { makeLoadableState } from '../../qemu/state/loadable-state.ts';
 import { type BaseIdentity, identifyBase } from '../../snapshot/base-identity.ts';
@@ -34,7 +34,7 @@ interface Parts {
   readonly base: Snapshot | undefined;
   /** The base where it was opened for this save. */
   readonly opened: Snapshot | undefined;
-  /** Blocks that QEMU has mapped out of the base. */
+  /** Blocks whose pages are the base's where QEMU's process has none. */
   readonly onBase: readonly string[];
   readonly form: CaptureForm;
   /** What a delta records of its base: finding it out takes a while, and the pause may wait for the layout. */
@@ -81,21 +81,22 @@ export class CaptureWriter implements ReadyWriter {
   static async ready(run: FileSaveRun): Promise<CaptureWriter> {
     const { qmp, plan, options, tag, output } = run;
     const { signal, timeoutMs } = options;
-    const { machine } = plan.capture ?? {};
+    const { machine, deviceState: facts } = plan.capture ?? {};
     if (machine === undefined) {
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a plan without the facts of its machine');
     }
-    const there = plan.base.value === undefined ? undefined : run.ahead?.base;
-    const opened =
-      plan.base.value === undefined || there !== undefined
-        ? undefined
-        : await openBase(plan.base.value, signal);
+    const { value: path } = plan.base;
+    const there = path === undefined ? undefined : run.ahead?.base;
+    const opened = path === undefined || there !== undefined ? undefined : await openBase(path, signal);
     const base = there ?? opened;
     let state: DeviceState | undefined;
     try {
       const present = await seen(run, await queryRamBlocks(qmp, { signal }));
       await assertNotMemory(output, present);
-      const onBase = base === undefined ? [] : await assertStillBase(base, present);
+      const { mapped, coming } =
+        base === undefined
+          ? { mapped: [], coming: [] }
+          : await assertStillBase(qmp, base, present, plan.capture?.base);
       const form = await chooseForm(output, base, options.form);
       if (form.kind === 'delta') await assertApart(plan.target.path, base);
       const identity =
@@ -103,14 +104,16 @@ export class CaptureWriter implements ReadyWriter {
           ? (run.ahead?.knownBase?.identity ?? (await identifyBase(base.reader, base.index, signal)))
           : undefined;
       const { targetPageSize: pageSize } = streamMachine({ ...machine, base: base?.index });
-      state = await DeviceState.ready(qmp, { tag, facts: plan.capture?.deviceState, signal, timeoutMs });
+      state = await DeviceState.ready(qmp, { tag, facts, signal, timeoutMs });
       const memory = await CapturedMemory.ready(present, {
         pageSize,
         maxCopyMemory: options.maxCopyMemory,
-        onBase,
+        onBase: mapped,
+        coming,
         room: run.ahead?.room,
       });
-      return new CaptureWriter({ run, machine, base, opened, onBase, form, identity, state, memory });
+      const parts = { run, machine, base, opened, form, identity, state, memory };
+      return new CaptureWriter({ ...parts, onBase: [...mapped, ...coming] });
     } catch (error) {
       throw await disposeAfter(error, [opened, state]);
     }
@@ -231,7 +234,7 @@ export class CaptureWriter implements ReadyWriter {
   }
 }
 
-/** QEMU's memory as it is now. @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when it is not seen any more */
+/** QEMU's memory as it is now. @throws {MappedRamError} ERR_MAPPED_RAM_QEMU */
 async function seen(
   { qmp, options }: FileSaveRun,
   rows: readonly RamBlockRow[] | undefined,

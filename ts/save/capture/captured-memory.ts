@@ -1,14 +1,11 @@
-import type { FileHandle } from 'node:fs/promises';
-
-import { dataRanges } from '../../engine/process/data-ranges.ts';
-import { changedPages } from '../../engine/process/changed-pages.ts';
 import type { ProcessCopy } from '../../engine/process/process-copy.ts';
 import type { TransferMemory } from '../../engine/transfer.ts';
 import { MappedRamError } from '../../errors.ts';
 import { type FileBeneath, mayChangeBeneath, openBeneath } from '../../host/memory-beneath.ts';
-import { allRuns, type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
+import { type ByteRuns, bytesInRuns, withoutRuns } from '../../pages/byte-runs.ts';
 import { isEnough, roomFor } from '../../negotiate/capture/copy-room.ts';
-import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/process-memory.ts';
+import type { ProcessMemory, ProcessMemoryBlock } from '../../qemu/memory/process-memory.ts';
+import { findOwnPages, type OpenFile, type PageSearch } from './own-pages.ts';
 import { roomForCopy } from './room-for-copy.ts';
 
 /** A block of a guest that stands still. */
@@ -33,19 +30,7 @@ export interface TakenBlock {
   readonly file: TransferMemory | undefined;
 }
 
-/** A file beneath the memory. */
-interface OpenFile {
-  readonly handle: FileHandle;
-  /**
-   * True when its data are read as long as the guest stands still: QEMU shares it, or gives memory back by punching holes
-   * into it.
-   */
-  readonly isRead: boolean;
-}
-
-export interface CaptureOptions {
-  /** The size of the machine's pages in bytes. */
-  readonly pageSize: number;
+export interface CaptureOptions extends PageSearch {
   /** The most bytes of this process's memory for a copy; 0 for none. @default an eighth of what the host has to spare, or less */
   readonly maxCopyMemory?: number | undefined;
   /** The blocks that are mapped out of the base, whose file nobody reads. */
@@ -60,7 +45,7 @@ export interface CaptureOptions {
  */
 export class CapturedMemory implements AsyncDisposable {
   readonly #memory: ProcessMemory;
-  readonly #pageSize: number;
+  readonly #search: PageSearch;
   readonly #files: ReadonlyMap<string, OpenFile>;
   readonly #copy: ProcessCopy | undefined;
   /** The copy, where it was made for this save. */
@@ -68,13 +53,13 @@ export class CapturedMemory implements AsyncDisposable {
 
   private constructor(
     memory: ProcessMemory,
-    pageSize: number,
+    search: PageSearch,
     files: ReadonlyMap<string, OpenFile>,
     room: ProcessCopy | undefined,
     made: ProcessCopy | undefined,
   ) {
     this.#memory = memory;
-    this.#pageSize = pageSize;
+    this.#search = search;
     this.#files = files;
     this.#copy = made ?? room;
     this.#made = made;
@@ -86,7 +71,7 @@ export class CapturedMemory implements AsyncDisposable {
    */
   static async ready(
     memory: ProcessMemory,
-    { pageSize, maxCopyMemory, onBase, room }: CaptureOptions,
+    { maxCopyMemory, onBase, room, ...search }: CaptureOptions,
   ): Promise<CapturedMemory> {
     const files = new Map<string, OpenFile>();
     try {
@@ -97,11 +82,11 @@ export class CapturedMemory implements AsyncDisposable {
         const isRead = beneath.kind === 'shared' || (await mayChangeBeneath(memory.pid, beneath.file));
         files.set(id, { handle, isRead });
       }
-      const now = await scan(memory, pageSize, files);
+      const now = await findOwnPages(memory, search, files);
       const bytes = now.reduce((sum, runs) => sum + bytesInRuns(runs), 0);
       const hasRoom = maxCopyMemory === undefined && room !== undefined && isEnough(room.capacity, bytes);
       const made = hasRoom ? undefined : await roomForCopy(roomFor(bytes), maxCopyMemory);
-      return new CapturedMemory(memory, pageSize, files, hasRoom ? room : undefined, made);
+      return new CapturedMemory(memory, search, files, hasRoom ? room : undefined, made);
     } catch (error) {
       await closeAll(files);
       throw error;
@@ -122,11 +107,13 @@ export class CapturedMemory implements AsyncDisposable {
   async take(now: ProcessMemory): Promise<readonly TakenBlock[]> {
     const { pid, blocks } = this.#memory;
     assertUnchanged(this.#memory, now);
-    const found = await scan(this.#memory, this.#pageSize, this.#files);
+    const found = await findOwnPages(this.#memory, this.#search, this.#files);
     const runsOf = (index: number): ByteRuns => found[index] ?? new Float64Array();
     const wanted = blocks.map(({ address }, index) => ({ address, runs: runsOf(index) }));
     const left =
-      this.#copy === undefined ? found : (await this.#copy.copy(pid, wanted, { unit: this.#pageSize })).left;
+      this.#copy === undefined
+        ? found
+        : (await this.#copy.copy(pid, wanted, { unit: this.#search.pageSize })).left;
     return blocks.map(({ id, length, address, beneath }, index) => {
       const runs = runsOf(index);
       const missing = left[index] ?? new Float64Array();
@@ -161,33 +148,6 @@ export class CapturedMemory implements AsyncDisposable {
       await closeAll(this.#files);
     }
   }
-}
-
-/** Finds the pages of each block that only the process has, and those of shared memory that exist. */
-async function scan(
-  { pid, blocks }: ProcessMemory,
-  unit: number,
-  files: ReadonlyMap<string, OpenFile>,
-): Promise<readonly ByteRuns[]> {
-  const ofKind = (kind: TakenBlock['kind']): readonly ProcessMemoryBlock[] =>
-    blocks.filter(({ beneath }) => beneath.kind === kind);
-  const [anonymous, own] = [ofKind('anonymous'), ofKind('private')];
-  const [present, changed] = await Promise.all([
-    changedPages(pid, anonymous, 'data', { unit }),
-    changedPages(pid, own, 'changed', { unit }),
-  ]);
-  const runs: ByteRuns[] = [];
-  for (const block of blocks) {
-    const { id, length, beneath } = block;
-    const { handle, isRead = false } = files.get(id) ?? {};
-    const data =
-      beneath.kind !== 'anonymous' && handle !== undefined && isRead
-        ? await dataRanges(handle.fd, beneath.file.name, { offset: beneath.file.offset, length }, unit)
-        : new Float64Array();
-    const found = present[anonymous.indexOf(block)] ?? changed[own.indexOf(block)] ?? new Float64Array();
-    runs.push(allRuns(found, data, length));
-  }
-  return runs;
 }
 
 function assertUnchanged(before: ProcessMemory, now: ProcessMemory): void {

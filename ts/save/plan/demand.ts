@@ -1,8 +1,8 @@
 import { MappedRamError } from '../../errors.ts';
 import { fileSizeLimit } from '../../host/limits.ts';
 import type { SavePlan } from '../../negotiate/plan.ts';
-import { dataInMemory } from '../../qemu/data-in-memory.ts';
-import { queryRamBlocks } from '../../qemu/query-ram-blocks.ts';
+import { dataInMemory } from '../../qemu/memory/data-in-memory.ts';
+import { queryRamBlocks } from '../../qemu/memory/query-ram-blocks.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import type { Demand } from '../../snapshot/medium.ts';
 import { bitmapBytes } from '../../stream/page-area.ts';

@@ -1,9 +1,9 @@
-import { type MemoryBeneath, memoryBeneath } from '../host/memory-beneath.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
-import type { QmpClient } from '../qmp/client.ts';
-import { answerOf } from '../qmp/refusal.ts';
-import { backendOf } from '../stream/block-names.ts';
-import { identifyQemu } from './identify-qemu.ts';
+import { type MemoryBeneath, memoryBeneath } from '../../host/memory-beneath.ts';
+import type { WaitOptions } from '../../host/wait-within.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import { answerOf } from '../../qmp/refusal.ts';
+import { backendOf } from '../../stream/block-names.ts';
+import { identifyQemu } from '../identify-qemu.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 
 /** A RAM block in QEMU's process. */

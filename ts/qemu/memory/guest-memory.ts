@@ -1,9 +1,9 @@
-import { identifyQemu } from './identify-qemu.ts';
+import { identifyQemu } from '../identify-qemu.ts';
 import { locateMemory } from './memory-file.ts';
 import type { MemoryBackend, MemoryBlock } from './memory-block.ts';
-import type { QmpClient } from '../qmp/client.ts';
+import type { QmpClient } from '../../qmp/client.ts';
 import { queryRamBlocks } from './query-ram-blocks.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
+import type { WaitOptions } from '../../host/wait-within.ts';
 
 /**
  * Lists every RAM block of the machine with its memory backend, and with the backend's file where this process can

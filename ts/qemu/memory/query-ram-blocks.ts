@@ -1,6 +1,6 @@
-import type { QmpClient } from '../qmp/client.ts';
-import { answerOf } from '../qmp/refusal.ts';
-import type { WaitOptions } from '../host/wait-within.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import { answerOf } from '../../qmp/refusal.ts';
+import type { WaitOptions } from '../../host/wait-within.ts';
 
 /** A RAM block, as QEMU itself lists it. */
 export interface RamBlockRow {

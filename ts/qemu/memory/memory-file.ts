@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 
-import { messageOf } from '../errors.ts';
-import { pathInProcess } from '../host/path-in-process.ts';
-import { isMappedBy } from '../host/process-mappings.ts';
+import { messageOf } from '../../errors.ts';
+import { pathInProcess } from '../../host/path-in-process.ts';
+import { isMappedBy } from '../../host/process-mappings.ts';
 import type { MemoryBackend, MemoryFile } from './memory-block.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
-import { zeroTest } from '../pages/page-bits.ts';
+import { zeroTest } from '../../pages/page-bits.ts';
 import type { RamBlockRow } from './query-ram-blocks.ts';
 
 /** The smallest pages of a host, in bytes, in which zeros are looked for. */
