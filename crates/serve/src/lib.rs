@@ -39,6 +39,8 @@ mod batch_tests;
 #[cfg(target_os = "linux")]
 mod block;
 #[cfg(target_os = "linux")]
+mod buffered_file;
+#[cfg(target_os = "linux")]
 mod channel;
 #[cfg(target_os = "linux")]
 mod connect;
@@ -46,6 +48,8 @@ mod connect;
 mod in_memory;
 #[cfg(target_os = "linux")]
 mod layered_files;
+#[cfg(target_os = "linux")]
+mod layers;
 #[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
