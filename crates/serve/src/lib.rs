@@ -45,6 +45,8 @@ mod channel;
 #[cfg(target_os = "linux")]
 mod connect;
 #[cfg(target_os = "linux")]
+mod direct_files;
+#[cfg(target_os = "linux")]
 mod in_memory;
 #[cfg(target_os = "linux")]
 mod layered_files;
@@ -69,6 +71,8 @@ mod watched;
 #[cfg(target_os = "linux")]
 pub use batch::{Batch, Run};
 pub use control::{Control, ServeProgress};
+#[cfg(target_os = "linux")]
+pub use direct_files::DirectFiles;
 #[cfg(target_os = "linux")]
 pub use in_memory::{InMemory, Pages};
 pub use latency::Quantiles;
