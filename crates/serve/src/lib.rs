@@ -46,6 +46,8 @@ mod channel;
 mod connect;
 #[cfg(target_os = "linux")]
 mod direct_files;
+#[cfg(all(test, target_os = "linux"))]
+mod direct_files_tests;
 #[cfg(target_os = "linux")]
 mod in_memory;
 #[cfg(target_os = "linux")]
