@@ -56,8 +56,9 @@ export class Servers {
 
   #optionsOf(turn: Turn): PageServerOptions {
     const { push = 'full', maxBandwidth } = this.#options;
-    const { files, blocks } = this.#memory;
-    return { ...turn, connectMs: CONNECT_MS, files, blocks, sectionId: this.#sectionId, push, maxBandwidth };
+    const { files, blocks, directIo } = this.#memory;
+    const sectionId = this.#sectionId;
+    return { ...turn, connectMs: CONNECT_MS, files, directIo, blocks, sectionId, push, maxBandwidth };
   }
 }
 
