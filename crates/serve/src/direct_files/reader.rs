@@ -222,13 +222,9 @@ impl Reader {
     fn fill(&mut self, slot: usize, UnderWay { part, start, .. }: &UnderWay) {
         let first = in_slot(part.offset - start);
         let range = first..first + in_slot(part.bytes());
-        match self.queue.slot(slot).map(|bytes| bytes.get(range)) {
-            Ok(Some(bytes)) => part.fill(bytes),
-            Ok(None) => part.errand.fail(read_failed(
-                &self.file.name,
-                part.offset,
-                io::ErrorKind::InvalidInput.into(),
-            )),
+        let bytes = self.queue.slot(slot);
+        match bytes.and_then(|bytes| bytes.get(range).ok_or_else(|| io::ErrorKind::InvalidInput.into())) {
+            Ok(bytes) => part.fill(bytes),
             Err(error) => part.errand.fail(read_failed(&self.file.name, part.offset, error)),
         }
         self.free.push(slot);
