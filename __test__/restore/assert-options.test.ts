@@ -8,7 +8,8 @@ import { syntheticSnapshot } from './synthetic-snapshot.ts';
 
 type Asked = Omit<RestoreOptions, 'args' | 'mode'>;
 
-const OF_QEMU: readonly Asked[] = [{ multifd: 'on' }, { channels: 9 }, { directIo: 'on' }];
+const DIRECT_IO: Asked = { directIo: 'on' };
+const OF_QEMU: readonly Asked[] = [{ multifd: 'on' }, { channels: 9 }, DIRECT_IO];
 const OF_ENGINE: readonly Asked[] = [
   { ramDirectory: '/nonexistent' },
   { transfer: { channels: 3 } },
@@ -21,7 +22,7 @@ const OF_LAZY: readonly Asked[] = [{ postcopy: { push: 'off' } }, { memory: 'mem
 const OF: Readonly<Record<RestoreMode, readonly Asked[]>> = {
   instant: [],
   preload: OF_ENGINE,
-  lazy: OF_LAZY,
+  lazy: [...OF_LAZY, DIRECT_IO],
   eager: OF_QEMU,
 };
 /** Options that demand nothing of a mode. */

@@ -35,7 +35,10 @@ export interface CommonPlan {
   readonly multifd: Decision<boolean>;
   /** Channels that move the pages; undefined leaves the number to the engine. */
   readonly channels: Decision<number | undefined>;
-  /** O_DIRECT for the pages, by QEMU or, in a save, by the engine. Off with the readers `engine` and `nobody`. */
+  /**
+   * O_DIRECT for the pages, by QEMU or, in a save and in a lazy restore, by this package. Off with the readers `engine`
+   * and `nobody` otherwise.
+   */
   readonly directIo: Decision<boolean>;
   readonly xIgnoreShared: Decision<boolean>;
   /**

@@ -20,7 +20,10 @@ export interface LoadOptions extends WaitOptions {
   readonly multifd?: Switch | undefined;
   /** Channels of QEMU, 1 to 255; only where `multifd` has a use. @default 'auto' */
   readonly channels?: number | 'auto' | undefined;
-  /** O_DIRECT; only where `multifd` has a use. @default 'auto' */
+  /**
+   * O_DIRECT: where `multifd` has a use QEMU's; with `lazy` the page server's, which only `on` has read past the page
+   * cache. @default 'auto'
+   */
   readonly directIo?: Switch | undefined;
   /** Options of the mode `lazy`, and of no other. */
   readonly postcopy?: PostcopyOptions | undefined;

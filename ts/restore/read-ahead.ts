@@ -3,7 +3,7 @@ import { findWorkingSet } from '../working-set/find-working-set.ts';
 import { type ReadingAhead, readWorkingSetAhead } from '../working-set/read-working-set-ahead.ts';
 import type { WorkingSet } from '../working-set/working-set-file.ts';
 import type { Mode } from './modes/mode.ts';
-import type { PrepareOptions } from './options.ts';
+import type { LoadOptions, PrepareOptions } from './options.ts';
 
 /** Reading ahead beside a restore. Disposal ends it, unless the restore has worked. */
 export interface Ahead extends AsyncDisposable {
@@ -23,14 +23,16 @@ export interface Ahead extends AsyncDisposable {
 export async function readAhead(
   snapshot: Snapshot,
   mode: Mode,
-  { workingSet = 'auto', signal }: PrepareOptions,
+  { workingSet = 'auto', directIo, signal }: PrepareOptions & Pick<LoadOptions, 'directIo'>,
 ): Promise<Ahead> {
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
   const isOn = workingSet !== 'off' && mode.options.includes('workingSet');
   const path = typeof workingSet === 'object' ? workingSet.path : undefined;
   const { found, warnings } = isOn ? await findWorkingSet(snapshot, path) : { warnings: [] };
-  const reading = found && (await readWorkingSetAhead(found, either));
+  // Pages that are read past the page cache do not get into it beforehand.
+  const reads = found !== undefined && directIo !== 'on';
+  const reading = reads ? await readWorkingSetAhead(found, either) : undefined;
   let goesOn = false;
   const end = async (): Promise<void> => {
     stop.abort();

@@ -11,7 +11,7 @@ use napi_derive::napi;
 
 use crate::driver::Driver;
 use crate::error::BindingError;
-use crate::serve_options::{Ready, ready, run};
+use crate::serve_options::{Ready, check_direct, ready, run};
 use crate::values::number;
 
 /// The pages of a block that one file has.
@@ -56,6 +56,8 @@ pub struct BindingPageServerOptions {
     /// How long QEMU may take to listen.
     pub connect_ms: f64,
     pub files: Vec<BindingServedFile>,
+    /// Files are read past the page cache.
+    pub direct_io: bool,
     pub blocks: Vec<BindingServedBlock>,
     pub section_id: u32,
     /// The bytes before the first page. None takes over from a server that died.
@@ -66,6 +68,12 @@ pub struct BindingPageServerOptions {
     pub max_bandwidth: Option<f64>,
     /// Sends the end when all content is sent; otherwise `end` has to be called, too.
     pub ends_by_itself: bool,
+}
+
+/// Says why a file cannot be read past the page cache; null when it can.
+#[napi]
+pub fn check_direct_io(file: BindingServedFile) -> Option<BindingError> {
+    check_direct(file).err().map(BindingError::from)
 }
 
 /// The state of a server at one moment.

@@ -18,6 +18,7 @@ pub(crate) struct Ready {
     options: ServeOptions,
     files: Vec<(FileSource, String)>,
     layers: Vec<(u64, Vec<Layer>)>,
+    direct_io: bool,
 }
 
 /// Takes the options over. Descriptors are duplicated, so that the caller may close its own.
@@ -47,6 +48,7 @@ pub(crate) fn ready(given: BindingPageServerOptions) -> Result<Ready> {
         },
         files: files.collect::<Result<_>>()?,
         layers,
+        direct_io: given.direct_io,
     })
 }
 
@@ -55,18 +57,39 @@ pub(crate) fn ready(given: BindingPageServerOptions) -> Result<Ready> {
 pub(crate) fn run(ready: Ready, control: &Control) -> Result<ServeReport> {
     use std::sync::Arc;
 
-    use mapped_ram_serve::{LayeredFiles, serve};
+    use mapped_ram_serve::{DirectFiles, LayeredFiles, PageSource, serve};
 
-    let source = LayeredFiles::open(ready.files, ready.layers)?;
-    serve(ready.options, Arc::new(source), control)
+    let source: Arc<dyn PageSource> = if ready.direct_io {
+        Arc::new(DirectFiles::open(ready.files, ready.layers)?)
+    } else {
+        Arc::new(LayeredFiles::open(ready.files, ready.layers)?)
+    };
+    serve(ready.options, source, control)
+}
+
+/// Says whether a file can be read past the page cache.
+#[cfg(target_os = "linux")]
+pub(crate) fn check_direct(file: BindingServedFile) -> Result<()> {
+    let (source, name) = served_file(file)?;
+    mapped_ram_serve::DirectFiles::check(source, name)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_direct(_file: BindingServedFile) -> Result<()> {
+    Err(only_linux())
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn run(_ready: Ready, _control: &Control) -> Result<ServeReport> {
+    Err(only_linux())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn only_linux() -> mapped_ram_engine::EngineError {
     use mapped_ram_engine::{EngineError, ErrorKind};
 
     let words = "only Linux can restore lazily: other systems have no userfaultfd";
-    Err(EngineError::new(ErrorKind::Unsupported, words))
+    EngineError::new(ErrorKind::Unsupported, words)
 }
 
 fn served_block(block: BindingServedBlock) -> Result<(ServedBlock, Vec<Layer>)> {

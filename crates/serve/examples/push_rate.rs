@@ -1,5 +1,6 @@
 //! Measures how fast pages go through a socket to somebody who only counts bytes, and how fast requests are answered
-//! meanwhile: `cargo run --release -p mapped-ram-serve --example push_rate [MiB] [full|gentle|off] [preempt] [host page]`.
+//! meanwhile: `cargo run --release -p mapped-ram-serve --example push_rate [MiB] [full|gentle|off] [preempt|one]
+//! [host page] [warm|cold|direct] [folder]`. `cold` and `direct` read a file that the page cache has nothing of.
 
 #![expect(
     clippy::print_stdout,
@@ -25,7 +26,11 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use mapped_ram_engine::file::FileSource;
-    use mapped_ram_serve::{Control, Layer, LayeredFiles, PageSet, Push, ServeOptions, ServedBlock, serve};
+    use mapped_ram_engine::file::drop_page_cache;
+    use mapped_ram_serve::{
+        Control, DirectFiles, Layer, LayeredFiles, PageSet, PageSource, Push, ServeOptions, ServedBlock,
+        serve,
+    };
 
     pub(super) fn main() {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +45,11 @@ mod linux {
         let host_page: u64 = arguments.get(3).map_or(4096, |word| word.parse().unwrap());
         let requests: u64 = if push == Push::Off { 20_000 } else { 0 };
 
-        let folder = tempfile::tempdir().unwrap();
+        let way = arguments.get(4).map_or("warm", String::as_str);
+        let folder = match arguments.get(5) {
+            Some(folder) => tempfile::tempdir_in(folder).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
         let file = folder.path().join("pages");
         let length = mib << 20;
         let mut writer = std::fs::File::create(&file).unwrap();
@@ -55,8 +64,18 @@ mod linux {
             pages_offset: 0,
             pages: PageSet::from_bytes("bits", pages, &bits).unwrap(),
         };
-        let files = [(FileSource::Path(file), "pages".to_owned())];
-        let source = Arc::new(LayeredFiles::open(files, vec![(pages, vec![layer])]).unwrap());
+        writer.sync_all().unwrap();
+        let file = FileSource::Path(file);
+        if way != "warm" {
+            drop_page_cache(&file).unwrap();
+        }
+        let files = [(file, "pages".to_owned())];
+        let blocks = vec![(pages, vec![layer])];
+        let source: Arc<dyn PageSource> = match way {
+            "warm" | "cold" => Arc::new(LayeredFiles::open(files, blocks).unwrap()),
+            "direct" => Arc::new(DirectFiles::open(files, blocks).unwrap()),
+            word => panic!("{word}: warm, cold or direct"),
+        };
 
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();

@@ -126,6 +126,13 @@ impl Batch {
         })
     }
 
+    /// The place of the bytes of one page that the source has to fill in; `None` where there is no such page.
+    pub(crate) fn slot(&mut self, page: u64) -> Option<&mut [u8]> {
+        let index = self.records.binary_search_by_key(&page, |record| record.page);
+        let record = self.records.get(index.ok()?).filter(|record| record.content)?;
+        self.buffer.get_mut(record.body..record.body + PAGE_BYTES)
+    }
+
     pub(crate) fn hosts(&self) -> &[u64] {
         &self.hosts
     }

@@ -39,13 +39,21 @@ mod batch_tests;
 #[cfg(target_os = "linux")]
 mod block;
 #[cfg(target_os = "linux")]
+mod buffered_file;
+#[cfg(target_os = "linux")]
 mod channel;
 #[cfg(target_os = "linux")]
 mod connect;
 #[cfg(target_os = "linux")]
+mod direct_files;
+#[cfg(all(test, target_os = "linux"))]
+mod direct_files_tests;
+#[cfg(target_os = "linux")]
 mod in_memory;
 #[cfg(target_os = "linux")]
 mod layered_files;
+#[cfg(target_os = "linux")]
+mod layers;
 #[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
@@ -65,6 +73,8 @@ mod watched;
 #[cfg(target_os = "linux")]
 pub use batch::{Batch, Run};
 pub use control::{Control, ServeProgress};
+#[cfg(target_os = "linux")]
+pub use direct_files::DirectFiles;
 #[cfg(target_os = "linux")]
 pub use in_memory::{InMemory, Pages};
 pub use latency::Quantiles;

@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::destination::{Destination, End};
-use common::{From, PAGE, Running, Shape, check_memory, in_memory, listener, options, pair, source, wait};
+use common::{
+    From, PAGE, Running, Shape, check_memory, folder_on_disk, in_memory, listener, options, pair, source,
+    wait,
+};
 use mapped_ram_engine::ErrorKind;
 use mapped_ram_engine::file::FileSource;
-use mapped_ram_serve::{Layer, LayeredFiles, PageSet, Push};
+use mapped_ram_serve::{DirectFiles, Layer, LayeredFiles, PageSet, PageSource, Push};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -88,7 +91,14 @@ fn a_page_that_cannot_be_read_is_skipped_and_told() {
 
 #[test]
 fn a_file_that_is_too_short_is_an_error_and_no_zeros() {
-    let folder = TempDir::new().unwrap();
+    too_short(&|files, blocks| Arc::new(LayeredFiles::open(files, blocks).unwrap()));
+    too_short(&|files, blocks| Arc::new(DirectFiles::open(files, blocks).unwrap()));
+}
+
+type Open = dyn Fn(Vec<(FileSource, String)>, Vec<(u64, Vec<Layer>)>) -> Arc<dyn PageSource>;
+
+fn too_short(open: &Open) {
+    let folder = folder_on_disk();
     let path = folder.path().join("short");
     // The block begins behind the first page, and its last page is cut short.
     let shapes = shape(4096, 5);
@@ -103,12 +113,12 @@ fn a_file_that_is_too_short_is_an_error_and_no_zeros() {
         pages_offset: PAGE as u64,
         pages: PageSet::from_bytes("bits", 5, &[0xff]).unwrap(),
     };
-    let files = [(FileSource::Path(path.clone()), "short.mr".to_owned())];
-    let source = LayeredFiles::open(files, vec![(5, vec![layer])]).unwrap();
+    let files = vec![(FileSource::Path(path.clone()), "short.mr".to_owned())];
+    let source = open(files, vec![(5, vec![layer])]);
     let (mut main, connection) = pair();
     let options = options(&shapes, connection);
     let opening = options.opening.as_ref().map_or(0, Vec::len);
-    let running = Running::start(options, Arc::new(source));
+    let running = Running::start(options, source);
     let destination = Destination::new(&shapes);
     let reader = destination.read_main(&main, opening, None);
     destination.pong(&mut main, 3).unwrap();

@@ -50,6 +50,8 @@ export interface PageServerOptions {
   /** Limit in milliseconds for connecting. */
   readonly connectMs: number;
   readonly files: readonly ServedFile[];
+  /** True to read the files past the page cache. */
+  readonly directIo: boolean;
   readonly blocks: readonly ServedBlock[];
   readonly sectionId: number;
   /** All that QEMU gets before the guest runs; undefined to take over from a server that has gone. */
@@ -122,6 +124,20 @@ export interface PageServer {
 /** Tells whether a server has ended because its connection or its process did: another one may take over. */
 export function isServerLost(error: unknown): boolean {
   return error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_CLOSED';
+}
+
+/**
+ * Checks that a file can be read past the page cache.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE when it cannot; ERR_MAPPED_RAM_IO when it cannot be
+ *   opened
+ */
+export function assertDirectIo({ path, fd, name }: ServedFile): void {
+  const error = binding().checkDirectIo({
+    name,
+    ...(path === undefined ? {} : { path }),
+    ...(fd === undefined ? {} : { fd }),
+  });
+  if (error !== null) throw toMappedRamError(error);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type MemoryKind, memoryObjectOf } from '../command-line/memory-kind.ts';
 import { EarlyServer } from '../postcopy/early-server.ts';
 import { memoryFileProblem } from '../postcopy/memory-file-problem.ts';
+import { assertReadable } from '../postcopy/served-memory.ts';
 import { type NamelessMode, NOTHING_PREPARED } from './mode.ts';
 
 /** Run states of guests that can run, or stand still. */
@@ -11,7 +12,7 @@ export const lazy: NamelessMode = {
   summary: 'lets the guest run at once, and brings the memory after it',
   outcome: 'brought after the guest',
 
-  options: ['postcopy', 'memory', 'workingSet'],
+  options: ['postcopy', 'memory', 'directIo', 'workingSet'],
   whyNoOthers: 'pages go through a socket, as QEMU asks for them',
 
   isPossibleOn: (platform) =>
@@ -32,8 +33,11 @@ export const lazy: NamelessMode = {
     PLAIN_STATES.has(runState) && !asleep
       ? undefined
       : `a guest in the state ${asleep ? 'suspended' : runState} cannot come back so: use another mode`,
-  startAhead: (snapshot, { postcopy, signal }) =>
-    postcopy?.server === 'caller' ? undefined : new EarlyServer(snapshot, signal),
+  startAhead: (snapshot, { postcopy, directIo, signal }) => {
+    // What cannot be is refused before there is a QEMU.
+    assertReadable(snapshot, directIo);
+    return postcopy?.server === 'caller' ? undefined : new EarlyServer(snapshot, signal);
+  },
   prepare: async () => NOTHING_PREPARED,
   startsWithMemory: false,
   launchProblems: (_, { backends }, memory) =>

@@ -75,6 +75,7 @@ export interface Mode<Name extends string = string> {
   /**
    * Starts what the load needs beside QEMU, while QEMU starts. Disposal ends it, unless the load has it by then.
    * @returns undefined when there is nothing to start
+   * @throws {MappedRamError} when the load could not be as the options want it, which can be seen without a QEMU
    */
   startAhead(snapshot: Snapshot, options: LoadOptions): AsyncDisposable | undefined;
   /** True when the memory of the blocks with backends is in place as soon as QEMU has started. */

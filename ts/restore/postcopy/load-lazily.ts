@@ -26,12 +26,13 @@ const WHY = 'the guest runs at once, and its memory follows page by page';
 /**
  * Lets a guest run at once in a QEMU that asks this package for its memory (docs/format.md §14). When this rejects, QEMU
  * can only be ended.
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED before anything has changed, when this cannot be; ERR_MAPPED_RAM_QEMU
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE before anything has changed,
+ *   when this cannot be; ERR_MAPPED_RAM_QEMU
  *   when QEMU fails; ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO when the server of the pages ended before the guest ran
  */
 export async function loadLazily(run: LoadRun): Promise<Loaded> {
   const { qmp, facts, pid, snapshot, options } = run;
-  const { postcopy = {}, timeoutMs, signal, heldBack } = options;
+  const { postcopy = {}, hot, directIo, timeoutMs, signal, heldBack } = options;
   // Whoever ran is to run by now: QEMU has no other words for it here.
   const after = options.after === 'as-saved' ? 'stop' : options.after;
   const wait = { timeoutMs, signal };
@@ -42,7 +43,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
   let server: PageServer | undefined;
   let follow: LazyMemory | undefined;
   try {
-    const memory = await ServedMemory.open(snapshot, facts.memory, options.hot);
+    const memory = await ServedMemory.open(snapshot, facts.memory, { hot, directIo });
     things.push(memory);
     const place = await MeetingPlace.make(pid);
     things.push(place);
@@ -50,7 +51,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     const { preempt: wanted = 'auto' } = postcopy;
     const [made, settings] = await Promise.allSettled([
       servers.ready(wait, options.beside instanceof EarlyServer ? options.beside.take() : undefined),
-      applyPostcopy(qmp, { facts, snapshot, path: place.path, preempt: wanted, ...wait }),
+      applyPostcopy(qmp, { facts, snapshot, path: place.path, preempt: wanted, directIo, ...wait }),
     ]);
     if (made.status === 'fulfilled') ready = made.value;
     if (settings.status === 'rejected') throw settings.reason;

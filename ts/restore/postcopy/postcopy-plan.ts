@@ -2,6 +2,7 @@ import { MappedRamError } from '../../errors.ts';
 import { applyPlan, type PlanSettings } from '../../negotiate/apply-plan.ts';
 import { negotiate } from '../../negotiate/negotiate.ts';
 import type { RestorePlan } from '../../negotiate/plan.ts';
+import type { Switch } from '../../negotiate/request.ts';
 import type { QemuFacts } from '../../qemu/qemu-facts.ts';
 import type { Settings } from '../../qemu/settings.ts';
 import { untilFinalized } from '../../qemu/until-finalized.ts';
@@ -37,12 +38,14 @@ export async function applyPostcopy(
     snapshot,
     path,
     preempt: wanted,
+    directIo = 'auto',
     ...wait
   }: WaitOptions & {
     readonly facts: QemuFacts;
     readonly snapshot: Snapshot;
     readonly path: string;
     readonly preempt: boolean | 'auto';
+    readonly directIo?: Switch | undefined;
   },
 ): Promise<PostcopySettings> {
   const { capabilities } = facts;
@@ -60,7 +63,10 @@ export async function applyPostcopy(
     mappedRam: { value: false, why },
     multifd: { value: false, why },
     channels: { value: preempt ? 2 : 1, why: preempt ? 'one is for pages that the guest waits for' : why },
-    directIo: { value: false, why: 'pages come through a socket' },
+    directIo:
+      directIo === 'on'
+        ? { value: true, why: 'asked for: the page server reads past the page cache' }
+        : { value: false, why: 'the page server reads through the page cache, which clones share' },
     fdset: { value: false, why: 'QEMU listens on a socket' },
     capabilities: {
       ...negotiated.capabilities,

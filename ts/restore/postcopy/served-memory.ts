@@ -1,33 +1,43 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
 import { lockFile } from '../../engine/file-lock.ts';
-import type { ServedBlock, ServedFile, ServedLayer } from '../../engine/serve/page-server.ts';
+import {
+  assertDirectIo,
+  type ServedBlock,
+  type ServedFile,
+  type ServedLayer,
+} from '../../engine/serve/page-server.ts';
 import { MappedRamError } from '../../errors.ts';
 import { type FileIdentity, identityOf } from '../../host/file-identity.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { ioError } from '../../io/fd-io.ts';
 import { localFile, type OpenSource } from '../../io/open-source.ts';
 import { areaInBase } from '../../pages/overlay/load-overlay.ts';
+import type { Switch } from '../../negotiate/request.ts';
 import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
 import { findWorkingSet } from '../../working-set/find-working-set.ts';
 import type { PageSet } from '../../working-set/page-set.ts';
-import type { WorkingSet } from '../../working-set/working-set-file.ts';
+import type { LoadOptions } from '../options.ts';
 
 /** The pages of a snapshot for a page server: its files, open in this process, and what is where in them. */
 export class ServedMemory implements AsyncDisposable {
   /** In the order of the layers' indexes. */
   readonly files: readonly ServedFile[];
   readonly blocks: readonly ServedBlock[];
+  /** True when the files are to be read past the page cache. */
+  readonly directIo: boolean;
   readonly #handles: readonly FileHandle[];
 
   private constructor(
     files: readonly ServedFile[],
     handles: readonly FileHandle[],
     blocks: readonly ServedBlock[],
+    directIo: boolean,
   ) {
     this.files = files;
+    this.directIo = directIo;
     this.#handles = handles;
     this.blocks = blocks;
   }
@@ -36,15 +46,17 @@ export class ServedMemory implements AsyncDisposable {
    * Finds the pages of a snapshot, those of a delta over those of its base. The files stay open when the snapshot is
    * closed, and locked as it was.
    * @param memory QEMU's blocks, whose pages may be larger than the snapshot's
-   * @param given pages that come before others; undefined for the working set beside the snapshot, if there is one
+   * @param options `hot`: pages that come before others, by default the working set beside the snapshot, if there is
+   *   one; `directIo`: `on` has the files read past the page cache
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a snapshot that is in no local file; ERR_MAPPED_RAM_IO;
-   *   ERR_MAPPED_RAM_BUSY when somebody writes it
+   *   ERR_MAPPED_RAM_BUSY when somebody writes it; ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE
    */
   static async open(
     snapshot: Snapshot,
     memory: readonly MemoryBlock[],
-    given?: WorkingSet,
+    { hot: given, directIo }: Pick<LoadOptions, 'hot' | 'directIo'> = {},
   ): Promise<ServedMemory> {
+    assertReadable(snapshot, directIo);
     const sources = sourcesBelow(snapshot.reader);
     const handles: FileHandle[] = [];
     try {
@@ -67,7 +79,7 @@ export class ServedMemory implements AsyncDisposable {
         const hostPage = found?.hostPageSize ?? area.pageSize;
         blocks.push({ id, length, hostPage, layers, hot: hotOf(hot?.get(id), area) });
       }
-      return new ServedMemory(files, handles, blocks);
+      return new ServedMemory(files, handles, blocks, directIo === 'on');
     } catch (error) {
       for (const handle of handles) await handle.close();
       throw error;
@@ -91,6 +103,18 @@ export class ServedMemory implements AsyncDisposable {
 /** The bitmap of hot pages; undefined for a block that had another length when they were noted. */
 function hotOf(pages: PageSet | undefined, area: PageArea): Uint8Array | undefined {
   return pages?.length === area.length ? pages.bitmap : undefined;
+}
+
+/**
+ * Checks that a page server can read all files of a snapshot as it is to.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE; ERR_MAPPED_RAM_UNSUPPORTED as `ServedMemory.open`
+ */
+export function assertReadable(snapshot: Snapshot, directIo: Switch | undefined): void {
+  if (directIo !== 'on') return;
+  for (const source of sourcesBelow(snapshot.reader)) {
+    const { fd, name } = localFile(source, 'a lazy restore');
+    assertDirectIo({ fd, name });
+  }
 }
 
 /** The sources that hold pages: a delta's own, then all that are below it. */

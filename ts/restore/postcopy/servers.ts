@@ -56,11 +56,12 @@ export class Servers {
 
   #optionsOf(turn: Turn): PageServerOptions {
     const { push = 'full', maxBandwidth } = this.#options;
-    const { files, blocks } = this.#memory;
+    const { files, blocks, directIo } = this.#memory;
     return {
       ...turn,
       connectMs: CONNECT_MS,
       files,
+      directIo,
       blocks,
       sectionId: this.#sectionId,
       push,

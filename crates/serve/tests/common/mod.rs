@@ -16,8 +16,8 @@ use std::time::Duration;
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
 use mapped_ram_serve::{
-    Control, InMemory, Layer, LayeredFiles, PageSet, PageSource, Pages, Push, ServeOptions, ServeProgress,
-    ServeReport, ServedBlock, serve,
+    Control, DirectFiles, InMemory, Layer, LayeredFiles, PageSet, PageSource, Pages, Push, ServeOptions,
+    ServeProgress, ServeReport, ServedBlock, serve,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -104,18 +104,34 @@ pub fn shapes() -> impl Strategy<Value = Vec<Shape>> {
 #[derive(Debug, Clone, Copy)]
 pub enum From {
     Files,
+    /// The same files, past the page cache.
+    Direct,
     Memory,
     /// Memory that takes a moment.
     SlowMemory,
 }
 
 pub fn sources() -> impl Strategy<Value = From> {
-    prop_oneof![Just(From::Files), Just(From::Memory), Just(From::SlowMemory)]
+    prop_oneof![
+        Just(From::Files),
+        Just(From::Direct),
+        Just(From::Memory),
+        Just(From::SlowMemory)
+    ]
 }
 
 pub fn source(shapes: &[Shape], from: From, folder: &TempDir) -> Arc<dyn PageSource> {
     match from {
-        From::Files => Arc::new(layered_files(shapes, folder)),
+        From::Files => {
+            let (files, blocks) = written_layers(shapes, folder);
+            Arc::new(LayeredFiles::open(files, blocks).unwrap())
+        }
+        From::Direct => {
+            // The files are open when the folder goes.
+            let folder = folder_on_disk();
+            let (files, blocks) = written_layers(shapes, &folder);
+            Arc::new(DirectFiles::open(files, blocks).unwrap())
+        }
         From::Memory => Arc::new(in_memory(shapes)),
         From::SlowMemory => {
             let mut memory = in_memory(shapes);
@@ -134,8 +150,16 @@ pub fn in_memory(shapes: &[Shape]) -> InMemory {
     InMemory::new(blocks.collect::<Vec<_>>()).unwrap()
 }
 
+/// A folder beside what was built: the one for temporary files may be in memory.
+pub fn folder_on_disk() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// The files of a source, and its blocks.
+pub type Written = (Vec<(FileSource, String)>, Vec<(u64, Vec<Layer>)>);
+
 /// Writes two files, in which pages that a layer does not have are full of rubbish.
-fn layered_files(shapes: &[Shape], folder: &TempDir) -> LayeredFiles {
+pub fn written_layers(shapes: &[Shape], folder: &TempDir) -> Written {
     let mut blocks: Vec<(u64, Vec<Layer>)> = Vec::new();
     let mut sources = Vec::new();
     for (number, layer) in [0_u32, 1].into_iter().enumerate() {
@@ -167,7 +191,7 @@ fn layered_files(shapes: &[Shape], folder: &TempDir) -> LayeredFiles {
         }
         sources.push((FileSource::Path(path), format!("layer {layer}")));
     }
-    LayeredFiles::open(sources, blocks).unwrap()
+    (sources, blocks)
 }
 
 pub fn options(shapes: &[Shape], connection: FileSource) -> ServeOptions {
