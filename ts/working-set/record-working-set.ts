@@ -3,15 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { assertOptions } from '../io/assert-options.ts';
 import { MappedRamError } from '../errors.ts';
 import { changedPages } from '../engine/process/changed-pages.ts';
-import { identityOf } from '../host/file-identity.ts';
+import { identityOf, isSameFile } from '../host/file-identity.ts';
 import { type FileInProcess, findFileIn } from '../host/process-mappings.ts';
 import type { Stretch } from '../host/touched-pages.ts';
-import type { OpenSource } from '../io/open-source.ts';
+import { namedFile, type OpenSource } from '../io/open-source.ts';
 import { BitmapCache } from '../pages/bitmap-cache.ts';
 import { pageRuns } from '../pages/page-runs.ts';
 import { assertClient } from '../qmp/assert-client.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { identifyQemu } from '../qemu/identify-qemu.ts';
+import { type ComingMemory, comingMemoryOf } from '../qemu/memory/coming-memory.ts';
 import { queryRamBlocks, type RamBlockRow } from '../qemu/memory/query-ram-blocks.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SnapshotSource } from '../snapshot/snapshot-source.ts';
@@ -40,17 +41,18 @@ export interface RecordedWorkingSet {
 }
 
 /**
- * Notes which pages of a snapshot a guest has touched since it was restored in mode `instant`. The next restore of the
- * snapshot reads these pages ahead while QEMU starts. A record of a guest that was restored from a delta is one of the
- * base, which QEMU maps.
+ * Notes which pages of a snapshot a guest has touched since it was restored in mode `instant`, or in mode `lazy` with the
+ * push `off`, over the same connection. The next restore of the snapshot reads these pages ahead while QEMU starts, and
+ * mode `lazy` brings them before all others. A record of a guest that was restored from a delta is one of the base, which
+ * `instant` maps.
  *
  * The kernel may map pages around a touched one that were in the page cache, so a record of a guest whose snapshot was
  * cached has more than the guest needs.
  *
  * @param qmp of the guest's QEMU, on this host
  * @param source the snapshot that the guest was restored from
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when QEMU's process is not known, may not be looked into, or maps
- *   no block of the snapshot; ERR_MAPPED_RAM_IO when the file cannot be written; ERR_MAPPED_RAM_INVALID_ARGUMENT; the
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when QEMU's process is not known, may not be looked into, maps
+ *   no block of the snapshot, or gets pages that the guest has not touched; ERR_MAPPED_RAM_IO when the file cannot be written; ERR_MAPPED_RAM_INVALID_ARGUMENT; the
  *   signal's reason
  */
 export async function recordWorkingSet(
@@ -78,9 +80,9 @@ export async function recordWorkingSet(
       });
     }
     // What cannot be recorded is known before the wait.
-    await look(qmp, snapshot, signal);
+    await look(qmp, opened, snapshot, signal);
     if (after > 0) await delay(after, undefined, { signal }).catch(() => signal?.throwIfAborted());
-    const found = await look(qmp, snapshot, signal);
+    const found = await look(qmp, opened, snapshot, signal);
     const sets = new Map<string, PageSet>();
     let bytes = 0;
     for (const { block, touched } of found) {
@@ -103,28 +105,56 @@ interface TouchedBlock {
   readonly touched: Float64Array;
 }
 
-/** Looks which pages of each mapped block QEMU's process has in its page table, or in swap. */
+/** Looks which pages of each block QEMU's process has in its page table, or in swap, because the guest has touched them. */
 async function look(
   qmp: QmpClient,
-  { path, file: { fd }, blocks }: MappedSnapshot,
+  opened: Snapshot,
+  snapshot: MappedSnapshot,
   signal: AbortSignal | undefined,
 ): Promise<readonly TouchedBlock[]> {
   const { pid } = await identifyQemu(qmp, { signal });
+  const { path } = snapshot;
   if (pid === undefined) throw unsupported('the process of QEMU is not known', path);
+  const rows = (await queryRamBlocks(qmp, { signal })) ?? [];
+  const coming = comingMemoryOf(qmp);
+  const addressOfBlock = isOf(opened, coming)
+    ? placeOfComing(coming, path)
+    : await placeOfMapped(pid, snapshot);
+  const seen = snapshot.blocks.flatMap((block) => {
+    const address = addressOfBlock(
+      block,
+      rows.find(({ id }) => id === block.id),
+    );
+    return address === undefined ? [] : [{ block, address, length: block.area.length }];
+  });
+  if (seen.length === 0) throw unsupported(`QEMU (process ${pid}) maps no block of the snapshot`, path);
+  const pages = await changedPages(pid, seen, 'present').catch((cause: unknown) => {
+    throw unsupported(`the pages of process ${pid} cannot be seen`, path, cause);
+  });
+  return seen.map(({ block }, at) => ({ block, touched: pages[at] ?? new Float64Array() }));
+}
+
+/** Finds the address of a block; undefined for one whose pages come from somewhere else. */
+type Place = (block: MappedRamBlock, row: RamBlockRow | undefined) => number | undefined;
+
+async function placeOfMapped(pid: number, { path, file: { fd } }: MappedSnapshot): Promise<Place> {
   const file = identityOf(fd);
   const found = file === undefined ? undefined : await findFileIn(pid, file);
   if (found === undefined) throw unsupported(`this process may not look into process ${pid}`, path);
-  const rows = (await queryRamBlocks(qmp, { signal })) ?? [];
-  const mapped = blocks.flatMap((block) => {
-    const row = rows.find(({ id }) => id === block.id);
-    const address = found.isOpen ? addressOf(block, row, found.mappings) : undefined;
-    return address === undefined ? [] : [{ block, address, length: block.area.length }];
-  });
-  if (mapped.length === 0) throw unsupported(`QEMU (process ${pid}) maps no block of the snapshot`, path);
-  const pages = await changedPages(pid, mapped, 'present').catch((cause: unknown) => {
-    throw unsupported(`the pages of process ${pid} cannot be seen`, path, cause);
-  });
-  return mapped.map(({ block }, at) => ({ block, touched: pages[at] ?? new Float64Array() }));
+  return (block, row) => (found.isOpen ? addressOf(block, row, found.mappings) : undefined);
+}
+
+/** A memory that comes page by page is that of no file. The pages that are there were asked for, unless others come, too. */
+function placeOfComing({ pushes }: ComingMemory, path: string): Place {
+  if (pushes)
+    throw unsupported("pages come that the guest has not touched: restore it with push 'off'", path);
+  return ({ length }, row) => (row?.usedLength === length ? row.hostAddress : undefined);
+}
+
+function isOf({ reader }: Snapshot, coming: ComingMemory | undefined): coming is ComingMemory {
+  const own = namedFile(reader);
+  const file = own && identityOf(own.fd);
+  return coming !== undefined && file !== undefined && isSameFile(file, coming.file);
 }
 
 /** The address at which QEMU has a block's pages out of the file; undefined when its memory is somewhere else. */

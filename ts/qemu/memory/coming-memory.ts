@@ -7,6 +7,8 @@ export interface ComingMemory {
   readonly file: FileIdentity;
   /** The name of that file. */
   readonly path: string;
+  /** True when pages come that nobody has asked for. */
+  readonly pushes: boolean;
   /**
    * Keeps QEMU from being told that it has everything, until the hold is disposed of: a page that QEMU lacks is one of
    * the file's as long as that has not happened, and nothing can be said of it afterwards.

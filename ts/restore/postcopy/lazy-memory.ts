@@ -118,8 +118,8 @@ export class LazyMemory implements AsyncDisposable {
     await this.#over;
   }
 
-  async #follow({ qmp, source, putBack, things }: LazyMemoryOptions): Promise<void> {
-    using _ = tellComing(qmp, { ...source, hold: () => this.#hold() });
+  async #follow({ qmp, source, servers, putBack, things }: LazyMemoryOptions): Promise<void> {
+    using _ = tellComing(qmp, { ...source, pushes: servers.pushes, hold: () => this.#hold() });
     try {
       const last = await this.#untilComplete();
       const completeMs = performance.now() - this.#startedAt;

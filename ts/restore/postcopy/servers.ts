@@ -35,6 +35,11 @@ export class Servers {
     this.#options = options;
   }
 
+  /** True when pages come that nobody has asked for. */
+  get pushes(): boolean {
+    return this.#options.push !== 'off';
+  }
+
   /**
    * @param early a process that was started before, and has the same files
    * @throws {MappedRamError} as `ServerProcess.start`
