@@ -5,6 +5,7 @@ import test from 'ava';
 
 import { Snapshot, verify } from '../../ts/index.ts';
 import { writeGuestDisk } from '../../ts/guest/write-guest-disk.ts';
+import { withHugePages } from '../bench/ours/huge-page-pool.ts';
 import { MIB, startGuest, type TestGuest } from '../support/qemu.ts';
 import { QEMU_BINARY, qemuTest } from '../support/qemu-required.ts';
 import { guestArgs } from '../support/qemu-setup.ts';
@@ -48,6 +49,24 @@ qemuTest('runners start warm from one snapshot, and go on each for itself', asyn
   t.is(new Set(processes).size, 3);
   for (const pid of processes) process.kill(pid, 'SIGTERM');
   t.is(await recipe.ended, 0, recipe.output());
+});
+
+qemuTest('a guest gets huge pages from a snapshot', async (t) => {
+  const heading = 'A guest in huge pages from a snapshot in seconds';
+  await using dir = await projectOf(new URL('../../docs/lazy.md', import.meta.url), heading);
+  await saveGuest({}, dir.file('guest.mr'));
+  await writeGuestDisk(dir.file('boot.img'));
+  await withHugePages(t, 160, async () => {
+    const recipe = run(dir, ['guest.mr', QEMU_BINARY, ...guestArgs({}, dir.path)]);
+    await recipe.said(/^all memory there after \d+ ms, \d+ pages asked for$/m);
+    const [, pid] = /^running after \d+ ms, process (\d+)$/m.exec(recipe.output()) ?? [];
+    const memory = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1');
+    const [, kilobytes] = /Shared_Hugetlb: +(\d+)|Private_Hugetlb: +([1-9]\d*)/.exec(memory) ?? [];
+    t.true(kilobytes !== undefined, memory);
+    while ((await readFile(dir.file('serial'), 'latin1')).length < 2) await delay(20);
+    recipe.kill('SIGTERM');
+    t.is(await recipe.ended, 0, recipe.output());
+  });
 });
 
 qemuTest('branches go on from a checkpoint, and the agent goes on beside them', async (t) => {

@@ -66,7 +66,7 @@ const args = {
     type: 'string',
     valueHint: 'auto|off|file',
     description:
-      'The working set that instant reads ahead while QEMU starts: the one beside the snapshot if there is one, none, or that in a file (default: auto)',
+      'The working set that instant and lazy read ahead while QEMU starts, and that lazy brings first: the one beside the snapshot if there is one, none, or that in a file (default: auto)',
   },
   fdset: {
     ...choice(...SWITCHES),

@@ -36,7 +36,7 @@ const args = {
 export const workingSet: Command = defineCommand({
   name: 'working-set',
   description:
-    'Note which pages of a snapshot a guest has touched since restore --mode instant. The next such restore reads them ahead while QEMU starts.',
+    'Note which pages of a snapshot a guest has touched since restore --mode instant. The next restore, instant or lazy, reads them ahead while QEMU starts.',
   args,
   examples: [
     'mapped-ram working-set /run/guest.qmp guest.mr',
