@@ -138,10 +138,12 @@ async function record(): Promise<void> {
 
 /** How many times as fast one way is as another, the median of the rounds. */
 function ratioOf(slow: string, fast: string): number {
-  const timesOf = (wanted: string): readonly number[] =>
-    measured.find(({ name }) => name === wanted)?.milliseconds ?? [];
   const times = timesOf(fast);
   return medianOf(timesOf(slow).map((time, round) => time / (times[round] ?? Number.NaN)));
+}
+
+function timesOf(way: string): readonly number[] {
+  return measured.find(({ name }) => name === way)?.milliseconds ?? [];
 }
 
 function figuresOf(ratio: number): string {

@@ -1,24 +1,20 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { applyPlan } from '../../negotiate/apply-plan.ts';
-import { migrateIn } from '../../qemu/migration.ts';
-import { QemuProcess } from '../../qemu/process/qemu-process.ts';
-import { MODES, type RestoreMode } from '../../restore/modes/modes.ts';
-import { restore } from '../../restore/restore.ts';
-import { MAPS_SNAPSHOT, RUNNING, STARTED } from '../baseline/moments.ts';
+import { RUNNING } from '../baseline/moments.ts';
 import type { BenchFiles, Contender, MakeContenders } from '../contender.ts';
 import type { FileState, RoundFigures } from '../figures.ts';
 import { putInState } from '../file-state.ts';
 import { CpuTime } from '../meter/cpu-time.ts';
 import { lookIntoPageCache } from '../meter/look-into-page-cache.ts';
 import { pageCacheGrowth } from '../meter/page-cache-growth.ts';
-import { findBenchQemu, leftOutOfQemu, qemuIdentity, type UsableQemu } from '../others/bench-qemu.ts';
+import { findBenchQemu, leftOutOfQemu } from '../others/bench-qemu.ts';
+import { recordWalker } from './record-walker.ts';
+import { CHANNELS, ourWays, ownLoading, type Way } from './restore-ways.ts';
 import { saveWalker, SMALLEST_GUEST, type SavedWalker } from './saved-guest.ts';
 import { untilWalkedTo } from './working-set.ts';
 
 const MIB = 2 ** 20;
-const CHANNELS = 4;
 /** The built-in guest is code of these processors. */
 const GUEST_TARGETS: ReadonlySet<string> = new Set(['i386', 'x86_64']);
 
@@ -36,7 +32,7 @@ export interface RestoreContendersOptions {
  */
 export function restoreContenders({ qemu }: RestoreContendersOptions = {}): MakeContenders {
   return async (files, state, signal) => {
-    const names = [...OUR_WAYS.map(({ name }) => name), `QEMU × ${CHANNELS}`];
+    const names = [...ourWays('').map(({ name }) => name), `QEMU × ${CHANNELS}`];
     const skipAll = (reason: string): Awaited<ReturnType<MakeContenders>> => ({
       contenders: [],
       skipped: names.map((name) => ({ name, reason })),
@@ -49,11 +45,14 @@ export function restoreContenders({ qemu }: RestoreContendersOptions = {}): Make
     const whyNotHere = whyNoRestore(target);
     if (whyNotHere !== undefined) return skipAll(whyNotHere);
     const walker = await saveWalker(files, binary, signal);
-    const ways = [...OUR_WAYS, ownLoading(found)];
-    const held = new Held(walker.snapshot, ways.length);
+    const record = join(files.directory, 'walker.working-set');
+    const why = await recordWalker(walker, binary, record, signal);
+    const ways = [...ourWays(why === undefined ? record : undefined), ownLoading(found)];
+    const held = new Held([walker.snapshot, record], ways.length);
+    const left = names.filter((name) => ways.every((way) => way.name !== name));
     return {
       contenders: ways.map((way) => new RestoreContender(files, state, held, { ...way, binary, walker })),
-      skipped: leftOutOfQemu(found),
+      skipped: [...leftOutOfQemu(found), ...left.map((name) => ({ name, reason: why ?? '' }))],
     };
   };
 }
@@ -65,90 +64,25 @@ export function whyNoRestore(target: string): string | undefined {
     : `the guest to restore is one of x86, and this QEMU has guests of ${target}`;
 }
 
-interface Start {
-  readonly path: string;
-  readonly binary: string;
-  readonly args: readonly string[];
-  readonly signal: AbortSignal;
-}
-
-/** A guest that runs. */
-interface Started {
-  readonly qemu: QemuProcess;
-  /** Milliseconds to moments on the way. */
-  readonly moments: Readonly<Record<string, number>>;
-}
-
-interface Way extends Pick<Contender, 'name' | 'settings'> {
-  /** Restores the guest, and resolves when it runs. */
-  readonly start: (start: Start) => Promise<Started>;
-  readonly isOurs: boolean;
+interface MeteredWay extends Way {
   readonly binary: string;
   readonly walker: SavedWalker;
 }
 
-function byMode(mode: RestoreMode): Way['start'] {
-  return async ({ path, binary, args, signal }) => {
-    const { qemu } = await restore(path, { mode, binary, args, signal, after: 'cont' });
-    return { qemu, moments: {} };
-  };
-}
-
-/** QEMU gets its settings without a look at the snapshot, which would count as QEMU's time. */
-async function byQemu({ path, binary, args, signal }: Start, isDirect: boolean): Promise<Started> {
-  const startedAt = performance.now();
-  const qemu = await QemuProcess.start({ binary, args: [...args, '-incoming', 'defer'], signal });
-  const moments = { [STARTED]: performance.now() - startedAt };
-  try {
-    await applyPlan(
-      qemu.qmp,
-      {
-        direction: 'restore',
-        capabilities: { 'mapped-ram': true, multifd: true, events: true },
-        parameters: {
-          'multifd-channels': CHANNELS,
-          // A QEMU that has no direct I/O does not know the name either.
-          ...(isDirect && { 'direct-io': true }),
-          'max-bandwidth': 0,
-        },
-      },
-      { signal },
-    );
-    await migrateIn(qemu.qmp, { transport: 'file', filename: path, offset: 0 }, { signal });
-    await qemu.qmp.execute('cont', undefined, { signal });
-    return { qemu, moments };
-  } catch (error) {
-    await qemu.close();
-    throw error;
-  }
-}
-
-const OUR_WAYS: readonly Omit<Way, 'binary' | 'walker'>[] = MODES.map(({ name, keepsSnapshot }) => ({
-  name,
-  start: byMode(name),
-  isOurs: true,
-  settings: { mode: name, [MAPS_SNAPSHOT]: keepsSnapshot },
-}));
-
-function ownLoading(found: UsableQemu): Omit<Way, 'binary' | 'walker'> {
-  const { name, settings } = qemuIdentity(found, CHANNELS);
-  const isDirect = found.whyNotDirect === undefined;
-  return { name, settings, start: (start) => byQemu(start, isDirect), isOurs: false };
-}
-
-/** A file that several contenders share; it goes with the last of them. */
+/** Files that several contenders share; they go with the last of them. */
 class Held {
-  readonly #path: string;
+  readonly #paths: readonly string[];
   #users: number;
 
-  constructor(path: string, users: number) {
-    this.#path = path;
+  constructor(paths: readonly string[], users: number) {
+    this.#paths = paths;
     this.#users = users;
   }
 
   async leave(): Promise<void> {
     this.#users -= 1;
-    if (this.#users === 0) await rm(this.#path, { force: true });
+    if (this.#users > 0) return;
+    for (const path of this.#paths) await rm(path, { force: true });
   }
 }
 
@@ -161,12 +95,12 @@ class RestoreContender implements Contender {
   readonly #files: BenchFiles;
   readonly #state: FileState;
   readonly #held: Held;
-  readonly #way: Way;
+  readonly #way: MeteredWay;
   readonly #copy: string;
   #source: string | undefined;
   #isOver = false;
 
-  constructor(files: BenchFiles, state: FileState, held: Held, way: Way) {
+  constructor(files: BenchFiles, state: FileState, held: Held, way: MeteredWay) {
     this.name = way.name;
     this.program = way.isOurs ? 'mapped-ram' : 'qemu';
     this.isReference = !way.isOurs;
@@ -191,14 +125,14 @@ class RestoreContender implements Contender {
       const growth = await pageCacheGrowth([path], lookIntoPageCache);
       const own = process.cpuUsage();
       const startedAt = performance.now();
-      const { qemu: started, moments } = await start({ path, binary, args: walker.args, signal });
+      const { qemu: started, moments, hasHelper } = await start({ path, binary, args: walker.args, signal });
       await using qemu = started;
       const running = performance.now() - startedAt;
       // From here on this process only looks how far the guest is.
       const { user, system } = process.cpuUsage(own);
       await untilWalkedTo(qemu.qmp, walker.goal, signal);
       const milliseconds = performance.now() - startedAt;
-      const cpuMs = new CpuTime(qemu.pid, 'start').end();
+      const cpuMs = hasHelper ? undefined : new CpuTime(qemu.pid, 'start').end();
       return {
         milliseconds,
         bytes: this.#files.size,
