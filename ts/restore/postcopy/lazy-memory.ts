@@ -194,7 +194,7 @@ export class LazyMemory implements AsyncDisposable {
       throw failure;
     }
     this.#takeOvers += 1;
-    this.#server = ready.serve({ path: place.path, preempt, opening: undefined });
+    this.#server = ready.serve({ path: place.ownPath, preempt, opening: undefined });
     if (wait.signal.aborted) this.#server.stop();
     await this.#server.loaded;
     return 'served';

@@ -61,7 +61,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     await setAutostart(qmp, heldBack ? 'stop' : after, wait);
     const stderrBefore = qmp.stderr;
     // It knocks until QEMU listens.
-    server = ready.serve({ path: place.path, opening: opening.bytes, preempt });
+    server = ready.serve({ path: place.ownPath, opening: opening.bytes, preempt });
     const startedAt = performance.now();
     await beginIncoming(qmp, migrateArguments(plan.target.address));
     const isLoaded = await waitWithin(server.loaded, wait, tooLate);

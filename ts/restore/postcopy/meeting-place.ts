@@ -1,19 +1,31 @@
 import { randomUUID } from 'node:crypto';
-import { chown, mkdtemp, readFile, readlink, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chown, type FileHandle, mkdtemp, open, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { MappedRamError, messageOf } from '../../errors.ts';
 
+/** Directories in which a QEMU with another root may make a socket. */
+const PLACES = ['/tmp', '/var/tmp', '/run', '/dev/shm'];
+const NAME = 'mapped-ram-';
+
 /** A directory in which QEMU listens on a unix socket. Only QEMU and this process may look into it. */
 export class MeetingPlace implements AsyncDisposable {
-  /** The socket's path. Nobody has made it yet. */
+  /** The socket's path, as QEMU has it. Nobody has made it yet. */
   readonly path: string;
+  /** The same for this process, and those that it starts. */
+  readonly ownPath: string;
   readonly #directory: string;
+  /** The directory's own directory, where QEMU has another root: the path ends with QEMU. */
+  readonly #parent: FileHandle | undefined;
 
-  private constructor(directory: string) {
-    this.#directory = directory;
-    this.path = join(directory, randomUUID());
+  private constructor(directory: string, root = '', parent?: FileHandle) {
+    const socket = randomUUID();
+    this.path = join(directory, socket);
+    this.ownPath = `${root}${this.path}`;
+    this.#directory = parent === undefined ? directory : `/proc/self/fd/${parent.fd}/${basename(directory)}`;
+    this.#parent = parent;
   }
 
   /**
@@ -24,11 +36,13 @@ export class MeetingPlace implements AsyncDisposable {
     const user = pid === undefined ? undefined : await userOf(pid);
     if (pid === undefined || user === undefined)
       throw apart("QEMU's process is not known or cannot be looked at");
-    if ((await rootOf(pid)) !== (await rootOf('self'))) throw apart('QEMU is in a container of its own');
-    const directory = await mkdtemp(join(tmpdir(), 'mapped-ram-'));
-    const place = new MeetingPlace(directory);
+    const [theirs, ours] = [await rootOf(pid), await rootOf('self')];
+    const place =
+      theirs === ours && ours !== undefined
+        ? new MeetingPlace(await mkdtemp(join(tmpdir(), NAME)))
+        : await MeetingPlace.#makeBelow(`/proc/${pid}/root`);
     try {
-      if (user !== process.geteuid?.()) await chown(directory, user, -1);
+      if (user !== process.geteuid?.()) await chown(place.#directory, user, -1);
       return place;
     } catch (cause) {
       await place[Symbol.asyncDispose]();
@@ -36,8 +50,29 @@ export class MeetingPlace implements AsyncDisposable {
     }
   }
 
+  /** Makes a place that QEMU finds below its own root. */
+  static async #makeBelow(root: string): Promise<MeetingPlace> {
+    const reasons: string[] = [];
+    for (const parent of PLACES) {
+      let handle: FileHandle | undefined;
+      try {
+        // A link would lead this process somewhere else than QEMU.
+        handle = await open(`${root}${parent}`, constants.O_DIRECTORY | constants.O_NOFOLLOW);
+        const made = await mkdtemp(`/proc/self/fd/${handle.fd}/${NAME}`);
+        return new MeetingPlace(join(parent, basename(made)), root, handle);
+      } catch (cause) {
+        await handle?.close();
+        reasons.push(messageOf(cause));
+      }
+    }
+    throw apart(
+      `QEMU is in a container of its own, in which no directory can be made (${reasons.join('; ')})`,
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#directory, { recursive: true, force: true });
+    if (this.#parent !== undefined && this.#parent.fd !== -1) await this.#parent.close();
   }
 }
 
