@@ -138,6 +138,11 @@ export class QmpClient implements AsyncDisposable {
     return this.#options.server;
   }
 
+  /** True when commands get through whatever QEMU's main thread waits for, where they can be carried out so. @internal */
+  get takesOutOfBand(): boolean {
+    return this.#turns.readsAhead;
+  }
+
   /** The descriptor of the connection, where there is one. @internal */
   get descriptor(): number | undefined {
     return this.#ended === undefined ? this.#writer.descriptor : undefined;

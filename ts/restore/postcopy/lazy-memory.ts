@@ -5,6 +5,7 @@ import { disposeAll } from '../../host/dispose-all.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { MeetingPlace } from './meeting-place.ts';
 import type { Servers } from './servers.ts';
+import { Standstill } from './standstill.ts';
 import { endOf, listenAnew, type MigrationEnd } from './take-over.ts';
 
 /** The most servers in a row that take over and bring nothing. */
@@ -68,8 +69,8 @@ export class LazyMemory implements AsyncDisposable {
   readonly #complete = deferred<LazyReport>();
   readonly #closing = new AbortController();
   readonly #over: Promise<void>;
+  readonly #standstill: Standstill;
   #server: PageServer;
-  #ending: Promise<void> | undefined;
   #takeOvers = 0;
   #isComplete = false;
   #isReleased = false;
@@ -78,6 +79,7 @@ export class LazyMemory implements AsyncDisposable {
   constructor(server: PageServer, options: LazyMemoryOptions) {
     this.#options = options;
     this.#server = server;
+    this.#standstill = new Standstill(options.qmp);
     // Who does not ask need not hear of it.
     this.#complete.promise.catch(() => undefined);
     this.#over = this.#follow(options);
@@ -103,7 +105,8 @@ export class LazyMemory implements AsyncDisposable {
    */
   async release(): Promise<void> {
     this.#isReleased = true;
-    await this.#ending?.catch(() => undefined);
+    // The guest is not to be left standing still.
+    if (this.#standstill.isOn) await this.#over;
     this.#server.unref();
   }
 
@@ -116,12 +119,15 @@ export class LazyMemory implements AsyncDisposable {
   async #follow({ putBack, things }: LazyMemoryOptions): Promise<void> {
     try {
       const last = await this.#untilComplete();
+      await this.#standstill.end();
       const completeMs = performance.now() - this.#startedAt;
       this.#isComplete = true;
       await putBack().catch(() => undefined);
       this.#complete.resolve({ completeMs, ...last, takeOvers: this.#takeOvers });
     } catch (error) {
       this.#complete.reject(this.#closing.signal.aborted ? closed() : error);
+      // A CPU that waits for a page may keep QEMU from answering.
+      this.#standstill.end().catch(() => undefined);
       // QEMU may only be out of this process's sight.
       this.#server.unref();
     } finally {
@@ -140,7 +146,8 @@ export class LazyMemory implements AsyncDisposable {
         const { sentBytes, requests } = server.progress();
         vain = sentBytes > most ? 0 : vain + 1;
         most = Math.max(most, sentBytes);
-        const isOver = this.#closing.signal.aborted || this.#isReleased || vain > MOST_VAIN;
+        const isLeft = this.#isReleased && !this.#standstill.isOn;
+        const isOver = this.#closing.signal.aborted || isLeft || vain > MOST_VAIN;
         if (isOver || !isServerLost(error)) throw error;
         // QEMU may have had all that it needed when the server ended.
         if ((await this.#takeOver(error)) === 'completed') return { requests };
@@ -151,10 +158,10 @@ export class LazyMemory implements AsyncDisposable {
   /** Waits until a server has brought everything. */
   async #serveOut(server: PageServer): Promise<Awaited<PageServer['done']>> {
     void server.unreadable.then((error) => error && this.#complete.reject(error));
-    const { qmp, preempt } = this.#options;
-    if (preempt && (await server.pushed) && !this.#isReleased) {
-      this.#ending = endWhileNobodyAsks(qmp, server);
-      await this.#ending;
+    if (this.#options.preempt && (await server.pushed) && (this.#standstill.isOn || !this.#isReleased)) {
+      // A CPU that waits for a page waits for the next server when this one has gone.
+      await Promise.race([this.#standstill.begin(), server.done]);
+      server.end();
     }
     return server.done;
   }
@@ -187,22 +194,6 @@ export class LazyMemory implements AsyncDisposable {
     if (end !== 'ended') return end === 'completed';
     await this.#options.qmp.execute('query-status');
     throw error;
-  }
-}
-
-/**
- * Ends a migration while no page can be asked for: with a second connection, QEMU never recovers from a server that dies
- * between the end and QEMU's word on it while a CPU waits (docs/format.md §14.6). So the guest stands still for these
- * milliseconds.
- */
-async function endWhileNobodyAsks(qmp: QmpClient, server: PageServer): Promise<void> {
-  const { running } = await qmp.execute('query-status');
-  try {
-    if (running) await qmp.execute('stop');
-    server.end();
-    await server.done.catch(() => undefined);
-  } finally {
-    if (running && qmp.isOpen) await qmp.execute('cont');
   }
 }
 
