@@ -204,22 +204,6 @@ qemuTest('a page that cannot be read is named, and the guest gets no zeros in it
   t.false(clone.serial().includes('E'));
 });
 
-qemuTest('many guests get their memory of one file at once', async (t) => {
-  const guests = await Promise.all(
-    Array.from({ length: 8 }, () => restoreLazily({ postcopy: { server: 'caller' } })),
-  );
-  try {
-    for (const guest of guests) await guest.restored.memoryComplete;
-    for (const guest of guests) {
-      await guest.checkMemory();
-      await guest.close();
-    }
-    t.pass();
-  } finally {
-    for (const guest of guests) await guest.close();
-  }
-});
-
 async function killedOnce(): Promise<void> {
   await using guest = await restoreLazily({ postcopy: SLOWLY });
   const [server] = pageServers();
