@@ -70,11 +70,16 @@ export class LinuxGuest {
     const [initrd, serial] = [file('initrd'), file('serial')];
     await writeFile(initrd, makeInitrd());
     const args = [
-      ...'-machine q35 -accel tcg -smp 2 -m 256M -nodefaults -no-user-config -display none -no-reboot'.split(
-        ' ',
-      ),
-      ...['-serial', `file:${serial}`, '-device', 'virtio-net-pci', '-device', 'virtio-balloon-pci'],
-      ...['-kernel', KERNEL, '-initrd', initrd, '-append', 'console=ttyS0 quiet panic=-1'],
+      ...'-machine q35 -accel tcg -smp 2 -m 256M -nodefaults -no-user-config -display none'.split(' '),
+      ...'-no-reboot -device virtio-net-pci -device virtio-balloon-pci'.split(' '),
+      '-serial',
+      `file:${serial}`,
+      '-kernel',
+      KERNEL,
+      '-initrd',
+      initrd,
+      '-append',
+      'console=ttyS0 quiet panic=-1',
     ];
     return new LinuxGuest(args, serial);
   }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { truncate } from 'node:fs/promises';
@@ -162,7 +163,8 @@ qemuTest('when both are gone, recover brings the rest, and once only', async (t)
 
 qemuTest('a QEMU whose main thread waits for a page gets it from the next server', async (t) => {
   await using guest = await restoreLazily({ after: 'stop', postcopy: { push: 'off' } });
-  const [server = 0] = pageServers();
+  const [server] = pageServers();
+  assert(server !== undefined);
   // A server that hangs answers nothing, and QEMU's main thread waits for the page.
   process.kill(server, 'SIGSTOP');
   const saving = guest.qmp.execute('pmemsave', { val: 20 * MIB, size: MIB, filename: dir.file('pmem') });

@@ -1,4 +1,5 @@
 import type { QmpClient } from '../../qmp/client.ts';
+import { LastWill } from './last-will.ts';
 
 /** The longest time that a timer takes. */
 const NO_LIMIT_MS = 2 ** 31 - 1;
@@ -14,6 +15,7 @@ export class Standstill {
   readonly #qmp: QmpClient;
   /** Settles when the guest stands still, with true if it ran before. */
   #beginning: Promise<boolean> | undefined;
+  #will: LastWill | undefined;
 
   constructor(qmp: QmpClient) {
     this.#qmp = qmp;
@@ -38,16 +40,22 @@ export class Standstill {
    * @throws {MappedRamError} as {@link QmpClient.execute}
    */
   async end(): Promise<void> {
-    const hasRun = await this.#beginning;
-    this.#beginning = undefined;
-    if (hasRun === true && this.#qmp.isOpen) await this.#qmp.execute('cont');
+    try {
+      const hasRun = await this.#beginning;
+      if (hasRun === true && this.#qmp.isOpen) await this.#qmp.execute('cont');
+    } finally {
+      this.#beginning = undefined;
+      this.#will?.revoke();
+    }
   }
 
   async #stop(): Promise<boolean> {
     const wait = { timeoutMs: NO_LIMIT_MS };
     const { running } = await this.#qmp.execute('query-status', undefined, wait);
+    if (!running) return false;
+    this.#will = new LastWill(this.#qmp);
     // A command that was given up would be carried out all the same, and the guest would stay where it is.
-    if (running) await this.#qmp.execute('stop', undefined, wait);
-    return running;
+    await this.#qmp.execute('stop', undefined, wait);
+    return true;
   }
 }
