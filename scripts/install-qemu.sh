@@ -6,7 +6,7 @@
 # Needs root and apt. Exits 0 at once when every program is on the PATH, and new enough.
 #
 # With --all DIR, nothing is installed: the QEMUs of Debian's suites are unpacked side by side into DIR, for the tests of
-# versions (scripts/unpack-qemus.sh). That needs no root.
+# versions, and a small Linux for a guest (scripts/unpack-qemus.sh). That needs no root.
 set -euo pipefail
 
 here=$(dirname "$0")

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Unpacks the QEMUs of Debian's suites side by side, each with its own libraries: DIR/VERSION/bin/qemu-system-x86_64.
+# Unpacks the QEMUs of Debian's suites side by side, each with its own libraries: DIR/VERSION/bin/qemu-system-x86_64;
+# and a small Linux for a guest: DIR/linux/vmlinuz and DIR/linux/busybox.
 # Nothing is installed, so any number of versions is there at once. Needs apt and dpkg-deb, but neither root nor a
 # certain release of Debian. The packages come from the mirror that apt already uses, and apt checks their signatures.
-# Usage: unpack-qemus.sh DIR [VERSION…]; without versions, all. A version that is there already is left alone.
+# Usage: unpack-qemus.sh DIR [VERSION…]; without versions, all. What is there already is left alone. The Linux has the
+# version `linux`.
 set -euo pipefail
 
 # A version, the suite that has it, and the suite that it builds upon.
@@ -10,6 +12,7 @@ readonly qemus='5.2 bullseye
 7.2 bookworm
 10.0 trixie
 11.1 trixie-backports trixie'
+readonly linux_suite=bookworm
 readonly keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 readonly package=qemu-system-x86 program=qemu-system-x86_64
 
@@ -91,6 +94,25 @@ unpack() {
   mv "$directory/$version/bin.new" "$directory/$version/bin"
 }
 
+# The package of the kernel that is named for none depends on one that has its version in its name.
+unpack_linux() {
+  local directory=$1 mirror=$2 root=$1/.apt-linux kernel archive
+  rm -rf "$root" "$directory/linux"
+  mkdir -p "$root/lists/partial" "$root/archives/partial" "$root/linux"
+  : >"$root/status"
+  echo "deb [signed-by=$keyring] $mirror $linux_suite main" >"$root/sources.list"
+  private_apt "$root" update
+  kernel=$(private_apt "$root" install --yes --print-uris --no-install-recommends linux-image-cloud-amd64 |
+    sed -nE 's/.* (linux-image-[0-9][^_]*)_.*/\1/p')
+  (cd "$root/archives" && private_apt "$root" download "$kernel" busybox-static)
+  for archive in "$root"/archives/*.deb; do dpkg-deb --extract "$archive" "$root/tree"; done
+  cp "$root"/tree/boot/vmlinuz-* "$root/linux/vmlinuz"
+  cp "$root/tree/bin/busybox" "$root/linux/busybox"
+  # The folder's name means complete.
+  mv "$root/linux" "$directory/linux"
+  rm -rf "$root"
+}
+
 main() {
   [ $# -ge 1 ] || fail 'name the folder that the QEMUs go to'
   local directory mirror version suite base here
@@ -104,6 +126,8 @@ main() {
     if [ ! -x "$directory/$version/bin/$program" ]; then unpack "$directory" "$mirror" "$version" "$suite" "$base"; fi
     "$directory/$version/bin/$program" --version | head -n 1
   done <<<"$qemus"
+  if [ $# -gt 0 ] && [[ " $* " != *" linux "* ]]; then return; fi
+  if [ ! -e "$directory/linux" ]; then unpack_linux "$directory" "$mirror"; fi
 }
 
 main "$@"

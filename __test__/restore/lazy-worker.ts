@@ -11,7 +11,7 @@ export interface LazyOrder {
 }
 
 async function carryOut({ server, snapshot, postcopy }: LazyOrder): Promise<void> {
-  const qmp = await QmpClient.connect(server);
+  const qmp = await QmpClient.connect(server, { oob: true });
   process.send?.('begun');
   const { memoryComplete } = await attach(qmp, snapshot, { mode: 'lazy', postcopy });
   process.send?.('running');

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 
-import { messageOf, MappedRamError } from '../../ts/errors.ts';
+import { type ErrorCode, messageOf, MappedRamError } from '../../ts/errors.ts';
 import type { Writer } from '../../ts/negotiate/request.ts';
-import type { RestoreMode } from '../../ts/restore/modes/modes.ts';
-import { MODES_OF_ANY_MEMORY } from './common-modes.ts';
+import { MODE_NAMES, type RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { save } from '../../ts/save/save.ts';
 import { verify } from '../../ts/verify/verify.ts';
 import { type DeviceRecipe, RECIPES } from './device-recipes.ts';
@@ -50,8 +49,14 @@ export function deviceNames({
   return [...run.stdout.matchAll(/^name "([^"]+)"/gm)].flatMap(([, name]) => name ?? []).toSorted();
 }
 
-/** Devices that give memory back, which a mapping of the snapshot does not allow: docs/restore.md. */
-const GIVES_MEMORY_BACK = /^virtio-mem/;
+/**
+ * Modes that refuse a device: a mapping of the snapshot lets nobody give memory back (docs/restore.md), and pages that
+ * QEMU asks for come neither behind such a device nor into a file on a disk (docs/lazy.md).
+ */
+const REFUSALS: Partial<Record<RestoreMode, { readonly arg: RegExp; readonly code: ErrorCode }>> = {
+  instant: { arg: /^virtio-mem/, code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT' },
+  lazy: { arg: /^virtio-mem|memory-backend-file,.*mem-path=/, code: 'ERR_MAPPED_RAM_UNSUPPORTED' },
+};
 const NO_DEVICE: DeviceRecipe = { before: [], members: '' };
 const WRITERS: readonly Writer[] = ['engine', 'qemu'];
 
@@ -105,10 +110,11 @@ async function walk(
       await assertVerified(dir, writer);
     }
     for (const writer of WRITERS) {
-      for (const mode of MODES_OF_ANY_MEMORY) {
+      for (const mode of MODE_NAMES) {
         step = `restore (${mode}) of what ${writer} saved`;
-        if (mode === 'instant' && args.some((arg) => GIVES_MEMORY_BACK.test(arg))) {
-          await assertRefused(machine.restore(dir.file(writer), mode, args));
+        const refusal = REFUSALS[mode];
+        if (refusal !== undefined && args.some((arg) => refusal.arg.test(arg))) {
+          await assertRefused(machine.restore(dir.file(writer), mode, args), refusal.code);
           continue;
         }
         await using guest = await machine.restore(dir.file(writer), mode, args);
@@ -126,16 +132,13 @@ async function walk(
   }
 }
 
-/** Makes sure that a restore is refused as docs/restore.md says. */
-async function assertRefused(restoring: Promise<WalkedGuest>): Promise<void> {
+/** Makes sure that a restore is refused. */
+async function assertRefused(restoring: Promise<WalkedGuest>, code: ErrorCode): Promise<void> {
   const error: unknown = await restoring.then(
     (guest) => guest[Symbol.asyncDispose](),
     (reason: unknown) => reason,
   );
-  assert(
-    error instanceof MappedRamError && error.code === 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
-    messageOf(error),
-  );
+  assert(error instanceof MappedRamError && error.code === code, messageOf(error));
 }
 
 async function assertVerified(dir: TemporaryDirectory, writer: Writer): Promise<void> {

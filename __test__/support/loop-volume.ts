@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, statfs } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, stat, statfs, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+const SECTOR = 512;
 
 export type LoopVolumeKind = 'xfs' | 'btrfs';
 
@@ -47,6 +49,26 @@ export class LoopVolume implements AsyncDisposable {
     spawnSync('sync', ['-f', this.path]);
     const { blocks, bfree, bsize } = await statfs(this.path);
     return (blocks - bfree) * bsize;
+  }
+
+  /** Bytes that were read from the disk so far, by whomever. */
+  async bytesRead(): Promise<number> {
+    const { dev } = await stat(this.path);
+    // A device's number has 20 bits for the minor part, of which the upper 12 stand above the major part.
+    const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)];
+    const numbers = await readFile(`/sys/dev/block/${major}:${minor}/stat`, 'latin1');
+    return Number(numbers.trim().split(/\s+/)[2]) * SECTOR;
+  }
+
+  /**
+   * Takes the disk away: a read of what is not in the page cache is an error from now on.
+   * @throws when somebody has a file open for writing
+   */
+  async loseDisk(): Promise<void> {
+    // A write would make the image long again, with zeros to be read.
+    const { status, stderr } = spawnSync('mount', ['-o', 'remount,ro', this.path], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`mount: ${stderr}`);
+    await truncate(join(this.#directory, 'image'), 0);
   }
 
   /** @throws when somebody still uses the filesystem */

@@ -7,21 +7,48 @@ import { restore, save } from '../../ts/index.ts';
 import { identifyQemu } from '../../ts/qemu/identify-qemu.ts';
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
 import { queryRamBlocks } from '../../ts/qemu/memory/query-ram-blocks.ts';
-import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
+import { MODE_NAMES } from '../../ts/restore/modes/modes.ts';
 import type { QmpClient } from '../../ts/qmp/client.ts';
 import { writesRam } from '../../ts/stream/default-ram.ts';
 import { MIB } from '../support/qemu.ts';
 import { targetTest } from '../support/qemu-required.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { unlessRefused } from '../support/unless-refused.ts';
 
 const PAGE = 4096;
 const ZEROS = Buffer.alloc(PAGE);
 
-for (const { target, machine, block, mebibytes, writes } of [
-  { target: 'ppc64', machine: 'pseries', block: 'ppc_spapr.ram', mebibytes: 256, writes: true },
+interface Board {
+  readonly target: string;
+  readonly machine: string;
+  readonly block: string;
+  readonly mebibytes: number;
+  readonly writes: boolean;
+  /** The state beside memory that QEMU sends while the guest runs. Pages that come later leave no place for it. */
+  readonly live?: RegExp;
+}
+
+const BOARDS: readonly Board[] = [
+  {
+    target: 'ppc64',
+    machine: 'pseries',
+    block: 'ppc_spapr.ram',
+    mebibytes: 256,
+    writes: true,
+    live: /live state beside its memory \(spapr\/htab\)/,
+  },
   { target: 'ppc', machine: 'ppce500', block: 'mpc8544ds.ram', mebibytes: 128, writes: true },
-  { target: 's390x', machine: 's390-ccw-virtio', block: 's390.ram', mebibytes: 64, writes: false },
-] as const) {
+  {
+    target: 's390x',
+    machine: 's390-ccw-virtio',
+    block: 's390.ram',
+    mebibytes: 64,
+    writes: false,
+    live: /live state beside its memory \(s390-storage_attributes\)/,
+  },
+];
+
+for (const { target, machine, block, mebibytes, writes, live } of BOARDS) {
   const title = `${machine}: a guest has its own memory where the board writes before it comes, in every mode`;
   targetTest(target, title, async (t) => {
     await using dir = await temporaryDirectory();
@@ -30,8 +57,11 @@ for (const { target, machine, block, mebibytes, writes } of [
     const snapshot = dir.file('guest.mr');
     const memory = await saveChanged(dir, { binary, args: [...args, '-S'], block, mebibytes, snapshot });
     t.is(writesRam(machine), writes);
-    for (const mode of MODES_OF_ANY_MEMORY) {
-      await using guest = await restore(snapshot, { binary, args, mode, after: 'stop' });
+    for (const mode of MODE_NAMES) {
+      await using guest = await unlessRefused(t, mode, live, () =>
+        restore(snapshot, { binary, args, mode, after: 'stop' }),
+      );
+      if (guest === undefined) continue;
       const found = await memoryOf(guest.qemu.qmp, dir, mebibytes);
       assertSame(t, found, memory, mode);
     }

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 
 import { QemuProcess } from '../../ts/qemu/process/qemu-process.ts';
-import { MODES_OF_ANY_MEMORY } from '../support/common-modes.ts';
+import { modeOf, MODE_NAMES, type RestoreMode } from '../../ts/restore/modes/modes.ts';
 import { restore } from '../../ts/restore/restore.ts';
 import { saveTo } from '../support/plain-migration.ts';
 import { type GuestSetup, MIB, startGuest } from '../support/qemu.ts';
@@ -12,6 +12,7 @@ import { aarch64Test, QEMU_AARCH64_BINARY, qemuTest, tpmTest } from '../support/
 import { restoreGuest, saveGuest } from '../support/restored-guest.ts';
 import { startSwtpm } from '../support/swtpm.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary.ts';
+import { unlessRefused } from '../support/unless-refused.ts';
 
 // Guests with memory beside their main memory.
 
@@ -19,6 +20,11 @@ const SLOTS = '64M,slots=4,maxmem=1G';
 
 function words(text: string): readonly string[] {
   return text.trim().split(/\s+/);
+}
+
+/** The blocks whose memory is in place before the guest comes, of those that could be. */
+function inPlace(mode: RestoreMode, blocks: readonly string[]): readonly string[] {
+  return modeOf(mode).startsWithMemory ? blocks : [];
 }
 
 /** Makes a file of random bytes. */
@@ -30,7 +36,7 @@ async function randomFile(path: string, length: number): Promise<Buffer> {
 
 /** Restores in all modes and lets the guest prove its memory. */
 async function restores(t: ExecutionContext, path: string, setup: GuestSetup): Promise<void> {
-  for (const mode of MODES_OF_ANY_MEMORY) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
     t.deepEqual(guest.restored.warnings, [], mode);
     const before = await guest.checkMemory();
@@ -95,7 +101,7 @@ tpmTest('a TPM whose buffer is a block', async (t) => {
     await using saved = await setup('saved');
     await saveGuest(saved, path);
   }
-  for (const mode of MODES_OF_ANY_MEMORY) {
+  for (const mode of MODE_NAMES) {
     await using made = await setup(mode);
     await using guest = await restoreGuest(path, made, { mode, after: 'stop' });
     const before = await guest.checkMemory();
@@ -119,9 +125,9 @@ qemuTest('a DIMM that was plugged while the guest ran', async (t) => {
   }
   const plugged = words('-object memory-backend-ram,id=d0,size=128M -device pc-dimm,id=dimm0,memdev=d0');
   const setup = { ...memory, extraArgs: plugged };
-  for (const mode of MODES_OF_ANY_MEMORY) {
+  for (const mode of MODE_NAMES) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
-    t.deepEqual([...guest.restored.blocks].toSorted(), mode === 'eager' ? [] : ['d0', 'pc.ram']);
+    t.deepEqual([...guest.restored.blocks].toSorted(), inPlace(mode, ['d0', 'pc.ram']));
     t.is(Buffer.compare(await guest.readBlock('d0', 0, 128 * MIB), content), 0, mode);
     await guest.checkMemory();
     await guest.assertAlive();
@@ -180,12 +186,20 @@ for (const share of ['on', 'off']) {
       await saveTo(guest.qmp, `file:${path}`);
     }
     t.is(saved.size, PERSISTENT.length);
-    for (const mode of MODES_OF_ANY_MEMORY) {
+    for (const mode of MODE_NAMES) {
       const changed = new Map<string, Buffer>();
       for (const { object, size } of PERSISTENT) {
         if (object !== 'er0') changed.set(object, await randomFile(dir.file(object), size));
       }
-      await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
+      // QEMU would have to empty the files.
+      await using guest = await unlessRefused(t, mode, /nv0, which holds something/, () =>
+        restoreGuest(path, setup, { mode, after: 'stop' }),
+      );
+      if (guest === undefined) {
+        for (const [object, bytes] of changed)
+          t.is(Buffer.compare(await readFile(dir.file(object)), bytes), 0, `${mode} ${object}`);
+        continue;
+      }
       const { warnings } = guest.restored;
       t.is(warnings.length, share === 'on' ? PERSISTENT.length : 0, warnings.join('; '));
       for (const { object, device, block, size } of PERSISTENT) {
@@ -228,7 +242,7 @@ qemuTest('QEMU is not let to read a block into a read-only file, which kills it'
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     message: /object nv0 \(.*nv0\) is read-only in QEMU/,
   });
-  for (const mode of MODES_OF_ANY_MEMORY.filter((name) => name !== 'eager')) {
+  for (const mode of MODE_NAMES.filter((name) => name !== 'eager')) {
     await using guest = await restoreGuest(path, setup, { mode, after: 'stop' });
     t.regex(
       guest.restored.warnings.join('\n'),
@@ -259,11 +273,11 @@ for (const own of [true, false]) {
         });
         await saveTo(qemu.qmp, `file:${path}`);
       }
-      for (const mode of MODES_OF_ANY_MEMORY) {
+      for (const mode of MODE_NAMES) {
         const args = own ? [...bare, '-object', 'memory-backend-ram,id=ram0,size=64M'] : bare;
         await using guest = await restore(path, { binary: QEMU_AARCH64_BINARY, args, mode, after: 'stop' });
         const block = own ? 'ram0' : 'mach-virt.ram';
-        t.deepEqual(guest.blocks, mode === 'eager' ? [] : [block]);
+        t.deepEqual(guest.blocks, inPlace(mode, [block]));
         if (!own) continue;
         const dump = dir.file(`dump-${mode}`);
         // QEMU puts the device tree at the beginning.

@@ -55,7 +55,6 @@ export class QmpClient implements AsyncDisposable {
 
   /**
    * Connects to a QMP server.
-   *
    * @param server the path of its unix socket, `unix:PATH`, `tcp:HOST:PORT` or `HOST:PORT`; or a stream that is
    *   connected already, see {@link QmpClient.open}
    * @param given `timeoutMs`, until QEMU has greeted, is 10000 by default
@@ -73,7 +72,6 @@ export class QmpClient implements AsyncDisposable {
 
   /**
    * Takes over a stream that leads to a QMP server. The stream is destroyed when the client ends, or when this rejects.
-   *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the peer goes away or does not speak QMP, ERR_MAPPED_RAM_TIMEOUT
    *   when it does not greet in time
    */
@@ -138,6 +136,11 @@ export class QmpClient implements AsyncDisposable {
     return this.#options.server;
   }
 
+  /** True when commands can get through whatever QEMU's main thread waits for. @internal */
+  get takesOutOfBand(): boolean {
+    return this.#turns.readsAhead;
+  }
+
   /** The descriptor of the connection, where there is one. @internal */
   get descriptor(): number | undefined {
     return this.#ended === undefined ? this.#writer.descriptor : undefined;
@@ -151,7 +154,6 @@ export class QmpClient implements AsyncDisposable {
   /**
    * Runs a command. QEMU may still carry out a command that was sent and then given up by timeout or signal. Arguments
    * and results of the commands in {@link QmpCommands} are typed as in QEMU's own schema.
-   *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when QEMU refuses (`qmp` is its reply) or the connection is lost;
    *   ERR_MAPPED_RAM_TIMEOUT when the time is over; ERR_MAPPED_RAM_IO when a descriptor cannot be sent;
    *   ERR_MAPPED_RAM_UNSUPPORTED when this connection cannot carry descriptors; ERR_MAPPED_RAM_CLOSED after `close()`
@@ -181,7 +183,6 @@ export class QmpClient implements AsyncDisposable {
   /**
    * Returns all events from this call on, or those that the filter lets through. Subscribe before the command that
    * causes them.
-   * @param filter a name, several, or a function that is true for wanted events
    */
   events(filter?: QmpEventFilter): QmpEvents {
     const events = this.#subscribers.add(filter);
@@ -191,7 +192,6 @@ export class QmpClient implements AsyncDisposable {
 
   /**
    * Waits for the first event from this call on that the filter lets through.
-   *
    * @throws {MappedRamError} ERR_MAPPED_RAM_QEMU when the connection is lost; ERR_MAPPED_RAM_TIMEOUT when the time is
    *   over; ERR_MAPPED_RAM_CLOSED when the client is closed meanwhile
    */

@@ -94,7 +94,8 @@ export class LaunchPlan {
 
   /** The files of the caller's objects that this restore leaves out, in words. */
   get warnings(): readonly string[] {
-    return this.#mode.startsWithMemory ? this.#memory.losses : [];
+    const isReplaced = this.#mode.startsWithMemory || this.#kind !== undefined;
+    return isReplaced ? this.#memory.losses : [];
   }
 
   /**

@@ -7,6 +7,7 @@ import type { QmpClient } from '../../qmp/client.ts';
 import { Holds } from './holds.ts';
 import { MeetingPlace } from './meeting-place.ts';
 import type { Servers } from './servers.ts';
+import { Standstill } from './standstill.ts';
 import { endOf, listenAnew, type MigrationEnd } from './take-over.ts';
 
 /** The most servers in a row that take over and bring nothing. */
@@ -73,8 +74,9 @@ export class LazyMemory implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #over: Promise<void>;
   readonly #holds = new Holds();
+  readonly #standstill: Standstill;
   #server: PageServer;
-  #ending: Promise<void> | undefined;
+  #isEnding = false;
   #takeOvers = 0;
   #isComplete = false;
   #isReleased = false;
@@ -83,6 +85,7 @@ export class LazyMemory implements AsyncDisposable {
   constructor(server: PageServer, options: LazyMemoryOptions) {
     this.#options = options;
     this.#server = server;
+    this.#standstill = new Standstill(options.qmp);
     // Who does not ask need not hear of it.
     this.#complete.promise.catch(() => undefined);
     this.#over = this.#follow(options);
@@ -108,7 +111,8 @@ export class LazyMemory implements AsyncDisposable {
    */
   async release(): Promise<void> {
     this.#isReleased = true;
-    await this.#ending?.catch(() => undefined);
+    // The guest is not to be left standing still.
+    if (this.#standstill.isOn) await this.#over;
     this.#server.unref();
   }
 
@@ -122,12 +126,15 @@ export class LazyMemory implements AsyncDisposable {
     using _ = tellComing(qmp, { ...source, pushes: servers.pushes, hold: () => this.#hold() });
     try {
       const last = await this.#untilComplete();
+      await this.#standstill.end();
       const completeMs = performance.now() - this.#startedAt;
       this.#isComplete = true;
       await putBack().catch(() => undefined);
       this.#complete.resolve({ completeMs, ...last, takeOvers: this.#takeOvers });
     } catch (error) {
       this.#complete.reject(this.#closing.signal.aborted ? closed() : error);
+      // A CPU that waits for a page may keep QEMU from answering.
+      this.#standstill.end().catch(() => undefined);
       // QEMU may only be out of this process's sight.
       this.#server.unref();
     } finally {
@@ -138,7 +145,7 @@ export class LazyMemory implements AsyncDisposable {
   /** Keeps the migration from ending. @returns undefined when it has ended */
   async #hold(): Promise<Disposable | undefined> {
     const held = this.#holds.hold();
-    if (this.#ending === undefined && !this.#isComplete) return held;
+    if (!this.#isEnding && !this.#standstill.isOn && !this.#isComplete) return held;
     held[Symbol.dispose]();
     await this.#over;
     return undefined;
@@ -155,7 +162,8 @@ export class LazyMemory implements AsyncDisposable {
         const { sentBytes, requests } = server.progress();
         vain = sentBytes > most ? 0 : vain + 1;
         most = Math.max(most, sentBytes);
-        const isOver = this.#closing.signal.aborted || this.#isReleased || vain > MOST_VAIN;
+        const isLeft = this.#isReleased && !this.#standstill.isOn;
+        const isOver = this.#closing.signal.aborted || isLeft || vain > MOST_VAIN;
         if (isOver || !isServerLost(error)) throw error;
         // QEMU may have had all that it needed when the server ended.
         if ((await this.#takeOver(error)) === 'completed') return { requests };
@@ -167,19 +175,21 @@ export class LazyMemory implements AsyncDisposable {
   async #serveOut(server: PageServer): Promise<Awaited<PageServer['done']>> {
     void server.unreadable.then((error) => error && this.#complete.reject(error));
     if (!(await server.pushed)) return server.done;
-    while (this.#holds.isHeld) await this.#holds.released;
-    const { qmp, preempt } = this.#options;
-    // Without a second connection QEMU asks for nothing behind the end.
-    if (!preempt) this.#ending = Promise.resolve(server.end());
-    else if (!this.#isReleased) this.#ending = endWhileNobodyAsks(qmp, server);
-    await this.#ending;
+    while (this.#holds.isHeld) await Promise.race([this.#holds.released, server.done]);
+    const { preempt } = this.#options;
+    if (preempt && this.#isReleased && !this.#standstill.isOn) return server.done;
+    this.#isEnding = true;
+    // A CPU that waits for a page waits for the next server when this one has gone. Without a second connection QEMU asks
+    // for nothing behind the end.
+    if (preempt) await Promise.race([this.#standstill.begin(), server.done]);
+    server.end();
     return server.done;
   }
 
   /** @param error the reason why the server before has ended */
   async #takeOver(error: unknown): Promise<'completed' | 'served'> {
     const { qmp, pid, servers, preempt } = this.#options;
-    this.#ending = undefined;
+    this.#isEnding = false;
     const wait = { signal: this.#closing.signal };
     if (await this.#hasCompleted(await endOf(qmp), error)) return 'completed';
     await using place = await MeetingPlace.make(pid);
@@ -205,22 +215,6 @@ export class LazyMemory implements AsyncDisposable {
     if (end !== 'ended') return end === 'completed';
     await this.#options.qmp.execute('query-status');
     throw error;
-  }
-}
-
-/**
- * Ends a migration while no page can be asked for: with a second connection, QEMU never recovers from a server that dies
- * between the end and QEMU's word on it while a CPU waits (docs/format.md §14.6). So the guest stands still for these
- * milliseconds.
- */
-async function endWhileNobodyAsks(qmp: QmpClient, server: PageServer): Promise<void> {
-  const { running } = await qmp.execute('query-status');
-  try {
-    if (running) await qmp.execute('stop');
-    server.end();
-    await server.done.catch(() => undefined);
-  } finally {
-    if (running && qmp.isOpen) await qmp.execute('cont');
   }
 }
 

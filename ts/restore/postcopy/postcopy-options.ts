@@ -15,7 +15,9 @@ export interface PostcopyOptions {
   readonly maxBandwidth?: number | undefined;
   /**
    * True for a connection of its own for pages that the guest waits for (QEMU 8.1 and later).
-   * @default 'auto': where QEMU has it
+   * When all is sent, the guest stands still for a moment, and QEMU does not answer while a CPU waits for a page then:
+   * should the server die there, only a connection for commands out of band helps.
+   * @default 'auto': where QEMU has it, and the connection to QEMU takes commands out of band
    */
   readonly preempt?: boolean | 'auto' | undefined;
   /**

@@ -53,7 +53,8 @@ export async function applyPostcopy(
   const can = capabilities.has(PREEMPT) && capabilities.has(SINCE_PREEMPT_WORKS);
   if (wanted === true && !can)
     throw refused('this QEMU has no postcopy-preempt that works (8.1 and later have)');
-  const preempt = wanted === 'auto' ? can : wanted;
+  // Its end stops the guest, for which QEMU's main thread may wait: then only commands out of band help.
+  const preempt = wanted === 'auto' ? can && qmp.takesOutOfBand : wanted;
   const target = { transport: 'socket', type: 'unix', path } as const;
   const request = { direction: 'restore', target, snapshot, reader: 'engine' } as const;
   const negotiated = await negotiate(qmp, request, { ...wait, facts });
