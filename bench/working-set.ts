@@ -91,7 +91,7 @@ const measured = await alternate(
   Number(values.rounds),
 );
 
-const columns = ['median ms', 'min', 'max', 'running', 'CPU ms', 'faults', 'asked', 'read ahead'];
+const columns = ['median ms', 'min', 'max', 'running', 'QEMU CPU', 'faults', 'asked', 'read ahead'];
 console.log(`${'way'.padEnd(16)}${columns.map((title) => title.padStart(12)).join('')}`);
 for (const { name, milliseconds, median } of measured) {
   const own = walks.get(name) ?? [];

@@ -147,7 +147,7 @@ qemuTest('a guest that is served no page unasked works with what it touches', as
   t.true(arrived() > REGION.length / 2 && arrived() < contentBytes, `${arrived()} of ${contentBytes}`);
   await t.throwsAsync(save(guest.qmp, dir.file('early')), {
     code: 'ERR_MAPPED_RAM_BUSY',
-    message: /still on its way \(postcopy-active\)/,
+    message: /under way already \(postcopy-active\)/,
   });
   t.false((await readdir(dir.path)).includes('early'));
   await guest.stop();

@@ -6,7 +6,8 @@ import test, { type ExecutionContext } from 'ava';
 import { MappedRamError, QmpClient, save } from '../../ts/index.ts';
 import type { RestoreOptions } from '../../ts/restore/restore.ts';
 import { withHugePages } from '../bench/ours/huge-page-pool.ts';
-import { untilNoPageServer } from '../restore/lazy-servers.ts';
+import { comingMemoryOf } from '../../ts/qemu/memory/coming-memory.ts';
+import { nextPageServer, pageServers, untilNoPageServer } from '../restore/lazy-servers.ts';
 import {
   assertMemory,
   assertRestores,
@@ -105,6 +106,21 @@ qemuTest('so is one in huge pages', async (t) => {
   await withHugePages(t, 160, () => assertSaved(t, { ...MISSING, memory: 'hugepages' }));
 });
 
+qemuTest('a huge page of zeros over content is saved while others come', async (t) => {
+  const path = dir.file('huge.mr');
+  await withHugePages(t, 160, async () => {
+    for (let count = 0; count < killCount(6); count += 1) {
+      const options: Lazily = { memory: 'hugepages', after: 'stop', postcopy: { maxBandwidth: 60 * MIB } };
+      await using guest = await restoreLazily(options);
+      const start = 50 * MIB;
+      await guest.touch(start);
+      await poke(guest, [zeros(start, 2 * MIB)]);
+      await save(guest.qmp, path, { base, form: 'delta', after: 'stop', overwrite: true });
+      await assertMemory(t, guest, path, `round ${count}`, base);
+    }
+  });
+});
+
 qemuTest('a guest that runs is saved again and again while its memory comes, and goes on', async (t) => {
   for (const preempt of [true, false]) {
     await using guest = await restoreLazily({ postcopy: { preempt, maxBandwidth: 16 * MIB } });
@@ -156,12 +172,100 @@ qemuTest('a save at any moment of the end works, or finds the memory complete', 
   t.true(deltas > 0);
 });
 
+/** A guest that has all of the snapshot, and is not told so. */
+async function heldAtTheEnd(): Promise<{ readonly guest: RestoredTestGuest; readonly held: Disposable }> {
+  const guest = await restoreLazily({ after: 'stop', postcopy: { maxBandwidth: 40 * MIB } });
+  const held = await comingMemoryOf(guest.qmp)?.hold(undefined);
+  if (held === undefined) {
+    await guest.close();
+    throw new Error('the memory is complete too early');
+  }
+  const isPushed = (): boolean => {
+    const { arrivedBytes = 0, contentBytes = 1 } = guest.restored.memory?.progress() ?? {};
+    return arrivedBytes === contentBytes;
+  };
+  for (let tries = 0; tries < 500 && !isPushed(); tries += 1) await delay(10);
+  return { guest, held };
+}
+
+qemuTest('a server that dies while a save keeps the memory from its end is replaced', async (t) => {
+  const before = pageServers();
+  const { guest, held } = await heldAtTheEnd();
+  await using _ = guest;
+  using __ = held;
+  t.false(guest.restored.memory?.progress().complete);
+  process.kill(await nextPageServer(before), 'SIGKILL');
+  // QEMU waits for a page of zeros that nobody would have sent unasked.
+  await guest.touch(94 * MIB);
+  await save(guest.qmp, dir.file('held.mr'), { base, form: 'delta', overwrite: true });
+  held[Symbol.dispose]();
+  t.is((await guest.restored.memoryComplete)?.takeOvers, 1);
+  await guest.assertAlive();
+});
+
+qemuTest('who lets go of the memory lets a save end first, and no other begins', async (t) => {
+  const { guest, held } = await heldAtTheEnd();
+  await using _ = guest;
+  const released = guest.restored.memory?.release();
+  await t.throwsAsync(save(guest.qmp, dir.file('late.mr'), { base }), { code: 'ERR_MAPPED_RAM_BUSY' });
+  await delay(1500);
+  t.not((await guest.qmp.execute('query-migrate')).status, 'completed');
+  held[Symbol.dispose]();
+  await released;
+  const isComplete = async (): Promise<boolean> =>
+    (await guest.qmp.execute('query-migrate')).status === 'completed';
+  for (let tries = 0; tries < 300 && !(await isComplete()); tries += 1) await delay(20);
+  t.true(await isComplete());
+});
+
+qemuTest('a save that waits for the end of the memory can be given up', async (t) => {
+  const before = pageServers();
+  const guest = await restoreLazily({ after: 'stop', postcopy: { maxBandwidth: 200 * MIB } });
+  await using _ = guest;
+  const server = await nextPageServer(before);
+  const isNear = (): boolean => (guest.restored.memory?.progress().arrivedBytes ?? 0) > 30 * MIB;
+  for (let tries = 0; tries < 500 && !isNear(); tries += 1) await delay(5);
+  process.kill(server, 'SIGSTOP');
+  try {
+    // Whatever the save waits for, it does not wait for longer than it may.
+    const saving = save(guest.qmp, dir.file('given-up.mr'), { base, timeoutMs: 1000 });
+    const [outcome] = await Promise.allSettled([saving]);
+    if (outcome.status === 'rejected') {
+      t.true(outcome.reason instanceof MappedRamError, String(outcome.reason));
+    }
+    t.pass();
+  } finally {
+    process.kill(server, 'SIGCONT');
+  }
+  await guest.restored.memoryComplete;
+});
+
+qemuTest('a snapshot at an offset in a file is no base, whatever is at the beginning', async (t) => {
+  const both = dir.file('both.mr');
+  const offset = 512 * MIB;
+  for (const [at, seed] of [
+    [0, 1],
+    [offset, 2],
+  ] as const) {
+    await using guest = await startGuest(SETUP);
+    await guest.waitForGenerations(1);
+    await guest.stop();
+    await poke(guest, scattered(FREE.start, FREE.length, 8, seed));
+    await save(guest.qmp, `file:${both},offset=${at}`, { writer: 'engine', overwrite: true });
+  }
+  await using guest = await restoreGuest({ path: both, offset }, SETUP, { mode: 'lazy', ...MISSING });
+  await t.throwsAsync(save(guest.qmp, dir.file('delta.mr'), { base: 'auto', overwrite: true }), {
+    code: 'ERR_MAPPED_RAM_BUSY',
+    message: /at offset 536870912/,
+  });
+});
+
 qemuTest('everything else that saves is refused while pages are missing, and changes nothing', async (t) => {
   await using guest = await restoreLazily(MISSING);
   for (const options of [{}, { writer: 'qemu' }, { writer: 'engine' }, { live: true }] as const) {
     await t.throwsAsync(save(guest.qmp, dir.file('whole.mr'), options), {
       code: 'ERR_MAPPED_RAM_BUSY',
-      message: /its snapshot can be saved/,
+      message: /under way already \(postcopy-active\): .* its snapshot can be saved/,
     });
   }
   const other = dir.file('other.mr');

@@ -1,5 +1,6 @@
 import { MappedRamError } from '../errors.ts';
 import { mostForCopy } from './capture/copy-room.ts';
+import { isComingBase } from './capture/found-base.ts';
 import { ASKED, decide, refuseIfForbidden } from './decide.ts';
 import { engineBlocks, LARGE_BLOCK } from './engine-blocks.ts';
 import { commonParts, type CommonParts, decideChannels } from './plan-parts.ts';
@@ -93,7 +94,7 @@ export function makeSavePlan(start: StartingSituation, request: SaveRequest): Sa
         ? { value: false, why: engine.why }
         : { ...stateOnly, ...(isIncremental ? { why: BASE_WHY } : {}) },
     base: isIncremental
-      ? { value: baseIn(start), why: 'QEMU has mapped it' }
+      ? { value: baseIn(start), why: whyBase(start) }
       : { value: undefined, why: 'all of the memory is to be written' },
     form: decideForm(request),
     capture: start.capture,
@@ -169,6 +170,10 @@ function isBased({ base = 'none' }: SaveRequest): boolean {
 
 function baseIn({ capture }: StartingSituation): string | undefined {
   return capture?.base !== undefined && 'path' in capture.base ? capture.base.path : undefined;
+}
+
+function whyBase({ capture }: StartingSituation): string {
+  return isComingBase(capture?.base) ? "the guest's memory is on its way from it" : 'QEMU has mapped it';
 }
 
 function engineWhy({ qemu }: Pick<Situation, 'qemu'>): string {

@@ -114,7 +114,7 @@ async function saveTo(
     return await withinTime(options, async (limit) => {
       const { into, ahead } = inner;
       // Nothing can be said of what QEMU lacks once it has been told that it has everything.
-      using _ = await comingMemoryOf(qmp)?.hold();
+      using _ = await comingMemoryOf(qmp)?.hold(limit);
       const [standing] = await Promise.all([
         ahead?.plan(qmp, { signal: limit }),
         refuseIfClaimed(qmp, { signal: limit }),

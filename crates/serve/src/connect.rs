@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mapped_ram_engine::EngineError;
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
-use mapped_ram_engine::{EngineError, ErrorKind};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
@@ -25,13 +27,9 @@ pub(crate) async fn connected(source: &FileSource, timeout: Duration, alarm: &mu
         return file.map(OwnedFd::from).map_err(failed);
     };
     let failed = |error| EngineError::io("connecting to QEMU", error).on(name.clone());
-    let address = SocketAddrUnix::new(path).map_err(|_| {
-        let words = "the path of a unix socket: expected 107 bytes or less";
-        EngineError::new(ErrorKind::InvalidArgument, words).on(name.clone())
-    })?;
     let last_try = Instant::now().checked_add(timeout);
     loop {
-        let error = match try_connect(&address) {
+        let error = match try_connect(path) {
             Ok(socket) => return Ok(socket),
             Err(error) => error,
         };
@@ -50,9 +48,20 @@ pub(crate) async fn connected(source: &FileSource, timeout: Duration, alarm: &mu
     }
 }
 
-fn try_connect(address: &SocketAddrUnix) -> rustix::io::Result<OwnedFd> {
+/// Connects to the socket that is there by now. The directory may be QEMU's, which could put a link to the socket of
+/// somebody else there, and have the guest's memory sent to that.
+fn try_connect(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let place = open(
+        path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::Socket {
+        return Err(Errno::NOTSOCK);
+    }
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect(&socket, address)?;
+    connect(&socket, &address)?;
     Ok(socket)
 }

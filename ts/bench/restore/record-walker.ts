@@ -1,4 +1,5 @@
 import { messageOf } from '../../errors.ts';
+import { ONLY_TOUCHED } from '../../restore/modes/only-touched.ts';
 import { restore } from '../../restore/restore.ts';
 import { recordWorkingSet } from '../../working-set/record-working-set.ts';
 import type { SavedWalker } from './saved-guest.ts';
@@ -16,9 +17,8 @@ export async function recordWalker(
   path: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const how = { mode: 'lazy', postcopy: { push: 'off' }, workingSet: 'off', after: 'cont' } as const;
   try {
-    await using guest = await restore(snapshot, { ...how, binary, args, signal });
+    await using guest = await restore(snapshot, { ...ONLY_TOUCHED, after: 'cont', binary, args, signal });
     await untilWalkedTo(guest.qemu.qmp, goal, signal);
     await recordWorkingSet(guest.qemu.qmp, snapshot, { path, signal });
     return undefined;

@@ -38,7 +38,7 @@ export interface Way extends Pick<Contender, 'name' | 'settings'> {
  * @param record of the snapshot's working set; undefined when there is none
  */
 export function ourWays(record: string | undefined): readonly Way[] {
-  return MODES.flatMap(({ name: mode, keepsSnapshot, options }) => {
+  const ways = MODES.map(({ name: mode, keepsSnapshot, options }) => {
     const settings = { mode, [MAPS_SNAPSHOT]: keepsSnapshot };
     const way = (name: string, workingSet: RestoreOptions['workingSet']): Way => ({
       name,
@@ -49,6 +49,7 @@ export function ourWays(record: string | undefined): readonly Way[] {
     const isWithout = record === undefined || !options.includes('workingSet');
     return isWithout ? [way(mode, 'off')] : [way(mode, 'off'), way(`${mode}, working set`, { path: record })];
   });
+  return ways.flat();
 }
 
 function byMode(how: Pick<RestoreOptions, 'mode' | 'workingSet'>): Way['start'] {

@@ -34,7 +34,7 @@ export interface CaptureFacts {
   readonly rights: ProcessRights | undefined;
   /** Bytes of the pages that only QEMU's process has, as the guest runs; undefined where nobody looked. */
   readonly ownBytes: number | undefined;
-  /** The snapshot that the guest is a clone of; undefined where nobody asked. */
+  /** The snapshot that the guest stands on; undefined where nobody asked. */
   readonly base: FoundBase | undefined;
 }
 
@@ -57,7 +57,7 @@ export async function queryCaptureFacts(
   ]);
   const memory = await lookAtProcessMemory(qmp, rows, wait);
   const isSeen = typeof memory !== 'string';
-  // A page of the guest's may still be on its way, and whoever reads it waits for it.
+  // A page of the guest's may still be on its way, and cannot be read then.
   const place = isSeen ? firstMapping(memory.pid) : undefined;
   const rights = isSeen && place !== undefined ? await mayReadProcess(memory.pid, place) : undefined;
   const isReadable = isSeen && rights === undefined;

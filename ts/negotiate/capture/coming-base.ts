@@ -24,6 +24,10 @@ export async function findComingBase(
     const words = `the guest's memory comes from ${coming.path}, and ${path} is ${named === undefined ? 'not there' : 'another file'}`;
     return { rule: 'base-not-mapped', words };
   }
+  if (coming.offset > 0) {
+    const words = `the guest's memory comes from a snapshot at offset ${coming.offset} of ${path}, and a base begins where its file does`;
+    return { rule: 'base-unfit', words };
+  }
   try {
     await using snapshot = await Snapshot.open({ path });
     return fit(snapshot, memory);
@@ -43,7 +47,7 @@ export function lookAtComingBase(
   memory: ProcessMemory,
 ): FoundBase {
   const found = identityOf(localFile(snapshot.reader, 'a base').fd);
-  if (coming !== undefined && found !== undefined && isSameFile(found, coming.file))
+  if (coming?.offset === 0 && found !== undefined && isSameFile(found, coming.file))
     return fit(snapshot, memory);
   return {
     rule: 'base-not-mapped',

@@ -24,7 +24,7 @@ export const QEMU_STATE_RULES = [
       request.direction === 'save' && isUnderWay(qemu.migrationStatus) && !isComingBase(capture?.base),
     words: ({ qemu: { migrationStatus: status }, capture }: Situation): string =>
       isComing(status)
-        ? `the guest's memory is still on its way (${status}), and until it is there only what differs from its snapshot can be saved${whyNoBase(capture?.base)}`
+        ? `a migration is under way already (${status}): until a guest has all of its memory, only what differs from its snapshot can be saved${whyNoBase(capture?.base)}`
         : `a migration is under way already (${status})`,
   },
   {

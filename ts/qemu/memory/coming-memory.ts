@@ -7,14 +7,17 @@ export interface ComingMemory {
   readonly file: FileIdentity;
   /** The name of that file. */
   readonly path: string;
-  /** True when pages come that nobody has asked for. */
+  /** The place where the snapshot begins in the file, in bytes. */
+  readonly offset: number;
+  /** True when pages may have come that nobody has asked for. */
   readonly pushes: boolean;
   /**
    * Keeps QEMU from being told that it has everything, until the hold is disposed of: a page that QEMU lacks is one of
    * the file's as long as that has not happened, and nothing can be said of it afterwards.
    * @returns undefined when QEMU has everything
+   * @throws the signal's reason
    */
-  hold(): Promise<Disposable | undefined>;
+  hold(signal: AbortSignal | undefined): Promise<Disposable | undefined>;
 }
 
 /** The memories on their way, by the connections over which guests are looked after. */

@@ -2,6 +2,7 @@ import { isServerLost, type PageServer } from '../../engine/serve/page-server.ts
 import { MappedRamError } from '../../errors.ts';
 import { deferred } from '../../host/deferred.ts';
 import { disposeAll } from '../../host/dispose-all.ts';
+import { waitWithin } from '../../host/wait-within.ts';
 import { type ComingMemory, tellComing } from '../../qemu/memory/coming-memory.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import { Holds } from './holds.ts';
@@ -54,8 +55,10 @@ export interface LazyMemoryOptions {
   readonly qmp: QmpClient;
   readonly pid: number | undefined;
   readonly servers: Servers;
-  /** The file that the pages come from; of a delta, the delta's own. */
-  readonly source: Pick<ComingMemory, 'file' | 'path'>;
+  /** The place that the pages come from; of a delta, the delta's own. */
+  readonly source: Pick<ComingMemory, 'file' | 'path' | 'offset'>;
+  /** True when pages may come that nobody has asked for, or may have come. */
+  readonly pushes: boolean;
   readonly preempt: boolean;
   /** Brings QEMU's settings to what they are to be when all is there. */
   readonly putBack: () => Promise<void>;
@@ -75,6 +78,8 @@ export class LazyMemory implements AsyncDisposable {
   readonly #over: Promise<void>;
   readonly #holds = new Holds();
   readonly #standstill: Standstill;
+  /** The word to saves over this connection. */
+  readonly #told: Disposable;
   #server: PageServer;
   #isEnding = false;
   #takeOvers = 0;
@@ -85,7 +90,9 @@ export class LazyMemory implements AsyncDisposable {
   constructor(server: PageServer, options: LazyMemoryOptions) {
     this.#options = options;
     this.#server = server;
-    this.#standstill = new Standstill(options.qmp);
+    const { qmp, source, pushes } = options;
+    this.#standstill = new Standstill(qmp);
+    this.#told = tellComing(qmp, { ...source, pushes, hold: (signal) => this.#hold(signal) });
     // Who does not ask need not hear of it.
     this.#complete.promise.catch(() => undefined);
     this.#over = this.#follow(options);
@@ -111,6 +118,9 @@ export class LazyMemory implements AsyncDisposable {
    */
   async release(): Promise<void> {
     this.#isReleased = true;
+    // The server may end the migration from here on, so that nothing can be said of it.
+    this.#told[Symbol.dispose]();
+    await this.#unheld();
     // The guest is not to be left standing still.
     if (this.#standstill.isOn) await this.#over;
     this.#server.unref();
@@ -122,8 +132,8 @@ export class LazyMemory implements AsyncDisposable {
     await this.#over;
   }
 
-  async #follow({ qmp, source, servers, putBack, things }: LazyMemoryOptions): Promise<void> {
-    using _ = tellComing(qmp, { ...source, pushes: servers.pushes, hold: () => this.#hold() });
+  async #follow({ putBack, things }: LazyMemoryOptions): Promise<void> {
+    using _ = this.#told;
     try {
       const last = await this.#untilComplete();
       await this.#standstill.end();
@@ -142,13 +152,19 @@ export class LazyMemory implements AsyncDisposable {
     }
   }
 
-  /** Keeps the migration from ending. @returns undefined when it has ended */
-  async #hold(): Promise<Disposable | undefined> {
+  /** Keeps the migration from ending. @returns undefined when it has ended @throws the signal's reason */
+  async #hold(signal: AbortSignal | undefined): Promise<Disposable | undefined> {
     const held = this.#holds.hold();
     if (!this.#isEnding && !this.#standstill.isOn && !this.#isComplete) return held;
     held[Symbol.dispose]();
-    await this.#over;
+    await waitWithin(this.#over, { signal }, closed);
     return undefined;
+  }
+
+  /** Settles when no save needs the migration any more, or the server has ended: another one has to take over first. */
+  async #unheld(): Promise<void> {
+    const { done } = this.#server;
+    while (this.#holds.isHeld) await Promise.race([this.#holds.released, done]);
   }
 
   async #untilComplete(): Promise<LastServer> {
@@ -175,7 +191,8 @@ export class LazyMemory implements AsyncDisposable {
   async #serveOut(server: PageServer): Promise<Awaited<PageServer['done']>> {
     void server.unreadable.then((error) => error && this.#complete.reject(error));
     if (!(await server.pushed)) return server.done;
-    while (this.#holds.isHeld) await Promise.race([this.#holds.released, server.done]);
+    // A hold may come between the last one's end and here.
+    while (this.#holds.isHeld) await this.#unheld();
     const { preempt } = this.#options;
     if (preempt && this.#isReleased && !this.#standstill.isOn) return server.done;
     this.#isEnding = true;
@@ -189,7 +206,6 @@ export class LazyMemory implements AsyncDisposable {
   /** @param error the reason why the server before has ended */
   async #takeOver(error: unknown): Promise<'completed' | 'served'> {
     const { qmp, pid, servers, preempt } = this.#options;
-    this.#isEnding = false;
     const wait = { signal: this.#closing.signal };
     if (await this.#hasCompleted(await endOf(qmp), error)) return 'completed';
     await using place = await MeetingPlace.make(pid);
@@ -203,6 +219,7 @@ export class LazyMemory implements AsyncDisposable {
       ready.discard();
       throw failure;
     }
+    this.#isEnding = false;
     this.#takeOvers += 1;
     this.#server = ready.serve({ path: place.ownPath, preempt, opening: undefined });
     if (wait.signal.aborted) this.#server.stop();

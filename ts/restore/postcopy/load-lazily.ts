@@ -10,6 +10,7 @@ import { migrateArguments } from '../../qemu/migrate-arguments.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import type { Loaded, LoadRun } from '../load.ts';
 import { setAutostart, settle } from '../run-state.ts';
+import { findWorkingSet } from '../../working-set/find-working-set.ts';
 import { EarlyServer } from './early-server.ts';
 import { LazyMemory } from './lazy-memory.ts';
 import { makeOpening } from './opening.ts';
@@ -43,7 +44,8 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
   let server: PageServer | undefined;
   let follow: LazyMemory | undefined;
   try {
-    const memory = await ServedMemory.open(snapshot, facts.memory, { hot, directIo });
+    const { found, warnings } = hot === undefined ? await findWorkingSet(snapshot) : { warnings: [] };
+    const memory = await ServedMemory.open(snapshot, facts.memory, { hot: hot ?? found?.pages, directIo });
     things.push(memory);
     const place = await MeetingPlace.make(pid);
     things.push(place);
@@ -69,7 +71,17 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     // From here on another server can take over.
     const putBack = (): Promise<void> => applied.putBack();
     const { source } = memory;
-    follow = new LazyMemory(server, { qmp, pid, servers, source, preempt, putBack, things: [memory] });
+    const { pushes } = servers;
+    follow = new LazyMemory(server, {
+      qmp,
+      pid,
+      servers,
+      source,
+      pushes,
+      preempt,
+      putBack,
+      things: [memory],
+    });
     // The two have met.
     await place[Symbol.asyncDispose]();
     await untilLoaded(qmp, wait);
@@ -78,7 +90,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
       form: 'stream',
       why: WHY,
       plan,
-      warnings: plan.notes.map(({ words }) => words),
+      warnings: [...warnings, ...plan.notes.map(({ words }) => words)],
       runState,
       loadMs: readyAt - startedAt,
       readyAt,

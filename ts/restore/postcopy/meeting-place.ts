@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chown, type FileHandle, mkdtemp, open, readFile, readlink, rm } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readFile, readlink, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
@@ -9,23 +8,28 @@ import { MappedRamError, messageOf } from '../../errors.ts';
 /** Directories in which a QEMU with another root may make a socket. */
 const PLACES = ['/tmp', '/var/tmp', '/run', '/dev/shm'];
 const NAME = 'mapped-ram-';
+const SOCKET = 'pages';
+/** A link would lead this process somewhere else than QEMU, and to what QEMU's user may not change. */
+const NO_LINK = constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** A directory in which QEMU listens on a unix socket. Only QEMU and this process may look into it. */
 export class MeetingPlace implements AsyncDisposable {
   /** The socket's path, as QEMU has it. Nobody has made it yet. */
   readonly path: string;
-  /** The same for this process, and those that it starts. */
-  readonly ownPath: string;
-  readonly #directory: string;
-  /** The directory's own directory, where QEMU has another root: the path ends with QEMU. */
-  readonly #parent: FileHandle | undefined;
+  readonly #name: string;
+  readonly #directory: FileHandle;
+  readonly #parent: FileHandle;
 
-  private constructor(directory: string, root = '', parent?: FileHandle) {
-    const socket = randomUUID();
-    this.path = join(directory, socket);
-    this.ownPath = `${root}${this.path}`;
-    this.#directory = parent === undefined ? directory : `/proc/self/fd/${parent.fd}/${basename(directory)}`;
+  private constructor(parentPath: string, name: string, parent: FileHandle, directory: FileHandle) {
+    this.path = join(parentPath, name, SOCKET);
+    this.#name = name;
+    this.#directory = directory;
     this.#parent = parent;
+  }
+
+  /** The same for this process and those that it starts, whatever QEMU's root is. */
+  get ownPath(): string {
+    return `/proc/${process.pid}/fd/${this.#directory.fd}/${SOCKET}`;
   }
 
   /**
@@ -37,43 +41,65 @@ export class MeetingPlace implements AsyncDisposable {
     if (pid === undefined || user === undefined)
       throw apart("QEMU's process is not known or cannot be looked at");
     const [theirs, ours] = [await rootOf(pid), await rootOf('self')];
-    const place =
-      theirs === ours && ours !== undefined
-        ? new MeetingPlace(await mkdtemp(join(tmpdir(), NAME)))
-        : await MeetingPlace.#makeBelow(`/proc/${pid}/root`);
-    try {
-      if (user !== process.geteuid?.()) await chown(place.#directory, user, -1);
-      return place;
-    } catch (cause) {
-      await place[Symbol.asyncDispose]();
-      throw apart(`QEMU runs as another user (${user}), and ${messageOf(cause)}`);
-    }
-  }
-
-  /** Makes a place that QEMU finds below its own root. */
-  static async #makeBelow(root: string): Promise<MeetingPlace> {
+    if (theirs === undefined || ours === undefined) throw apart("QEMU's root directory cannot be looked at");
+    const places = theirs === ours ? [tmpdir()] : PLACES;
+    const root = theirs === ours ? '/' : `/proc/${pid}/root/`;
     const reasons: string[] = [];
-    for (const parent of PLACES) {
-      let handle: FileHandle | undefined;
+    for (const parent of places) {
       try {
-        // A link would lead this process somewhere else than QEMU.
-        handle = await open(`${root}${parent}`, constants.O_DIRECTORY | constants.O_NOFOLLOW);
-        const made = await mkdtemp(`/proc/self/fd/${handle.fd}/${NAME}`);
-        return new MeetingPlace(join(parent, basename(made)), root, handle);
+        return await MeetingPlace.#makeIn(root, parent, user);
       } catch (cause) {
-        await handle?.close();
         reasons.push(messageOf(cause));
       }
     }
-    throw apart(
-      `QEMU is in a container of its own, in which no directory can be made (${reasons.join('; ')})`,
-    );
+    throw apart(`no directory can be made where QEMU (user ${user}) finds it: ${reasons.join('; ')}`);
+  }
+
+  static async #makeIn(root: string, parentPath: string, user: number): Promise<MeetingPlace> {
+    const parent = await openBelow(root, parentPath);
+    let name: string | undefined;
+    let directory: FileHandle | undefined;
+    try {
+      name = basename(await mkdtemp(`${pathOf(parent)}/${NAME}`));
+      directory = await open(`${pathOf(parent)}/${name}`, NO_LINK);
+      if (user !== process.geteuid?.()) await directory.chown(user, -1);
+      return new MeetingPlace(parentPath, name, parent, directory);
+    } catch (error) {
+      await directory?.close();
+      if (name !== undefined) await rmdir(`${pathOf(parent)}/${name}`).catch(() => undefined);
+      await parent.close();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true });
-    if (this.#parent !== undefined && this.#parent.fd !== -1) await this.#parent.close();
+    if (this.#parent.fd === -1) return;
+    // QEMU has taken its socket away by now, or has ended.
+    await unlink(`${pathOf(this.#directory)}/${SOCKET}`).catch(() => undefined);
+    await rmdir(`${pathOf(this.#parent)}/${this.#name}`).catch(() => undefined);
+    await this.#directory.close();
+    await this.#parent.close();
   }
+}
+
+function pathOf({ fd }: FileHandle): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/** Opens a directory below a root, through no link but those of this process's own root. */
+async function openBelow(root: string, path: string): Promise<FileHandle> {
+  // Who may change the way to this process's own directories need not go this one.
+  if (root === '/') return open(path, constants.O_DIRECTORY);
+  let handle = await open(root, constants.O_DIRECTORY);
+  for (const part of path.split('/').filter((word) => word !== '')) {
+    const above = handle;
+    try {
+      handle = await open(`${pathOf(above)}/${part}`, NO_LINK);
+    } finally {
+      await above.close();
+    }
+  }
+  return handle;
 }
 
 /** The user as whom a process makes files. */

@@ -87,7 +87,9 @@ async function recoverFrom(
     // What QEMU had before that restore is not known; without the capability it can be saved again.
     const putBack = (): Promise<void> => switchPostcopyOff(qmp, settings);
     const { source } = served;
-    return new LazyMemory(server, { qmp, pid, servers, source, preempt, putBack, things });
+    // How the pages came that QEMU has already is not known.
+    const pushes = true;
+    return new LazyMemory(server, { qmp, pid, servers, source, pushes, preempt, putBack, things });
   } catch (error) {
     server?.stop();
     ready?.discard();

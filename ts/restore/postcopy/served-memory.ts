@@ -8,16 +8,16 @@ import {
   type ServedLayer,
 } from '../../engine/serve/page-server.ts';
 import { MappedRamError } from '../../errors.ts';
-import { type FileIdentity, identityOf } from '../../host/file-identity.ts';
+import { identityOf } from '../../host/file-identity.ts';
 import { procPath } from '../../io/anonymous-file.ts';
 import { ioError } from '../../io/fd-io.ts';
 import { localFile, type OpenSource } from '../../io/open-source.ts';
 import { areaInBase } from '../../pages/overlay/load-overlay.ts';
 import type { Switch } from '../../negotiate/request.ts';
+import type { ComingMemory } from '../../qemu/memory/coming-memory.ts';
 import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
-import { findWorkingSet } from '../../working-set/find-working-set.ts';
 import type { PageSet } from '../../working-set/page-set.ts';
 import type { LoadOptions } from '../options.ts';
 
@@ -28,33 +28,31 @@ export class ServedMemory implements AsyncDisposable {
   readonly blocks: readonly ServedBlock[];
   /** True when the files are to be read past the page cache. */
   readonly directIo: boolean;
+  readonly #offset: number;
   readonly #handles: readonly FileHandle[];
 
   private constructor(
-    files: readonly ServedFile[],
+    parts: Pick<ServedMemory, 'files' | 'blocks' | 'directIo'>,
+    offset: number,
     handles: readonly FileHandle[],
-    blocks: readonly ServedBlock[],
-    directIo: boolean,
   ) {
-    this.files = files;
-    this.directIo = directIo;
+    ({ files: this.files, blocks: this.blocks, directIo: this.directIo } = parts);
+    this.#offset = offset;
     this.#handles = handles;
-    this.blocks = blocks;
   }
 
   /**
    * Finds the pages of a snapshot, those of a delta over those of its base. The files stay open when the snapshot is
    * closed, and locked as it was.
    * @param memory QEMU's blocks, whose pages may be larger than the snapshot's
-   * @param options `hot`: pages that come before others, by default the working set beside the snapshot, if there is
-   *   one; `directIo`: `on` has the files read past the page cache
+   * @param options `hot`: pages that come before others; `directIo`: `on` has the files read past the page cache
    * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED for a snapshot that is in no local file; ERR_MAPPED_RAM_IO;
    *   ERR_MAPPED_RAM_BUSY when somebody writes it; ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE
    */
   static async open(
     snapshot: Snapshot,
     memory: readonly MemoryBlock[],
-    { hot: given, directIo }: Pick<LoadOptions, 'hot' | 'directIo'> = {},
+    { hot, directIo }: Pick<LoadOptions, 'hot' | 'directIo'> = {},
   ): Promise<ServedMemory> {
     assertReadable(snapshot, directIo);
     const sources = sourcesBelow(snapshot.reader);
@@ -71,7 +69,6 @@ export class ServedMemory implements AsyncDisposable {
         lockFile(handle.fd, 'shared', name);
         files.push({ fd: handle.fd, name });
       }
-      const hot = given ?? (await findWorkingSet(snapshot)).found?.pages;
       const blocks: ServedBlock[] = [];
       for (const { id, length, area } of snapshot.completeRam().blocks) {
         const found = memory.find((block) => block.id === id);
@@ -79,20 +76,20 @@ export class ServedMemory implements AsyncDisposable {
         const hostPage = found?.hostPageSize ?? area.pageSize;
         blocks.push({ id, length, hostPage, layers, hot: hotOf(hot?.get(id), area) });
       }
-      return new ServedMemory(files, handles, blocks, directIo === 'on');
+      return new ServedMemory({ files, blocks, directIo: directIo === 'on' }, snapshot.index.base, handles);
     } catch (error) {
       for (const handle of handles) await handle.close();
       throw error;
     }
   }
 
-  /** The first of the files: of a delta, its own. */
-  get source(): { readonly path: string; readonly file: FileIdentity } {
+  /** The place of the snapshot: of a delta, its own. */
+  get source(): Pick<ComingMemory, 'path' | 'file' | 'offset'> {
     const [first] = this.files;
     const file = first?.fd === undefined ? undefined : identityOf(first.fd);
     if (first === undefined || file === undefined)
       throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a memory without files');
-    return { path: first.name, file };
+    return { path: first.name, file, offset: this.#offset };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,7 +19,7 @@ export interface OpenFile {
 export interface PageSearch {
   /** The size of the machine's pages in bytes. */
   readonly pageSize: number;
-  /** The blocks that still get pages, by id: whoever reads a page that is not there waits for it. */
+  /** The blocks that still get pages, by id: a page that is not there is still somebody else's, and cannot be read. */
   readonly coming: readonly string[];
 }
 
@@ -34,9 +34,10 @@ export async function findOwnPages(
   files: ReadonlyMap<string, OpenFile>,
 ): Promise<readonly ByteRuns[]> {
   const waysOf = ({ id, beneath }: ProcessMemoryBlock): ProcessPages | undefined => {
-    if (beneath.kind === 'shared') return undefined;
-    // The kernel may have merged a page of zeros with its own, which is not a page that is yet to come.
+    // The kernel may have merged a page of zeros with its own, and a file in huge pages may show only those that hold
+    // something: neither is a page that is yet to come.
     if (coming.includes(id)) return 'present';
+    if (beneath.kind === 'shared') return undefined;
     return beneath.kind === 'anonymous' ? 'data' : 'changed';
   };
   const own = new Map<ProcessMemoryBlock, ByteRuns>();
