@@ -93,7 +93,7 @@ qemuTest(
   async (t) => {
     const random = randomNumbers(1);
     let takeOvers = 0;
-    for (let count = 0; count < killCount(24); count += 1) {
+    for (let count = 0; count < killCount(8); count += 1) {
       const { guest: restored, server } = await restoreLazily(true);
       await using guest = restored;
       // Half of the kills come with the very command, when a CPU may wait for a page.
@@ -117,7 +117,7 @@ qemuTest('a server that is killed between the end and QEMU’s word on it: preem
   const random = randomNumbers(2);
   let around = 40;
   let takeOvers = 0;
-  for (let count = 0; count < killCount(16); count += 1) {
+  for (let count = 0; count < killCount(6); count += 1) {
     const { guest: restored, server } = await restoreLazily(false);
     await using guest = restored;
     const wait = around * (0.8 + 0.4 * random());
@@ -151,7 +151,7 @@ qemuTest(
 );
 
 qemuTest('a guest goes on whose owner is killed while it stands still for the end', async (t) => {
-  for (let count = 0; count < killCount(4); count += 1) {
+  for (let count = 0; count < killCount(2); count += 1) {
     await using sockets = await temporaryDirectory();
     const server = sockets.file('qmp');
     const extraArgs = ['-qmp', `unix:${server},server=on,wait=off`];

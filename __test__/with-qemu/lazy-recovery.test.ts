@@ -53,7 +53,7 @@ const SLOWLY = { maxBandwidth: 40 * MIB };
 for (const preempt of [true, false]) {
   qemuTest(`when the server is killed, another takes over: preempt ${preempt}`, async (t) => {
     let takeOvers = 0;
-    for (let count = 0; count < killCount(6); count += 1) {
+    for (let count = 0; count < killCount(4); count += 1) {
       const after = count % 2 === 0 ? 'cont' : 'stop';
       const before = pageServers();
       await using guest = await restoreLazily({ after, postcopy: { preempt, ...SLOWLY } });
@@ -73,7 +73,7 @@ for (const preempt of [true, false]) {
 }
 
 qemuTest('a server that is killed before the guest runs is not seen but for the time', async (t) => {
-  for (let count = 0; count < killCount(6); count += 1) {
+  for (let count = 0; count < killCount(4); count += 1) {
     const before = pageServers();
     const restoring = restoreLazily({ postcopy: SLOWLY });
     restoring.catch(() => undefined);

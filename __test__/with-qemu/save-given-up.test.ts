@@ -6,6 +6,7 @@ import { messageOf } from '../../ts/errors.ts';
 import { MappedRamError, planSave, QmpClient, save, type SaveOptions } from '../../ts/index.ts';
 import { qemuTest } from '../support/qemu-required.ts';
 import {
+  killCount,
   areAtWork,
   describePoint,
   type KillPoint,
@@ -75,7 +76,7 @@ for (const writer of RIG_KINDS) {
     const phases = await measure(t, rig);
     await using qmp = await QmpClient.connect(rig.server);
     const hit: string[] = [];
-    for (const [index, point] of killPoints(14, phases, randomNumbers(SEED)).entries()) {
+    for (const [index, point] of killPoints(killCount(8), phases, randomNumbers(SEED)).entries()) {
       const runs = writer === 'live' || index % 3 !== 2;
       const controller = new AbortController();
       const reason = new Error('enough');
@@ -96,7 +97,7 @@ for (const writer of RIG_KINDS) {
     await using rig = await SaveRig.start(writer);
     const phases = await measure(t, rig);
     const hit: string[] = [];
-    for (const [index, point] of killPoints(14, phases, randomNumbers(SEED + 1)).entries()) {
+    for (const [index, point] of killPoints(killCount(8), phases, randomNumbers(SEED + 1)).entries()) {
       const runs = writer === 'live' || index % 3 !== 2;
       await rig.prepare(runs);
       // Without descriptors QEMU gives no device state alone.

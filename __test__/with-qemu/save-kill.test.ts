@@ -14,7 +14,7 @@ import {
 import { RIG_KINDS, SaveRig } from '../save/save-rig.ts';
 
 const SEED = 3;
-const POINTS = killCount(6);
+const POINTS = killCount(5);
 const WORKER = fileURLToPath(new URL('../save/save-worker.ts', import.meta.url));
 
 /** Starts a process that saves on demand. */

@@ -1,5 +1,5 @@
 import { messageOf } from '../../errors.ts';
-import { ONLY_TOUCHED } from '../../restore/modes/only-touched.ts';
+import { ONLY_TOUCHED } from '../../restore/modes/modes.ts';
 import { restore } from '../../restore/restore.ts';
 import { recordWorkingSet } from '../../working-set/record-working-set.ts';
 import type { SavedWalker } from './saved-guest.ts';

@@ -23,6 +23,13 @@ export type RestoreMode = keyof typeof TABLE;
 /** The mode of `restore` when the caller names none. */
 export const DEFAULT_MODE: RestoreMode = 'instant';
 
+/** Options of a restore that brings a guest the pages that it touches, and no others. */
+export const ONLY_TOUCHED: {
+  readonly mode: RestoreMode;
+  readonly postcopy: { readonly push: 'off' };
+  readonly workingSet: 'off';
+} = { mode: 'lazy', postcopy: { push: 'off' }, workingSet: 'off' };
+
 export const MODES: readonly Mode<RestoreMode>[] = Object.keys(TABLE)
   .filter((name) => isRestoreMode(name))
   .map((name) => modeOf(name));

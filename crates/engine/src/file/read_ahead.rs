@@ -32,11 +32,13 @@ fn fetch(file: &std::fs::File, ranges: &[Range<u64>]) -> std::result::Result<(),
     let mut window: Vec<u64> = Vec::new();
     let mut bytes = 0;
     for range in ranges {
-        for start in range.clone().step_by(PIECE as usize) {
+        let mut start = range.start;
+        while start < range.end {
             let length = (range.end - start).min(PIECE);
             rustix::fs::fadvise(file, start, NonZeroU64::new(length), rustix::fs::Advice::WillNeed)
                 .map_err(|error| (error.into(), start))?;
             window.push(start + length - 1);
+            start += length;
             bytes += length;
             if bytes < WINDOW {
                 continue;
