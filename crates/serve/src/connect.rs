@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use crate::alarm::Alarm;
 
 /// The time between two tries.
-const BETWEEN: Duration = Duration::from_millis(1);
+const BETWEEN: Duration = Duration::from_micros(200);
 
 /// Connects, or duplicates the socket that is connected. Waits for QEMU to listen.
 pub(crate) async fn connected(source: &FileSource, timeout: Duration, alarm: &mut Alarm) -> Result<OwnedFd> {

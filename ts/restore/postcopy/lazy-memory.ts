@@ -120,7 +120,7 @@ export class LazyMemory implements AsyncDisposable {
     this.#isReleased = true;
     // The server may end the migration from here on, so that nothing can be said of it.
     this.#told[Symbol.dispose]();
-    await this.#unheld();
+    await this.#unheld().catch(() => undefined);
     // The guest is not to be left standing still.
     if (this.#standstill.isOn) await this.#over;
     this.#server.unref();

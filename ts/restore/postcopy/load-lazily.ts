@@ -22,14 +22,16 @@ import { lostBeforeRun } from './server-lost.ts';
 import { type ReadyServer, Servers } from './servers.ts';
 
 const POLL_MS = 1;
+/** Questions without a pause: QEMU hardly answers any before it has loaded the guest. */
+const TRIES_AT_ONCE = 20;
 const WHY = 'the guest runs at once, and its memory follows page by page';
 
 /**
  * Lets a guest run at once in a QEMU that asks this package for its memory (docs/format.md §14). When this rejects, QEMU
  * can only be ended.
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE before anything has changed,
- *   when this cannot be; ERR_MAPPED_RAM_QEMU
- *   when QEMU fails; ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO when the server of the pages ended before the guest ran
+ *   when this cannot be; ERR_MAPPED_RAM_QEMU when QEMU fails; ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO when the server
+ *   of the pages ended before the guest ran
  */
 export async function loadLazily(run: LoadRun): Promise<Loaded> {
   const { qmp, facts, pid, snapshot, options } = run;
@@ -66,6 +68,9 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     server = ready.serve({ path: place.ownPath, opening: opening.bytes, preempt });
     const startedAt = performance.now();
     await beginIncoming(qmp, migrateArguments(plan.target.address));
+    // QEMU answers when it has its devices, and the server's word takes its time, too.
+    const loading = untilLoaded(qmp, wait);
+    loading.catch(() => undefined);
     const isLoaded = await waitWithin(server.loaded, wait, tooLate);
     if (!isLoaded) throw await whyNot(qmp, server, stderrBefore);
     // From here on another server can take over.
@@ -82,10 +87,9 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
       putBack,
       things: [memory],
     });
+    const { runState, readyAt } = await settle(qmp, after, wait, await loading);
     // The two have met.
     await place[Symbol.asyncDispose]();
-    await untilLoaded(qmp, wait);
-    const { runState, readyAt } = await settle(qmp, after, wait);
     return {
       form: 'stream',
       why: WHY,
@@ -114,16 +118,14 @@ function refuseFiles({ facts, snapshot, pid }: LoadRun): void {
   throw new MappedRamError('ERR_MAPPED_RAM_UNSUPPORTED', problems.join('; '), { path: snapshot.path });
 }
 
-/** Waits until QEMU has done what it was told behind the last device: to let the guest run. */
-async function untilLoaded(qmp: QmpClient, wait: WaitOptions): Promise<void> {
-  for (
-    const until = performance.now() + (wait.timeoutMs ?? Number.POSITIVE_INFINITY);
-    ;
-    await delay(POLL_MS)
-  ) {
+/** Waits until QEMU has done what it was told behind the last device: to let the guest run. @returns its run state then */
+async function untilLoaded(qmp: QmpClient, wait: WaitOptions): Promise<string> {
+  const until = performance.now() + (wait.timeoutMs ?? Number.POSITIVE_INFINITY);
+  for (let tries = 1; ; tries += 1) {
     const { status } = await qmp.execute('query-status', undefined, wait);
-    if (status !== 'inmigrate') return;
+    if (status !== 'inmigrate') return status;
     if (performance.now() > until) throw tooLate();
+    if (tries > TRIES_AT_ONCE) await delay(POLL_MS, undefined, { signal: wait.signal });
   }
 }
 
