@@ -28,8 +28,8 @@ export const instant: NamelessMode = {
   fillsMemoryFirst: false,
   takesUnmeasured: false,
   keepsSnapshot: true,
-  // A mapping may show other bytes of the file in place of zero pages; the stream has to bring those pages.
   outOfBand: false,
+  // A mapping may show other bytes of the file in place of zero pages; the stream has to bring those pages.
   state: { mapped: true },
 
   stateProblem: () => undefined,

@@ -5,7 +5,7 @@ import { waitWithin, type WaitOptions } from '../../host/wait-within.ts';
 import { assertOptions } from '../../io/assert-options.ts';
 import { identifyQemu } from '../../qemu/identify-qemu.ts';
 import { queryGuestMemory } from '../../qemu/memory/guest-memory.ts';
-import { queryMigration } from '../../qemu/migration-info.ts';
+import { isComing, queryMigration } from '../../qemu/migration-info.ts';
 import { querySettings } from '../../qemu/settings.ts';
 import { assertClient } from '../../qmp/assert-client.ts';
 import type { QmpClient } from '../../qmp/client.ts';
@@ -98,7 +98,7 @@ async function recoverFrom(
 }
 
 function notPaused(status: string): MappedRamError {
-  const isServed = status.startsWith('postcopy');
+  const isServed = isComing(status);
   return new MappedRamError(
     isServed ? 'ERR_MAPPED_RAM_BUSY' : 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     isServed
