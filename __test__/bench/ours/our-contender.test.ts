@@ -26,33 +26,37 @@ async function callsOf(work: OurWork, size: number): Promise<number | undefined>
   return calls;
 }
 
-/**
- * The median of some counts: Node's own threads add calls, thousands on a busy machine, to this work or to the small work
- * that is taken off.
- */
-async function medianCallsOf(work: OurWork, size: number): Promise<number | undefined> {
-  const counts: number[] = [];
-  for (let round = 0; round < 3; round += 1) {
-    const calls = await callsOf(work, size);
-    if (calls !== undefined) counts.push(calls);
-  }
-  return counts.toSorted((a, b) => a - b)[Math.floor(counts.length / 2)];
+/** Odd, as a median is taken. */
+const MOST_ROUNDS = 9;
+
+function median(counts: readonly number[]): number {
+  return counts.toSorted((a, b) => a - b)[Math.floor(counts.length / 2)] ?? Number.NaN;
 }
 
 for (const work of ['save', 'verify'] as const) {
   test.serial(
     `system calls of ${work} are those of its bytes: nothing in them is there whatever the size`,
     async (t) => {
-      const [few, many] = [await medianCallsOf(work, 17 * MIB), await medianCallsOf(work, 65 * MIB)];
-      if (few === undefined || many === undefined) {
+      const [few, many]: [number[], number[]] = [[], []];
+      // Counted are 16 MiB and 64 MiB, as those of 1 MiB are off.
+      const fits = (): boolean =>
+        median(many) >= (64 * MIB) / (16 * KIB) - 100 && Math.abs(median(many) / median(few) - 4) < 0.6;
+      // Node's own threads add some tens of calls, and thousands in some rounds on a busy machine, to this work or to the
+      // small work that is taken off. Calls that follow the bytes in no way have no medians that fit, however many rounds.
+      for (let round = 1; round <= MOST_ROUNDS; round += 1) {
+        const [small, large] = [await callsOf(work, 17 * MIB), await callsOf(work, 65 * MIB)];
+        if (small === undefined || large === undefined) continue;
+        few.push(small);
+        many.push(large);
+        if (few.length >= 3 && fits()) break;
+      }
+      if (few.length === 0) {
         t.log('skipped: nothing can count system calls here');
         t.pass();
         return;
       }
-      t.log(`${few} calls for 17 MiB, ${many} for 65 MiB`);
-      // Counted are 16 MiB and 64 MiB, as those of 1 MiB are off. Node's own threads make some tens more or less.
-      t.true(many >= (64 * MIB) / (16 * KIB) - 100, `${many}`);
-      t.true(Math.abs(many / few - 4) < 0.6, `${many / few}`);
+      t.log(`calls for 17 MiB: ${few.join(', ')}; for 65 MiB: ${many.join(', ')}`);
+      t.true(fits(), `${median(few)} and ${median(many)}`);
     },
   );
 }
