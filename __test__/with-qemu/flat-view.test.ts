@@ -282,7 +282,7 @@ async function compare(
 
 for (const { title, machine, devices, steps } of CARDS) {
   qemuTest(`a snapshot's map is what QEMU has mapped, register by register: ${title}`, async (t) => {
-    await using dir = await temporaryDirectory();
+    await using dir = await temporaryDirectory('/dev/shm');
     await using qemu = await startHalted(dir, machine, devices);
     await fill(qemu);
     for (const step of steps) {

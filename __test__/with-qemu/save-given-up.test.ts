@@ -76,7 +76,7 @@ for (const writer of RIG_KINDS) {
     const phases = await measure(t, rig);
     await using qmp = await QmpClient.connect(rig.server);
     const hit: string[] = [];
-    for (const [index, point] of killPoints(killCount(8), phases, randomNumbers(SEED)).entries()) {
+    for (const [index, point] of killPoints(killCount(5), phases, randomNumbers(SEED)).entries()) {
       const runs = writer === 'live' || index % 3 !== 2;
       const controller = new AbortController();
       const reason = new Error('enough');
@@ -97,7 +97,7 @@ for (const writer of RIG_KINDS) {
     await using rig = await SaveRig.start(writer);
     const phases = await measure(t, rig);
     const hit: string[] = [];
-    for (const [index, point] of killPoints(killCount(8), phases, randomNumbers(SEED + 1)).entries()) {
+    for (const [index, point] of killPoints(killCount(5), phases, randomNumbers(SEED + 1)).entries()) {
       const runs = writer === 'live' || index % 3 !== 2;
       await rig.prepare(runs);
       // Without descriptors QEMU gives no device state alone.
