@@ -118,9 +118,9 @@ export class ForkSlots implements AsyncDisposable {
     // The clones run, and need not wait for any of this.
     const saved = await captured.finish();
     limit.throwIfAborted();
-    // One behind the other: a process that is killed between them would leave some of the clones, and not all.
-    const handedOut = this.#slots.map((slot) => slot.process.letOutlive());
-    await Promise.all([...handedOut, ...this.#slots.map((slot) => slot.takeBack())]);
+    // At once: a process that is killed meanwhile leaves all of the clones, or none.
+    await this.#source.watch.letGo(...this.#slots.map(({ process }) => process.pid));
+    await Promise.all(this.#slots.map((slot) => slot.takeBack()));
     const readyAt = going.map((one) => one.readyAt - calledAt);
     const { pauseMs, writer, writerWhy, warnings } = saved;
     return {

@@ -128,9 +128,10 @@ export class QemuProcess implements AsyncDisposable {
     const monitor = ['-chardev', chardev, '-qmp', 'chardev:mapped-ram-qmp'];
     const standard = stdio ?? (['ignore', 'ignore', 'pipe'] as const);
     const further = isClosed ? [] : ['pipe' as const, ...inherit];
-    const child = startChild(binary, [...args, ...monitor], [...standard, ...further]);
+    const start = (environment?: NodeJS.ProcessEnv): ChildProcess =>
+      startChild(binary, [...args, ...monitor], [...standard, ...further], environment);
+    const child = watch === undefined ? start() : watch.begin(start);
     if (child.pid !== undefined) killAtExit(child);
-    watch?.add(child);
     const failed = deferred<never>();
     failed.promise.catch(() => undefined);
     child.on('error', (cause) => {

@@ -4,11 +4,17 @@ import { MappedRamError } from '../../errors.ts';
 
 /**
  * Starts a process. Node's permission model refuses at once; every other failure comes as an event.
+ * @param environment goes over that of this process
  * @throws {MappedRamError} ERR_MAPPED_RAM_IO
  */
-export function startChild(binary: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
+export function startChild(
+  binary: string,
+  args: readonly string[],
+  stdio: StdioOptions,
+  environment: NodeJS.ProcessEnv = {},
+): ChildProcess {
   try {
-    return spawn(binary, args, { stdio });
+    return spawn(binary, args, { stdio, env: { ...process.env, ...environment } });
   } catch (cause) {
     throw cannotRun(binary, cause);
   }

@@ -1,21 +1,29 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 
 import { messageOf } from '../../errors.ts';
 import { startTimeOf } from '../../host/process-tree.ts';
 
+/** The variable in the environment of a child that the watch does not know yet. */
+const MARK = 'MAPPED_RAM_WATCH';
+
 /**
  * The program of the watch, for any POSIX shell, which starts in a millisecond and has every command in itself. Each line
  * of standard input adds a process, or takes one away. When the input ends, those that are left are ended, with all
  * below them: stopped first, so that none starts another meanwhile. A process is known by its id and the time of its
- * start, since an id may have got to a stranger.
+ * start, since an id may have got to a stranger; one that was about to be started, by a mark in its environment.
+ *
+ * The input ends when the last process has closed it, so a child of which nothing was told has its own environment by
+ * then.
  */
 const PROGRAM = `
 trap '' INT TERM HUP
-watched=
+watched= mark=
 while read -r sign pid start; do
   case $sign in
-    +) watched="$watched $pid:$start" ;;
+    '?') mark=$pid ;;
+    +) watched="$watched $pid:$start" mark= ;;
     -) kept=
        for one in $watched; do [ "\${one%%:*}" = "$pid" ] || kept="$kept $one"; done
        watched=$kept ;;
@@ -27,11 +35,24 @@ look() {
   set -- \${line##*) }
   parent=$2 start=\${20}
 }
+has_mark() {
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in *"${MARK}=$mark"*) return 0 ;; esac
+  done <"/proc/$1/environ"
+  return 1
+} 2>/dev/null
 doomed=
 for one in $watched; do
   look "/proc/\${one%%:*}/stat" && [ "$start" = "\${one##*:}" ] || continue
   kill -STOP "$pid" && doomed="$doomed $pid"
 done
+if [ -n "$mark" ] && look "/proc/$$/stat"; then
+  own=$start
+  for stat in /proc/[0-9]*/stat; do
+    look "$stat" && [ "$start" -ge "$own" ] && has_mark "$pid" || continue
+    kill -STOP "$pid" && doomed="$doomed $pid"
+  done
+fi
 [ -n "$doomed" ] || exit 0
 grows=yes
 while [ -n "$grows" ]; do
@@ -74,28 +95,44 @@ export class WaitingWatch implements AsyncDisposable {
         ];
   }
 
-  /** Ends a child with this process, from now on until it is let go or ends by itself. */
-  add(child: ChildProcess): void {
-    const { pid } = child;
-    const start = pid === undefined ? undefined : startTimeOf(pid);
-    if (pid === undefined || start === undefined) return;
-    child.once('exit', () => void this.letGo(pid));
-    this.#watched.set(pid, start);
+  /**
+   * Starts a child that ends with this process, from its first moment on until it is let go or ends by itself. A program
+   * that passes no environment on (`sudo`) hides its own children for about a millisecond.
+   *
+   * @param start gets a variable that has to be in the child's environment
+   */
+  begin(start: (environment: NodeJS.ProcessEnv) => ChildProcess): ChildProcess {
     // A watch that was killed is started again, with all that it has to know.
-    if (this.#isAlive) void this.#say(`+ ${pid} ${start}\n`);
-    else this.#start();
+    if (!this.#isAlive) this.#start();
+    const mark = randomUUID();
+    // This process may be killed when it has started the child, and before it can tell which one it is.
+    void this.#say(`? ${mark}\n`);
+    let found = '?\n';
+    try {
+      const child = start({ [MARK]: mark });
+      const { pid } = child;
+      const startTime = pid === undefined ? undefined : startTimeOf(pid);
+      if (pid === undefined || startTime === undefined) return child;
+      child.once('exit', () => void this.letGo(pid));
+      this.#watched.set(pid, startTime);
+      found = added(pid, startTime);
+      return child;
+    } finally {
+      void this.#say(found);
+    }
   }
 
-  /** Leaves a process alone from now on: when this resolves, whatever becomes of this process. */
-  async letGo(pid: number): Promise<void> {
-    if (this.#watched.delete(pid) && this.#isAlive) await this.#say(`- ${pid}\n`);
+  /** Leaves processes alone from now on, all at once: when this resolves, whatever becomes of this process. */
+  async letGo(...pids: readonly number[]): Promise<void> {
+    const known = pids.filter((pid) => this.#watched.delete(pid));
+    if (known.length > 0 && this.#isAlive) await this.#say(known.map((pid) => `- ${pid}\n`).join(''));
   }
 
   /** Ends the watch, whose processes have ended or been let go. May be called again. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     const child = this.#child;
-    for (const pid of this.#watched.keys()) await this.letGo(pid);
+    await this.letGo(...this.#watched.keys());
     this.#child = undefined;
     if (child === undefined || !isAlive(child)) return;
     const exited = once(child, 'exit');
@@ -126,7 +163,7 @@ export class WaitingWatch implements AsyncDisposable {
     });
     child.stdin?.on('error', () => undefined);
     this.#child = child;
-    for (const [pid, start] of this.#watched) void this.#say(`+ ${pid} ${start}\n`);
+    for (const [pid, start] of this.#watched) void this.#say(added(pid, start));
   }
 
   async #say(line: string): Promise<void> {
@@ -137,6 +174,10 @@ export class WaitingWatch implements AsyncDisposable {
       else resolve();
     });
   }
+}
+
+function added(pid: number, startTime: string): string {
+  return `+ ${pid} ${startTime}\n`;
 }
 
 function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
