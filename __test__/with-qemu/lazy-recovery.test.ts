@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 
 import { attach, MappedRamError, QmpClient, recover, save } from '../../ts/index.ts';
+import { querySettings } from '../../ts/qemu/settings.ts';
 import type { RestoreOptions } from '../../ts/restore/restore.ts';
 import type { LazyOrder } from '../restore/lazy-worker.ts';
 import { nextPageServer, pageServers, untilNoPageServer } from '../restore/lazy-servers.ts';
@@ -147,13 +148,14 @@ qemuTest('when both are gone, recover brings the rest, and once only', async (t)
     if ((await guest.qmp.execute('query-migrate')).status === 'postcopy-paused') break;
     await delay(10);
   }
-  const memory = await recover(guest.qmp, path);
+  await using qmp = await QmpClient.connect(server, { oob: true });
+  const memory = await recover(qmp, path);
   const { contentBytes, arrivedBytes } = memory.progress();
   t.true(arrivedBytes <= contentBytes);
   const report = await memory.complete;
   t.true((report.pushedBytes ?? 0) > 0);
   await guest.assertAlive();
-  await t.throwsAsync(recover(guest.qmp, path), {
+  await t.throwsAsync(recover(qmp, path), {
     code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT',
     message: /waits for no memory/,
   });
@@ -229,4 +231,26 @@ qemuTest('a connection for commands out of band recovers, too', async (t) => {
   const report = await attached.memoryComplete;
   t.is(report?.takeOvers, 1);
   await assertMemory(t, guest, path, 'after');
+});
+
+qemuTest('two connections are had only where a death at the end can be survived', async (t) => {
+  await using sockets = await temporaryDirectory();
+  await using guest = await waiting(sockets);
+  const refusal = { code: 'ERR_MAPPED_RAM_INVALID_ARGUMENT', message: /connect with \{ oob: true \}/ };
+  const before = await querySettings(guest.qmp, {});
+  const postcopy = { preempt: true, push: 'off' } as const;
+  await t.throwsAsync(attach(guest.qmp, path, { mode: 'lazy', postcopy }), refusal);
+  t.deepEqual(await querySettings(guest.qmp, {}), before);
+  await using qmp = await QmpClient.connect(sockets.file('qmp'), { oob: true });
+  const { memory } = await attach(qmp, path, { mode: 'lazy', postcopy });
+  // Whoever brought the memory goes away.
+  await memory?.[Symbol.asyncDispose]();
+  for (let tries = 0; tries < 500; tries += 1) {
+    if ((await guest.qmp.execute('query-migrate')).status === 'postcopy-paused') break;
+    await delay(10);
+  }
+  await t.throwsAsync(recover(guest.qmp, path), refusal);
+  const recovered = await recover(qmp, path);
+  await recovered.complete;
+  await guest.assertAlive();
 });

@@ -16,7 +16,7 @@ export interface PostcopyOptions {
   /**
    * True for a connection of its own for pages that the guest waits for (QEMU 8.1 and later).
    * When all is sent, the guest stands still for a moment, and QEMU does not answer while a CPU waits for a page then:
-   * should the server die there, only a connection for commands out of band helps.
+   * should the server die there, only a connection for commands out of band helps, and `true` is refused over another.
    * @default 'auto': where QEMU has it, and the connection to QEMU takes commands out of band
    */
   readonly preempt?: boolean | 'auto' | undefined;

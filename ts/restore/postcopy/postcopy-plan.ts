@@ -29,7 +29,7 @@ export interface PostcopySettings {
  * former settings.
  * @param path the socket on which QEMU is to listen
  * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED when this QEMU, this host or this guest's memory does not allow
- *   it, in QEMU's words and with the cure; as `negotiate`
+ *   it, in QEMU's words and with the cure; as `assertRecovers`, `negotiate`
  */
 export async function applyPostcopy(
   qmp: QmpClient,
@@ -53,7 +53,7 @@ export async function applyPostcopy(
   const can = capabilities.has(PREEMPT) && capabilities.has(SINCE_PREEMPT_WORKS);
   if (wanted === true && !can)
     throw refused('this QEMU has no postcopy-preempt that works (8.1 and later have)');
-  // Its end stops the guest, for which QEMU's main thread may wait: then only commands out of band help.
+  if (wanted === true) assertRecovers(qmp);
   const preempt = wanted === 'auto' ? can && qmp.takesOutOfBand : wanted;
   const target = { transport: 'socket', type: 'unix', path } as const;
   const request = { direction: 'restore', target, snapshot, reader: 'engine' } as const;
@@ -80,6 +80,19 @@ export async function applyPostcopy(
   } catch (error) {
     throw withCure(error);
   }
+}
+
+/**
+ * Checks that a guest with a second connection survives the death of a server at the end. The end stops the guest, for
+ * which QEMU's main thread may wait: then only commands out of band bring another server.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INVALID_ARGUMENT for a connection that takes no such commands
+ */
+export function assertRecovers(qmp: QmpClient): void {
+  if (qmp.takesOutOfBand) return;
+  throw new MappedRamError(
+    'ERR_MAPPED_RAM_INVALID_ARGUMENT',
+    'a second connection for pages (preempt) needs a QMP connection with commands out of band: connect with { oob: true }',
+  );
 }
 
 /** QEMU's refusal with what helps. */

@@ -16,7 +16,7 @@ import { assertPostcopyOptions, type PostcopyOptions } from './postcopy-options.
 import { LazyMemory } from './lazy-memory.ts';
 import { blockProblems } from './opening.ts';
 import { MeetingPlace } from './meeting-place.ts';
-import { PREEMPT, switchPostcopyOff } from './postcopy-plan.ts';
+import { assertRecovers, PREEMPT, switchPostcopyOff } from './postcopy-plan.ts';
 import { ServedMemory } from './served-memory.ts';
 import { type ReadyServer, Servers } from './servers.ts';
 import { listenAnew } from './take-over.ts';
@@ -33,7 +33,9 @@ const PAUSED = 'postcopy-paused';
  * where they came from.
  * @returns the memory that is on its way again; `complete` settles when all of it is there
  * @throws {MappedRamError} ERR_MAPPED_RAM_BUSY for a guest that has a server; ERR_MAPPED_RAM_INVALID_ARGUMENT for a QEMU
- *   that waits for no memory, and for a snapshot with other blocks; ERR_MAPPED_RAM_QEMU; as `Snapshot.open`
+ *   that waits for no memory, for a snapshot with other blocks, and for a connection without commands out of band
+ *   (`QmpClient.connect(server, { oob: true })`) where QEMU takes pages over two connections; ERR_MAPPED_RAM_QEMU; as
+ *   `Snapshot.open`
  */
 export async function recover(
   qmp: QmpClient,
@@ -68,6 +70,7 @@ async function recoverFrom(
     throw new MappedRamError('ERR_MAPPED_RAM_INVALID_ARGUMENT', problems.join('; '), { path: snapshot.path });
   }
   const preempt = settings.capabilities.get(PREEMPT) === true;
+  if (preempt) assertRecovers(qmp);
   const things: AsyncDisposable[] = [];
   let ready: ReadyServer | undefined;
   let server: PageServer | undefined;
