@@ -21,6 +21,12 @@ export class RestoredTestGuest extends TestGuest {
     super(restored.qemu, directory, guestRegionOf(setup), blocks);
     this.restored = restored;
   }
+
+  override async close(): Promise<void> {
+    // A memory that is still on its way has files open for a moment after its QEMU has ended.
+    await this.restored[Symbol.asyncDispose]();
+    await super.close();
+  }
 }
 
 /**
