@@ -20,8 +20,8 @@ pub struct BindingServedLayer {
     /// The place of the file in `files`.
     pub file: u32,
     pub pages_offset: f64,
-    /// Bit i % 8 of byte i / 8: page i of the block is in this layer.
-    pub bitmap: Uint8Array,
+    /// The place of the bitmap in the file. Bit i % 8 of byte i / 8: page i of the block is in this layer.
+    pub bitmap_offset: f64,
 }
 
 /// A RAM block as QEMU has it.

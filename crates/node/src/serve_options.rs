@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mapped_ram_engine::error::Result;
 use mapped_ram_engine::file::FileSource;
-use mapped_ram_serve::{Control, Layer, PAGE_SIZE, PageSet, Push, ServeOptions, ServeReport, ServedBlock};
+use mapped_ram_serve::{Control, PAGE_SIZE, PageSet, Push, ServeOptions, ServeReport, ServedBlock};
 
 use crate::serve::{BindingPageServerOptions, BindingServedBlock, BindingServedFile};
 use crate::values::{bytes, count, file_source, invalid};
@@ -17,8 +17,19 @@ use crate::values::{bytes, count, file_source, invalid};
 pub(crate) struct Ready {
     options: ServeOptions,
     files: Vec<(FileSource, String)>,
-    layers: Vec<(u64, Vec<Layer>)>,
+    layers: Vec<(u64, Vec<Place>)>,
     direct_io: bool,
+}
+
+/// The place of a layer, whose bitmap is yet to be read.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "nothing is served there")
+)]
+struct Place {
+    file: usize,
+    pages_offset: u64,
+    bitmap_offset: u64,
 }
 
 /// Takes the options over. Descriptors are duplicated, so that the caller may close its own.
@@ -59,12 +70,29 @@ pub(crate) fn run(ready: Ready, control: &Control) -> Result<ServeReport> {
 
     use mapped_ram_serve::{DirectFiles, LayeredFiles, PageSource, serve};
 
+    let mut layers = Vec::new();
+    for (pages, places) in ready.layers {
+        let read = places.iter().map(|place| layer(&ready.files, place, pages));
+        layers.push((pages, read.collect::<Result<_>>()?));
+    }
     let source: Arc<dyn PageSource> = if ready.direct_io {
-        Arc::new(DirectFiles::open(ready.files, ready.layers)?)
+        Arc::new(DirectFiles::open(ready.files, layers)?)
     } else {
-        Arc::new(LayeredFiles::open(ready.files, ready.layers)?)
+        Arc::new(LayeredFiles::open(ready.files, layers)?)
     };
     serve(ready.options, source, control)
+}
+
+/// Reads the bitmap of a layer.
+#[cfg(target_os = "linux")]
+fn layer(files: &[(FileSource, String)], place: &Place, pages: u64) -> Result<mapped_ram_serve::Layer> {
+    let wrong = || invalid("layer", "a file of the list", &place.file.to_string());
+    let (source, name) = files.get(place.file).ok_or_else(wrong)?;
+    Ok(mapped_ram_serve::Layer {
+        file: place.file,
+        pages_offset: place.pages_offset,
+        pages: PageSet::read(source, name, place.bitmap_offset, pages)?,
+    })
 }
 
 /// Says whether a file can be read past the page cache.
@@ -92,16 +120,16 @@ fn only_linux() -> mapped_ram_engine::EngineError {
     EngineError::new(ErrorKind::Unsupported, words)
 }
 
-fn served_block(block: BindingServedBlock) -> Result<(ServedBlock, Vec<Layer>)> {
+fn served_block(block: BindingServedBlock) -> Result<(ServedBlock, Vec<Place>)> {
     let what = format!("block {:?}", block.id);
     let length = bytes(&what, block.length)?;
     let pages = length / PAGE_SIZE;
     let mut layers = Vec::new();
     for layer in block.layers {
-        layers.push(Layer {
+        layers.push(Place {
             file: count(layer.file)?,
             pages_offset: bytes("pagesOffset", layer.pages_offset)?,
-            pages: PageSet::from_bytes(&what, pages, &layer.bitmap)?,
+            bitmap_offset: bytes("bitmapOffset", layer.bitmap_offset)?,
         });
     }
     let hot = block.hot.map(|bitmap| PageSet::from_bytes(&what, pages, &bitmap));

@@ -15,8 +15,11 @@ export interface ServedLayer {
   readonly file: number;
   /** Offset of the block's first page in the file, in bytes. */
   readonly pagesOffset: number;
-  /** Bit i of byte i / 8 is page i, of 4096 bytes: set when this file has it. */
-  readonly bitmap: Uint8Array;
+  /**
+   * Offset of the block's bitmap in the file, in bytes. Bit i of byte i / 8 is page i, of 4096 bytes: set when this file
+   * has it.
+   */
+  readonly bitmapOffset: number;
 }
 
 /** A block whose pages are served. */
@@ -39,14 +42,18 @@ export interface ServedBlock {
 export type PushPace = (typeof PUSH_PACES)[number];
 export const PUSH_PACES = ['full', 'gentle', 'off'] as const;
 
-/** All that a page server is started with. */
-export interface PageServerOptions {
+/** The way to the QEMU that a page server serves. */
+export interface PageServerPeer {
   /** The unix socket on which QEMU listens. */
   readonly path?: string | undefined;
   /** A socket that is connected to QEMU already. */
   readonly descriptor?: number | undefined;
   /** True for a second connection, on which pages come that the guest waits for. */
   readonly preempt: boolean;
+}
+
+/** All that a page server serves, and how. */
+export interface PageServerWork {
   /** Limit in milliseconds for connecting. */
   readonly connectMs: number;
   readonly files: readonly ServedFile[];
@@ -62,6 +69,9 @@ export interface PageServerOptions {
   /** False for a migration that is to end only when `end` is called. */
   readonly endsByItself: boolean;
 }
+
+/** All that a page server is started with. */
+export type PageServerOptions = PageServerWork & PageServerPeer;
 
 /** The state of a server. */
 export interface PageServerProgress {
@@ -138,6 +148,14 @@ export function assertDirectIo({ path, fd, name }: ServedFile): void {
     ...(fd === undefined ? {} : { fd }),
   });
   if (error !== null) throw toMappedRamError(error);
+}
+
+/**
+ * Loads native code beforehand, which takes milliseconds.
+ * @throws {MappedRamError} ERR_MAPPED_RAM_INTERNAL when it cannot be loaded
+ */
+export function prepareToServe(): void {
+  binding();
 }
 
 /**

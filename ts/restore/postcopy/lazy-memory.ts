@@ -221,7 +221,7 @@ export class LazyMemory implements AsyncDisposable {
     }
     this.#isEnding = false;
     this.#takeOvers += 1;
-    this.#server = ready.serve({ path: place.ownPath, preempt, opening: undefined });
+    this.#server = ready.serve({ path: place.ownPath, preempt });
     if (wait.signal.aborted) this.#server.stop();
     await this.#server.loaded;
     return 'served';

@@ -54,7 +54,11 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     const servers = new Servers(memory, opening.sectionId, postcopy);
     const { preempt: wanted = 'auto' } = postcopy;
     const [made, settings] = await Promise.allSettled([
-      servers.ready(wait, options.beside instanceof EarlyServer ? options.beside.take() : undefined),
+      servers.ready(
+        wait,
+        opening.bytes,
+        options.beside instanceof EarlyServer ? options.beside.take() : undefined,
+      ),
       applyPostcopy(qmp, { facts, snapshot, path: place.path, preempt: wanted, directIo, ...wait }),
     ]);
     if (made.status === 'fulfilled') ready = made.value;
@@ -65,7 +69,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     await setAutostart(qmp, heldBack ? 'stop' : after, wait);
     const stderrBefore = qmp.stderr;
     // It knocks until QEMU listens.
-    server = ready.serve({ path: place.ownPath, opening: opening.bytes, preempt });
+    server = ready.serve({ path: place.ownPath, preempt });
     const startedAt = performance.now();
     await beginIncoming(qmp, migrateArguments(plan.target.address));
     // QEMU answers when it has its devices, and the server's word takes its time, too.

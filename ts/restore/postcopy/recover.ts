@@ -83,7 +83,7 @@ async function recoverFrom(
     ready = await servers.ready(wait);
     const end = await listenAnew(qmp, place.path, wait);
     if (end !== undefined) throw notPaused(end);
-    server = ready.serve({ path: place.ownPath, preempt, opening: undefined });
+    server = ready.serve({ path: place.ownPath, preempt });
     // What kept QEMU from taking it is the error of its end.
     if (!(await waitWithin(server.loaded, wait, tooLate))) await server.done;
     await place[Symbol.asyncDispose]();

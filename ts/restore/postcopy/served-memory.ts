@@ -17,7 +17,7 @@ import type { Switch } from '../../negotiate/request.ts';
 import type { ComingMemory } from '../../qemu/memory/coming-memory.ts';
 import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
+import type { PageArea } from '../../stream/page-area.ts';
 import type { PageSet } from '../../working-set/page-set.ts';
 import type { LoadOptions } from '../options.ts';
 
@@ -72,7 +72,7 @@ export class ServedMemory implements AsyncDisposable {
       const blocks: ServedBlock[] = [];
       for (const { id, length, area } of snapshot.completeRam().blocks) {
         const found = memory.find((block) => block.id === id);
-        const layers = await layersOf(snapshot.reader, area, sources);
+        const layers = layersOf(snapshot.reader, area, sources);
         const hostPage = found?.hostPageSize ?? area.pageSize;
         blocks.push({ id, length, hostPage, layers, hot: hotOf(hot?.get(id), area) });
       }
@@ -120,28 +120,19 @@ export function sourcesBelow(source: OpenSource): readonly OpenSource[] {
   return overlay === undefined ? [source] : [overlay.delta, ...sourcesBelow(overlay.base)];
 }
 
-async function layersOf(
-  source: OpenSource,
-  area: PageArea,
-  files: readonly OpenSource[],
-): Promise<readonly ServedLayer[]> {
+function layersOf(source: OpenSource, area: PageArea, files: readonly OpenSource[]): readonly ServedLayer[] {
   const { overlay } = source;
   if (overlay !== undefined) {
-    const own = await layerOf(overlay.delta, area, files);
-    return [own, ...(await layersOf(overlay.base, areaInBase(overlay, area), files))];
+    const own = layerOf(overlay.delta, area, files);
+    return [own, ...layersOf(overlay.base, areaInBase(overlay, area), files)];
   }
-  return [await layerOf(source, area, files)];
+  return [layerOf(source, area, files)];
 }
 
-async function layerOf(
-  source: OpenSource,
-  area: PageArea,
-  files: readonly OpenSource[],
-): Promise<ServedLayer> {
+function layerOf(source: OpenSource, area: PageArea, files: readonly OpenSource[]): ServedLayer {
   const file = files.indexOf(source);
   if (file === -1)
     throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a source of pages is not among its files');
-  // The bitmap is inside the file, so the file's size bounds it.
-  const bitmap = await source.read(area.bitmapOffset, bitmapBytes(area));
-  return { file, pagesOffset: area.pagesOffset, bitmap };
+  const { pagesOffset, bitmapOffset } = area;
+  return { file, pagesOffset, bitmapOffset };
 }

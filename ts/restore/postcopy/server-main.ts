@@ -5,7 +5,12 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { type PageServer, startPageServer } from '../../engine/serve/page-server.ts';
+import {
+  type PageServer,
+  type PageServerWork,
+  prepareToServe,
+  startPageServer,
+} from '../../engine/serve/page-server.ts';
 import { errorToPlain, parseOrder, type ServerNews } from './server-messages.ts';
 
 const PROGRESS_MS = 50;
@@ -22,15 +27,20 @@ function tell(news: ServerNews): void {
 }
 
 async function main(): Promise<void> {
+  // No guest is to wait for it.
+  prepareToServe();
   tell({ news: 'ready' });
+  let work: PageServerWork | undefined;
   let server: PageServer | undefined;
   let serving: Promise<void> | undefined;
   for await (const line of createInterface({ input: process.stdin })) {
     const order = parseOrder(line);
-    if ('start' in order) {
-      server = startPageServer(order.start);
+    if ('work' in order) work = order.work;
+    else if ('order' in order) server?.end();
+    else if (work !== undefined) {
+      server = startPageServer({ ...work, ...order.peer });
       serving = report(server);
-    } else server?.end();
+    }
   }
   if (server !== undefined) await endAlone(server);
   await serving;

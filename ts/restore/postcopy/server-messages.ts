@@ -1,8 +1,9 @@
 import { ERROR_CODES, MappedRamError, systemCode } from '../../errors.ts';
 import type {
-  PageServerOptions,
+  PageServerPeer,
   PageServerProgress,
   PageServerReport,
+  PageServerWork,
   ServedBlock,
 } from '../../engine/serve/page-server.ts';
 
@@ -38,53 +39,47 @@ export function errorOfPlain({ code, words, path, offset, cause, causeCode }: Pl
   return new MappedRamError(known, words, { path, offset, cause: beneath });
 }
 
-/** Writes a server's options. The process inherits the files, so their descriptors have other numbers there. */
-export function formatStart(
-  { blocks, opening, files, ...options }: PageServerOptions,
-  firstFd: number,
-): string {
+/** What a server's process is told: its work, which takes a while to read, then where QEMU is, then to end. */
+export type ServerOrder =
+  | { readonly work: PageServerWork }
+  | { readonly peer: PageServerPeer }
+  | { readonly order: 'end' };
+
+/** Writes an order as one line. The process inherits the files, so their descriptors have other numbers there. */
+export function formatOrder(order: ServerOrder, firstFd: number): string {
+  if (!('work' in order)) return JSON.stringify(order);
+  const { blocks, opening, files, ...others } = order.work;
   return JSON.stringify({
-    start: {
-      ...options,
+    work: {
+      ...others,
       files: files.map(({ name }, index) => ({ name, fd: firstFd + index })),
       opening: opening === undefined ? undefined : base64(opening),
-      blocks: blocks.map(({ layers, hot, ...block }) => ({
+      blocks: blocks.map(({ hot, ...block }) => ({
         ...block,
         hot: hot === undefined ? undefined : base64(hot),
-        layers: layers.map(({ bitmap, ...layer }) => ({ ...layer, bitmap: base64(bitmap) })),
       })),
     },
   });
 }
 
-/** The same, as it stands in the line. */
-type WrittenStart = Omit<PageServerOptions, 'blocks' | 'opening'> & {
+/** The work as it stands in the line. */
+type WrittenWork = Omit<PageServerWork, 'blocks' | 'opening'> & {
   readonly opening?: string;
-  readonly blocks: readonly (Omit<ServedBlock, 'layers' | 'hot'> & {
-    readonly hot?: string;
-    readonly layers: readonly {
-      readonly file: number;
-      readonly pagesOffset: number;
-      readonly bitmap: string;
-    }[];
-  })[];
+  readonly blocks: readonly (Omit<ServedBlock, 'hot'> & { readonly hot?: string })[];
 };
 
-/** Reads what `formatStart` has written. Only this package writes to that process. */
-export function parseOrder(line: string): { readonly start: PageServerOptions } | { readonly order: 'end' } {
-  const order: { readonly start: WrittenStart } | { readonly order: 'end' } = JSON.parse(line);
-  if (!('start' in order)) return order;
-  const { blocks, opening, ...options } = order.start;
+/** Reads what `formatOrder` has written. Only this package writes to that process. */
+export function parseOrder(line: string): ServerOrder {
+  const order: { readonly work: WrittenWork } | Exclude<ServerOrder, { work: unknown }> = JSON.parse(line);
+  if (!('work' in order)) return order;
+  const { blocks, opening, ...others } = order.work;
   return {
-    start: {
-      ...options,
+    work: {
+      ...others,
       opening: opening === undefined ? undefined : bytes(opening),
-      blocks: blocks.map(({ id, length, hostPage, layers, hot }) => ({
-        id,
-        length,
-        hostPage,
+      blocks: blocks.map(({ hot, ...block }) => ({
+        ...block,
         hot: hot === undefined ? undefined : bytes(hot),
-        layers: layers.map(({ bitmap, ...layer }) => ({ ...layer, bitmap: bytes(bitmap) })),
       })),
     },
   };

@@ -6,14 +6,15 @@ import { fileURLToPath } from 'node:url';
 
 import type {
   PageServer,
-  PageServerOptions,
+  PageServerPeer,
   PageServerProgress,
   PageServerReport,
+  PageServerWork,
 } from '../../engine/serve/page-server.ts';
 import { MappedRamError } from '../../errors.ts';
 import { deferred } from '../../host/deferred.ts';
 import { waitWithin, type WaitOptions } from '../../host/wait-within.ts';
-import { errorOfPlain, formatStart, type ServerNews } from './server-messages.ts';
+import { errorOfPlain, formatOrder, type ServerNews, type ServerOrder } from './server-messages.ts';
 
 /** Limit in milliseconds for the start of a Node. */
 const START_MS = 60_000;
@@ -112,13 +113,18 @@ export class ServerProcess implements PageServer {
     return this.#progress;
   }
 
-  /** Lets it serve, once. Its files are those that it has inherited, in this order. */
-  serve(options: PageServerOptions): void {
-    this.#input.write(`${formatStart(options, FIRST_FD)}\n`);
+  /** Tells it what it is to serve, once. Its files are those that it has inherited, in this order. */
+  prepare(work: PageServerWork): void {
+    this.#tell({ work });
+  }
+
+  /** Lets it serve a QEMU, once, when it is prepared. */
+  serve(peer: PageServerPeer): void {
+    this.#tell({ peer });
   }
 
   end(): void {
-    this.#input.write(`${JSON.stringify({ order: 'end' })}\n`);
+    this.#tell({ order: 'end' });
   }
 
   /** To QEMU the end of the process is that of its connections. */
@@ -138,6 +144,10 @@ export class ServerProcess implements PageServer {
     for (const stream of [this.#input, this.#child.stdout]) {
       if (stream !== null && 'unref' in stream && typeof stream.unref === 'function') stream.unref();
     }
+  }
+
+  #tell(order: ServerOrder): void {
+    this.#input.write(`${formatOrder(order, FIRST_FD)}\n`);
   }
 
   #hear(line: string): void {

@@ -1,7 +1,8 @@
 import {
   isServerLost,
   type PageServer,
-  type PageServerOptions,
+  type PageServerPeer,
+  type PageServerWork,
   startPageServer,
 } from '../../engine/serve/page-server.ts';
 import type { WaitOptions } from '../../host/wait-within.ts';
@@ -13,12 +14,9 @@ import { ServerProcess } from './server-process.ts';
 const CONNECT_MS = 10_000;
 const MOST_TRIES = 5;
 
-/** What differs from one server of the same memory to the next. */
-type Turn = Pick<PageServerOptions, 'path' | 'opening' | 'preempt'>;
-
-/** A server of some memory that is yet to begin. */
+/** A server of some memory that knows all of its work, and is yet to begin. */
 export interface ReadyServer {
-  serve(turn: Turn): PageServer;
+  serve(peer: PageServerPeer): PageServer;
   /** Lets it go without work. */
   discard(): void;
 }
@@ -41,34 +39,42 @@ export class Servers {
   }
 
   /**
+   * @param opening what QEMU gets before the guest runs, of the first server; undefined for one that takes over
    * @param early a process that was started before, and has the same files
    * @throws {MappedRamError} as `ServerProcess.start`
    */
-  async ready(wait: WaitOptions, early?: Promise<ServerProcess | undefined>): Promise<ReadyServer> {
+  async ready(
+    wait: WaitOptions,
+    opening?: Uint8Array,
+    early?: Promise<ServerProcess | undefined>,
+  ): Promise<ReadyServer> {
+    const work = this.#workOf(opening);
     if (this.#options.server === 'caller') {
-      return { serve: (turn) => startPageServer(this.#optionsOf(turn)), discard: () => undefined };
+      return { serve: (peer) => startPageServer({ ...work, ...peer }), discard: () => undefined };
     }
     const fds = this.#memory.files.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
     const server = (await early) ?? (await startServer(fds, wait));
+    // It takes a while to read this, for which no guest is to wait.
+    server.prepare(work);
     return {
-      serve: (turn) => {
-        server.serve(this.#optionsOf(turn));
+      serve: (peer) => {
+        server.serve(peer);
         return server;
       },
       discard: () => server.kill(),
     };
   }
 
-  #optionsOf(turn: Turn): PageServerOptions {
+  #workOf(opening: Uint8Array | undefined): PageServerWork {
     const { push = 'full', maxBandwidth } = this.#options;
     const { files, blocks, directIo } = this.#memory;
     return {
-      ...turn,
       connectMs: CONNECT_MS,
       files,
       directIo,
       blocks,
       sectionId: this.#sectionId,
+      opening,
       push,
       maxBandwidth,
       // The owner of the guest says when, or the server's process when the owner is gone.
