@@ -54,8 +54,11 @@ export function formatOrder(order: ServerOrder, firstFd: number): string {
       ...others,
       files: files.map(({ name }, index) => ({ name, fd: firstFd + index })),
       opening: opening === undefined ? undefined : base64(opening),
-      blocks: blocks.map(({ hot, ...block }) => ({
-        ...block,
+      blocks: blocks.map(({ id, length, hostPage, layers, hot }) => ({
+        id,
+        length,
+        hostPage,
+        layers,
         hot: hot === undefined ? undefined : base64(hot),
       })),
     },
@@ -77,8 +80,11 @@ export function parseOrder(line: string): ServerOrder {
     work: {
       ...others,
       opening: opening === undefined ? undefined : bytes(opening),
-      blocks: blocks.map(({ hot, ...block }) => ({
-        ...block,
+      blocks: blocks.map(({ id, length, hostPage, layers, hot }) => ({
+        id,
+        length,
+        hostPage,
+        layers,
         hot: hot === undefined ? undefined : bytes(hot),
       })),
     },
