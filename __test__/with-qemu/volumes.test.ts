@@ -95,7 +95,7 @@ qemuTest('a snapshot on a volume is read, compared, verified, taken apart and re
     await extract(place, part, block);
     await extract(stream, whole, block);
     t.is(Buffer.compare(await readFile(part), await readFile(whole)), 0);
-    for (const mode of ['instant', 'preload', 'eager'] satisfies RestoreMode[]) {
+    for (const mode of ['instant', 'preload', 'eager', 'lazy'] satisfies RestoreMode[]) {
       await using clone = await restoreGuest(place, SETUP, { mode });
       await clone.assertAlive();
     }

@@ -91,7 +91,7 @@ fn layer(files: &[(FileSource, String)], place: &Place, pages: u64) -> Result<ma
     Ok(mapped_ram_serve::Layer {
         file: place.file,
         pages_offset: place.pages_offset,
-        pages: PageSet::read(source, name, place.bitmap_offset, pages)?,
+        pages: mapped_ram_serve::read_bitmap(source, name, place.bitmap_offset, pages)?,
     })
 }
 

@@ -47,20 +47,9 @@ impl BufferedFile {
         })
     }
 
-    /// The file's length in bytes.
-    pub(crate) fn length(&self) -> Result<u64> {
-        let failed = |error| EngineError::io("looking at the snapshot", error).on(self.name.clone());
-        Ok(self.file.metadata().map_err(failed)?.len())
-    }
-
-    /// Reads so many bytes, which the file has.
-    pub(crate) fn bytes(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
-        let length = usize::try_from(length)
-            .map_err(|_| EngineError::new(ErrorKind::OutOfRange, "more bytes than there is memory"))?;
-        let mut bytes = vec![0; length];
-        let read = self.file.read_exact_at(&mut bytes, offset);
-        read.map_err(|error| read_failed(&self.name, offset, error))?;
-        Ok(bytes)
+    /// Fills in bytes that are no pages.
+    pub(crate) fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
     }
 
     /// Reads pages if that takes no waiting.
@@ -118,7 +107,7 @@ impl BufferedFile {
 /// The error of a page that was not read, which names the place in its file.
 pub(crate) fn read_failed(name: &str, offset: u64, error: io::Error) -> EngineError {
     let error = if error.kind() == io::ErrorKind::UnexpectedEof {
-        EngineError::new(ErrorKind::Truncated, "the file ends before what is read does")
+        EngineError::new(ErrorKind::Truncated, "the file ends before the page does")
     } else {
         EngineError::io("reading a page", error)
     };

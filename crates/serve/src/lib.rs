@@ -37,6 +37,8 @@ mod batch;
 #[cfg(all(test, target_os = "linux"))]
 mod batch_tests;
 #[cfg(target_os = "linux")]
+mod bitmap_file;
+#[cfg(target_os = "linux")]
 mod block;
 #[cfg(target_os = "linux")]
 mod buffered_file;
@@ -72,6 +74,8 @@ mod watched;
 
 #[cfg(target_os = "linux")]
 pub use batch::{Batch, Run};
+#[cfg(target_os = "linux")]
+pub use bitmap_file::read_bitmap;
 pub use control::{Control, ServeProgress};
 #[cfg(target_os = "linux")]
 pub use direct_files::DirectFiles;

@@ -1,10 +1,7 @@
 //! A set of the pages of one block.
 
 use mapped_ram_engine::error::Result;
-use mapped_ram_engine::file::FileSource;
 use mapped_ram_engine::{EngineError, ErrorKind};
-
-use crate::buffered_file::BufferedFile;
 
 /// A set of pages, or of host pages, of one block. Words that stay zero take up no memory.
 #[derive(Debug, Clone, Default)]
@@ -51,20 +48,6 @@ impl PageSet {
             *last &= !(u64::MAX << used);
         }
         Ok(set)
-    }
-
-    /// Reads the bitmap that a file has at an offset, by the rules of [`PageSet::from_bytes`].
-    /// # Errors
-    /// of the kind Truncated when the file ends before the bitmap does, whose size the file's own bounds; when the file
-    /// cannot be read. Each names the file and the place
-    pub fn read(source: &FileSource, name: &str, offset: u64, pages: u64) -> Result<Self> {
-        let length = pages.div_ceil(8);
-        let file = BufferedFile::open(source, name.to_owned())?;
-        if file.length()?.saturating_sub(offset) < length {
-            let words = format!("the file ends inside the bitmap of {pages} pages");
-            return Err(EngineError::new(ErrorKind::Truncated, words).at(name, offset));
-        }
-        Self::from_bytes(name, pages, &file.bytes(offset, length)?)
     }
 
     /// The number of pages that may be in the set.
@@ -160,30 +143,9 @@ impl PageSet {
 mod tests {
     use std::collections::BTreeSet;
 
-    use mapped_ram_engine::ErrorKind;
-    use mapped_ram_engine::file::FileSource;
     use proptest::prelude::*;
 
     use super::PageSet;
-
-    #[test]
-    fn a_bitmap_is_read_from_its_place_and_the_file_bounds_it() {
-        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-        std::fs::write(&path, [0xff, 0b101, 0, 0x80]).unwrap();
-        let read =
-            |offset, pages| PageSet::read(&FileSource::Path(path.to_path_buf()), "a file", offset, pages);
-        let set = read(1, 24).unwrap();
-        let pages: Vec<_> = (0..24).filter(|page| set.contains(*page)).collect();
-        assert_eq!(pages, [0, 2, 23]);
-        assert_eq!(read(4, 0).unwrap().count(), 0);
-        for (offset, pages) in [(1, 25), (4, 1), (5, 8), (u64::MAX, 8), (0, u64::MAX)] {
-            let error = read(offset, pages).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Truncated, "{offset}, {pages}");
-            assert!(error.to_string().contains("inside the bitmap"), "{error}");
-        }
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(read(0, 8).unwrap_err().kind(), ErrorKind::Io);
-    }
 
     proptest! {
         #[test]

@@ -14,8 +14,9 @@ const MARK = 'MAPPED_RAM_WATCH';
  * below them: stopped first, so that none starts another meanwhile. A process is known by its id and the time of its
  * start, since an id may have got to a stranger; one that was about to be started, by a mark in its environment.
  *
- * The input ends when the last process has closed it, so a child of which nothing was told has its own environment by
- * then.
+ * The input ends when the last process has closed it, which a child of which nothing was told does while it becomes its
+ * program; its environment may be seen a moment later. Environments are looked at last: that of a process that hangs may
+ * keep whoever looks.
  */
 const PROGRAM = `
 trap '' INT TERM HUP
@@ -41,31 +42,37 @@ has_mark() {
   done <"/proc/$1/environ"
   return 1
 } 2>/dev/null
+end_doomed() {
+  [ -n "$doomed" ] || return 0
+  grows=yes
+  while [ -n "$grows" ]; do
+    grows=
+    for stat in /proc/[0-9]*/stat; do
+      look "$stat" || continue
+      case "$doomed " in
+        *" $pid "*) ;;
+        *" $parent "*) kill -STOP "$pid" && doomed="$doomed $pid" grows=yes ;;
+      esac
+    done
+  done
+  kill -KILL $doomed
+  doomed=
+}
 doomed=
 for one in $watched; do
   look "/proc/\${one%%:*}/stat" && [ "$start" = "\${one##*:}" ] || continue
   kill -STOP "$pid" && doomed="$doomed $pid"
 done
-if [ -n "$mark" ] && look "/proc/$$/stat"; then
-  own=$start
+end_doomed
+[ -n "$mark" ] && look "/proc/$$/stat" || exit 0
+own=$start
+for pass in 1 2 3; do
   for stat in /proc/[0-9]*/stat; do
     look "$stat" && [ "$start" -ge "$own" ] && has_mark "$pid" || continue
     kill -STOP "$pid" && doomed="$doomed $pid"
   done
-fi
-[ -n "$doomed" ] || exit 0
-grows=yes
-while [ -n "$grows" ]; do
-  grows=
-  for stat in /proc/[0-9]*/stat; do
-    look "$stat" || continue
-    case "$doomed " in
-      *" $pid "*) ;;
-      *" $parent "*) kill -STOP "$pid" && doomed="$doomed $pid" grows=yes ;;
-    esac
-  done
+  end_doomed
 done
-kill -KILL $doomed
 `;
 
 /**

@@ -29,8 +29,8 @@ const WHY = 'the guest runs at once, and its memory follows page by page';
 /**
  * Lets a guest run at once in a QEMU that asks this package for its memory (docs/format.md §14). When this rejects, QEMU
  * can only be ended.
- * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE before anything has changed,
- *   when this cannot be; ERR_MAPPED_RAM_QEMU when QEMU fails; ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO when the server
+ * @throws {MappedRamError} ERR_MAPPED_RAM_UNSUPPORTED, ERR_MAPPED_RAM_DIRECT_IO_UNAVAILABLE,
+ *   ERR_MAPPED_RAM_INVALID_ARGUMENT before anything has changed, when this cannot be; ERR_MAPPED_RAM_QEMU when QEMU fails; ERR_MAPPED_RAM_TIMEOUT; ERR_MAPPED_RAM_IO when the server
  *   of the pages ended before the guest ran
  */
 export async function loadLazily(run: LoadRun): Promise<Loaded> {
@@ -139,10 +139,9 @@ async function whyNot(qmp: QmpClient, server: PageServer, stderrBefore: string):
     () => undefined,
     (error: unknown) => error,
   );
-  if (server.isGone) {
-    return lostBeforeRun(lost);
-  }
+  // What the server had to say counts, also when it is gone by now.
   if (!isServerLost(lost)) return lost;
+  if (server.isGone) return lostBeforeRun(lost);
   try {
     const info = await queryMigration(qmp);
     return await migrationFailure(qmp, 'loading the guest', info, stderrBefore);

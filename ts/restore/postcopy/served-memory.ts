@@ -17,7 +17,7 @@ import type { Switch } from '../../negotiate/request.ts';
 import type { ComingMemory } from '../../qemu/memory/coming-memory.ts';
 import type { MemoryBlock } from '../../qemu/memory/memory-block.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
-import type { PageArea } from '../../stream/page-area.ts';
+import { bitmapBytes, type PageArea } from '../../stream/page-area.ts';
 import type { PageSet } from '../../working-set/page-set.ts';
 import type { LoadOptions } from '../options.ts';
 
@@ -72,7 +72,7 @@ export class ServedMemory implements AsyncDisposable {
       const blocks: ServedBlock[] = [];
       for (const { id, length, area } of snapshot.completeRam().blocks) {
         const found = memory.find((block) => block.id === id);
-        const layers = layersOf(snapshot.reader, area, sources);
+        const layers = await layersOf(snapshot.reader, area, sources);
         const hostPage = found?.hostPageSize ?? area.pageSize;
         blocks.push({ id, length, hostPage, layers, hot: hotOf(hot?.get(id), area) });
       }
@@ -120,19 +120,29 @@ export function sourcesBelow(source: OpenSource): readonly OpenSource[] {
   return overlay === undefined ? [source] : [overlay.delta, ...sourcesBelow(overlay.base)];
 }
 
-function layersOf(source: OpenSource, area: PageArea, files: readonly OpenSource[]): readonly ServedLayer[] {
+async function layersOf(
+  source: OpenSource,
+  area: PageArea,
+  files: readonly OpenSource[],
+): Promise<readonly ServedLayer[]> {
   const { overlay } = source;
   if (overlay !== undefined) {
-    const own = layerOf(overlay.delta, area, files);
-    return [own, ...layersOf(overlay.base, areaInBase(overlay, area), files)];
+    const own = await layerOf(overlay.delta, area, files);
+    return [own, ...(await layersOf(overlay.base, areaInBase(overlay, area), files))];
   }
-  return [layerOf(source, area, files)];
+  return [await layerOf(source, area, files)];
 }
 
-function layerOf(source: OpenSource, area: PageArea, files: readonly OpenSource[]): ServedLayer {
+async function layerOf(
+  source: OpenSource,
+  area: PageArea,
+  files: readonly OpenSource[],
+): Promise<ServedLayer> {
   const file = files.indexOf(source);
   if (file === -1)
     throw new MappedRamError('ERR_MAPPED_RAM_INTERNAL', 'a source of pages is not among its files');
   const { pagesOffset, bitmapOffset } = area;
+  // The server reads it itself. One that cannot be read is found here, before QEMU has changed.
+  await source.read(bitmapOffset, bitmapBytes(area));
   return { file, pagesOffset, bitmapOffset };
 }
