@@ -25,6 +25,6 @@ export class EarlyServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    (await this.take())?.kill();
+    await (await this.take())?.[Symbol.asyncDispose]();
   }
 }

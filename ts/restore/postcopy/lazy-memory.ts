@@ -212,11 +212,11 @@ export class LazyMemory implements AsyncDisposable {
     const ready = await servers.ready(wait);
     try {
       if (await this.#hasCompleted(await listenAnew(qmp, place.path, wait), error)) {
-        ready.discard();
+        await ready.discard();
         return 'completed';
       }
     } catch (failure) {
-      ready.discard();
+      await ready.discard();
       throw failure;
     }
     this.#isEnding = false;

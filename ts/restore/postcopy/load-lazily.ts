@@ -105,9 +105,11 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
       memory: follow,
     };
   } catch (error) {
-    server?.stop();
-    ready?.discard();
-    throw await disposeAfter(error, [...things, follow]);
+    // The memory is closed meanwhile: it would have another server take over.
+    const discarded = ready?.discard();
+    const failure = await disposeAfter(error, [...things, follow]);
+    await discarded;
+    throw failure;
   }
 }
 

@@ -94,9 +94,10 @@ async function recoverFrom(
     const pushes = true;
     return new LazyMemory(server, { qmp, pid, servers, source, pushes, preempt, putBack, things });
   } catch (error) {
-    server?.stop();
-    ready?.discard();
-    throw await disposeAfter(error, things);
+    const discarded = ready?.discard();
+    const failure = await disposeAfter(error, things);
+    await discarded;
+    throw failure;
   }
 }
 

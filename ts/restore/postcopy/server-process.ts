@@ -31,7 +31,7 @@ const NOTHING: PageServerProgress = {
 };
 
 /** A process that is to serve pages. It has the files already, so that it can begin at once. */
-export class ServerProcess implements PageServer {
+export class ServerProcess implements PageServer, AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #input: Writable;
   readonly #done = deferred<PageServerReport>();
@@ -39,6 +39,7 @@ export class ServerProcess implements PageServer {
   readonly #pushed = deferred<boolean>();
   readonly #unreadable = deferred<MappedRamError | undefined>();
   readonly #ready = deferred<void>();
+  readonly #closed = deferred<void>();
   #progress = NOTHING;
   #isGone = false;
 
@@ -51,7 +52,10 @@ export class ServerProcess implements PageServer {
     createInterface({ input: output }).on('line', (line) => this.#hear(line));
     child.once('error', (cause) => this.#lose(gone('cannot be started', cause)));
     // All that the process has said is read by then.
-    child.once('close', (code, signal) => this.#lose(gone(`has ended (${signal ?? `status ${code}`})`)));
+    child.once('close', (code, signal) => {
+      this.#lose(gone(`has ended (${signal ?? `status ${code}`})`));
+      this.#closed.resolve();
+    });
   }
 
   /**
@@ -78,8 +82,7 @@ export class ServerProcess implements PageServer {
       );
       return server;
     } catch (error) {
-      server.kill();
-      await server.done.catch(() => undefined);
+      await server[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -135,6 +138,12 @@ export class ServerProcess implements PageServer {
   /** Ends the process, whatever it does. May be called again. */
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** Ends the process, and waits for its end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    if (this.pid !== undefined) await this.#closed.promise;
   }
 
   /** Leaves the server to itself: it goes on without this process, which need not live for its sake. */

@@ -17,8 +17,8 @@ const MOST_TRIES = 5;
 /** A server of some memory that knows all of its work, and is yet to begin. */
 export interface ReadyServer {
   serve(peer: PageServerPeer): PageServer;
-  /** Lets it go without work. */
-  discard(): void;
+  /** Ends it, whether or not it serves. */
+  discard(): Promise<void>;
 }
 
 /** Makes the servers of a lazy restore: the first one, and those that take over. */
@@ -50,7 +50,14 @@ export class Servers {
   ): Promise<ReadyServer> {
     const work = this.#workOf(opening);
     if (this.#options.server === 'caller') {
-      return { serve: (peer) => startPageServer({ ...work, ...peer }), discard: () => undefined };
+      let own: PageServer | undefined;
+      return {
+        serve: (peer) => (own = startPageServer({ ...work, ...peer })),
+        discard: async () => {
+          own?.stop();
+          await own?.done.catch(() => undefined);
+        },
+      };
     }
     const fds = this.#memory.files.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
     const server = (await early) ?? (await startServer(fds, wait));
@@ -61,7 +68,7 @@ export class Servers {
         server.serve(peer);
         return server;
       },
-      discard: () => server.kill(),
+      discard: () => server[Symbol.asyncDispose](),
     };
   }
 
