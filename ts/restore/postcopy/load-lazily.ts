@@ -43,7 +43,6 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
   const opening = await makeOpening(snapshot, facts.memory);
   const things: AsyncDisposable[] = [];
   let ready: ReadyServer | undefined;
-  let server: PageServer | undefined;
   let follow: LazyMemory | undefined;
   try {
     const { found, warnings } = hot === undefined ? await findWorkingSet(snapshot) : { warnings: [] };
@@ -69,7 +68,7 @@ export async function loadLazily(run: LoadRun): Promise<Loaded> {
     await setAutostart(qmp, heldBack ? 'stop' : after, wait);
     const stderrBefore = qmp.stderr;
     // It knocks until QEMU listens.
-    server = ready.serve({ path: place.ownPath, preempt });
+    const server = ready.serve({ path: place.ownPath, preempt });
     const startedAt = performance.now();
     await beginIncoming(qmp, migrateArguments(plan.target.address));
     // QEMU answers when it has its devices, and the server's word takes its time, too.

@@ -1,4 +1,3 @@
-import type { PageServer } from '../../engine/serve/page-server.ts';
 import { MappedRamError } from '../../errors.ts';
 import { disposeAfter } from '../../host/dispose-all.ts';
 import { waitWithin, type WaitOptions } from '../../host/wait-within.ts';
@@ -73,7 +72,6 @@ async function recoverFrom(
   if (preempt) assertRecovers(qmp);
   const things: AsyncDisposable[] = [];
   let ready: ReadyServer | undefined;
-  let server: PageServer | undefined;
   try {
     const served = await ServedMemory.open(snapshot, memory);
     things.push(served);
@@ -83,7 +81,7 @@ async function recoverFrom(
     ready = await servers.ready(wait);
     const end = await listenAnew(qmp, place.path, wait);
     if (end !== undefined) throw notPaused(end);
-    server = ready.serve({ path: place.ownPath, preempt });
+    const server = ready.serve({ path: place.ownPath, preempt });
     // What kept QEMU from taking it is the error of its end.
     if (!(await waitWithin(server.loaded, wait, tooLate))) await server.done;
     await place[Symbol.asyncDispose]();
